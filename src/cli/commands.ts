@@ -1,0 +1,358 @@
+/** Every command and option, as data. Nothing heavy is imported here: `--help` loads neither SDK nor SQLite. */
+import type { Options, PositionalOptions } from 'yargs';
+
+export type Arguments = Record<string, unknown>;
+/** Runs a command and says its exit code. */
+export type Handler = (args: Arguments) => Promise<number>;
+
+export interface CommandSpec {
+  readonly usage: string;
+  readonly summary: string;
+  readonly positionals?: Readonly<Record<string, PositionalOptions>>;
+  readonly options: Record<string, Options>;
+  readonly examples?: readonly (readonly [string, string])[];
+  readonly commands?: readonly CommandSpec[];
+  readonly load?: () => Promise<Handler>;
+}
+
+const json: Options = {
+  type: 'boolean',
+  default: false,
+  describe: 'Print the outcome as one JSON object on stdout',
+};
+const dataDir: Options = {
+  type: 'string',
+  default: '.taxiflow',
+  requiresArg: true,
+  describe: 'Folder of embedded streams, states and results',
+};
+const stream: Options = {
+  type: 'string',
+  describe:
+    'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis  [default: local:taxi-trip-events]',
+};
+const region: Options = { type: 'string', requiresArg: true, describe: 'AWS region of a Kinesis stream' };
+const app: Options = {
+  type: 'string',
+  requiresArg: true,
+  describe: "Name of the processor's state  [default: the name of the stream]",
+};
+const target: Record<string, PositionalOptions> = {
+  name: { type: 'string', describe: 'Stream, as for --stream  [default: local:taxi-trip-events]' },
+};
+const format: Options = {
+  choices: ['table', 'ndjson', 'csv'],
+  describe: 'How to print  [default: table on a terminal, else ndjson]',
+};
+
+const replay: CommandSpec = {
+  usage: 'replay [paths..]',
+  summary: 'Replay historic trips into a stream, in drop-off order, at a speedup',
+  positionals: {
+    paths: {
+      type: 'string',
+      array: true,
+      describe: 'TLC files (CSV, .gz, .zst), folders, quoted globs, or - for stdin',
+    },
+  },
+  options: {
+    stream,
+    'data-dir': dataDir,
+    region,
+    shards: {
+      type: 'number',
+      default: 8,
+      requiresArg: true,
+      describe: 'Shards of an embedded stream that is made',
+    },
+    speedup: {
+      type: 'string',
+      default: '1440',
+      requiresArg: true,
+      describe: 'Event time over wall time, or max',
+    },
+    seek: { type: 'string', requiresArg: true, describe: 'Skip trips that end before this time' },
+    until: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Stop at the first trip that ends at this time or later',
+    },
+    limit: { type: 'number', requiresArg: true, describe: 'Send this many trips at most' },
+    'adapt-time': {
+      choices: ['original', 'invocation', 'ingestion'],
+      default: 'original',
+      describe: 'Times as they are, moved so that the first trip ends now, or each trip ends when it is sent',
+    },
+    watermark: { type: 'boolean', default: true, describe: "Send watermarks (--no-watermark: don't)" },
+    'statistics-frequency': {
+      type: 'number',
+      default: 60_000,
+      requiresArg: true,
+      describe: 'Ms between lines of statistics',
+    },
+    'assume-sorted': {
+      type: 'boolean',
+      default: false,
+      describe: 'Stream rows that are in drop-off order already',
+    },
+    'on-error': {
+      choices: ['keep', 'report', 'fail'],
+      default: 'keep',
+      describe: 'Rejected rows: keep as dead letters, report with exit code 3 too, or fail at the first',
+    },
+    'dead-letter-limit': {
+      type: 'number',
+      default: 100_000,
+      requiresArg: true,
+      describe: 'Rejected rows kept a reason',
+    },
+    resume: { type: 'boolean', default: false, describe: 'Go on where this replay was interrupted' },
+    'dry-run': {
+      type: 'boolean',
+      default: false,
+      describe: 'Read everything, send nothing: trips, span, rates, shards needed',
+    },
+    json,
+  },
+  examples: [
+    ['$0 replay trips.csv', 'a day a minute into the embedded stream'],
+    ['$0 replay -speedup max -stream local:t1 "2016/*.csv.gz"', 'as fast as it goes'],
+  ],
+  load: async () => (await import('./commands/replay.ts')).replay,
+};
+
+const processCommand: CommandSpec = {
+  usage: 'process',
+  summary: 'Process a stream in event-time windows, exactly once',
+  options: {
+    stream,
+    'data-dir': dataDir,
+    region,
+    app,
+    views: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Module with views of your own (.js, .mjs or .json)',
+    },
+    window: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Window of the default views, for instance 1h  [default: 10m]',
+    },
+    explain: { type: 'boolean', default: false, describe: 'Print the plan and exit' },
+    from: {
+      type: 'string',
+      default: 'trim-horizon',
+      requiresArg: true,
+      describe: 'Where a new state begins: trim-horizon, latest or a time',
+    },
+    'until-end': {
+      type: 'boolean',
+      default: false,
+      describe: 'Stop when everything that is there now has been read',
+    },
+    drain: { type: 'boolean', default: false, describe: 'At the end, let the open windows fire too' },
+    'event-time': { choices: ['dropoff', 'arrival'], default: 'dropoff', describe: 'The time windows go by' },
+    'max-disorder': {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Watermark = newest drop-off minus this, for streams without watermark records',
+    },
+    'allowed-lateness': {
+      type: 'string',
+      default: '0',
+      requiresArg: true,
+      describe: 'How long after its end a window is still corrected',
+    },
+    'checkpoint-interval': {
+      type: 'string',
+      default: '1s',
+      requiresArg: true,
+      describe: 'Time between checkpoints',
+    },
+    output: { type: 'string', requiresArg: true, describe: 'Results as NDJSON to a file, or - for stdout' },
+    'on-error': {
+      choices: ['keep', 'report'],
+      default: 'keep',
+      describe: 'Late and unreadable records: keep as dead letters, or report with exit code 3 too',
+    },
+    'dead-letter-limit': {
+      type: 'number',
+      default: 100_000,
+      requiresArg: true,
+      describe: 'Dead letters kept a reason',
+    },
+    'allow-gap': {
+      type: 'boolean',
+      default: false,
+      describe: 'Go on when records fell out of the stream before they were read',
+    },
+    json,
+  },
+  examples: [
+    ['$0 process', 'follow the embedded stream until Ctrl-C'],
+    ['$0 process --until-end --drain --output out.ndjson', 'all results of what is there, then exit'],
+  ],
+  load: async () => (await import('./commands/process.ts')).process,
+};
+
+const streamCommand: CommandSpec = {
+  usage: 'stream',
+  summary: 'Make, look at and reshard streams',
+  options: {},
+  commands: [
+    {
+      usage: 'create [name]',
+      summary: 'Make a stream',
+      positionals: target,
+      options: {
+        'data-dir': dataDir,
+        shards: { type: 'number', default: 8, requiresArg: true, describe: 'Number of shards' },
+        json,
+      },
+      load: async () => (await import('./commands/stream.ts')).create,
+    },
+    {
+      usage: 'describe [name]',
+      summary: 'Show the shards of a stream',
+      positionals: target,
+      options: { 'data-dir': dataDir, json },
+      load: async () => (await import('./commands/stream.ts')).describe,
+    },
+    {
+      usage: 'split <shard> [name]',
+      summary: 'Split a shard in two',
+      positionals: {
+        shard: { type: 'string', demandOption: true, describe: 'Id of an open shard, or its number' },
+        ...target,
+      },
+      options: {
+        'data-dir': dataDir,
+        at: {
+          type: 'string',
+          requiresArg: true,
+          describe: 'First hash key of the second half  [default: the middle]',
+        },
+        json,
+      },
+      load: async () => (await import('./commands/stream.ts')).split,
+    },
+    {
+      usage: 'merge <shard> <other> [name]',
+      summary: 'Merge two neighbouring shards',
+      positionals: {
+        shard: { type: 'string', demandOption: true, describe: 'Id of an open shard, or its number' },
+        other: { type: 'string', demandOption: true, describe: 'Its neighbour' },
+        ...target,
+      },
+      options: { 'data-dir': dataDir, json },
+      load: async () => (await import('./commands/stream.ts')).merge,
+    },
+    {
+      usage: 'trim [name]',
+      summary: 'Forget the oldest records',
+      positionals: target,
+      options: {
+        'data-dir': dataDir,
+        before: {
+          type: 'string',
+          demandOption: true,
+          requiresArg: true,
+          describe: 'Records that arrived before this time; now for all',
+        },
+        shard: { type: 'string', requiresArg: true, describe: 'Only of this shard' },
+        json,
+      },
+      load: async () => (await import('./commands/stream.ts')).trim,
+    },
+    {
+      usage: 'delete [name]',
+      summary: 'Remove a stream with all its records',
+      positionals: target,
+      options: { 'data-dir': dataDir, json },
+      load: async () => (await import('./commands/stream.ts')).remove,
+    },
+  ],
+};
+
+const results: CommandSpec = {
+  usage: 'results',
+  summary: 'Print results',
+  options: {
+    app,
+    'data-dir': dataDir,
+    view: { type: 'string', requiresArg: true, describe: 'Only of this view' },
+    since: { type: 'string', requiresArg: true, describe: 'Only windows that start at this time or later' },
+    format,
+    json: { ...json, describe: 'All results as one JSON array' },
+  },
+  load: async () => (await import('./commands/results.ts')).results,
+};
+
+const deadLetters: CommandSpec = {
+  usage: 'dead-letters',
+  summary: 'List what was refused, why and from where',
+  options: {
+    app,
+    'data-dir': dataDir,
+    reason: { type: 'string', requiresArg: true, describe: 'Only with this reason' },
+    format,
+    output: { type: 'string', requiresArg: true, describe: 'Export to a file' },
+    json: { ...json, describe: 'Counts and letters as one JSON object' },
+  },
+  load: async () => (await import('./commands/dead-letters.ts')).deadLetters,
+};
+
+const generate: CommandSpec = {
+  usage: 'generate',
+  summary: 'Generate realistic trips in the form of TLC files',
+  options: {
+    trips: { type: 'number', default: 100_000, requiresArg: true, describe: 'Number of rows' },
+    from: { type: 'string', default: '2016-01-11', requiresArg: true, describe: 'First pick-up time' },
+    hours: { type: 'number', default: 24, requiresArg: true, describe: 'Span of the pick-ups' },
+    seed: { type: 'number', default: 1, requiresArg: true, describe: 'The same seed gives the same file' },
+    schema: { type: 'string', default: 'yellow-2015', requiresArg: true, describe: 'Layout: LAYOUTS' },
+    dirty: {
+      type: 'number',
+      default: 0,
+      requiresArg: true,
+      describe: 'Ratio of rows with the dirt of real files, 0 to 1',
+    },
+    out: {
+      type: 'string',
+      default: '-',
+      requiresArg: true,
+      describe: 'File (.gz is compressed), or - for stdout',
+    },
+    json,
+  },
+  load: async () => (await import('./commands/generate.ts')).generate,
+};
+
+const demo: CommandSpec = {
+  usage: 'demo',
+  summary: 'See it work: a day of generated trips, replayed and processed at once',
+  options: {
+    'data-dir': { ...dataDir, default: '.taxiflow/demo' },
+    trips: { type: 'number', default: 200_000, requiresArg: true, describe: 'Trips of the day' },
+    seed: { type: 'number', default: 1, requiresArg: true, describe: 'The same seed gives the same day' },
+    speedup: {
+      type: 'string',
+      default: '2880',
+      requiresArg: true,
+      describe: 'Event time over wall time, or max',
+    },
+    json,
+  },
+  load: async () => (await import('./commands/demo.ts')).demo,
+};
+
+export const COMMANDS: readonly CommandSpec[] = [
+  replay,
+  processCommand,
+  results,
+  deadLetters,
+  streamCommand,
+  generate,
+  demo,
+];

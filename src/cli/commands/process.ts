@@ -1,0 +1,169 @@
+import { systemClock } from '../../clock.ts';
+import { DeadLetterBuffer } from '../../dead-letters.ts';
+import { type ProcessOutcome, runProcess, type Sink } from '../../engine/run.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { NdjsonSink } from '../../sinks/ndjson.ts';
+import { SqliteState } from '../../state/sqlite-state.ts';
+import type { Position, StreamReader } from '../../streams/stream.ts';
+import { describeTarget, openStream, parseTarget, type StreamTarget } from '../../streams/target.ts';
+import { checkViews } from '../../views/check.ts';
+import { explainViews } from '../../views/explain.ts';
+import { tumbling, type View } from '../../views/language.ts';
+import { loadViews } from '../../views/load.ts';
+import { taxiViews } from '../../views/taxi.ts';
+import type { Arguments } from '../commands.ts';
+import { milliseconds, text, time, whole } from '../read.ts';
+import { interruption, isoOrNull, isoShort, printJson, progressLine, say, thousands } from '../terminal.ts';
+
+export async function process(args: Arguments): Promise<number> {
+  const views = await chosenViews(args);
+  const eventTime = args['event-time'] as 'dropoff' | 'arrival';
+  if (args['explain']) {
+    const plan = explainViews(views, eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
+    if (args['json']) printJson(views);
+    else globalThis.process.stdout.write(`${plan}\n`);
+    return EXIT.done;
+  }
+  const dataDir = text(args, 'data-dir')!;
+  const target = parseTarget(text(args, 'stream'));
+  const from = startPosition(args);
+  say(describeTarget(target, dataDir));
+  const reader = await openStream(target, { dataDir, ...(text(args, 'stream') ? {} : { createShards: 8 }) });
+  try {
+    return await run(args, views, reader, target, from);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function run(
+  args: Arguments,
+  views: View[],
+  reader: StreamReader,
+  target: StreamTarget,
+  from: Position,
+): Promise<number> {
+  const eventTime = args['event-time'] as 'dropoff' | 'arrival';
+  const maxDisorder = milliseconds(args, 'max-disorder');
+  const allowedLateness = milliseconds(args, 'allowed-lateness')!;
+  const app = text(args, 'app') ?? appOf(target);
+  const state = SqliteState.open({
+    dataDir: text(args, 'data-dir')!,
+    app,
+    identity: {
+      stream: `${reader.name} (${reader.identity})`,
+      views: JSON.stringify(views),
+      settings: `event time ${eventTime}`,
+    },
+  });
+  const progress = await progressLine();
+  const { signal, done } = interruption();
+  try {
+    if (state.stored && args['from'] !== 'trim-horizon')
+      say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
+    const output = text(args, 'output');
+    const sinks: Sink[] = output === undefined ? [] : [new NdjsonSink(state, output)];
+    const started = Date.now();
+    const outcome = await runProcess({
+      reader,
+      store: state,
+      views,
+      deadLetters: new DeadLetterBuffer(whole(args, 'dead-letter-limit', 0)!, state.stored?.deadLetters),
+      sinks,
+      clock: systemClock,
+      from,
+      eventTime,
+      maxDisorder,
+      allowedLateness,
+      checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
+      untilEnd: () => args['until-end'] === true,
+      drain: args['drain'] === true,
+      allowGap: args['allow-gap'] === true,
+      signal,
+      onProgress: ({ counters, watermark, openWindows, slowestShard, atTip }) => {
+        const rate = counters.read / Math.max(0.001, (Date.now() - started) / 1000);
+        const waits = atTip ? '  waiting for records' : '';
+        progress.update(
+          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(rate)}/s  ${thousands(counters.results)} results  ${openWindows} open windows  behind: ${slowestShard ?? '–'}${waits}`,
+        );
+      },
+      onNoWatermark: () => say(NO_WATERMARK),
+    });
+    progress.stop();
+    return report(args, outcome, reader.name, app, state.path, Date.now() - started);
+  } finally {
+    progress.stop();
+    done();
+    state.close();
+  }
+}
+
+const NO_WATERMARK =
+  'note: no watermark has come, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival';
+
+/** An app is named after its stream unless it is given a name. */
+export function appOf(target: StreamTarget): string {
+  return target.name.replace(/^.*\//, '');
+}
+
+async function chosenViews(args: Arguments): Promise<View[]> {
+  const file = text(args, 'views');
+  const size = milliseconds(args, 'window');
+  if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
+  if (size !== undefined)
+    throw usageError('--window is for the default views', 'set the window in your own views');
+  return loadViews(file);
+}
+
+function startPosition(args: Arguments): Position {
+  const from = text(args, 'from')!;
+  if (from === 'trim-horizon' || from === 'latest') return { at: from };
+  return { at: 'time', ms: time(args, 'from')! };
+}
+
+function report(
+  args: Arguments,
+  outcome: ProcessOutcome,
+  stream: string,
+  app: string,
+  path: string,
+  ms: number,
+): number {
+  const { counters, totals } = outcome;
+  const { read, watermarks, processed, filtered, duplicate, late, dead, results } = counters;
+  const reconciled = read === watermarks + processed + filtered + duplicate + late + dead;
+  const line =
+    `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)}` +
+    ` + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+  const summary = {
+    command: 'process',
+    stream,
+    app,
+    state: path,
+    ...counters,
+    open_windows: outcome.openWindows,
+    watermark: isoOrNull(outcome.watermark),
+    checkpoints: outcome.checkpoints,
+    lost: outcome.lost,
+    totals,
+    duration_ms: ms,
+    interrupted: outcome.interrupted,
+    reconciled,
+    reconciliation: line,
+  };
+  if (args['json']) {
+    // Results have stdout when they were sent there.
+    if (text(args, 'output') === '-') say(JSON.stringify(summary));
+    else printJson(summary);
+  }
+  say(line);
+  say(
+    `${thousands(results)} results, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
+  );
+  if (outcome.noWatermark) say(NO_WATERMARK);
+  if (outcome.openWindows > 0)
+    say(`${outcome.openWindows} windows stay open in the state; the next run goes on with them`);
+  if (late + dead > 0) say('refused records: "taxiflow dead-letters"');
+  if (outcome.interrupted) return EXIT.interrupted;
+  return args['on-error'] === 'report' && late + dead > 0 ? EXIT.rejected : EXIT.done;
+}

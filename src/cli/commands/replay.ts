@@ -1,0 +1,215 @@
+import { systemClock } from '../../clock.ts';
+import { Dataset } from '../../dataset/dataset.ts';
+import { DeadLetterBuffer } from '../../dead-letters.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { ReplayLedger } from '../../replay/ledger.ts';
+import { planReplay } from '../../replay/plan.ts';
+import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
+import { describeTarget, openStream, parseTarget } from '../../streams/target.ts';
+import type { Arguments } from '../commands.ts';
+import { speedup, text, time, whole } from '../read.ts';
+import {
+  interruption,
+  isoOrNull,
+  isoShort,
+  type ProgressLine,
+  printJson,
+  progressLine,
+  say,
+  span,
+  thousands,
+} from '../terminal.ts';
+
+export async function replay(args: Arguments): Promise<number> {
+  const paths = args['paths'] as string[] | undefined;
+  if (!paths || paths.length === 0) {
+    throw usageError(
+      'no trips to replay',
+      'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
+    );
+  }
+  const rejected = new DeadLetterBuffer(whole(args, 'dead-letter-limit', 0) ?? 0);
+  const progress = await progressLine(whole(args, 'statistics-frequency', 1));
+  const { signal, done } = interruption();
+  try {
+    const dataset = await openDataset(args, paths, rejected, progress);
+    if (args['dry-run']) return await dryRun(args, dataset, progress);
+    return await send(args, dataset, rejected, progress, signal);
+  } finally {
+    progress.stop();
+    done();
+  }
+}
+
+function openDataset(
+  args: Arguments,
+  paths: string[],
+  rejected: DeadLetterBuffer,
+  progress: ProgressLine,
+): Promise<Dataset> {
+  return Dataset.open({
+    paths,
+    dataDir: text(args, 'data-dir')!,
+    assumeSorted: args['assume-sorted'] === true,
+    failOnReject: args['on-error'] === 'fail',
+    onReject: ({ reason, source, line, raw }) =>
+      rejected.add(reason, () => ({ source, position: String(line), detail: '', raw: raw.slice(0, 10_000) })),
+    onProgress: (read, total) =>
+      progress.update(
+        `reading trips: ${thousands(read / 1e6)} MB${total ? ` of ${thousands(total / 1e6)}` : ''}`,
+      ),
+  });
+}
+
+async function send(
+  args: Arguments,
+  dataset: Dataset,
+  rejected: DeadLetterBuffer,
+  progress: ProgressLine,
+  signal: AbortSignal,
+): Promise<number> {
+  const dataDir = text(args, 'data-dir')!;
+  const factor = speedup(args);
+  const target = parseTarget(text(args, 'stream'));
+  const options = { seek: time(args, 'seek'), until: time(args, 'until'), limit: whole(args, 'limit', 0) };
+  say(describeTarget(target, dataDir));
+  const writer = await openStream(target, { dataDir, createShards: whole(args, 'shards', 1)! });
+  const ledger = new ReplayLedger(dataDir, systemClock);
+  const started = Date.now();
+  try {
+    const outcome = await runReplay({
+      dataset,
+      writer,
+      ledger,
+      rejected,
+      clock: systemClock,
+      speedup: factor,
+      ...options,
+      adaptTime: args['adapt-time'] as AdaptTime,
+      watermarks: args['watermark'] !== false,
+      resume: args['resume'] === true,
+      signal,
+      onStart: (id, earlier) => {
+        if (args['resume'] && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
+        else if (earlier?.finished)
+          say(`note: this input is in ${writer.name} already; a processor counts its trips once`);
+        else if (earlier)
+          say(
+            `note: an earlier replay of this input stopped at trip ${thousands(earlier.nextId)}; --resume goes on there`,
+          );
+      },
+      onProgress: ({ eventTime, acknowledged, lag }) => {
+        const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
+        progress.update(
+          `${isoShort(eventTime)}  ${thousands(acknowledged)} trips  ${thousands(rate)}/s  lag ${span(Math.max(0, lag))}`,
+        );
+      },
+    });
+    progress.stop();
+    return report(args, dataset, outcome, writer.name, Date.now() - started);
+  } finally {
+    ledger.close();
+    await writer.close();
+  }
+}
+
+function report(
+  args: Arguments,
+  dataset: Dataset,
+  outcome: ReplayOutcome,
+  stream: string,
+  ms: number,
+): number {
+  const { counts } = dataset;
+  const byReason = { ...counts.rejected, ...outcome.refused };
+  const rejected = sum(byReason);
+  const skipped = sum(outcome.skipped) + outcome.notSent;
+  const reconciled = counts.rows === outcome.acknowledged + rejected + skipped;
+  const reasons = Object.entries(byReason).map(([reason, count]) => `${thousands(count)} ${reason}`);
+  const line =
+    `read ${thousands(counts.rows)} = sent ${thousands(outcome.sent)} + rejected ${thousands(sum(counts.rejected))}` +
+    `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
+    `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
+    `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+  if (args['json']) {
+    printJson({
+      command: 'replay',
+      stream,
+      replay: outcome.replay,
+      inputs: dataset.names,
+      read: counts.rows,
+      sent: outcome.sent,
+      acknowledged: outcome.acknowledged,
+      rejected,
+      rejected_by_reason: byReason,
+      skipped: { ...outcome.skipped, interrupted: outcome.notSent },
+      blank_lines: counts.blank,
+      unreadable_values: counts.unreadableValues,
+      watermarks: outcome.watermarks,
+      last_watermark: isoOrNull(outcome.lastWatermark),
+      first_dropoff: isoOrNull(outcome.firstDropoff),
+      last_dropoff: isoOrNull(outcome.lastDropoff),
+      duration_ms: ms,
+      interrupted: outcome.interrupted,
+      reconciled,
+      reconciliation: line,
+    });
+  }
+  say(line);
+  say(
+    `${thousands(outcome.acknowledged)} trips in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${outcome.watermarks} watermarks, the last ${isoShort(outcome.lastWatermark ?? Number.NaN)}`,
+  );
+  if (rejected > 0) say('rejected rows: "taxiflow dead-letters"');
+  if (outcome.interrupted) {
+    say('interrupted: the same command with --resume goes on from here');
+    return EXIT.interrupted;
+  }
+  return rejected > 0 && args['on-error'] === 'report' ? EXIT.rejected : EXIT.done;
+}
+
+async function dryRun(args: Arguments, dataset: Dataset, progress: ProgressLine): Promise<number> {
+  const plan = await planReplay(
+    dataset,
+    speedup(args),
+    time(args, 'seek'),
+    time(args, 'until'),
+    whole(args, 'limit', 0),
+  );
+  progress.stop();
+  if (args['json']) {
+    printJson({
+      command: 'replay',
+      dry_run: true,
+      inputs: dataset.names,
+      read: dataset.counts.rows,
+      rejected: sum(dataset.counts.rejected),
+      rejected_by_reason: dataset.counts.rejected,
+      trips: plan.trips,
+      first_dropoff: isoOrNull(plan.first),
+      last_dropoff: isoOrNull(plan.last),
+      duration_ms: plan.duration ?? null,
+      mean_rate: plan.meanRate ?? null,
+      peak_rate: plan.peakRate ?? null,
+      shards_needed: plan.shardsNeeded ?? null,
+    });
+    return EXIT.done;
+  }
+  const lines = [
+    `trips          ${thousands(plan.trips)}${sum(dataset.counts.rejected) > 0 ? ` (${thousands(sum(dataset.counts.rejected))} rows rejected)` : ''}`,
+    `span           ${isoShort(plan.first)} … ${isoShort(plan.last)}`,
+  ];
+  if (plan.duration === undefined) lines.push('duration       as fast as the stream takes it');
+  else {
+    lines.push(
+      `duration       ${span(plan.duration)} at speedup ${text(args, 'speedup')}`,
+      `rate           ${thousands(plan.meanRate!)} trips/s on average, ${thousands(plan.peakRate!)} at the peak`,
+      `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
+    );
+  }
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return EXIT.done;
+}
+
+function sum(counts: Readonly<Record<string, number | undefined>>): number {
+  return Object.values(counts).reduce<number>((total, count) => total + (count ?? 0), 0);
+}

@@ -1,0 +1,48 @@
+/** Option values read and checked. */
+import { usageError } from '../errors.ts';
+import { parseTime } from '../events/decode.ts';
+import { duration } from '../views/language.ts';
+import type { Arguments } from './commands.ts';
+
+export function text(args: Arguments, name: string): string | undefined {
+  const value = args[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Epoch ms of a time or a day; undefined when the option isn't given. */
+export function time(args: Arguments, name: string): number | undefined {
+  const value = text(args, name);
+  if (value === undefined) return undefined;
+  const ms = parseTime(/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00Z` : value);
+  if (Number.isNaN(ms))
+    throw usageError(`--${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
+  return ms;
+}
+
+/** Milliseconds of a duration; undefined when the option isn't given. */
+export function milliseconds(args: Arguments, name: string): number | undefined {
+  const value = text(args, name);
+  if (value === undefined) return undefined;
+  const ms = duration(value);
+  if (!Number.isFinite(ms) || ms < 0)
+    throw usageError(`--${name} ${value} is no duration`, 'write for instance 500ms, 10s, 5m or 1h');
+  return ms;
+}
+
+/** A whole number of at least `least`. */
+export function whole(args: Arguments, name: string, least: number): number | undefined {
+  const value = args[name];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
+    throw usageError(`--${name} needs a whole number of at least ${least}`);
+  }
+  return value;
+}
+
+/** Event time over wall time: a positive number, or Infinity for `max`. */
+export function speedup(args: Arguments): number {
+  const value = text(args, 'speedup') ?? '';
+  const factor = value === 'max' ? Number.POSITIVE_INFINITY : Number(value);
+  if (!(factor > 0)) throw usageError(`--speedup ${value} is neither a positive number nor max`);
+  return factor;
+}

@@ -1,0 +1,328 @@
+/**
+ * Trips in drop-off order, ties in input order, in bounded memory: runs of a quarter of a million trips are
+ * sorted in memory, spilled to disk when there is more than one, and merged.
+ */
+import { closeSync, mkdirSync, openSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { translating } from '../sqlite.ts';
+import type { EncodedTrip } from './trips.ts';
+
+/** Trips in order, as bodies (see `EncodedTrip`) in one piece of memory; trip i has id `firstId` + i. */
+export interface TripBatch {
+  readonly count: number;
+  readonly firstId: number;
+  readonly dropoffs: Float64Array;
+  readonly data: Buffer;
+  readonly ends: Uint32Array;
+}
+
+const RUN_TRIPS = 1 << 18;
+const RUN_BYTES = 128 << 20;
+const BATCH_TRIPS = 4_096;
+const READ_BYTES = 1 << 19;
+/** A spilled trip: drop-off time (float64), length of its body (uint32), body. */
+const SPILL_HEAD = 12;
+
+/** Trips of one run, in the order they were added. */
+class Run {
+  readonly dropoffs: Float64Array;
+  readonly ends: Uint32Array;
+  count = 0;
+  #data = Buffer.allocUnsafe(1 << 20);
+  #bytes = 0;
+  #pending = '';
+
+  constructor(capacity: number) {
+    this.dropoffs = new Float64Array(capacity);
+    this.ends = new Uint32Array(capacity);
+  }
+
+  add(trip: EncodedTrip): void {
+    this.dropoffs[this.count] = trip.dropoff;
+    this.#pending += trip.body;
+    this.ends[this.count++] = this.#bytes + this.#pending.length;
+    // Strings are written some at a time: a call a trip costs more than the copy.
+    if (this.#pending.length > 16_384) this.#flush();
+  }
+
+  get bytes(): number {
+    return this.#bytes + this.#pending.length;
+  }
+
+  get full(): boolean {
+    return this.count === this.dropoffs.length || this.bytes > RUN_BYTES;
+  }
+
+  get data(): Buffer {
+    this.#flush();
+    return this.#data;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.#bytes = 0;
+    this.#pending = '';
+  }
+
+  /** Indexes of the trips by drop-off time, ties as they came. */
+  order(): Float64Array | Uint32Array {
+    const { dropoffs, count } = this;
+    let low = Number.POSITIVE_INFINITY;
+    let high = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < count; i++) {
+      const t = dropoffs[i]!;
+      if (t < low) low = t;
+      if (t > high) high = t;
+    }
+    const places = 2 ** Math.ceil(Math.log2(Math.max(2, count)));
+    if ((high - low + 1) * places < Number.MAX_SAFE_INTEGER) {
+      // Time and place in one number: the typed array then sorts without a call a comparison.
+      const keys = new Float64Array(count);
+      for (let i = 0; i < count; i++) keys[i] = (dropoffs[i]! - low) * places + i;
+      keys.sort();
+      for (let i = 0; i < count; i++) keys[i] = keys[i]! % places;
+      return keys;
+    }
+    return Uint32Array.from({ length: count }, (_, i) => i).sort(
+      (a, b) => dropoffs[a]! - dropoffs[b]! || a - b,
+    );
+  }
+
+  #flush(): void {
+    const needed = this.#bytes + this.#pending.length;
+    if (needed > this.#data.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#data.length * 2));
+      this.#data.copy(grown, 0, 0, this.#bytes);
+      this.#data = grown;
+    }
+    this.#bytes += this.#data.write(this.#pending, this.#bytes, 'latin1');
+    this.#pending = '';
+  }
+}
+
+/** Collects trips into batches as they come. */
+class BatchBuilder {
+  #dropoffs = new Float64Array(BATCH_TRIPS);
+  #ends = new Uint32Array(BATCH_TRIPS);
+  #data = Buffer.allocUnsafe(BATCH_TRIPS * 400);
+  #count = 0;
+  #bytes = 0;
+  #firstId = 0;
+
+  get full(): boolean {
+    return this.#count === BATCH_TRIPS;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(dropoff: number, from: Buffer, start: number, end: number): void {
+    const needed = this.#bytes + end - start;
+    if (needed > this.#data.length) this.#data = Buffer.concat([this.#data, Buffer.allocUnsafe(needed)]);
+    from.copy(this.#data, this.#bytes, start, end);
+    this.#bytes = needed;
+    this.#dropoffs[this.#count] = dropoff;
+    this.#ends[this.#count++] = needed;
+  }
+
+  take(): TripBatch {
+    const batch = {
+      count: this.#count,
+      firstId: this.#firstId,
+      dropoffs: this.#dropoffs.slice(0, this.#count),
+      data: Buffer.from(this.#data.subarray(0, this.#bytes)),
+      ends: this.#ends.slice(0, this.#count),
+    };
+    this.#firstId += this.#count;
+    this.#count = 0;
+    this.#bytes = 0;
+    return batch;
+  }
+}
+
+/** Orders any number of trips. `close` removes what was spilled. */
+export class TripSorter {
+  readonly #run: Run;
+  readonly #spills: Spill[] = [];
+  readonly #folder: string;
+
+  /** `folder` takes the spilled runs; `runTrips` is how many trips are sorted in memory. */
+  constructor(folder: string, runTrips = RUN_TRIPS) {
+    this.#folder = folder;
+    this.#run = new Run(runTrips);
+  }
+
+  /** Takes every trip, in any order. */
+  add(trip: EncodedTrip): true {
+    if (this.#run.full) this.#spill();
+    this.#run.add(trip);
+    return true;
+  }
+
+  /** All trips, in order. Call it once, after the last `add`. */
+  *batches(): Generator<TripBatch> {
+    if (this.#spills.length === 0) yield* fromMemory(this.#run);
+    else {
+      this.#spill();
+      yield* merged(this.#spills);
+    }
+  }
+
+  close(): void {
+    for (const spill of this.#spills) spill.close();
+    this.#spills.length = 0;
+  }
+
+  #spill(): void {
+    const spill = new Spill(this.#folder, this.#spills.length);
+    this.#spills.push(spill);
+    spill.write(this.#run);
+    this.#run.clear();
+  }
+}
+
+/** Batches of trips that come in order; what steps back is not taken. */
+export class TripCollector {
+  readonly #builder = new BatchBuilder();
+  readonly #ready: TripBatch[] = [];
+  #last = Number.NEGATIVE_INFINITY;
+
+  /** False when the trip is before the last one. */
+  add(trip: EncodedTrip): boolean {
+    if (trip.dropoff < this.#last) return false;
+    this.#last = trip.dropoff;
+    const body = Buffer.from(trip.body, 'latin1');
+    this.#builder.add(trip.dropoff, body, 0, body.length);
+    if (this.#builder.full) this.#ready.push(this.#builder.take());
+    return true;
+  }
+
+  /** The batches that are full. */
+  full(): TripBatch[] {
+    return this.#ready.splice(0);
+  }
+
+  /** What is left. */
+  rest(): TripBatch[] {
+    return this.#builder.count > 0 ? [...this.full(), this.#builder.take()] : this.full();
+  }
+}
+
+function* fromMemory(run: Run): Generator<TripBatch> {
+  const { dropoffs, ends, data } = run;
+  const builder = new BatchBuilder();
+  for (const i of run.order()) {
+    builder.add(dropoffs[i]!, data, i === 0 ? 0 : ends[i - 1]!, ends[i]!);
+    if (builder.full) yield builder.take();
+  }
+  if (builder.count > 0) yield builder.take();
+}
+
+/** A sorted run on disk, read back from its start. */
+class Spill {
+  readonly #path: string;
+  readonly #file: number;
+  #buffer = Buffer.alloc(0);
+  #offset = 0;
+  #filePosition = 0;
+  /** The trip at the head of the run. */
+  dropoff = 0;
+  body = { data: this.#buffer, start: 0, end: 0 };
+
+  constructor(folder: string, index: number) {
+    this.#path = join(folder, `sort-${process.pid}-${index}`);
+    this.#file = translating('the sort folder', folder, () => {
+      mkdirSync(folder, { recursive: true });
+      return openSync(this.#path, 'w+');
+    });
+    // Without a name, the file goes with the process, however that ends.
+    if (process.platform !== 'win32') unlinkSync(this.#path);
+  }
+
+  write(run: Run): void {
+    const { dropoffs, ends, data } = run;
+    const out = Buffer.allocUnsafe(1 << 20);
+    let filled = 0;
+    const flush = () => {
+      translating('the sort folder', this.#path, () => writeAll(this.#file, out.subarray(0, filled)));
+      filled = 0;
+    };
+    for (const i of run.order()) {
+      const start = i === 0 ? 0 : ends[i - 1]!;
+      const end = ends[i]!;
+      if (filled + SPILL_HEAD + end - start > out.length) flush();
+      out.writeDoubleLE(dropoffs[i]!, filled);
+      out.writeUInt32LE(end - start, filled + 8);
+      data.copy(out, filled + SPILL_HEAD, start, end);
+      filled += SPILL_HEAD + end - start;
+    }
+    flush();
+  }
+
+  /** Moves to the next trip; false at the end. */
+  advance(): boolean {
+    if (!this.#have(SPILL_HEAD)) return false;
+    this.dropoff = this.#buffer.readDoubleLE(this.#offset);
+    const length = this.#buffer.readUInt32LE(this.#offset + 8);
+    this.#have(SPILL_HEAD + length);
+    const start = this.#offset + SPILL_HEAD;
+    this.body = { data: this.#buffer, start, end: start + length };
+    this.#offset = start + length;
+    return true;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+    if (process.platform === 'win32') rmSync(this.#path, { force: true });
+  }
+
+  #have(bytes: number): boolean {
+    if (this.#buffer.length - this.#offset >= bytes) return true;
+    const kept = this.#buffer.subarray(this.#offset);
+    const next = Buffer.allocUnsafe(kept.length + Math.max(READ_BYTES, bytes));
+    kept.copy(next);
+    const read = readSync(this.#file, next, kept.length, next.length - kept.length, this.#filePosition);
+    this.#filePosition += read;
+    this.#buffer = next.subarray(0, kept.length + read);
+    this.#offset = 0;
+    return this.#buffer.length >= bytes;
+  }
+}
+
+function writeAll(file: number, data: Buffer): void {
+  for (let at = 0; at < data.length; ) at += writeSync(file, data, at, data.length - at);
+}
+
+/** Merges sorted runs. Runs are in input order, so the lower run wins a tie. */
+function* merged(spills: readonly Spill[]): Generator<TripBatch> {
+  const builder = new BatchBuilder();
+  const heap = spills.map((_, run) => run).filter((run) => spills[run]!.advance());
+  const before = (a: number, b: number) => spills[a]!.dropoff - spills[b]!.dropoff || a - b;
+  heap.sort(before);
+  while (heap.length > 0) {
+    const spill = spills[heap[0]!]!;
+    builder.add(spill.dropoff, spill.body.data, spill.body.start, spill.body.end);
+    if (builder.full) yield builder.take();
+    if (!spill.advance()) {
+      heap[0] = heap.at(-1)!;
+      heap.pop();
+    }
+    sink(heap, before);
+  }
+  if (builder.count > 0) yield builder.take();
+}
+
+/** Restores a binary heap whose root may be too large. */
+function sink(heap: number[], before: (a: number, b: number) => number): void {
+  let at = 0;
+  for (;;) {
+    let least = at;
+    for (let child = 2 * at + 1; child <= 2 * at + 2; child++) {
+      if (child < heap.length && before(heap[child]!, heap[least]!) < 0) least = child;
+    }
+    if (least === at) return;
+    [heap[at], heap[least]] = [heap[least]!, heap[at]!];
+    at = least;
+  }
+}

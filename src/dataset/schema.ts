@@ -1,0 +1,53 @@
+/** Which column of a TLC file holds what, found by header name over all variants since 2009. */
+import { TaxiflowError } from '../errors.ts';
+
+/** Header names, without case, spaces and underscores. */
+const NAMES = {
+  pickup: ['pickupdatetime', 'tpeppickupdatetime', 'lpeppickupdatetime', 'trippickupdatetime'],
+  dropoff: ['dropoffdatetime', 'tpepdropoffdatetime', 'lpepdropoffdatetime', 'tripdropoffdatetime'],
+  vendor: ['vendorid', 'vendorname'],
+  passengers: ['passengercount'],
+  distance: ['tripdistance', 'tripmiles'],
+  pickupLat: ['pickuplatitude', 'startlat', 'pickuplat'],
+  pickupLon: ['pickuplongitude', 'startlon', 'pickuplon'],
+  dropoffLat: ['dropofflatitude', 'endlat', 'dropofflat'],
+  dropoffLon: ['dropofflongitude', 'endlon', 'dropofflon'],
+  pickupZone: ['pulocationid', 'pickuplocationid'],
+  dropoffZone: ['dolocationid', 'dropofflocationid'],
+  total: ['totalamount', 'totalamt'],
+} as const;
+
+const PROJECTED = ['pickupx', 'pickupy', 'dropoffx', 'dropoffy'];
+
+/** Column index of each, −1 where the file has none. */
+export type Columns = { readonly [K in keyof typeof NAMES]: number };
+
+export interface Schema extends Columns {
+  /** Fields a whole row has at least. */
+  readonly width: number;
+}
+
+/** Reads a header. Throws `unknown-header` or `not-degrees`, naming the columns that were looked for. */
+export function readHeader(header: readonly string[], source: string): Schema {
+  const names = header.map((name) => name.toLowerCase().replace(/[^a-z0-9]/g, ''));
+  const find = (wanted: readonly string[]) => names.findIndex((name) => wanted.includes(name));
+  const columns = Object.fromEntries(
+    Object.entries(NAMES).map(([column, wanted]) => [column, find(wanted)]),
+  ) as unknown as Columns;
+  for (const [column, what] of [
+    ['pickup', 'pick-up time'],
+    ['dropoff', 'drop-off time'],
+  ] as const) {
+    if (columns[column] >= 0) continue;
+    throw new TaxiflowError('unknown-header', `${source} has no ${what}`, {
+      hint: `one of these columns is needed: ${NAMES[column].join(', ')} (case, spaces and underscores don't matter); its header is: ${header.join(',').slice(0, 200)}`,
+    });
+  }
+  if (columns.pickupLat < 0 && names.some((name) => PROJECTED.includes(name))) {
+    throw new TaxiflowError('not-degrees', `the coordinates of ${source} are not degrees`, {
+      hint: `pickup_x and pickup_y are metres of a projection; convert them to WGS 84 columns ${NAMES.pickupLat[0]}, ${NAMES.pickupLon[0]}, ${NAMES.dropoffLat[0]}, ${NAMES.dropoffLon[0]}`,
+    });
+  }
+  const lastNamed = names.findLastIndex((name) => name !== '');
+  return { ...columns, width: lastNamed + 1 };
+}

@@ -1,0 +1,135 @@
+/** Input that can't be used, kept with its reason in a table of its owner's SQLite file. Counted always, kept up to a limit a reason. */
+import type { Sqlite } from './sqlite.ts';
+
+export const DEFAULT_DEAD_LETTER_LIMIT = 100_000;
+
+export interface DeadLetter {
+  /** Stable code: `late`, `not-readable`, `short-row`, … */
+  readonly reason: string;
+  /** File or stream and shard it came from. */
+  readonly source: string;
+  /** Line number or sequence number. */
+  readonly position: string;
+  readonly detail: string;
+  readonly raw: string;
+}
+
+export interface KeptDeadLetter extends DeadLetter {
+  /** Whose it is: a replay's id, or empty. */
+  readonly scope: string;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+export interface DeadLetterCount {
+  readonly scope: string;
+  readonly reason: string;
+  readonly count: number;
+  readonly kept: number;
+}
+
+export const DEAD_LETTER_SCHEMA = `
+CREATE TABLE dead_letters (
+  id INTEGER PRIMARY KEY,
+  scope TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  source TEXT NOT NULL,
+  position TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  raw TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE TABLE dead_letter_counts (
+  scope TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  kept INTEGER NOT NULL,
+  PRIMARY KEY (scope, reason)
+) STRICT, WITHOUT ROWID;
+`;
+
+/** Dead letters on their way to the table: `count` of each reason, and those of them that are kept. */
+export class DeadLetterBuffer {
+  readonly #limit: number;
+  readonly #kept = new Map<string, number>();
+  #counts = new Map<string, number>();
+  #letters: DeadLetter[] = [];
+
+  constructor(limit: number, known: Iterable<DeadLetterCount> = []) {
+    this.#limit = limit;
+    for (const { reason, kept } of known) this.#kept.set(reason, kept);
+  }
+
+  /** `letter` is only called for what is kept. */
+  add(reason: string, letter: () => Omit<DeadLetter, 'reason'>): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
+    const kept = this.#kept.get(reason) ?? 0;
+    if (kept >= this.#limit) return;
+    this.#kept.set(reason, kept + 1);
+    this.#letters.push({ reason, ...letter() });
+  }
+
+  get pending(): number {
+    return this.#letters.length;
+  }
+
+  take(): { counts: ReadonlyMap<string, number>; letters: readonly DeadLetter[] } {
+    const taken = { counts: this.#counts, letters: this.#letters };
+    this.#counts = new Map();
+    this.#letters = [];
+    return taken;
+  }
+}
+
+export class DeadLetterTable {
+  readonly #db: Sqlite;
+  readonly #scope: string;
+
+  constructor(db: Sqlite, scope = '') {
+    this.#db = db;
+    this.#scope = scope;
+  }
+
+  /** Writes what a buffer holds; inside the caller's transaction. */
+  write({ counts, letters }: ReturnType<DeadLetterBuffer['take']>, at: string): void {
+    if (counts.size === 0) return;
+    const insert = this.#db.prepare(
+      'INSERT INTO dead_letters (scope, reason, source, position, detail, raw, at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    );
+    const kept = new Map<string, number>();
+    for (const { reason, source, position, detail, raw } of letters) {
+      insert.run(this.#scope, reason, source, position, detail, raw, at);
+      kept.set(reason, (kept.get(reason) ?? 0) + 1);
+    }
+    const add = this.#db.prepare(
+      `INSERT INTO dead_letter_counts (scope, reason, count, kept) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
+    );
+    for (const [reason, count] of counts) add.run(this.#scope, reason, count, kept.get(reason) ?? 0);
+  }
+
+  /** Forgets the letters of this scope. */
+  clear(): void {
+    this.#db.prepare('DELETE FROM dead_letters WHERE scope = ?').run(this.#scope);
+    this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(this.#scope);
+  }
+
+  counts(): DeadLetterCount[] {
+    return countDeadLetters(this.#db).filter((row) => row.scope === this.#scope);
+  }
+}
+
+export function countDeadLetters(db: Sqlite): DeadLetterCount[] {
+  return db
+    .prepare('SELECT scope, reason, count, kept FROM dead_letter_counts ORDER BY scope, reason')
+    .all() as DeadLetterCount[];
+}
+
+export function listDeadLetters(db: Sqlite, reason?: string): IterableIterator<KeptDeadLetter> {
+  return db
+    .prepare(
+      `SELECT scope, reason, source, position, detail, raw, at FROM dead_letters
+       WHERE :reason IS NULL OR reason = :reason ORDER BY id`,
+    )
+    .iterate({ reason: reason ?? null }) as IterableIterator<KeptDeadLetter>;
+}

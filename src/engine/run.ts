@@ -1,0 +1,307 @@
+/**
+ * The processor's loop: shards → engine → checkpoints → sinks.
+ *
+ *  W6 the next batch is always that of the shard that is furthest behind in event time.
+ *  C3 sinks are told only of what is committed.
+ */
+import type { Clock } from '../clock.ts';
+import type { DeadLetterBuffer } from '../dead-letters.ts';
+import { TaxiflowError } from '../errors.ts';
+import type { Position, Shard, StreamReader } from '../streams/stream.ts';
+import type { View } from '../views/language.ts';
+import type { Counters, StateStore } from './checkpoint.ts';
+import { Engine } from './engine.ts';
+import { Feed } from './feed.ts';
+import type { ShardProgress } from './watermarks.ts';
+
+/** Where results go. Told after each commit; keeps its own cursor in the state. */
+export interface Sink {
+  readonly name: string;
+  /** Delivers what is committed and not yet delivered, as far as it can now. */
+  deliver(): Promise<void> | void;
+  /** Delivers the rest. */
+  close(): Promise<void> | void;
+}
+
+export interface ProcessOptions {
+  readonly reader: StreamReader;
+  readonly store: StateStore;
+  readonly views: readonly View[];
+  readonly deadLetters: DeadLetterBuffer;
+  readonly sinks: readonly Sink[];
+  readonly clock: Clock;
+  /** Where a first run begins. */
+  readonly from: Position;
+  readonly eventTime: 'dropoff' | 'arrival';
+  readonly maxDisorder?: number | undefined;
+  readonly allowedLateness: number;
+  /** Ms between checkpoints. */
+  readonly checkpointInterval: number;
+  /** Stop when everything that is there has been read; may be switched on while running. */
+  readonly untilEnd: () => boolean;
+  /** Fire the open windows at the end too. */
+  readonly drain: boolean;
+  /** Go on when records fell out of the stream's retention before they were read. */
+  readonly allowGap?: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Everything there is was read, and no watermark was in it (W5). */
+  readonly onNoWatermark?: () => void;
+  readonly maxPanes?: number;
+  /** Records a read. */
+  readonly batchRecords?: number;
+}
+
+export interface Progress {
+  readonly counters: Counters;
+  /** Epoch ms; −Infinity before the first. */
+  readonly watermark: number;
+  readonly openWindows: number;
+  readonly slowestShard: string | undefined;
+  readonly atTip: boolean;
+}
+
+export interface ProcessOutcome {
+  /** Of this run. */
+  readonly counters: Counters;
+  /** Of all runs of this state. */
+  readonly totals: Counters;
+  readonly watermark: number;
+  readonly openWindows: number;
+  readonly checkpoints: number;
+  readonly interrupted: boolean;
+  /** Records that fell out of retention unread (`allowGap`). */
+  readonly lost: number;
+  readonly noWatermark: boolean;
+}
+
+const POLL_MS = 100;
+const BATCH_RECORDS = 4_000;
+const MAX_PANES = 4_000_000;
+
+/** Runs until stopped, or until the end of the stream. Throws `TaxiflowError`; what was committed stays. */
+export async function runProcess(options: ProcessOptions): Promise<ProcessOutcome> {
+  const run = new ProcessRun(options);
+  return run.run();
+}
+
+class ProcessRun {
+  readonly #o: ProcessOptions;
+  readonly #engine: Engine;
+  readonly #feeds = new Map<string, Feed>();
+  readonly #before: Counters;
+  /** Shards whose tip was reached since `untilEnd` was asked for. */
+  readonly #finished = new Set<string>();
+  #listed: readonly Shard[] = [];
+  #checkpoints = 0;
+  #lastCheckpoint: number;
+  #dirty = false;
+  #lost = 0;
+  #noted = false;
+
+  constructor(options: ProcessOptions) {
+    this.#o = options;
+    const { views, store, deadLetters, reader, eventTime, maxDisorder, allowedLateness } = options;
+    this.#engine = new Engine({
+      views,
+      store,
+      deadLetters,
+      stream: reader.name,
+      eventTime,
+      maxDisorder,
+      allowedLateness,
+      maxPanes: options.maxPanes ?? MAX_PANES,
+    });
+    this.#before = { ...this.#engine.counters };
+    this.#lastCheckpoint = options.clock.now();
+  }
+
+  async run(): Promise<ProcessOutcome> {
+    const { signal, clock, sinks } = this.#o;
+    await this.#discover(this.#o.store.stored === undefined);
+    // What an earlier run committed and did not deliver.
+    for (const sink of sinks) await sink.deliver();
+    while (!signal.aborted) {
+      const feed = this.#furthestBehind();
+      if (feed) await this.#step(feed);
+      else {
+        if (this.#o.untilEnd() && this.#allFinished()) break;
+        await this.#checkpointIfDue(true);
+        this.#noteMissingWatermark();
+        await clock.sleep(POLL_MS, signal);
+        await this.#discover(false);
+        this.#pollIdle();
+      }
+      await this.#checkpointIfDue(false);
+    }
+    this.#engine.advance();
+    if (!signal.aborted && this.#o.drain) this.#engine.drain();
+    await this.#checkpoint();
+    for (const sink of sinks) await sink.close();
+    return this.#outcome();
+  }
+
+  async #step(feed: Feed): Promise<void> {
+    const shard = this.#engine.shards.get(feed.shardId)!;
+    const batch = await feed.take();
+    if (batch.lost > 0) this.#acceptLoss(shard, batch.lost);
+    if (batch.count > 0) {
+      this.#engine.process(shard, batch);
+      this.#dirty = true;
+    } else shard.position = batch.next;
+    shard.idle = batch.atTip;
+    if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
+    if (batch.ended) {
+      // Its children take over before it stops holding the watermark (W4).
+      this.#feeds.delete(shard.id);
+      shard.ended = true;
+      this.#dirty = true;
+      await this.#discover(false);
+    }
+    if (batch.atTip) this.#engine.advance();
+  }
+
+  /** Reads the list of shards and starts those whose turn has come. */
+  async #discover(first: boolean): Promise<void> {
+    const { reader, from } = this.#o;
+    const { shards } = this.#engine;
+    this.#listed = await reader.shards();
+    this.#refuseVanished();
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    for (const shard of this.#listed) {
+      const progress = shards.get(shard.id);
+      if (progress) {
+        if (!progress.ended && !this.#feeds.has(shard.id)) this.#follow(progress);
+        continue;
+      }
+      const waits = shard.parents.some((parent) => listed.has(parent) && !shards.get(parent)?.ended);
+      if (first && from.at === 'latest') {
+        const progress = shards.add(shard.id, from, []);
+        progress.ended = !shard.open;
+        if (shard.open) this.#follow(progress);
+        continue;
+      }
+      if (!waits) this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
+    }
+  }
+
+  #follow(shard: ShardProgress): void {
+    const { reader, batchRecords } = this.#o;
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords ?? BATCH_RECORDS));
+    shard.idle = false;
+  }
+
+  /** A shard that was being read and is no longer listed took its records with it (C5). */
+  #refuseVanished(): void {
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    for (const shard of this.#engine.shards.all) {
+      if (shard.ended || listed.has(shard.id)) continue;
+      this.#acceptLoss(shard, undefined);
+      shard.ended = true;
+      this.#feeds.delete(shard.id);
+    }
+  }
+
+  #acceptLoss(shard: ShardProgress, lost: number | undefined): void {
+    const first = shard.position.at !== 'after';
+    if (first && lost !== undefined) return;
+    if (!this.#o.allowGap) {
+      const what = lost === undefined ? 'what was left of it' : `${lost} records`;
+      throw new TaxiflowError(
+        'gap',
+        `${this.#o.reader.name} no longer has ${what} of ${shard.id} that this state has not read`,
+        {
+          hint: 'go on without them with --allow-gap, or start afresh with another --app',
+        },
+      );
+    }
+    this.#lost += lost ?? 0;
+  }
+
+  #furthestBehind(): Feed | undefined {
+    let behind: Feed | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const feed of this.#feeds.values()) {
+      const shard = this.#engine.shards.get(feed.shardId)!;
+      if (shard.idle) continue;
+      if (behind === undefined || shard.latest < least) {
+        behind = feed;
+        least = shard.latest;
+      }
+    }
+    return behind;
+  }
+
+  #pollIdle(): void {
+    for (const feed of this.#feeds.values()) {
+      const shard = this.#engine.shards.get(feed.shardId)!;
+      if (!shard.idle || this.#finished.has(shard.id)) continue;
+      feed.poll(shard.position);
+      shard.idle = false;
+    }
+  }
+
+  #allFinished(): boolean {
+    for (const id of this.#feeds.keys()) if (!this.#finished.has(id)) return false;
+    return true;
+  }
+
+  async #checkpointIfDue(idle: boolean): Promise<void> {
+    const due = this.#o.clock.now() - this.#lastCheckpoint >= this.#o.checkpointInterval;
+    if (!due) return;
+    if (this.#dirty || !idle) await this.#checkpoint();
+    this.#report();
+  }
+
+  async #checkpoint(): Promise<void> {
+    this.#engine.checkpoint();
+    this.#checkpoints++;
+    this.#dirty = false;
+    this.#lastCheckpoint = this.#o.clock.now();
+    for (const sink of this.#o.sinks) await sink.deliver();
+  }
+
+  #noteMissingWatermark(): void {
+    if (this.#noted || !this.#lacksWatermark()) return;
+    this.#noted = true;
+    this.#o.onNoWatermark?.();
+  }
+
+  #lacksWatermark(): boolean {
+    const { eventTime, maxDisorder } = this.#o;
+    if (eventTime === 'arrival' || maxDisorder !== undefined) return false;
+    return this.#engine.counters.read > 0 && this.#engine.watermark === Number.NEGATIVE_INFINITY;
+  }
+
+  #report(): void {
+    this.#o.onProgress?.({
+      counters: this.#since(),
+      watermark: this.#engine.watermark,
+      openWindows: this.#engine.openWindows,
+      slowestShard: this.#engine.shards.slowest?.id,
+      atTip: this.#furthestBehind() === undefined,
+    });
+  }
+
+  #since(): Counters {
+    const entries = Object.entries(this.#engine.counters) as [keyof Counters, number][];
+    return Object.fromEntries(
+      entries.map(([name, count]) => [name, count - this.#before[name]]),
+    ) as unknown as Counters;
+  }
+
+  #outcome(): ProcessOutcome {
+    const { signal } = this.#o;
+    const counters = this.#since();
+    return {
+      counters,
+      totals: { ...this.#engine.counters },
+      watermark: this.#engine.watermark,
+      openWindows: this.#engine.openWindows,
+      checkpoints: this.#checkpoints,
+      interrupted: signal.aborted,
+      lost: this.#lost,
+      noWatermark: this.#lacksWatermark(),
+    };
+  }
+}

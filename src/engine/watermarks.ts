@@ -1,0 +1,82 @@
+/**
+ * Where event time stands, by shard.
+ *
+ *  W4 the watermark is the minimum over the shards that are being read; a child starts from its parents'
+ *     watermark once they are drained, and until then they stand for it.
+ *  W5 without watermark records, a shard that is idle (read to its end, nothing behind) holds nobody back.
+ */
+import type { Position } from '../streams/stream.ts';
+
+export interface ShardProgress {
+  readonly id: string;
+  /** Where to go on reading. */
+  position: Position;
+  /** Epoch ms; −Infinity when nothing is known yet. */
+  watermark: number;
+  /** Latest event time read; tells which shard is behind (W6). */
+  latest: number;
+  /** Closed, and read to its end. */
+  ended: boolean;
+  /** Read to its end for now. Not part of a checkpoint. */
+  idle: boolean;
+}
+
+export class ShardWatermarks {
+  readonly #shards = new Map<string, ShardProgress>();
+  readonly #idleHoldsNobody: boolean;
+  #value = Number.NEGATIVE_INFINITY;
+
+  constructor(idleHoldsNobody: boolean) {
+    this.#idleHoldsNobody = idleHoldsNobody;
+  }
+
+  get all(): IterableIterator<ShardProgress> {
+    return this.#shards.values();
+  }
+
+  get(id: string): ShardProgress | undefined {
+    return this.#shards.get(id);
+  }
+
+  /** Starts to read a shard whose parents, where it has any here, are drained. */
+  add(id: string, position: Position, parents: readonly string[]): ShardProgress {
+    const known = parents.map((parent) => this.#shards.get(parent)).filter((parent) => parent !== undefined);
+    const shard: ShardProgress = {
+      id,
+      position,
+      watermark:
+        known.length > 0 ? Math.min(...known.map((parent) => parent.watermark)) : Number.NEGATIVE_INFINITY,
+      latest: known.length > 0 ? Math.max(...known.map((parent) => parent.latest)) : Number.NEGATIVE_INFINITY,
+      ended: false,
+      idle: false,
+    };
+    this.#shards.set(id, shard);
+    return shard;
+  }
+
+  restore(shards: readonly ShardProgress[], watermark: number): void {
+    for (const shard of shards) this.#shards.set(shard.id, { ...shard });
+    this.#value = watermark;
+  }
+
+  /** The watermark of the whole stream; never goes back. */
+  get value(): number {
+    const reading = [...this.#shards.values()].filter((shard) => !shard.ended);
+    const holding = this.#idleHoldsNobody ? reading.filter((shard) => !shard.idle) : reading;
+    const now =
+      holding.length > 0
+        ? Math.min(...holding.map((shard) => shard.watermark))
+        : Math.max(...[...this.#shards.values()].map((shard) => shard.watermark));
+    if (now > this.#value) this.#value = now;
+    return this.#value;
+  }
+
+  /** The shard that holds the watermark back. */
+  get slowest(): ShardProgress | undefined {
+    let slowest: ShardProgress | undefined;
+    for (const shard of this.#shards.values()) {
+      if (!shard.ended && (!slowest || shard.watermark < slowest.watermark)) slowest = shard;
+    }
+    return slowest;
+  }
+}

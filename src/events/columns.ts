@@ -1,0 +1,63 @@
+import { NUMERIC_FIELDS, type NumericField } from './trip.ts';
+
+/** Words of a trip as small integers: the same word has the same code for as long as the process lives. */
+export class Dictionary {
+  readonly #codes = new Map<string, number>();
+  readonly words: string[] = [];
+  /** For the decoder: words seen lately, by a hash of their bytes. */
+  readonly recent: ({ bytes: Uint8Array; code: number } | undefined)[] = new Array(64).fill(undefined);
+
+  code(word: string): number {
+    let code = this.#codes.get(word);
+    if (code === undefined) {
+      code = this.words.length;
+      this.#codes.set(word, code);
+      this.words.push(word);
+    }
+    return code;
+  }
+}
+
+/** What a record turned out to be. */
+export const KIND = { trip: 0, watermark: 1, dead: 2 } as const;
+
+/**
+ * A batch of decoded records, a column a field, row i of every column being record i.
+ * Numbers that a trip lacks are NaN, words −1. Columns are reused from batch to batch.
+ */
+export class TripColumns {
+  capacity = 0;
+  count = 0;
+  /** `KIND` of each record. */
+  kind = new Uint8Array(0);
+  readonly numbers = {} as Record<NumericField, Float64Array>;
+  /** Codes in `replays` and `vendors`, −1 where a trip has none. */
+  replay = new Int32Array(0);
+  vendor_id = new Int32Array(0);
+  readonly replays = new Dictionary();
+  readonly vendors = new Dictionary();
+  /** Watermark records of the batch: row, and epoch milliseconds. */
+  watermarkRows: number[] = [];
+  watermarks: number[] = [];
+  /** Records that are neither: row, and why. */
+  dead: { row: number; why: string }[] = [];
+
+  constructor() {
+    this.reset(0);
+  }
+
+  /** Makes room for `count` records and forgets the last batch. */
+  reset(count: number): void {
+    if (count > this.capacity || this.capacity === 0) {
+      this.capacity = Math.max(1024, count);
+      this.kind = new Uint8Array(this.capacity);
+      this.replay = new Int32Array(this.capacity);
+      this.vendor_id = new Int32Array(this.capacity);
+      for (const field of NUMERIC_FIELDS) this.numbers[field] = new Float64Array(this.capacity);
+    }
+    this.count = count;
+    this.watermarkRows.length = 0;
+    this.watermarks.length = 0;
+    this.dead.length = 0;
+  }
+}

@@ -1,0 +1,64 @@
+/** Trips in order → records on their way: the head of each trip, its times moved where asked, its shard chosen. */
+import type { TripBatch } from '../dataset/dataset.ts';
+import { spread } from '../streams/routing.ts';
+import type { OutgoingBatch } from '../streams/stream.ts';
+
+const HEAD = Buffer.from('{"type":"trip","trip_id":');
+const LONGEST_ID = 16;
+const PICKUP = Buffer.from('"pickup_datetime":"');
+const DROPOFF = Buffer.from('"dropoff_datetime":"');
+const ISO_LENGTH = 24;
+
+export class RecordComposer {
+  readonly #replayPart: Buffer;
+
+  constructor(replay: string) {
+    this.#replayPart = Buffer.from(`,"replay":${JSON.stringify(replay)}`);
+  }
+
+  /** Records of trips [from, to) of a batch; `shiftOf` says how many ms a trip's times move, by its drop-off. */
+  compose(batch: TripBatch, from: number, to: number, shiftOf?: (dropoff: number) => number): OutgoingBatch {
+    const count = to - from;
+    const begin = from === 0 ? 0 : batch.ends[from - 1]!;
+    const room = batch.ends[to - 1]! - begin + count * (HEAD.length + LONGEST_ID + this.#replayPart.length);
+    const data = Buffer.allocUnsafe(room);
+    const ends = new Uint32Array(count);
+    const hashes = new Uint32Array(count);
+    let at = 0;
+    let start = begin;
+    for (let i = from; i < to; i++) {
+      const end = batch.ends[i]!;
+      const id = batch.firstId + i;
+      at += HEAD.copy(data, at);
+      at = writeDigits(data, at, id);
+      at += this.#replayPart.copy(data, at);
+      const body = at;
+      at += batch.data.copy(data, at, start, end);
+      if (shiftOf) moveTimes(data, body, shiftOf(batch.dropoffs[i]!));
+      ends[i - from] = at;
+      hashes[i - from] = spread(id);
+      start = end;
+    }
+    return { count, data: data.subarray(0, at), ends, hashes };
+  }
+}
+
+function writeDigits(data: Buffer, at: number, value: number): number {
+  let digits = 1;
+  for (let rest = value; rest >= 10; rest /= 10) digits++;
+  let rest = value;
+  for (let i = at + digits - 1; i >= at; i--) {
+    const next = Math.floor(rest / 10);
+    data[i] = 48 + rest - next * 10;
+    rest = next;
+  }
+  return at + digits;
+}
+
+function moveTimes(data: Buffer, body: number, shift: number): void {
+  for (const key of [PICKUP, DROPOFF]) {
+    const at = data.indexOf(key, body) + key.length;
+    const time = Date.parse(data.toString('latin1', at, at + ISO_LENGTH));
+    data.write(new Date(time + shift).toISOString(), at, 'latin1');
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * What became of replays: how far each is acknowledged, so that it can go on after any end (W7), and the rows
+ * it could not use. One SQLite file under the data directory for all replays.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
+import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
+import { TaxiflowError } from '../errors.ts';
+import { openSqlite, type Sqlite, transaction, translate } from '../sqlite.ts';
+
+const FORMAT = 1;
+const WHAT = 'the list of replays';
+
+const SCHEMA = `
+CREATE TABLE replays (
+  key TEXT PRIMARY KEY,
+  stream TEXT NOT NULL,
+  replay TEXT NOT NULL,
+  inputs TEXT NOT NULL,
+  invoked_at INTEGER NOT NULL,
+  next_id INTEGER NOT NULL,
+  acknowledged INTEGER NOT NULL,
+  watermark INTEGER,
+  finished INTEGER NOT NULL CHECK (finished IN (0, 1)),
+  started_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) STRICT;
+${DEAD_LETTER_SCHEMA}
+PRAGMA user_version = ${FORMAT};
+`;
+
+export interface ReplayEntry {
+  /** Hash of the stream, the input and the options that change what is sent. */
+  readonly key: string;
+  readonly stream: string;
+  /** The id each trip carries. */
+  readonly replay: string;
+  readonly inputs: string;
+  /** Epoch ms of the first run, for `--adapt-time invocation`. */
+  readonly invokedAt: number;
+  /** Every trip with a lower id is acknowledged. */
+  readonly nextId: number;
+  readonly acknowledged: number;
+  /** The watermark of that, epoch ms. */
+  readonly watermark: number | null;
+  readonly finished: boolean;
+}
+
+export function ledgerPath(dataDir: string): string {
+  return join(dataDir, 'replays.sqlite');
+}
+
+export class ReplayLedger {
+  readonly path: string;
+  readonly #db: Sqlite;
+  readonly #clock: Clock;
+
+  constructor(dataDir: string, clock: Clock) {
+    this.path = ledgerPath(dataDir);
+    this.#clock = clock;
+    this.#db = openSqlite(this.path, { what: WHAT });
+    this.#translating(() => {
+      const format = () => this.#db.pragma('user_version', { simple: true });
+      if (format() === 0) {
+        transaction(this.#db, () => {
+          if (format() === 0) this.#db.exec(SCHEMA);
+        });
+      }
+      if (format() !== FORMAT) {
+        throw new TaxiflowError(
+          'newer-format',
+          `${WHAT} has format ${format()}, this taxiflow reads ${FORMAT}`,
+          {
+            hint: 'use the taxiflow that wrote it, or another --data-dir',
+          },
+        );
+      }
+    });
+  }
+
+  find(key: string): ReplayEntry | undefined {
+    const row = this.#db
+      .prepare(
+        `SELECT key, stream, replay, inputs, invoked_at AS invokedAt, next_id AS nextId, acknowledged, watermark, finished
+         FROM replays WHERE key = ?`,
+      )
+      .get(key) as (Omit<ReplayEntry, 'finished'> & { finished: number }) | undefined;
+    return row && { ...row, finished: row.finished === 1 };
+  }
+
+  /** Writes how far a replay is, and the rows it refused since. */
+  save(entry: ReplayEntry, rejected?: DeadLetterBuffer): void {
+    const now = new Date(this.#clock.now()).toISOString();
+    this.#translating(() =>
+      transaction(this.#db, () => {
+        this.#db
+          .prepare(
+            `INSERT INTO replays
+               (key, stream, replay, inputs, invoked_at, next_id, acknowledged, watermark, finished, started_at, updated_at)
+             VALUES (:key, :stream, :replay, :inputs, :invokedAt, :nextId, :acknowledged, :watermark, :finished, :now, :now)
+             ON CONFLICT DO UPDATE SET replay = :replay, invoked_at = :invokedAt, next_id = :nextId,
+               acknowledged = :acknowledged, watermark = :watermark, finished = :finished, updated_at = :now`,
+          )
+          .run({ ...entry, finished: entry.finished ? 1 : 0, now });
+        if (rejected) new DeadLetterTable(this.#db, entry.key).write(rejected.take(), now);
+      }),
+    );
+  }
+
+  /** Forgets the refused rows of a replay: its input is read again from the start. */
+  clearRejected(key: string): void {
+    this.#translating(() => transaction(this.#db, () => new DeadLetterTable(this.#db, key).clear()));
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #translating<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw translate(error, WHAT, this.path);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import type { Dataset } from '../dataset/dataset.ts';
+
+const SHARD_RECORDS_PER_SECOND = 1_000;
+
+/** What a replay would be like. Times are epoch ms, rates trips a second of wall time; undefined at speedup max. */
+export interface ReplayPlan {
+  readonly trips: number;
+  readonly first: number;
+  readonly last: number;
+  /** Wall ms. */
+  readonly duration: number | undefined;
+  readonly meanRate: number | undefined;
+  /** In the fullest second. */
+  readonly peakRate: number | undefined;
+  readonly shardsNeeded: number | undefined;
+}
+
+/** Reads all trips and reckons; sends nothing. */
+export async function planReplay(
+  dataset: Dataset,
+  speedup: number,
+  seek = Number.NEGATIVE_INFINITY,
+  until = Number.POSITIVE_INFINITY,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<ReplayPlan> {
+  let trips = 0;
+  let first = Number.NaN;
+  let last = Number.NaN;
+  let second = -1;
+  let inSecond = 0;
+  let peak = 0;
+  for await (const batch of dataset.batches()) {
+    for (const dropoff of batch.dropoffs) {
+      if (dropoff < seek || dropoff >= until || trips >= limit) continue;
+      if (trips === 0) first = dropoff;
+      last = dropoff;
+      trips++;
+      const now = Math.floor((dropoff - first) / speedup / 1000);
+      inSecond = now === second ? inSecond + 1 : 1;
+      second = now;
+      peak = Math.max(peak, inSecond);
+    }
+  }
+  if (!Number.isFinite(speedup) || trips === 0) {
+    return {
+      trips,
+      first,
+      last,
+      duration: undefined,
+      meanRate: undefined,
+      peakRate: undefined,
+      shardsNeeded: undefined,
+    };
+  }
+  const duration = (last - first) / speedup;
+  return {
+    trips,
+    first,
+    last,
+    duration,
+    meanRate: trips / Math.max(1, duration / 1000),
+    peakRate: peak,
+    shardsNeeded: Math.max(1, Math.ceil(peak / SHARD_RECORDS_PER_SECOND)),
+  };
+}

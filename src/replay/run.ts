@@ -1,0 +1,342 @@
+/**
+ * The replay's loop: trips in order → pace → stream, with watermarks, accounted for to the last row.
+ *
+ *  W1, W2 in watermark.ts · W3 a watermark goes to every open shard every 5 s or 100,000 trips, whichever is
+ *  first, and once more at the end · W7 what is acknowledged is written down before a watermark says so, so a
+ *  replay that goes on sends nothing that the watermark has passed.
+ */
+import { createHash } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import type { Dataset, TripBatch } from '../dataset/dataset.ts';
+import type { DeadLetterBuffer } from '../dead-letters.ts';
+import { encodeWatermark } from '../events/encode.ts';
+import type { StreamWriter } from '../streams/stream.ts';
+import { RecordComposer } from './compose.ts';
+import type { ReplayEntry, ReplayLedger } from './ledger.ts';
+import { ReplayWatermark } from './watermark.ts';
+
+export type AdaptTime = 'original' | 'invocation' | 'ingestion';
+
+export interface ReplayOptions {
+  readonly dataset: Dataset;
+  readonly writer: StreamWriter;
+  readonly ledger: ReplayLedger;
+  /** Rows that the dataset refuses, on their way to the ledger. */
+  readonly rejected: DeadLetterBuffer;
+  readonly clock: Clock;
+  /** Event time over wall time; Infinity sends as fast as the stream takes. */
+  readonly speedup: number;
+  /** Skip trips that end before this, epoch ms. */
+  readonly seek?: number | undefined;
+  /** Stop at the first trip that ends at or after this, epoch ms. */
+  readonly until?: number | undefined;
+  /** Trips to send at most. */
+  readonly limit?: number | undefined;
+  readonly adaptTime: AdaptTime;
+  readonly watermarks: boolean;
+  /** Go on where an earlier run of the same replay was. */
+  readonly resume: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: ReplayProgress) => void;
+  readonly onStart?: (replay: string, earlier: ReplayEntry | undefined) => void;
+  /** Ms between watermarks (W3). */
+  readonly watermarkInterval?: number;
+}
+
+export interface ReplayProgress {
+  /** Drop-off time of the last trip sent, epoch ms. */
+  readonly eventTime: number;
+  readonly acknowledged: number;
+  /** Ms the replay is behind its pace. */
+  readonly lag: number;
+}
+
+export interface ReplayOutcome {
+  readonly replay: string;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly refused: Record<string, number>;
+  readonly skipped: { before_seek: number; after_until: number; over_limit: number; already_sent: number };
+  /** Trips that an interruption kept from being sent. */
+  readonly notSent: number;
+  readonly watermarks: number;
+  readonly lastWatermark: number | undefined;
+  readonly firstDropoff: number | undefined;
+  readonly lastDropoff: number | undefined;
+  readonly interrupted: boolean;
+}
+
+const WATERMARK_INTERVAL = 5_000;
+const WATERMARK_TRIPS = 100_000;
+/** Shortest sleep: trips that fall due within it go together. */
+const TICK = 20;
+const PUTS_IN_FLIGHT = 4;
+
+/** Replays to the end, or until stopped. Throws `TaxiflowError`; what was acknowledged stays noted. */
+export async function runReplay(options: ReplayOptions): Promise<ReplayOutcome> {
+  return new ReplayRun(options).run();
+}
+
+class ReplayRun {
+  readonly #o: ReplayOptions;
+  readonly #watermark = new ReplayWatermark();
+  readonly #pending = new Set<Promise<void>>();
+  readonly #skipped = { before_seek: 0, after_until: 0, over_limit: 0, already_sent: 0 };
+  readonly #refused: Record<string, number> = {};
+  #entry!: ReplayEntry;
+  #composer!: RecordComposer;
+  #earlier = 0;
+  #sent = 0;
+  #acknowledged = 0;
+  #failure: unknown;
+  #firstDropoff: number | undefined;
+  #lastDropoff: number | undefined;
+  /** Wall time and event time the pace is reckoned from. */
+  #start: { wall: number; event: number } | undefined;
+  #lag = 0;
+  #watermarks = 0;
+  #lastWatermark: number | undefined;
+  #watermarkWall = 0;
+  #watermarkTrips = 0;
+  /** Why nothing more is wanted, and the drop-off of the first trip that isn't. */
+  #over: 'over_limit' | 'after_until' | undefined;
+  #unsent: number | undefined;
+  /** Drop-off of the first trip that seek leaves. */
+  #firstWanted: number | undefined;
+
+  constructor(options: ReplayOptions) {
+    this.#o = options;
+  }
+
+  async run(): Promise<ReplayOutcome> {
+    const { dataset, signal, clock } = this.#o;
+    const batches = dataset.batches();
+    // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
+    let batch = await batches.next();
+    this.#begin(await dataset.fingerprint());
+    this.#watermarkWall = clock.now();
+    try {
+      while (!batch.done && !signal.aborted && !this.#over && !this.#failure) {
+        await this.#replay(batch.value);
+        batch = await batches.next();
+      }
+      if (!batch.done) await batches.return?.(undefined);
+    } finally {
+      await Promise.all(this.#pending);
+    }
+    if (this.#failure) {
+      try {
+        this.#save(false);
+      } catch {
+        // The first failure is the one to tell; an older note of the progress is still true.
+      }
+      throw this.#failure;
+    }
+    await this.#end(signal.aborted);
+    return this.#outcome(signal.aborted);
+  }
+
+  #begin(fingerprint: string): void {
+    const { writer, ledger, adaptTime, clock, dataset, resume } = this.#o;
+    const key = shortHash([writer.identity, fingerprint, adaptTime]);
+    const earlier = ledger.find(key);
+    const goesOn = resume ? earlier : undefined;
+    const startedAt = clock.now();
+    const replay =
+      goesOn?.replay ??
+      shortHash([fingerprint, adaptTime, adaptTime === 'original' ? '' : String(startedAt)]);
+    this.#earlier = goesOn?.acknowledged ?? 0;
+    this.#entry = {
+      key,
+      stream: writer.name,
+      replay,
+      inputs: dataset.names.join(', '),
+      invokedAt: goesOn?.invokedAt ?? startedAt,
+      nextId: goesOn?.nextId ?? 0,
+      acknowledged: this.#earlier,
+      watermark: goesOn?.watermark ?? null,
+      finished: false,
+    };
+    this.#composer = new RecordComposer(replay);
+    ledger.clearRejected(key);
+    ledger.save(this.#entry, this.#o.rejected);
+    this.#o.onStart?.(replay, earlier);
+  }
+
+  /** Sends what is wanted of a batch, in its time. */
+  async #replay(batch: TripBatch): Promise<void> {
+    const { signal, clock } = this.#o;
+    let [from, to] = this.#wanted(batch);
+    while (from < to && !signal.aborted && !this.#failure) {
+      const dropoff = this.#eventTime(batch.dropoffs[from]!);
+      this.#watermark.nextIs(dropoff, batch.firstId + from);
+      const due = this.#due(batch, from, to);
+      if (due > from) {
+        await this.#put(batch, from, due);
+        from = due;
+      } else {
+        const wait = this.#wallTime(batch.dropoffs[from]!) - clock.now();
+        await clock.sleep(Math.min(Math.max(wait, TICK), this.#untilWatermark()), signal);
+      }
+      await this.#watermarkIfDue();
+    }
+  }
+
+  /** The part of a batch that seek, until, limit and an earlier run leave. */
+  #wanted(batch: TripBatch): [number, number] {
+    const {
+      seek = Number.NEGATIVE_INFINITY,
+      until = Number.POSITIVE_INFINITY,
+      limit = Number.POSITIVE_INFINITY,
+    } = this.#o;
+    const { dropoffs, count, firstId } = batch;
+    let from = 0;
+    while (from < count && dropoffs[from]! < seek) from++;
+    this.#skipped.before_seek += from;
+    if (from < count) this.#firstWanted ??= dropoffs[from]!;
+    let to = count;
+    while (to > from && dropoffs[to - 1]! >= until) to--;
+    const fresh = Math.min(Math.max(from, this.#entry.nextId - firstId), to);
+    this.#skipped.already_sent += fresh - from;
+    const room = limit - this.#sent - this.#skipped.already_sent;
+    const end = Math.max(fresh, Math.min(to, fresh + room));
+    if (end < to) this.#endAt('over_limit', dropoffs[end]!);
+    else if (to < count) this.#endAt('after_until', dropoffs[to]!);
+    return [fresh, end];
+  }
+
+  /** The user wants nothing from this drop-off on. */
+  #endAt(why: 'over_limit' | 'after_until', unsent: number): void {
+    this.#over = why;
+    this.#unsent = unsent;
+  }
+
+  /** How many trips of [from, to) are due, as the index after the last one. */
+  #due(batch: TripBatch, from: number, to: number): number {
+    if (this.#o.speedup === Number.POSITIVE_INFINITY) return to;
+    const now = this.#o.clock.now();
+    this.#start ??= { wall: now, event: batch.dropoffs[from]! };
+    const event = this.#start.event + (now - this.#start.wall) * this.#o.speedup;
+    let due = from;
+    while (due < to && batch.dropoffs[due]! <= event) due++;
+    this.#lag = due > from ? now - this.#wallTime(batch.dropoffs[from]!) : 0;
+    return due;
+  }
+
+  #wallTime(dropoff: number): number {
+    const { wall, event } = this.#start!;
+    return wall + (dropoff - event) / this.#o.speedup;
+  }
+
+  /** The drop-off time a trip is sent with. */
+  #eventTime(dropoff: number): number {
+    return dropoff + this.#shift(dropoff);
+  }
+
+  #shift(dropoff: number): number {
+    const { adaptTime, clock } = this.#o;
+    if (adaptTime === 'ingestion') return clock.now() - dropoff;
+    if (adaptTime === 'original') return 0;
+    // The first trip ends when the replay was first invoked.
+    return this.#entry.invokedAt - this.#firstWanted!;
+  }
+
+  async #put(batch: TripBatch, from: number, to: number): Promise<void> {
+    const first = this.#eventTime(batch.dropoffs[from]!);
+    const last = this.#eventTime(batch.dropoffs[to - 1]!);
+    const token = this.#watermark.begin(first, last, batch.firstId + from);
+    this.#firstDropoff ??= first;
+    this.#lastDropoff = last;
+    const shiftOf =
+      this.#o.adaptTime === 'original' ? undefined : this.#shiftFor(first, batch.dropoffs[from]!);
+    const records = this.#composer.compose(batch, from, to, shiftOf);
+    this.#sent += records.count;
+    this.#watermarkTrips += records.count;
+    if (to < batch.count) this.#watermark.nextIs(this.#eventTime(batch.dropoffs[to]!), batch.firstId + to);
+    else this.#watermark.nextIs(last, batch.firstId + to);
+    const put = this.#o.writer.put(records).then(
+      ({ acknowledged, refused }) => {
+        this.#acknowledged += acknowledged;
+        for (const [reason, count] of Object.entries(refused))
+          this.#refused[reason] = (this.#refused[reason] ?? 0) + count;
+        this.#watermark.settle(token);
+      },
+      (error: unknown) => {
+        this.#failure ??= error;
+      },
+    );
+    const tracked = put.finally(() => this.#pending.delete(tracked));
+    this.#pending.add(tracked);
+    if (this.#pending.size >= PUTS_IN_FLIGHT) await Promise.race(this.#pending);
+    this.#o.onProgress?.({ eventTime: last, acknowledged: this.#acknowledged, lag: this.#lag });
+  }
+
+  /** One shift for all trips of a put: at ingestion they all happen now. */
+  #shiftFor(first: number, original: number): (dropoff: number) => number {
+    if (this.#o.adaptTime === 'ingestion') return (dropoff) => first - dropoff;
+    const shift = first - original;
+    return () => shift;
+  }
+
+  #untilWatermark(): number {
+    const interval = this.#o.watermarkInterval ?? WATERMARK_INTERVAL;
+    return Math.max(0, this.#watermarkWall + interval - this.#o.clock.now());
+  }
+
+  async #watermarkIfDue(): Promise<void> {
+    if (this.#watermarkTrips < WATERMARK_TRIPS && this.#untilWatermark() > 0) return;
+    if (this.#watermarkTrips >= WATERMARK_TRIPS) await Promise.all(this.#pending);
+    await this.#sendWatermark(false);
+  }
+
+  async #sendWatermark(finished: boolean): Promise<void> {
+    this.#watermarkWall = this.#o.clock.now();
+    this.#watermarkTrips = 0;
+    const { value } = this.#watermark;
+    this.#save(finished);
+    if (!this.#o.watermarks || !Number.isFinite(value) || this.#failure) return;
+    await this.#o.writer.broadcast((shardId) => encodeWatermark(value, shardId));
+    this.#lastWatermark = value;
+    this.#watermarks++;
+  }
+
+  #save(finished: boolean): void {
+    const { value } = this.#watermark;
+    this.#entry = {
+      ...this.#entry,
+      nextId: Math.max(this.#entry.nextId, this.#watermark.settledBelow),
+      acknowledged: this.#earlier + this.#acknowledged,
+      watermark: Number.isFinite(value) ? value : this.#entry.watermark,
+      finished,
+    };
+    this.#o.ledger.save(this.#entry, this.#o.rejected);
+  }
+
+  async #end(interrupted: boolean): Promise<void> {
+    if (!interrupted) this.#watermark.finish(this.#unsent);
+    await this.#sendWatermark(!interrupted);
+  }
+
+  #outcome(interrupted: boolean): ReplayOutcome {
+    const skipped = () => Object.values(this.#skipped).reduce((sum, count) => sum + count, 0);
+    const rest = this.#o.dataset.counts.trips - this.#sent - skipped();
+    if (this.#over && !interrupted) this.#skipped[this.#over] += rest;
+    return {
+      replay: this.#entry.replay,
+      sent: this.#sent,
+      acknowledged: this.#acknowledged,
+      refused: this.#refused,
+      skipped: this.#skipped,
+      notSent: this.#over && !interrupted ? 0 : rest,
+      watermarks: this.#watermarks,
+      lastWatermark: this.#lastWatermark,
+      firstDropoff: this.#firstDropoff,
+      lastDropoff: this.#lastDropoff,
+      interrupted,
+    };
+  }
+}
+
+function shortHash(parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12);
+}

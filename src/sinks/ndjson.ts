@@ -1,0 +1,84 @@
+/**
+ * Results as lines of a file, each exactly once: the cursor remembers how long the file was, and what a crash
+ * left behind that is cut off before it is written again.
+ */
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Sink } from '../engine/run.ts';
+import { translating } from '../sqlite.ts';
+import type { SqliteState } from '../state/sqlite-state.ts';
+
+const STDOUT = 1;
+
+/** What the sink needs of the state: the outbox and its own cursor. */
+export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom'>;
+
+export class NdjsonSink implements Sink {
+  readonly name: string;
+  readonly #outbox: Outbox;
+  readonly #path: string;
+  readonly #file: number;
+  readonly #regular: boolean;
+  #delivered: number;
+  #bytes: number;
+
+  /** `path` is a file, or `-` for standard output, which can't be cut back: there only the cursor counts. */
+  constructor(outbox: Outbox, path: string) {
+    this.#outbox = outbox;
+    this.#path = path === '-' ? 'standard output' : path;
+    this.name = path === '-' ? 'ndjson:-' : `ndjson:${resolve(path)}`;
+    this.#file = path === '-' ? STDOUT : this.#translating(() => openSync(path, 'a'));
+    this.#regular = path !== '-' && fstatSync(this.#file).isFile();
+    const cursor = outbox.cursor(this.name);
+    this.#delivered = cursor?.delivered ?? 1;
+    this.#bytes = cursor?.bytes ?? 0;
+    if (this.#regular) this.#cutBack();
+  }
+
+  deliver(): void {
+    const before = this.#delivered;
+    this.#translating(() => {
+      for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
+        const lines = Buffer.from(`${firing.docs.slice(1, -1).replaceAll(',\n', '\n')}\n`);
+        for (let at = 0; at < lines.length; ) at += this.#write(lines, at);
+        this.#bytes += lines.length;
+        this.#delivered = firing.first + firing.count;
+      }
+      // The lines are on the disk before the cursor says so.
+      if (this.#regular && this.#delivered > before) fdatasyncSync(this.#file);
+    });
+    if (this.#delivered > before)
+      this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
+  }
+
+  close(): void {
+    this.deliver();
+    if (this.#file !== STDOUT) closeSync(this.#file);
+  }
+
+  #cutBack(): void {
+    const { size } = fstatSync(this.#file);
+    if (size < this.#bytes) {
+      // Somebody took lines away: all that is in the outbox is written anew.
+      this.#delivered = 1;
+      this.#bytes = 0;
+    }
+    if (size > this.#bytes) this.#translating(() => ftruncateSync(this.#file, this.#bytes));
+    this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
+  }
+
+  #write(lines: Buffer, at: number): number {
+    try {
+      return writeSync(this.#file, lines, at, lines.length - at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      // A pipe that is full: its reader needs a moment.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      return 0;
+    }
+  }
+
+  #translating<T>(work: () => T): T {
+    return translating('the output', this.#path, work);
+  }
+}

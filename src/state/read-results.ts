@@ -1,0 +1,118 @@
+/** Reading a state beside its processor: the same file, read-only. */
+import { existsSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import {
+  countDeadLetters,
+  type DeadLetterCount,
+  type KeptDeadLetter,
+  listDeadLetters,
+} from '../dead-letters.ts';
+import { TaxiflowError } from '../errors.ts';
+import { openSqlite, type Sqlite, translate } from '../sqlite.ts';
+import { checkFormat, listApps, statePath } from './sqlite-state.ts';
+
+export type ResultDocument = Readonly<Record<string, string | number | null>>;
+
+export interface ResultFilter {
+  readonly view?: string | undefined;
+  /** Windows that start here or later, epoch ms. */
+  readonly since?: number | undefined;
+}
+
+/** The app that is meant: the one named, or the only one there is. Throws `no-app`. */
+export function chooseApp(dataDir: string, app: string | undefined): string {
+  const apps = listApps(dataDir);
+  if (app !== undefined && apps.includes(app)) return app;
+  if (app === undefined && apps.length === 1) return apps[0]!;
+  const found =
+    apps.length === 0
+      ? 'there is none yet: run "taxiflow process"'
+      : `choose one with --app: ${apps.join(', ')}`;
+  throw new TaxiflowError(
+    'no-app',
+    app === undefined ? `which app's results, in ${dataDir}?` : `there is no app "${app}" in ${dataDir}`,
+    {
+      hint: found,
+    },
+  );
+}
+
+export class StateReader {
+  readonly path: string;
+  readonly #db: Sqlite;
+  readonly #what: string;
+
+  constructor(dataDir: string, app: string) {
+    this.path = statePath(dataDir, app);
+    this.#what = `the state of app "${app}"`;
+    if (!existsSync(this.path)) chooseApp(dataDir, app);
+    this.#db = openSqlite(this.path, { what: this.#what, readonly: true });
+    try {
+      checkFormat(this.#db, this.#what);
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** Each result once, in its latest version, by view and window. */
+  *results({ view, since }: ResultFilter = {}): Generator<ResultDocument> {
+    const windows = this.#db
+      .prepare(
+        `SELECT view, window_start AS start, max(correction) AS corrected FROM firings
+         WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
+         GROUP BY view, window_start ORDER BY view, window_start`,
+      )
+      .all({ view: view ?? null, since: since ?? null }) as {
+      view: string;
+      start: number;
+      corrected: number;
+    }[];
+    const firings = this.#db.prepare(
+      'SELECT crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
+    );
+    for (const window of windows) {
+      const rows = firings.all(window.view, window.start) as { crc: number; docs: string }[];
+      const docs = rows.flatMap((row) => this.#documents(row));
+      yield* window.corrected ? this.#latest(window.view, docs) : docs;
+    }
+  }
+
+  deadLetterCounts(): DeadLetterCount[] {
+    return countDeadLetters(this.#db);
+  }
+
+  deadLetters(reason?: string): Iterable<KeptDeadLetter> {
+    return listDeadLetters(this.#db, reason);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #documents({ crc, docs }: { crc: number; docs: string }): ResultDocument[] {
+    if (crc32(docs) !== crc) {
+      throw translate(
+        Object.assign(new Error('checksum'), { code: 'SQLITE_CORRUPT' }),
+        this.#what,
+        this.path,
+      );
+    }
+    return JSON.parse(docs) as ResultDocument[];
+  }
+
+  /** Of results with the same key, the one written last. */
+  #latest(view: string, docs: ResultDocument[]): ResultDocument[] {
+    const fields = this.#keyFields(view);
+    const latest = new Map(docs.map((doc) => [fields.map((name) => doc[name]).join('|'), doc]));
+    return [...latest.values()];
+  }
+
+  #keyFields(view: string): string[] {
+    const { value } = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as {
+      value: string;
+    };
+    const views = JSON.parse(value) as { name: string; by: Record<string, unknown> }[];
+    return Object.keys(views.find(({ name }) => name === view)?.by ?? {});
+  }
+}

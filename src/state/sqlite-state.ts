@@ -1,0 +1,413 @@
+/**
+ * The state of one processor: one SQLite file under the data directory.
+ *
+ *  C1 a checkpoint is one transaction; there is no second file to disagree with it.
+ *  C3 `firings` is the outbox: results are numbered in the order they are written, and each sink has a cursor.
+ *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it.
+ *  C5 a state of another stream, other views or a newer format is refused.
+ * What is read back is checked against its CRC, so that a damaged file is never taken for a result.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import Database from 'better-sqlite3';
+import { DEAD_LETTER_SCHEMA, DeadLetterTable } from '../dead-letters.ts';
+import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
+import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
+import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
+import type { ShardProgress } from '../engine/watermarks.ts';
+import { systemCode, TaxiflowError } from '../errors.ts';
+import { openSqlite, type Sqlite, type Statement, transaction, translate } from '../sqlite.ts';
+
+const FORMAT = 1;
+
+const SCHEMA = `
+CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoint (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  number INTEGER NOT NULL,
+  at TEXT NOT NULL,
+  crc INTEGER NOT NULL,
+  state TEXT NOT NULL
+) STRICT;
+CREATE TABLE panes (
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  fired INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  panes TEXT NOT NULL,
+  PRIMARY KEY (view, window_start, block)
+) STRICT;
+CREATE TABLE firings (
+  first INTEGER PRIMARY KEY,
+  count INTEGER NOT NULL,
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  correction INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  docs TEXT NOT NULL
+) STRICT;
+CREATE INDEX firings_by_window ON firings (view, window_start);
+CREATE VIEW results (number, view, window_start, doc) AS
+  SELECT f.first + d.key, f.view, f.window_start, d.value FROM firings f, json_each(f.docs) d;
+CREATE TABLE cursors (
+  sink TEXT PRIMARY KEY,
+  delivered INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_pages (
+  replay TEXT NOT NULL,
+  page INTEGER NOT NULL,
+  latest REAL NOT NULL,
+  crc INTEGER NOT NULL,
+  bits BLOB NOT NULL,
+  PRIMARY KEY (replay, page)
+) STRICT;
+CREATE TABLE seen_ranges (replay TEXT PRIMARY KEY, ranges TEXT NOT NULL) STRICT, WITHOUT ROWID;
+${DEAD_LETTER_SCHEMA}
+PRAGMA user_version = ${FORMAT};
+`;
+
+/** The part of a checkpoint that is small and written whole. */
+interface CheckpointState {
+  watermark: number | null;
+  counters: Counters;
+  shards: (Omit<ShardProgress, 'watermark' | 'latest' | 'idle'> & {
+    watermark: number | null;
+    latest: number | null;
+  })[];
+  nextResult: number;
+}
+
+/** Results of one firing, as they lie in the outbox: `docs` is a JSON array, a document a line. */
+export interface StoredFiring {
+  /** Number of its first result. */
+  readonly first: number;
+  readonly count: number;
+  readonly view: string;
+  readonly windowStart: number;
+  readonly correction: boolean;
+  readonly docs: string;
+}
+
+export interface Cursor {
+  /** Results with lower numbers are delivered. */
+  readonly delivered: number;
+  /** How long the output was then, for sinks that are files. */
+  readonly bytes: number;
+}
+
+const APP = /^[a-zA-Z0-9_.-]{1,128}$/;
+
+export function statePath(dataDir: string, app: string): string {
+  if (!APP.test(app) || app.startsWith('.')) {
+    throw new TaxiflowError('bad-app-name', `"${app}" can't name an app`, {
+      hint: 'use letters, digits, "_", "-" and ".", 128 at most',
+      exitCode: 2,
+    });
+  }
+  return join(dataDir, 'apps', `${app}.sqlite`);
+}
+
+export function listApps(dataDir: string): string[] {
+  const folder = join(dataDir, 'apps');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.sqlite'))
+    .map((file) => file.slice(0, -'.sqlite'.length))
+    .sort();
+}
+
+export interface StateOptions {
+  readonly dataDir: string;
+  readonly app: string;
+  readonly identity: StateIdentity;
+}
+
+export class SqliteState implements StateStore {
+  readonly path: string;
+  readonly stored: StoredState | undefined;
+  readonly #db: Sqlite;
+  readonly #lock: Sqlite;
+  readonly #what: string;
+  readonly #statements: ReturnType<typeof prepare>;
+  readonly #deadLetters: DeadLetterTable;
+  #number = 0;
+  #nextResult = 1;
+
+  private constructor(path: string, db: Sqlite, lock: Sqlite, what: string) {
+    this.path = path;
+    this.#db = db;
+    this.#lock = lock;
+    this.#what = what;
+    this.#statements = prepare(db);
+    this.#deadLetters = new DeadLetterTable(db);
+    this.stored = this.#load();
+  }
+
+  /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
+  static open({ dataDir, app, identity }: StateOptions): SqliteState {
+    const path = statePath(dataDir, app);
+    const what = `the state of app "${app}"`;
+    const isNew = !existsSync(path);
+    const db = openSqlite(path, { what });
+    let lock: Sqlite | undefined;
+    try {
+      lock = takeLock(path, app);
+      if (db.pragma('user_version', { simple: true }) === 0) create(db, identity);
+      checkFormat(db, what);
+      if (!isNew) quickCheck(db, what, path);
+      checkIdentity(db, identity, app);
+      return new SqliteState(path, db, lock, what);
+    } catch (error) {
+      lock?.close();
+      db.close();
+      throw damaged(error, what, path);
+    }
+  }
+
+  commit(checkpoint: Checkpoint): void {
+    try {
+      transaction(this.#db, () => this.#write(checkpoint));
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  load(view: string, windowStart: number): PaneBlock[] {
+    const rows = this.#statements.panes.all(view, windowStart) as {
+      block: number;
+      fired: number;
+      crc: number;
+      panes: string;
+    }[];
+    return rows.map(({ block, fired, crc, panes }) => {
+      this.#verify(crc, panes, `panes of ${view}`);
+      return { view, windowStart, block, fired: fired === 1, panes: JSON.parse(panes) as PaneRecord[] };
+    });
+  }
+
+  /** Where a sink stands; undefined when it is new. */
+  cursor(sink: string): Cursor | undefined {
+    return this.#statements.cursor.get(sink) as Cursor | undefined;
+  }
+
+  moveCursor(sink: string, cursor: Cursor): void {
+    try {
+      this.#statements.moveCursor.run(sink, cursor.delivered, cursor.bytes);
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  /** What was committed from result `from` on, some firings at a time, in order. */
+  *firingsFrom(from: number): Generator<StoredFiring> {
+    for (let next = from; ; ) {
+      const rows = this.#statements.firings.all(next) as (Omit<StoredFiring, 'correction'> & {
+        crc: number;
+        correction: number;
+      })[];
+      if (rows.length === 0) return;
+      for (const { crc, correction, ...firing } of rows) {
+        this.#verify(crc, firing.docs, `results of ${firing.view}`);
+        yield { ...firing, correction: Boolean(correction) };
+        next = firing.first + firing.count;
+      }
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+    this.#lock.close();
+  }
+
+  #write(checkpoint: Checkpoint): void {
+    const s = this.#statements;
+    for (const { view, windowStart } of checkpoint.gone) s.dropPanes.run(view, windowStart);
+    for (const { view, windowStart, block, fired, panes } of checkpoint.blocks) {
+      const text = JSON.stringify(panes);
+      s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc32(text), text);
+    }
+    for (const { view, windowStart, docs, correction } of checkpoint.firings) {
+      const text = `[${docs.join(',\n')}]`;
+      s.writeFiring.run(
+        this.#nextResult,
+        docs.length,
+        view,
+        windowStart,
+        correction ? 1 : 0,
+        crc32(text),
+        text,
+      );
+      this.#nextResult += docs.length;
+    }
+    const { pages, closed, ranges } = checkpoint.duplicates;
+    for (const { replay, page } of closed) s.dropPage.run(replay, page);
+    for (const { replay, page, latest, bits } of pages)
+      s.writePage.run(
+        replay,
+        page,
+        latest,
+        crc32(bits),
+        Buffer.from(bits.buffer, bits.byteOffset, bits.length),
+      );
+    for (const { replay, ranges: seen } of ranges) s.writeRanges.run(replay, JSON.stringify(seen));
+    const at = new Date().toISOString();
+    this.#deadLetters.write(checkpoint.deadLetters, at);
+    const state: CheckpointState = {
+      watermark: finite(checkpoint.watermark),
+      counters: checkpoint.counters,
+      shards: checkpoint.shards.map(({ id, position, watermark, latest, ended }) => ({
+        id,
+        position,
+        watermark: finite(watermark),
+        latest: finite(latest),
+        ended,
+      })),
+      nextResult: this.#nextResult,
+    };
+    const text = JSON.stringify(state);
+    s.writeCheckpoint.run(++this.#number, at, crc32(text), text);
+  }
+
+  #load(): StoredState | undefined {
+    const row = this.#db.prepare('SELECT number, crc, state FROM checkpoint').get() as
+      | { number: number; crc: number; state: string }
+      | undefined;
+    if (!row) return undefined;
+    this.#verify(row.crc, row.state, 'the checkpoint');
+    const state = JSON.parse(row.state) as CheckpointState;
+    this.#number = row.number;
+    this.#nextResult = state.nextResult;
+    const windows = this.#db
+      .prepare(
+        'SELECT view, window_start AS windowStart, max(fired) AS fired FROM panes GROUP BY view, window_start',
+      )
+      .all() as { view: string; windowStart: number; fired: number }[];
+    const pages = this.#db
+      .prepare('SELECT replay, page, latest, crc, bits FROM seen_pages')
+      .all() as (PageRecord & {
+      crc: number;
+    })[];
+    for (const { crc, bits } of pages) this.#verify(crc, bits, 'the trips seen');
+    const ranges = this.#db.prepare('SELECT replay, ranges FROM seen_ranges').all() as {
+      replay: string;
+      ranges: string;
+    }[];
+    return {
+      watermark: state.watermark ?? Number.NEGATIVE_INFINITY,
+      counters: state.counters,
+      shards: state.shards.map((shard) => ({
+        ...shard,
+        watermark: shard.watermark ?? Number.NEGATIVE_INFINITY,
+        latest: shard.latest ?? Number.NEGATIVE_INFINITY,
+        idle: false,
+      })),
+      windows: windows.map((window) => ({ ...window, fired: window.fired === 1 })),
+      pages,
+      ranges: ranges.map(({ replay, ranges: text }) => ({ replay, ranges: JSON.parse(text) as SeenRange[] })),
+      deadLetters: this.#deadLetters.counts(),
+    };
+  }
+
+  #verify(crc: number, content: string | Uint8Array, part: string): void {
+    if (crc32(content) === crc) return;
+    throw damage(this.#what, this.path, `${part} differ from their checksum`);
+  }
+}
+
+function prepare(db: Sqlite) {
+  const p = (sql: string): Statement => db.prepare(sql);
+  return {
+    panes: p('SELECT block, fired, crc, panes FROM panes WHERE view = ? AND window_start = ? ORDER BY block'),
+    writePanes: p(
+      'INSERT OR REPLACE INTO panes (view, window_start, block, fired, crc, panes) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    dropPanes: p('DELETE FROM panes WHERE view = ? AND window_start = ?'),
+    writeFiring: p(
+      'INSERT INTO firings (first, count, view, window_start, correction, crc, docs) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ),
+    firings: p(
+      `SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings
+       WHERE first >= ? ORDER BY first LIMIT 64`,
+    ),
+    writePage: p(
+      'INSERT OR REPLACE INTO seen_pages (replay, page, latest, crc, bits) VALUES (?, ?, ?, ?, ?)',
+    ),
+    dropPage: p('DELETE FROM seen_pages WHERE replay = ? AND page = ?'),
+    writeRanges: p('INSERT OR REPLACE INTO seen_ranges (replay, ranges) VALUES (?, ?)'),
+    writeCheckpoint: p(
+      'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
+    ),
+    cursor: p('SELECT delivered, bytes FROM cursors WHERE sink = ?'),
+    moveCursor: p('INSERT OR REPLACE INTO cursors (sink, delivered, bytes) VALUES (?, ?, ?)'),
+  };
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+function create(db: Sqlite, identity: StateIdentity): void {
+  transaction(db, () => {
+    db.exec(SCHEMA);
+    const insert = db.prepare('INSERT INTO identity (name, value) VALUES (?, ?)');
+    for (const [name, value] of Object.entries(identity)) insert.run(name, value);
+  });
+}
+
+function takeLock(path: string, app: string): Sqlite {
+  const lock = new Database(`${path}.lock`, { timeout: 0 });
+  try {
+    lock.pragma('locking_mode = EXCLUSIVE');
+    lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    if (!systemCode(error)?.startsWith('SQLITE_BUSY')) throw error;
+    throw new TaxiflowError('app-running', `app "${app}" is being run by another process`, {
+      hint: 'stop that one first, or give this one a name of its own with --app NAME',
+    });
+  }
+}
+
+export function checkFormat(db: Sqlite, what: string): void {
+  const format = db.pragma('user_version', { simple: true }) as number;
+  if (format === FORMAT) return;
+  throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
+    hint: 'use the taxiflow that wrote it, or start afresh with another --app',
+  });
+}
+
+function quickCheck(db: Sqlite, what: string, path: string): void {
+  const found = db.pragma('quick_check(1)', { simple: true });
+  if (found !== 'ok') throw damage(what, path, String(found));
+}
+
+function checkIdentity(db: Sqlite, identity: StateIdentity, app: string): void {
+  const rows = db.prepare('SELECT name, value FROM identity').all() as {
+    name: keyof StateIdentity;
+    value: string;
+  }[];
+  for (const { name, value } of rows) {
+    if (identity[name] === value) continue;
+    const detail = name === 'views' ? '' : `: it has ${value}, this is ${identity[name]}`;
+    throw new TaxiflowError('other-state', `the state of app "${app}" was made with other ${name}${detail}`, {
+      hint: 'run it as it was made, or give this job a name of its own with --app NAME',
+    });
+  }
+}
+
+function damage(what: string, path: string, detail: string): TaxiflowError {
+  return new TaxiflowError('damaged', `${what} is damaged (${detail}): ${path}`, {
+    hint: 'nothing was changed; put back a copy of the file, or move it away and process the stream again from its start',
+  });
+}
+
+function damaged(error: unknown, what: string, path: string): unknown {
+  const code = systemCode(error) ?? '';
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB')
+    return damage(what, path, (error as Error).message);
+  return translate(error, what, path);
+}

@@ -1,0 +1,516 @@
+/**
+ * The embedded stream: a sharded, durable log in one SQLite file that several processes write and read at once.
+ *
+ * A row of `batches` holds all records that one put brought to one shard, so that reading and writing cost one
+ * row a batch. Sequence numbers count the records of a shard from 0. `PRAGMA user_version` is the format.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../../clock.ts';
+import { TaxiflowError } from '../../errors.ts';
+import {
+  openSqlite,
+  type Sqlite,
+  type Statement,
+  transaction,
+  translate,
+  translating,
+} from '../../sqlite.ts';
+import { Router } from '../routing.ts';
+import {
+  evenRanges,
+  type OutgoingBatch,
+  type Position,
+  type PutResult,
+  type RecordBatch,
+  type Shard,
+  type StreamReader,
+  type StreamWriter,
+  shardIdOf,
+} from '../stream.ts';
+
+const FORMAT = 1;
+/** A row's id is shard × 2^40 + the sequence number of its first record, so a shard's rows lie together. */
+const SEQUENCES = 2 ** 40;
+/** Longer puts are cut, so that a reader can take a part without holding the rest. */
+const ROW_RECORDS = 2_000;
+
+const SCHEMA = `
+CREATE TABLE stream (identity TEXT NOT NULL) STRICT;
+CREATE TABLE shards (
+  shard INTEGER PRIMARY KEY,
+  parents TEXT NOT NULL,
+  first_hash_key TEXT NOT NULL,
+  last_hash_key TEXT NOT NULL,
+  open INTEGER NOT NULL CHECK (open IN (0, 1)),
+  first_seq INTEGER NOT NULL DEFAULT 0,
+  next_seq INTEGER NOT NULL DEFAULT 0,
+  last_arrival INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE batches (
+  id INTEGER PRIMARY KEY,
+  count INTEGER NOT NULL,
+  arrival INTEGER NOT NULL,
+  ends BLOB NOT NULL,
+  data BLOB NOT NULL
+) STRICT;
+PRAGMA user_version = ${FORMAT};
+`;
+
+interface ShardRow {
+  shard: number;
+  parents: string;
+  first_hash_key: string;
+  last_hash_key: string;
+  open: number;
+  first_seq: number;
+  next_seq: number;
+  last_arrival: number;
+  bytes: number;
+}
+
+interface BatchRow {
+  id: number;
+  count: number;
+  arrival: number;
+  ends: Buffer;
+  data: Buffer;
+}
+
+/** What `taxiflow stream describe` tells of a shard. */
+export interface ShardDescription {
+  readonly shard: string;
+  readonly open: boolean;
+  readonly parents: readonly string[];
+  readonly first_hash_key: string;
+  readonly last_hash_key: string;
+  readonly first_sequence: number;
+  readonly next_sequence: number;
+  readonly records: number;
+  readonly bytes: number;
+  readonly last_arrival: string | null;
+}
+
+export interface LocalStreamOptions {
+  readonly dataDir: string;
+  readonly name: string;
+  readonly clock: Clock;
+  /** Makes the stream with this many shards when it isn't there; without it, a missing stream is an error. */
+  readonly createShards?: number;
+}
+
+const NAME = /^[a-zA-Z0-9_.-]{1,128}$/;
+
+export function localStreamPath(dataDir: string, name: string): string {
+  if (!NAME.test(name) || name.startsWith('.')) {
+    throw new TaxiflowError('bad-stream-name', `"${name}" can't name a stream`, {
+      hint: 'use letters, digits, "_", "-" and ".", 128 at most',
+      exitCode: 2,
+    });
+  }
+  return join(dataDir, 'streams', `${name}.sqlite`);
+}
+
+export class LocalStream implements StreamReader, StreamWriter {
+  readonly name: string;
+  readonly identity: string;
+  readonly path: string;
+  readonly #db: Sqlite;
+  readonly #clock: Clock;
+  readonly #what: string;
+  readonly #insert: Statement;
+  readonly #advance: Statement;
+  readonly #shardRow: Statement;
+  readonly #rowsFrom: Statement;
+  /** Changes whenever another connection changed the file: then the shards are read again. */
+  #shardsVersion = -1;
+  #router = new Router([]);
+
+  private constructor(db: Sqlite, path: string, options: LocalStreamOptions) {
+    this.#db = db;
+    this.path = path;
+    this.name = `local:${options.name}`;
+    this.#what = `the stream ${this.name}`;
+    this.#clock = options.clock;
+    this.identity = (db.prepare('SELECT identity FROM stream').get() as { identity: string }).identity;
+    this.#insert = db.prepare('INSERT INTO batches (id, count, arrival, ends, data) VALUES (?, ?, ?, ?, ?)');
+    this.#advance = db.prepare(
+      'UPDATE shards SET next_seq = ?, last_arrival = ?, bytes = bytes + ? WHERE shard = ?',
+    );
+    this.#shardRow = db.prepare('SELECT * FROM shards WHERE shard = ?');
+    this.#rowsFrom = db.prepare(
+      `SELECT * FROM batches WHERE id BETWEEN
+         coalesce((SELECT max(id) FROM batches WHERE id BETWEEN :shardStart AND :from), :from) AND :shardEnd
+       ORDER BY id LIMIT :limit`,
+    );
+  }
+
+  /** Opens a stream. Throws `no-stream` where there is none and `createShards` isn't given. */
+  static open(options: LocalStreamOptions): LocalStream {
+    const path = localStreamPath(options.dataDir, options.name);
+    const what = `the stream local:${options.name}`;
+    if (!existsSync(path) && options.createShards === undefined) {
+      throw new TaxiflowError('no-stream', `there is no stream local:${options.name} in ${options.dataDir}`, {
+        hint: `make one with "taxiflow stream create local:${options.name}", or fill it with "taxiflow replay"`,
+      });
+    }
+    const db = openSqlite(path, { what, pageSize: 32_768 });
+    return translating(what, path, () => {
+      if (db.pragma('user_version', { simple: true }) === 0) {
+        transaction(db, () => {
+          if (db.pragma('user_version', { simple: true }) !== 0) return;
+          db.exec(SCHEMA);
+          db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
+          insertShards(db, 0, evenRanges(options.createShards ?? 1), []);
+        });
+      }
+      const format = db.pragma('user_version', { simple: true });
+      if (format !== FORMAT) {
+        db.close();
+        throw new TaxiflowError(
+          'newer-format',
+          `${what} has format ${format}, this taxiflow reads ${FORMAT}`,
+          {
+            hint: 'use the taxiflow that wrote it',
+          },
+        );
+      }
+      return new LocalStream(db, path, options);
+    });
+  }
+
+  static exists(dataDir: string, name: string): boolean {
+    return existsSync(localStreamPath(dataDir, name));
+  }
+
+  /** Removes a stream and all its records. */
+  static delete(dataDir: string, name: string): void {
+    const path = localStreamPath(dataDir, name);
+    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  }
+
+  static list(dataDir: string): string[] {
+    const folder = join(dataDir, 'streams');
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder)
+      .filter((file) => file.endsWith('.sqlite'))
+      .map((file) => file.slice(0, -'.sqlite'.length))
+      .sort();
+  }
+
+  async shards(): Promise<readonly Shard[]> {
+    return this.#translating(() => this.#shards());
+  }
+
+  async put(batch: OutgoingBatch): Promise<PutResult> {
+    this.#translating(() => transaction(this.#db, () => this.#append(batch)));
+    return { acknowledged: batch.count, refused: {} };
+  }
+
+  async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
+    this.#translating(() =>
+      transaction(this.#db, () => {
+        for (const shard of this.#currentRouter().shards) {
+          const data = Buffer.from(recordFor(shard.id));
+          this.#appendTo(indexOf(shard.id), data, Uint32Array.of(data.length));
+        }
+      }),
+    );
+  }
+
+  async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
+    return this.#translating(() => {
+      const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
+      if (!shard) {
+        throw new TaxiflowError('no-shard', `${this.#what} has no ${shardId}`, {
+          hint: `see "taxiflow stream describe ${this.name}"`,
+        });
+      }
+      return this.#readFrom(shard, this.#sequenceAt(shard, position), limit);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#db.close();
+  }
+
+  describe(): ShardDescription[] {
+    return this.#translating(() =>
+      this.#rows().map((row) => ({
+        shard: shardIdOf(row.shard),
+        open: row.open === 1,
+        parents: (JSON.parse(row.parents) as number[]).map(shardIdOf),
+        first_hash_key: row.first_hash_key,
+        last_hash_key: row.last_hash_key,
+        first_sequence: row.first_seq,
+        next_sequence: row.next_seq,
+        records: row.next_seq - row.first_seq,
+        bytes: row.bytes,
+        last_arrival: row.last_arrival === 0 ? null : new Date(row.last_arrival).toISOString(),
+      })),
+    );
+  }
+
+  /** Closes a shard and opens two in its place; `at` is the first hash key of the second, by default the middle. */
+  split(shardId: string, at?: bigint): string[] {
+    return this.#reshard(() => {
+      const shard = this.#openShard(shardId);
+      const [first, last] = [BigInt(shard.first_hash_key), BigInt(shard.last_hash_key)];
+      const middle = at ?? first + (last - first + 1n) / 2n;
+      if (middle <= first || middle > last) {
+        throw new TaxiflowError('bad-hash-key', `hash key ${middle} doesn't divide ${shardId}`, {
+          hint: `choose one above ${first}, ${last} at most`,
+          exitCode: 2,
+        });
+      }
+      return this.#replace(
+        [shard.shard],
+        [
+          [first, middle - 1n],
+          [middle, last],
+        ],
+      );
+    });
+  }
+
+  /** Closes two neighbouring shards and opens one in their place. */
+  merge(shardId: string, otherId: string): string[] {
+    return this.#reshard(() => {
+      const pair = [this.#openShard(shardId), this.#openShard(otherId)].sort((a, b) =>
+        BigInt(a.first_hash_key) < BigInt(b.first_hash_key) ? -1 : 1,
+      );
+      const [low, high] = pair as [ShardRow, ShardRow];
+      if (low.shard === high.shard || BigInt(low.last_hash_key) + 1n !== BigInt(high.first_hash_key)) {
+        throw new TaxiflowError('not-adjacent', `${shardId} and ${otherId} are not neighbours`, {
+          hint: `see the hash keys in "taxiflow stream describe ${this.name}"`,
+        });
+      }
+      return this.#replace(
+        [low.shard, high.shard],
+        [[BigInt(low.first_hash_key), BigInt(high.last_hash_key)]],
+      );
+    });
+  }
+
+  /** Forgets the records that arrived before `ms` (of one shard, or of all); returns how many. */
+  trim(before: number, shardId?: string): number {
+    return this.#translating(() =>
+      transaction(this.#db, () => {
+        let trimmed = 0;
+        for (const row of this.#rows()) {
+          if (shardId !== undefined && shardIdOf(row.shard) !== shardId) continue;
+          const keep = this.#sequenceAt(row, { at: 'time', ms: before });
+          const from = row.shard * SEQUENCES;
+          const removed = this.#db
+            .prepare('SELECT coalesce(sum(length(data)), 0) AS bytes FROM batches WHERE id >= ? AND id < ?')
+            .get(from, from + keep) as { bytes: number };
+          this.#db.prepare('DELETE FROM batches WHERE id >= ? AND id < ?').run(from, from + keep);
+          this.#db
+            .prepare('UPDATE shards SET first_seq = ?, bytes = bytes - ? WHERE shard = ?')
+            .run(keep, removed.bytes, row.shard);
+          trimmed += keep - row.first_seq;
+        }
+        return trimmed;
+      }),
+    );
+  }
+
+  #translating<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  #rows(): ShardRow[] {
+    return this.#db.prepare('SELECT * FROM shards ORDER BY shard').all() as ShardRow[];
+  }
+
+  #shards(): Shard[] {
+    return this.#rows().map((row) => ({
+      id: shardIdOf(row.shard),
+      parents: (JSON.parse(row.parents) as number[]).map(shardIdOf),
+      firstHashKey: BigInt(row.first_hash_key),
+      lastHashKey: BigInt(row.last_hash_key),
+      open: row.open === 1,
+    }));
+  }
+
+  /** The router of the shards as they are now. Inside a write transaction, so nobody reshards under it. */
+  #currentRouter(): Router {
+    const version = this.#db.pragma('data_version', { simple: true }) as number;
+    if (version !== this.#shardsVersion) {
+      this.#router = new Router(this.#shards());
+      this.#shardsVersion = version;
+    }
+    return this.#router;
+  }
+
+  #append(batch: OutgoingBatch): void {
+    const router = this.#currentRouter();
+    const { count, data, ends, hashes } = batch;
+    const shardOf = new Uint16Array(count);
+    const counts = new Uint32Array(router.shards.length);
+    const bytes = new Uint32Array(router.shards.length);
+    for (let i = 0, start = 0; i < count; i++) {
+      const s = router.indexOf(hashes[i]!);
+      shardOf[i] = s;
+      counts[s]!++;
+      bytes[s]! += ends[i]! - start;
+      start = ends[i]!;
+    }
+    const parts = router.shards.map((_, s) => ({
+      data: Buffer.allocUnsafe(bytes[s]!),
+      ends: new Uint32Array(counts[s]!),
+      filled: 0,
+      count: 0,
+    }));
+    for (let i = 0, start = 0; i < count; i++) {
+      const part = parts[shardOf[i]!]!;
+      const end = ends[i]!;
+      data.copy(part.data, part.filled, start, end);
+      part.filled += end - start;
+      part.ends[part.count++] = part.filled;
+      start = end;
+    }
+    for (const [s, part] of parts.entries()) {
+      if (part.count > 0) this.#appendTo(indexOf(router.shards[s]!.id), part.data, part.ends);
+    }
+  }
+
+  #appendTo(shard: number, data: Buffer, ends: Uint32Array): void {
+    const row = this.#shardRow.get(shard) as ShardRow;
+    const arrival = Math.max(this.#clock.now(), row.last_arrival);
+    for (let from = 0; from < ends.length; from += ROW_RECORDS) {
+      const until = Math.min(from + ROW_RECORDS, ends.length);
+      const start = from === 0 ? 0 : ends[from - 1]!;
+      const own = Uint32Array.from(ends.subarray(from, until), (end) => end - start);
+      this.#insert.run(
+        shard * SEQUENCES + row.next_seq + from,
+        own.length,
+        arrival,
+        Buffer.from(own.buffer, own.byteOffset, own.byteLength),
+        data.subarray(start, ends[until - 1]!),
+      );
+    }
+    this.#advance.run(row.next_seq + ends.length, arrival, data.length, shard);
+  }
+
+  /** The sequence number of the first record at or after a position. */
+  #sequenceAt(shard: ShardRow, position: Position): number {
+    if (position.at === 'trim-horizon') return shard.first_seq;
+    if (position.at === 'latest') return shard.next_seq;
+    if (position.at === 'after') return Number(position.sequence) + 1;
+    const start = shard.shard * SEQUENCES;
+    const row = this.#db
+      .prepare('SELECT id FROM batches WHERE id >= ? AND id < ? AND arrival >= ? ORDER BY id LIMIT 1')
+      .get(start, start + SEQUENCES, position.ms) as { id: number } | undefined;
+    return row ? row.id - start : shard.next_seq;
+  }
+
+  #readFrom(shard: ShardRow, asked: number, limit: number): RecordBatch {
+    if (asked > shard.next_seq) {
+      throw new TaxiflowError(
+        'position-ahead',
+        `${this.#what} ends before the position asked for (${shardIdOf(shard.shard)}, record ${asked} of ${shard.next_seq})`,
+        { hint: 'the stream was deleted and made again: start afresh with another --app' },
+      );
+    }
+    const from = Math.max(asked, shard.first_seq);
+    const shardStart = shard.shard * SEQUENCES;
+    const rows: BatchRow[] = [];
+    let have = 0;
+    for (let next = from; have < limit && next < shard.next_seq; ) {
+      const row = this.#rowsFrom.get({
+        shardStart,
+        from: shardStart + next,
+        shardEnd: shardStart + SEQUENCES - 1,
+        limit: 1,
+      }) as BatchRow | undefined;
+      if (!row) break;
+      rows.push(row);
+      next = row.id - shardStart + row.count;
+      have += row.count;
+    }
+    const batch = gather(rows, from - ((rows[0]?.id ?? 0) - shardStart), limit);
+    const next = from + batch.count;
+    const atTip = next >= shard.next_seq;
+    return {
+      ...batch,
+      next: next === 0 ? { at: 'trim-horizon' } : { at: 'after', sequence: String(next - 1) },
+      atTip,
+      ended: atTip && shard.open === 0,
+      lost: from - asked,
+      sequenceOf: (row) => String(from + row),
+    };
+  }
+
+  #reshard(change: () => number[]): string[] {
+    const made = this.#translating(() => transaction(this.#db, change));
+    this.#shardsVersion = -1;
+    return made.map(shardIdOf);
+  }
+
+  #openShard(shardId: string): ShardRow {
+    const row = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
+    if (!row || row.open === 0) {
+      throw new TaxiflowError('no-shard', `${this.#what} has no open ${shardId}`, {
+        hint: `see "taxiflow stream describe ${this.name}"`,
+      });
+    }
+    return row;
+  }
+
+  #replace(parents: number[], ranges: [bigint, bigint][]): number[] {
+    for (const parent of parents) this.#db.prepare('UPDATE shards SET open = 0 WHERE shard = ?').run(parent);
+    const { next } = this.#db.prepare('SELECT max(shard) + 1 AS next FROM shards').get() as { next: number };
+    return insertShards(this.#db, next, ranges, parents);
+  }
+}
+
+function indexOf(shardId: string): number {
+  return Number(shardId.slice('shardId-'.length));
+}
+
+function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], parents: number[]): number[] {
+  const insert = db.prepare(
+    'INSERT INTO shards (shard, parents, first_hash_key, last_hash_key, open) VALUES (?, ?, ?, ?, 1)',
+  );
+  return ranges.map(([low, high], i) => {
+    insert.run(first + i, JSON.stringify(parents), String(low), String(high));
+    return first + i;
+  });
+}
+
+/** Rows as one batch, without their first `skip` records and with `limit` at most. One row is not copied. */
+function gather(rows: BatchRow[], skip: number, limit: number) {
+  const total = rows.reduce((sum, row) => sum + row.count, 0);
+  const count = Math.max(0, Math.min(limit, total - skip));
+  const ends = new Uint32Array(count);
+  const arrivals = new Float64Array(count);
+  const pieces: Buffer[] = [];
+  let filled = 0;
+  let bytes = 0;
+  let dropped = skip;
+  for (const row of rows) {
+    // A copy where the memory isn't aligned for whole numbers.
+    const aligned = row.ends.byteOffset % 4 === 0 ? row.ends : Buffer.alloc(row.ends.length, row.ends);
+    const rowEnds = new Uint32Array(aligned.buffer, aligned.byteOffset, row.count);
+    const until = Math.min(row.count, dropped + count - filled);
+    const start = dropped === 0 ? 0 : rowEnds[dropped - 1]!;
+    for (let i = dropped; i < until; i++) {
+      ends[filled] = bytes + rowEnds[i]! - start;
+      arrivals[filled++] = row.arrival;
+    }
+    const end = until === 0 ? 0 : rowEnds[until - 1]!;
+    if (until > dropped) {
+      pieces.push(row.data.subarray(start, end));
+      bytes += end - start;
+    }
+    dropped = 0;
+  }
+  return { count, data: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), ends, arrivals };
+}

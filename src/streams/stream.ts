@@ -1,0 +1,87 @@
+/**
+ * The Stream port: what replay and engine need of a sharded stream, with the semantics of Amazon Kinesis.
+ */
+import type { RecordBytes } from '../events/decode.ts';
+
+/** The shard space: hash keys are 0 … 2^128 − 1. */
+export const HASH_KEYS = 1n << 128n;
+
+export interface Shard {
+  /** `shardId-000000000000`. */
+  readonly id: string;
+  /** Shards this one came from by a split (one) or a merge (two); a parent that is gone is still named. */
+  readonly parents: readonly string[];
+  readonly firstHashKey: bigint;
+  readonly lastHashKey: bigint;
+  /** False once it was split or merged: what it holds can be read, nothing is added. */
+  readonly open: boolean;
+}
+
+/** Where to read a shard from. */
+export type Position =
+  | { readonly at: 'trim-horizon' }
+  | { readonly at: 'latest' }
+  /** The first record that arrived at this time (epoch ms) or later. */
+  | { readonly at: 'time'; readonly ms: number }
+  | { readonly at: 'after'; readonly sequence: string };
+
+/** Records of one shard, in order. */
+export interface RecordBatch extends RecordBytes {
+  /** Arrival time of each record, epoch ms. */
+  readonly arrivals: Float64Array;
+  /** Where to go on: after the last record, or where this read began when there was none. */
+  readonly next: Position;
+  /** True when nothing was behind this batch at the time it was read. */
+  readonly atTip: boolean;
+  /** True when the shard is closed and everything in it has been read. */
+  readonly ended: boolean;
+  /** Records that fell out of the stream's retention between the position asked for and the first one here. */
+  readonly lost: number;
+  sequenceOf(row: number): string;
+}
+
+export interface StreamReader {
+  /** How the stream is named to the user: `local:taxi-trip-events`. */
+  readonly name: string;
+  /** Tells this stream from another of the same name: one that is deleted and made again differs. */
+  readonly identity: string;
+  shards(): Promise<readonly Shard[]>;
+  /** At most `limit` records from `position` on; an empty batch when there are none yet. */
+  read(shardId: string, position: Position, limit: number): Promise<RecordBatch>;
+  close(): Promise<void>;
+}
+
+/** Records on their way into a stream. */
+export interface OutgoingBatch extends RecordBytes {
+  /** The upper 32 bits of each record's hash key. */
+  readonly hashes: Uint32Array;
+}
+
+export interface PutResult {
+  readonly acknowledged: number;
+  /** Records the stream refused for good, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+export interface StreamWriter {
+  readonly name: string;
+  readonly identity: string;
+  /** Resolves when every record is settled: stored, or refused for good. Throws `TaxiflowError` when it can't go on. */
+  put(batch: OutgoingBatch): Promise<PutResult>;
+  /** One record to every open shard, by explicit hash key. */
+  broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+export function shardIdOf(index: number): string {
+  return `shardId-${String(index).padStart(12, '0')}`;
+}
+
+/** `count` equal hash key ranges that cover the shard space, in order. */
+export function evenRanges(count: number): [first: bigint, last: bigint][] {
+  const n = BigInt(count);
+  return Array.from({ length: count }, (_, i) => [
+    (HASH_KEYS * BigInt(i)) / n,
+    (HASH_KEYS * BigInt(i + 1)) / n - 1n,
+  ]);
+}

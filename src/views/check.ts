@@ -1,0 +1,284 @@
+/** Checks views and says where a mistake is: `views[1].having.left: …`. */
+import { TaxiflowError } from '../errors.ts';
+import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
+import { MAX_PRECISION } from './geohash.ts';
+import type { Aggregate, Expression, View } from './language.ts';
+
+export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
+
+/** What the fields of an expression are. */
+export type Scope = ReadonlyMap<string, ValueType>;
+
+export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, TRIP_FIELDS[name]]));
+
+/** Names every result has beside its key and aggregates. */
+const RESERVED = ['view', 'window_start', 'window_end', 'timestamp'];
+const NAME = /^[a-z][a-z0-9_]{0,63}$/;
+const MAX_SLIDES = 10_000;
+const MAX_KEY_PARTS = 8;
+
+function fail(path: string, problem: string, hint?: string): never {
+  throw new TaxiflowError('bad-view', `${path}: ${problem}`, {
+    hint: hint ?? 'see "Views" in docs/views.md, and "taxiflow process --explain"',
+    exitCode: 2,
+  });
+}
+
+/** Checks a whole set; returns it typed. Throws `bad-view` with the place of the first mistake. */
+export function checkViews(value: unknown): View[] {
+  if (!Array.isArray(value) || value.length === 0) fail('views', 'not a list of at least one view');
+  const views = value as View[];
+  const names = new Set<string>();
+  for (const [i, view] of views.entries()) {
+    const path = `views[${i}]`;
+    checkView(view, path);
+    if (names.has(view.name)) fail(`${path}.name`, `there are two views named ${view.name}`);
+    names.add(view.name);
+  }
+  return views;
+}
+
+function checkView(view: View, path: string): void {
+  if (!isObject(view)) fail(path, 'not a view');
+  for (const key of Object.keys(view)) {
+    if (!['name', 'where', 'by', 'window', 'aggregates', 'having'].includes(key)) {
+      fail(
+        `${path}.${key}`,
+        'a view has no such part',
+        'its parts are name, where, by, window, aggregates, having',
+      );
+    }
+  }
+  checkName(view.name, `${path}.name`);
+  if (view.where !== undefined) expectType(view.where, TRIP_SCOPE, `${path}.where`, 'boolean');
+  if (!isObject(view.by)) fail(`${path}.by`, 'not an object of key fields');
+  if (Object.keys(view.by).length > MAX_KEY_PARTS)
+    fail(`${path}.by`, `more than ${MAX_KEY_PARTS} key fields`);
+  for (const [name, expression] of Object.entries(view.by)) {
+    checkName(name, `${path}.by.${name}`);
+    if (typeOf(expression, TRIP_SCOPE, `${path}.by.${name}`) === 'boolean') {
+      fail(
+        `${path}.by.${name}`,
+        'a key is a number, a time or a string',
+        'choose([[condition, "yes"]], "no") makes a string of it',
+      );
+    }
+  }
+  checkWindow(view.window, `${path}.window`);
+  if (!isObject(view.aggregates) || Object.keys(view.aggregates).length === 0) {
+    fail(`${path}.aggregates`, 'not an object of at least one aggregate');
+  }
+  const results = new Map<string, ValueType>();
+  for (const [name, aggregate] of Object.entries(view.aggregates)) {
+    checkName(name, `${path}.aggregates.${name}`);
+    if (name in view.by) fail(`${path}.aggregates.${name}`, 'a key field has that name');
+    results.set(name, aggregateType(aggregate, `${path}.aggregates.${name}`));
+  }
+  if (view.having !== undefined) expectType(view.having, results, `${path}.having`, 'boolean');
+}
+
+function checkName(name: unknown, path: string): void {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    fail(
+      path,
+      `${JSON.stringify(name)} is no name`,
+      'use lower-case letters, digits and "_", a letter first',
+    );
+  }
+  if (RESERVED.includes(name)) fail(path, `${name} is part of every result`, 'choose another name');
+}
+
+function checkWindow(window: unknown, path: string): void {
+  if (!isObject(window)) fail(path, 'not a window', 'tumbling("10m") or sliding("1h", "10m")');
+  const { kind, size_ms, slide_ms } = window as Record<string, unknown>;
+  if (kind !== 'tumbling' && kind !== 'sliding')
+    fail(`${path}.kind`, `${JSON.stringify(kind)} is neither tumbling nor sliding`);
+  checkDuration(size_ms, `${path}.size_ms`);
+  if (kind === 'tumbling') return;
+  checkDuration(slide_ms, `${path}.slide_ms`);
+  if ((slide_ms as number) > (size_ms as number))
+    fail(`${path}.slide_ms`, 'longer than the window, so trips would fall between two');
+  if ((size_ms as number) / (slide_ms as number) > MAX_SLIDES)
+    fail(`${path}.slide_ms`, `a trip would be in more than ${MAX_SLIDES} windows`);
+}
+
+function checkDuration(value: unknown, path: string): void {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return;
+  fail(path, 'not a duration of whole milliseconds', 'write for instance "10m", "1h" or 600000');
+}
+
+function aggregateType(aggregate: Aggregate, path: string): ValueType {
+  if (!isObject(aggregate))
+    fail(path, 'not an aggregate', 'count(), sum(x), avg(x), min(x), max(x) or countDistinct(x)');
+  if (aggregate.fn === 'count') return 'integer';
+  if (!['sum', 'avg', 'min', 'max', 'count_distinct'].includes(aggregate.fn)) {
+    fail(
+      `${path}.fn`,
+      `${JSON.stringify(aggregate.fn)} is no aggregate`,
+      'there are count, sum, avg, min, max and count_distinct',
+    );
+  }
+  const type = typeOf(aggregate.of, TRIP_SCOPE, `${path}.of`);
+  if (aggregate.fn === 'count_distinct') return 'integer';
+  const ordered = aggregate.fn === 'min' || aggregate.fn === 'max';
+  if (type !== 'number' && type !== 'integer' && !(ordered && type === 'time')) {
+    fail(`${path}.of`, `${aggregate.fn} needs a number, this is a ${type}`);
+  }
+  return aggregate.fn === 'avg' ? 'number' : type;
+}
+
+function expectType(expression: Expression, scope: Scope, path: string, wanted: ValueType): void {
+  const type = typeOf(expression, scope, path);
+  if (type !== wanted) fail(path, `a ${wanted} is needed, this is a ${type}`);
+}
+
+const isNumeric = (type: ValueType) => type === 'number' || type === 'integer';
+
+/** The type of an expression. Throws `bad-view` where it makes no sense. */
+export function typeOf(expression: Expression, scope: Scope, path: string): ValueType {
+  if (!isObject(expression) || typeof expression.op !== 'string') {
+    fail(path, 'not an expression', 'field("pickup_lat"), a comparison, geohash("pickup", 6), …');
+  }
+  switch (expression.op) {
+    case 'field':
+      return fieldType(expression.name, scope, path);
+    case 'literal':
+      if (typeof expression.value === 'number')
+        return Number.isInteger(expression.value) ? 'integer' : 'number';
+      if (typeof expression.value === 'string' || typeof expression.value === 'boolean') {
+        return typeof expression.value as 'string' | 'boolean';
+      }
+      return fail(path, 'a literal is a number, a string or a boolean');
+    case 'add':
+    case 'subtract':
+    case 'multiply':
+    case 'divide':
+      return arithmeticType(expression, scope, path);
+    case 'truncate':
+      if (!isNumeric(typeOf(expression.of, scope, `${path}.of`))) fail(`${path}.of`, 'not a number');
+      return 'integer';
+    case 'eq':
+    case 'ne':
+    case 'lt':
+    case 'lte':
+    case 'gt':
+    case 'gte':
+      return comparisonType(expression, scope, path);
+    case 'and':
+    case 'or':
+      if (!Array.isArray(expression.of) || expression.of.length === 0)
+        fail(`${path}.of`, 'not a list of conditions');
+      for (const [i, part] of expression.of.entries()) expectType(part, scope, `${path}.of[${i}]`, 'boolean');
+      return 'boolean';
+    case 'not':
+      expectType(expression.of, scope, `${path}.of`, 'boolean');
+      return 'boolean';
+    case 'present':
+      typeOf(expression.of, scope, `${path}.of`);
+      return 'boolean';
+    case 'within':
+      checkPoint(expression, scope, path);
+      checkArea(expression.area, `${path}.area`);
+      return 'boolean';
+    case 'geohash':
+      checkPoint(expression, scope, path);
+      if (
+        !Number.isInteger(expression.precision) ||
+        expression.precision < 1 ||
+        expression.precision > MAX_PRECISION
+      ) {
+        fail(`${path}.precision`, `${expression.precision} is not a precision from 1 to ${MAX_PRECISION}`);
+      }
+      return 'string';
+    case 'case':
+      return caseType(expression, scope, path);
+    default:
+      return fail(`${path}.op`, `${JSON.stringify((expression as { op: string }).op)} is no operation`);
+  }
+}
+
+function fieldType(name: string, scope: Scope, path: string): ValueType {
+  const type = scope.get(name);
+  if (type) return type;
+  return fail(path, `there is no field ${JSON.stringify(name)}`, `there are ${[...scope.keys()].join(', ')}`);
+}
+
+type Binary = Extract<Expression, { left: Expression }>;
+
+function arithmeticType(expression: Binary, scope: Scope, path: string): ValueType {
+  const left = typeOf(expression.left, scope, `${path}.left`);
+  const right = typeOf(expression.right, scope, `${path}.right`);
+  if (expression.op === 'subtract' && left === 'time' && right === 'time') return 'integer';
+  if (!isNumeric(left)) fail(`${path}.left`, `${expression.op} needs numbers, this is a ${left}`);
+  if (!isNumeric(right)) fail(`${path}.right`, `${expression.op} needs numbers, this is a ${right}`);
+  return expression.op !== 'divide' && left === 'integer' && right === 'integer' ? 'integer' : 'number';
+}
+
+function comparisonType(expression: Binary, scope: Scope, path: string): ValueType {
+  const left = typeOf(expression.left, scope, `${path}.left`);
+  const right = typeOf(expression.right, scope, `${path}.right`);
+  if (left !== right && !(isNumeric(left) && isNumeric(right)))
+    fail(path, `a ${left} can't be compared with a ${right}`);
+  if (left === 'boolean') fail(path, 'conditions are combined, not compared', 'use all(), any() and not()');
+  if (left !== 'string') return 'boolean';
+  if (expression.op !== 'eq' && expression.op !== 'ne')
+    fail(path, 'strings are compared with eq and ne only');
+  const literals = [expression.left, expression.right].filter((side) => side.op === 'literal').length;
+  if (literals !== 1) fail(path, 'a string is compared with a literal');
+  return 'boolean';
+}
+
+function caseType(expression: Extract<Expression, { op: 'case' }>, scope: Scope, path: string): ValueType {
+  if (!Array.isArray(expression.when) || expression.when.length === 0)
+    fail(`${path}.when`, 'not a list of branches');
+  const results = expression.when.map((branch, i): [Expression, string] => {
+    expectType(branch.if, scope, `${path}.when[${i}].if`, 'boolean');
+    return [branch.value, `${path}.when[${i}].value`];
+  });
+  if (expression.otherwise !== undefined) results.push([expression.otherwise, `${path}.otherwise`]);
+  const types = results.map(([value, where]) => {
+    const type = typeOf(value, scope, where);
+    if (type === 'string' && value.op !== 'literal') fail(where, 'a string of a case is a literal');
+    if (type === 'boolean') fail(where, 'a case gives a number, a time or a string');
+    return type;
+  });
+  if (types.every((type) => type === types[0])) return types[0]!;
+  if (types.every(isNumeric)) return 'number';
+  return fail(path, `its branches are of different types: ${[...new Set(types)].join(', ')}`);
+}
+
+function checkPoint(expression: { lat: Expression; lon: Expression }, scope: Scope, path: string): void {
+  for (const part of ['lat', 'lon'] as const) {
+    if (!isNumeric(typeOf(expression[part], scope, `${path}.${part}`)))
+      fail(`${path}.${part}`, 'not a number');
+  }
+}
+
+function checkArea(area: unknown, path: string): void {
+  if (!isObject(area)) fail(path, 'not an area', '{ south, north, west, east } in degrees');
+  const { south, north, west, east } = area as Record<string, unknown>;
+  const degrees = [south, north, west, east].every(
+    (edge) => typeof edge === 'number' && Number.isFinite(edge),
+  );
+  if (!degrees || (south as number) > (north as number) || (west as number) > (east as number)) {
+    fail(path, 'not a box', '{ south ≤ north, west ≤ east } in degrees');
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> & object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The trip fields an expression reads. */
+export function fieldsOf(expression: Expression): TripField[] {
+  const found = new Set<TripField>();
+  const walk = (node: unknown): void => {
+    if (Array.isArray(node)) for (const part of node) walk(part);
+    else if (isObject(node)) {
+      if (node['op'] === 'field') found.add(node['name'] as TripField);
+      for (const part of Object.values(node)) walk(part);
+    }
+  };
+  walk(expression);
+  return [...found];
+}

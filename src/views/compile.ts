@@ -1,0 +1,438 @@
+/**
+ * Views → functions over columns of trips. Strings are handled as whole-number codes of a domain: −1 is
+ * missing. Numbers and times are doubles: NaN is missing, so that comparisons with it are false by themselves.
+ */
+import { Dictionary, type TripColumns } from '../events/columns.ts';
+import { TRIP_FIELDS } from '../events/trip.ts';
+import { TRIP_SCOPE, typeOf, type ValueType } from './check.ts';
+import { cell, cell6, cellCode, cellText } from './geohash.ts';
+import type { Aggregate, Expression, View, Window } from './language.ts';
+
+/** The strings of one expression as codes. */
+export interface Domain {
+  /** How many codes there can be; Infinity when it isn't known beforehand. */
+  readonly size: number;
+  encode(value: string): number;
+  decode(code: number): string;
+}
+
+/** What became of a trip, added up over the views: bits. */
+export const OUTCOME = { skip: 1, used: 2, late: 4 } as const;
+
+/** One pane column a piece of an aggregate's state. */
+export interface AggregateState {
+  readonly name: string;
+  readonly aggregate: Aggregate;
+  /** First of its numbers in a pane, and how many it has. */
+  readonly offset: number;
+  readonly width: number;
+  /** Its place among the sets of a pane, for `count_distinct`. */
+  readonly set: number;
+  /** How a distinct value is told from another once it leaves memory. */
+  readonly domain: Domain | undefined;
+  /** Of its result. */
+  readonly type: ValueType;
+}
+
+export interface KeyPart {
+  readonly name: string;
+  readonly type: ValueType;
+  readonly domain: Domain | undefined;
+}
+
+/** The open window a trip belongs to; what the compiled code needs of it. */
+export interface OpenWindow {
+  readonly start: number;
+  readonly end: number;
+  /** Pane numbers, `width` a pane. */
+  numbers: Float64Array;
+  sets: Set<number>[][];
+  /** The pane of a key, marked as changed; −1 when there is none yet. */
+  find(key: number | string): number;
+  /** A new pane, whose key has these parts. */
+  open(key: number | string, parts: readonly number[]): number;
+}
+
+/** The open windows of a view. */
+export interface OpenWindows {
+  /** The window that starts here, opened when need be; undefined once it has fired for good. */
+  windowAt(start: number): OpenWindow | undefined;
+}
+
+export interface CompiledView {
+  readonly view: View;
+  readonly key: readonly KeyPart[];
+  readonly states: readonly AggregateState[];
+  /** Numbers a pane has, and sets. */
+  readonly width: number;
+  readonly sets: number;
+  /** What stands for a whole key in `OpenWindow.find`. */
+  keyOf(parts: readonly number[]): number | string;
+  /** Fills a new pane's numbers at `base`. */
+  initial(numbers: Float64Array, base: number): void;
+  /** Takes rows [from, to) whose outcome isn't `skip` into the windows of `time` (epoch ms), noting outcomes. */
+  accumulate(from: number, to: number, time: Float64Array, outcomes: Uint8Array, windows: OpenWindows): void;
+  /** The aggregates of a pane in the order of `states`: NaN stands for "no value". */
+  values(numbers: Float64Array, base: number, sets: readonly Set<number>[] | undefined): number[];
+  /** Whether a pane's result matters. */
+  having(values: readonly number[]): boolean;
+}
+
+class StringCodes implements Domain {
+  readonly #dictionary: Dictionary;
+  readonly #bounded: boolean;
+
+  constructor(dictionary: Dictionary, bounded: boolean) {
+    this.#dictionary = dictionary;
+    this.#bounded = bounded;
+  }
+
+  get size(): number {
+    return this.#bounded ? this.#dictionary.words.length : Number.POSITIVE_INFINITY;
+  }
+
+  encode(value: string): number {
+    return this.#dictionary.code(value);
+  }
+
+  decode(code: number): string {
+    return this.#dictionary.words[code]!;
+  }
+}
+
+/** Expression → JavaScript source, with what the source refers to. */
+class Source {
+  readonly refs = new Map<string, unknown>();
+  readonly #columns: TripColumns;
+  /** Source of a field, for `having`. */
+  readonly #fields: ReadonlyMap<string, string> | undefined;
+
+  constructor(columns: TripColumns, fields?: ReadonlyMap<string, string>) {
+    this.#columns = columns;
+    this.#fields = fields;
+  }
+
+  ref(prefix: string, value: unknown): string {
+    for (const [name, known] of this.refs) if (known === value) return name;
+    const name = `${prefix}${this.refs.size}`;
+    this.refs.set(name, value);
+    return name;
+  }
+
+  of(e: Expression): string {
+    switch (e.op) {
+      case 'field':
+        return this.#fields?.get(e.name) ?? `c_${e.name}[i]`;
+      case 'literal':
+        return typeof e.value === 'string' ? String(this.#literals(e).code(e.value)) : String(e.value);
+      case 'add':
+      case 'subtract':
+      case 'multiply':
+      case 'divide':
+        return `(${this.of(e.left)} ${{ add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op]} ${this.of(e.right)})`;
+      case 'truncate':
+        return `Math.trunc(${this.of(e.of)})`;
+      case 'eq':
+      case 'ne':
+      case 'lt':
+      case 'lte':
+      case 'gt':
+      case 'gte':
+        return this.#comparison(e);
+      case 'and':
+        return `(${e.of.map((part) => this.of(part)).join(' && ')})`;
+      case 'or':
+        return `(${e.of.map((part) => this.of(part)).join(' || ')})`;
+      case 'not':
+        return `!${this.of(e.of)}`;
+      case 'present':
+        return this.present(e.of);
+      case 'within': {
+        const { south, north, west, east } = e.area;
+        const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
+        return `(${lat} >= ${south} && ${lat} <= ${north} && ${lon} >= ${west} && ${lon} <= ${east})`;
+      }
+      case 'geohash': {
+        const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
+        if (e.precision === 6) return `${this.ref('f', cell6)}(${lat}, ${lon})`;
+        return `${this.ref('f', cell)}(${lat}, ${lon}, ${e.precision})`;
+      }
+      case 'case':
+        return this.#case(e);
+    }
+  }
+
+  /** Whether an expression has a value. */
+  present(e: Expression): string {
+    const type = this.type(e);
+    if (type === 'boolean') return 'true';
+    return type === 'string' ? `(${this.of(e)} >= 0)` : `!Number.isNaN(${this.of(e)})`;
+  }
+
+  type(e: Expression): ValueType {
+    const scope = this.#fields
+      ? new Map([...this.#fields.keys()].map((name) => [name, 'number' as const]))
+      : TRIP_SCOPE;
+    return typeOf(e, scope, 'view');
+  }
+
+  /** The domain of a string expression. */
+  domain(e: Expression): Domain | undefined {
+    if (this.type(e) !== 'string') return undefined;
+    if (e.op === 'field') {
+      const columns = this.#columns;
+      return new StringCodes(e.name === 'replay' ? columns.replays : columns.vendors, false);
+    }
+    if (e.op === 'geohash') {
+      const { precision } = e;
+      return { size: 2 ** (5 * precision), encode: cellCode, decode: (code) => cellText(code, precision) };
+    }
+    return new StringCodes(this.#literals(e), true);
+  }
+
+  #comparison(e: Extract<Expression, { left: Expression }>): string {
+    const sign = { eq: '===', ne: '!==', lt: '<', lte: '<=', gt: '>', gte: '>=' }[e.op as 'eq'];
+    const string = [e.left, e.right].find((side) => side.op !== 'literal' && this.type(side) === 'string');
+    const side = (part: Expression) =>
+      string && part.op === 'literal'
+        ? String(this.domain(string)!.encode(String(part.value)))
+        : this.of(part);
+    const compared = `${side(e.left)} ${sign} ${side(e.right)}`;
+    if (e.op !== 'ne') return `(${compared})`;
+    return `(${compared} && ${this.present(e.left)} && ${this.present(e.right)})`;
+  }
+
+  readonly #caseDictionaries = new Map<Expression, Dictionary>();
+
+  #literals(e: Expression): Dictionary {
+    let dictionary = this.#caseDictionaries.get(e);
+    if (!dictionary) {
+      dictionary = new Dictionary();
+      this.#caseDictionaries.set(e, dictionary);
+      const branches =
+        e.op === 'case'
+          ? [...e.when.map((branch) => branch.value), ...(e.otherwise ? [e.otherwise] : [])]
+          : [e];
+      // In the order of the words, so that results come in it.
+      for (const word of branches.map((branch) => String((branch as { value: unknown }).value)).sort())
+        dictionary.code(word);
+    }
+    return dictionary;
+  }
+
+  #case(e: Extract<Expression, { op: 'case' }>): string {
+    const string = this.type(e) === 'string';
+    const value = (branch: Expression) =>
+      string ? String(this.#literals(e).code(String((branch as { value: unknown }).value))) : this.of(branch);
+    const otherwise = e.otherwise ? value(e.otherwise) : string ? '-1' : 'NaN';
+    return `(${e.when.map((branch) => `${this.of(branch.if)} ? ${value(branch.value)} : `).join('')}${otherwise})`;
+  }
+}
+
+/** Builds a function of `source` in which the columns and what the source refers to are constants. */
+function build(
+  parameters: string,
+  body: string,
+  columns: string,
+  refs: ReadonlyMap<string, unknown>,
+): unknown {
+  return new Function('c', ...refs.keys(), `return function (${parameters}) {\n${columns}\n${body}\n}`);
+}
+
+/** Compiles a checked view for batches in `columns`. */
+export function compileView(view: View, columns: TripColumns): CompiledView {
+  const source = new Source(columns);
+  const key = Object.entries(view.by).map(([name, e]) => ({
+    name,
+    type: source.type(e),
+    domain: source.domain(e),
+    e,
+  }));
+  const { states, width, sets } = layOut(view, source);
+  const body = accumulateSource(view, key, states, width, source);
+  const hoisted = Object.keys(TRIP_FIELDS)
+    .filter((name) => body.includes(`c_${name}[`))
+    .map(
+      (name) =>
+        `const c_${name} = c.${TRIP_FIELDS[name as keyof typeof TRIP_FIELDS] === 'string' ? '' : 'numbers.'}${name};`,
+    )
+    .join('\n');
+  const make = build('from, to, time, outcomes, windows', body, hoisted, source.refs) as (
+    c: TripColumns,
+    ...refs: unknown[]
+  ) => CompiledView['accumulate'];
+  return {
+    view,
+    key: key.map(({ name, type, domain }) => ({ name, type, domain })),
+    states,
+    width,
+    sets,
+    keyOf: new Function(
+      '[k0, k1, k2, k3, k4, k5, k6, k7]',
+      `return ${keySource(key)};`,
+    ) as CompiledView['keyOf'],
+    initial: (numbers, base) => {
+      numbers.fill(0, base, base + width);
+      for (const { aggregate, offset } of states) {
+        if (aggregate.fn === 'min' || aggregate.fn === 'max') numbers[base + offset] = Number.NaN;
+      }
+    },
+    accumulate: make(columns, ...source.refs.values()),
+    values: (numbers, base, paneSets) =>
+      states.map((state) => aggregateValue(state, numbers, base, paneSets)),
+    having: compileHaving(view, columns),
+  };
+}
+
+function layOut(view: View, source: Source): { states: AggregateState[]; width: number; sets: number } {
+  let width = 0;
+  let sets = 0;
+  const states = Object.entries(view.aggregates).map(([name, aggregate]) => {
+    const own = { count: 1, sum: 3, avg: 3, min: 1, max: 1, count_distinct: 0 }[aggregate.fn];
+    const distinct = aggregate.fn === 'count_distinct';
+    const state = {
+      name,
+      aggregate,
+      offset: width,
+      width: own,
+      set: distinct ? sets : -1,
+      domain: distinct ? source.domain(aggregate.of) : undefined,
+      type:
+        aggregate.fn === 'min' || aggregate.fn === 'max' ? source.type(aggregate.of) : ('number' as const),
+    };
+    width += own;
+    if (distinct) sets++;
+    return state;
+  });
+  return { states, width, sets };
+}
+
+function aggregateValue(
+  state: AggregateState,
+  numbers: Float64Array,
+  base: number,
+  sets: readonly Set<number>[] | undefined,
+): number {
+  const at = base + state.offset;
+  switch (state.aggregate.fn) {
+    case 'count_distinct':
+      return sets![state.set]!.size;
+    case 'sum':
+      return numbers[at + 2] === 0 ? Number.NaN : numbers[at]! + numbers[at + 1]!;
+    case 'avg':
+      return (numbers[at]! + numbers[at + 1]!) / numbers[at + 2]!;
+    default:
+      return numbers[at]!;
+  }
+}
+
+interface KeySource extends KeyPart {
+  readonly e: Expression;
+}
+
+function accumulateSource(
+  view: View,
+  key: readonly KeySource[],
+  states: readonly AggregateState[],
+  width: number,
+  source: Source,
+): string {
+  const where = view.where ? `if (!${source.of(view.where)}) continue;` : '';
+  const keys = key
+    .map(
+      ({ e, domain }, k) =>
+        `const k${k} = ${source.of(e)}; if (${domain ? `k${k} < 0` : `Number.isNaN(k${k})`}) continue;`,
+    )
+    .join('\n');
+  const update = `
+    const key = ${keySource(key)};
+    let pane = window.find(key);
+    if (pane < 0) pane = window.open(key, [${key.map((_, k) => `k${k}`).join(', ')}]);
+    const a = window.numbers, base = pane * ${width};
+    ${states.map((state) => updateSource(state, source)).join('\n')}
+    outcomes[i] |= ${OUTCOME.used};`;
+  return `
+  let window = { start: Infinity, end: -Infinity };
+  for (let i = from; i < to; i++) {
+    if ((outcomes[i] & ${OUTCOME.skip}) !== 0) continue;
+    ${where}
+    ${keys}
+    const t = time[i];
+    ${windowSource(view.window, update)}
+  }`;
+}
+
+function windowSource(window: Window, update: string): string {
+  if (window.kind === 'tumbling') {
+    return `
+    if (!(t >= window.start && t < window.end)) {
+      window = windows.windowAt(Math.floor(t / ${window.size_ms}) * ${window.size_ms});
+      if (window === undefined) {
+        window = { start: Infinity, end: -Infinity };
+        outcomes[i] |= ${OUTCOME.late};
+        continue;
+      }
+    }
+    ${update}`;
+  }
+  return `
+    let open = false;
+    for (let start = Math.floor(t / ${window.slide_ms}) * ${window.slide_ms}; start > t - ${window.size_ms}; start -= ${window.slide_ms}) {
+      window = windows.windowAt(start);
+      if (window === undefined) continue;
+      open = true;
+      ${update}
+    }
+    if (!open) outcomes[i] |= ${OUTCOME.late};`;
+}
+
+/** One number for the whole key where it fits, else a string of the parts. */
+function keySource(key: readonly KeySource[]): string {
+  if (key.length === 0) return '0';
+  if (key.length === 1) return 'k0';
+  // The first part may have any size, if only it is whole: it takes the upper digits.
+  const rest = key
+    .slice(1)
+    .reduce((product, part) => product * (part.domain?.size ?? Number.POSITIVE_INFINITY), 1);
+  const first = key[0]!.domain?.size ?? Number.POSITIVE_INFINITY;
+  if (first * rest <= Number.MAX_SAFE_INTEGER) {
+    return key.slice(1).reduce((code, part, k) => `(${code} * ${part.domain!.size} + k${k + 1})`, 'k0');
+  }
+  return key.map((_, k) => `k${k}`).join(` + '|' + `);
+}
+
+function updateSource(state: AggregateState, source: Source): string {
+  const { aggregate, offset } = state;
+  const slot = (n: number) => `a[base + ${offset + n}]`;
+  if (aggregate.fn === 'count') return `${slot(0)} += 1;`;
+  const value = source.of(aggregate.of);
+  const present = source.type(aggregate.of) === 'string' ? 'x >= 0' : 'x === x';
+  switch (aggregate.fn) {
+    case 'count_distinct':
+      return `{ const x = ${value}; if (${present}) window.sets[pane][${state.set}].add(x); }`;
+    case 'min':
+      return `{ const x = ${value}; if (x < ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x; }`;
+    case 'max':
+      return `{ const x = ${value}; if (x > ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x; }`;
+    default:
+      if (source.type(aggregate.of) === 'integer') {
+        return `{ const x = ${value}; if (x === x) { ${slot(0)} += x; ${slot(2)} += 1; } }`;
+      }
+      // A sum in two doubles (Knuth's two-sum): its rounded value doesn't depend on the order of the trips.
+      return `{ const x = ${value}; if (x === x) {
+        const s = ${slot(0)} + x, b = s - ${slot(0)};
+        const e = (${slot(0)} - (s - b)) + (x - b) + ${slot(1)};
+        ${slot(0)} = s + e; ${slot(1)} = e - (${slot(0)} - s); ${slot(2)} += 1;
+      } }`;
+  }
+}
+
+function compileHaving(view: View, columns: TripColumns): CompiledView['having'] {
+  if (!view.having) return () => true;
+  const names = Object.keys(view.aggregates);
+  const source = new Source(columns, new Map(names.map((name, i) => [name, `v[${i}]`])));
+  const test = source.of(view.having);
+  return new Function(...source.refs.keys(), `return function (v) { return ${test}; }`)(
+    ...source.refs.values(),
+  );
+}

@@ -1,0 +1,73 @@
+/** Geohash cells as whole numbers of 5 bits a character, in the order of their strings. */
+
+const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
+export const MAX_PRECISION = 10;
+
+/** Spreads the lower 16 bits of `x` to the even bits. */
+function spreadBits(x: number): number {
+  let s = x & 0xffff;
+  s = (s | (s << 8)) & 0x00ff00ff;
+  s = (s | (s << 4)) & 0x0f0f0f0f;
+  s = (s | (s << 2)) & 0x33333333;
+  return (s | (s << 1)) & 0x55555555;
+}
+
+/**
+ * Which of 2^bits equal parts of [low, low + span) a value lies in, as repeated bisection finds it.
+ * Edges of parts are exact in doubles, so the rounded guess is put right by comparing with them.
+ */
+function part(value: number, low: number, span: number, bits: number): number {
+  const parts = 2 ** bits;
+  const width = span / parts;
+  let index = Math.floor((value - low) / width);
+  if (index >= parts) index = parts - 1;
+  if (value < low + index * width) index--;
+  else if (index < parts - 1 && value >= low + (index + 1) * width) index++;
+  return index;
+}
+
+/** The cell of 6 characters, the usual one: 15 bits each way. −1 where there are no coordinates. */
+export function cell6(lat: number, lon: number): number {
+  if (!(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180)) return -1;
+  return (spreadBits(part(lon, -180, 360, 15)) << 1) | spreadBits(part(lat, -90, 180, 15));
+}
+
+/** The cell of `precision` characters that holds a point in degrees; −1 where there are no coordinates. */
+export function cell(lat: number, lon: number, precision: number): number {
+  if (precision === 6) return cell6(lat, lon);
+  if (!(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180)) return -1;
+  const bits = precision * 5;
+  const lonBits = Math.ceil(bits / 2);
+  const latBits = bits - lonBits;
+  const x = part(lon, -180, 360, lonBits);
+  const y = part(lat, -90, 180, latBits);
+  let code = 0;
+  for (let i = 0; i < bits; i++) {
+    const source = i % 2 === 0 ? x : y;
+    const sourceBits = i % 2 === 0 ? lonBits : latBits;
+    code = code * 2 + (Math.floor(source / 2 ** (sourceBits - 1 - (i >> 1))) % 2);
+  }
+  return code;
+}
+
+/** The geohash string of a cell. */
+export function cellText(code: number, precision: number): string {
+  let text = '';
+  let rest = code;
+  for (let i = 0; i < precision; i++) {
+    text = ALPHABET[rest % 32]! + text;
+    rest = Math.floor(rest / 32);
+  }
+  return text;
+}
+
+/** The cell of a geohash string; −1 when it is none. */
+export function cellCode(text: string): number {
+  let code = 0;
+  for (const character of text) {
+    const digit = ALPHABET.indexOf(character);
+    if (digit < 0) return -1;
+    code = code * 32 + digit;
+  }
+  return code;
+}

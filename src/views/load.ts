@@ -1,0 +1,57 @@
+/** Views from a user's module. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { TaxiflowError } from '../errors.ts';
+import { checkViews } from './check.ts';
+import * as language from './language.ts';
+
+/**
+ * Loads `.js`, `.mjs` (exporting `views`, a list or a function from the language to one) or `.json` (a list).
+ * Throws `bad-view` with the place of the first mistake.
+ */
+export async function loadViews(path: string): Promise<language.View[]> {
+  if (!existsSync(path)) {
+    throw new TaxiflowError('no-views', `there is no ${path}`, {
+      hint: 'name a module that exports views; see docs/views.md',
+    });
+  }
+  const found = path.endsWith('.json') ? await readJson(path) : await importViews(path);
+  return checkViews(typeof found === 'function' ? found(language) : found);
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+async function importViews(path: string): Promise<unknown> {
+  let module: Record<string, unknown>;
+  try {
+    module = await import(pathToFileURL(resolve(path)).href);
+  } catch (error) {
+    throw unusable(path, error);
+  }
+  const views = module['views'] ?? module['default'];
+  if (views !== undefined) return views;
+  throw new TaxiflowError('bad-view', `${path} exports no views`, {
+    hint: 'export const views = ({ view, count, tumbling }) => [view({ … })]; see docs/views.md',
+    exitCode: 2,
+  });
+}
+
+function unusable(path: string, error: unknown): TaxiflowError {
+  return new TaxiflowError(
+    'bad-view',
+    `${path} can't be loaded: ${error instanceof Error ? error.message : error}`,
+    {
+      hint: 'mend the file; see docs/views.md',
+      exitCode: 2,
+      cause: error,
+    },
+  );
+}
