@@ -6,8 +6,10 @@
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { KIND, TripColumns } from '../events/columns.ts';
-import { decodeBatch } from '../events/decode.ts';
+import { decoderOf } from '../events/decode.ts';
+import type { TripField } from '../events/trip.ts';
 import type { RecordBatch } from '../streams/stream.ts';
+import { fieldsOf } from '../views/check.ts';
 import { compileView, OUTCOME } from '../views/compile.ts';
 import type { View } from '../views/language.ts';
 import { type Checkpoint, type Counters, NO_COUNTS, type StateStore } from './checkpoint.ts';
@@ -30,6 +32,9 @@ export interface EngineOptions {
   readonly maxPanes: number;
 }
 
+/** Fields the engine itself goes by. */
+const ALWAYS_READ: readonly TripField[] = ['trip_id', 'replay', 'dropoff_datetime'];
+
 export class Engine {
   readonly shards: ShardWatermarks;
   readonly counters: Counters;
@@ -37,6 +42,7 @@ export class Engine {
   watermarksSeen = 0;
   readonly #options: EngineOptions;
   readonly #columns = new TripColumns();
+  readonly #decode: ReturnType<typeof decoderOf>;
   readonly #views: Panes[];
   readonly #duplicates = new Duplicates();
   /** Trips seen, by code of the replay's name. */
@@ -47,6 +53,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#decode = decoderOf([...ALWAYS_READ, ...options.views.flatMap(fieldsOf)]);
     this.shards = new ShardWatermarks(options.eventTime === 'arrival' || options.maxDisorder !== undefined);
     this.#views = options.views.map(
       (view) => new Panes(compileView(view, this.#columns), options.allowedLateness, options.store),
@@ -78,7 +85,7 @@ export class Engine {
   process(shard: ShardProgress, batch: RecordBatch): void {
     const { count } = batch;
     const columns = this.#columns;
-    decodeBatch(batch, columns);
+    this.#decode(batch, columns);
     if (this.#outcomes.length < count) this.#outcomes = new Uint8Array(columns.capacity);
     this.#markSkipped(shard, batch);
     const time = this.#options.eventTime === 'arrival' ? batch.arrivals : columns.numbers.dropoff_datetime;
@@ -204,7 +211,7 @@ export class Engine {
   checkpoint(): void {
     const firings = this.#firings.sort(byWindowEnd);
     this.#firings = [];
-    for (const firing of firings) this.counters.results += firing.docs.length;
+    for (const firing of firings) this.counters.results += firing.count;
     const changes = this.#views.map((panes) => ({ view: panes.view.view.name, ...panes.takeChanges() }));
     this.#options.store.commit({
       watermark: this.#firedUpTo,

@@ -16,8 +16,9 @@ export interface Firing {
   readonly view: string;
   readonly windowStart: number;
   readonly windowEnd: number;
-  /** Result documents as JSON, in key order. */
-  readonly docs: readonly string[];
+  /** Result documents as JSON, in key order, joined by `,` and a newline. */
+  readonly docs: string;
+  readonly count: number;
   /** True when the window had fired before. */
   readonly correction: boolean;
 }
@@ -48,6 +49,8 @@ class PaneWindow implements OpenWindow {
   fired = false;
   /** When it was last looked for, in accesses. */
   lastUsed = 0;
+  /** Whether a checkpoint holds panes of it. */
+  stored = false;
   readonly #view: CompiledView;
   readonly #panes = new Map<number | string, number>();
   readonly #keyWidth: number;
@@ -113,7 +116,15 @@ class PaneWindow implements OpenWindow {
       const values = this.#view.values(this.numbers, pane * this.#view.width, this.sets[pane]);
       if (this.#view.having(values)) docs.push(this.#document(head, pane, values));
     }
-    return { view: view.name, windowStart: this.start, windowEnd: this.end, docs, correction };
+    // Joined at once: thousands of small strings that wait for a checkpoint cost more than all else.
+    return {
+      view: view.name,
+      windowStart: this.start,
+      windowEnd: this.end,
+      docs: docs.join(',\n'),
+      count: docs.length,
+      correction,
+    };
   }
 
   #document(head: string, pane: number, values: readonly number[]): string {
@@ -160,6 +171,7 @@ class PaneWindow implements OpenWindow {
       blocks.push({ view: this.#view.view.name, windowStart: this.start, block, fired: this.fired, panes });
     }
     this.#dirtyBlocks.fill(0);
+    this.stored ||= blocks.length > 0;
     return blocks;
   }
 
@@ -202,6 +214,7 @@ class PaneWindow implements OpenWindow {
       }
     }
     this.fired = blocks.some((block) => block.fired);
+    this.stored = true;
     this.#dirtyBlocks.fill(0);
   }
 }
@@ -230,6 +243,8 @@ export class Panes implements OpenWindows {
   readonly #windows = new Map<number, PaneWindow>();
   /** Windows whose panes are only in the store: start, and whether they fired. */
   readonly #spilled = new Map<number, { fired: boolean }>();
+  /** Windows that are gone for good and still in the last checkpoint. */
+  #gone: number[] = [];
   #watermark = Number.NEGATIVE_INFINITY;
   #uses = 0;
 
@@ -254,8 +269,7 @@ export class Panes implements OpenWindows {
   }
 
   windowAt(start: number): OpenWindow | undefined {
-    // Before the look-up: a window that fired for good stays in memory until the next checkpoint.
-    if (start + this.view.view.window.size_ms - 1 + this.#lateness <= this.#watermark) return undefined;
+    if (this.#over(start)) return undefined;
     let window = this.#windows.get(start);
     if (!window) {
       window = this.#spilled.has(start) ? this.#load(start) : new PaneWindow(this.view, start);
@@ -268,7 +282,21 @@ export class Panes implements OpenWindows {
   /** Windows whose last trip has come, in order of their ends. */
   advance(watermark: number): Firing[] {
     this.#watermark = Math.max(this.#watermark, watermark);
-    return this.#fireWhere((window) => window.end - 1 <= this.#watermark);
+    const firings = this.#fireDue();
+    for (const [start, window] of this.#windows) {
+      if (!this.#over(start)) continue;
+      this.#windows.delete(start);
+      if (window.stored) this.#gone.push(start);
+    }
+    for (const start of this.#spilled.keys()) {
+      if (this.#over(start) && this.#spilled.delete(start)) this.#gone.push(start);
+    }
+    return firings;
+  }
+
+  /** Whether a window takes no trip any more, not even a late one. */
+  #over(start: number): boolean {
+    return start + this.view.view.window.size_ms - 1 + this.#lateness <= this.#watermark;
   }
 
   /** End of the last open window, −Infinity when there is none. */
@@ -277,27 +305,23 @@ export class Panes implements OpenWindows {
     return Math.max(Number.NEGATIVE_INFINITY, ...starts) + this.view.view.window.size_ms;
   }
 
-  #fireWhere(due: (window: { end: number }) => boolean): Firing[] {
+  #fireDue(): Firing[] {
     const size = this.view.view.window.size_ms;
-    for (const [start, { fired }] of this.#spilled)
-      if (!fired && due({ end: start + size })) this.#windows.set(start, this.#load(start));
+    const due = (start: number) => start + size - 1 <= this.#watermark;
+    for (const [start, { fired }] of this.#spilled) {
+      if (!fired && due(start)) this.#windows.set(start, this.#load(start));
+    }
     return [...this.#windows.values()]
-      .filter((window) => due(window) && (!window.fired || window.corrected))
+      .filter((window) => due(window.start) && (!window.fired || window.corrected))
       .sort((a, b) => a.start - b.start)
       .map((window) => window.fire())
-      .filter((firing) => firing.docs.length > 0);
+      .filter((firing) => firing.count > 0);
   }
 
   /** What changed since the last call, for a checkpoint, and the windows that are gone for good. */
   takeChanges(): { blocks: PaneBlock[]; gone: number[] } {
-    const gone: number[] = [];
-    const size = this.view.view.window.size_ms;
-    for (const start of [...this.#windows.keys(), ...this.#spilled.keys()]) {
-      if (start + size - 1 + this.#lateness > this.#watermark) continue;
-      gone.push(start);
-      this.#windows.delete(start);
-      this.#spilled.delete(start);
-    }
+    const gone = this.#gone;
+    this.#gone = [];
     return { blocks: [...this.#windows.values()].flatMap((window) => window.takeChanges()), gone };
   }
 

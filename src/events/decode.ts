@@ -43,46 +43,93 @@ const HEAD = '{"type":"trip"';
 /** Where the last scan stopped; −1 when it met something only `JSON.parse` should read. */
 const scan = { stop: 0 };
 
+/** Four digits at `p` as a number, −1 when they are not four digits: bytes are added up in pairs, then the pairs. */
+function fourDigits(v: DataView, p: number): number {
+  const x = v.getInt32(p, true);
+  if ((((x & 0xf0f0f0f0) ^ 0x30303030) | (((x + 0x06060606) & 0xf0f0f0f0) ^ 0x30303030)) !== 0) return -1;
+  const pairs = ((x & 0x0f000f00) >>> 8) + Math.imul(x & 0x000f000f, 10);
+  return Math.imul(pairs & 0xff, 100) + (pairs >>> 16);
+}
+
 /**
- * The number at `p`, correctly rounded. Up to 15 digits one division is exact (both operands are); up to 17,
+ * The number at `start`, correctly rounded. Up to 15 digits one division is exact (both operands are); up to 17,
  * the quotient is corrected by its exact remainder; beyond, the library reads it.
  */
-function scanNumber(b: Buffer, start: number): number {
+function scanNumber(b: Buffer, v: DataView, start: number): number {
   let p = start;
-  let c = b[p]!;
-  const negative = c === MINUS;
-  if (negative) c = b[++p]!;
+  const negative = b[p] === MINUS;
+  if (negative) p++;
   const first = p;
-  let head = 0;
-  let digits = 0;
-  let tail = 0;
-  let tailDigits = 0;
-  let dot = -1;
-  for (;;) {
-    const d = c - ZERO;
-    if (d >= 0 && d <= 9) {
-      if (digits < 12) head = head * 10 + d;
-      else {
-        tail = tail * 10 + d;
-        tailDigits++;
+  let whole = 0;
+  let d = b[p]! - ZERO;
+  while (d >= 0 && d <= 9) {
+    whole = whole * 10 + d;
+    d = b[++p]! - ZERO;
+  }
+  const wholeDigits = p - first;
+  if (wholeDigits === 0 || wholeDigits > 15 || (wholeDigits > 1 && b[first] === ZERO)) return unusualNumber();
+  if (d === COMMA - ZERO || d === CLOSE - ZERO) {
+    scan.stop = p;
+    return negative ? -whole : whole;
+  }
+  if (d !== DOT - ZERO) return unusualNumber();
+  return scanFraction(b, v, start, p + 1, whole, wholeDigits, negative);
+}
+
+function unusualNumber(): number {
+  scan.stop = -1;
+  return Number.NaN;
+}
+
+/** The rest of a number behind its point, which is at `from` − 1. */
+function scanFraction(
+  b: Buffer,
+  v: DataView,
+  start: number,
+  from: number,
+  whole: number,
+  wholeDigits: number,
+  negative: boolean,
+): number {
+  const last = b.length - 4;
+  let p = from;
+  let high = whole;
+  let low = 0;
+  let lowDigits = 0;
+  let four = p <= last ? fourDigits(v, p) : -1;
+  if (four >= 0) {
+    p += 4;
+    high = high * 10_000 + four;
+    four = p <= last ? fourDigits(v, p) : -1;
+    if (four >= 0) {
+      p += 4;
+      high = high * 10_000 + four;
+      four = p <= last ? fourDigits(v, p) : -1;
+      if (four >= 0) {
+        p += 4;
+        low = four;
+        lowDigits = 4;
       }
-      digits++;
-    } else if (c === DOT && dot < 0) dot = p;
-    else break;
-    c = b[++p]!;
+    }
   }
-  const leadingZero = b[first] === ZERO && dot !== first + 1 && p !== first + 1;
-  if ((c !== COMMA && c !== CLOSE) || digits === 0 || leadingZero || dot === first || dot === p - 1) {
-    scan.stop = -1;
-    return Number.NaN;
+  let d = b[p]! - ZERO;
+  while (d >= 0 && d <= 9) {
+    if (lowDigits < 9) low = low * 10 + d;
+    lowDigits++;
+    d = b[++p]! - ZERO;
   }
+  const scale = p - from;
+  if ((d !== COMMA - ZERO && d !== CLOSE - ZERO) || scale === 0) return unusualNumber();
   scan.stop = p;
-  const scale = dot < 0 ? 0 : p - dot - 1;
-  if (digits > 17 || scale > 15) return Number(b.toString('latin1', start, p));
-  const shifted = head * POWERS_OF_TEN[tailDigits]!;
-  const mantissa = shifted + tail;
-  let value = mantissa / POWERS_OF_TEN[scale]!;
-  if (digits > 15) value += remainder(value, POWERS_OF_TEN[scale]!, shifted, tail) / POWERS_OF_TEN[scale]!;
+  const digits = wholeDigits + scale;
+  // Beyond this the products below are no longer exact.
+  if (digits > 17 || scale > 15 || lowDigits > 7 || (digits > 15 && wholeDigits > 4)) {
+    return Number(b.toString('latin1', start, p));
+  }
+  const power = POWERS_OF_TEN[scale]!;
+  const shifted = high * POWERS_OF_TEN[lowDigits]!;
+  let value = (shifted + low) / power;
+  if (digits > 15) value += remainder(value, power, shifted, low) / power;
   return negative ? -value : value;
 }
 
@@ -169,27 +216,44 @@ function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
   return code;
 }
 
+/** Passes over a number that nobody needs. */
+function skipNumber(b: Buffer, start: number): void {
+  let p = start;
+  let c = b[p]!;
+  while ((c >= ZERO && c <= ZERO + 9) || c === DOT || c === MINUS) c = b[++p]!;
+  scan.stop = (c === COMMA || c === CLOSE) && p > start ? p : -1;
+}
+
+/** Passes over a word or a time that nobody needs. */
+function skipWord(b: Buffer, start: number): void {
+  let p = start;
+  let c = b[p]!;
+  while (c !== QUOTE && c !== BACKSLASH && c >= 0x20) c = b[++p]!;
+  scan.stop = c === QUOTE ? p + 1 : -1;
+}
+
 /** Source that reads one field at `p`, or gives the record up to `JSON.parse` by returning false. */
-function fieldSource(name: TripField): string {
+function fieldSource(name: TripField, wanted: boolean): string {
   const type = TRIP_FIELDS[name];
   const quoted = type === 'string' || type === 'time';
   const key = `,"${name}":${quoted ? '"' : ''}`;
+  const column = type === 'string' ? `c.${name}` : `c.numbers.${name}`;
   const value = {
     string: `scanWord(b, p, c.${name === 'replay' ? 'replays' : 'vendors'})`,
     time: 'scanTime(b, v, p)',
-    number: 'scanNumber(b, p)',
-    integer: 'scanNumber(b, p)',
+    number: 'scanNumber(b, v, p)',
+    integer: 'scanNumber(b, v, p)',
   }[type];
-  const column = type === 'string' ? `c.${name}` : `c.numbers.${name}`;
-  const room = type === 'time' ? 25 : 1;
+  const read = wanted ? `${column}[row] = ${value};` : quoted ? 'skipWord(b, p);' : 'skipNumber(b, p);';
+  const missing = wanted ? `${column}[row] = ${type === 'string' ? -1 : 'NaN'};` : '';
   return `
     if (p + ${key.length} <= close && ${matchSource(key)}) {
       p += ${key.length};
-      if (p + ${room} > end) return false;
-      ${column}[row] = ${value};
+      ${type === 'time' ? 'if (p + 25 > end) return false;' : ''}
+      ${read}
       if (scan.stop < 0) return false;
       p = scan.stop;
-    } else ${name === 'dropoff_datetime' ? 'return false' : `${column}[row] = ${type === 'string' ? -1 : 'NaN'}`};`;
+    } else { ${name === 'dropoff_datetime' ? 'return false;' : missing} }`;
 }
 
 type DecodeUsual = (
@@ -201,37 +265,44 @@ type DecodeUsual = (
   c: TripColumns,
 ) => boolean;
 
-/** One record in the encoder's own form; false when only `JSON.parse` should read it. */
-const decodeUsual = new Function(
-  'scan',
-  'scanWord',
-  'scanTime',
-  'scanNumber',
-  `return function decodeUsual(b, v, start, end, row, c) {
+/** Compiles the reader of one record in the encoder's own form; it returns false when only `JSON.parse` should read it. */
+function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
+  const source = `return function decodeUsual(b, v, start, end, row, c) {
     const close = b[end - 1] === ${NEWLINE} ? end - 2 : end - 1;
     let p = start;
     if (close - p < ${HEAD.length} || b[close] !== ${CLOSE} || !(${matchSource(HEAD)})) return false;
     p += ${HEAD.length};
-    ${TRIP_FIELD_NAMES.map(fieldSource).join('')}
+    ${TRIP_FIELD_NAMES.map((name) => fieldSource(name, fields.has(name))).join('')}
     if (p !== close || c.numbers.trip_id[row] % 1 > 0 || c.numbers.trip_id[row] > Number.MAX_SAFE_INTEGER) return false;
     c.kind[row] = ${KIND.trip};
     return true;
-  }`,
-)(scan, scanWord, scanTime, scanNumber) as DecodeUsual;
+  }`;
+  const tools = { scan, scanWord, scanTime, scanNumber, skipNumber, skipWord };
+  return new Function(...Object.keys(tools), source)(...Object.values(tools));
+}
 
-/** Decodes a batch into `columns` (row i is record i). Never throws on bad input: see D3. */
-export function decodeBatch(batch: RecordBytes, columns: TripColumns): void {
-  const { count, data, ends } = batch;
-  columns.reset(count);
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  let start = 0;
-  for (let row = 0; row < count; row++) {
-    const end = ends[row]!;
-    if (!decodeUsual(data, view, start, end, row, columns)) {
-      readUnusual(data.toString('utf8', start, end), row, columns);
+/** Decodes a batch into columns: row i is record i. */
+export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => void;
+
+/**
+ * A decoder that reads `fields` and passes over the others: their columns are left as they are.
+ * It never throws on bad input: see D3.
+ */
+export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
+  const decodeUsual = usualDecoder(new Set([...fields, 'trip_id', 'dropoff_datetime']));
+  return (batch, columns) => {
+    const { count, data, ends } = batch;
+    columns.reset(count);
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    let start = 0;
+    for (let row = 0; row < count; row++) {
+      const end = ends[row]!;
+      if (!decodeUsual(data, view, start, end, row, columns)) {
+        readUnusual(data.toString('utf8', start, end), row, columns);
+      }
+      start = end;
     }
-    start = end;
-  }
+  };
 }
 
 function readUnusual(text: string, row: number, columns: TripColumns): void {

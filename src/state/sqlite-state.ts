@@ -229,8 +229,8 @@ export class SqliteState implements StateStore {
       const text = JSON.stringify(panes);
       s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc32(text), text);
     }
-    for (const { view, windowStart, docs, correction } of checkpoint.firings) {
-      const text = `[${docs.join(',\n')}]`;
+    for (const { view, windowStart, docs, count, correction } of checkpoint.firings) {
+      const text = `[${docs}]`;
       s.writeFiring.run(
         this.#nextResult,
         docs.length,
@@ -240,7 +240,7 @@ export class SqliteState implements StateStore {
         crc32(text),
         text,
       );
-      this.#nextResult += docs.length;
+      this.#nextResult += count;
     }
     const { pages, closed, ranges } = checkpoint.duplicates;
     for (const { replay, page } of closed) s.dropPage.run(replay, page);

@@ -269,8 +269,8 @@ function isObject(value: unknown): value is Record<string, unknown> & object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The trip fields an expression reads. */
-export function fieldsOf(expression: Expression): TripField[] {
+/** The trip fields a view reads. */
+export function fieldsOf({ where, by, aggregates }: View): TripField[] {
   const found = new Set<TripField>();
   const walk = (node: unknown): void => {
     if (Array.isArray(node)) for (const part of node) walk(part);
@@ -279,6 +279,6 @@ export function fieldsOf(expression: Expression): TripField[] {
       for (const part of Object.values(node)) walk(part);
     }
   };
-  walk(expression);
+  walk([where, Object.values(by), Object.values(aggregates)]);
   return [...found];
 }

@@ -11,7 +11,8 @@ import { printJson, say, span, thousands, write } from '../terminal.ts';
 
 export async function generate(args: Arguments): Promise<number> {
   const layout = text(args, 'schema')! as Layout;
-  if (!LAYOUTS.includes(layout)) throw usageError(`--schema ${layout} is no layout`, `one of ${LAYOUTS.join(', ')}`);
+  if (!LAYOUTS.includes(layout))
+    throw usageError(`--schema ${layout} is no layout`, `one of ${LAYOUTS.join(', ')}`);
   const dirty = Number(args['dirty']);
   if (!(dirty >= 0 && dirty <= 1)) throw usageError('--dirty needs a ratio from 0 to 1');
   const hours = Number(args['hours']);
@@ -34,7 +35,9 @@ export async function generate(args: Arguments): Promise<number> {
     if (out === '-') say(JSON.stringify(summary));
     else printJson(summary);
   }
-  say(`${thousands(options.trips)} trips of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`);
+  say(
+    `${thousands(options.trips)} trips of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
+  );
   return EXIT.done;
 }
 

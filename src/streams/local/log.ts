@@ -35,6 +35,8 @@ const FORMAT = 1;
 const SEQUENCES = 2 ** 40;
 /** Longer puts are cut, so that a reader can take a part without holding the rest. */
 const ROW_RECORDS = 2_000;
+/** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
+const ENOUGH = 256;
 
 const SCHEMA = `
 CREATE TABLE stream (identity TEXT NOT NULL) STRICT;
@@ -123,7 +125,8 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly #insert: Statement;
   readonly #advance: Statement;
   readonly #shardRow: Statement;
-  readonly #rowsFrom: Statement;
+  readonly #rowAt: Statement;
+  readonly #rowBefore: Statement;
   /** Changes whenever another connection changed the file: then the shards are read again. */
   #shardsVersion = -1;
   #router = new Router([]);
@@ -140,11 +143,8 @@ export class LocalStream implements StreamReader, StreamWriter {
       'UPDATE shards SET next_seq = ?, last_arrival = ?, bytes = bytes + ? WHERE shard = ?',
     );
     this.#shardRow = db.prepare('SELECT * FROM shards WHERE shard = ?');
-    this.#rowsFrom = db.prepare(
-      `SELECT * FROM batches WHERE id BETWEEN
-         coalesce((SELECT max(id) FROM batches WHERE id BETWEEN :shardStart AND :from), :from) AND :shardEnd
-       ORDER BY id LIMIT :limit`,
-    );
+    this.#rowAt = db.prepare('SELECT * FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1');
+    this.#rowBefore = db.prepare('SELECT * FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1');
   }
 
   /** Opens a stream. Throws `no-stream` where there is none and `createShards` isn't given. */
@@ -423,13 +423,8 @@ export class LocalStream implements StreamReader, StreamWriter {
     const shardStart = shard.shard * SEQUENCES;
     const rows: BatchRow[] = [];
     let have = 0;
-    for (let next = from; have < limit && next < shard.next_seq; ) {
-      const row = this.#rowsFrom.get({
-        shardStart,
-        from: shardStart + next,
-        shardEnd: shardStart + SEQUENCES - 1,
-        limit: 1,
-      }) as BatchRow | undefined;
+    for (let next = from; have < Math.min(limit, ENOUGH) && next < shard.next_seq; ) {
+      const row = this.#rowHolding(shardStart, next);
       if (!row) break;
       rows.push(row);
       next = row.id - shardStart + row.count;
@@ -446,6 +441,14 @@ export class LocalStream implements StreamReader, StreamWriter {
       lost: from - asked,
       sequenceOf: (row) => String(from + row),
     };
+  }
+
+  /** The row that holds a record, or the first one after it. */
+  #rowHolding(shardStart: number, sequence: number): BatchRow | undefined {
+    const row = this.#rowAt.get(shardStart + sequence, shardStart + SEQUENCES) as BatchRow | undefined;
+    if (row?.id === shardStart + sequence) return row;
+    const before = this.#rowBefore.get(shardStart, shardStart + sequence) as BatchRow | undefined;
+    return before && before.id + before.count > shardStart + sequence ? before : row;
   }
 
   #reshard(change: () => number[]): string[] {

@@ -1,0 +1,254 @@
+/**
+ * `npm run bench`: what taxiflow costs, as ratios against something measured in the same run, in turn.
+ * Exits 1 when a floor isn't met.
+ */
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { parse } from 'csv-parse';
+import { systemClock } from '../../dist/clock.js';
+import { Dataset } from '../../dist/dataset/dataset.js';
+import { generateCsv } from '../../dist/dataset/generator/generate.js';
+import { DeadLetterBuffer } from '../../dist/dead-letters.js';
+import { runProcess } from '../../dist/engine/run.js';
+import { TripColumns } from '../../dist/events/columns.js';
+import { decoderOf } from '../../dist/events/decode.js';
+import { TRIP_FIELD_NAMES } from '../../dist/events/trip.js';
+import { ReplayLedger } from '../../dist/replay/ledger.js';
+import { runReplay } from '../../dist/replay/run.js';
+import { SqliteState } from '../../dist/state/sqlite-state.js';
+import { LocalStream } from '../../dist/streams/local/log.js';
+import type { RecordBatch } from '../../dist/streams/stream.js';
+import { taxiViews } from '../../dist/views/taxi.js';
+
+const TRIPS = Number(process.env['BENCH_TRIPS'] ?? 1_000_000);
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
+const folder = mkdtempSync(join(tmpdir(), 'taxiflow-bench-'));
+const csv = join(folder, 'trips.csv');
+const never = new AbortController().signal;
+
+interface Measured {
+  readonly name: string;
+  /** Microseconds a trip, of each round. */
+  readonly ours: number[];
+  readonly baseline: number[];
+  readonly floor: number | undefined;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)]!;
+}
+
+async function timed(work: () => Promise<void> | void): Promise<number> {
+  const start = process.hrtime.bigint();
+  await work();
+  return Number(process.hrtime.bigint() - start) / 1e3 / TRIPS;
+}
+
+/** Both in turn, one round to warm up; the ratio is baseline over ours. */
+async function compare(
+  name: string,
+  floor: number | undefined,
+  ours: () => Promise<void> | void,
+  baseline: () => Promise<void> | void,
+): Promise<boolean> {
+  const measured: Measured = { name, ours: [], baseline: [], floor };
+  for (let round = 0; round <= ROUNDS; round++) {
+    const [a, b] = [await timed(ours), await timed(baseline)];
+    if (round === 0) continue;
+    measured.ours.push(a);
+    measured.baseline.push(b);
+  }
+  return report(measured);
+}
+
+function report({ name, ours, baseline, floor }: Measured): boolean {
+  const ratios = ours.map((x, i) => baseline[i]! / x);
+  const met = floor === undefined || median(ratios) >= floor;
+  const floorText = floor === undefined ? '' : `  floor ${floor.toFixed(1)} ${met ? 'met' : 'NOT MET'}`;
+  console.log(
+    `${name.padEnd(58)} ${median(ratios).toFixed(2)}×  (${Math.min(...ratios).toFixed(2)}…${Math.max(...ratios).toFixed(2)})  ` +
+      `${median(ours).toFixed(2)} against ${median(baseline).toFixed(2)} µs a trip${floorText}`,
+  );
+  return met;
+}
+
+async function replayInto(dataDir: string): Promise<void> {
+  const stream = LocalStream.open({ dataDir, name: 'bench', clock: systemClock, createShards: 8 });
+  const ledger = new ReplayLedger(dataDir, systemClock);
+  const outcome = await runReplay({
+    dataset: await Dataset.open({ paths: [csv], dataDir }),
+    writer: stream,
+    ledger,
+    rejected: new DeadLetterBuffer(0),
+    clock: systemClock,
+    speedup: Number.POSITIVE_INFINITY,
+    adaptTime: 'original',
+    watermarks: true,
+    resume: false,
+    signal: never,
+  });
+  if (outcome.acknowledged !== TRIPS) throw new Error(`replayed ${outcome.acknowledged} of ${TRIPS}`);
+  ledger.close();
+  await stream.close();
+}
+
+async function processAll(dataDir: string, app: string): Promise<void> {
+  const reader = LocalStream.open({ dataDir, name: 'bench', clock: systemClock });
+  const views = taxiViews();
+  const identity = { stream: reader.identity, views: JSON.stringify(views), settings: '' };
+  const store = SqliteState.open({ dataDir, app, identity });
+  const { counters } = await runProcess({
+    reader,
+    store,
+    views,
+    deadLetters: new DeadLetterBuffer(0),
+    sinks: [],
+    clock: systemClock,
+    from: { at: 'trim-horizon' },
+    eventTime: 'dropoff',
+    allowedLateness: 0,
+    checkpointInterval: 1_000,
+    untilEnd: () => true,
+    drain: true,
+    signal: never,
+  });
+  if (counters.processed + counters.filtered !== TRIPS)
+    throw new Error(`processed ${JSON.stringify(counters)}`);
+  store.close();
+  await reader.close();
+}
+
+async function allBatches(dataDir: string): Promise<RecordBatch[]> {
+  const stream = LocalStream.open({ dataDir, name: 'bench', clock: systemClock });
+  const batches: RecordBatch[] = [];
+  for (const { id } of await stream.shards()) {
+    let batch = await stream.read(id, { at: 'trim-horizon' }, 4_000);
+    while (batch.count > 0) {
+      batches.push(batch);
+      batch = await stream.read(id, batch.next, 4_000);
+    }
+  }
+  await stream.close();
+  return batches;
+}
+
+function parseAll(batches: readonly RecordBatch[]): void {
+  let ids = 0;
+  for (const { data, ends, count } of batches) {
+    for (let i = 0, start = 0; i < count; i++) {
+      ids += JSON.parse(data.toString('utf8', start, ends[i]!)).trip_id ?? 0;
+      start = ends[i]!;
+    }
+  }
+  if (ids === 0) throw new Error('nothing parsed');
+}
+
+async function csvParseAlone(): Promise<void> {
+  let rows = 0;
+  for await (const _ of createReadStream(csv, { highWaterMark: 1 << 18 }).pipe(
+    parse({ relax_column_count: true }),
+  ))
+    rows++;
+  if (rows !== TRIPS + 1) throw new Error(`csv-parse read ${rows} rows`);
+}
+
+/** DuckDB's batch answer to both views on the same records, one thread: the aim, not a floor. */
+async function duckDb(ndjson: string): Promise<void> {
+  const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
+  const connection = await instance.connect();
+  const at = (end: string) =>
+    `${end}_lat BETWEEN 40.56 AND 40.878 AND ${end}_lon BETWEEN -74.054 AND -73.722`;
+  const columns =
+    'trip_id BIGINT, pickup_datetime VARCHAR, dropoff_datetime VARCHAR, pickup_lat DOUBLE, pickup_lon DOUBLE, dropoff_lat DOUBLE, dropoff_lon DOUBLE';
+  const spec = columns
+    .split(', ')
+    .map((column) => column.replace(/ /, ": '"))
+    .join("', ");
+  await connection.run(`CREATE TABLE t AS SELECT *, epoch_ms(dropoff_datetime::TIMESTAMP) AS d, epoch_ms(pickup_datetime::TIMESTAMP) AS p
+    FROM read_json('${ndjson}', format='newline_delimited', columns={${spec}'})`);
+  const cell =
+    'floor((pickup_lon + 180) / 360 * 32768)::INT AS x, floor((pickup_lat + 90) / 180 * 32768)::INT AS y';
+  await connection.run(`SELECT d // 600000 AS w, ${cell}, count(*) AS n FROM t WHERE ${at('pickup')} AND ${at('dropoff')}
+    GROUP BY ALL HAVING n >= 2`);
+  await connection.run(`SELECT d // 600000 AS w, ${cell},
+      CASE WHEN dropoff_lat BETWEEN 40.632 AND 40.654 AND dropoff_lon BETWEEN -73.8 AND -73.761 THEN 'JFK'
+           WHEN dropoff_lat BETWEEN 40.766 AND 40.778 AND dropoff_lon BETWEEN -73.881 AND -73.859 THEN 'LGA' END AS code,
+      count(*) AS n, sum((d - p) // 60000) AS s FROM t WHERE ${at('pickup')} AND code IS NOT NULL GROUP BY ALL HAVING n > 1`);
+  connection.closeSync();
+}
+
+async function main(): Promise<boolean> {
+  console.log(
+    `${TRIPS.toLocaleString('en-US')} trips of 2 days, ${ROUNDS} rounds, Node ${process.version}; the ratio is median (least…greatest)`,
+  );
+  const options = {
+    trips: TRIPS,
+    from: '2016-01-11',
+    hours: 48,
+    seed: 1,
+    layout: 'yellow-2015' as const,
+    dirty: 0,
+  };
+  writeFileSync(csv, '');
+  for (const chunk of generateCsv(options)) writeFileSync(csv, chunk, { flag: 'a' });
+  const data = join(folder, 'data');
+  await replayInto(data);
+  const batches = await allBatches(data);
+  const columns = new TripColumns();
+  const decode = decoderOf(TRIP_FIELD_NAMES);
+  const met: boolean[] = [];
+  met.push(
+    await compare(
+      'decode a trip / JSON.parse of the same bytes',
+      2.5,
+      () => {
+        for (const batch of batches) decode(batch, columns);
+      },
+      () => parseAll(batches),
+    ),
+  );
+  let app = 0;
+  met.push(
+    await compare(
+      'process, 8 shards, 2 views, 1 s checkpoints / JSON.parse alone',
+      1.5,
+      () => processAll(data, `run${app++}`),
+      () => parseAll(batches),
+    ),
+  );
+  const ndjson = join(folder, 'records.ndjson');
+  for (const batch of batches) writeFileSync(ndjson, batch.data, { flag: 'a' });
+  await compare(
+    'process / DuckDB, 1 thread, batch, from NDJSON (the aim: 1)',
+    undefined,
+    () => processAll(data, `run${app++}`),
+    () => duckDb(ndjson),
+  );
+  let run = 0;
+  met.push(
+    await compare(
+      'replay --speedup max from CSV / csv-parse alone (arrays)',
+      0.6,
+      async () => {
+        const fresh = join(folder, `replay${run++}`);
+        await replayInto(fresh);
+        rmSync(fresh, { recursive: true });
+      },
+      csvParseAlone,
+    ),
+  );
+  console.log(
+    'Not measured: start-up of the process (some 0.15 s), reading from a cold disk, several processes at once, sinks.',
+  );
+  return met.every(Boolean);
+}
+
+mkdirSync(folder, { recursive: true });
+try {
+  if (!(await main())) process.exitCode = 1;
+} finally {
+  if (existsSync(folder)) rmSync(folder, { recursive: true, force: true });
+}
