@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { translating } from '../sqlite.ts';
 import type { EncodedTrip } from './trips.ts';
 
-/** Trips in order, as bodies (see `EncodedTrip`) in one piece of memory; trip i has id `firstId` + i. */
+/** Trips in order, with id `firstId` + i; the body of trip i (see `EncodedTrip`) is `data` from `starts[i]` to `ends[i]`. */
 export interface TripBatch {
   readonly count: number;
   readonly firstId: number;
   readonly dropoffs: Float64Array;
   readonly data: Buffer;
+  readonly starts: Uint32Array;
   readonly ends: Uint32Array;
 }
 
@@ -127,8 +128,11 @@ class BatchBuilder {
   }
 
   take(): TripBatch {
+    const starts = new Uint32Array(this.#count);
+    starts.set(this.#ends.subarray(0, Math.max(0, this.#count - 1)), this.#count > 0 ? 1 : 0);
     const batch = {
       count: this.#count,
+      starts,
       firstId: this.#firstId,
       dropoffs: this.#dropoffs.slice(0, this.#count),
       data: Buffer.from(this.#data.subarray(0, this.#bytes)),
@@ -209,14 +213,20 @@ export class TripCollector {
   }
 }
 
+/** The trips of one run where they lie: only their places are put in order. */
 function* fromMemory(run: Run): Generator<TripBatch> {
-  const { dropoffs, ends, data } = run;
-  const builder = new BatchBuilder();
-  for (const i of run.order()) {
-    builder.add(dropoffs[i]!, data, i === 0 ? 0 : ends[i - 1]!, ends[i]!);
-    if (builder.full) yield builder.take();
+  const order = run.order();
+  for (let firstId = 0; firstId < run.count; firstId += BATCH_TRIPS) {
+    const places = order.subarray(firstId, firstId + BATCH_TRIPS);
+    yield {
+      count: places.length,
+      firstId,
+      dropoffs: Float64Array.from(places, (i) => run.dropoffs[i]!),
+      data: run.data,
+      starts: Uint32Array.from(places, (i) => (i === 0 ? 0 : run.ends[i - 1]!)),
+      ends: Uint32Array.from(places, (i) => run.ends[i]!),
+    };
   }
-  if (builder.count > 0) yield builder.take();
 }
 
 /** A sorted run on disk, read back from its start. */

@@ -22,11 +22,12 @@ export interface EncodedTrip {
 }
 
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
+const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
 
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
   readonly #schema: Schema;
-  readonly #numbers = new Map<string, string>();
+  readonly #places = { pickup: new Map<string, string>(), dropoff: new Map<string, string>() };
   /** Values that are there but are no number, and were left out of their trips. */
   unreadableValues = 0;
 
@@ -44,64 +45,63 @@ export class TripEncoder {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
     const vendor = schema.vendor < 0 ? '' : row[schema.vendor]!.trim();
-    const pickupZone = this.#zone(row, schema.pickupZone);
-    const dropoffZone = this.#zone(row, schema.dropoffZone);
     const body =
       (vendor === '' ? '' : `,"vendor_id":${asciiJson(vendor)}`) +
       `,"pickup_datetime":"${isoTime(row[schema.pickup]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff]!, dropoff)}"` +
-      this.#repeated(',"passenger_count":', row, schema.passengers) +
-      this.#repeated(',"trip_distance":', row, schema.distance) +
-      this.#place(row, 'pickup', schema.pickupLat, schema.pickupLon, pickupZone) +
-      this.#place(row, 'dropoff', schema.dropoffLat, schema.dropoffLon, dropoffZone) +
-      (Number.isNaN(pickupZone) ? '' : `,"pickup_zone":${pickupZone}`) +
-      (Number.isNaN(dropoffZone) ? '' : `,"dropoff_zone":${dropoffZone}`) +
-      this.#repeated(',"total_amount":', row, schema.total) +
+      this.#number(',"passenger_count":', row, schema.passengers) +
+      this.#number(',"trip_distance":', row, schema.distance) +
+      (schema.pickupLat < 0
+        ? this.#place('pickup', row, schema.pickupZone)
+        : this.#number(',"pickup_lat":', row, schema.pickupLat) +
+          this.#number(',"pickup_lon":', row, schema.pickupLon)) +
+      (schema.dropoffLat < 0
+        ? this.#place('dropoff', row, schema.dropoffZone)
+        : this.#number(',"dropoff_lat":', row, schema.dropoffLat) +
+          this.#number(',"dropoff_lon":', row, schema.dropoffLon)) +
+      this.#zone(',"pickup_zone":', row, schema.pickupZone) +
+      this.#zone(',"dropoff_zone":', row, schema.dropoffZone) +
+      this.#number(',"total_amount":', row, schema.total) +
       '}\n';
     return { dropoff, body };
   }
 
-  /** A number that few rows have to themselves: its text is remembered. */
-  #repeated(key: string, row: readonly string[], column: number): string {
+  /** A number goes as its file writes it, where JSON can write it so too. */
+  #number(key: string, row: readonly string[], column: number): string {
     if (column < 0) return '';
     const raw = row[column]!;
-    let text = this.#numbers.get(raw);
-    if (text === undefined) {
-      const value = this.#number(raw);
-      text = Number.isNaN(value) ? '' : String(value);
-      if (this.#numbers.size > 20_000) this.#numbers.clear();
-      if (text !== '' || NULLS.has(raw.trim())) this.#numbers.set(raw, text);
-    }
-    return text === '' ? '' : key + text;
-  }
-
-  /** Coordinates of the row, or the centroid of its zone where the file has zones instead. */
-  #place(row: readonly string[], end: 'pickup' | 'dropoff', lat: number, lon: number, zone: number): string {
-    if (lat < 0 || lon < 0) {
-      const centroid = ZONE_CENTROIDS.get(zone);
-      return centroid ? `,"${end}_lat":${centroid[0]},"${end}_lon":${centroid[1]}` : '';
-    }
-    const latitude = this.#number(row[lat]!);
-    const longitude = this.#number(row[lon]!);
-    return (
-      (Number.isNaN(latitude) ? '' : `,"${end}_lat":${latitude}`) +
-      (Number.isNaN(longitude) ? '' : `,"${end}_lon":${longitude}`)
-    );
-  }
-
-  #zone(row: readonly string[], column: number): number {
-    if (column < 0) return Number.NaN;
-    const zone = this.#number(row[column]!);
-    return Number.isInteger(zone) ? zone : Number.NaN;
-  }
-
-  #number(raw: string): number {
-    const value = Number(raw);
-    if (value !== 0 && Number.isFinite(value)) return value;
+    if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
-    if (text !== '' && value === 0) return 0;
+    const value = Number(text);
+    if (text !== '' && Number.isFinite(value)) return key + value;
     if (!NULLS.has(text)) this.unreadableValues++;
-    return Number.NaN;
+    return '';
   }
+
+  #zone(key: string, row: readonly string[], column: number): string {
+    if (column < 0) return '';
+    const zone = zoneNumber(row[column]!);
+    return Number.isNaN(zone) ? '' : key + zone;
+  }
+
+  /** The centroid of a zone, for files that have zones in place of coordinates. */
+  #place(end: 'pickup' | 'dropoff', row: readonly string[], column: number): string {
+    if (column < 0) return '';
+    const raw = row[column]!;
+    let text = this.#places[end].get(raw);
+    if (text === undefined) {
+      const centroid = ZONE_CENTROIDS.get(zoneNumber(raw));
+      text = centroid ? `,"${end}_lat":${centroid[0]},"${end}_lon":${centroid[1]}` : '';
+      this.#places[end].set(raw, text);
+    }
+    return text;
+  }
+}
+
+/** Zones may be written as `132.0`. */
+function zoneNumber(raw: string): number {
+  const text = raw.trim();
+  const zone = Number(text);
+  return text !== '' && Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
 }
 
 function isoTime(raw: string, ms: number): string {

@@ -19,25 +19,22 @@ export class RecordComposer {
   /** Records of trips [from, to) of a batch; `shiftOf` says how many ms a trip's times move, by its drop-off. */
   compose(batch: TripBatch, from: number, to: number, shiftOf?: (dropoff: number) => number): OutgoingBatch {
     const count = to - from;
-    const begin = from === 0 ? 0 : batch.ends[from - 1]!;
-    const room = batch.ends[to - 1]! - begin + count * (HEAD.length + LONGEST_ID + this.#replayPart.length);
+    let room = count * (HEAD.length + LONGEST_ID + this.#replayPart.length);
+    for (let i = from; i < to; i++) room += batch.ends[i]! - batch.starts[i]!;
     const data = Buffer.allocUnsafe(room);
     const ends = new Uint32Array(count);
     const hashes = new Uint32Array(count);
     let at = 0;
-    let start = begin;
     for (let i = from; i < to; i++) {
-      const end = batch.ends[i]!;
       const id = batch.firstId + i;
       at += HEAD.copy(data, at);
       at = writeDigits(data, at, id);
       at += this.#replayPart.copy(data, at);
       const body = at;
-      at += batch.data.copy(data, at, start, end);
+      at += batch.data.copy(data, at, batch.starts[i]!, batch.ends[i]!);
       if (shiftOf) moveTimes(data, body, shiftOf(batch.dropoffs[i]!));
       ends[i - from] = at;
       hashes[i - from] = spread(id);
-      start = end;
     }
     return { count, data: data.subarray(0, at), ends, hashes };
   }

@@ -1,0 +1,12 @@
+// A reporter that names the skipped tests and why, after everything else. With CI=true a skipped test is a failure.
+export default async function* skipped(events) {
+  const found = [];
+  for await (const { type, data } of events) {
+    if ((type === 'test:pass' || type === 'test:fail') && data.skip !== undefined) {
+      found.push(`  ${data.name}${typeof data.skip === 'string' ? `: ${data.skip}` : ''}`);
+    }
+  }
+  if (found.length === 0) return;
+  yield `\n${found.length} tests were skipped:\n${found.join('\n')}\n`;
+  if (process.env.CI === 'true') process.exitCode = 1;
+}

@@ -1,0 +1,81 @@
+/** What tests share: where the samples are, folders of their own, and the real binary. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+export const BIN = join(ROOT, 'bin', 'taxiflow.js');
+export const FIXTURES = join(ROOT, 'fixtures');
+/** Real TLC samples beside the checkout; not everybody has them. */
+export const SHARED_DATA = join(ROOT, '..', 'shared', 'data');
+
+/** For node:test's `skip`: why a test that needs the samples can't run, or false. */
+export const withoutSamples: string | false = existsSync(SHARED_DATA) ? false : 'needs ../shared/data, which is not here';
+
+export function fixture(name: string): string {
+  return join(FIXTURES, name);
+}
+
+export function fixtureFiles(): string[] {
+  return readdirSync(FIXTURES)
+    .filter((file) => file.endsWith('.csv'))
+    .sort();
+}
+
+/** A folder that goes with the test. */
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The last line of stdout as JSON. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly input?: string | Buffer;
+  readonly env?: Record<string, string>;
+  /** Node flags before the binary. */
+  readonly node?: readonly string[];
+  /** Told of the process once it runs. */
+  readonly onStart?: (child: ChildProcess) => void;
+}
+
+/** Runs the real binary to its end. */
+export function taxiflow(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...(options.node ?? []), BIN, ...args], {
+      cwd: options.cwd ?? ROOT,
+      env: { ...process.env, ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      const text = Buffer.concat(stdout).toString();
+      resolve({
+        code,
+        signal,
+        stdout: text,
+        stderr: Buffer.concat(stderr).toString(),
+        json: <T>() => JSON.parse(text.trim().split('\n').at(-1) ?? '') as T,
+      });
+    });
+    options.onStart?.(child);
+  });
+}
