@@ -54,15 +54,16 @@ export function transaction<T>(db: Sqlite, work: () => T): T {
 }
 
 /** Runs `work`; an error of SQLite or the file system comes out as a `TaxiflowError` about `what`. */
-export function translating<T>(what: string, path: string, work: () => T): T {
+export function translating<T>(what: string, path: string, work: () => T, option?: string): T {
   try {
     return work();
   } catch (error) {
-    throw translate(error, what, path);
+    throw translate(error, what, path, option);
   }
 }
 
-export function translate(error: unknown, what: string, path: string): unknown {
+/** `option` is the one that says where `what` lies. */
+export function translate(error: unknown, what: string, path: string, option = '--data-dir'): unknown {
   if (error instanceof TaxiflowError) return error;
   const code = systemCode(error) ?? '';
   const failure = (id: string, message: string, hint: string) =>
@@ -85,7 +86,7 @@ export function translate(error: unknown, what: string, path: string): unknown {
     return failure(
       'not-writable',
       `${what} can't be written`,
-      'check the permissions, or choose another folder with --data-dir',
+      `check the permissions, or choose another place with ${option}`,
     );
   }
   if (
@@ -98,7 +99,7 @@ export function translate(error: unknown, what: string, path: string): unknown {
     return failure(
       'cannot-open',
       `${what} can't be opened`,
-      'check that the folder exists and may be written, or choose another with --data-dir',
+      `check that the folder exists and may be written, or choose another with ${option}`,
     );
   }
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {

@@ -311,7 +311,13 @@ const generate: CommandSpec = {
     from: { type: 'string', default: '2016-01-11', requiresArg: true, describe: 'First pick-up time' },
     hours: { type: 'number', default: 24, requiresArg: true, describe: 'Span of the pick-ups' },
     seed: { type: 'number', default: 1, requiresArg: true, describe: 'The same seed gives the same file' },
-    schema: { type: 'string', default: 'yellow-2015', requiresArg: true, describe: 'Layout: LAYOUTS' },
+    schema: {
+      type: 'string',
+      default: 'yellow-2015',
+      requiresArg: true,
+      describe:
+        'Layout of the file: yellow-2009, -2010, -2014, -2015 (2015–16, coordinates) or -2017 (zones), green-2013, -2015 or -2017',
+    },
     dirty: {
       type: 'number',
       default: 0,
@@ -333,7 +339,7 @@ const demo: CommandSpec = {
   usage: 'demo',
   summary: 'See it work: a day of generated trips, replayed and processed at once',
   options: {
-    'data-dir': { ...dataDir, default: '.taxiflow/demo' },
+    'data-dir': dataDir,
     trips: { type: 'number', default: 200_000, requiresArg: true, describe: 'Trips of the day' },
     seed: { type: 'number', default: 1, requiresArg: true, describe: 'The same seed gives the same day' },
     speedup: {

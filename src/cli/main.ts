@@ -1,4 +1,5 @@
 /** The command line: options as data in `commands.ts`, handlers loaded only when they run. */
+import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { EXIT, TaxiflowError, usageError } from '../errors.ts';
 import { type Arguments, COMMANDS, type CommandSpec } from './commands.ts';
@@ -9,16 +10,73 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await parser(normaliseFlags(argv)).parseAsync();
   } catch (error) {
-    report(error);
+    report(error, argv);
   }
 }
 
-/** Flags with one dash are taken as with two, as the reference's own commands are written. */
+/** Stands before what yargs would take for a flag, or drop, and is taken off again once it has parsed. */
+const PLAIN = '\u0001';
+
+/** Flags with one dash are taken as with two, `-noWatermark` as `--no-watermark`; `-` and what follows `--` are no flags. */
 export function normaliseFlags(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
-  return argv.map((argument, i) =>
-    (end < 0 || i < end) && /^-[a-zA-Z][a-zA-Z-]+(=|$)/.test(argument) ? `-${argument}` : argument,
+  const flags = end < 0 ? argv : argv.slice(0, end);
+  const plain = end < 0 ? [] : argv.slice(end + 1);
+  return [...flags.map(normaliseFlag), ...plain.map((argument) => PLAIN + argument)];
+}
+
+function normaliseFlag(argument: string): string {
+  if (argument === '-') return PLAIN + argument;
+  const flag = /^-[a-zA-Z][a-zA-Z-]+(=|$)/.test(argument) ? `-${argument}` : argument;
+  return flag.replace(/^--no([A-Z])/, (_, first: string) => `--no-${first.toLowerCase()}`);
+}
+
+/** Arguments without the mark; of an option that was given twice, the last one counts. */
+function settled(args: Arguments, options: CommandSpec['options']): Arguments {
+  const plain = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(plain);
+    return typeof value === 'string' && value.startsWith(PLAIN) ? value.slice(PLAIN.length) : value;
+  };
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => [
+      name,
+      plain(name in options && Array.isArray(value) ? value.at(-1) : value),
+    ]),
   );
+}
+
+/** What yargs calls the mistakes a user makes, and what we call them. */
+const MISTAKES: readonly (readonly [RegExp, string])[] = [
+  [/^Not enough arguments following: (.*)$/, '--$1 needs a value'],
+  [/^Missing required arguments?: (.*)$/, '--$1 is needed'],
+  [/^Not enough non-option arguments: .*$/, 'an argument is missing'],
+  [/^Unknown commands?: (.*)$/, 'unknown command $1'],
+  [/^Unknown arguments?: (.*)$/, 'unknown option $1'],
+  [/^Did you mean (.*)\?$/, 'unknown command; did you mean $1?'],
+  [/^Invalid values:\s+Argument: (.*), Given: "(.*)", Choices: (.*)$/s, '--$1 $2 is none of $3'],
+];
+
+function misuse(message: string, argv: readonly string[]): TaxiflowError {
+  const [pattern, words] = MISTAKES.find(([known]) => known.test(message)) ?? [];
+  const text = pattern && words ? message.replace(pattern, words) : message;
+  return usageError(text.replaceAll(PLAIN, ''), helpOf(argv));
+}
+
+function helpOf(argv: readonly string[]): string {
+  return `see "${['taxiflow', ...commandOf(argv), '--help'].join(' ')}"`;
+}
+
+/** The command a command line names, as far as there is one. */
+function commandOf(argv: readonly string[]): string[] {
+  const names: string[] = [];
+  let commands: readonly CommandSpec[] = COMMANDS;
+  for (const word of argv) {
+    const command = commands.find(({ usage }) => usage.split(' ')[0] === word);
+    if (!command) break;
+    names.push(word);
+    commands = command.commands ?? [];
+  }
+  return names;
 }
 
 function parser(argv: string[]) {
@@ -27,20 +85,28 @@ function parser(argv: string[]) {
     .usage(
       '$0 <command> [options]\n\nTaxi trips as a stream: replay them, process them in event time, look at the results.',
     )
-    .parserConfiguration({ 'greedy-arrays': false, 'duplicate-arguments-array': false })
+    .parserConfiguration({ 'greedy-arrays': false })
+    // Messages are in one language, whatever the user's.
+    .detectLocale(false)
     .strict()
+    .strictCommands()
     .recommendCommands()
     .demandCommand(1, 'name a command')
     .wrap(Math.min(110, process.stderr.columns ?? 100))
-    .version(false)
-    .option('version', { type: 'boolean', describe: 'Show the version', global: false })
+    .version(packageVersion())
     .alias('help', 'h')
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? usageError(message, 'see "taxiflow --help", or "taxiflow COMMAND --help"');
+      throw error && error.name !== 'YError' ? error : misuse(error?.message ?? message, argv);
     });
   for (const command of COMMANDS) addCommand(root as never, command);
-  return root.middleware(() => {}, true);
+  return root;
+}
+
+/** From package.json, which lies beside dist/. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec): void {
@@ -62,16 +128,17 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec): voi
     async (args) => {
       if (!command.load) return;
       const handler = await command.load();
-      process.exitCode = await handler(args as Arguments);
+      process.exitCode = await handler(settled(args as Arguments, command.options));
     },
   );
 }
 
-function report(error: unknown): void {
+function report(error: unknown, argv: readonly string[]): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`Error: ${message}\n`);
-  if (known && error.hint) process.stderr.write(`Try: ${error.hint}\n`);
+  const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
+  if (hint) process.stderr.write(`Try: ${hint}\n`);
   if (!known)
     process.stderr.write(
       `Try: this is a fault of taxiflow; please report it with this\n${error instanceof Error ? error.stack : ''}\n`,

@@ -138,14 +138,15 @@ function cellText(value: unknown): string {
 /** Writes text to stdout, waiting for whoever reads it, or to a file. */
 export async function write(pieces: Iterable<string>, path?: string): Promise<void> {
   if (path !== undefined && path !== '-') {
-    translating('the output', path, () => {
+    const writeAll = () => {
       const file = openSync(path, 'w');
       try {
         for (const piece of pieces) writeSync(file, piece);
       } finally {
         closeSync(file);
       }
-    });
+    };
+    translating('the output', path, writeAll, '--output');
     return;
   }
   for (const piece of pieces) {
@@ -155,6 +156,11 @@ export async function write(pieces: Iterable<string>, path?: string): Promise<vo
 
 export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en-US');
+}
+
+/** `1 window`, `2 windows`. */
+export function several(count: number, thing: string): string {
+  return `${thousands(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 export function isoOrNull(ms: number | undefined | null): string | null {

@@ -29,6 +29,11 @@ export interface Schema extends Columns {
 
 /** Reads a header. Throws `unknown-header` or `not-degrees`, naming the columns that were looked for. */
 export function readHeader(header: readonly string[], source: string): Schema {
+  if (header.length === 0) {
+    throw new TaxiflowError('unknown-header', `${source} is empty`, {
+      hint: 'its first line has to be the header of a TLC file',
+    });
+  }
   const names = header.map((name) => name.toLowerCase().replace(/[^a-z0-9]/g, ''));
   const find = (wanted: readonly string[]) => names.findIndex((name) => wanted.includes(name));
   const columns = Object.fromEntries(

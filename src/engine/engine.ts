@@ -64,6 +64,7 @@ export class Engine {
     this.shards.restore(stored.shards, stored.watermark);
     this.#firedUpTo = stored.watermark;
     this.#duplicates.restore(stored.pages, stored.ranges);
+    this.#followStoredTrips();
     for (const panes of this.#views) {
       panes.restore(
         stored.watermark,
@@ -190,6 +191,14 @@ export class Engine {
     // Arrival times tie, so the newest one may come again.
     if (eventTime === 'arrival') shard.watermark = Math.max(shard.watermark, latest - 1);
     else if (maxDisorder !== undefined) shard.watermark = Math.max(shard.watermark, latest - maxDisorder);
+  }
+
+  /** The trips a state has seen make its watermark too, once that is asked for (W5). */
+  #followStoredTrips(): void {
+    const { eventTime, maxDisorder } = this.#options;
+    if (eventTime !== 'dropoff' || maxDisorder === undefined) return;
+    for (const shard of this.shards.all)
+      shard.watermark = Math.max(shard.watermark, shard.latest - maxDisorder);
   }
 
   /** Fires what the watermark completes. */

@@ -1,4 +1,5 @@
 import type { Dataset } from '../dataset/dataset.ts';
+import { Pace } from './pace.ts';
 
 const SHARD_RECORDS_PER_SECOND = 1_000;
 
@@ -26,6 +27,8 @@ export async function planReplay(
   let trips = 0;
   let first = Number.NaN;
   let last = Number.NaN;
+  const pace = new Pace(speedup);
+  let duration = 0;
   let second = -1;
   let inSecond = 0;
   let peak = 0;
@@ -35,7 +38,8 @@ export async function planReplay(
       if (trips === 0) first = dropoff;
       last = dropoff;
       trips++;
-      const now = Math.floor((dropoff - first) / speedup / 1000);
+      duration = pace.due(dropoff);
+      const now = Math.floor(duration / 1000);
       inSecond = now === second ? inSecond + 1 : 1;
       second = now;
       peak = Math.max(peak, inSecond);
@@ -52,7 +56,6 @@ export async function planReplay(
       shardsNeeded: undefined,
     };
   }
-  const duration = (last - first) / speedup;
   return {
     trips,
     first,

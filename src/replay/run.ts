@@ -13,6 +13,7 @@ import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
 import { RecordComposer } from './compose.ts';
 import type { ReplayEntry, ReplayLedger } from './ledger.ts';
+import { type Jump, Pace } from './pace.ts';
 import { ReplayWatermark } from './watermark.ts';
 
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
@@ -39,6 +40,7 @@ export interface ReplayOptions {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: ReplayProgress) => void;
   readonly onStart?: (replay: string, earlier: ReplayEntry | undefined) => void;
+  readonly onJump?: ((jump: Jump) => void) | undefined;
   /** Ms between watermarks (W3). */
   readonly watermarkInterval?: number;
 }
@@ -91,8 +93,9 @@ class ReplayRun {
   #failure: unknown;
   #firstDropoff: number | undefined;
   #lastDropoff: number | undefined;
-  /** Wall time and event time the pace is reckoned from. */
-  #start: { wall: number; event: number } | undefined;
+  /** Wall time the pace is reckoned from. */
+  #started: number | undefined;
+  readonly #pace: Pace;
   #lag = 0;
   #watermarks = 0;
   #lastWatermark: number | undefined;
@@ -106,6 +109,7 @@ class ReplayRun {
 
   constructor(options: ReplayOptions) {
     this.#o = options;
+    this.#pace = new Pace(options.speedup, options.onJump);
   }
 
   async run(): Promise<ReplayOutcome> {
@@ -175,7 +179,7 @@ class ReplayRun {
         await this.#put(batch, from, due);
         from = due;
       } else {
-        const wait = this.#wallTime(batch.dropoffs[from]!) - clock.now();
+        const wait = this.#dueAt(batch.dropoffs[from]!) - clock.now();
         await clock.sleep(Math.min(Math.max(wait, TICK), this.#untilWatermark()), signal);
       }
       await this.#watermarkIfDue();
@@ -215,17 +219,17 @@ class ReplayRun {
   #due(batch: TripBatch, from: number, to: number): number {
     if (this.#o.speedup === Number.POSITIVE_INFINITY) return to;
     const now = this.#o.clock.now();
-    this.#start ??= { wall: now, event: batch.dropoffs[from]! };
-    const event = this.#start.event + (now - this.#start.wall) * this.#o.speedup;
+    this.#started ??= now;
+    const first = this.#dueAt(batch.dropoffs[from]!);
     let due = from;
-    while (due < to && batch.dropoffs[due]! <= event) due++;
-    this.#lag = due > from ? now - this.#wallTime(batch.dropoffs[from]!) : 0;
+    while (due < to && this.#dueAt(batch.dropoffs[due]!) <= now) due++;
+    this.#lag = due > from ? now - first : 0;
     return due;
   }
 
-  #wallTime(dropoff: number): number {
-    const { wall, event } = this.#start!;
-    return wall + (dropoff - event) / this.#o.speedup;
+  /** Wall time at which a trip is due. */
+  #dueAt(dropoff: number): number {
+    return this.#started! + this.#pace.due(dropoff);
   }
 
   /** The drop-off time a trip is sent with. */

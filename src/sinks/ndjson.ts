@@ -79,6 +79,6 @@ export class NdjsonSink implements Sink {
   }
 
   #translating<T>(work: () => T): T {
-    return translating('the output', this.#path, work);
+    return translating('the output', this.#path, work, '--output');
   }
 }

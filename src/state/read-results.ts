@@ -24,16 +24,15 @@ export function chooseApp(dataDir: string, app: string | undefined): string {
   const apps = listApps(dataDir);
   if (app !== undefined && apps.includes(app)) return app;
   if (app === undefined && apps.length === 1) return apps[0]!;
-  const found =
-    apps.length === 0
-      ? 'there is none yet: run "taxiflow process"'
-      : `choose one with --app: ${apps.join(', ')}`;
+  if (apps.length === 0) {
+    throw new TaxiflowError('no-app', `no processor has run in ${dataDir} yet`, {
+      hint: 'run "taxiflow process" first, or name another folder with --data-dir',
+    });
+  }
   throw new TaxiflowError(
     'no-app',
-    app === undefined ? `which app's results, in ${dataDir}?` : `there is no app "${app}" in ${dataDir}`,
-    {
-      hint: found,
-    },
+    app === undefined ? `there are several apps in ${dataDir}` : `there is no app "${app}" in ${dataDir}`,
+    { hint: `choose one with --app: ${apps.join(', ')}` },
   );
 }
 
@@ -78,6 +77,11 @@ export class StateReader {
     }
   }
 
+  /** Names of the views the results are of. */
+  views(): string[] {
+    return this.#views().map(({ name }) => name);
+  }
+
   deadLetterCounts(): DeadLetterCount[] {
     return countDeadLetters(this.#db);
   }
@@ -109,10 +113,13 @@ export class StateReader {
   }
 
   #keyFields(view: string): string[] {
+    return Object.keys(this.#views().find(({ name }) => name === view)?.by ?? {});
+  }
+
+  #views(): { name: string; by: Record<string, unknown> }[] {
     const { value } = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as {
       value: string;
     };
-    const views = JSON.parse(value) as { name: string; by: Record<string, unknown> }[];
-    return Object.keys(views.find(({ name }) => name === view)?.by ?? {});
+    return JSON.parse(value) as { name: string; by: Record<string, unknown> }[];
   }
 }

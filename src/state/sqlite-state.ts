@@ -7,7 +7,7 @@
  *  C5 a state of another stream, other views or a newer format is refused.
  * What is read back is checked against its CRC, so that a damaged file is never taken for a result.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
@@ -17,7 +17,7 @@ import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
 import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError } from '../errors.ts';
-import { openSqlite, type Sqlite, type Statement, transaction, translate } from '../sqlite.ts';
+import { openSqlite, type Sqlite, type Statement, transaction, translate, translating } from '../sqlite.ts';
 
 const FORMAT = 1;
 
@@ -231,15 +231,7 @@ export class SqliteState implements StateStore {
     }
     for (const { view, windowStart, docs, count, correction } of checkpoint.firings) {
       const text = `[${docs}]`;
-      s.writeFiring.run(
-        this.#nextResult,
-        docs.length,
-        view,
-        windowStart,
-        correction ? 1 : 0,
-        crc32(text),
-        text,
-      );
+      s.writeFiring.run(this.#nextResult, count, view, windowStart, correction ? 1 : 0, crc32(text), text);
       this.#nextResult += count;
     }
     const { pages, closed, ranges } = checkpoint.duplicates;
@@ -314,6 +306,18 @@ export class SqliteState implements StateStore {
   #verify(crc: number, content: string | Uint8Array, part: string): void {
     if (crc32(content) === crc) return;
     throw damage(this.#what, this.path, `${part} differ from their checksum`);
+  }
+}
+
+/** Removes a state. Throws `app-running` while a processor has it. */
+export function removeState(dataDir: string, app: string): void {
+  const path = statePath(dataDir, app);
+  if (!existsSync(path)) return;
+  const lock = translating('the state', path, () => takeLock(path, app));
+  try {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  } finally {
+    lock.close();
   }
 }
 

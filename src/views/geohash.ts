@@ -71,3 +71,19 @@ export function cellCode(text: string): number {
   }
   return code;
 }
+
+/** The middle of a cell, in degrees. */
+export function cellCenter(text: string): { lat: number; lon: number } {
+  const code = cellCode(text);
+  const bits = text.length * 5;
+  let [south, north, west, east] = [-90, 90, -180, 180];
+  for (let i = 0; i < bits; i++) {
+    const upper = Math.floor(code / 2 ** (bits - 1 - i)) % 2 === 1;
+    if (i % 2 === 0) {
+      if (upper) west = (west + east) / 2;
+      else east = (west + east) / 2;
+    } else if (upper) south = (south + north) / 2;
+    else north = (south + north) / 2;
+  }
+  return { lat: (south + north) / 2, lon: (west + east) / 2 };
+}

@@ -42,7 +42,8 @@ export async function deadLetters(args: Arguments): Promise<number> {
       say(
         `${row.of}: ${thousands(row.count)} ${row.reason}${row.kept < row.count ? `, ${thousands(row.kept)} kept` : ''}`,
       );
-    if (counts.length === 0) say('no dead letters');
+    if (sources.length === 0) say(`nothing was replayed or processed in ${text(args, 'data-dir')} yet`);
+    else if (counts.length === 0) say('no dead letters');
   } finally {
     for (const source of sources) source.close();
   }

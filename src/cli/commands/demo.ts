@@ -1,9 +1,339 @@
-import { rmSync } from 'node:fs';
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../clock.ts';
-export async function demo(): Promise<number> {
-  rmSync;
-  Readable;
-  systemClock;
-  return 0;
+import { Dataset } from '../../dataset/dataset.ts';
+import { generateCsv } from '../../dataset/generator/generate.ts';
+import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
+import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
+import { EXIT } from '../../errors.ts';
+import { ReplayLedger } from '../../replay/ledger.ts';
+import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
+import { translate } from '../../sqlite.ts';
+import { type ResultDocument, StateReader } from '../../state/read-results.ts';
+import { removeState, SqliteState } from '../../state/sqlite-state.ts';
+import { LocalStream } from '../../streams/local/log.ts';
+import { DEFAULT_SHARDS } from '../../streams/target.ts';
+import { cellCenter } from '../../views/geohash.ts';
+import { taxiViews } from '../../views/taxi.ts';
+import type { Arguments } from '../commands.ts';
+import { speedup, text, whole } from '../read.ts';
+import {
+  formatted,
+  interruption,
+  isoShort,
+  type ProgressLine,
+  printJson,
+  progressLine,
+  say,
+  span,
+  thousands,
+} from '../terminal.ts';
+
+const NAME = 'demo';
+const DAY = '2016-01-14';
+/** A day passes in half a minute: windows should fire all along, not every four hours of it. */
+const WATERMARK_INTERVAL = 250;
+const PLAIN_INTERVAL = 5_000;
+const AIRPORTS = ['JFK', 'LGA'] as const;
+const AREAS_SHOWN = 10;
+
+export async function demo(args: Arguments): Promise<number> {
+  const dataDir = text(args, 'data-dir')!;
+  const factor = speedup(args);
+  const trips = whole(args, 'trips', 1)!;
+  const { signal, done } = interruption();
+  const progress = await progressLine(PLAIN_INTERVAL);
+  const started = Date.now();
+  try {
+    removeState(dataDir, NAME);
+    LocalStream.delete(dataDir, NAME);
+    const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
+    say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
+    say(
+      `replayed into local:${NAME} at speedup ${text(args, 'speedup')} and processed at once; Ctrl-C stops`,
+    );
+    const line = await runLine(dataDir, file, factor, progress, signal);
+    progress.stop();
+    if (signal.aborted) {
+      say(
+        'interrupted; nothing is lost: "taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is',
+      );
+      return EXIT.interrupted;
+    }
+    show(args, dataDir, line, Date.now() - started);
+    return EXIT.done;
+  } finally {
+    progress.stop();
+    done();
+  }
 }
+
+interface Line {
+  readonly replay: ReplayOutcome;
+  readonly process: ProcessOutcome;
+}
+
+async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
+  const file = join(dataDir, 'demo-trips.csv');
+  try {
+    mkdirSync(dataDir, { recursive: true });
+    const csv = generateCsv({ trips, from: DAY, hours: 24, seed, layout: 'yellow-2015', dirty: 0 });
+    await pipeline(Readable.from(csv), createWriteStream(file));
+  } catch (error) {
+    throw translate(error, 'the folder of the demo', dataDir);
+  }
+  return file;
+}
+
+/** Replay and processor side by side, as two processes would run them; the processor ends when the replay has. */
+async function runLine(
+  dataDir: string,
+  file: string,
+  factor: number,
+  progress: ProgressLine,
+  interrupted: AbortSignal,
+): Promise<Line> {
+  const stream = LocalStream.open({ dataDir, name: NAME, clock: systemClock, createShards: DEFAULT_SHARDS });
+  const ledger = new ReplayLedger(dataDir, systemClock);
+  const views = taxiViews();
+  const state = SqliteState.open({
+    dataDir,
+    app: NAME,
+    identity: {
+      stream: `${stream.name} (${stream.identity})`,
+      views: JSON.stringify(views),
+      settings: 'event time dropoff, allowed lateness 0 ms',
+    },
+  });
+  const failed = new AbortController();
+  const signal = AbortSignal.any([interrupted, failed.signal]);
+  let replayed = false;
+  let lag = 0;
+  const common = { clock: systemClock, signal };
+  try {
+    const rejected = new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT);
+    const dataset = await Dataset.open({
+      paths: [file],
+      dataDir,
+      onReject: ({ reason, source, line, raw }) =>
+        rejected.add(reason, () => ({ source, position: String(line), detail: '', raw })),
+    });
+    const replay = runReplay({
+      ...common,
+      dataset,
+      writer: stream,
+      ledger,
+      rejected,
+      speedup: factor,
+      adaptTime: 'original',
+      watermarks: true,
+      watermarkInterval: WATERMARK_INTERVAL,
+      resume: false,
+      onProgress: (now) => {
+        lag = now.lag;
+      },
+    }).finally(() => {
+      replayed = true;
+    });
+    const processed = runProcess({
+      ...common,
+      reader: stream,
+      store: state,
+      views,
+      deadLetters: new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT),
+      sinks: [],
+      from: { at: 'trim-horizon' },
+      eventTime: 'dropoff',
+      allowedLateness: 0,
+      checkpointInterval: 500,
+      untilEnd: () => replayed,
+      drain: true,
+      onProgress: (now) => progress.update(progressText(now, lag)),
+    });
+    // When one of them fails, the other stops too, and the failure is told.
+    const stopBoth = (error: unknown) => {
+      failed.abort();
+      throw error;
+    };
+    const [replayOutcome, process] = await Promise.all([replay.catch(stopBoth), processed.catch(stopBoth)]);
+    return { replay: replayOutcome, process };
+  } finally {
+    state.close();
+    ledger.close();
+    await stream.close();
+  }
+}
+
+function progressText({ counters, watermark }: Progress, lag: number): string {
+  const clock = Number.isFinite(watermark) ? new Date(watermark).toISOString().slice(11, 16) : '–';
+  const behind = lag > 1_000 ? `  replay ${span(lag)} behind` : '';
+  return `${clock} in New York  ${thousands(counters.processed + counters.filtered)} trips  ${thousands(counters.results)} results${behind}`;
+}
+
+function show(args: Arguments, dataDir: string, { replay, process }: Line, ms: number): void {
+  const reader = new StateReader(dataDir, NAME);
+  const areas = hottest(reader.results({ view: 'pickup_count' }));
+  const minutes = minutesByHour(reader.results({ view: 'trip_duration' }));
+  reader.close();
+  const { read, watermarks, processed, filtered, duplicate, late, dead, results } = process.counters;
+  const reconciliation = `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)} + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}`;
+  if (args['json']) {
+    printJson({
+      command: 'demo',
+      sent: replay.sent,
+      acknowledged: replay.acknowledged,
+      ...process.counters,
+      watermark: isoShort(process.watermark),
+      hottest: areas,
+      minutes_to_airports: minutes,
+      reconciliation,
+      duration_ms: ms,
+    });
+    return;
+  }
+  const out = globalThis.process.stdout;
+  out.write(`\nWhere the day's pick-ups were\n\n`);
+  for (const piece of formatted(
+    areas.map(({ location, near, pickups }) => ({ location, near, pickups })),
+    'table',
+  ))
+    out.write(`  ${piece}`);
+  out.write(`\nMinutes to the airports, by hour of drop-off\n\n`);
+  for (const line of chart(minutes)) out.write(`  ${line}\n`);
+  out.write(
+    `\n${thousands(results)} results of ${thousands(replay.acknowledged)} trips in ${span(ms)}\n${reconciliation}\n`,
+  );
+  const at = dataDir === '.taxiflow' ? '' : ` --data-dir ${dataDir}`;
+  out.write(
+    [
+      '',
+      `Results   ${join(dataDir, 'apps', `${NAME}.sqlite`)} (a SQLite file: SELECT * FROM results)`,
+      'Try next',
+      `  npx taxiflow results --app ${NAME}${at} --view trip_duration`,
+      `  npx taxiflow stream describe local:${NAME}${at}`,
+      `  npx taxiflow process --stream local:${NAME} --app hourly --window 1h --until-end${at}`,
+      '  npx taxiflow --help',
+      '',
+    ].join('\n'),
+  );
+}
+
+interface HotArea {
+  readonly location: string;
+  readonly near: string;
+  readonly pickups: number;
+}
+
+function hottest(results: Iterable<ResultDocument>): HotArea[] {
+  const pickups = new Map<string, number>();
+  for (const { location, pickup_count } of results) {
+    pickups.set(String(location), (pickups.get(String(location)) ?? 0) + Number(pickup_count));
+  }
+  return [...pickups]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, AREAS_SHOWN)
+    .map(([location, count]) => ({ location, near: landmark(location), pickups: count }));
+}
+
+interface HourOfAirport {
+  readonly airport_code: string;
+  readonly hour: number;
+  readonly trips: number;
+  readonly minutes: number;
+}
+
+function minutesByHour(results: Iterable<ResultDocument>): HourOfAirport[] {
+  const sums = new Map<string, { trips: number; minutes: number }>();
+  for (const { airport_code, window_start, trip_count, sum_trip_duration } of results) {
+    const key = `${airport_code} ${String(window_start).slice(11, 13)}`;
+    const sum = sums.get(key) ?? { trips: 0, minutes: 0 };
+    sum.trips += Number(trip_count);
+    sum.minutes += Number(sum_trip_duration);
+    sums.set(key, sum);
+  }
+  return [...sums]
+    .map(([key, { trips, minutes }]) => ({
+      airport_code: key.slice(0, 3),
+      hour: Number(key.slice(4)),
+      trips,
+      minutes: Math.round((minutes / trips) * 10) / 10,
+    }))
+    .sort((a, b) => a.airport_code.localeCompare(b.airport_code) || a.hour - b.hour);
+}
+
+const BAR = 28;
+const EIGHTHS = ' ▏▎▍▌▋▊▉█';
+
+/** A bar an hour and airport, both on one scale. */
+function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
+  const scale = Math.max(1, ...minutes.map((hour) => hour.minutes)) / BAR;
+  yield `hour  ${AIRPORTS.map((airport) => airport.padEnd(BAR + 6))
+    .join('')
+    .trimEnd()}`;
+  for (let hour = 0; hour < 24; hour++) {
+    const cells = AIRPORTS.map((airport) => {
+      const found = minutes.find((row) => row.airport_code === airport && row.hour === hour);
+      if (!found) return '–'.padEnd(BAR + 6);
+      return `${bar(found.minutes / scale)} ${String(Math.round(found.minutes))}`.padEnd(BAR + 6);
+    });
+    yield `  ${String(hour).padStart(2, '0')}  ${cells.join('').trimEnd()}`;
+  }
+}
+
+function bar(length: number): string {
+  const whole = Math.floor(length);
+  return '█'.repeat(whole) + (EIGHTHS[Math.floor((length - whole) * 8)] ?? '').trim();
+}
+
+/** The nearest of some places people know, within a kilometre and a half. */
+function landmark(location: string): string {
+  const { lat, lon } = cellCenter(location);
+  let nearest = '';
+  let least = 1.5;
+  for (const [name, placeLat, placeLon] of LANDMARKS) {
+    const km = Math.hypot((lat - placeLat) * 111.2, (lon - placeLon) * 84.3);
+    if (km < least) [nearest, least] = [name, km];
+  }
+  return nearest;
+}
+
+const LANDMARKS: readonly (readonly [name: string, lat: number, lon: number])[] = [
+  ['Wall Street', 40.7065, -74.009],
+  ['World Trade Center', 40.7127, -74.0134],
+  ['Tribeca', 40.7195, -74.0089],
+  ['SoHo', 40.7233, -74.003],
+  ['Lower East Side', 40.715, -73.9843],
+  ['East Village', 40.7265, -73.9815],
+  ['Greenwich Village', 40.7336, -74.0027],
+  ['Union Square', 40.7359, -73.9911],
+  ['Meatpacking District', 40.7409, -74.0075],
+  ['Flatiron Building', 40.7411, -73.9897],
+  ['Chelsea', 40.7465, -74.0014],
+  ['Murray Hill', 40.7479, -73.9757],
+  ['Empire State Building', 40.7484, -73.9857],
+  ['Penn Station', 40.7506, -73.9935],
+  ['Grand Central', 40.7527, -73.9772],
+  ['Port Authority', 40.7569, -73.9904],
+  ['Times Square', 40.758, -73.9855],
+  ['Rockefeller Center', 40.7587, -73.9787],
+  ['Turtle Bay', 40.7543, -73.9681],
+  ['Columbus Circle', 40.7681, -73.9819],
+  ['Lincoln Center', 40.7725, -73.9835],
+  ['Upper East Side', 40.7736, -73.9566],
+  ['Lenox Hill', 40.7662, -73.9602],
+  ['Metropolitan Museum', 40.7794, -73.9632],
+  ['Natural History Museum', 40.7813, -73.974],
+  ['Upper West Side', 40.787, -73.9754],
+  ['Yorkville', 40.7762, -73.9492],
+  ['Columbia University', 40.8075, -73.9626],
+  ['Harlem', 40.8116, -73.9465],
+  ['Williamsburg', 40.7143, -73.9614],
+  ['Downtown Brooklyn', 40.6928, -73.9903],
+  ['Park Slope', 40.671, -73.9814],
+  ['Long Island City', 40.7447, -73.9485],
+  ['Astoria', 40.7644, -73.9235],
+  ['LaGuardia Airport', 40.7735, -73.8717],
+  ['JFK Airport', 40.6441, -73.7822],
+];

@@ -7,7 +7,7 @@ import { EXIT, usageError } from '../../errors.ts';
 import { translate } from '../../sqlite.ts';
 import type { Arguments } from '../commands.ts';
 import { text, time, whole } from '../read.ts';
-import { printJson, say, span, thousands, write } from '../terminal.ts';
+import { printJson, say, several, span, write } from '../terminal.ts';
 
 export async function generate(args: Arguments): Promise<number> {
   const layout = text(args, 'schema')! as Layout;
@@ -17,9 +17,11 @@ export async function generate(args: Arguments): Promise<number> {
   if (!(dirty >= 0 && dirty <= 1)) throw usageError('--dirty needs a ratio from 0 to 1');
   const hours = Number(args['hours']);
   if (!(hours > 0)) throw usageError('--hours needs a positive number');
+  const from = time(args, 'from')!;
+  if (from < 0) throw usageError(`--from ${text(args, 'from')} is before 1970`);
   const options = {
     trips: whole(args, 'trips', 1)!,
-    from: new Date(time(args, 'from')!).toISOString(),
+    from: new Date(from).toISOString(),
     hours,
     seed: whole(args, 'seed', 0)!,
     layout,
@@ -29,14 +31,15 @@ export async function generate(args: Arguments): Promise<number> {
   const started = Date.now();
   if (out === '-') await write(generateCsv(options));
   else await toFile(generateCsv(options), out);
-  const summary = { command: 'generate', out, ...options, duration_ms: Date.now() - started };
+  const { layout: schema, ...rest } = options;
+  const summary = { command: 'generate', out, schema, ...rest, duration_ms: Date.now() - started };
   if (args['json']) {
     // The trips have stdout when they were sent there.
     if (out === '-') say(JSON.stringify(summary));
     else printJson(summary);
   }
   say(
-    `${thousands(options.trips)} trips of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
+    `${several(options.trips, 'trip')} of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
   );
   return EXIT.done;
 }
@@ -48,6 +51,6 @@ async function toFile(chunks: Iterable<string>, path: string): Promise<void> {
     if (path.endsWith('.gz')) await pipeline(source, createGzip({ level: 6 }), file);
     else await pipeline(source, file);
   } catch (error) {
-    throw translate(error, 'the file of trips', path);
+    throw translate(error, 'the file of trips', path, '--out');
   }
 }

@@ -13,27 +13,57 @@ import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../commands.ts';
 import { milliseconds, text, time, whole } from '../read.ts';
-import { interruption, isoOrNull, isoShort, printJson, progressLine, say, thousands } from '../terminal.ts';
+import {
+  interruption,
+  isoOrNull,
+  isoShort,
+  printJson,
+  progressLine,
+  say,
+  several,
+  thousands,
+} from '../terminal.ts';
 
 export async function process(args: Arguments): Promise<number> {
+  const settings = readSettings(args);
   const views = await chosenViews(args);
-  const eventTime = args['event-time'] as 'dropoff' | 'arrival';
   if (args['explain']) {
-    const plan = explainViews(views, eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
+    const plan = explainViews(views, settings.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
     if (args['json']) printJson(views);
     else globalThis.process.stdout.write(`${plan}\n`);
     return EXIT.done;
   }
   const dataDir = text(args, 'data-dir')!;
   const target = parseTarget(text(args, 'stream'));
-  const from = startPosition(args);
   say(describeTarget(target, dataDir));
   const reader = await openStream(target, { dataDir, ...(text(args, 'stream') ? {} : { createShards: 8 }) });
   try {
-    return await run(args, views, reader, target, from);
+    return await run(args, views, reader, target, settings);
   } finally {
     await reader.close();
   }
+}
+
+type Settings = ReturnType<typeof readSettings>;
+
+/** All options with a form of their own, so that a mistake in one is told before anything is made. */
+function readSettings(args: Arguments) {
+  const settings = {
+    from: startPosition(args),
+    eventTime: args['event-time'] as 'dropoff' | 'arrival',
+    maxDisorder: milliseconds(args, 'max-disorder'),
+    allowedLateness: milliseconds(args, 'allowed-lateness')!,
+    checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
+    deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
+  };
+  if (args['drain'] && !args['until-end'])
+    throw usageError('--drain needs an end to drain at', 'add --until-end');
+  if (settings.eventTime === 'arrival' && settings.maxDisorder !== undefined)
+    throw usageError(
+      '--max-disorder is for drop-off times; arrival times have none',
+      'leave one of them out',
+    );
+  return settings;
 }
 
 async function run(
@@ -41,11 +71,10 @@ async function run(
   views: View[],
   reader: StreamReader,
   target: StreamTarget,
-  from: Position,
+  settings: Settings,
 ): Promise<number> {
-  const eventTime = args['event-time'] as 'dropoff' | 'arrival';
-  const maxDisorder = milliseconds(args, 'max-disorder');
-  const allowedLateness = milliseconds(args, 'allowed-lateness')!;
+  const { deadLetterLimit, ...engineSettings } = settings;
+  const { eventTime, allowedLateness } = settings;
   const app = text(args, 'app') ?? appOf(target);
   const state = SqliteState.open({
     dataDir: text(args, 'data-dir')!,
@@ -53,7 +82,7 @@ async function run(
     identity: {
       stream: `${reader.name} (${reader.identity})`,
       views: JSON.stringify(views),
-      settings: `event time ${eventTime}`,
+      settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
     },
   });
   const progress = await progressLine();
@@ -68,14 +97,10 @@ async function run(
       reader,
       store: state,
       views,
-      deadLetters: new DeadLetterBuffer(whole(args, 'dead-letter-limit', 0)!, state.stored?.deadLetters),
+      deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
       sinks,
       clock: systemClock,
-      from,
-      eventTime,
-      maxDisorder,
-      allowedLateness,
-      checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
+      ...engineSettings,
       untilEnd: () => args['until-end'] === true,
       drain: args['drain'] === true,
       allowGap: args['allow-gap'] === true,
@@ -158,11 +183,11 @@ function report(
   }
   say(line);
   say(
-    `${thousands(results)} results, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
+    `${several(results, 'result')}, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
   );
   if (outcome.noWatermark) say(NO_WATERMARK);
   if (outcome.openWindows > 0)
-    say(`${outcome.openWindows} windows stay open in the state; the next run goes on with them`);
+    say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);
   if (late + dead > 0) say('refused records: "taxiflow dead-letters"');
   if (outcome.interrupted) return EXIT.interrupted;
   return args['on-error'] === 'report' && late + dead > 0 ? EXIT.rejected : EXIT.done;

@@ -16,6 +16,7 @@ import {
   printJson,
   progressLine,
   say,
+  several,
   span,
   thousands,
 } from '../terminal.ts';
@@ -28,17 +29,33 @@ export async function replay(args: Arguments): Promise<number> {
       'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
     );
   }
-  const rejected = new DeadLetterBuffer(whole(args, 'dead-letter-limit', 0) ?? 0);
-  const progress = await progressLine(whole(args, 'statistics-frequency', 1));
+  const settings = readSettings(args);
+  const rejected = new DeadLetterBuffer(settings.deadLetterLimit);
+  const progress = await progressLine(settings.statisticsFrequency);
   const { signal, done } = interruption();
   try {
     const dataset = await openDataset(args, paths, rejected, progress);
-    if (args['dry-run']) return await dryRun(args, dataset, progress);
-    return await send(args, dataset, rejected, progress, signal);
+    if (args['dry-run']) return await dryRun(args, settings, dataset, progress);
+    return await send(args, settings, dataset, rejected, progress, signal);
   } finally {
     progress.stop();
     done();
   }
+}
+
+type Settings = ReturnType<typeof readSettings>;
+
+/** All options with a form of their own, so that a mistake in one is told before anything is read or made. */
+function readSettings(args: Arguments) {
+  return {
+    speedup: speedup(args),
+    seek: time(args, 'seek'),
+    until: time(args, 'until'),
+    limit: whole(args, 'limit', 0),
+    shards: whole(args, 'shards', 1)!,
+    deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
+    statisticsFrequency: whole(args, 'statistics-frequency', 1)!,
+  };
 }
 
 function openDataset(
@@ -63,17 +80,16 @@ function openDataset(
 
 async function send(
   args: Arguments,
+  { speedup, seek, until, limit, shards }: Settings,
   dataset: Dataset,
   rejected: DeadLetterBuffer,
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
-  const factor = speedup(args);
   const target = parseTarget(text(args, 'stream'));
-  const options = { seek: time(args, 'seek'), until: time(args, 'until'), limit: whole(args, 'limit', 0) };
   say(describeTarget(target, dataDir));
-  const writer = await openStream(target, { dataDir, createShards: whole(args, 'shards', 1)! });
+  const writer = await openStream(target, { dataDir, createShards: shards });
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   try {
@@ -83,8 +99,10 @@ async function send(
       ledger,
       rejected,
       clock: systemClock,
-      speedup: factor,
-      ...options,
+      speedup,
+      seek,
+      until,
+      limit,
       adaptTime: args['adapt-time'] as AdaptTime,
       watermarks: args['watermark'] !== false,
       resume: args['resume'] === true,
@@ -98,6 +116,7 @@ async function send(
             `note: an earlier replay of this input stopped at trip ${thousands(earlier.nextId)}; --resume goes on there`,
           );
       },
+      onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
         progress.update(
@@ -157,7 +176,7 @@ function report(
   }
   say(line);
   say(
-    `${thousands(outcome.acknowledged)} trips in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${outcome.watermarks} watermarks, the last ${isoShort(outcome.lastWatermark ?? Number.NaN)}`,
+    `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
   );
   if (rejected > 0) say('rejected rows: "taxiflow dead-letters"');
   if (outcome.interrupted) {
@@ -167,14 +186,13 @@ function report(
   return rejected > 0 && args['on-error'] === 'report' ? EXIT.rejected : EXIT.done;
 }
 
-async function dryRun(args: Arguments, dataset: Dataset, progress: ProgressLine): Promise<number> {
-  const plan = await planReplay(
-    dataset,
-    speedup(args),
-    time(args, 'seek'),
-    time(args, 'until'),
-    whole(args, 'limit', 0),
-  );
+async function dryRun(
+  args: Arguments,
+  { speedup, seek, until, limit }: Settings,
+  dataset: Dataset,
+  progress: ProgressLine,
+): Promise<number> {
+  const plan = await planReplay(dataset, speedup, seek, until, limit);
   progress.stop();
   if (args['json']) {
     printJson({
@@ -187,7 +205,7 @@ async function dryRun(args: Arguments, dataset: Dataset, progress: ProgressLine)
       trips: plan.trips,
       first_dropoff: isoOrNull(plan.first),
       last_dropoff: isoOrNull(plan.last),
-      duration_ms: plan.duration ?? null,
+      duration_ms: plan.duration === undefined ? null : Math.round(plan.duration),
       mean_rate: plan.meanRate ?? null,
       peak_rate: plan.peakRate ?? null,
       shards_needed: plan.shardsNeeded ?? null,

@@ -5,7 +5,7 @@ import { shardIdOf } from '../../streams/stream.ts';
 import { parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../commands.ts';
 import { text, time, whole } from '../read.ts';
-import { formatted, printJson, say, thousands, write } from '../terminal.ts';
+import { formatted, printJson, say, several, write } from '../terminal.ts';
 
 function localTarget(args: Arguments): { dataDir: string; name: string } {
   const target = parseTarget(text(args, 'name'));
@@ -46,7 +46,7 @@ export async function create(args: Arguments): Promise<number> {
   }
   await LocalStream.open({ ...target, clock: systemClock, createShards: shards }).close();
   if (args['json']) printJson({ command: 'stream create', stream: `local:${target.name}`, shards });
-  say(`made local:${target.name} with ${shards} shards`);
+  say(`made local:${target.name} with ${several(shards, 'shard')}`);
   return EXIT.done;
 }
 
@@ -103,7 +103,7 @@ export async function trim(args: Arguments): Promise<number> {
   const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
   const trimmed = await withStream(args, (stream) => stream.trim(before, shard));
   if (args['json']) printJson({ command: 'stream trim', stream: `local:${localTarget(args).name}`, trimmed });
-  say(`forgot ${thousands(trimmed)} records`);
+  say(`forgot ${several(trimmed, 'record')}`);
   return EXIT.done;
 }
 

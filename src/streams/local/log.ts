@@ -223,11 +223,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     return this.#translating(() => {
       const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
-      if (!shard) {
-        throw new TaxiflowError('no-shard', `${this.#what} has no ${shardId}`, {
-          hint: `see "taxiflow stream describe ${this.name}"`,
-        });
-      }
+      if (!shard) throw this.#noShard(shardId);
       return this.#readFrom(shard, this.#sequenceAt(shard, position), limit);
     });
   }
@@ -298,6 +294,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   trim(before: number, shardId?: string): number {
     return this.#translating(() =>
       transaction(this.#db, () => {
+        if (shardId !== undefined && !this.#shardRow.get(indexOf(shardId))) throw this.#noShard(shardId);
         let trimmed = 0;
         for (const row of this.#rows()) {
           if (shardId !== undefined && shardIdOf(row.shard) !== shardId) continue;
@@ -459,12 +456,14 @@ export class LocalStream implements StreamReader, StreamWriter {
 
   #openShard(shardId: string): ShardRow {
     const row = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
-    if (!row || row.open === 0) {
-      throw new TaxiflowError('no-shard', `${this.#what} has no open ${shardId}`, {
-        hint: `see "taxiflow stream describe ${this.name}"`,
-      });
-    }
+    if (!row || row.open === 0) throw this.#noShard(`open ${shardId}`);
     return row;
+  }
+
+  #noShard(which: string): TaxiflowError {
+    return new TaxiflowError('no-shard', `${this.#what} has no ${which}`, {
+      hint: `see "taxiflow stream describe ${this.name}"`,
+    });
   }
 
   #replace(parents: number[], ranges: [bigint, bigint][]): number[] {
@@ -474,8 +473,10 @@ export class LocalStream implements StreamReader, StreamWriter {
   }
 }
 
+/** −1 when it is no shard id. */
 function indexOf(shardId: string): number {
-  return Number(shardId.slice('shardId-'.length));
+  const index = Number(shardId.slice('shardId-'.length));
+  return shardIdOf(index) === shardId ? index : -1;
 }
 
 function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], parents: number[]): number[] {
