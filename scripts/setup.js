@@ -14,7 +14,9 @@ const lockHash = createHash('sha256')
   .digest('hex');
 const installed = join('node_modules', '.taxiflow-installed');
 if (read(installed) !== lockHash) {
-  console.error('setting up: installing packages (once; better-sqlite3 may be compiled, which takes two minutes)');
+  console.error(
+    'setting up: installing packages (once; better-sqlite3 may be compiled, which takes two minutes)',
+  );
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], compileEnvironment());
   writeFileSync(installed, lockHash);
 }
@@ -38,7 +40,9 @@ function read(path) {
 }
 
 function newest(folder) {
-  let time = Math.max(...['tsconfig.json', 'tsconfig.build.json', 'package.json'].map((file) => statSync(file).mtimeMs));
+  let time = Math.max(
+    ...['tsconfig.json', 'tsconfig.build.json', 'package.json'].map((file) => statSync(file).mtimeMs),
+  );
   for (const entry of readdirSync(folder, { recursive: true })) {
     time = Math.max(time, statSync(join(folder, entry)).mtimeMs);
   }

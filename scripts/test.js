@@ -9,13 +9,24 @@ process.chdir(root);
 const wanted = process.argv.slice(2);
 const files = readdirSync('test', { recursive: true })
   .map((file) => join('test', String(file)))
-  .filter((file) => file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
+  .filter(
+    (file) =>
+      file.endsWith('.test.ts') && (wanted.length === 0 || wanted.some((part) => file.includes(part))),
+  )
   .sort();
 
 const reporter = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
 const { status } = spawnSync(
   process.execPath,
-  ['--import', 'tsx', '--test', ...reporter, '--test-reporter=./scripts/skipped.js', '--test-reporter-destination=stderr', ...files],
+  [
+    '--import',
+    'tsx',
+    '--test',
+    ...reporter,
+    '--test-reporter=./scripts/skipped.js',
+    '--test-reporter-destination=stderr',
+    ...files,
+  ],
   { stdio: 'inherit' },
 );
 process.exit(status ?? 1);

@@ -2,7 +2,10 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Resolves after `ms`, or at once when `signal` aborts; never rejects. */
+  /**
+   * Resolves after `ms`, or at once when `signal` aborts; never rejects. `sleep(0)` lets signals and timers have
+   * their turn, which a loop of promises that are already resolved would keep from them.
+   */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -10,13 +13,16 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
+      if (ms <= 0 || signal?.aborted) {
+        setImmediate(resolve);
+        return;
+      }
       const done = () => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, Math.max(0, ms));
+      const timer = setTimeout(done, ms);
       signal?.addEventListener('abort', done, { once: true });
     }),
 };

@@ -23,7 +23,7 @@ export async function* readRows(chunks: AsyncIterable<Buffer>, handler: RowHandl
   for await (const chunk of chunks) {
     let text = decoder.write(chunk);
     if (quoted) {
-      await feed(quoted, text);
+      rest = await feed(quoted, rest + text);
       yield;
       continue;
     }
@@ -39,14 +39,13 @@ export async function* readRows(chunks: AsyncIterable<Buffer>, handler: RowHandl
     rest = text.slice(start);
     if (quote >= 0) {
       quoted = quotedRows(line, handler);
-      await feed(quoted, rest);
-      rest = '';
+      rest = await feed(quoted, rest);
     }
     yield;
   }
   rest += decoder.end();
   if (quoted) {
-    quoted.end(rest);
+    quoted.end(rest === '\r' ? '' : rest);
     await once(quoted, 'close');
   } else if (rest !== '') plainLine(rest, 0, rest.length, ++line, handler);
 }
@@ -58,21 +57,33 @@ function plainLine(text: string, start: number, end: number, line: number, handl
   else handler.blank();
 }
 
-async function feed(parser: Parser, text: string): Promise<void> {
-  if (!parser.write(text)) await once(parser, 'drain');
+/** Returns what is held back: a CR at the end may be half a line end. */
+async function feed(parser: Parser, text: string): Promise<string> {
+  const held = text.endsWith('\r') ? '\r' : '';
+  if (!parser.write(text.slice(0, text.length - held.length))) await once(parser, 'drain');
+  return held;
 }
 
 function quotedRows(linesBefore: number, handler: RowHandler): Parser {
+  let mistaken: string | undefined;
   const parser = parse({
+    raw: true,
+    // Named, or the first one met would be the only one, and files mix them.
+    record_delimiter: ['\r\n', '\n'],
     relax_column_count: true,
     skip_records_with_error: true,
-    on_record: (record: string[], { lines }: { lines: number }) => {
+    on_record: (read: unknown, { lines }: { lines: number }) => {
+      const { record, raw } = read as { record: string[]; raw: string };
       if (record.length === 1 && record[0]!.trim() === '') handler.blank();
-      else handler.row(record, linesBefore + lines, record.join(','));
+      else handler.row(record, linesBefore + lines, raw.replace(/\r?\n?$/, ''));
       return null;
     },
-    on_skip: (error: CsvError | undefined, raw: string | undefined) => {
-      handler.broken(error?.message ?? 'not CSV', linesBefore + (Number(error?.['lines']) || 0), raw ?? '');
+    on_skip: (error: CsvError | undefined, raw = '') => {
+      // Every mistake of a row is told, with the row up to it: the row is broken once.
+      const again = mistaken !== undefined && raw.length > mistaken.length && raw.startsWith(mistaken);
+      mistaken = raw;
+      if (again) return undefined;
+      handler.broken(error?.message ?? 'not CSV', linesBefore + (Number(error?.['lines']) || 0), raw);
       return undefined;
     },
   });

@@ -123,8 +123,10 @@ class ProcessRun {
     for (const sink of sinks) await sink.deliver();
     while (!signal.aborted) {
       const feed = this.#furthestBehind();
-      if (feed) await this.#step(feed);
-      else {
+      if (feed) {
+        await this.#step(feed);
+        await clock.sleep(0);
+      } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
         await this.#checkpointIfDue(true);
         this.#noteMissingWatermark();

@@ -218,10 +218,18 @@ function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
 
 /** Passes over a number that nobody needs. */
 function skipNumber(b: Buffer, start: number): void {
-  let p = start;
+  const first = b[start] === MINUS ? start + 1 : start;
+  let p = first;
   let c = b[p]!;
-  while ((c >= ZERO && c <= ZERO + 9) || c === DOT || c === MINUS) c = b[++p]!;
-  scan.stop = (c === COMMA || c === CLOSE) && p > start ? p : -1;
+  while (c >= ZERO && c <= ZERO + 9) c = b[++p]!;
+  let usual = p === first + 1 || (p > first && b[first] !== ZERO);
+  if (c === DOT) {
+    const point = p;
+    c = b[++p]!;
+    while (c >= ZERO && c <= ZERO + 9) c = b[++p]!;
+    usual = usual && p > point + 1;
+  }
+  scan.stop = usual && (c === COMMA || c === CLOSE) ? p : -1;
 }
 
 /** Passes over a word or a time that nobody needs. */
@@ -273,7 +281,8 @@ function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
     if (close - p < ${HEAD.length} || b[close] !== ${CLOSE} || !(${matchSource(HEAD)})) return false;
     p += ${HEAD.length};
     ${TRIP_FIELD_NAMES.map((name) => fieldSource(name, fields.has(name))).join('')}
-    if (p !== close || c.numbers.trip_id[row] % 1 > 0 || c.numbers.trip_id[row] > Number.MAX_SAFE_INTEGER) return false;
+    const id = c.numbers.trip_id[row];
+    if (p !== close || id < 0 || id % 1 > 0 || id > Number.MAX_SAFE_INTEGER) return false;
     c.kind[row] = ${KIND.trip};
     return true;
   }`;
@@ -289,7 +298,8 @@ export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => void;
  * It never throws on bad input: see D3.
  */
 export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
-  const decodeUsual = usualDecoder(new Set([...fields, 'trip_id', 'dropoff_datetime']));
+  const wanted = new Set<TripField>([...fields, 'trip_id', 'dropoff_datetime']);
+  const decodeUsual = usualDecoder(wanted);
   return (batch, columns) => {
     const { count, data, ends } = batch;
     columns.reset(count);
@@ -298,22 +308,27 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
     for (let row = 0; row < count; row++) {
       const end = ends[row]!;
       if (!decodeUsual(data, view, start, end, row, columns)) {
-        readUnusual(data.toString('utf8', start, end), row, columns);
+        readUnusual(data.toString('utf8', start, end), row, columns, wanted);
       }
       start = end;
     }
   };
 }
 
-function readUnusual(text: string, row: number, columns: TripColumns): void {
-  const why = readJson(text, row, columns);
+function readUnusual(text: string, row: number, columns: TripColumns, wanted: ReadonlySet<TripField>): void {
+  const why = readJson(text, row, columns, wanted);
   if (why === undefined) return;
   columns.kind[row] = KIND.dead;
   columns.dead.push({ row, why });
 }
 
 /** Reads one record the slow way; the reason when it can't be used. */
-function readJson(text: string, row: number, columns: TripColumns): string | undefined {
+function readJson(
+  text: string,
+  row: number,
+  columns: TripColumns,
+  wanted: ReadonlySet<TripField>,
+): string | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -331,7 +346,7 @@ function readJson(text: string, row: number, columns: TripColumns): string | und
     return undefined;
   }
   if (record['type'] !== 'trip') return 'type is neither trip nor watermark';
-  for (const name of TRIP_FIELD_NAMES) {
+  for (const name of wanted) {
     const why = readField(name, record[name], row, columns);
     if (why !== undefined) return why;
   }
@@ -373,5 +388,6 @@ export function parseTime(value: unknown): number {
   if (typeof value !== 'string') return Number.NaN;
   const match = ISO_TIME.exec(value);
   if (!match) return Number.NaN;
-  return Date.parse(match[3] ? value : `${value.replace(' ', 'T')}Z`);
+  const iso = value.replace(' ', 'T');
+  return Date.parse(match[3] ? iso : `${iso}Z`);
 }

@@ -178,6 +178,7 @@ class ReplayRun {
       if (due > from) {
         await this.#put(batch, from, due);
         from = due;
+        await clock.sleep(0);
       } else {
         const wait = this.#dueAt(batch.dropoffs[from]!) - clock.now();
         await clock.sleep(Math.min(Math.max(wait, TICK), this.#untilWatermark()), signal);
