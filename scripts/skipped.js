@@ -1,4 +1,5 @@
 // A reporter that names the skipped tests and why, after everything else.
+// biome-ignore lint/style/noDefaultExport: node:test asks for it
 export default async function* skipped(events) {
   const found = [];
   for await (const { type, data } of events) {

@@ -13,7 +13,9 @@ export const FIXTURES = join(ROOT, 'fixtures');
 export const SHARED_DATA = join(ROOT, '..', 'shared', 'data');
 
 /** For node:test's `skip`: why a test that needs the samples can't run, or false. */
-export const withoutSamples: string | false = existsSync(SHARED_DATA) ? false : 'needs ../shared/data, which is not here';
+export const withoutSamples: string | false = existsSync(SHARED_DATA)
+  ? false
+  : 'needs ../shared/data, which is not here';
 
 export function fixture(name: string): string {
   return join(FIXTURES, name);

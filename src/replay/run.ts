@@ -297,9 +297,10 @@ class ReplayRun {
   async #sendWatermark(finished: boolean): Promise<void> {
     this.#watermarkWall = this.#o.clock.now();
     this.#watermarkTrips = 0;
-    const { value } = this.#watermark;
     this.#save(finished);
-    if (!this.#o.watermarks || !Number.isFinite(value) || this.#failure) return;
+    // Where nothing was left to send, the watermark an earlier run noted: that run may have ended before it left.
+    const value = this.#entry.watermark;
+    if (!this.#o.watermarks || value === null || this.#failure) return;
     await this.#o.writer.broadcast((shardId) => encodeWatermark(value, shardId));
     this.#lastWatermark = value;
     this.#watermarks++;
