@@ -18,7 +18,17 @@ export async function loadViews(path: string): Promise<language.View[]> {
     });
   }
   const found = path.endsWith('.json') ? await readJson(path) : await importViews(path);
-  return checkViews(typeof found === 'function' ? found(language) : found);
+  return checkViews(typeof found === 'function' ? called(path, found as MakeViews) : found);
+}
+
+type MakeViews = (words: typeof language) => unknown;
+
+function called(path: string, make: MakeViews): unknown {
+  try {
+    return make(language);
+  } catch (error) {
+    throw unusable(path, error);
+  }
 }
 
 async function readJson(path: string): Promise<unknown> {
