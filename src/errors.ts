@@ -33,3 +33,62 @@ export function systemCode(error: unknown): string | undefined {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
   return undefined;
 }
+
+/** Runs `work`; an error of SQLite or the file system comes out as a `TaxiflowError` about `what`. */
+export function translating<T>(what: string, path: string, work: () => T, option?: string): T {
+  try {
+    return work();
+  } catch (error) {
+    throw translate(error, what, path, option);
+  }
+}
+
+/** `option` is the one that says where `what` lies. */
+/** The error of SQLite or the file system in words a user can act on; other errors as they are. */
+export function translate(error: unknown, what: string, path: string, option = '--data-dir'): unknown {
+  if (error instanceof TaxiflowError) return error;
+  const code = systemCode(error) ?? '';
+  const failure = (id: string, message: string, hint: string) =>
+    new TaxiflowError(id, `${message}: ${path}`, { hint, cause: error });
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
+    return failure(
+      'corrupt',
+      `${what} is damaged`,
+      'put back a copy of the file, or move it away and start afresh',
+    );
+  }
+  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_IOERR_WRITE') {
+    return failure(
+      'disk-full',
+      `no room on the disk for ${what}`,
+      'free some space; what was committed is kept, then run the same command again',
+    );
+  }
+  if (code.startsWith('SQLITE_READONLY') || code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
+    return failure(
+      'not-writable',
+      `${what} can't be written`,
+      `check the permissions, or choose another place with ${option}`,
+    );
+  }
+  if (
+    code.startsWith('SQLITE_CANTOPEN') ||
+    code === 'ENOENT' ||
+    code === 'ENOTDIR' ||
+    code === 'EEXIST' ||
+    code === 'EISDIR'
+  ) {
+    return failure(
+      'cannot-open',
+      `${what} can't be opened`,
+      `check that the folder exists and may be written, or choose another with ${option}`,
+    );
+  }
+  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
+    return failure('busy', `${what} is locked by another process`, 'wait for the other process to finish');
+  }
+  if (code.startsWith('SQLITE_IOERR')) {
+    return failure('io-error', `${what} can't be read or written (${code})`, 'check the disk');
+  }
+  return error;
+}

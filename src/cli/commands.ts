@@ -1,19 +1,6 @@
 /** Every command and option, as data. Nothing heavy is imported here: `--help` loads neither SDK nor SQLite. */
 import type { Options, PositionalOptions } from 'yargs';
-
-export type Arguments = Record<string, unknown>;
-/** Runs a command and says its exit code. */
-export type Handler = (args: Arguments) => Promise<number>;
-
-export interface CommandSpec {
-  readonly usage: string;
-  readonly summary: string;
-  readonly positionals?: Readonly<Record<string, PositionalOptions>>;
-  readonly options: Record<string, Options>;
-  readonly examples?: readonly (readonly [string, string])[];
-  readonly commands?: readonly CommandSpec[];
-  readonly load?: () => Promise<Handler>;
-}
+import type { CommandSpec } from './command.ts';
 
 const json: Options = {
   type: 'boolean',

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { EXIT, TaxiflowError, usageError } from '../errors.ts';
-import { type Arguments, COMMANDS, type CommandSpec } from './commands.ts';
+import type { Arguments, CommandSpec } from './command.ts';
+import { COMMANDS } from './commands.ts';
 
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {

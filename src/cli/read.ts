@@ -2,7 +2,7 @@
 import { usageError } from '../errors.ts';
 import { parseTime } from '../events/decode.ts';
 import { duration } from '../views/language.ts';
-import type { Arguments } from './commands.ts';
+import type { Arguments } from './command.ts';
 
 export function text(args: Arguments, name: string): string | undefined {
   const value = args[name];

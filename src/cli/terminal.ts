@@ -1,6 +1,7 @@
 /** What a command says: stdout is data, stderr is talk. */
+
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { translating } from '../sqlite.ts';
+import { translating } from '../errors.ts';
 
 /** A progress line: a spinner on a terminal, now and then a plain line elsewhere. */
 export interface ProgressLine {

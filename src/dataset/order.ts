@@ -2,9 +2,10 @@
  * Trips in drop-off order, ties in input order, in bounded memory: runs of a quarter of a million trips are
  * sorted in memory, spilled to disk when there is more than one, and merged.
  */
+
 import { closeSync, mkdirSync, openSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { translating } from '../sqlite.ts';
+import { translating } from '../errors.ts';
 import type { EncodedTrip } from './trips.ts';
 
 /** Trips in order, with id `firstId` + i; the body of trip i (see `EncodedTrip`) is `data` from `starts[i]` to `ends[i]`. */

@@ -5,8 +5,8 @@
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
-import { TaxiflowError } from '../errors.ts';
-import { openSqlite, type Sqlite, transaction, translate } from '../sqlite.ts';
+import { TaxiflowError, translate } from '../errors.ts';
+import { openSqlite, type Sqlite, transaction } from '../sqlite.ts';
 
 const FORMAT = 1;
 const WHAT = 'the list of replays';

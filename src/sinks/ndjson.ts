@@ -2,10 +2,11 @@
  * Results as lines of a file, each exactly once: the cursor remembers how long the file was, and what a crash
  * left behind that is cut off before it is written again.
  */
+
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Sink } from '../engine/run.ts';
-import { translating } from '../sqlite.ts';
+import { translating } from '../errors.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 
 const STDOUT = 1;

@@ -7,8 +7,8 @@ import {
   type KeptDeadLetter,
   listDeadLetters,
 } from '../dead-letters.ts';
-import { TaxiflowError } from '../errors.ts';
-import { openSqlite, type Sqlite, translate } from '../sqlite.ts';
+import { TaxiflowError, translate } from '../errors.ts';
+import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkFormat, listApps, statePath } from './sqlite-state.ts';
 
 export type ResultDocument = Readonly<Record<string, string | number | null>>;

@@ -16,8 +16,8 @@ import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } fro
 import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
 import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
-import { systemCode, TaxiflowError } from '../errors.ts';
-import { openSqlite, type Sqlite, type Statement, transaction, translate, translating } from '../sqlite.ts';
+import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
+import { openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 1;
 

@@ -10,7 +10,7 @@ import { ledgerPath } from '../../replay/ledger.ts';
 import { openSqlite } from '../../sqlite.ts';
 import { StateReader } from '../../state/read-results.ts';
 import { listApps } from '../../state/sqlite-state.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { text } from '../read.ts';
 import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';
 

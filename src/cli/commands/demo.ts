@@ -7,17 +7,16 @@ import { Dataset } from '../../dataset/dataset.ts';
 import { generateCsv } from '../../dataset/generator/generate.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
-import { EXIT } from '../../errors.ts';
+import { EXIT, translate } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
-import { translate } from '../../sqlite.ts';
 import { type ResultDocument, StateReader } from '../../state/read-results.ts';
 import { removeState, SqliteState } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { speedup, text, whole } from '../read.ts';
 import {
   formatted,

@@ -3,9 +3,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { generateCsv, LAYOUTS, type Layout } from '../../dataset/generator/generate.ts';
-import { EXIT, usageError } from '../../errors.ts';
-import { translate } from '../../sqlite.ts';
-import type { Arguments } from '../commands.ts';
+import { EXIT, translate, usageError } from '../../errors.ts';
+import type { Arguments } from '../command.ts';
 import { text, time, whole } from '../read.ts';
 import { printJson, say, several, span, write } from '../terminal.ts';
 

@@ -11,7 +11,7 @@ import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { milliseconds, text, time, whole } from '../read.ts';
 import {
   interruption,
@@ -185,6 +185,8 @@ function report(
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
   );
+  if (outcome.lost > 0)
+    say(`lost: ${several(outcome.lost, 'record')} that left the stream before they were read`);
   if (outcome.noWatermark) say(NO_WATERMARK);
   if (outcome.openWindows > 0)
     say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);

@@ -6,7 +6,7 @@ import { ReplayLedger } from '../../replay/ledger.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import { describeTarget, openStream, parseTarget } from '../../streams/target.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { speedup, text, time, whole } from '../read.ts';
 import {
   interruption,

@@ -1,6 +1,6 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp, StateReader } from '../../state/read-results.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { text, time } from '../read.ts';
 import { chosenFormat, formatted, printJson, say, write } from '../terminal.ts';
 

@@ -3,7 +3,7 @@ import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
 import { LocalStream, type ShardDescription } from '../../streams/local/log.ts';
 import { shardIdOf } from '../../streams/stream.ts';
 import { parseTarget } from '../../streams/target.ts';
-import type { Arguments } from '../commands.ts';
+import type { Arguments } from '../command.ts';
 import { text, time, whole } from '../read.ts';
 import { formatted, printJson, say, several, write } from '../terminal.ts';
 

@@ -8,15 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
-import { TaxiflowError } from '../../errors.ts';
-import {
-  openSqlite,
-  type Sqlite,
-  type Statement,
-  transaction,
-  translate,
-  translating,
-} from '../../sqlite.ts';
+import { TaxiflowError, translate, translating } from '../../errors.ts';
+import { openSqlite, type Sqlite, type Statement, transaction } from '../../sqlite.ts';
 import { Router } from '../routing.ts';
 import {
   evenRanges,
