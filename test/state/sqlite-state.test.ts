@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import Database from 'better-sqlite3';
+import { DeadLetterBuffer } from '../../src/dead-letters.ts';
+import { type Checkpoint, NO_COUNTS } from '../../src/engine/checkpoint.ts';
+import type { Firing, PaneBlock } from '../../src/engine/panes.ts';
+import { TaxiflowError } from '../../src/errors.ts';
+import { StateReader } from '../../src/state/read-results.ts';
+import { removeState, SqliteState, statePath } from '../../src/state/sqlite-state.ts';
+import { temporaryFolder } from '../support.ts';
+
+const IDENTITY = { stream: 'local:a (1)', views: '[{"name":"v","by":{"k":{}}}]', settings: 'x' };
+
+function open(dataDir: string, identity = IDENTITY, app = 'app'): SqliteState {
+  return SqliteState.open({ dataDir, app, identity });
+}
+
+function checkpoint(change: Partial<Checkpoint> = {}): Checkpoint {
+  return {
+    watermark: 1_000,
+    counters: NO_COUNTS,
+    shards: [],
+    blocks: [],
+    gone: [],
+    firings: [],
+    duplicates: { pages: [], closed: [], ranges: [] },
+    deadLetters: new DeadLetterBuffer(10).take(),
+    ...change,
+  };
+}
+
+function firing(windowStart: number, keys: readonly string[], correction = false, n = 1): Firing {
+  const docs = keys.map((k) => JSON.stringify({ view: 'v', k, n })).join(',\n');
+  return { view: 'v', windowStart, windowEnd: windowStart + 10, docs, count: keys.length, correction };
+}
+
+function block(windowStart: number, number: number, fired = false): PaneBlock {
+  return { view: 'v', windowStart, block: number, fired, panes: [[['k'], [number]]] };
+}
+
+function refusal(work: () => unknown): TaxiflowError {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof TaxiflowError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+function folder(t: TestContext): string {
+  return temporaryFolder(t);
+}
+
+describe('a state', () => {
+  it('C1 gives back what the last checkpoint held, and nothing of one that failed', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    assert.equal(state.stored, undefined);
+    const shard = {
+      id: 'shardId-0',
+      position: { at: 'after', sequence: '7' } as const,
+      watermark: 5,
+      latest: 9,
+      ended: false,
+      idle: true,
+    };
+    state.commit(
+      checkpoint({
+        shards: [shard],
+        blocks: [block(10, 0), block(10, 1), block(20, 0)],
+        firings: [firing(0, ['a', 'b'])],
+      }),
+    );
+    // A circular document can't be written: everything of this checkpoint is undone.
+    const circular: { self?: unknown } = {};
+    circular.self = circular;
+    assert.throws(() =>
+      state.commit(
+        checkpoint({
+          firings: [firing(10, ['c'])],
+          blocks: [{ ...block(30, 0), panes: [circular as never] }],
+        }),
+      ),
+    );
+    state.close();
+    const again = open(dataDir);
+    assert.deepEqual(again.stored?.shards, [{ ...shard, idle: false }]);
+    assert.deepEqual(
+      again.stored?.windows.map(({ windowStart, fired }) => [windowStart, fired]),
+      [
+        [10, false],
+        [20, false],
+      ],
+    );
+    assert.deepEqual(
+      [...again.firingsFrom(1)].map((row) => [row.first, row.count]),
+      [[1, 2]],
+    );
+    again.close();
+  });
+
+  it('keeps a watermark that was never reached as it is', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    state.commit(checkpoint({ watermark: Number.NEGATIVE_INFINITY }));
+    state.close();
+    const again = open(dataDir);
+    assert.equal(again.stored?.watermark, Number.NEGATIVE_INFINITY);
+    again.close();
+  });
+
+  it('C2 writes blocks over, reads those of a window back, and drops those of a window that is gone', (t) => {
+    const state = open(folder(t));
+    t.after(() => state.close());
+    state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1), block(20, 0)] }));
+    state.commit(checkpoint({ blocks: [{ ...block(10, 1, true), panes: [[['z'], [null, 3]]] }] }));
+    assert.deepEqual(state.load('v', 10), [
+      block(10, 0),
+      { ...block(10, 1, true), panes: [[['z'], [null, 3]]] },
+    ]);
+    state.commit(checkpoint({ gone: [{ view: 'v', windowStart: 10 }] }));
+    assert.deepEqual(state.load('v', 10), []);
+    assert.equal(state.load('v', 20).length, 1);
+  });
+
+  it('C3 numbers results in the order they are written, over checkpoints and runs', (t) => {
+    const dataDir = folder(t);
+    let state = open(dataDir);
+    state.commit(checkpoint({ firings: [firing(0, ['a', 'b']), firing(10, ['c'])] }));
+    state.close();
+    state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(
+      checkpoint({ firings: Array.from({ length: 100 }, (_, i) => firing(20 + i * 10, ['d', 'e'])) }),
+    );
+    const rows = [...state.firingsFrom(3)];
+    assert.equal(rows[0]?.first, 3);
+    assert.equal(rows.length, 101);
+    assert.deepEqual(
+      rows.map((row) => row.first),
+      [3, ...Array.from({ length: 100 }, (_, i) => 4 + 2 * i)],
+    );
+    assert.equal(state.cursor('s'), undefined);
+    state.moveCursor('s', { delivered: 9, bytes: 70 });
+    state.moveCursor('s', { delivered: 11, bytes: 80 });
+    assert.deepEqual(state.cursor('s'), { delivered: 11, bytes: 80 });
+  });
+
+  it('C4 is refused to a second processor, and free again when the first is gone', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    const error = refusal(() => open(dataDir));
+    assert.equal(error.code, 'app-running');
+    assert.match(error.hint ?? '', /--app/);
+    assert.equal(refusal(() => removeState(dataDir, 'app')).code, 'app-running');
+    const other = open(dataDir, IDENTITY, 'other');
+    other.close();
+    state.close();
+    open(dataDir).close();
+    removeState(dataDir, 'app');
+    assert.equal(existsSync(statePath(dataDir, 'app')), false);
+  });
+
+  it('C5 is refused to other views, another stream, other settings and an older reader', (t) => {
+    const dataDir = folder(t);
+    open(dataDir).close();
+    for (const name of ['views', 'stream', 'settings'] as const) {
+      const error = refusal(() => open(dataDir, { ...IDENTITY, [name]: 'other' }));
+      assert.equal(error.code, 'other-state');
+      assert.match(error.message, new RegExp(name));
+    }
+    const db = new Database(statePath(dataDir, 'app'));
+    db.pragma('user_version = 99');
+    db.close();
+    assert.equal(refusal(() => open(dataDir)).code, 'newer-format');
+  });
+
+  it('tells damage of a result, a pane and the checkpoint instead of taking it for data', (t) => {
+    const damages = {
+      firings: 'UPDATE firings SET docs = replace(docs, \'"n":1\', \'"n":2\')',
+      panes: "UPDATE panes SET panes = replace(panes, 'k', 'x')",
+      checkpoint: "UPDATE checkpoint SET state = replace(state, '1000', '1001')",
+    };
+    for (const [part, sql] of Object.entries(damages)) {
+      const dataDir = folder(t);
+      const state = open(dataDir);
+      state.commit(checkpoint({ firings: [firing(0, ['a'])], blocks: [block(10, 0)] }));
+      state.close();
+      const db = new Database(statePath(dataDir, 'app'));
+      assert.equal(db.prepare(sql).run().changes, 1, `${part} is changed`);
+      db.close();
+      const error = refusal(() => {
+        const damaged = open(dataDir);
+        try {
+          damaged.load('v', 10);
+          return [...damaged.firingsFrom(1)];
+        } finally {
+          damaged.close();
+        }
+      });
+      assert.equal(error.code, 'damaged', part);
+    }
+  });
+
+  it('refuses names that would leave its folder', (t) => {
+    for (const app of ['../x', 'a/b', '', '.hidden']) {
+      assert.equal(refusal(() => open(folder(t), IDENTITY, app)).code, 'bad-app-name', `"${app}"`);
+    }
+  });
+});
+
+describe('reading results', () => {
+  it('sees each result once, in its latest version, while the processor has the state', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(checkpoint({ firings: [firing(0, ['a', 'b']), firing(10, ['a'])] }));
+    state.commit(checkpoint({ firings: [firing(0, ['b', 'c'], true, 2)] }));
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    assert.deepEqual(
+      [...reader.results()].map(({ k, n }) => `${k}${n}`),
+      ['a1', 'b2', 'c2', 'a1'],
+    );
+    assert.equal([...reader.results({ since: 10 })].length, 1);
+    assert.equal([...reader.results({ view: 'none' })].length, 0);
+  });
+
+  it('shows results to SQL one by one, with their numbers', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    state.commit(checkpoint({ firings: [firing(0, ['a', 'b']), firing(10, ['c'])] }));
+    state.close();
+    const db = new Database(statePath(dataDir, 'app'), { readonly: true });
+    const rows = db
+      .prepare("SELECT number, window_start, doc ->> 'k' AS k FROM results ORDER BY number")
+      .all();
+    db.close();
+    assert.deepEqual(rows, [
+      { number: 1, window_start: 0, k: 'a' },
+      { number: 2, window_start: 0, k: 'b' },
+      { number: 3, window_start: 10, k: 'c' },
+    ]);
+  });
+
+  it('says which apps there are when the one asked for is not', (t) => {
+    const dataDir = folder(t);
+    open(dataDir).close();
+    const error = refusal(() => new StateReader(dataDir, 'none'));
+    assert.equal(error.code, 'no-app');
+    assert.match(`${error.message} ${error.hint}`, /app/);
+  });
+});
