@@ -18,7 +18,12 @@ const stream: Options = {
   describe:
     'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis  [default: local:taxi-trip-events]',
 };
-const region: Options = { type: 'string', requiresArg: true, describe: 'AWS region of a Kinesis stream' };
+const endpointUrl: Options = {
+  type: 'string',
+  requiresArg: true,
+  describe: "AWS endpoint, for an emulator  [default: Amazon's own]",
+};
+const region: Options = { type: 'string', requiresArg: true, describe: 'AWS region' };
 const app: Options = {
   type: 'string',
   requiresArg: true,
@@ -39,18 +44,34 @@ const replay: CommandSpec = {
     paths: {
       type: 'string',
       array: true,
-      describe: 'TLC files (CSV, .gz, .zst), folders, quoted globs, or - for stdin',
+      describe: 'TLC files (CSV, .gz, .zst, Parquet), folders, quoted globs, s3:// URLs, or - for stdin',
     },
   },
   options: {
     stream,
     'data-dir': dataDir,
     region,
+    'endpoint-url': endpointUrl,
+    'sign-request': {
+      type: 'boolean',
+      default: true,
+      describe: 'Sign requests to S3 (--no-sign-request: public objects, without credentials)',
+    },
+    'request-payer': {
+      type: 'boolean',
+      default: false,
+      describe: 'Pay for what is read of a requester-pays bucket',
+    },
     shards: {
       type: 'number',
       default: 8,
       requiresArg: true,
       describe: 'Shards of an embedded stream that is made',
+    },
+    aggregate: {
+      type: 'boolean',
+      default: false,
+      describe: "Kinesis: many trips a record, in the Kinesis Producer Library's format",
     },
     speedup: {
       type: 'string',
@@ -104,6 +125,7 @@ const replay: CommandSpec = {
   examples: [
     ['$0 replay trips.csv', 'a day a minute into the embedded stream'],
     ['$0 replay -speedup max -stream local:t1 "2016/*.csv.gz"', 'as fast as it goes'],
+    ['$0 replay s3://bucket/trips/2016', 'every trip file under a prefix, from Amazon S3'],
   ],
   load: async () => (await import('./commands/replay.ts')).replay,
 };
@@ -115,6 +137,7 @@ const processCommand: CommandSpec = {
     stream,
     'data-dir': dataDir,
     region,
+    'endpoint-url': endpointUrl,
     app,
     views: {
       type: 'string',
@@ -194,7 +217,10 @@ const streamCommand: CommandSpec = {
       positionals: target,
       options: {
         'data-dir': dataDir,
+        region,
+        'endpoint-url': endpointUrl,
         shards: { type: 'number', default: 8, requiresArg: true, describe: 'Number of shards' },
+        'on-demand': { type: 'boolean', default: false, describe: 'Kinesis: as many shards as it takes' },
         json,
       },
       load: async () => (await import('./commands/stream.ts')).create,
@@ -203,7 +229,7 @@ const streamCommand: CommandSpec = {
       usage: 'describe [name]',
       summary: 'Show the shards of a stream',
       positionals: target,
-      options: { 'data-dir': dataDir, json },
+      options: { 'data-dir': dataDir, region, 'endpoint-url': endpointUrl, json },
       load: async () => (await import('./commands/stream.ts')).describe,
     },
     {
@@ -215,6 +241,8 @@ const streamCommand: CommandSpec = {
       },
       options: {
         'data-dir': dataDir,
+        region,
+        'endpoint-url': endpointUrl,
         at: {
           type: 'string',
           requiresArg: true,
@@ -232,8 +260,21 @@ const streamCommand: CommandSpec = {
         other: { type: 'string', demandOption: true, describe: 'Its neighbour' },
         ...target,
       },
-      options: { 'data-dir': dataDir, json },
+      options: { 'data-dir': dataDir, region, 'endpoint-url': endpointUrl, json },
       load: async () => (await import('./commands/stream.ts')).merge,
+    },
+    {
+      usage: 'reshard [name]',
+      summary: 'Bring a Kinesis stream to a number of shards',
+      positionals: target,
+      options: {
+        'data-dir': dataDir,
+        region,
+        'endpoint-url': endpointUrl,
+        shards: { type: 'number', demandOption: true, requiresArg: true, describe: 'Number of open shards' },
+        json,
+      },
+      load: async () => (await import('./commands/stream.ts')).reshard,
     },
     {
       usage: 'trim [name]',
@@ -241,6 +282,8 @@ const streamCommand: CommandSpec = {
       positionals: target,
       options: {
         'data-dir': dataDir,
+        region,
+        'endpoint-url': endpointUrl,
         before: {
           type: 'string',
           demandOption: true,
@@ -256,7 +299,7 @@ const streamCommand: CommandSpec = {
       usage: 'delete [name]',
       summary: 'Remove a stream with all its records',
       positionals: target,
-      options: { 'data-dir': dataDir, json },
+      options: { 'data-dir': dataDir, region, 'endpoint-url': endpointUrl, json },
       load: async () => (await import('./commands/stream.ts')).remove,
     },
   ],

@@ -5,25 +5,30 @@
  */
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
-import { findInputs, type Input } from './inputs.ts';
+import { type ByteRanges, findInputs, type Input, isParquet, type OnBytes, unreadable } from './inputs.ts';
 import { type TripBatch, TripCollector, TripSorter } from './order.ts';
 import { type RowHandler, readRows } from './rows.ts';
-import { readHeader } from './schema.ts';
-import { type EncodedTrip, type RejectReason, TripEncoder } from './trips.ts';
+import type { S3Options } from './s3.ts';
+import { readHeader, usedColumns } from './schema.ts';
+import { type Cell, type EncodedTrip, type RejectReason, TripEncoder } from './trips.ts';
 
 export type { Input, TripBatch };
 
 /** A row that is no trip. */
 export interface Rejection {
   readonly source: string;
+  /** Of a CSV file the line, of a Parquet file the row, from 1 on. */
   readonly line: number;
   readonly reason: RejectReason;
+  /** The line as it is, or the columns of the row that were read as JSON. */
   readonly raw: string;
 }
 
 export interface DatasetOptions {
-  /** Files, folders, globs, or `-`. */
+  /** Files, folders, globs, `s3://` URLs, or `-`. */
   readonly paths: readonly string[];
+  /** How to reach S3. */
+  readonly s3?: S3Options;
   /** Folder for what doesn't fit into memory. */
   readonly dataDir: string;
   /** Stream the rows as they are and reject those that step back, instead of sorting. */
@@ -60,7 +65,7 @@ export class Dataset {
 
   /** Finds the inputs. Throws `no-input`. */
   static async open(options: DatasetOptions): Promise<Dataset> {
-    return new Dataset(options, await findInputs(options.paths));
+    return new Dataset(options, await findInputs(options.paths, options.s3));
   }
 
   get names(): string[] {
@@ -97,46 +102,78 @@ export class Dataset {
       (sum, input) => (sum === undefined || input.size === undefined ? undefined : sum + input.size),
       0,
     );
+    const onBytes = (bytes: number) => {
+      this.#bytesRead += bytes;
+      this.#options.onProgress?.(this.#bytesRead, total);
+    };
     for (const input of this.#inputs) {
-      const content = input.open((bytes) => {
-        this.#bytesRead += bytes;
-        this.#options.onProgress?.(this.#bytesRead, total);
-      });
-      const handler = this.#handlerFor(input.name, take);
-      yield* readRows(content, handler);
-      handler.finish();
+      const ranges = await parquetRanges(input, onBytes);
+      if (ranges) yield* this.#readParquet(input.name, ranges, take);
+      else yield* this.#readCsv(input, onBytes, take);
     }
   }
 
-  #handlerFor(source: string, take: TakeTrip): RowHandler & { finish(): void } {
-    const { counts } = this;
+  async *#readParquet(source: string, ranges: ByteRanges, take: TakeTrip): AsyncGenerator<void> {
+    const { readTable } = await import('./parquet.ts');
+    let names: string[] = [];
+    let used: readonly number[] = [];
     let encoder: TripEncoder | undefined;
-    const reject = (reason: RejectReason, line: number, raw: string) =>
-      this.#reject({ source, line, reason, raw });
-    return {
+    try {
+      yield* readTable(ranges, {
+        columns: (found) => {
+          names = found;
+          const schema = readHeader(names, source);
+          encoder = new TripEncoder(schema);
+          used = usedColumns(schema);
+          return used;
+        },
+        row: (cells, row) => {
+          const reason = this.#take(encoder!, cells, take);
+          if (reason)
+            this.#reject({ source, line: row, reason, raw: rowAsJson(names, used, encoder!, cells) });
+        },
+      });
+    } catch (error) {
+      throw unreadable(source, error);
+    } finally {
+      await ranges.close();
+    }
+    this.counts.unreadableValues += encoder?.unreadableValues ?? 0;
+  }
+
+  async *#readCsv(input: Input, onBytes: OnBytes, take: TakeTrip): AsyncGenerator<void> {
+    const source = input.name;
+    let encoder: TripEncoder | undefined;
+    const handler: RowHandler = {
       row: (fields, line, raw) => {
         if (!encoder) {
           encoder = new TripEncoder(readHeader(fields, source));
           return;
         }
-        counts.rows++;
-        const trip = encoder.encode(fields);
-        if (typeof trip === 'string') reject(trip, line, raw);
-        else if (!take(trip)) reject('out-of-order', line, raw);
-        else counts.trips++;
+        const reason = this.#take(encoder, fields, take);
+        if (reason) this.#reject({ source, line, reason, raw });
       },
       blank: () => {
-        counts.blank++;
+        this.counts.blank++;
       },
       broken: (_why, line, raw) => {
-        counts.rows++;
-        reject('not-csv', line, raw);
-      },
-      finish: () => {
-        if (!encoder) readHeader([], source);
-        counts.unreadableValues += encoder?.unreadableValues ?? 0;
+        this.counts.rows++;
+        this.#reject({ source, line, reason: 'not-csv', raw });
       },
     };
+    yield* readRows(input.open(onBytes), handler);
+    if (!encoder) readHeader([], source);
+    this.counts.unreadableValues += encoder?.unreadableValues ?? 0;
+  }
+
+  /** Counts a row, and takes it if it is a trip; else says why not. */
+  #take(encoder: TripEncoder, cells: readonly Cell[], take: TakeTrip): RejectReason | undefined {
+    this.counts.rows++;
+    const trip = encoder.encode(cells);
+    if (typeof trip === 'string') return trip;
+    if (!take(trip)) return 'out-of-order';
+    this.counts.trips++;
+    return undefined;
   }
 
   #reject(rejection: Rejection): void {
@@ -153,4 +190,28 @@ export class Dataset {
     this.counts.rejected[reason] = (this.counts.rejected[reason] ?? 0) + 1;
     this.#options.onReject?.(rejection);
   }
+}
+
+/** The bytes of an input if it is Parquet, to be closed by the caller. */
+async function parquetRanges(input: Input, onBytes: OnBytes): Promise<ByteRanges | undefined> {
+  const ranges = await input.ranges?.(onBytes);
+  if (!ranges) return undefined;
+  try {
+    if (await isParquet(ranges)) return ranges;
+  } catch (error) {
+    await ranges.close();
+    throw unreadable(input.name, error);
+  }
+  await ranges.close();
+  return undefined;
+}
+
+/** What was read of a row, times as ISO 8601. */
+function rowAsJson(
+  names: readonly string[],
+  used: readonly number[],
+  encoder: TripEncoder,
+  cells: readonly Cell[],
+): string {
+  return JSON.stringify(Object.fromEntries(used.map((i) => [names[i], encoder.readable(cells, i)])));
 }

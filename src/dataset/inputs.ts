@@ -1,31 +1,59 @@
-/** Opening what the user named: files, folders, globs and standard input, plain, gzip or zstd. */
+/** Opening what the user named: files, folders, globs, S3 objects and standard input. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, type Stats, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pipeline, type Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
+import type { Readable } from 'node:stream';
 import { glob } from 'tinyglobby';
 import { systemCode, TaxiflowError } from '../errors.ts';
+import { decompressed } from './decompress.ts';
+import type { S3Options } from './s3.ts';
 
 export interface Input {
   readonly name: string;
   /** Stored size in bytes, where it is known. */
   readonly size: number | undefined;
   /** The content, decompressed. `onBytes` is told of stored bytes as they are read. */
-  open(onBytes: (bytes: number) => void): AsyncIterable<Buffer>;
+  open(onBytes: OnBytes): AsyncIterable<Buffer>;
+  /** The stored bytes at any place; standard input has none. */
+  readonly ranges?: (onBytes: OnBytes) => Promise<ByteRanges>;
   /** What tells this content from another: the same for the same bytes, wherever they lie. Stdin has it once it is read. */
   fingerprint(): Promise<string>;
 }
 
-const CHUNK = 1 << 18;
-const TRIP_FILES = /\.(csv|txt)(\.gz|\.zst)?$/i;
+export type OnBytes = (bytes: number) => void;
 
-/** The inputs a list of paths, folders, globs and `-` stands for, in order. Throws `no-input`. */
-export async function findInputs(paths: readonly string[]): Promise<Input[]> {
+/** Stored bytes at any place. */
+export interface ByteRanges {
+  /** In bytes. */
+  readonly size: number;
+  /** The bytes from `start` up to `end`, all of them, or an error. */
+  read(start: number, end: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+const CHUNK = 1 << 18;
+const TRIP_FILES = /\.(?:(?:csv|txt)(?:\.gz|\.zst)?|parquet)$/i;
+const PARQUET_MAGIC = 'PAR1';
+
+/** Whether a path names what a folder or prefix is searched for. */
+export function isTripFile(path: string): boolean {
+  return TRIP_FILES.test(path);
+}
+
+/** Whether stored bytes are a Parquet file, by how they begin. */
+export async function isParquet(ranges: ByteRanges): Promise<boolean> {
+  if (ranges.size < PARQUET_MAGIC.length) return false;
+  return Buffer.from(await ranges.read(0, PARQUET_MAGIC.length)).toString('latin1') === PARQUET_MAGIC;
+}
+
+/** The inputs a list of paths, folders, globs, `s3://` URLs and `-` stands for, in order. Throws `no-input`. */
+export async function findInputs(paths: readonly string[], s3: S3Options = {}): Promise<Input[]> {
   const inputs: Input[] = [];
   for (const path of paths) {
     if (path === '-') inputs.push(standardInput());
+    // Only here, so that local files never wait for the SDK.
+    else if (/^s3:\/\//i.test(path)) inputs.push(...(await (await import('./s3.ts')).findObjects(path, s3)));
     else inputs.push(...(await filesOf(path)).map(fileInput));
   }
   return inputs;
@@ -39,11 +67,15 @@ async function filesOf(path: string): Promise<string[]> {
     stats || /[*?[\]{}]/.test(path)
       ? await glob({ ...pattern, onlyFiles: true, expandDirectories: false })
       : [];
-  const files = stats ? found.filter((file) => TRIP_FILES.test(file)).map((file) => join(path, file)) : found;
+  const files = stats ? found.filter(isTripFile).map((file) => join(path, file)) : found;
   if (files.length > 0) return files.sort();
-  throw new TaxiflowError('no-input', stats ? `there is no CSV file in ${path}` : `there is no ${path}`, {
-    hint: 'name a TLC file, a folder, a quoted glob, or - for standard input; "taxiflow generate" makes one',
-  });
+  throw new TaxiflowError(
+    'no-input',
+    stats ? `there is no CSV or Parquet file in ${path}` : `there is no ${path}`,
+    {
+      hint: 'name a TLC file, a folder, a quoted glob, or - for standard input; "taxiflow generate" makes one',
+    },
+  );
 }
 
 function stat(path: string): Stats | undefined {
@@ -56,10 +88,13 @@ function stat(path: string): Stats | undefined {
 }
 
 function fileInput(path: string): Input {
+  const size = stat(path)?.size;
   return {
     name: path,
-    size: stat(path)?.size,
-    open: (onBytes) => decompressed(path, counted(createReadStream(path, { highWaterMark: CHUNK }), onBytes)),
+    size,
+    open: (onBytes) => content(path, counted(createReadStream(path, { highWaterMark: CHUNK }), onBytes)),
+    // What is no plain file, such as a named pipe, can be read only once, from its start.
+    ...(stat(path)?.isFile() ? { ranges: (onBytes) => fileRanges(path, onBytes) } : {}),
     fingerprint: async () => {
       const hash = createHash('sha256');
       try {
@@ -72,6 +107,28 @@ function fileInput(path: string): Input {
   };
 }
 
+async function fileRanges(path: string, onBytes: OnBytes): Promise<ByteRanges> {
+  try {
+    const file = await open(path);
+    return {
+      size: (await file.stat()).size,
+      read: async (start, end) => {
+        const bytes = new Uint8Array(end - start);
+        for (let at = 0; at < bytes.length; ) {
+          const { bytesRead } = await file.read(bytes, at, bytes.length - at, start + at);
+          if (bytesRead === 0) throw new Error('unexpected end of file');
+          at += bytesRead;
+        }
+        onBytes(bytes.length);
+        return bytes;
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
 function standardInput(): Input {
   const hash = createHash('sha256');
   let read = false;
@@ -79,7 +136,7 @@ function standardInput(): Input {
     name: 'standard input',
     size: undefined,
     open: async function* (onBytes) {
-      yield* decompressed('standard input', counted(process.stdin, onBytes, hash));
+      yield* content('standard input', counted(process.stdin, onBytes, hash));
       read = true;
     },
     fingerprint: async () => {
@@ -93,11 +150,7 @@ function standardInput(): Input {
   };
 }
 
-async function* counted(
-  source: Readable,
-  onBytes: (bytes: number) => void,
-  hash?: Hash,
-): AsyncGenerator<Buffer> {
+async function* counted(source: Readable, onBytes: OnBytes, hash?: Hash): AsyncGenerator<Buffer> {
   for await (const chunk of source as AsyncIterable<Buffer>) {
     onBytes(chunk.length);
     hash?.update(chunk);
@@ -105,57 +158,29 @@ async function* counted(
   }
 }
 
-/** Tells the compression by the first bytes, not by the name. */
-async function* decompressed(name: string, source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+/** `source` decompressed; its errors come out as `input-unreadable`. */
+export async function* content(name: string, source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   try {
-    const first = await source.next();
-    if (first.done) return;
-    const all = resumed(first.value, source);
-    const magic = first.value.subarray(0, 4).toString('hex');
-    if (magic.startsWith('1f8b')) yield* gunzipped(all);
-    else if (magic === '28b52ffd') yield* unzstd(all);
-    else if (magic === '50415231') throw notYet(name);
-    else yield* all;
+    let first = true;
+    for await (const chunk of decompressed(source)) {
+      if (first && chunk.toString('latin1', 0, 4) === PARQUET_MAGIC) throw needsPlaces(name);
+      first = false;
+      yield chunk;
+    }
   } catch (error) {
     throw unreadable(name, error);
   }
 }
 
-function notYet(name: string): TaxiflowError {
-  return new TaxiflowError('parquet', `${name} is a Parquet file, this version reads CSV`, {
-    hint: "convert it to CSV, for instance with DuckDB: COPY (FROM 'x.parquet') TO 'x.csv'",
+/** Parquet has its table of contents at its end. */
+function needsPlaces(name: string): TaxiflowError {
+  return new TaxiflowError('input-unreadable', `${name} is Parquet, which can't be read as a stream`, {
+    hint: 'name the file itself, not compressed, in place of - or a pipe',
   });
 }
 
-async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
-  yield first;
-  yield* rest;
-}
-
-async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip({ chunkSize: CHUNK });
-  // An error of either end comes out of the iteration below.
-  pipeline(source, gunzip, () => {});
-  yield* gunzip as AsyncIterable<Buffer>;
-}
-
-async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const out: Buffer[] = [];
-  let ended = false;
-  const stream = new Decompress((chunk, final) => {
-    if (chunk.length > 0) out.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    ended = final ?? false;
-  });
-  for await (const chunk of source) {
-    stream.push(chunk, false);
-    yield* out.splice(0);
-  }
-  stream.push(new Uint8Array(0), true);
-  yield* out.splice(0);
-  if (!ended) throw new Error('unexpected end of file');
-}
-
-function unreadable(name: string, error: unknown): unknown {
+/** `error` as one a user can act on: the file `name` can't be read. */
+export function unreadable(name: string, error: unknown): unknown {
   if (error instanceof TaxiflowError) return error;
   const why = error instanceof Error ? error.message : String(error);
   const hint =

@@ -56,3 +56,9 @@ export function readHeader(header: readonly string[], source: string): Schema {
   const lastNamed = names.findLastIndex((name) => name !== '');
   return { ...columns, width: lastNamed + 1 };
 }
+
+/** Indexes of the columns that trips are made of, ascending. */
+export function usedColumns(schema: Schema): number[] {
+  const used = (Object.keys(NAMES) as (keyof Columns)[]).map((column) => schema[column]);
+  return [...new Set(used)].filter((index) => index >= 0).sort((a, b) => a - b);
+}

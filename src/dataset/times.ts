@@ -59,3 +59,26 @@ function clockTime(hour: number, minute: number, second: number): number {
   if (!(hour < 24 && minute < 60 && second < 60)) return Number.NaN;
   return ((hour * 60 + minute) * 60 + second) * 1000;
 }
+
+const DAY_MS = 86_400_000;
+const twoFigures = Array.from({ length: 60 }, (_, i) => String(i).padStart(2, '0'));
+const dayTexts = new Map<number, string>();
+
+/** Epoch ms, a whole number of a year from 0 to 9999, as ISO 8601: what `toISOString` gives, several times faster. */
+export function formatIso(ms: number): string {
+  const day = Math.floor(ms / DAY_MS);
+  let text = dayTexts.get(day);
+  if (text === undefined) {
+    text = new Date(ms).toISOString().slice(0, 11);
+    if (dayTexts.size > 10_000) dayTexts.clear();
+    dayTexts.set(day, text);
+  }
+  const rest = ms - day * DAY_MS;
+  const seconds = Math.floor(rest / 1000);
+  const minutes = Math.floor(seconds / 60);
+  const fraction = rest - seconds * 1000;
+  return (
+    `${text}${twoFigures[Math.floor(minutes / 60)]}:${twoFigures[minutes % 60]}:${twoFigures[seconds % 60]}` +
+    (fraction === 0 ? '.000Z' : `.${String(fraction).padStart(3, '0')}Z`)
+  );
+}

@@ -1,6 +1,6 @@
 /** A row of a TLC file → the body of a trip record. */
 import type { Schema } from './schema.ts';
-import { parseTlcTime } from './times.ts';
+import { formatIso, parseTlcTime } from './times.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
 /** Why a row is no trip. */
@@ -21,13 +21,16 @@ export interface EncodedTrip {
   readonly body: string;
 }
 
+/** A value as its file has it: text, a number, a time as epoch ms, or null. */
+export type Cell = string | number | null;
+
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
 
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
   readonly #schema: Schema;
-  readonly #places = { pickup: new Map<string, string>(), dropoff: new Map<string, string>() };
+  readonly #places = { pickup: new Map<Cell, string>(), dropoff: new Map<Cell, string>() };
   /** Values that are there but are no number, and were left out of their trips. */
   unreadableValues = 0;
 
@@ -35,16 +38,16 @@ export class TripEncoder {
     this.#schema = schema;
   }
 
-  encode(row: readonly string[]): EncodedTrip | RejectReason {
+  encode(row: readonly Cell[]): EncodedTrip | RejectReason {
     const schema = this.#schema;
     if (row.length < schema.width) return 'short-row';
-    const pickup = parseTlcTime(row[schema.pickup]!);
-    const dropoff = parseTlcTime(row[schema.dropoff]!);
+    const pickup = timeOf(row[schema.pickup]!);
+    const dropoff = timeOf(row[schema.dropoff]!);
     // NaN compares false, so this one test finds all three.
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
-    const vendor = schema.vendor < 0 ? '' : row[schema.vendor]!.trim();
+    const vendor = schema.vendor < 0 ? '' : textOf(row[schema.vendor]!).trim();
     const body =
       (vendor === '' ? '' : `,"vendor_id":${asciiJson(vendor)}`) +
       `,"pickup_datetime":"${isoTime(row[schema.pickup]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff]!, dropoff)}"` +
@@ -65,10 +68,24 @@ export class TripEncoder {
     return { dropoff, body };
   }
 
+  /** A cell as people read it: times as ISO 8601. */
+  readable(row: readonly Cell[], column: number): Cell {
+    const value = row[column] ?? null;
+    const isTime = column === this.#schema.pickup || column === this.#schema.dropoff;
+    return isTime && typeof value === 'number' && !Number.isNaN(timeOf(value))
+      ? isoTime(value, value)
+      : value;
+  }
+
   /** A number goes as its file writes it, where JSON can write it so too. */
-  #number(key: string, row: readonly string[], column: number): string {
+  #number(key: string, row: readonly Cell[], column: number): string {
     if (column < 0) return '';
     const raw = row[column]!;
+    if (typeof raw !== 'string') {
+      if (Number.isFinite(raw)) return key + raw;
+      if (raw !== null && !Number.isNaN(raw)) this.unreadableValues++;
+      return '';
+    }
     if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
     const value = Number(text);
@@ -77,14 +94,14 @@ export class TripEncoder {
     return '';
   }
 
-  #zone(key: string, row: readonly string[], column: number): string {
+  #zone(key: string, row: readonly Cell[], column: number): string {
     if (column < 0) return '';
     const zone = zoneNumber(row[column]!);
     return Number.isNaN(zone) ? '' : key + zone;
   }
 
   /** The centroid of a zone, for files that have zones in place of coordinates. */
-  #place(end: 'pickup' | 'dropoff', row: readonly string[], column: number): string {
+  #place(end: 'pickup' | 'dropoff', row: readonly Cell[], column: number): string {
     if (column < 0) return '';
     const raw = row[column]!;
     let text = this.#places[end].get(raw);
@@ -98,13 +115,27 @@ export class TripEncoder {
 }
 
 /** Zones may be written as `132.0`. */
-function zoneNumber(raw: string): number {
-  const text = raw.trim();
+function zoneNumber(raw: Cell): number {
+  const text = typeof raw === 'string' ? raw.trim() : raw;
   const zone = Number(text);
   return text !== '' && Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
 }
 
-function isoTime(raw: string, ms: number): string {
+/** The years that ISO 8601 writes with four digits, in epoch ms. */
+const YEAR_0 = Date.parse('0000-01-01T00:00:00.000Z');
+const YEAR_10000 = Date.parse('9999-12-31T23:59:59.999Z') + 1;
+
+function timeOf(raw: Cell): number {
+  if (typeof raw === 'string') return parseTlcTime(raw);
+  return raw !== null && raw >= YEAR_0 && raw < YEAR_10000 ? raw : Number.NaN;
+}
+
+function textOf(raw: Cell): string {
+  return typeof raw === 'string' ? raw : String(raw ?? '');
+}
+
+function isoTime(raw: Cell, ms: number): string {
+  if (typeof raw !== 'string') return formatIso(ms);
   if (raw.length === 19 && raw.charCodeAt(4) === 45) return `${raw.slice(0, 10)}T${raw.slice(11)}.000Z`;
   return new Date(ms).toISOString();
 }

@@ -71,7 +71,7 @@ export interface ProcessOutcome {
   readonly checkpoints: number;
   readonly interrupted: boolean;
   /** Records that fell out of retention unread (`allowGap`). */
-  readonly lost: number;
+  readonly lost: readonly string[];
   readonly noWatermark: boolean;
 }
 
@@ -96,7 +96,7 @@ class ProcessRun {
   #checkpoints = 0;
   #lastCheckpoint: number;
   #dirty = false;
-  #lost = 0;
+  readonly #lost: string[] = [];
   #noted = false;
 
   constructor(options: ProcessOptions) {
@@ -146,7 +146,7 @@ class ProcessRun {
   async #step(feed: Feed): Promise<void> {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await feed.take();
-    if (batch.lost > 0) this.#acceptLoss(shard, batch.lost);
+    if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
       this.#dirty = true;
@@ -198,26 +198,23 @@ class ProcessRun {
     const listed = new Set(this.#listed.map((shard) => shard.id));
     for (const shard of this.#engine.shards.all) {
       if (shard.ended || listed.has(shard.id)) continue;
-      this.#acceptLoss(shard, undefined);
+      this.#acceptLoss(shard, 'what was left');
       shard.ended = true;
       this.#feeds.delete(shard.id);
     }
   }
 
-  #acceptLoss(shard: ShardProgress, lost: number | undefined): void {
-    const first = shard.position.at !== 'after';
-    if (first && lost !== undefined) return;
+  #acceptLoss(shard: ShardProgress, lost: string): void {
+    // What was gone before a new state began is not lost to it.
+    if (shard.position.at !== 'after') return;
     if (!this.#o.allowGap) {
-      const what = lost === undefined ? 'what was left of it' : `${lost} records`;
       throw new TaxiflowError(
         'gap',
-        `${this.#o.reader.name} no longer has ${what} of ${shard.id} that this state has not read`,
-        {
-          hint: 'go on without them with --allow-gap, or start afresh with another --app',
-        },
+        `${this.#o.reader.name} no longer has ${lost} of ${shard.id} that this state has not read`,
+        { hint: 'go on without them with --allow-gap, or start afresh with another --app' },
       );
     }
-    this.#lost += lost ?? 0;
+    this.#lost.push(`${lost} of ${shard.id}`);
   }
 
   #furthestBehind(): Feed | undefined {

@@ -23,7 +23,8 @@ export type Position =
   | { readonly at: 'latest' }
   /** The first record that arrived at this time (epoch ms) or later. */
   | { readonly at: 'time'; readonly ms: number }
-  | { readonly at: 'after'; readonly sequence: string };
+  /** Arrival of that record, epoch ms, where the stream tells it: older than the retention means a gap. */
+  | { readonly at: 'after'; readonly sequence: string; readonly arrival?: number };
 
 /** Records of one shard, in order. */
 export interface RecordBatch extends RecordBytes {
@@ -35,8 +36,8 @@ export interface RecordBatch extends RecordBytes {
   readonly atTip: boolean;
   /** True when the shard is closed and everything in it has been read. */
   readonly ended: boolean;
-  /** Records that fell out of the stream's retention between the position asked for and the first one here. */
-  readonly lost: number;
+  /** What fell out of the stream's retention between the position asked for and this batch, in words. */
+  readonly lost: string | undefined;
   sequenceOf(row: number): string;
 }
 
@@ -71,6 +72,37 @@ export interface StreamWriter {
   /** One record to every open shard, by explicit hash key. */
   broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What `taxiflow stream describe` tells of a shard; the figures where the stream tells them. */
+export interface ShardDescription {
+  readonly shard: string;
+  readonly open: boolean;
+  readonly parents: readonly string[];
+  readonly first_hash_key: string;
+  readonly last_hash_key: string;
+  readonly first_sequence?: number;
+  readonly next_sequence?: number;
+  readonly records?: number;
+  readonly bytes?: number;
+  readonly last_arrival?: string | null;
+}
+
+/** Making, looking at and resharding a stream; each call returns when the stream is ready again. */
+export interface StreamAdmin {
+  readonly name: string;
+  /** `shards` undefined: as many as it takes, on demand. */
+  create(shards: number | undefined): Promise<void>;
+  describe(): Promise<ShardDescription[]>;
+  /** Returns the shards opened; `at` is the first hash key of the second half. */
+  split(shardId: string, at?: bigint): Promise<string[]>;
+  merge(shardId: string, otherId: string): Promise<string[]>;
+  /** Brings the stream to this many open shards of even size. */
+  reshard(shards: number): Promise<string[]>;
+  /** Forgets records that arrived before `ms`; returns how many. */
+  trim(ms: number, shardId?: string): Promise<number>;
+  delete(): Promise<void>;
+  close(): void;
 }
 
 export function shardIdOf(index: number): string {

@@ -1,7 +1,6 @@
 /** `--stream TARGET`, understood the same way by every subcommand. */
 import { systemClock } from '../clock.ts';
-import { TaxiflowError } from '../errors.ts';
-import type { StreamReader, StreamWriter } from './stream.ts';
+import type { StreamAdmin, StreamReader, StreamWriter } from './stream.ts';
 
 export const DEFAULT_STREAM = 'taxi-trip-events';
 export const DEFAULT_SHARDS = 8;
@@ -23,6 +22,10 @@ export interface StreamOptions {
   readonly dataDir: string;
   /** Make a local stream with this many shards where there is none. */
   readonly createShards?: number;
+  readonly region?: string | undefined;
+  readonly endpointUrl?: string | undefined;
+  /** Kinesis: pack trips in the Kinesis Producer Library's format. */
+  readonly aggregate?: boolean;
 }
 
 /** Opens a stream for reading and writing. Throws `TaxiflowError`. */
@@ -31,16 +34,24 @@ export async function openStream(
   options: StreamOptions,
 ): Promise<StreamReader & StreamWriter> {
   if (target.kind === 'kinesis') {
-    throw new TaxiflowError(
-      'no-kinesis',
-      `"${target.name}" is a Kinesis stream, which this version can't reach yet`,
-      {
-        hint: `use the embedded stream: --stream local:${target.name.replace(/^.*\//, '')}`,
-      },
-    );
+    const { KinesisStream } = await import('./kinesis/stream.ts');
+    return KinesisStream.open({ ...options, stream: target.name, clock: systemClock });
   }
   const { LocalStream } = await import('./local/log.ts');
   return LocalStream.open({ ...options, name: target.name, clock: systemClock });
+}
+
+/** The hands on a stream, for `taxiflow stream`. `onWait` is told of the state of a stream that takes its time. */
+export async function openAdmin(
+  target: StreamTarget,
+  options: StreamOptions & { readonly onWait?: (status: string) => void },
+): Promise<StreamAdmin> {
+  if (target.kind === 'kinesis') {
+    const { KinesisAdmin } = await import('./kinesis/admin.ts');
+    return new KinesisAdmin({ ...options, stream: target.name, clock: systemClock });
+  }
+  const { LocalAdmin } = await import('./local/admin.ts');
+  return new LocalAdmin(options.dataDir, target.name);
 }
 
 /** The line that says which stream a command uses. */

@@ -5,7 +5,13 @@ import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
 import { SqliteState } from '../../state/sqlite-state.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
-import { describeTarget, openStream, parseTarget, type StreamTarget } from '../../streams/target.ts';
+import {
+  DEFAULT_SHARDS,
+  describeTarget,
+  openStream,
+  parseTarget,
+  type StreamTarget,
+} from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
@@ -36,7 +42,13 @@ export async function process(args: Arguments): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
   const target = parseTarget(text(args, 'stream'));
   say(describeTarget(target, dataDir));
-  const reader = await openStream(target, { dataDir, ...(text(args, 'stream') ? {} : { createShards: 8 }) });
+  const reader = await openStream(target, {
+    dataDir,
+    region: text(args, 'region'),
+    endpointUrl: text(args, 'endpoint-url'),
+    // A stream to follow may be filled later; one to read to its end has to be there.
+    ...(args['until-end'] === true ? {} : { createShards: DEFAULT_SHARDS }),
+  });
   try {
     return await run(args, views, reader, target, settings);
   } finally {
@@ -185,8 +197,7 @@ function report(
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
   );
-  if (outcome.lost > 0)
-    say(`lost: ${several(outcome.lost, 'record')} that left the stream before they were read`);
+  for (const lost of outcome.lost) say(`lost: ${lost}, which left the stream before they were read`);
   if (outcome.noWatermark) say(NO_WATERMARK);
   if (outcome.openWindows > 0)
     say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);

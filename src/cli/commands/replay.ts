@@ -67,6 +67,12 @@ function openDataset(
   return Dataset.open({
     paths,
     dataDir: text(args, 'data-dir')!,
+    s3: {
+      region: text(args, 'region'),
+      endpointUrl: text(args, 'endpoint-url'),
+      signRequest: args['sign-request'] !== false,
+      requestPayer: args['request-payer'] === true,
+    },
     assumeSorted: args['assume-sorted'] === true,
     failOnReject: args['on-error'] === 'fail',
     onReject: ({ reason, source, line, raw }) =>
@@ -89,7 +95,13 @@ async function send(
   const dataDir = text(args, 'data-dir')!;
   const target = parseTarget(text(args, 'stream'));
   say(describeTarget(target, dataDir));
-  const writer = await openStream(target, { dataDir, createShards: shards });
+  const writer = await openStream(target, {
+    dataDir,
+    createShards: shards,
+    region: text(args, 'region'),
+    endpointUrl: text(args, 'endpoint-url'),
+    aggregate: args['aggregate'] === true,
+  });
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   try {

@@ -1,32 +1,23 @@
-import { systemClock } from '../../clock.ts';
-import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
-import { LocalStream, type ShardDescription } from '../../streams/local/log.ts';
-import { shardIdOf } from '../../streams/stream.ts';
-import { parseTarget } from '../../streams/target.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
+import { openAdmin, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
 import { text, time, whole } from '../read.ts';
-import { formatted, printJson, say, several, write } from '../terminal.ts';
+import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
 
-function localTarget(args: Arguments): { dataDir: string; name: string } {
-  const target = parseTarget(text(args, 'name'));
-  if (target.kind === 'kinesis') {
-    throw new TaxiflowError(
-      'no-kinesis',
-      `"${target.name}" is a Kinesis stream, which this version can't reach yet`,
-      {
-        hint: `for an embedded stream write local:${target.name}`,
-      },
-    );
-  }
-  return { dataDir: text(args, 'data-dir')!, name: target.name };
-}
-
-async function withStream<T>(args: Arguments, work: (stream: LocalStream) => Promise<T> | T): Promise<T> {
-  const stream = LocalStream.open({ ...localTarget(args), clock: systemClock });
+async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
+  const progress = await progressLine();
+  const admin = await openAdmin(parseTarget(text(args, 'name')), {
+    dataDir: text(args, 'data-dir')!,
+    region: text(args, 'region'),
+    endpointUrl: text(args, 'endpoint-url'),
+    onWait: (status) => progress.update(`the stream is ${status}`),
+  });
   try {
-    return await work(stream);
+    return await work(admin);
   } finally {
-    await stream.close();
+    progress.stop();
+    admin.close();
   }
 }
 
@@ -35,84 +26,90 @@ function shardArgument(args: Arguments, name: string): string {
   return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
 }
 
-export async function create(args: Arguments): Promise<number> {
-  const target = localTarget(args);
-  const shards = whole(args, 'shards', 1)!;
-  if (shards > 1_000) throw usageError('--shards is 1,000 at most');
-  if (LocalStream.exists(target.dataDir, target.name)) {
-    throw new TaxiflowError('stream-exists', `there is a stream local:${target.name} already`, {
-      hint: `look at it with "taxiflow stream describe local:${target.name}", or remove it with "taxiflow stream delete"`,
-    });
-  }
-  await LocalStream.open({ ...target, clock: systemClock, createShards: shards }).close();
-  if (args['json']) printJson({ command: 'stream create', stream: `local:${target.name}`, shards });
-  say(`made local:${target.name} with ${several(shards, 'shard')}`);
-  return EXIT.done;
+export function create(args: Arguments): Promise<number> {
+  return withAdmin(args, async (admin) => {
+    const shards = args['on-demand'] === true ? undefined : whole(args, 'shards', 1)!;
+    await admin.create(shards);
+    if (args['json']) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
+    say(`made ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
+    return EXIT.done;
+  });
 }
 
-export async function describe(args: Arguments): Promise<number> {
-  const shards = await withStream(args, (stream) => stream.describe());
-  const name = `local:${localTarget(args).name}`;
-  if (args['json']) printJson({ command: 'stream describe', stream: name, shards });
-  else await write(formatted(shards.map(shardRow), 'table'));
-  return EXIT.done;
+export function describe(args: Arguments): Promise<number> {
+  return withAdmin(args, async (admin) => {
+    const shards = await admin.describe();
+    if (args['json']) printJson({ command: 'stream describe', stream: admin.name, shards });
+    else await write(formatted(shards.map(shardRow), 'table'));
+    return EXIT.done;
+  });
 }
 
 function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDescription) {
   const share = (Number(BigInt(last_hash_key) - BigInt(first_hash_key)) / 2 ** 128) * 100;
+  const figures = {
+    records: shard.records,
+    MB: (shard.bytes ?? 0) / 1e6,
+    'last arrival': shard.last_arrival ?? '–',
+  };
   return {
     shard: shard.shard,
     state: shard.open ? 'open' : 'closed',
     parents: parents.join(' ') || '–',
     'hash keys': `${share.toFixed(1)}%`,
-    records: shard.records,
-    MB: shard.bytes / 1e6,
-    'last arrival': shard.last_arrival ?? '–',
+    ...(shard.records === undefined ? {} : figures),
   };
 }
 
 export async function split(args: Arguments): Promise<number> {
   const at = text(args, 'at');
-  if (at !== undefined && !/^\d+$/.test(at))
+  if (at !== undefined && !/^\d+$/.test(at)) {
     throw usageError(`--at ${at} is no hash key`, 'a whole number from 0 to 2^128 − 1');
-  return reshard(args, 'split', (stream) =>
-    stream.split(shardArgument(args, 'shard'), at === undefined ? undefined : BigInt(at)),
+  }
+  const key = at === undefined ? undefined : BigInt(at);
+  return resharded(args, 'split', (admin) => admin.split(shardArgument(args, 'shard'), key));
+}
+
+export function merge(args: Arguments): Promise<number> {
+  return resharded(args, 'merge', (admin) =>
+    admin.merge(shardArgument(args, 'shard'), shardArgument(args, 'other')),
   );
 }
 
-export async function merge(args: Arguments): Promise<number> {
-  return reshard(args, 'merge', (stream) =>
-    stream.merge(shardArgument(args, 'shard'), shardArgument(args, 'other')),
-  );
+export function reshard(args: Arguments): Promise<number> {
+  const shards = whole(args, 'shards', 1)!;
+  return resharded(args, 'reshard', (admin) => admin.reshard(shards));
 }
 
-async function reshard(
+function resharded(
   args: Arguments,
   verb: string,
-  change: (stream: LocalStream) => string[],
+  change: (admin: StreamAdmin) => Promise<string[]>,
 ): Promise<number> {
-  const made = await withStream(args, change);
-  if (args['json'])
-    printJson({ command: `stream ${verb}`, stream: `local:${localTarget(args).name}`, opened: made });
-  say(`opened ${made.join(' and ')}`);
-  return EXIT.done;
+  return withAdmin(args, async (admin) => {
+    const opened = await change(admin);
+    if (args['json']) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
+    say(`opened ${opened.join(' and ')}`);
+    return EXIT.done;
+  });
 }
 
-export async function trim(args: Arguments): Promise<number> {
-  const before = text(args, 'before') === 'now' ? Date.now() + 1 : time(args, 'before')!;
-  const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
-  const trimmed = await withStream(args, (stream) => stream.trim(before, shard));
-  if (args['json']) printJson({ command: 'stream trim', stream: `local:${localTarget(args).name}`, trimmed });
-  say(`forgot ${several(trimmed, 'record')}`);
-  return EXIT.done;
+export function trim(args: Arguments): Promise<number> {
+  return withAdmin(args, async (admin) => {
+    const before = text(args, 'before') === 'now' ? Date.now() + 1 : time(args, 'before')!;
+    const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
+    const trimmed = await admin.trim(before, shard);
+    if (args['json']) printJson({ command: 'stream trim', stream: admin.name, trimmed });
+    say(`forgot ${several(trimmed, 'record')}`);
+    return EXIT.done;
+  });
 }
 
-export async function remove(args: Arguments): Promise<number> {
-  const { dataDir, name } = localTarget(args);
-  // Opening it first tells of a stream that isn't there.
-  await withStream(args, () => undefined);
-  LocalStream.delete(dataDir, name);
-  if (args['json']) printJson({ command: 'stream delete', stream: `local:${name}` });
-  say(`deleted local:${name}`);
-  return EXIT.done;
+export function remove(args: Arguments): Promise<number> {
+  return withAdmin(args, async (admin) => {
+    await admin.delete();
+    if (args['json']) printJson({ command: 'stream delete', stream: admin.name });
+    say(`deleted ${admin.name}`);
+    return EXIT.done;
+  });
 }

@@ -18,6 +18,7 @@ import {
   type PutResult,
   type RecordBatch,
   type Shard,
+  type ShardDescription,
   type StreamReader,
   type StreamWriter,
   shardIdOf,
@@ -72,20 +73,6 @@ interface BatchRow {
   arrival: number;
   ends: Buffer;
   data: Buffer;
-}
-
-/** What `taxiflow stream describe` tells of a shard. */
-export interface ShardDescription {
-  readonly shard: string;
-  readonly open: boolean;
-  readonly parents: readonly string[];
-  readonly first_hash_key: string;
-  readonly last_hash_key: string;
-  readonly first_sequence: number;
-  readonly next_sequence: number;
-  readonly records: number;
-  readonly bytes: number;
-  readonly last_arrival: string | null;
 }
 
 export interface LocalStreamOptions {
@@ -428,7 +415,7 @@ export class LocalStream implements StreamReader, StreamWriter {
       next: next === 0 ? { at: 'trim-horizon' } : { at: 'after', sequence: String(next - 1) },
       atTip,
       ended: atTip && shard.open === 0,
-      lost: from - asked,
+      lost: from > asked ? `${from - asked} records` : undefined,
       sequenceOf: (row) => String(from + row),
     };
   }

@@ -1,0 +1,61 @@
+/** Compressed bytes → bytes, piece by piece. */
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
+
+const CHUNK = 1 << 18;
+const MAGIC_BYTES = 4;
+
+/**
+ * The content of a file. Gzip and zstd are told by the first bytes, not by the name.
+ * Throws the source's errors, and an `Error` for compressed bytes that are damaged or cut off.
+ */
+export async function* decompressed(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  const first = await beginning(source);
+  if (first.length === 0) return;
+  const all = resumed(first, source);
+  const magic = first.subarray(0, MAGIC_BYTES).toString('hex');
+  if (magic.startsWith('1f8b')) yield* gunzipped(all);
+  else if (magic === '28b52ffd') yield* unzstd(all);
+  else yield* all;
+}
+
+/** What comes first, as much as tells what it is: a pipe or a network may hand over single bytes. */
+async function beginning(source: AsyncGenerator<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for (let bytes = 0; bytes < MAGIC_BYTES; ) {
+    const next = await source.next();
+    if (next.done) break;
+    chunks.push(next.value);
+    bytes += next.value.length;
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+}
+
+async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  yield first;
+  yield* rest;
+}
+
+async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const gunzip = createGunzip({ chunkSize: CHUNK });
+  // An error of either end comes out of the iteration below.
+  pipeline(source, gunzip, () => {});
+  yield* gunzip as AsyncIterable<Buffer>;
+}
+
+async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const out: Buffer[] = [];
+  let ended = false;
+  const stream = new Decompress((chunk, final) => {
+    if (chunk.length > 0) out.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    ended = final ?? false;
+  });
+  for await (const chunk of source) {
+    stream.push(chunk, false);
+    yield* out.splice(0);
+  }
+  stream.push(new Uint8Array(0), true);
+  yield* out.splice(0);
+  if (!ended) throw new Error('unexpected end of file');
+}

@@ -1,0 +1,86 @@
+/** What S3, its SDK and the network answer, in words a user can act on. */
+import { systemCode, TaxiflowError } from '../errors.ts';
+
+/** A body that ended before its length. */
+export class BrokenOff extends Error {
+  override readonly name = 'BrokenOff';
+}
+
+/** Whether the same request may succeed a little later. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof TaxiflowError || isOfCredentials(error)) return false;
+  const status = statusOf(error);
+  if (status === undefined) {
+    return error instanceof BrokenOff || nameOf(error) === 'TimeoutError' || systemCode(error) !== undefined;
+  }
+  // Below 300: an answer that was torn.
+  if (status < 300 || status >= 500) return true;
+  return status === 429 || status === 408 || nameOf(error) === 'RequestTimeout';
+}
+
+/** `error` as a `TaxiflowError`; one that is none of S3's and none of the network's goes as `s3-unreachable` with its own words. */
+export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowError {
+  if (error instanceof TaxiflowError) return error;
+  const url = `s3://${bucket}/${key}`;
+  const name = nameOf(error);
+  const status = statusOf(error);
+  const failure = (code: string, message: string, hint: string) =>
+    new TaxiflowError(code, message, { hint, cause: error });
+  if (isOfCredentials(error)) {
+    return failure(
+      'no-credentials',
+      `there are no AWS credentials to read ${url} with`,
+      'set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run "aws sso login", or add --no-sign-request for public data',
+    );
+  }
+  if (name === 'NoSuchBucket') {
+    return failure(
+      's3-no-such-bucket',
+      `there is no bucket ${bucket}`,
+      'check its name and, with an emulator, --endpoint-url',
+    );
+  }
+  if (status === 412) {
+    return failure(
+      's3-changed',
+      `${url} changed while it was read`,
+      'wait until nobody writes it, then run the same command again',
+    );
+  }
+  if (status === 404) return failure('s3-no-such-key', `there is no ${url}`, 'check the key; case counts');
+  if (status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed') {
+    return failure(
+      's3-wrong-region',
+      `the bucket ${bucket} lies in another region`,
+      'name its region with --region',
+    );
+  }
+  if (status === 401 || status === 403) {
+    return failure(
+      's3-access-denied',
+      `S3 refuses access to ${url}${name && name !== '403' ? ` (${name})` : ''}`,
+      'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
+    );
+  }
+  const why = error instanceof Error ? error.message || name : String(error);
+  if (status !== undefined && status >= 400 && status < 500) {
+    return failure('s3-refused', `S3 refuses ${url}: ${why}`, 'check the URL and --region');
+  }
+  return failure(
+    's3-unreachable',
+    `${url} can't be read: ${systemCode(error) ?? (status === undefined || status < 300 ? why : `status ${status}, ${why}`)}`,
+    'check the network, --region and --endpoint-url, then run the same command again',
+  );
+}
+
+function isOfCredentials(error: unknown): boolean {
+  return /Credentials|^Token(Provider)?|SSO/.test(nameOf(error)) && statusOf(error) === undefined;
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : '';
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
+}

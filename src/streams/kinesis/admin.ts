@@ -1,0 +1,203 @@
+/** Making and resharding Kinesis streams; each call returns when the stream is active again. */
+import {
+  CreateStreamCommand,
+  DeleteStreamCommand,
+  DescribeStreamSummaryCommand,
+  type KinesisClient,
+  ListShardsCommand,
+  MergeShardsCommand,
+  type Shard,
+  SplitShardCommand,
+  UpdateShardCountCommand,
+} from '@aws-sdk/client-kinesis';
+import type { Clock } from '../../clock.ts';
+import { TaxiflowError, usageError } from '../../errors.ts';
+import type { ShardDescription, StreamAdmin } from '../stream.ts';
+import { backoff, explained, type KinesisOptions, kinesisClient, streamInput, verdict } from './client.ts';
+
+const POLL_MS = 500;
+const ATTEMPTS = 8;
+
+export interface KinesisAdminOptions extends KinesisOptions {
+  readonly clock: Clock;
+  /** Told of the state of the stream while it is waited for. */
+  readonly onWait?: (status: string) => void;
+}
+
+/** Kinesis' side of `taxiflow stream`. */
+export class KinesisAdmin implements StreamAdmin {
+  readonly name: string;
+  readonly #client: KinesisClient;
+  readonly #o: KinesisAdminOptions;
+
+  constructor(options: KinesisAdminOptions) {
+    this.#client = kinesisClient(options);
+    this.#o = options;
+    this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
+  }
+
+  /** Makes the stream; `shards` undefined makes it on demand. */
+  async create(shards: number | undefined): Promise<void> {
+    const mode =
+      shards === undefined
+        ? { StreamModeDetails: { StreamMode: 'ON_DEMAND' as const } }
+        : { ShardCount: shards };
+    try {
+      await this.#client.send(new CreateStreamCommand({ StreamName: this.#o.stream, ...mode }));
+    } catch (error) {
+      if (error instanceof Error && error.name === 'ResourceInUseException') {
+        throw new TaxiflowError('stream-exists', `there is a Kinesis stream ${this.#o.stream} already`, {
+          hint: 'look at it with "taxiflow stream describe"',
+        });
+      }
+      throw explained(error, this.#o.stream);
+    }
+    await this.#untilActive();
+  }
+
+  async describe(): Promise<ShardDescription[]> {
+    return (await this.#shards()).map((shard) => ({
+      shard: shard.ShardId!,
+      open: isOpen(shard),
+      parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent) => parent !== undefined),
+      first_hash_key: shard.HashKeyRange!.StartingHashKey!,
+      last_hash_key: shard.HashKeyRange!.EndingHashKey!,
+    }));
+  }
+
+  async split(shardId: string, at?: bigint): Promise<string[]> {
+    const shard = (await this.#shards()).find(({ ShardId }) => ShardId === shardId);
+    if (!shard)
+      throw new TaxiflowError('no-shard', `${this.#o.stream} has no ${shardId}`, {
+        hint: 'see "taxiflow stream describe"',
+      });
+    const [first, last] = [
+      BigInt(shard.HashKeyRange!.StartingHashKey!),
+      BigInt(shard.HashKeyRange!.EndingHashKey!),
+    ];
+    const middle = at ?? first + (last - first + 1n) / 2n;
+    return this.#changed(() =>
+      this.#client.send(
+        new SplitShardCommand({
+          ...streamInput(this.#o.stream),
+          ShardToSplit: shardId,
+          NewStartingHashKey: String(middle),
+        }),
+      ),
+    );
+  }
+
+  async merge(shardId: string, otherId: string): Promise<string[]> {
+    return this.#changed(() =>
+      this.#client.send(
+        new MergeShardsCommand({
+          ...streamInput(this.#o.stream),
+          ShardToMerge: shardId,
+          AdjacentShardToMerge: otherId,
+        }),
+      ),
+    );
+  }
+
+  /** Brings the stream to `shards` open shards of even size. */
+  async reshard(shards: number): Promise<string[]> {
+    return this.#changed(() =>
+      this.#client.send(
+        new UpdateShardCountCommand({
+          ...streamInput(this.#o.stream),
+          TargetShardCount: shards,
+          ScalingType: 'UNIFORM_SCALING',
+        }),
+      ),
+    );
+  }
+
+  async trim(): Promise<number> {
+    throw usageError(
+      'trim is for embedded streams',
+      'a Kinesis stream forgets records by its retention period',
+    );
+  }
+
+  async delete(): Promise<void> {
+    try {
+      await this.#client.send(
+        new DeleteStreamCommand({ ...streamInput(this.#o.stream), EnforceConsumerDeletion: true }),
+      );
+    } catch (error) {
+      throw explained(error, this.#o.stream);
+    }
+    await this.#untilGone();
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+
+  /** Runs a change and returns the open shards that came of it. */
+  async #changed(change: () => Promise<unknown>): Promise<string[]> {
+    const before = new Set((await this.#shards()).map(({ ShardId }) => ShardId));
+    try {
+      await change();
+    } catch (error) {
+      throw explained(error, this.#o.stream);
+    }
+    await this.#untilActive();
+    return (await this.#shards())
+      .filter((shard) => isOpen(shard) && !before.has(shard.ShardId))
+      .map((shard) => shard.ShardId!);
+  }
+
+  async #shards(): Promise<Shard[]> {
+    const found: Shard[] = [];
+    let next: string | undefined;
+    do {
+      const page = await this.#retrying(() =>
+        this.#client.send(new ListShardsCommand(next ? { NextToken: next } : streamInput(this.#o.stream))),
+      );
+      found.push(...(page.Shards ?? []));
+      next = page.NextToken;
+    } while (next);
+    return found;
+  }
+
+  async #status(): Promise<string> {
+    const answer = await this.#retrying(() =>
+      this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream))),
+    );
+    return answer.StreamDescriptionSummary?.StreamStatus ?? '';
+  }
+
+  async #untilActive(): Promise<void> {
+    for (let status = await this.#status(); status !== 'ACTIVE'; status = await this.#status()) {
+      this.#o.onWait?.(status);
+      await this.#o.clock.sleep(POLL_MS);
+    }
+  }
+
+  async #untilGone(): Promise<void> {
+    try {
+      for (;;) {
+        this.#o.onWait?.(await this.#status());
+        await this.#o.clock.sleep(POLL_MS);
+      }
+    } catch (error) {
+      if (!(error instanceof TaxiflowError) || error.code !== 'no-stream') throw error;
+    }
+  }
+
+  async #retrying<T>(request: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await request();
+      } catch (error) {
+        if (verdict(error) === 'final' || attempt + 1 >= ATTEMPTS) throw explained(error, this.#o.stream);
+        await this.#o.clock.sleep(backoff(attempt));
+      }
+    }
+  }
+}
+
+function isOpen(shard: Shard): boolean {
+  return shard.SequenceNumberRange?.EndingSequenceNumber === undefined;
+}

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { Dataset, type Rejection } from '../../src/dataset/dataset.ts';
+import type { ByteRanges } from '../../src/dataset/inputs.ts';
+import { readTable } from '../../src/dataset/parquet.ts';
+import { formatIso } from '../../src/dataset/times.ts';
+import { TaxiflowError } from '../../src/errors.ts';
+import { comparable, expectedLines } from '../golden/oracle.ts';
+import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+
+const SAMPLES = ['green_tripdata_2023-12.parquet', 'yellow_2025-02_sample5000.parquet'];
+
+/** Rows of one trip each, as SQL: `#` is the number of the row from 1 on. */
+const TRIPS = `SELECT 2 AS "VendorID",
+    TIMESTAMP '2024-01-01 10:00:00.123456' + to_seconds(i) AS tpep_pickup_datetime,
+    TIMESTAMP '2024-01-01 10:10:00' + to_seconds(i) AS tpep_dropoff_datetime,
+    1::BIGINT AS passenger_count, 'unused' || i AS note, 1.5 + i AS trip_distance,
+    132::INTEGER AS "PULocationID", 265::INTEGER AS "DOLocationID", 1e-7::DOUBLE * i AS total_amount
+  FROM range(1, ROWS) numbers(i)`;
+
+async function duckdb(t: TestContext): Promise<DuckDBConnection> {
+  const instance = await DuckDBInstance.create(':memory:');
+  const db = await instance.connect();
+  t.after(() => {
+    db.closeSync();
+    instance.closeSync();
+  });
+  return db;
+}
+
+/** A Parquet file of what `sql` selects. */
+async function parquet(t: TestContext, sql: string, settings = ''): Promise<string> {
+  const path = join(temporaryFolder(t), 'trips.parquet');
+  await (await duckdb(t)).run(`COPY (${sql}) TO '${path}' (FORMAT parquet ${settings})`);
+  return path;
+}
+
+interface Read {
+  readonly bodies: string[];
+  readonly rejections: Rejection[];
+  readonly dataset: Dataset;
+}
+
+async function read(t: TestContext, path: string): Promise<Read> {
+  const rejections: Rejection[] = [];
+  const dataset = await Dataset.open({
+    paths: [path],
+    dataDir: temporaryFolder(t),
+    onReject: (rejection) => rejections.push(rejection),
+  });
+  const bodies: string[] = [];
+  for await (const { count, data, starts, ends } of dataset.batches()) {
+    for (let i = 0; i < count; i++) bodies.push(data.toString('latin1', starts[i], ends[i]));
+  }
+  return { bodies, rejections, dataset };
+}
+
+async function failure(work: Promise<unknown>): Promise<TaxiflowError> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof TaxiflowError, `a TaxiflowError was expected, not ${error}`);
+  return error;
+}
+
+for (const sample of SAMPLES) {
+  test(`${sample}: results equal the oracle's`, { skip: withoutSamples }, async (t) => {
+    const file = join(SHARED_DATA, sample);
+    const dir = temporaryFolder(t);
+    const replayed = await taxiflow(['replay', file, '--data-dir', dir, '--speedup', 'max', '--json']);
+    assert.equal(replayed.code, 0, replayed.stderr);
+    const out = join(dir, 'out.ndjson');
+    const args = ['process', '--data-dir', dir, '--until-end', '--drain', '--output', out];
+    const processed = await taxiflow(args);
+    assert.equal(processed.code, 0, processed.stderr);
+    const expected = await expectedLines([file]);
+    assert.deepEqual(comparable(readFileSync(out, 'utf8')), expected.lines);
+    assert.equal(replayed.json()['acknowledged'], expected.trips);
+    assert.equal(
+      replayed.json()['rejected'],
+      expected.rejected.short + expected.rejected.time + expected.rejected.order,
+    );
+  });
+}
+
+test('a row in wire form: numbers as JavaScript prints them, times cut to milliseconds', async (t) => {
+  const { bodies } = await read(t, await parquet(t, TRIPS.replace('ROWS', '2')));
+  assert.deepEqual(bodies, [
+    `,"vendor_id":"2","pickup_datetime":"2024-01-01T10:00:01.123Z","dropoff_datetime":"2024-01-01T10:10:01.000Z","passenger_count":1,"trip_distance":2.5,"pickup_lat":40.646985,"pickup_lon":-73.786533,"pickup_zone":132,"dropoff_zone":265,"total_amount":1e-7}\n`,
+  ]);
+});
+
+test('codecs, versions, units and sizes of row groups make no difference', async (t) => {
+  const rows = TRIPS.replace('ROWS', '5000');
+  const { bodies } = await read(t, await parquet(t, rows));
+  assert.equal(bodies.length, 4999);
+  for (const settings of [
+    ', CODEC zstd',
+    ', CODEC gzip',
+    ', CODEC lz4_raw',
+    ', CODEC uncompressed, ROW_GROUP_SIZE 2048',
+    ', PARQUET_VERSION v2, ROW_GROUP_SIZE 2048',
+    ', CODEC brotli, DICTIONARY_SIZE_LIMIT 1',
+  ]) {
+    assert.deepEqual((await read(t, await parquet(t, rows, settings))).bodies, bodies, settings);
+  }
+  for (const unit of ['TIMESTAMP_MS', 'TIMESTAMP_NS', 'TIMESTAMPTZ']) {
+    const cast = `SELECT * REPLACE (tpep_pickup_datetime::${unit} AS tpep_pickup_datetime) FROM (${rows})`;
+    const inUtc = `SET TimeZone = 'UTC'`;
+    const path = join(temporaryFolder(t), 'trips.parquet');
+    const db = await duckdb(t);
+    await db.run(inUtc);
+    await db.run(`COPY (${cast}) TO '${path}' (FORMAT parquet)`);
+    assert.deepEqual((await read(t, path)).bodies, bodies, unit);
+  }
+});
+
+test('files of 2009 and 2010: times as text, vendors by name, coordinates', async (t) => {
+  const path = await parquet(
+    t,
+    `SELECT 'VTS' AS vendor_name, '2009-01-04 02:52:00' AS "Trip_Pickup_DateTime",
+       '2009-01-04 03:02:00' AS "Trip_Dropoff_DateTime", 1 AS "Passenger_Count", 2.63 AS "Trip_Distance",
+       -73.991957::DOUBLE AS "Start_Lon", 40.721567::DOUBLE AS "Start_Lat",
+       -73.993803::DOUBLE AS "End_Lon", 40.695922::DOUBLE AS "End_Lat", 9.4::DOUBLE AS "Total_Amt"`,
+  );
+  assert.deepEqual((await read(t, path)).bodies, [
+    `,"vendor_id":"VTS","pickup_datetime":"2009-01-04T02:52:00.000Z","dropoff_datetime":"2009-01-04T03:02:00.000Z","passenger_count":1,"trip_distance":2.63,"pickup_lat":40.721567,"pickup_lon":-73.991957,"dropoff_lat":40.695922,"dropoff_lon":-73.993803,"total_amount":9.4}\n`,
+  ]);
+});
+
+test('rejects: their reason, row number, and what was read as JSON; nulls are left out', async (t) => {
+  const path = await parquet(
+    t,
+    `SELECT CASE i WHEN 2 THEN NULL ELSE TIMESTAMP '2024-01-01 10:00:00' END AS pickup_datetime,
+       CASE i WHEN 3 THEN TIMESTAMP '2024-01-01 09:59:59' WHEN 5 THEN TIMESTAMP '20240-01-01 00:00:00'
+         ELSE TIMESTAMP '2024-01-01 10:00:00' END AS dropoff_datetime,
+       NULL::DOUBLE AS passenger_count, CASE i WHEN 4 THEN 'Infinity'::DOUBLE ELSE 'NaN'::DOUBLE END AS trip_distance,
+       NULL::INTEGER AS "PULocationID", 'secret' AS unused
+     FROM range(1, 6) numbers(i)`,
+  );
+  const { bodies, rejections, dataset } = await read(t, path);
+  const trip =
+    ',"pickup_datetime":"2024-01-01T10:00:00.000Z","dropoff_datetime":"2024-01-01T10:00:00.000Z"}\n';
+  assert.deepEqual(bodies, [trip, trip]);
+  assert.deepEqual(
+    rejections.map(({ line, reason }) => [line, reason]),
+    [
+      [2, 'unreadable-time'],
+      [3, 'dropoff-before-pickup'],
+      [5, 'unreadable-time'],
+    ],
+  );
+  assert.equal(
+    rejections[1]?.raw,
+    '{"pickup_datetime":"2024-01-01T10:00:00.000Z","dropoff_datetime":"2024-01-01T09:59:59.000Z","passenger_count":null,"trip_distance":null,"PULocationID":null}',
+  );
+  assert.deepEqual(dataset.counts, {
+    rows: 5,
+    blank: 0,
+    trips: 2,
+    rejected: { 'unreadable-time': 2, 'dropoff-before-pickup': 1 },
+    unreadableValues: 1,
+  });
+});
+
+test('only what is asked for is read', async (t) => {
+  const bytes = readFileSync(
+    await parquet(
+      t,
+      `SELECT i AS a, repeat(hash(i)::VARCHAR, 10) AS b, i + 1 AS c FROM range(60000) numbers(i)`,
+      ', CODEC uncompressed',
+    ),
+  );
+  let read = 0;
+  const file: ByteRanges = {
+    size: bytes.length,
+    read: async (start, end) => {
+      read += end - start;
+      return new Uint8Array(bytes.subarray(start, end));
+    },
+    close: async () => {},
+  };
+  const rows: unknown[] = [];
+  const handler = {
+    columns: (names: string[]) => [names.indexOf('c')],
+    row: (cells: readonly unknown[], row: number) => rows.push([...cells, row]),
+  };
+  for await (const _ of readTable(file, handler));
+  assert.equal(rows.length, 60_000);
+  assert.deepEqual(rows.at(-1), [null, null, 60_000, 60_000]);
+  assert.ok(read < bytes.length / 3, `read ${read} of ${bytes.length} bytes`);
+});
+
+test('a file that is not whole, damaged, or no Parquet after all is one clear error', async (t) => {
+  const bytes = readFileSync(await parquet(t, TRIPS.replace('ROWS', '3000')));
+  const folder = temporaryFolder(t);
+  const damaged = Buffer.from(bytes);
+  damaged.fill(0x55, 4, 4000);
+  const cases: Record<string, Buffer> = {
+    head: bytes.subarray(0, 4),
+    short: bytes.subarray(0, 11),
+    half: bytes.subarray(0, bytes.length / 2),
+    end: bytes.subarray(0, bytes.length - 1),
+    middle: Buffer.concat([bytes.subarray(0, 4), bytes.subarray(5000)]),
+    damaged,
+    text: Buffer.from('PAR1ne,two\n1,2\n3,4,5,6\n'),
+  };
+  for (const [name, content] of Object.entries(cases)) {
+    const path = join(folder, `${name}.parquet`);
+    writeFileSync(path, content);
+    const error = await failure(read(t, path));
+    assert.equal(error.code, 'input-unreadable', `${name}: ${error.message}`);
+    assert.ok(error.message.startsWith(`${path} can't be read: `), error.message);
+    assert.ok(error.hint, 'the error has a hint');
+  }
+});
+
+test('a Parquet file without the columns of trips, or through a pipe, is told so', async (t) => {
+  const path = await parquet(t, 'SELECT 1 AS a, 2 AS b');
+  assert.equal((await failure(read(t, path))).code, 'unknown-header');
+  const dir = temporaryFolder(t);
+  const piped = await taxiflow(['replay', '-', '--dry-run', '--data-dir', dir], {
+    input: readFileSync(path),
+  });
+  assert.match(piped.stderr, /^Error: standard input is Parquet.*\nTry: name the file itself/m);
+});
+
+test('times are formatted as toISOString does', () => {
+  for (const ms of [
+    0,
+    1,
+    999,
+    86_399_999,
+    -1,
+    -86_400_001,
+    1_704_103_201_123,
+    Date.UTC(9999, 11, 31, 23, 59, 59),
+  ]) {
+    assert.equal(formatIso(ms), new Date(ms).toISOString());
+  }
+});
