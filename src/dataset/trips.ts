@@ -22,7 +22,9 @@ export interface EncodedTrip {
 }
 
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
-const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
+/** Short enough to be finite. */
+const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
+const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
@@ -71,8 +73,8 @@ export class TripEncoder {
     const raw = row[column]!;
     if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
-    const value = Number(text);
-    if (text !== '' && Number.isFinite(value)) return key + value;
+    const value = decimal(text);
+    if (Number.isFinite(value)) return key + value;
     if (!NULLS.has(text)) this.unreadableValues++;
     return '';
   }
@@ -97,11 +99,15 @@ export class TripEncoder {
   }
 }
 
+/** `Number` alone would take `0x84` and nothing at all too. */
+function decimal(text: string): number {
+  return DECIMAL.test(text) ? Number(text) : Number.NaN;
+}
+
 /** Zones may be written as `132.0`. */
 function zoneNumber(raw: string): number {
-  const text = raw.trim();
-  const zone = Number(text);
-  return text !== '' && Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
+  const zone = decimal(raw.trim());
+  return Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
 }
 
 function isoTime(raw: string, ms: number): string {
