@@ -50,7 +50,8 @@ export function translate(error: unknown, what: string, path: string, option = '
   const code = systemCode(error) ?? '';
   const failure = (id: string, message: string, hint: string) =>
     new TaxiflowError(id, `${message}: ${path}`, { hint, cause: error });
-  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
+  // Every statement is ours and fixed: one that SQLite can't make sense of met a schema that isn't.
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR') {
     return failure(
       'corrupt',
       `${what} is damaged`,

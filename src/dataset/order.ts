@@ -253,7 +253,9 @@ class Spill {
 
   write(run: Run): void {
     const { dropoffs, ends, data } = run;
-    const out = Buffer.allocUnsafe(1 << 20);
+    let longest = 0;
+    for (let i = 0; i < run.count; i++) longest = Math.max(longest, ends[i]! - (i === 0 ? 0 : ends[i - 1]!));
+    const out = Buffer.allocUnsafe(Math.max(1 << 20, SPILL_HEAD + longest));
     let filled = 0;
     const flush = () => {
       translating('the sort folder', this.#path, () => writeAll(this.#file, out.subarray(0, filled)));

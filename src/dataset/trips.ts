@@ -25,7 +25,9 @@ export interface EncodedTrip {
 export type Cell = string | number | null;
 
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
-const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
+/** Short enough to be finite. */
+const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
+const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
@@ -88,8 +90,8 @@ export class TripEncoder {
     }
     if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
-    const value = Number(text);
-    if (text !== '' && Number.isFinite(value)) return key + value;
+    const value = decimal(text);
+    if (Number.isFinite(value)) return key + value;
     if (!NULLS.has(text)) this.unreadableValues++;
     return '';
   }
@@ -114,11 +116,15 @@ export class TripEncoder {
   }
 }
 
+/** `Number` alone would take `0x84` and nothing at all too. */
+function decimal(text: string): number {
+  return DECIMAL.test(text) ? Number(text) : Number.NaN;
+}
+
 /** Zones may be written as `132.0`. */
 function zoneNumber(raw: Cell): number {
-  const text = typeof raw === 'string' ? raw.trim() : raw;
-  const zone = Number(text);
-  return text !== '' && Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
+  const zone = typeof raw === 'string' ? decimal(raw.trim()) : Number(raw ?? Number.NaN);
+  return Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
 }
 
 /** The years that ISO 8601 writes with four digits, in epoch ms. */

@@ -90,6 +90,8 @@ class ProcessRun {
   readonly #engine: Engine;
   readonly #feeds = new Map<string, Feed>();
   readonly #before: Counters;
+  /** Shards with nothing to read until they are asked again. */
+  readonly #atTip = new Set<string>();
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
   #listed: readonly Shard[] = [];
@@ -151,8 +153,10 @@ class ProcessRun {
       this.#engine.process(shard, batch);
       this.#dirty = true;
     } else shard.position = batch.next;
-    shard.idle = batch.atTip;
+    if (batch.atTip) this.#atTip.add(shard.id);
     if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
+    // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
+    shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
@@ -190,7 +194,6 @@ class ProcessRun {
   #follow(shard: ShardProgress): void {
     const { reader, batchRecords } = this.#o;
     this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords ?? BATCH_RECORDS));
-    shard.idle = false;
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -222,7 +225,7 @@ class ProcessRun {
     let least = Number.POSITIVE_INFINITY;
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
-      if (shard.idle) continue;
+      if (this.#atTip.has(shard.id)) continue;
       if (behind === undefined || shard.latest < least) {
         behind = feed;
         least = shard.latest;
@@ -234,9 +237,8 @@ class ProcessRun {
   #pollIdle(): void {
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
-      if (!shard.idle || this.#finished.has(shard.id)) continue;
+      if (this.#finished.has(shard.id) || !this.#atTip.delete(shard.id)) continue;
       feed.poll(shard.position);
-      shard.idle = false;
     }
   }
 

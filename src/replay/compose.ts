@@ -46,7 +46,7 @@ function writeDigits(data: Buffer, at: number, value: number): number {
   let rest = value;
   for (let i = at + digits - 1; i >= at; i--) {
     const next = Math.floor(rest / 10);
-    data[i] = 48 + rest - next * 10;
+    data[i] = rest - next * 10 + 48;
     rest = next;
   }
   return at + digits;

@@ -141,8 +141,9 @@ class ReplayRun {
   }
 
   #begin(fingerprint: string): void {
-    const { writer, ledger, adaptTime, clock, dataset, resume } = this.#o;
-    const key = shortHash([writer.identity, fingerprint, adaptTime]);
+    const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    // Where a replay begins belongs to it: what one that began later skipped was never sent.
+    const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
     const earlier = ledger.find(key);
     const goesOn = resume ? earlier : undefined;
     const startedAt = clock.now();
@@ -174,7 +175,7 @@ class ReplayRun {
     while (from < to && !signal.aborted && !this.#failure) {
       const dropoff = this.#eventTime(batch.dropoffs[from]!);
       this.#watermark.nextIs(dropoff, batch.firstId + from);
-      const due = this.#due(batch, from, to);
+      const due = this.#due(batch, from, Math.min(to, from + WATERMARK_TRIPS - this.#watermarkTrips));
       if (due > from) {
         await this.#put(batch, from, due);
         from = due;
@@ -203,6 +204,9 @@ class ReplayRun {
     while (to > from && dropoffs[to - 1]! >= until) to--;
     const fresh = Math.min(Math.max(from, this.#entry.nextId - firstId), to);
     this.#skipped.already_sent += fresh - from;
+    // Of trips that were sent as of some earlier now, the ledger knows the watermark.
+    if (fresh > from && this.#o.adaptTime !== 'ingestion')
+      this.#watermark.passed(this.#eventTime(dropoffs[fresh - 1]!));
     const room = limit - this.#sent - this.#skipped.already_sent;
     const end = Math.max(fresh, Math.min(to, fresh + room));
     if (end < to) this.#endAt('over_limit', dropoffs[end]!);
@@ -213,7 +217,8 @@ class ReplayRun {
   /** The user wants nothing from this drop-off on. */
   #endAt(why: 'over_limit' | 'after_until', unsent: number): void {
     this.#over = why;
-    this.#unsent = unsent;
+    // What is sent as of now is never behind what was.
+    if (this.#o.adaptTime !== 'ingestion') this.#unsent = this.#eventTime(unsent);
   }
 
   /** How many trips of [from, to) are due, as the index after the last one. */
@@ -248,7 +253,7 @@ class ReplayRun {
 
   async #put(batch: TripBatch, from: number, to: number): Promise<void> {
     const first = this.#eventTime(batch.dropoffs[from]!);
-    const last = this.#eventTime(batch.dropoffs[to - 1]!);
+    const last = this.#o.adaptTime === 'ingestion' ? first : this.#eventTime(batch.dropoffs[to - 1]!);
     const token = this.#watermark.begin(first, last, batch.firstId + from);
     this.#firstDropoff ??= first;
     this.#lastDropoff = last;

@@ -32,6 +32,11 @@ export class ReplayWatermark {
     this.#inFlight.delete(token);
   }
 
+  /** Trips up to this drop-off were acknowledged in an earlier run. */
+  passed(dropoff: number): void {
+    this.#last = Math.max(this.#last, dropoff);
+  }
+
   /** No trip follows, but those from `unsent` on that were not asked for: the watermark ends at the last drop-off. */
   finish(unsent = Number.POSITIVE_INFINITY): void {
     this.#end = Math.min(this.#last, unsent - 1);

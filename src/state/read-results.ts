@@ -1,15 +1,14 @@
 /** Reading a state beside its processor: the same file, read-only. */
 import { existsSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import {
   countDeadLetters,
   type DeadLetterCount,
   type KeptDeadLetter,
   listDeadLetters,
 } from '../dead-letters.ts';
-import { TaxiflowError, translate } from '../errors.ts';
+import { TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
-import { checkFormat, listApps, statePath } from './sqlite-state.ts';
+import { checkFormat, firingKey, listApps, rowCrc, statePath } from './sqlite-state.ts';
 
 export type ResultDocument = Readonly<Record<string, string | number | null>>;
 
@@ -55,10 +54,18 @@ export class StateReader {
   }
 
   /** Each result once, in its latest version, by view and window. */
-  *results({ view, since }: ResultFilter = {}): Generator<ResultDocument> {
+  *results(filter: ResultFilter = {}): Generator<ResultDocument> {
+    try {
+      yield* this.#results(filter);
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  *#results({ view, since }: ResultFilter): Generator<ResultDocument> {
     const windows = this.#db
       .prepare(
-        `SELECT view, window_start AS start, max(correction) AS corrected FROM firings
+        `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
          WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
          GROUP BY view, window_start ORDER BY view, window_start`,
       )
@@ -66,43 +73,38 @@ export class StateReader {
       view: string;
       start: number;
       corrected: number;
+      firings: number;
     }[];
     const firings = this.#db.prepare(
-      'SELECT crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
+      'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
     );
     for (const window of windows) {
-      const rows = firings.all(window.view, window.start) as { crc: number; docs: string }[];
-      const docs = rows.flatMap((row) => this.#documents(row));
+      const rows = firings.all(window.view, window.start) as FiringRow[];
+      if (new Set(rows.map((row) => row.first)).size !== window.firings) throw corruptRow('index');
+      const docs = rows.flatMap((row) => documents(window, row));
       yield* window.corrected ? this.#latest(window.view, docs) : docs;
     }
   }
 
   /** Names of the views the results are of. */
   views(): string[] {
-    return this.#views().map(({ name }) => name);
+    return translating(this.#what, this.path, () => this.#views().map(({ name }) => name));
   }
 
   deadLetterCounts(): DeadLetterCount[] {
-    return countDeadLetters(this.#db);
+    return translating(this.#what, this.path, () => countDeadLetters(this.#db));
   }
 
-  deadLetters(reason?: string): Iterable<KeptDeadLetter> {
-    return listDeadLetters(this.#db, reason);
+  *deadLetters(reason?: string): Generator<KeptDeadLetter> {
+    try {
+      yield* listDeadLetters(this.#db, reason);
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
   }
 
   close(): void {
     this.#db.close();
-  }
-
-  #documents({ crc, docs }: { crc: number; docs: string }): ResultDocument[] {
-    if (crc32(docs) !== crc) {
-      throw translate(
-        Object.assign(new Error('checksum'), { code: 'SQLITE_CORRUPT' }),
-        this.#what,
-        this.path,
-      );
-    }
-    return JSON.parse(docs) as ResultDocument[];
   }
 
   /** Of results with the same key, the one written last. */
@@ -117,9 +119,29 @@ export class StateReader {
   }
 
   #views(): { name: string; by: Record<string, unknown> }[] {
-    const { value } = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as {
-      value: string;
-    };
-    return JSON.parse(value) as { name: string; by: Record<string, unknown> }[];
+    const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as
+      | { value: string }
+      | undefined;
+    if (!row) throw corruptRow('no views');
+    return JSON.parse(row.value) as { name: string; by: Record<string, unknown> }[];
   }
+}
+
+interface FiringRow {
+  readonly first: number;
+  readonly count: number;
+  readonly correction: number;
+  readonly crc: number;
+  readonly docs: string;
+}
+
+function documents({ view, start }: { view: string; start: number }, row: FiringRow): ResultDocument[] {
+  if (rowCrc(firingKey({ ...row, view, windowStart: start }), row.docs) !== row.crc)
+    throw corruptRow('checksum');
+  return JSON.parse(row.docs) as ResultDocument[];
+}
+
+/** As SQLite says it of a page, of a row. */
+function corruptRow(why: string): Error {
+  return Object.assign(new Error(why), { code: 'SQLITE_CORRUPT' });
 }

@@ -5,7 +5,8 @@
  *  C3 `firings` is the outbox: results are numbered in the order they are written, and each sink has a cursor.
  *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it.
  *  C5 a state of another stream, other views or a newer format is refused.
- * What is read back is checked against its CRC, so that a damaged file is never taken for a result.
+ * What is read back is checked against its CRC, which covers the row with its key, so that a damaged file is never
+ * taken for a result.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -54,7 +55,8 @@ CREATE VIEW results (number, view, window_start, doc) AS
 CREATE TABLE cursors (
   sink TEXT PRIMARY KEY,
   delivered INTEGER NOT NULL,
-  bytes INTEGER NOT NULL
+  bytes INTEGER NOT NULL,
+  crc INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE seen_pages (
   replay TEXT NOT NULL,
@@ -64,7 +66,11 @@ CREATE TABLE seen_pages (
   bits BLOB NOT NULL,
   PRIMARY KEY (replay, page)
 ) STRICT;
-CREATE TABLE seen_ranges (replay TEXT PRIMARY KEY, ranges TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_ranges (
+  replay TEXT PRIMARY KEY,
+  crc INTEGER NOT NULL,
+  ranges TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ${DEAD_LETTER_SCHEMA}
 PRAGMA user_version = ${FORMAT};
 `;
@@ -157,7 +163,7 @@ export class SqliteState implements StateStore {
       lock = takeLock(path, app);
       if (db.pragma('user_version', { simple: true }) === 0) create(db, identity);
       checkFormat(db, what);
-      if (!isNew) quickCheck(db, what, path);
+      if (!isNew) checkIntegrity(db, what, path);
       checkIdentity(db, identity, app);
       return new SqliteState(path, db, lock, what);
     } catch (error) {
@@ -176,26 +182,33 @@ export class SqliteState implements StateStore {
   }
 
   load(view: string, windowStart: number): PaneBlock[] {
-    const rows = this.#statements.panes.all(view, windowStart) as {
+    const rows = this.#reading(() => this.#statements.panes.all(view, windowStart)) as {
       block: number;
       fired: number;
       crc: number;
       panes: string;
     }[];
     return rows.map(({ block, fired, crc, panes }) => {
-      this.#verify(crc, panes, `panes of ${view}`);
+      this.#verify(crc, [view, windowStart, block, fired], panes, `panes of ${view}`);
       return { view, windowStart, block, fired: fired === 1, panes: JSON.parse(panes) as PaneRecord[] };
     });
   }
 
   /** Where a sink stands; undefined when it is new. */
   cursor(sink: string): Cursor | undefined {
-    return this.#statements.cursor.get(sink) as Cursor | undefined;
+    const row = this.#reading(() => this.#statements.cursor.get(sink)) as
+      | (Cursor & { crc: number })
+      | undefined;
+    if (!row) return undefined;
+    const { crc, delivered, bytes } = row;
+    this.#verify(crc, [sink, delivered, bytes], '', `the cursor of ${sink}`);
+    return { delivered, bytes };
   }
 
   moveCursor(sink: string, cursor: Cursor): void {
     try {
-      this.#statements.moveCursor.run(sink, cursor.delivered, cursor.bytes);
+      const { delivered, bytes } = cursor;
+      this.#statements.moveCursor.run(sink, delivered, bytes, rowCrc([sink, delivered, bytes], ''));
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -204,13 +217,16 @@ export class SqliteState implements StateStore {
   /** What was committed from result `from` on, some firings at a time, in order. */
   *firingsFrom(from: number): Generator<StoredFiring> {
     for (let next = from; ; ) {
-      const rows = this.#statements.firings.all(next) as (Omit<StoredFiring, 'correction'> & {
+      const rows = this.#reading(() => this.#statements.firings.all(next)) as (Omit<
+        StoredFiring,
+        'correction'
+      > & {
         crc: number;
         correction: number;
       })[];
       if (rows.length === 0) return;
       for (const { crc, correction, ...firing } of rows) {
-        this.#verify(crc, firing.docs, `results of ${firing.view}`);
+        this.#verify(crc, firingKey({ ...firing, correction }), firing.docs, `results of ${firing.view}`);
         yield { ...firing, correction: Boolean(correction) };
         next = firing.first + firing.count;
       }
@@ -227,11 +243,14 @@ export class SqliteState implements StateStore {
     for (const { view, windowStart } of checkpoint.gone) s.dropPanes.run(view, windowStart);
     for (const { view, windowStart, block, fired, panes } of checkpoint.blocks) {
       const text = JSON.stringify(panes);
-      s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc32(text), text);
+      const crc = rowCrc([view, windowStart, block, fired ? 1 : 0], text);
+      s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc, text);
     }
     for (const { view, windowStart, docs, count, correction } of checkpoint.firings) {
       const text = `[${docs}]`;
-      s.writeFiring.run(this.#nextResult, count, view, windowStart, correction ? 1 : 0, crc32(text), text);
+      const row = { first: this.#nextResult, count, view, windowStart, correction: correction ? 1 : 0 };
+      const crc = rowCrc(firingKey(row), text);
+      s.writeFiring.run(row.first, count, view, windowStart, row.correction, crc, text);
       this.#nextResult += count;
     }
     const { pages, closed, ranges } = checkpoint.duplicates;
@@ -241,10 +260,13 @@ export class SqliteState implements StateStore {
         replay,
         page,
         latest,
-        crc32(bits),
+        rowCrc([replay, page, latest], bits),
         Buffer.from(bits.buffer, bits.byteOffset, bits.length),
       );
-    for (const { replay, ranges: seen } of ranges) s.writeRanges.run(replay, JSON.stringify(seen));
+    for (const { replay, ranges: seen } of ranges) {
+      const text = JSON.stringify(seen);
+      s.writeRanges.run(replay, rowCrc([replay], text), text);
+    }
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
     const state: CheckpointState = {
@@ -260,7 +282,7 @@ export class SqliteState implements StateStore {
       nextResult: this.#nextResult,
     };
     const text = JSON.stringify(state);
-    s.writeCheckpoint.run(++this.#number, at, crc32(text), text);
+    s.writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
   }
 
   #load(): StoredState | undefined {
@@ -268,7 +290,7 @@ export class SqliteState implements StateStore {
       | { number: number; crc: number; state: string }
       | undefined;
     if (!row) return undefined;
-    this.#verify(row.crc, row.state, 'the checkpoint');
+    this.#verify(row.crc, [], row.state, 'the checkpoint');
     const state = JSON.parse(row.state) as CheckpointState;
     this.#number = row.number;
     this.#nextResult = state.nextResult;
@@ -282,11 +304,15 @@ export class SqliteState implements StateStore {
       .all() as (PageRecord & {
       crc: number;
     })[];
-    for (const { crc, bits } of pages) this.#verify(crc, bits, 'the trips seen');
-    const ranges = this.#db.prepare('SELECT replay, ranges FROM seen_ranges').all() as {
+    for (const { crc, replay, page, latest, bits } of pages)
+      this.#verify(crc, [replay, page, latest], bits, 'the trips seen');
+    const ranges = this.#db.prepare('SELECT replay, crc, ranges FROM seen_ranges').all() as {
       replay: string;
+      crc: number;
       ranges: string;
     }[];
+    for (const { crc, replay, ranges: text } of ranges) this.#verify(crc, [replay], text, 'the trips seen');
+    this.#verifyPanes();
     return {
       watermark: state.watermark ?? Number.NEGATIVE_INFINITY,
       counters: state.counters,
@@ -303,8 +329,24 @@ export class SqliteState implements StateStore {
     };
   }
 
-  #verify(crc: number, content: string | Uint8Array, part: string): void {
-    if (crc32(content) === crc) return;
+  #reading<T>(work: () => T): T {
+    return translating(this.#what, this.path, work);
+  }
+
+  /** Whether a window has fired is gone by before its panes are read, so they are checked before. */
+  #verifyPanes(): void {
+    const rows = this.#db
+      .prepare('SELECT view, window_start, block, fired, crc, panes FROM panes')
+      .raw()
+      .iterate();
+    for (const row of rows as Iterable<[string, number, number, number, number, string]>) {
+      const [view, windowStart, block, fired, crc, panes] = row;
+      this.#verify(crc, [view, windowStart, block, fired], panes, `panes of ${view}`);
+    }
+  }
+
+  #verify(crc: number, key: RowKey, content: string | Uint8Array, part: string): void {
+    if (rowCrc(key, content) === crc) return;
     throw damage(this.#what, this.path, `${part} differ from their checksum`);
   }
 }
@@ -319,6 +361,18 @@ export function removeState(dataDir: string, app: string): void {
   } finally {
     lock.close();
   }
+}
+
+type RowKey = readonly (string | number)[];
+
+/** Checksum of a row: its key and what goes with it, then its content. */
+export function rowCrc(key: RowKey, content: string | Uint8Array): number {
+  return crc32(content, crc32(JSON.stringify(key)));
+}
+
+/** What the checksum of results covers beside them. */
+export function firingKey(row: Omit<StoredFiring, 'docs' | 'correction'> & { correction: number }): RowKey {
+  return [row.first, row.count, row.view, row.windowStart, row.correction];
 }
 
 function prepare(db: Sqlite) {
@@ -340,12 +394,12 @@ function prepare(db: Sqlite) {
       'INSERT OR REPLACE INTO seen_pages (replay, page, latest, crc, bits) VALUES (?, ?, ?, ?, ?)',
     ),
     dropPage: p('DELETE FROM seen_pages WHERE replay = ? AND page = ?'),
-    writeRanges: p('INSERT OR REPLACE INTO seen_ranges (replay, ranges) VALUES (?, ?)'),
+    writeRanges: p('INSERT OR REPLACE INTO seen_ranges (replay, crc, ranges) VALUES (?, ?, ?)'),
     writeCheckpoint: p(
       'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
     ),
-    cursor: p('SELECT delivered, bytes FROM cursors WHERE sink = ?'),
-    moveCursor: p('INSERT OR REPLACE INTO cursors (sink, delivered, bytes) VALUES (?, ?, ?)'),
+    cursor: p('SELECT delivered, bytes, crc FROM cursors WHERE sink = ?'),
+    moveCursor: p('INSERT OR REPLACE INTO cursors (sink, delivered, bytes, crc) VALUES (?, ?, ?, ?)'),
   };
 }
 
@@ -384,8 +438,9 @@ export function checkFormat(db: Sqlite, what: string): void {
   });
 }
 
-function quickCheck(db: Sqlite, what: string, path: string): void {
-  const found = db.pragma('quick_check(1)', { simple: true });
+/** `quick_check` would not see an index that differs from its table, and hides rows. */
+function checkIntegrity(db: Sqlite, what: string, path: string): void {
+  const found = db.pragma('integrity_check(1)', { simple: true });
   if (found !== 'ok') throw damage(what, path, String(found));
 }
 
@@ -411,7 +466,7 @@ function damage(what: string, path: string, detail: string): TaxiflowError {
 
 function damaged(error: unknown, what: string, path: string): unknown {
   const code = systemCode(error) ?? '';
-  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB')
+  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR')
     return damage(what, path, (error as Error).message);
   return translate(error, what, path);
 }

@@ -232,6 +232,8 @@ function caseType(expression: Extract<Expression, { op: 'case' }>, scope: Scope,
   if (!Array.isArray(expression.when) || expression.when.length === 0)
     fail(`${path}.when`, 'not a list of branches');
   const results = expression.when.map((branch, i): [Expression, string] => {
+    if (!isObject(branch as unknown))
+      fail(`${path}.when[${i}]`, 'not a branch', '{ if: condition, value: expression }');
     expectType(branch.if, scope, `${path}.when[${i}].if`, 'boolean');
     return [branch.value, `${path}.when[${i}].value`];
   });

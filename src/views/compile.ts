@@ -185,7 +185,11 @@ class Source {
     }
     if (e.op === 'geohash') {
       const { precision } = e;
-      return { size: 2 ** (5 * precision), encode: cellCode, decode: (code) => cellText(code, precision) };
+      return {
+        size: 2 ** (5 * precision),
+        encode: (text) => (text.length === precision ? cellCode(text) : -1),
+        decode: (code) => cellText(code, precision),
+      };
     }
     return new StringCodes(this.#literals(e), true);
   }
@@ -193,10 +197,12 @@ class Source {
   #comparison(e: Extract<Expression, { left: Expression }>): string {
     const sign = { eq: '===', ne: '!==', lt: '<', lte: '<=', gt: '>', gte: '>=' }[e.op as 'eq'];
     const string = [e.left, e.right].find((side) => side.op !== 'literal' && this.type(side) === 'string');
-    const side = (part: Expression) =>
-      string && part.op === 'literal'
-        ? String(this.domain(string)!.encode(String(part.value)))
-        : this.of(part);
+    const side = (part: Expression) => {
+      if (!string || part.op !== 'literal') return this.of(part);
+      const code = this.domain(string)!.encode(String(part.value));
+      // What is no cell equals none, not even a missing one.
+      return String(code < 0 ? -2 : code);
+    };
     const compared = `${side(e.left)} ${sign} ${side(e.right)}`;
     if (e.op !== 'ne') return `(${compared})`;
     return `(${compared} && ${this.present(e.left)} && ${this.present(e.right)})`;

@@ -24,8 +24,9 @@ import {
 export async function replay(args: Arguments): Promise<number> {
   const paths = args['paths'] as string[] | undefined;
   if (!paths || paths.length === 0) {
+    const stream = text(args, 'stream');
     throw usageError(
-      'no trips to replay',
+      stream ? `no trips to replay; ${stream} was taken as the stream` : 'no trips to replay',
       'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
     );
   }

@@ -201,11 +201,13 @@ export class LocalStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    return this.#translating(() => {
+    // One snapshot: another process may trim or reshard between two statements.
+    const snapshot = this.#db.transaction(() => {
       const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
       if (!shard) throw this.#noShard(shardId);
       return this.#readFrom(shard, this.#sequenceAt(shard, position), limit);
     });
+    return this.#translating(() => snapshot());
   }
 
   async close(): Promise<void> {

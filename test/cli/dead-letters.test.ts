@@ -1,0 +1,161 @@
+/** `taxiflow dead-letters` by the real binary: what replay and process refused, why and from where. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { parse } from 'csv-parse/sync';
+import { temporaryFolder } from '../support.ts';
+import { countingView, DIRTY, dirtOf, lines, PARALLEL, putRecords, readNaively, run } from './model.ts';
+
+interface Letter {
+  of: string;
+  reason: string;
+  source: string;
+  position: string;
+  detail: string;
+  at: string;
+  raw: string;
+}
+
+interface Counts {
+  counts: { of: string; reason: string; count: number; kept: number }[];
+}
+
+const REJECTED = readNaively(DIRTY).rows.filter((row) => row.rejected);
+/** As a producer with a fault of its own might send it: quotes and commas, and text that is no ASCII. */
+const BROKEN = ['{"type":"bus","line":"Q70, \\"express\\""}\n', 'gestört\n', 'again\n'];
+const OF_ROWS = REJECTED.map(({ rejected, line, text }) => ['replay', rejected, DIRTY, String(line), text]);
+const OF_RECORDS = BROKEN.map((text, i) => [
+  ...['app taxi-trip-events', 'not-readable', 'local:taxi-trip-events shardId-000000000000'],
+  ...[String(i), text.trimEnd()],
+]);
+const told = ({ of, reason, source, position, raw }: Letter) => [of, reason, source, position, raw];
+
+describe('dead-letters', PARALLEL, () => {
+  const cwd = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
+
+  before(async () => {
+    await putRecords(join(cwd, '.taxiflow'), 'taxi-trip-events', BROKEN);
+    await run(['replay', DIRTY, '--speedup', 'max'], { cwd });
+    await run(['process', '--until-end', '--views', countingView(cwd)], { cwd });
+  });
+  after(() => rmSync(cwd, { recursive: true, force: true }));
+
+  test('lists rows that replay refused and records that process refused', async () => {
+    const { stdout, stderr } = await run(['dead-letters'], { cwd });
+    const letters = lines(stdout) as unknown as Letter[];
+    assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
+    for (const { at } of letters) assert.equal(new Date(at).toISOString(), at);
+    for (const [reason, n] of Object.entries(dirtOf(readNaively(DIRTY)))) {
+      assert.match(stderr, new RegExp(`^replay: ${n} ${reason}$`, 'm'));
+    }
+    assert.match(stderr, /^app taxi-trip-events: 3 not-readable$/m);
+  });
+
+  test('--json gives counts and letters in one object', async () => {
+    const found = (await run(['dead-letters', '--json'], { cwd })).json<Counts & { letters: Letter[] }>();
+    assert.deepEqual(found.letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
+    assert.deepEqual(found.counts, [
+      ...Object.entries(dirtOf(readNaively(DIRTY)))
+        .sort()
+        .map(([reason, count]) => ({ of: 'replay', reason, count, kept: count })),
+      { of: 'app taxi-trip-events', reason: 'not-readable', count: 3, kept: 3 },
+    ]);
+  });
+
+  test('--reason and --app choose', async () => {
+    const { stdout, stderr } = await run(['dead-letters', '--reason', 'short-row'], { cwd });
+    const wanted = OF_ROWS.filter(([, reason]) => reason === 'short-row');
+    assert.ok(wanted.length > 0 && wanted.length < OF_ROWS.length, 'the case is one');
+    assert.deepEqual((lines(stdout) as unknown as Letter[]).map(told), wanted);
+    assert.equal(stderr, `replay: ${wanted.length} short-row\n`);
+    const own = await run(['dead-letters', '--app', 'taxi-trip-events'], { cwd });
+    assert.deepEqual((lines(own.stdout) as unknown as Letter[]).map(told), OF_RECORDS);
+    const none = await run(['dead-letters', '--reason', 'late'], { cwd });
+    assert.deepEqual([none.stdout, none.stderr], ['', 'no dead letters\n']);
+    const { stderr: noApp } = await run(['dead-letters', '--app', 'other'], { cwd, code: 1 });
+    assert.match(noApp, /^Error: there is no app "other"[^\n]*\nTry: .*taxi-trip-events/);
+  });
+
+  test('--format csv can be read back by any CSV reader', async () => {
+    const { stdout } = await run(['dead-letters', '--format', 'csv'], { cwd });
+    const letters = parse(stdout, { columns: true }) as Letter[];
+    assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
+  });
+
+  test('--output exports to a file, and stdout stays free', async () => {
+    const exported = await run(['dead-letters', '--output', 'dead.ndjson'], { cwd });
+    assert.equal(exported.stdout, '');
+    const letters = lines(readFileSync(join(cwd, 'dead.ndjson'), 'utf8')) as unknown as Letter[];
+    assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
+    const counted = await run(['dead-letters', '--output', 'dead.csv', '--format', 'csv', '--json'], { cwd });
+    assert.equal(
+      counted.json<Counts>().counts.reduce((sum, { count }) => sum + count, 0),
+      letters.length,
+    );
+    assert.equal(
+      (parse(readFileSync(join(cwd, 'dead.csv'), 'utf8'), { columns: true }) as Letter[]).length,
+      letters.length,
+    );
+    const { stderr } = await run(['dead-letters', '--output', 'nosuch/dead.csv'], { cwd, code: 1 });
+    assert.match(stderr, /^Error: .*nosuch\/dead\.csv\nTry: .*--output/);
+  });
+
+  test('--format table has a line a letter', async () => {
+    const { stdout } = await run(['dead-letters', '--format', 'table'], { cwd });
+    const [header, ...rows] = stdout.trimEnd().split('\n');
+    assert.deepEqual(header!.split(/ +/), ['of', 'reason', 'source', 'position', 'detail', 'at', 'raw']);
+    assert.equal(rows.length, OF_ROWS.length + OF_RECORDS.length);
+  });
+});
+
+describe('--dead-letter-limit', PARALLEL, () => {
+  test('replay keeps so many rows a reason and counts them all', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', DIRTY, '--speedup', 'max', '--dead-letter-limit', '1'], { cwd });
+    const found = (await run(['dead-letters', '--json'], { cwd })).json<Counts & { letters: Letter[] }>();
+    const dirt = dirtOf(readNaively(DIRTY));
+    assert.ok(Math.max(...Object.values(dirt)) > 1, 'the case is one');
+    assert.deepEqual(
+      found.counts.map(({ reason, count, kept }) => [reason, count, kept]),
+      Object.entries(dirt)
+        .sort()
+        .map(([reason, count]) => [reason, count, 1]),
+    );
+    const firsts = Object.keys(dirt).map((reason) => REJECTED.find((row) => row.rejected === reason)!);
+    assert.deepEqual(
+      found.letters.map(({ position }) => Number(position)).sort((a, b) => a - b),
+      firsts.map(({ line }) => line).sort((a, b) => a - b),
+    );
+    assert.match((await run(['dead-letters'], { cwd })).stderr, /^replay: [2-9]\d* [a-z-]+, 1 kept$/m);
+  });
+
+  test('process keeps the limit over its runs, and counts them all', async (t) => {
+    const cwd = temporaryFolder(t);
+    const asked = ['process', '--stream', 'local:own', '--until-end', '--views', countingView(cwd)];
+    for (let i = 0; i < 2; i++) {
+      await putRecords(join(cwd, '.taxiflow'), 'own', BROKEN);
+      const ran = await run([...asked, '--dead-letter-limit', '4', '--json'], { cwd });
+      assert.equal(ran.json()['dead'], BROKEN.length);
+    }
+    const found = (await run(['dead-letters', '--json'], { cwd })).json<Counts & { letters: Letter[] }>();
+    assert.deepEqual(found.counts, [{ of: 'app own', reason: 'not-readable', count: 6, kept: 4 }]);
+    assert.deepEqual(
+      found.letters.map(({ position }) => position),
+      ['0', '1', '2', '3'],
+    );
+  });
+
+  test('a replay of the same input again does not list its rows twice', async (t) => {
+    const cwd = temporaryFolder(t);
+    for (let i = 0; i < 2; i++) await run(['replay', DIRTY, '--speedup', 'max'], { cwd });
+    const { stdout } = await run(['dead-letters'], { cwd });
+    assert.deepEqual((lines(stdout) as unknown as Letter[]).map(told), OF_ROWS);
+  });
+});
+
+test('where nothing was done yet, dead-letters says so', async (t) => {
+  const { stderr } = await run(['dead-letters'], { cwd: temporaryFolder(t) });
+  assert.match(stderr, /nothing was replayed or processed in \.taxiflow yet/);
+});

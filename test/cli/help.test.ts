@@ -1,0 +1,136 @@
+/** The command line before it does anything: help, version, and what is refused with exit code 2. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import type { CommandSpec } from '../../src/cli/command.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
+import { ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { PARALLEL } from './model.ts';
+
+const REFUSE_HEAVY = ['--import', pathToFileURL(join(ROOT, 'test', 'cli', 'refuse-heavy.mjs')).href];
+
+/** What the issue asks of each command, whatever the table of commands says. */
+const ASKED_FOR: Record<string, string[]> = {
+  generate: ['trips', 'from', 'hours', 'seed', 'schema', 'dirty', 'out', 'json'],
+  replay: [
+    ...['stream', 'speedup', 'seek', 'until', 'limit', 'adapt-time', 'no-watermark', 'statistics-frequency'],
+    ...['dry-run', 'json', 'resume', 'on-error', 'assume-sorted', 'data-dir', 'dead-letter-limit'],
+  ],
+  process: [
+    ...['stream', 'until-end', 'drain', 'from', 'event-time', 'max-disorder', 'checkpoint-interval', 'app'],
+    ...['allowed-lateness', 'views', 'window', 'explain', 'output', 'json', 'dead-letter-limit', 'data-dir'],
+  ],
+  results: ['format', 'view', 'since', 'app', 'data-dir'],
+  'dead-letters': ['output', 'reason', 'format', 'data-dir'],
+  demo: ['data-dir', 'json'],
+  stream: [],
+};
+
+interface Named {
+  readonly words: string[];
+  readonly spec: CommandSpec;
+}
+
+function named(commands: readonly CommandSpec[], above: string[] = []): Named[] {
+  return commands.flatMap((spec) => {
+    const words = [...above, spec.usage.split(' ')[0]!];
+    return [{ words, spec }, ...named(spec.commands ?? [], words)];
+  });
+}
+
+describe('help', PARALLEL, () => {
+  test('--help names every command, and loads neither the AWS SDK nor SQLite', async () => {
+    const { code, stdout, stderr } = await taxiflow(['--help'], { node: REFUSE_HEAVY });
+    assert.equal(code, 0, stderr);
+    for (const command of Object.keys(ASKED_FOR))
+      assert.match(stdout, new RegExp(`^  taxiflow ${command}\\b`, 'm'));
+    assert.equal(stderr, '');
+  });
+
+  for (const { words, spec } of named(COMMANDS)) {
+    test(`${words.join(' ')} --help names every option, and loads nothing heavy`, async () => {
+      const { code, stdout, stderr } = await taxiflow([...words, '--help'], { node: REFUSE_HEAVY });
+      assert.equal(code, 0, stderr);
+      assert.equal(stderr, '');
+      assert.match(stdout, new RegExp(`^taxiflow ${words.join(' ')}\\b`), 'begins with how it is called');
+      const options = [...Object.keys(spec.options), ...(words.length === 1 ? ASKED_FOR[words[0]!]! : [])];
+      for (const option of options) assert.match(stdout, new RegExp(`--${option}\\b`), `names --${option}`);
+      for (const sub of spec.commands ?? [])
+        assert.match(stdout, new RegExp(`${words.join(' ')} ${sub.usage.split(' ')[0]}`));
+    });
+  }
+
+  test('a command that needs SQLite does load it: the check above can fail', async () => {
+    const { code, stderr } = await taxiflow(['results'], { node: REFUSE_HEAVY });
+    assert.equal(code, 1);
+    assert.match(stderr, /heavy package loaded: better-sqlite3/);
+  });
+
+  test('--version prints the version of the package', async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    const { code, stdout, stderr } = await taxiflow(['--version'], { node: REFUSE_HEAVY });
+    assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});
+
+/** Command lines with a mistake, and what the message has to name. */
+const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
+  ['', /command/],
+  ['proces', /process/],
+  ['stream', /create, describe, split, merge, trim, delete/],
+  ['stream nosuch', /nosuch/],
+  ['replay', /no trips/],
+  ['replay --stream x.csv', /x\.csv was taken as the stream/],
+  ['replay x.csv --nosuch', /nosuch/],
+  ['process x.csv', /x\.csv/],
+  ['replay x.csv --speedup', /--speedup needs a value/],
+  ['replay x.csv --speedup 0', /--speedup 0/],
+  ['replay x.csv --speedup -5', /--speedup -5/],
+  ['replay x.csv --seek yesterday', /--seek yesterday/],
+  ['replay x.csv --limit -1', /--limit/],
+  ['replay x.csv --adapt-time now', /--adapt-time now.*invocation/],
+  ['replay x.csv --statistics-frequency 0', /--statistics-frequency/],
+  ['process --from sometime', /--from sometime/],
+  ['process --max-disorder 5x', /--max-disorder 5x/],
+  ['process --allowed-lateness soon', /--allowed-lateness soon/],
+  ['process --checkpoint-interval -1s', /--checkpoint-interval/],
+  ['process --window wide', /--window wide/],
+  ['process --window 1h --views v.json', /--window/],
+  ['process --drain', /--drain/],
+  ['process --event-time arrival --max-disorder 5m', /--max-disorder/],
+  ['results --since whenever', /--since whenever/],
+  ['dead-letters --format xml', /--format xml/],
+  ['generate --schema blue-2015', /--schema blue-2015/],
+  ['generate --trips 0', /--trips/],
+  ['generate --dirty 1.5', /--dirty/],
+  ['generate --from 1960-01-01', /--from 1960-01-01/],
+  ['stream create --shards 1001', /--shards/],
+  ['stream create local:../x', /\.\.\/x/],
+  ['stream split', /argument/],
+  ['stream split 1 --at middle', /--at middle/],
+  ['stream trim', /--before/],
+  ['demo --speedup slow', /--speedup slow/],
+];
+
+describe('mistakes', PARALLEL, () => {
+  for (const [line, names] of MISTAKES) {
+    test(`"taxiflow ${line}" is exit code 2, with what is wrong and what to try; nothing is made`, async (t) => {
+      const cwd = temporaryFolder(t);
+      const { code, stdout, stderr } = await taxiflow(line === '' ? [] : line.split(' '), { cwd });
+      assert.equal(code, 2, stderr);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^Error: [^\n]+\nTry: [^\n]+\n$/, 'one message, one hint, no stack');
+      assert.match(stderr.split('\n')[0]!, names);
+      assert.ok(!existsSync(join(cwd, '.taxiflow')), 'nothing is made before the command line is understood');
+    });
+  }
+
+  test('messages are in one language, whatever the language of the user', async () => {
+    const { stderr } = await taxiflow(['process', '--nosuch'], {
+      env: { LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
+    });
+    assert.match(stderr, /unknown option nosuch/);
+  });
+});

@@ -1,0 +1,504 @@
+/** `taxiflow process` by the real binary: where it starts and ends, lateness, views of one's own, apps side by side. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { comparable, expectedLines } from '../golden/oracle.ts';
+import { temporaryFolder } from '../support.ts';
+import {
+  countByWindow,
+  countingView,
+  countsOf,
+  iso,
+  lines,
+  PARALLEL,
+  putRecords,
+  readNaively,
+  recordsOf,
+  run,
+  tripEndingAt,
+  tripsInOrder,
+  watermarkAt,
+  YELLOW,
+} from './model.ts';
+
+const TRIPS = tripsInOrder(readNaively(YELLOW));
+const REPLAY = ['replay', YELLOW, '--speedup', 'max'];
+const TO_END = ['process', '--until-end'];
+const TO_FILE = ['--output', 'out.ndjson'];
+const MINUTE = 60_000;
+
+const output = (cwd: string, name = 'out.ndjson') => readFileSync(join(cwd, name), 'utf8');
+
+interface Outcome {
+  read: number;
+  watermarks: number;
+  processed: number;
+  filtered: number;
+  duplicate: number;
+  late: number;
+  dead: number;
+  results: number;
+  open_windows: number;
+  watermark: string | null;
+  reconciled: boolean;
+}
+
+/** C7: what was read is one of these, each once. */
+function assertReconciled(o: Outcome): void {
+  assert.equal(o.read, o.watermarks + o.processed + o.filtered + o.duplicate + o.late + o.dead);
+  assert.equal(o.reconciled, true);
+}
+
+/** The end of a result's window has passed when the watermark stands at its last millisecond. */
+const firedBy = (watermark: number) => (line: string) =>
+  Date.parse((JSON.parse(line) as { timestamp: string }).timestamp) <= watermark;
+
+describe('process ends', PARALLEL, () => {
+  test('--until-end without --drain keeps the open windows and says so; the next run delivers them', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { lines: expected } = await expectedLines([YELLOW]);
+    const until = iso(TRIPS[200]!.dropoff);
+    await run([...REPLAY, '--until', until], { cwd });
+    const first = await run([...TO_END, ...TO_FILE, '--json'], { cwd });
+    const outcome = first.json<Outcome>();
+    assertReconciled(outcome);
+    const last = TRIPS.filter(({ dropoff }) => dropoff < TRIPS[200]!.dropoff).at(-1)!.dropoff;
+    assert.equal(outcome.watermark, iso(last));
+    assert.deepEqual(comparable(output(cwd)), expected.filter(firedBy(last)));
+    assert.ok(outcome.open_windows > 0, 'the case is one: a window is open');
+    assert.match(
+      first.stderr,
+      new RegExp(`left open in the state: ${outcome.open_windows} windows?; the next run goes on`),
+    );
+
+    await run([...REPLAY, '--resume'], { cwd });
+    assertReconciled((await run([...TO_END, ...TO_FILE, '--json'], { cwd })).json<Outcome>());
+    assert.deepEqual(comparable(output(cwd)), expected.filter(firedBy(TRIPS.at(-1)!.dropoff)));
+    const drained = await run([...TO_END, '--drain', ...TO_FILE, '--json'], { cwd });
+    assert.deepEqual(comparable(output(cwd)), expected);
+    assert.equal(drained.json<Outcome>().open_windows, 0);
+    assert.doesNotMatch(drained.stderr, /left open/);
+  });
+
+  test('C7: --drain closes the open windows too, and the line at the end adds up', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run([...REPLAY, '--limit', '300'], { cwd });
+    const ran = await run([...TO_END, '--drain', '--json'], { cwd });
+    const outcome = ran.json<Outcome>();
+    assertReconciled(outcome);
+    assert.deepEqual([outcome.open_windows, outcome.processed + outcome.filtered], [0, 300]);
+    assert.match(
+      ran.stderr,
+      new RegExp(`^read ${outcome.read} = watermarks ${outcome.watermarks} \\+ processed`, 'm'),
+    );
+    const results = lines((await run(['results'], { cwd })).stdout);
+    assert.equal(results.length, outcome.results);
+  });
+
+  test('--output -: stdout is the results and nothing else, each once', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(REPLAY, { cwd });
+    const first = await run([...TO_END, '--drain', '--output', '-', '--json'], { cwd });
+    assert.deepEqual(comparable(first.stdout), (await expectedLines([YELLOW])).lines);
+    assert.equal(
+      first.stdout.trimEnd().split('\n').length,
+      lines(first.stdout).length,
+      'one JSON object a line',
+    );
+    assert.match(first.stderr, /^\{"command":"process",/m, 'the summary goes where the talk goes');
+    const second = await run([...TO_END, '--drain', '--output', '-'], { cwd });
+    assert.equal(second.stdout, '');
+  });
+});
+
+describe('process begins', PARALLEL, () => {
+  test('--from latest takes what comes from now on, --from TIME what arrived since', async (t) => {
+    const cwd = temporaryFolder(t);
+    const views = ['--views', countingView(cwd)];
+    await run([...REPLAY, '--limit', '200'], { cwd });
+    const latest = [...TO_END, ...views, '--app', 'latest', '--from', 'latest'];
+    const nothing = await run([...latest, '--json'], { cwd });
+    assert.equal(nothing.json<Outcome>().read, 0);
+    const since = iso(Date.now() + 1);
+    await run([...REPLAY, '--resume'], { cwd });
+    const note = await run([...latest, '--drain', '--output', 'latest.ndjson'], { cwd });
+    assert.match(note.stderr, /goes on from its checkpoint; --from is for a new one/);
+    const timed = [
+      ...TO_END,
+      ...views,
+      '--app',
+      'timed',
+      '--from',
+      since,
+      '--drain',
+      '--output',
+      'timed.ndjson',
+    ];
+    await run(timed, { cwd });
+    const expected = countByWindow(
+      TRIPS.slice(200).map(({ dropoff }) => dropoff),
+      10 * MINUTE,
+    );
+    assert.deepEqual(countsOf(output(cwd, 'latest.ndjson')), expected);
+    assert.deepEqual(countsOf(output(cwd, 'timed.ndjson')), expected);
+  });
+
+  test('without --stream the stream is made; a named one has to be there', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(TO_END, { cwd });
+    assert.ok(existsSync(join(cwd, '.taxiflow', 'streams', 'taxi-trip-events.sqlite')), 'made on first use');
+    const { stderr } = await run([...TO_END, '--stream', 'local:other'], { cwd, code: 1 });
+    assert.match(
+      stderr,
+      /^Error: there is no stream local:other in \.taxiflow\nTry: .*taxiflow stream create/m,
+    );
+    const kinesis = await run([...TO_END, '--stream', 'other'], { cwd, code: 1 });
+    assert.match(kinesis.stderr, /Kinesis[\s\S]*Try: .*--stream local:other/);
+  });
+});
+
+describe('event time', PARALLEL, () => {
+  test('W5: --event-time arrival goes by when records arrived', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run([...REPLAY, '--no-watermark', '--limit', '100'], { cwd });
+    await run([...REPLAY, '--no-watermark', '--resume'], { cwd });
+    const views = ['--views', countingView(cwd, 1 / 600)];
+    const ran = await run([...TO_END, '--drain', ...views, '--event-time', 'arrival', ...TO_FILE, '--json'], {
+      cwd,
+    });
+    assertReconciled(ran.json<Outcome>());
+    assert.equal(ran.json<Outcome>().late, 0);
+    const arrivals = (await recordsOf(join(cwd, '.taxiflow'))).map(({ arrival }) => arrival);
+    assert.equal(arrivals.length, TRIPS.length);
+    assert.deepEqual(countsOf(output(cwd)), countByWindow(arrivals, 100));
+    const other = await run([...TO_END], { cwd, code: 1 });
+    assert.match(other.stderr, /made with other/, 'a state keeps to one kind of time');
+  });
+
+  test('W5: --max-disorder on a stream without watermarks, against a naive model', async (t) => {
+    const cwd = temporaryFolder(t);
+    const dataDir = join(cwd, '.taxiflow');
+    const disorder = 20 * MINUTE;
+    // Steps of 7 minutes, with a jump back of up to an hour that 20 minutes of patience don't cover.
+    const puts = [0, 1, 2].map((part) =>
+      Array.from({ length: 40 }, (_, i) => {
+        const at = Date.UTC(2016, 2, 10, 7) + (part * 40 + i) * MINUTE;
+        return at - ((i * 7) % 13 === 0 ? 60 : (i * 7) % 13) * MINUTE;
+      }),
+    );
+    const counts = new Map<number, number>();
+    let watermark = Number.NEGATIVE_INFINITY;
+    let late = 0;
+    let seen = 0;
+    for (const times of puts) {
+      await putRecords(
+        dataDir,
+        'own',
+        times.map((at) => tripEndingAt(iso(at))),
+      );
+      const ran = await run(
+        [
+          ...TO_END,
+          '--stream',
+          'local:own',
+          '--views',
+          countingView(cwd),
+          '--max-disorder',
+          '20m',
+          ...TO_FILE,
+          '--json',
+        ],
+        { cwd },
+      );
+      const before = late;
+      for (const at of times) {
+        const start = Math.floor(at / (10 * MINUTE)) * 10 * MINUTE;
+        if (start + 10 * MINUTE - 1 <= watermark) late++;
+        else counts.set(start, (counts.get(start) ?? 0) + 1);
+      }
+      watermark = Math.max(watermark, Math.max(...times) - disorder);
+      const fired = [...counts].filter(([start]) => start + 10 * MINUTE - 1 <= watermark);
+      assertReconciled(ran.json<Outcome>());
+      assert.equal(ran.json<Outcome>().watermark, iso(watermark));
+      assert.equal(ran.json<Outcome>().late, late - before);
+      assert.equal(ran.json<Outcome>().open_windows, counts.size - fired.length);
+      const expected = Object.fromEntries(fired.map(([start, n]) => [iso(start), n]));
+      assert.deepEqual(countsOf(output(cwd)), expected);
+      assert.ok(fired.length > seen, 'every run fires more');
+      seen = fired.length;
+    }
+    assert.ok(late > 0, 'the case is one: some trips are too late');
+  });
+
+  test('--allowed-lateness: late trips within it correct the result, later ones are dead letters', async (t) => {
+    const cwd = temporaryFolder(t);
+    const dataDir = join(cwd, '.taxiflow');
+    const day = (time: string) => `2016-03-10T${time}Z`;
+    const put = (...texts: string[]) => putRecords(dataDir, 'own', texts);
+    const asked = [
+      ...TO_END,
+      '--stream',
+      'local:own',
+      '--views',
+      countingView(cwd),
+      '--allowed-lateness',
+      '30m',
+    ];
+    await put(
+      ...['12:01', '12:05', '12:09', '12:15'].map((time) => tripEndingAt(day(time))),
+      watermarkAt(day('12:20')),
+    );
+    await run([...asked, ...TO_FILE], { cwd });
+    assert.equal(output(cwd).trimEnd().split('\n').length, 2);
+
+    await put(...['12:03', '11:55', '11:05', '12:25'].map((time) => tripEndingAt(day(time))));
+    const ran = await run([...asked, ...TO_FILE, '--on-error', 'report', '--json'], { cwd, code: 3 });
+    assertReconciled(ran.json<Outcome>());
+    assert.deepEqual([ran.json<Outcome>().late, ran.json<Outcome>().processed], [1, 3]);
+    assert.match(ran.stderr, /refused records: "taxiflow dead-letters"/);
+
+    const written = lines<{ window_start: string; trips: number }>(output(cwd));
+    assert.deepEqual(
+      written.map(({ window_start, trips }) => [window_start.slice(11, 16), trips]),
+      [
+        ['12:00', 3],
+        ['12:10', 1],
+        ['11:50', 1],
+        ['12:00', 4],
+      ],
+      'what was written stays; the correction is a later line',
+    );
+    assert.deepEqual(countsOf((await run(['results'], { cwd })).stdout), {
+      [iso(Date.parse(day('11:50')))]: 1,
+      [iso(Date.parse(day('12:00')))]: 4,
+      [iso(Date.parse(day('12:10')))]: 1,
+    });
+    assert.equal(lines((await run(['results'], { cwd })).stdout).length, 3, 'only the last of each result');
+    const [letter, ...others] = lines((await run(['dead-letters'], { cwd })).stdout);
+    assert.equal(others.length, 0);
+    const { reason, source, position, raw } = letter!;
+    // The first put held five records, so the late one is the eighth: sequence number 7.
+    assert.deepEqual([reason, position], ['late', '7']);
+    assert.equal(source, 'local:own shardId-000000000000');
+    assert.equal(`${raw}\n`, tripEndingAt(day('11:05')));
+
+    const other = await run([...asked.slice(0, -2)], { cwd, code: 1 });
+    assert.match(
+      other.stderr,
+      /made with other settings[\s\S]*--app/,
+      'a fired window is kept or not, not both',
+    );
+  });
+
+  test('D3: records that are no trip become dead letters with reason, position and text', async (t) => {
+    const cwd = temporaryFolder(t);
+    const broken = ['no JSON at all\n', '{"type":"trip"}\n', '{"type":"bus"}\n', '[1,2]\n'];
+    const [good, ...bad] = [tripEndingAt('2016-03-10T12:00:00Z'), ...broken];
+    await putRecords(join(cwd, '.taxiflow'), 'own', [bad[0]!, good!, ...bad.slice(1)]);
+    const asked = [...TO_END, '--stream', 'local:own', '--views', countingView(cwd), '--drain', '--json'];
+    const ran = await run([...asked, '--on-error', 'report'], { cwd, code: 3 });
+    assertReconciled(ran.json<Outcome>());
+    assert.deepEqual([ran.json<Outcome>().dead, ran.json<Outcome>().processed], [4, 1]);
+    const letters = lines<Record<string, string>>((await run(['dead-letters'], { cwd })).stdout);
+    assert.deepEqual(
+      letters.map(({ reason, position, raw }) => [reason, position, `${raw}\n`]),
+      bad.map((text, i) => ['not-readable', String(i === 0 ? 0 : i + 1), text]),
+    );
+    for (const { detail } of letters) assert.ok(detail !== '', 'says what is wrong with it');
+    const again = await run([...asked, '--on-error', 'report'], { cwd });
+    assert.equal(again.json<Outcome>().dead, 0, 'a run reports its own');
+  });
+});
+
+describe('--app', PARALLEL, () => {
+  test('two apps work side by side on one stream, each with its own windows', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(REPLAY, { cwd });
+    await Promise.all([
+      run([...TO_END, '--drain', '--app', 'fine', '--output', 'fine.ndjson'], { cwd }),
+      run([...TO_END, '--drain', '--app', 'coarse', '--window', '1h', '--output', 'coarse.ndjson'], { cwd }),
+    ]);
+    assert.deepEqual(comparable(output(cwd, 'fine.ndjson')), (await expectedLines([YELLOW])).lines);
+    const hourly = (await expectedLines([YELLOW], { windowMinutes: 60 })).lines;
+    assert.deepEqual(comparable(output(cwd, 'coarse.ndjson')), hourly);
+  });
+
+  test('C5: other views or another stream on the same app are refused with a hint', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run([...REPLAY, '--limit', '10'], { cwd });
+    await run([...REPLAY, '--limit', '10', '--stream', 'local:second'], { cwd });
+    await run([...TO_END, '--app', 'one', ...TO_FILE], { cwd });
+    const refusals: [string[], RegExp][] = [
+      [['--window', '1h'], /Error: the state of app "one" was made with other views\nTry: .*--app NAME/],
+      [
+        ['--stream', 'local:second'],
+        /Error: .*other stream: it has local:taxi-trip-events .*\nTry: .*--app NAME/,
+      ],
+    ];
+    for (const [args, message] of refusals) {
+      const { stderr } = await run([...TO_END, '--app', 'one', ...args], { cwd, code: 1 });
+      assert.match(stderr, message);
+    }
+    await run(['stream', 'delete'], { cwd });
+    await run([...REPLAY, '--limit', '10'], { cwd });
+    const { stderr } = await run([...TO_END, '--app', 'one'], { cwd, code: 1 });
+    assert.match(stderr, /other stream/, 'a stream that was made anew is another stream');
+  });
+
+  test('C4: a second process on the same app is refused with a hint, the first goes on', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run([...REPLAY, '--limit', '100'], { cwd });
+    let second: Promise<string> | undefined;
+    await run(['process', '--views', countingView(cwd), '--checkpoint-interval', '0', '--output', '-'], {
+      cwd,
+      code: 130,
+      onStart: (child) =>
+        // The first results mean that the first process holds its state.
+        child.stdout!.once('data', () => {
+          second = run(TO_END, { cwd, code: 1 })
+            .then(({ stderr }) => stderr)
+            .finally(() => child.kill('SIGINT'));
+        }),
+    });
+    assert.match(
+      (await second)!,
+      /^Error: app "taxi-trip-events" is being run by another process\nTry: .*--app NAME/m,
+    );
+  });
+});
+
+const FUNCTION_MODULE = `export const views = ({ view, count, tumbling, geohash, present, field }) => [
+  view({
+    name: 'by_place',
+    where: present(field('pickup_lat')),
+    by: { place: geohash('pickup', 5) },
+    window: tumbling('1h'),
+    aggregates: { trips: count() },
+  }),
+];`;
+const LIST = [
+  {
+    name: 'by_place',
+    where: { op: 'present', of: { op: 'field', name: 'pickup_lat' } },
+    by: {
+      place: {
+        op: 'geohash',
+        lat: { op: 'field', name: 'pickup_lat' },
+        lon: { op: 'field', name: 'pickup_lon' },
+        precision: 5,
+      },
+    },
+    window: { kind: 'tumbling', size_ms: 3_600_000 },
+    aggregates: { trips: { fn: 'count' } },
+  },
+];
+
+describe('--views', PARALLEL, () => {
+  test('a function, a list and JSON say the same; --explain --json prints what --views takes', async (t) => {
+    const cwd = temporaryFolder(t);
+    const files: Record<string, string> = {
+      'function.mjs': FUNCTION_MODULE,
+      'list.mjs': `export default ${JSON.stringify(LIST)};`,
+      'list.json': JSON.stringify(LIST),
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
+    for (const name of Object.keys(files)) {
+      const { stdout } = await run(['process', '--views', name, '--explain', '--json'], { cwd });
+      assert.deepEqual(JSON.parse(stdout), LIST, name);
+    }
+    const { stdout } = await run(['process', '--views', 'function.mjs', '--explain'], { cwd });
+    assert.equal(
+      stdout,
+      [
+        'view by_place',
+        '  window     tumbling 1h on drop-off time',
+        '  where      pickup_lat is present',
+        '  by         place = geohash(pickup_lat, pickup_lon, 5)',
+        '  aggregate  trips = count()',
+        '',
+      ].join('\n'),
+    );
+    assert.ok(!existsSync(join(cwd, '.taxiflow')), 'explaining makes nothing');
+    await run(REPLAY, { cwd });
+    await run([...TO_END, '--views', 'function.mjs', '--drain', ...TO_FILE], { cwd });
+    const counted = lines<{ trips: number }>(output(cwd)).reduce((sum, { trips }) => sum + trips, 0);
+    assert.equal(counted, TRIPS.length, 'every trip of the fixture has a place');
+    await run([...TO_END, '--views', 'list.json'], { cwd });
+  });
+
+  test('the plan of the default views names both, their windows and what they go by', async () => {
+    const { stdout } = await run(['process', '--explain', '--window', '90m', '--event-time', 'arrival']);
+    assert.match(stdout, /^view pickup_count\n {2}window {5}tumbling 90m on arrival time$/m);
+    assert.match(stdout, /^view trip_duration$/m);
+    assert.match(stdout, /having {5}\(pickup_count ≥ 2\)/);
+    const json = await run(['process', '--explain', '--json']);
+    const views = JSON.parse(json.stdout) as { name: string; window: unknown }[];
+    assert.deepEqual(
+      views.map(({ name, window }) => ({ name, window })),
+      ['pickup_count', 'trip_duration'].map((name) => ({
+        name,
+        window: { kind: 'tumbling', size_ms: 600_000 },
+      })),
+    );
+  });
+
+  const [good] = LIST as [(typeof LIST)[0]];
+  const mistakes: [name: string, text: string, message: RegExp][] = [
+    [
+      'field.json',
+      JSON.stringify([{ ...good, where: { op: 'present', of: { op: 'field', name: 'tip' } } }]),
+      /^Error: views\[0\]\.where\.of: there is no field "tip"/,
+    ],
+    [
+      'window.json',
+      JSON.stringify([good, { ...good, name: 'b', window: { kind: 'hopping' } }]),
+      /^Error: views\[1\]\.window\.kind: "hopping"/,
+    ],
+    [
+      'twice.json',
+      JSON.stringify([good, good]),
+      /^Error: views\[1\]\.name: there are two views named by_place/,
+    ],
+    [
+      'part.json',
+      JSON.stringify([{ ...good, groupBy: {} }]),
+      /^Error: views\[0\]\.groupBy: a view has no such part/,
+    ],
+    ['empty.json', '[]', /^Error: views: not a list of at least one view/],
+    [
+      'branch.json',
+      JSON.stringify([{ ...good, by: { place: { op: 'case', when: [null] } } }]),
+      /^Error: views\[0\]\.by\.place\.when\[0\]: not a branch/,
+    ],
+    ['cut.json', '[{"name":', /^Error: cut\.json can't be loaded: /],
+    ['nothing.mjs', 'export const others = 1;', /^Error: nothing\.mjs exports no views/],
+    ['syntax.mjs', 'export const views = [', /^Error: syntax\.mjs can't be loaded: /],
+    [
+      'throws.mjs',
+      'export const views = ({ median }) => [median()];',
+      /^Error: throws\.mjs can't be loaded: median is not a function/,
+    ],
+    [
+      'aggregate.mjs',
+      FUNCTION_MODULE.replace('count()', "{ fn: 'median' }"),
+      /^Error: views\[0\]\.aggregates\.trips\.fn: "median" is no aggregate/,
+    ],
+  ];
+  for (const [name, text, message] of mistakes) {
+    test(`a mistake (${name}) is exit code 2 and names the place`, async (t) => {
+      const cwd = temporaryFolder(t);
+      writeFileSync(join(cwd, name), text);
+      const { stderr, stdout } = await run([...TO_END, '--views', name], { cwd, code: 2 });
+      assert.match(stderr, message);
+      assert.match(stderr, /^Try: /m);
+      assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
+      assert.equal(stdout, '');
+    });
+  }
+
+  test('a file of views that is not there is told', async (t) => {
+    const { stderr } = await run([...TO_END, '--views', 'nosuch.mjs'], { cwd: temporaryFolder(t), code: 1 });
+    assert.match(stderr, /^Error: there is no nosuch\.mjs\nTry: /);
+  });
+});

@@ -1,0 +1,474 @@
+/** `taxiflow replay` by the real binary: what it plans, reads, sends, refuses, and goes on with. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { comparable, expectedLines } from '../golden/oracle.ts';
+import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import {
+  counted,
+  DIRTY,
+  dirtOf,
+  fewMinutes,
+  iso,
+  lines,
+  type NaiveRow,
+  PARALLEL,
+  readNaively,
+  recordsOf,
+  run,
+  tripsInOrder,
+  tripsOf,
+  YELLOW,
+} from './model.ts';
+
+const MAX = ['--speedup', 'max'];
+
+interface Outcome {
+  read: number;
+  sent: number;
+  acknowledged: number;
+  rejected: number;
+  rejected_by_reason: Record<string, number>;
+  skipped: Record<string, number>;
+  blank_lines: number;
+  replay: string;
+  watermarks: number;
+  last_watermark: string | null;
+  first_dropoff: string | null;
+  last_dropoff: string | null;
+  interrupted: boolean;
+  reconciled: boolean;
+  inputs: string[];
+}
+
+const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, n) => sum + n, 0);
+
+/** The books balance: every row that was read is somewhere. */
+function assertReconciled(outcome: Outcome): void {
+  assert.equal(outcome.read, outcome.sent + outcome.rejected + total(outcome.skipped));
+  assert.equal(outcome.sent, outcome.acknowledged);
+  assert.equal(outcome.rejected, total(outcome.rejected_by_reason));
+  assert.equal(outcome.reconciled, true);
+}
+
+const DAY = 86_400_000;
+
+/** What a plan has to say about trips in order, reckoned anew: nobody waits for a gap of more than a day to pass. */
+function planOf(trips: readonly NaiveRow[], speedup: number) {
+  const first = trips[0]!.dropoff;
+  const last = trips.at(-1)!.dropoff;
+  let event = 0;
+  const due = trips.map(({ dropoff }, i) => {
+    const gap = dropoff - (trips[i - 1] ?? trips[0]!).dropoff;
+    event += gap > DAY ? 0 : gap;
+    return event / speedup;
+  });
+  const peak = Math.max(...Object.values(counted(due.map((ms) => String(Math.floor(ms / 1000))))));
+  const duration = due.at(-1)!;
+  return { trips: trips.length, first, last, duration, peak, mean: trips.length / (duration / 1000) };
+}
+
+describe('replay --dry-run', PARALLEL, () => {
+  test('figures agree with an independent computation, and nothing is made', async (t) => {
+    const cwd = temporaryFolder(t);
+    const plan = planOf(tripsInOrder(readNaively(DIRTY)), 720);
+    const ran = await run(['replay', DIRTY, '--dry-run', '--speedup', '720', '--json'], { cwd });
+    const { mean_rate, ...figures } = ran.json<{ mean_rate: number }>();
+    assert.deepEqual(figures, {
+      command: 'replay',
+      dry_run: true,
+      inputs: [DIRTY],
+      read: readNaively(DIRTY).rows.length,
+      rejected: total(dirtOf(readNaively(DIRTY))),
+      rejected_by_reason: dirtOf(readNaively(DIRTY)),
+      trips: plan.trips,
+      first_dropoff: iso(plan.first),
+      last_dropoff: iso(plan.last),
+      duration_ms: Math.round(plan.duration),
+      peak_rate: plan.peak,
+      shards_needed: 1,
+    });
+    assert.ok(Math.abs(mean_rate - plan.mean) < 1e-6, `mean rate ${mean_rate}, not ${plan.mean}`);
+    await run(['stream', 'describe'], { cwd, code: 1 });
+  });
+
+  test('people get the same in words', async (t) => {
+    const plan = planOf(tripsInOrder(readNaively(DIRTY)), 720);
+    const { stdout } = await run(['replay', DIRTY, '--dry-run', '--speedup', '720'], {
+      cwd: temporaryFolder(t),
+    });
+    const short = (ms: number) => iso(ms).replace('.000Z', 'Z');
+    const seconds = Math.floor(plan.duration / 1000);
+    assert.deepEqual(stdout.split('\n'), [
+      `trips          ${plan.trips} (${total(dirtOf(readNaively(DIRTY)))} rows rejected)`,
+      `span           ${short(plan.first)} … ${short(plan.last)}`,
+      `duration       ${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s at speedup 720`,
+      `rate           ${Math.round(plan.mean)} trips/s on average, ${plan.peak} at the peak`,
+      'shards needed  1 at 1,000 records/s each',
+      '',
+    ]);
+  });
+
+  test('more than 1,000 trips in a second need more shards; --seek, --until and --limit count', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['generate', '--trips', '5000', '--hours', '1', '--out', 'hour.csv'], { cwd });
+    const trips = tripsInOrder(readNaively(join(cwd, 'hour.csv')));
+    const all = planOf(trips, 3600);
+    const ran = await run(['replay', 'hour.csv', '--dry-run', '--speedup', '3600', '--json'], { cwd });
+    assert.equal(ran.json()['peak_rate'], all.peak);
+    assert.equal(ran.json()['shards_needed'], Math.ceil(all.peak / 1_000));
+    assert.ok(all.peak > 1_000, `the case is one: ${all.peak} at the peak`);
+    const [seek, until] = [trips[1_000]!.dropoff, trips[4_000]!.dropoff];
+    const part = trips.filter(({ dropoff }) => dropoff >= seek && dropoff < until).slice(0, 2_500);
+    const wanted = ['--seek', iso(seek), '--until', iso(until), '--limit', '2500'];
+    const cut = await run(['replay', 'hour.csv', '--dry-run', '--json', '--speedup', '60', ...wanted], {
+      cwd,
+    });
+    assert.equal(cut.json()['trips'], part.length);
+    assert.equal(cut.json()['last_dropoff'], iso(part.at(-1)!.dropoff));
+    assert.equal(cut.json()['peak_rate'], planOf(part, 60).peak);
+  });
+
+  test('files of different years take no years', async (t) => {
+    const files = [YELLOW, DIRTY, fixture('yellow-2014.csv')];
+    const plan = planOf(tripsInOrder(...files.map(readNaively)), 1440);
+    const ran = await run(['replay', ...files, '--dry-run', '--json'], { cwd: temporaryFolder(t) });
+    assert.equal(ran.json()['duration_ms'], Math.round(plan.duration));
+    assert.equal(ran.json()['peak_rate'], plan.peak);
+    assert.ok(plan.last - plan.first > 365 * DAY, 'the case is one');
+  });
+
+  test('at speedup max it takes as long as it takes', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { stdout } = await run(['replay', YELLOW, '--dry-run', ...MAX], { cwd });
+    assert.match(stdout, /duration {7}as fast as the stream takes it/);
+    const json = await run(['replay', YELLOW, '--dry-run', ...MAX, '--json'], { cwd });
+    assert.deepEqual([json.json()['duration_ms'], json.json()['shards_needed']], [null, null]);
+  });
+});
+
+describe('replay reads', PARALLEL, () => {
+  for (const name of ['yellow-2015-dirty.csv', 'yellow-2017-dirty.csv', 'green-2013-dirty.csv']) {
+    test(`${name}: read = sent = acknowledged + rejected, by reason`, async (t) => {
+      const cwd = temporaryFolder(t);
+      const naive = readNaively(fixture(name));
+      const ran = await run(['replay', fixture(name), ...MAX, '--json', '--on-error', 'report'], {
+        cwd,
+        code: 3,
+      });
+      const outcome = ran.json<Outcome>();
+      assertReconciled(outcome);
+      assert.equal(outcome.read, naive.rows.length);
+      assert.equal(outcome.blank_lines, naive.blank);
+      assert.deepEqual(outcome.rejected_by_reason, dirtOf(naive));
+      assert.ok(outcome.rejected > 0, 'the fixture is dirty');
+      const sent = await tripsOf(join(cwd, '.taxiflow'));
+      assert.deepEqual(
+        sent.map((trip) => [trip.trip_id, trip.dropoff_datetime]),
+        tripsInOrder(naive).map(({ dropoff }, rank) => [rank, iso(dropoff)]),
+        'the trips are in the stream, ranked in drop-off order',
+      );
+    });
+  }
+
+  test('--on-error keep is the default and exits 0; the rows are kept', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { stderr } = await run(['replay', DIRTY, ...MAX], { cwd });
+    assert.match(stderr, /rejected rows: "taxiflow dead-letters"/);
+    const letters = lines<{ position: string }>((await run(['dead-letters'], { cwd })).stdout);
+    const rejected = readNaively(DIRTY).rows.filter((row) => row.rejected);
+    assert.deepEqual(
+      letters.map(({ position }) => position),
+      rejected.map(({ line }) => String(line)),
+    );
+  });
+
+  test('--on-error fail stops at the first bad row, names its line, and sends nothing', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { stderr, stdout } = await run(['replay', DIRTY, ...MAX, '--on-error', 'fail', '--json'], {
+      cwd,
+      code: 1,
+    });
+    const first = readNaively(DIRTY).rows.find((row) => row.rejected)!;
+    assert.match(
+      stderr,
+      new RegExp(`^Error: line ${first.line} of .*yellow-2015-dirty\\.csv .*\\(${first.rejected}\\)`, 'm'),
+    );
+    assert.match(stderr, /^Try: /m);
+    assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
+    assert.equal(stdout, '');
+    assert.deepEqual(await recordsOf(join(cwd, '.taxiflow')), []);
+  });
+
+  test('standard input, gzip, a folder, a glob and several files give the same trips', async (t) => {
+    const cwd = temporaryFolder(t);
+    const other = fixture('yellow-2014.csv');
+    mkdirSync(join(cwd, 'trips'));
+    copyFileSync(other, join(cwd, 'trips', 'a.csv'));
+    writeFileSync(join(cwd, 'trips', 'b.csv.gz'), gzipSync(readFileSync(YELLOW)));
+    writeFileSync(join(cwd, 'trips', 'notes.md'), 'no trips in here');
+    const trips = tripsInOrder(readNaively(other), readNaively(YELLOW)).map(({ dropoff }) => iso(dropoff));
+    const ways: [string, string[], Buffer?][] = [
+      ['files', [other, YELLOW]],
+      ['folder', ['trips']],
+      ['glob', ['trips/*.csv*']],
+      ['stdin', [other, '-'], readFileSync(YELLOW)],
+      ['packed', [other, '-'], gzipSync(readFileSync(YELLOW))],
+    ];
+    for (const [name, paths, input] of ways) {
+      const ran = await run(['replay', ...paths, ...MAX, '--stream', `local:${name}`, '--json'], {
+        cwd,
+        ...(input ? { input } : {}),
+      });
+      assert.equal(ran.json<Outcome>().inputs.length, 2, name);
+      assertReconciled(ran.json<Outcome>());
+      const sent = await tripsOf(join(cwd, '.taxiflow'), name);
+      assert.deepEqual(
+        sent.map((trip) => trip.dropoff_datetime),
+        trips,
+        name,
+      );
+    }
+  });
+
+  test('--assume-sorted streams sorted rows as they are, and rejects what steps back', async (t) => {
+    const cwd = temporaryFolder(t);
+    const naive = readNaively(YELLOW);
+    const sorted = [naive.header, ...tripsInOrder(naive).map(({ text }) => text), ''].join('\n');
+    writeFileSync(join(cwd, 'sorted.csv'), sorted);
+    const asked = ['--assume-sorted', ...MAX, '--json'];
+    const whole = (await run(['replay', 'sorted.csv', ...asked], { cwd })).json<Outcome>();
+    assertReconciled(whole);
+    assert.deepEqual([whole.sent, whole.rejected], [naive.rows.length, 0]);
+    const unsorted = (
+      await run(['replay', YELLOW, ...asked, '--stream', 'local:u'], { cwd })
+    ).json<Outcome>();
+    let newest = Number.NEGATIVE_INFINITY;
+    const steps = naive.rows.filter(({ dropoff }) => {
+      if (dropoff < newest) return true;
+      newest = dropoff;
+      return false;
+    });
+    assertReconciled(unsorted);
+    assert.deepEqual(unsorted.rejected_by_reason, { 'out-of-order': steps.length });
+  });
+
+  test('what is no trip file is refused in one message', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'empty.csv'), '');
+    writeFileSync(join(cwd, 'other.csv'), 'name,age\nanna,7\n');
+    const cases: [string[], RegExp][] = [
+      [['empty.csv'], /empty\.csv is empty/],
+      [['other.csv'], /other\.csv has no pick-up time[\s\S]*pickupdatetime/],
+      [['nosuch.csv'], /there is no nosuch\.csv/],
+      [['nosuch/*.csv'], /there is no nosuch\/\*\.csv/],
+      [['-'], /standard input is empty/],
+    ];
+    for (const [paths, message] of cases) {
+      const { stderr } = await run(['replay', ...paths, ...MAX], { cwd, code: 1 });
+      assert.match(stderr, message);
+      assert.match(stderr, /^Try: /m);
+      assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
+    }
+  });
+});
+
+describe('replay sends', PARALLEL, () => {
+  test('--seek, --until and --limit choose trips and account for the others', async (t) => {
+    const cwd = temporaryFolder(t);
+    const trips = tripsInOrder(readNaively(YELLOW));
+    const [seek, until] = [trips[100]!.dropoff, trips[300]!.dropoff];
+    const before = trips.filter(({ dropoff }) => dropoff < seek).length;
+    const span = trips.filter(({ dropoff }) => dropoff >= seek && dropoff < until);
+    const wanted = ['--seek', iso(seek), '--until', iso(until)];
+    const part = (await run(['replay', YELLOW, ...MAX, ...wanted, '--json'], { cwd })).json<Outcome>();
+    assertReconciled(part);
+    assert.equal(part.sent, span.length);
+    assert.deepEqual(
+      [part.skipped['before_seek'], part.skipped['after_until']],
+      [before, trips.length - before - span.length],
+    );
+    assert.deepEqual(
+      [part.first_dropoff, part.last_dropoff],
+      [iso(span[0]!.dropoff), iso(span.at(-1)!.dropoff)],
+    );
+    const sent = await tripsOf(join(cwd, '.taxiflow'));
+    assert.equal(sent[0]!.trip_id, before, 'the rank of a trip does not depend on where a replay starts');
+    const some = ['--limit', '50', '--stream', 'local:l', '--json'];
+    const limited = (await run(['replay', YELLOW, ...MAX, ...some], { cwd })).json<Outcome>();
+    assertReconciled(limited);
+    assert.deepEqual([limited.sent, limited.skipped['over_limit']], [50, trips.length - 50]);
+  });
+
+  test('W3: at the end every shard has the last drop-off as its watermark', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', YELLOW, ...MAX, '--shards', '3'], { cwd });
+    const last = iso(tripsInOrder(readNaively(YELLOW)).at(-1)!.dropoff);
+    const records = await recordsOf(join(cwd, '.taxiflow'));
+    for (const shard of new Set(records.map((record) => record.shard))) {
+      const own = records.filter((record) => record.shard === shard);
+      assert.deepEqual(JSON.parse(own.at(-1)!.text), { type: 'watermark', watermark: last, shard });
+    }
+    assert.equal(new Set(records.map((record) => record.shard)).size, 3);
+  });
+
+  test('--adapt-time invocation moves all times alike, so that the first trip ends now', async (t) => {
+    const cwd = temporaryFolder(t);
+    const before = Date.now();
+    await run(['replay', YELLOW, ...MAX, '--adapt-time', 'invocation'], { cwd });
+    const after = Date.now();
+    const sent = await tripsOf(join(cwd, '.taxiflow'));
+    const trips = tripsInOrder(readNaively(YELLOW));
+    const shift = Date.parse(sent[0]!.dropoff_datetime) - trips[0]!.dropoff;
+    assert.ok(
+      trips[0]!.dropoff + shift >= before && trips[0]!.dropoff + shift <= after,
+      `the first trip ends at ${sent[0]!.dropoff_datetime}`,
+    );
+    assert.deepEqual(
+      sent.map((trip) => [trip.pickup_datetime, trip.dropoff_datetime]),
+      trips.map(({ pickup, dropoff }) => [iso(pickup + shift), iso(dropoff + shift)]),
+    );
+  });
+
+  test('--adapt-time ingestion ends each trip when it is sent, its length kept', async (t) => {
+    const cwd = temporaryFolder(t);
+    const file = fewMinutes(cwd);
+    const before = Date.now();
+    await run(['replay', file, '--speedup', '720', '--adapt-time', 'ingestion'], { cwd });
+    const after = Date.now();
+    const sent = await tripsOf(join(cwd, '.taxiflow'));
+    const trips = tripsInOrder(readNaively(file));
+    assert.equal(sent.length, trips.length);
+    for (const [i, trip] of sent.entries()) {
+      const [pickup, dropoff] = [Date.parse(trip.pickup_datetime), Date.parse(trip.dropoff_datetime)];
+      assert.equal(dropoff - pickup, trips[i]!.dropoff - trips[i]!.pickup);
+      assert.ok(dropoff >= before && dropoff <= after, `${trip.dropoff_datetime} is when it was sent`);
+      assert.ok(i === 0 || dropoff >= Date.parse(sent[i - 1]!.dropoff_datetime), 'in order');
+    }
+    const ends = new Set(sent.map((trip) => trip.dropoff_datetime));
+    assert.ok(ends.size > 1, 'not all at once: the replay keeps its pace');
+  });
+
+  test('W5: without watermarks no window fires; process says so and names both ways out', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', YELLOW, ...MAX, '--no-watermark'], { cwd });
+    const ran = await run(['process', '--until-end', '--json'], { cwd });
+    assert.deepEqual([ran.json()['results'], ran.json()['watermark']], [0, null]);
+    assert.match(ran.stderr, /no watermark.*--max-disorder.*--event-time arrival/);
+    const disorder = ['--max-disorder', '5m'];
+    const healed = await run(['process', '--until-end', ...disorder, '--output', 'out.ndjson'], { cwd });
+    assert.doesNotMatch(healed.stderr, /no watermark/);
+    const watermark = tripsInOrder(readNaively(YELLOW)).at(-1)!.dropoff - 5 * 60_000;
+    const fired = (await expectedLines([YELLOW])).lines.filter(
+      (line) => Date.parse((JSON.parse(line) as { timestamp: string }).timestamp) <= watermark,
+    );
+    assert.ok(fired.length > 0, 'the case is one');
+    assert.deepEqual(
+      comparable(readFileSync(join(cwd, 'out.ndjson'), 'utf8')),
+      fired,
+      'the way out leads on from where the first run stood',
+    );
+  });
+
+  test('W7: the same input replayed twice counts once', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', YELLOW, ...MAX], { cwd });
+    const { stderr } = await run(['replay', YELLOW, ...MAX], { cwd });
+    assert.match(
+      stderr,
+      /note: this input is in local:taxi-trip-events already; a processor counts its trips once/,
+    );
+    const ran = await run(['process', '--until-end', '--drain', '--output', 'out.ndjson', '--json'], { cwd });
+    assert.equal(ran.json()['duplicate'], tripsInOrder(readNaively(YELLOW)).length);
+    assert.equal(ran.json()['late'], 0, 'what was seen is a duplicate, however late it comes');
+    const found = comparable(readFileSync(join(cwd, 'out.ndjson'), 'utf8'));
+    assert.deepEqual(found, (await expectedLines([YELLOW])).lines);
+  });
+});
+
+describe('replay is interrupted', PARALLEL, () => {
+  /** At this speedup the replay of the fixture takes minutes: it is the signal that ends it. */
+  const SLOW = ['--speedup', '60', '--statistics-frequency', '1'];
+
+  async function interrupted(cwd: string, signal: NodeJS.Signals = 'SIGINT') {
+    let killed = false;
+    const ran = await taxiflow(['replay', YELLOW, ...SLOW, '--json'], {
+      cwd,
+      onStart: (child) =>
+        child.stderr!.on('data', (chunk: Buffer) => {
+          if (killed || !/ trips .* lag /.test(chunk.toString())) return;
+          killed = true;
+          child.kill(signal);
+        }),
+    });
+    return ran;
+  }
+
+  test('W1: Ctrl-C drains, sends the watermark, exits 130 and says how to go on; --resume goes on', async (t) => {
+    const cwd = temporaryFolder(t);
+    const ran = await interrupted(cwd);
+    assert.equal(ran.code, 130, ran.stderr);
+    const outcome = ran.json<Outcome>();
+    assertReconciled(outcome);
+    assert.equal(outcome.interrupted, true);
+    assert.match(ran.stderr, /interrupted: .*--resume/);
+    const trips = tripsInOrder(readNaively(YELLOW));
+    assert.ok(outcome.sent > 0 && outcome.sent < trips.length, `${outcome.sent} trips were sent`);
+    assert.equal(outcome.skipped['interrupted'], trips.length - outcome.sent);
+    assert.equal(
+      (await tripsOf(join(cwd, '.taxiflow'))).length,
+      outcome.acknowledged,
+      'acknowledged is in the stream',
+    );
+    const next = trips[outcome.sent]!.dropoff;
+    assert.equal(outcome.last_watermark, iso(next - 1), 'just before the first trip that was not sent');
+
+    const resumed = await run(['replay', YELLOW, ...MAX, '--resume', '--json'], { cwd });
+    assertReconciled(resumed.json<Outcome>());
+    assert.equal(resumed.json<Outcome>().skipped['already_sent'], outcome.acknowledged);
+    assert.match(resumed.stderr, new RegExp(`goes on at trip ${outcome.acknowledged}\\b`));
+    const processed = await run(['process', '--until-end', '--drain', '--output', 'out.ndjson', '--json'], {
+      cwd,
+    });
+    assert.equal(processed.json()['late'], 0);
+    assert.deepEqual(
+      comparable(readFileSync(join(cwd, 'out.ndjson'), 'utf8')),
+      (await expectedLines([YELLOW])).lines,
+    );
+  });
+
+  test('W7: --resume goes on after a SIGKILL, nothing lost and nothing twice', async (t) => {
+    const cwd = temporaryFolder(t);
+    const killed = await interrupted(cwd, 'SIGKILL');
+    assert.equal(killed.signal, 'SIGKILL');
+    await run(['replay', YELLOW, ...MAX, '--resume'], { cwd });
+    await run(['process', '--until-end', '--drain', '--output', 'out.ndjson'], { cwd });
+    assert.deepEqual(
+      comparable(readFileSync(join(cwd, 'out.ndjson'), 'utf8')),
+      (await expectedLines([YELLOW])).lines,
+    );
+  });
+
+  test('--resume sends only what is left; on a first run it simply starts', async (t) => {
+    const cwd = temporaryFolder(t);
+    const trips = tripsInOrder(readNaively(YELLOW)).length;
+    const first = (
+      await run(['replay', YELLOW, ...MAX, '--resume', '--limit', '100', '--json'], { cwd })
+    ).json<Outcome>();
+    assertReconciled(first);
+    assert.equal(first.sent, 100);
+    const rest = (await run(['replay', YELLOW, ...MAX, '--resume', '--json'], { cwd })).json<Outcome>();
+    assertReconciled(rest);
+    assert.deepEqual(
+      [rest.replay, rest.sent, rest.skipped['already_sent']],
+      [first.replay, trips - 100, 100],
+    );
+    const sent = await tripsOf(join(cwd, '.taxiflow'));
+    assert.deepEqual(
+      sent.map((trip) => trip.trip_id),
+      Array.from({ length: trips }, (_, rank) => rank),
+    );
+  });
+});

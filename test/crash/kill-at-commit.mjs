@@ -1,0 +1,46 @@
+/**
+ * For `node --import`: this process dies, as of SIGKILL, around the nth time it comes to a point of its work.
+ * TAXIFLOW_KILL is `point:when:nth`; points are commit, cursor, write, sync and cut, `when` is before, half or after.
+ */
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import Database from 'better-sqlite3';
+
+const [point, when, nth] = (process.env['TAXIFLOW_KILL'] ?? '').split(':');
+let times = 0;
+
+/** Does `work`, unless it is time to die: then all of it, `half` of it or nothing. */
+function around(here, work, half = () => {}) {
+  if (here !== point || ++times !== Number(nth)) return work();
+  if (when === 'after') work();
+  if (when === 'half') half();
+  process.kill(process.pid, 'SIGKILL');
+}
+
+const { exec, prepare } = Database.prototype;
+Database.prototype.exec = function (sql) {
+  return sql === 'COMMIT' ? around('commit', () => exec.call(this, sql)) : exec.call(this, sql);
+};
+Database.prototype.prepare = function (sql) {
+  const statement = prepare.call(this, sql);
+  if (/\bINTO cursors\b/.test(sql)) {
+    const { run } = statement;
+    statement.run = (...values) => around('cursor', () => run.apply(statement, values));
+  }
+  return statement;
+};
+
+const { writeSync, ftruncateSync, fdatasyncSync } = fs;
+fs.writeSync = (file, data, at, length, ...rest) => {
+  const write = (bytes) => writeSync(file, data, at, bytes, ...rest);
+  // Results only: standard output and error are no results.
+  if (file <= 2) return write(length);
+  return around(
+    'write',
+    () => write(length),
+    () => write(Math.ceil(length / 2)),
+  );
+};
+fs.fdatasyncSync = (file) => around('sync', () => fdatasyncSync(file));
+fs.ftruncateSync = (file, length) => around('cut', () => ftruncateSync(file, length));
+syncBuiltinESMExports();

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
+import type { EncodedTrip } from '../../src/dataset/trips.ts';
+import { temporaryFolder } from '../support.ts';
+
+const bodiesOf = (batches: Iterable<TripBatch>): EncodedTrip[] => {
+  const trips: EncodedTrip[] = [];
+  for (const { count, firstId, dropoffs, data, starts, ends } of batches) {
+    assert.equal(firstId, trips.length, 'ids are dense');
+    assert.ok(count > 0, 'no batch is empty');
+    for (let i = 0; i < count; i++) {
+      trips.push({ dropoff: dropoffs[i]!, body: data.toString('latin1', starts[i], ends[i]) });
+    }
+  }
+  return trips;
+};
+
+/** `Array.prototype.sort` is stable. */
+const sorted = (trips: readonly EncodedTrip[]) => [...trips].sort((a, b) => a.dropoff - b.dropoff);
+
+const tripsOf = (dropoff: fc.Arbitrary<number>, maxLength = 60): fc.Arbitrary<EncodedTrip[]> =>
+  fc
+    .array(fc.tuple(dropoff, fc.nat(30)), { maxLength, size: 'max' })
+    .map((rows) => rows.map(([at, n], i) => ({ dropoff: at, body: `,"n":${i}${' '.repeat(n)}}\n` })));
+const times = fc.oneof(
+  tripsOf(fc.nat(4)),
+  tripsOf(fc.integer({ min: -5_000, max: 5_000 })),
+  // So far apart that time and place don't fit into one number.
+  tripsOf(fc.oneof(fc.nat(2), fc.integer({ min: -(2 ** 52), max: 2 ** 52 }))),
+);
+
+/** Spill files this process holds open, by name. */
+function openSpills(): string[] {
+  if (!existsSync('/proc/self/fd')) return [];
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.includes('/sort-') ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function sort(folder: string, runTrips: number, trips: readonly EncodedTrip[]): EncodedTrip[] {
+  const sorter = new TripSorter(folder, runTrips);
+  try {
+    for (const trip of trips) assert.equal(sorter.add(trip), true, 'a sorter takes every trip');
+    return bodiesOf(sorter.batches());
+  } finally {
+    sorter.close();
+  }
+}
+
+function assertNothingLeft(folder: string): void {
+  assert.deepEqual(existsSync(folder) ? readdirSync(folder) : [], [], 'no spill file is left');
+  assert.deepEqual(openSpills(), [], 'none is held open');
+}
+
+describe('trips in drop-off order', () => {
+  it('are the stable sort of what was added, in memory and over any number of spilled runs', (t: TestContext) => {
+    const folder = temporaryFolder(t);
+    fc.assert(
+      fc.property(times, fc.constantFrom(1, 2, 3, 7, 1_000), (trips, runTrips) => {
+        assert.deepEqual(sort(folder, runTrips, trips), sorted(trips));
+        assertNothingLeft(folder);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('come in batches over the border of a batch, from memory and from disk', (t) => {
+    const folder = temporaryFolder(t);
+    const trips = Array.from({ length: 9_000 }, (_, i) => ({
+      dropoff: (i * 7_919) % 5_003,
+      body: `,"n":${i}}\n`,
+    }));
+    for (const runTrips of [10_000, 4_096, 900])
+      assert.deepEqual(sort(folder, runTrips, trips), sorted(trips));
+    assertNothingLeft(folder);
+  });
+
+  it('may be larger than what is written at once', (t) => {
+    const folder = temporaryFolder(t);
+    const trips = [5, 3, 4, 3].map((dropoff, i) => ({
+      dropoff,
+      body: `,"vendor_id":"${String(i).repeat(i === 1 ? 3_000_000 : 700_000)}"}\n`,
+    }));
+    for (const runTrips of [1, 2, 10]) {
+      assert.ok(
+        sort(folder, runTrips, trips).every((trip, i) => trip.body === sorted(trips)[i]!.body),
+        `every body is whole with runs of ${runTrips}`,
+      );
+    }
+  });
+
+  it('leave nothing behind when nobody takes them to the end', (t) => {
+    const folder = temporaryFolder(t);
+    const sorter = new TripSorter(folder, 2);
+    for (let i = 0; i < 9; i++) sorter.add({ dropoff: -i, body: '}\n' });
+    const batches = sorter.batches();
+    batches.next();
+    sorter.close();
+    assertNothingLeft(folder);
+  });
+
+  it('need a folder only once they spill, and say so when there can be none', () => {
+    const nowhere = '/proc/none/tmp';
+    assert.equal(sort(nowhere, 10, [{ dropoff: 1, body: '}\n' }]).length, 1);
+    const sorter = new TripSorter(nowhere, 1);
+    sorter.add({ dropoff: 1, body: '}\n' });
+    assert.throws(() => sorter.add({ dropoff: 2, body: '}\n' }), { code: 'cannot-open' });
+    sorter.close();
+  });
+});
+
+describe('trips taken as they come', () => {
+  it('are all but those that step back', () => {
+    fc.assert(
+      fc.property(times, (trips) => {
+        const collector = new TripCollector();
+        const batches: TripBatch[] = [];
+        const expected: EncodedTrip[] = [];
+        for (const trip of trips) {
+          const inOrder = expected.every((earlier) => earlier.dropoff <= trip.dropoff);
+          if (inOrder) expected.push(trip);
+          assert.equal(collector.add(trip), inOrder, `${trip.dropoff} is taken if nothing later was`);
+          batches.push(...collector.full());
+        }
+        batches.push(...collector.rest());
+        assert.deepEqual(bodiesOf(batches), expected);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('leave in full batches before the end', () => {
+    const collector = new TripCollector();
+    const batches: TripBatch[] = [];
+    for (let i = 0; i < 10_000; i++) {
+      collector.add({ dropoff: i, body: `,"n":${i}}\n` });
+      batches.push(...collector.full());
+    }
+    assert.equal(batches.length, 2, 'two batches were full');
+    batches.push(...collector.rest());
+    assert.deepEqual(
+      bodiesOf(batches).map((trip) => trip.body),
+      Array.from({ length: 10_000 }, (_, i) => `,"n":${i}}\n`),
+    );
+  });
+});

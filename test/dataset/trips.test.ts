@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { readHeader } from '../../src/dataset/schema.ts';
+import { TripEncoder } from '../../src/dataset/trips.ts';
+import { ZONE_CENTROIDS } from '../../src/dataset/zone-centroids.ts';
+import { SHARED_DATA, withoutSamples } from '../support.ts';
+
+const COORDINATES =
+  'vendor_id,pickup_datetime,dropoff_datetime,passenger_count,trip_distance,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude,total_amount';
+const ZONES =
+  'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,PULocationID,DOLocationID,total_amount';
+
+const encoderOf = (header: string) => new TripEncoder(readHeader(header.split(','), 'trips.csv'));
+
+/** The body of a trip as its record will read. */
+function tripOf(encoder: TripEncoder, row: string): Record<string, unknown> {
+  const trip = encoder.encode(row.split(','));
+  assert.ok(typeof trip !== 'string', `a trip, not ${String(trip)}: ${row}`);
+  assert.match(trip.body, /^,[\x20-\x7e]*\}\n$/, 'one line of ASCII');
+  const read = JSON.parse(`{"type":"trip"${trip.body}`) as Record<string, unknown>;
+  assert.equal(Date.parse(String(read['dropoff_datetime'])), trip.dropoff);
+  return read;
+}
+
+const TIMES = '2016-01-01 00:00:00,2016-01-01 00:10:00';
+
+describe('rows to trips', () => {
+  it('keep coordinates and numbers as their file writes them', () => {
+    const row = `CMT,${TIMES},1,.46,40.64131299999999,-73.7781390000000,40.0,-73,-2.5`;
+    const trip = encoderOf(COORDINATES).encode(row.split(','));
+    assert.ok(typeof trip !== 'string', 'a trip');
+    assert.equal(
+      trip.body,
+      ',"vendor_id":"CMT","pickup_datetime":"2016-01-01T00:00:00.000Z","dropoff_datetime":"2016-01-01T00:10:00.000Z"' +
+        ',"passenger_count":1,"trip_distance":0.46,"pickup_lat":40.64131299999999,"pickup_lon":-73.7781390000000' +
+        ',"dropoff_lat":40.0,"dropoff_lon":-73,"total_amount":-2.5}\n',
+    );
+  });
+
+  it('read every number JSON can not write as its file does, leave out what is none, and count that', () => {
+    const values: [raw: string, value: number | undefined, counted: number][] = [
+      ['132.0', 132, 0],
+      [' 7 ', 7, 0],
+      ['.46', 0.46, 0],
+      ['-.5', -0.5, 0],
+      ['+3', 3, 0],
+      ['7.', 7, 0],
+      ['007', 7, 0],
+      ['1e2', 100, 0],
+      ['', undefined, 0],
+      ['  ', undefined, 0],
+      ['-', undefined, 0],
+      ['null', undefined, 0],
+      ['NaN', undefined, 0],
+      ['\\N', undefined, 0],
+      ['x', undefined, 1],
+      ['1 2', undefined, 1],
+      ['$4.50', undefined, 1],
+      ['1e999', undefined, 1],
+      ['9'.repeat(400), undefined, 1],
+      ['Infinity', undefined, 1],
+      ['0x10', undefined, 1],
+      ['0b1', undefined, 1],
+      ['--', undefined, 1],
+    ];
+    for (const [raw, value, counted] of values) {
+      const encoder = encoderOf(COORDINATES);
+      const trip = tripOf(encoder, `1,${TIMES},${raw},1,40.7,-74,40.7,-74,5`);
+      assert.equal(trip['passenger_count'], value, raw);
+      assert.equal(encoder.unreadableValues, counted, `counted: ${raw}`);
+    }
+  });
+
+  it('write any number so that it reads as the same number', () => {
+    const encoder = encoderOf(COORDINATES);
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.float({ noNaN: true, noDefaultInfinity: true }), fc.integer()), // biome-ignore format: one list
+        (value) => {
+          const trip = tripOf(encoder, `1,${TIMES},1,1,40.7,-74,40.7,-74,${value}`);
+          assert.equal(trip['total_amount'], value === 0 ? 0 : value);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('take the centroid of a zone for its coordinates, and zones written as 132.0', () => {
+    for (const [raw, zone] of [
+      ['132', 132],
+      ['132.0', 132],
+      [' 4 ', 4],
+    ] as const) {
+      const trip = tripOf(encoderOf(ZONES), `2,${TIMES},1,${raw},138,5`);
+      assert.equal(trip['pickup_zone'], zone);
+      assert.deepEqual([trip['pickup_lat'], trip['pickup_lon']], ZONE_CENTROIDS.get(zone));
+      assert.deepEqual([trip['dropoff_lat'], trip['dropoff_lon']], ZONE_CENTROIDS.get(138));
+    }
+  });
+
+  it('have no coordinates in unknown zones, but the zone; and no zone where there is no number of one', () => {
+    for (const zone of [264, 265, 57, 104, 999]) {
+      const trip = tripOf(encoderOf(ZONES), `2,${TIMES},1,${zone},${zone},5`);
+      assert.equal(trip['pickup_zone'], zone);
+      assert.equal(trip['pickup_lat'] ?? trip['dropoff_lon'], undefined, `${zone}`);
+    }
+    for (const raw of ['', '-', '0', '-1', '1.5', 'x', 'NV', '0x84']) {
+      const trip = tripOf(encoderOf(ZONES), `2,${TIMES},1,${raw},1,5`);
+      assert.equal(trip['pickup_zone'] ?? trip['pickup_lat'], undefined, raw);
+      assert.equal(trip['dropoff_zone'], 1, 'the other end is as it was');
+    }
+  });
+
+  it('keep zone and coordinates apart where a file has both', () => {
+    const encoder = encoderOf(`${COORDINATES},PULocationID`);
+    const trip = tripOf(encoder, `1,${TIMES},1,1,40.5,-74,40.7,-74,5,132`);
+    assert.deepEqual([trip['pickup_lat'], trip['pickup_zone']], [40.5, 132]);
+  });
+
+  it('carry any vendor in ASCII', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 12 }), (vendor) => {
+        const encoder = encoderOf(COORDINATES);
+        const trip = encoder.encode([vendor, ...`${TIMES},1,1,40.7,-74,40.7,-74,5`.split(',')]);
+        assert.ok(typeof trip !== 'string', 'a trip');
+        assert.match(trip.body, /^,[\x20-\x7e]*\}\n$/, 'one line of ASCII');
+        const read = JSON.parse(`{"type":"trip"${trip.body}`) as Record<string, unknown>;
+        assert.equal(read['vendor_id'], vendor.trim() || undefined);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('are refused with one reason each', () => {
+    const encoder = encoderOf(COORDINATES);
+    const rest = ',1,1,40.7,-74,40.7,-74,5';
+    assert.equal(encoder.encode(`1,${TIMES},1,1,40.7,-74,40.7,-74`.split(',')), 'short-row');
+    assert.equal(encoder.encode(['x']), 'short-row');
+    for (const times of [
+      ',',
+      '2016-01-01 00:00:00,x',
+      'x,2016-01-01 00:00:00',
+      '2016-02-30 00:00:00,2016-03-01 00:00:00',
+    ]) {
+      assert.equal(encoder.encode(`1,${times}${rest}`.split(',')), 'unreadable-time', times);
+    }
+    const backwards = '2016-01-01 00:00:01,2016-01-01 00:00:00';
+    assert.equal(encoder.encode(`1,${backwards}${rest}`.split(',')), 'dropoff-before-pickup');
+    assert.equal(typeof encoder.encode(`1,${TIMES}${rest},more,fields`.split(',')), 'object', 'more is fine');
+    const still = '2016-01-01 00:00:00,2016-01-01 00:00:00';
+    assert.equal(typeof encoder.encode(`1,${still}${rest}`.split(',')), 'object', 'no time at all is fine');
+  });
+
+  it('write times of any form as ISO 8601', () => {
+    for (const [raw, iso] of [
+      ['2016-01-01 01:02:03', '2016-01-01T01:02:03.000Z'],
+      [' 2016-01-01T01:02:03 ', '2016-01-01T01:02:03.000Z'],
+      ['2016-01-01T01:02:03.45', '2016-01-01T01:02:03.450Z'],
+      ['1/1/2016 1:02:03 PM', '2016-01-01T13:02:03.000Z'],
+      ['1/11/2016 12:02:03 ', '2016-01-11T12:02:03.000Z'],
+    ] as const) {
+      const trip = tripOf(encoderOf(COORDINATES), `1,${raw},${raw},1,1,40.7,-74,40.7,-74,5`);
+      assert.deepEqual([trip['pickup_datetime'], trip['dropoff_datetime']], [iso, iso]);
+    }
+  });
+});
+
+describe('zone centroids', () => {
+  it('are those computed from the TLC polygons', { skip: withoutSamples }, () => {
+    const csv = readFileSync(join(SHARED_DATA, 'zones', 'taxi_zone_centroids_wgs84.DERIVED.csv'), 'utf8');
+    const rows = csv.trim().split(/\r?\n/).slice(1);
+    assert.equal(ZONE_CENTROIDS.size, rows.length);
+    for (const row of rows) {
+      // Names may hold commas: the number is first, longitude and latitude are last.
+      const parts = row.split(',');
+      const [lon, lat] = parts.slice(-2).map(Number);
+      assert.deepEqual(ZONE_CENTROIDS.get(Number(parts[0])), [lat, lon], row);
+    }
+  });
+});

@@ -1,0 +1,494 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Random } from '../../src/dataset/generator/random.ts';
+import { KIND, TripColumns } from '../../src/events/columns.ts';
+import { decoderOf, parseTime } from '../../src/events/decode.ts';
+import { encodeWatermark } from '../../src/events/encode.ts';
+import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
+
+/** What a record is by D1–D3, from `JSON.parse` alone. */
+type Meaning =
+  | { readonly kind: 'dead' }
+  | { readonly kind: 'watermark'; readonly ms: number }
+  | { readonly kind: 'trip'; readonly values: Map<TripField, number | string | undefined> };
+
+const ISO = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/;
+
+function timeOf(value: unknown): number {
+  const match = typeof value === 'string' ? ISO.exec(value) : null;
+  if (!match) return Number.NaN;
+  const [, day, clock, seconds = ':00', zone = 'Z'] = match;
+  return Date.parse(`${day}T${clock}${seconds}${zone}`);
+}
+
+/** The value of one field; null when it is of a wrong type. */
+function fieldValue(name: TripField, value: unknown): number | string | undefined | null {
+  if (value === undefined || value === null) return undefined;
+  const type = TRIP_FIELDS[name];
+  if (type === 'string') return typeof value === 'string' ? value : null;
+  if (type === 'time') return Number.isNaN(timeOf(value)) ? null : timeOf(value);
+  if (typeof value !== 'number' || !Number.isFinite(value)) return null;
+  return name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0) ? null : value;
+}
+
+function meaningOf(text: string, wanted: readonly TripField[]): Meaning {
+  let record: Record<string, unknown>;
+  try {
+    record = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return { kind: 'dead' };
+  }
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) return { kind: 'dead' };
+  if (record['type'] === 'watermark') {
+    const ms = timeOf(record['watermark']);
+    return Number.isNaN(ms) ? { kind: 'dead' } : { kind: 'watermark', ms };
+  }
+  if (record['type'] !== 'trip') return { kind: 'dead' };
+  const values = new Map<TripField, number | string | undefined>();
+  for (const name of wanted) {
+    const value = fieldValue(name, record[name]);
+    if (value === null) return { kind: 'dead' };
+    values.set(name, value);
+  }
+  return values.get('dropoff_datetime') === undefined ? { kind: 'dead' } : { kind: 'trip', values };
+}
+
+function batchOf(records: readonly (string | Buffer)[]) {
+  const pieces = records.map((record) => Buffer.from(record as string));
+  const ends = new Uint32Array(pieces.length);
+  let end = 0;
+  for (const [i, piece] of pieces.entries()) {
+    end += piece.length;
+    ends[i] = end;
+  }
+  return { count: pieces.length, data: Buffer.concat(pieces), ends };
+}
+
+/** Reads the columns back as the model writes them down. */
+function meaningsIn(columns: TripColumns, wanted: readonly TripField[]): Meaning[] {
+  return Array.from({ length: columns.count }, (_, row): Meaning => {
+    const kind = columns.kind[row];
+    if (kind === KIND.watermark) {
+      return { kind: 'watermark', ms: columns.watermarks[columns.watermarkRows.indexOf(row)]! };
+    }
+    const dead = columns.dead.filter((entry) => entry.row === row);
+    assert.equal(dead.length, kind === KIND.dead ? 1 : 0, `row ${row} is dead once, with its reason, or not`);
+    if (kind === KIND.dead) {
+      assert.notEqual(dead[0]!.why, '', 'a dead record has a reason (D3)');
+      return { kind: 'dead' };
+    }
+    const values = new Map<TripField, number | string | undefined>();
+    for (const name of wanted) {
+      if (name === 'replay' || name === 'vendor_id') {
+        const words = name === 'replay' ? columns.replays : columns.vendors;
+        values.set(name, columns[name][row] === -1 ? undefined : words.words[columns[name][row]!]);
+      } else {
+        const number = columns.numbers[name as keyof TripColumns['numbers']][row]!;
+        values.set(name, Number.isNaN(number) ? undefined : number);
+      }
+    }
+    return { kind: 'trip', values };
+  });
+}
+
+const digits = (min: number, max: number) =>
+  fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: min, maxLength: max });
+const integerText = fc.oneof(
+  fc.nat(999).map(String),
+  fc.tuple(fc.constantFrom(...'123456789'), digits(0, 17)).map((parts) => parts.join('')),
+);
+const numberText = fc.oneof(
+  { weight: 4, arbitrary: fc.tuple(integerText, digits(1, 16)).map((parts) => parts.join('.')) },
+  { weight: 4, arbitrary: integerText },
+  { weight: 2, arbitrary: integerText.map((text) => `-${text}`) },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.constantFrom('-0', '0', '-73', '40'), digits(1, 20)).map((p) => p.join('.')),
+  },
+  fc.tuple(integerText, fc.constantFrom('e3', 'E-7', 'e+2', '.5e1', 'e999')).map((parts) => parts.join('')),
+  fc.double().map(String),
+  fc.constantFrom('-0', '0', '-0.0', '00', '01', '-01', '1.', '.5', '-', '--1', '+1', '1.2.3', '1-2', '1..2'),
+  fc.constantFrom('', 'null', 'true', '"1"', '""', '[]', '{}', 'NaN', '0x10', ' 7', '7 '),
+);
+const two = (max: number) => fc.nat(max).map((n) => String(n).padStart(2, '0'));
+const timeText = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc
+      .date({
+        min: new Date(0),
+        max: new Date('2099-12-31T23:59:59.999Z'),
+        noInvalidDate: true,
+      })
+      .map((time) => `"${time.toISOString()}"`),
+  },
+  // Every part may be out of range, and the marks between them others than usual.
+  fc
+    .tuple(
+      fc.constantFrom('2016', '2015', '0000', '9999'),
+      two(13),
+      two(32),
+      fc.constantFrom('T', ' ', 't'),
+      two(25),
+      two(61),
+      two(61),
+      fc.constantFrom('.000Z', '.999Z', 'Z', '', '.5', '.12345Z', '+05:00', '.000-04:00', '.00aZ', '.000z'),
+    )
+    .map(([y, mo, d, t, h, mi, s, rest]) => `"${y}-${mo}-${d}${t}${h}:${mi}:${s}${rest}"`),
+  fc.constantFrom(
+    '"01/02/2016T00:00:00.000Z"',
+    '"2016-1-100T00:00:00.000Z"',
+    '"2016-01-01T00:00:0:.000Z"',
+    '"2016-01-01T00:00:00.000Z ',
+    '"2016-01-01T00:00"',
+    '"2016-01-01"',
+    '""',
+    '"x"',
+    '1451606400000',
+    'null',
+    '"2016-01-01T0/:00:00.000Z"',
+  ),
+);
+const wordText = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom('"CMT"', '"VTS"', '"1"', '"2"', '""', '"a1b2c3d4e5f6"') },
+  { weight: 2, arbitrary: fc.string({ unit: 'grapheme', maxLength: 8 }).map((text) => JSON.stringify(text)) },
+  fc.constantFrom(
+    '"\\u00e9"',
+    '"é"',
+    '"a\\"b"',
+    '"a\\\\"',
+    '"\\ud83d\\ude95"',
+    '"🚕"',
+    '"\\ud800"',
+    '"a\tb"',
+  ),
+  fc.constantFrom('null', '1', 'true', '"open', '"\\x"', '["x"]'),
+);
+
+function fieldText(name: TripField): fc.Arbitrary<string> {
+  const type = TRIP_FIELDS[name];
+  return type === 'time' ? timeText : type === 'string' ? wordText : numberText;
+}
+
+/** Mostly what the encoder writes, so that one odd thing at a time meets the fast path. */
+const usualValue: Record<'number' | 'integer' | 'string' | 'time', fc.Arbitrary<string>> = {
+  number: fc.tuple(fc.integer({ min: -180, max: 180 }), digits(1, 15)).map((parts) => parts.join('.')),
+  integer: fc.nat(2_000_000).map(String),
+  string: fc.constantFrom('"CMT"', '"VTS"', '"0123456789ab"', '"é"'),
+  time: fc
+    .integer({ min: 1_230_000_000_000, max: 1_700_000_000_000 })
+    .map((ms) => `"${new Date(ms).toISOString()}"`),
+};
+
+const pairsOf = (odd: number): fc.Arbitrary<[string, string][]> =>
+  fc
+    .tuple(
+      ...TRIP_FIELD_NAMES.map((name) =>
+        fc.option(
+          fc.oneof(
+            { weight: 20, arbitrary: usualValue[TRIP_FIELDS[name]] },
+            { weight: odd, arbitrary: fieldText(name) },
+          ),
+          { freq: name === 'dropoff_datetime' ? 40 : 4, nil: undefined },
+        ),
+      ),
+    )
+    .map((values) =>
+      TRIP_FIELD_NAMES.flatMap((name, i): [string, string][] =>
+        values[i] === undefined ? [] : [[name, values[i]]],
+      ),
+    );
+
+const tripPairs: fc.Arbitrary<[string, string][]> = fc.oneof(pairsOf(0), pairsOf(1), pairsOf(10));
+
+const extraPair = fc.constantFrom<[string, string]>(
+  ['surge', '1.5'],
+  ['note', '"x, \\"y\\""'],
+  ['nested', '{"dropoff_datetime":1}'],
+  ['trip_id', '7'],
+  ['type', '"trip"'],
+  ['passenger_count', '3'],
+);
+
+const write = (pairs: readonly (readonly [string, string])[], space = '') =>
+  `{${pairs.map(([name, value]) => `"${name}":${space}${value}`).join(`,${space}`)}}`;
+
+const tripText = fc.oneof(
+  { weight: 6, arbitrary: tripPairs.map((pairs) => write([['type', '"trip"'], ...pairs])) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(tripPairs, fc.array(extraPair, { maxLength: 2 }))
+      .chain(([pairs, extra]) => fc.shuffledSubarray([['type', '"trip"'] as [string, string], ...pairs, ...extra], { minLength: pairs.length })) // biome-ignore format: one step
+      .map((pairs) => write(pairs)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(tripPairs, extraPair, fc.nat(14))
+      .map(([pairs, extra, at]) => write([['type', '"trip"'], ...pairs.toSpliced(at, 0, extra)])),
+  },
+  tripPairs.map((pairs) => write([['type', '"trip"'], ...pairs], ' ')),
+);
+
+const otherText = fc.oneof(
+  fc
+    .tuple(timeText, fc.constantFrom(',"shard":"shardId-000000000003"', ''))
+    .map(([time, shard]) => `{"type":"watermark","watermark":${time}${shard}}`),
+  fc.constantFrom(
+    '',
+    '{}',
+    'null',
+    '[]',
+    '"trip"',
+    '42',
+    '{"type":"ride"}',
+    '{"type":"watermark"}',
+    '\u0000',
+  ),
+  fc.string({ maxLength: 12 }),
+);
+
+const whole = fc.oneof({ weight: 5, arbitrary: tripText }, { weight: 1, arbitrary: otherText });
+const record = fc.oneof(
+  { weight: 10, arbitrary: whole.map((text) => `${text}\n`) },
+  { weight: 4, arbitrary: whole },
+  { weight: 2, arbitrary: fc.tuple(whole, fc.nat(400)).map(([text, n]) => text.slice(0, n)) },
+  { weight: 1, arbitrary: fc.tuple(whole, fc.nat(400)).map(([text, n]) => `${text.slice(0, n)}}\n`) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(whole, fc.constantFrom('}', 'x', ' ', '\n\n', '\r\n', ',', '{}', '"', '\u0000'))
+      .map((parts) => parts.join('')),
+  },
+);
+
+function check(records: readonly string[], fields: readonly TripField[], columns = new TripColumns()): void {
+  const wanted = TRIP_FIELD_NAMES.filter(
+    (name) => fields.includes(name) || name === 'trip_id' || name === 'dropoff_datetime',
+  );
+  decoderOf(fields)(batchOf(records), columns);
+  const found = meaningsIn(columns, wanted);
+  for (const [i, text] of records.entries()) {
+    // What a record lost to a broken multi-byte character, the bytes say too.
+    const expected = meaningOf(Buffer.from(text).toString(), wanted);
+    assert.deepEqual(found[i], expected, `record ${i} of ${records.length}: ${JSON.stringify(text)}`);
+  }
+}
+
+describe('decoding of records', () => {
+  it('gives what JSON.parse gives, or a dead record with a reason (D1, D2, D3)', () => {
+    fc.assert(
+      fc.property(fc.array(record, { minLength: 1, maxLength: 6 }), (records) =>
+        check(records, TRIP_FIELD_NAMES),
+      ),
+      { numRuns: 4_000 },
+    );
+  });
+
+  it('gives the same for any set of wanted fields, whatever the others hold (D1, D3)', () => {
+    fc.assert(
+      fc.property(
+        fc.array(record, { minLength: 1, maxLength: 4 }),
+        fc.subarray([...TRIP_FIELD_NAMES]),
+        (records, fields) => check(records, fields),
+      ),
+      { numRuns: 4_000 },
+    );
+  });
+
+  it('refuses what is no number of JSON even where nobody wants it (D1)', () => {
+    for (const text of ['01', '-', '1.', '1..2', '1-2', '--1', '-01', '00.5']) {
+      check([`{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z","total_amount":${text}}\n`], []);
+    }
+  });
+
+  it('refuses a trip_id that is no whole number from 0 on (D1)', () => {
+    for (const id of ['-1', '-1.5', '0.5', '9007199254740992', '-0', '0', '9007199254740991', '1e3']) {
+      check(
+        [`{"type":"trip","trip_id":${id},"dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n`],
+        TRIP_FIELD_NAMES,
+      );
+    }
+  });
+
+  it('keeps the columns of one batch apart from those of the batch before', () => {
+    const columns = new TripColumns();
+    const full = write([['type', '"trip"'], ['vendor_id', '"CMT"'], ['dropoff_datetime', '"2016-01-01T00:00:00.000Z"'], ['total_amount', '7.5']]); // biome-ignore format: one record
+    const bare = '{"type":"trip","dropoff_datetime":"2016-01-02T00:00:00.000Z"}';
+    check([full, full, 'x', `{"type":"watermark","watermark":"2016-01-01"}`], TRIP_FIELD_NAMES, columns);
+    check([bare, bare], TRIP_FIELD_NAMES, columns);
+    assert.deepEqual([columns.dead, columns.watermarkRows], [[], []], 'the last batch is forgotten');
+    check(new Array(3_000).fill(`${full}\n`), TRIP_FIELD_NAMES, columns);
+  });
+
+  it('never reads past a record without its newline into the next one', () => {
+    const head = '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"';
+    for (const torn of [
+      '',
+      ',',
+      ',"total_amount":',
+      ',"total_amount":1',
+      ',"vendor_id":"a',
+      ',"vendor_id":"a}',
+    ]) {
+      check([`${head}${torn}`, `,"x":"y","total_amount":2}`, `${head}}`], TRIP_FIELD_NAMES);
+      check([`${head}${torn}}`, `","total_amount":2}`, `${head}}`], TRIP_FIELD_NAMES);
+      check([`{"type":"trip"${torn}`, `","dropoff_datetime":"2016-01-01T00:00:00.000Z"}`], TRIP_FIELD_NAMES);
+    }
+  });
+
+  it('leaves bytes that are no UTF-8 as JSON.parse gets them', () => {
+    const text = '{"type":"trip","vendor_id":"?","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n';
+    for (const odd of [0xff, 0xc3, 0xe2, 0x80]) {
+      const bytes = Buffer.from(text);
+      bytes[text.indexOf('?')] = odd;
+      const columns = new TripColumns();
+      decoderOf(TRIP_FIELD_NAMES)({ count: 1, data: bytes, ends: Uint32Array.of(bytes.length) }, columns);
+      const expected = (JSON.parse(bytes.toString()) as { vendor_id: string }).vendor_id;
+      assert.equal(columns.vendors.words[columns.vendor_id[0]!], expected);
+    }
+  });
+
+  it('leaves the columns of unwanted fields as they are', () => {
+    const columns = new TripColumns();
+    const trip =
+      '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z","trip_distance":3,"total_amount":7.5}';
+    decoderOf(['total_amount'])(batchOf([trip, ` ${trip}`]), columns);
+    assert.deepEqual([...columns.numbers.total_amount.subarray(0, 2)], [7.5, 7.5]);
+    assert.deepEqual([...columns.numbers.trip_distance.subarray(0, 2)], [0, 0], 'by either way of reading');
+  });
+});
+
+describe('words of trips', () => {
+  it('have one code each, whatever came between (more words than are remembered)', () => {
+    const random = new Random(7, 1);
+    const columns = new TripColumns();
+    const decode = decoderOf(['vendor_id']);
+    const words = Array.from({ length: 300 }, (_, i) => `${'ab'.repeat(i % 5)}${i % 97}é${i}`);
+    const codes = new Map<string, number>();
+    for (let round = 0; round < 20; round++) {
+      const asked = Array.from({ length: 200 }, () => words[random.below(words.length)]!);
+      decode(
+        batchOf(
+          asked.map((word) => {
+            const text =
+              random.below(2) === 0 ? JSON.stringify(word) : JSON.stringify(word).replace('é', '\\u00e9');
+            return `{"type":"trip","vendor_id":${text},"dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n`;
+          }),
+        ),
+        columns,
+      );
+      for (const [row, word] of asked.entries()) {
+        const code = columns.vendor_id[row]!;
+        assert.equal(columns.vendors.words[code], word);
+        assert.equal(codes.get(word) ?? code, code, `${word} keeps its code`);
+        codes.set(word, code);
+      }
+    }
+    assert.equal(columns.vendors.words.length, new Set(columns.vendors.words).size, 'no word twice');
+  });
+});
+
+describe('numbers, correctly rounded (D1)', () => {
+  const random = new Random(20_160_101, 3);
+  const some = (count: number) => Array.from({ length: count }, () => random.below(10)).join('');
+  const lead = () => String(1 + random.below(9));
+  const forms: Record<string, () => string> = {
+    'up to 15 digits': () => {
+      const scale = 1 + random.below(14);
+      const wholeDigits = Math.max(1, random.below(16 - scale));
+      return `${lead()}${some(wholeDigits - 1)}.${some(scale)}`;
+    },
+    '16 digits, up to 4 before the point': () => {
+      const wholeDigits = 1 + random.below(4);
+      return `${lead()}${some(wholeDigits - 1)}.${some(16 - wholeDigits)}`;
+    },
+    '17 digits, up to 4 before the point': () => {
+      const wholeDigits = 1 + random.below(4);
+      return `${lead()}${some(wholeDigits - 1)}.${some(17 - wholeDigits)}`;
+    },
+    'any 16 to 20 digits': () => {
+      const all = 16 + random.below(5);
+      const wholeDigits = 1 + random.below(Math.min(15, all - 1));
+      return `${lead()}${some(wholeDigits - 1)}.${some(all - wholeDigits)}`;
+    },
+    'from 0 on': () => `0.${'0'.repeat(random.below(4))}${some(1 + random.below(16))}`,
+    'next to the middle between two doubles': () => {
+      // The 17 digits nearest a midpoint are the hardest to round: its exact decimal is longer than they are.
+      const value = Number(`${lead()}${some(1 + random.below(3))}.${some(12)}`);
+      const bits = new DataView(new ArrayBuffer(8));
+      bits.setFloat64(0, value);
+      const low = BigInt.asUintN(64, bits.getBigInt64(0));
+      const exponent = 1075 - Number((low >> 52n) & 0x7ffn);
+      const middle = (((low & 0xfffffffffffffn) | 0x10000000000000n) << 1n) + 1n;
+      const scale = 17 - String(Math.trunc(value)).length - random.below(2);
+      const scaled = (middle * 10n ** BigInt(scale)) >> BigInt(exponent + 1);
+      const text = String(scaled + BigInt(random.below(2)));
+      return `${text.slice(0, -scale)}.${text.slice(-scale)}`;
+    },
+  };
+  for (const [form, make] of Object.entries(forms)) {
+    it(`100,000 numbers of ${form}`, () => {
+      const texts = Array.from({ length: 100_000 }, () => (random.below(4) === 0 ? '-' : '') + make());
+      const columns = new TripColumns();
+      decoderOf(['total_amount'])(
+        batchOf(
+          texts.map(
+            (text) =>
+              `{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z","total_amount":${text}}\n`,
+          ),
+        ),
+        columns,
+      );
+      assert.equal(columns.dead.length, 0, 'all of them are numbers');
+      const wrong = texts.filter((text, row) => !Object.is(columns.numbers.total_amount[row], Number(text)));
+      assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} of 100,000 differ from Number()`);
+    });
+  }
+});
+
+describe('watermark records', () => {
+  it('come back as they were written, at their rows', () => {
+    const columns = new TripColumns();
+    const trip = '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n';
+    const times = [0, Date.UTC(2016, 0, 1), Date.UTC(2016, 0, 1, 12, 34, 56, 789)];
+    const records = times.flatMap((ms) => [trip, encodeWatermark(ms, 'shardId-000000000003')]);
+    decoderOf([])(batchOf(records), columns);
+    assert.deepEqual(columns.watermarkRows, [1, 3, 5]);
+    assert.deepEqual(columns.watermarks, times);
+    assert.deepEqual(JSON.parse(encodeWatermark(0, 'shardId-000000000003').toString()), {
+      type: 'watermark',
+      watermark: '1970-01-01T00:00:00.000Z',
+      shard: 'shardId-000000000003',
+    });
+  });
+});
+
+describe('times', () => {
+  it('are ISO 8601; without a zone they are taken as they stand', () => {
+    const noon = Date.UTC(2016, 0, 1, 12);
+    for (const text of [
+      '2016-01-01T12:00:00.000Z',
+      '2016-01-01 12:00:00',
+      '2016-01-01T12:00',
+      '2016-01-01T17:00:00+05:00',
+    ]) {
+      assert.equal(parseTime(text), noon, text);
+    }
+    for (const value of [
+      undefined,
+      null,
+      1,
+      '',
+      '2016-01-01',
+      '12:00',
+      '1/1/2016 12:00',
+      '2016-01-01T12:00:00.',
+      '2016-13-01T12:00:00Z',
+    ]) {
+      assert.equal(parseTime(value), Number.NaN, String(value));
+    }
+  });
+});

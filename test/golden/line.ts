@@ -1,0 +1,261 @@
+/** The whole line in process, from file to NDJSON, in a folder of its own and on a clock that never waits. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../../src/clock.ts';
+import { Dataset } from '../../src/dataset/dataset.ts';
+import { DeadLetterBuffer } from '../../src/dead-letters.ts';
+import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
+import { ReplayLedger } from '../../src/replay/ledger.ts';
+import { type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
+import { NdjsonSink } from '../../src/sinks/ndjson.ts';
+import { SqliteState } from '../../src/state/sqlite-state.ts';
+import { LocalStream } from '../../src/streams/local/log.ts';
+import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/streams/stream.ts';
+import { checkViews } from '../../src/views/check.ts';
+import { sliding, tumbling, type View } from '../../src/views/language.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
+import type { OracleOptions } from './oracle.ts';
+
+/** The default views in the windows that the oracle is asked for. */
+export function viewsOf({ windowMinutes = 10, slideMinutes }: OracleOptions): View[] {
+  const size = `${windowMinutes}m`;
+  return checkViews(
+    taxiViews(slideMinutes === undefined ? tumbling(size) : sliding(size, `${slideMinutes}m`)),
+  );
+}
+
+/** A millisecond passes whenever somebody looks, and a sleep is over at once. */
+class HurriedClock implements Clock {
+  #ms = Date.UTC(2020, 0, 1);
+
+  now(): number {
+    return this.#ms++;
+  }
+
+  async sleep(ms: number): Promise<void> {
+    this.#ms += Math.max(1, Math.ceil(ms));
+  }
+}
+
+export interface ReplayStep {
+  /** Trips in all, from the start of the input. */
+  readonly limit?: number;
+  readonly until?: number;
+  readonly resume?: boolean;
+  /** Event time over wall time; the slower, the more puts and watermarks. */
+  readonly speedup?: number;
+  /** Told before each put, counted from 1. */
+  readonly beforePut?: (put: number) => void;
+  /** Turns of the event loop that each put takes, so that puts overlap and settle out of order. */
+  readonly turns?: (put: number) => number;
+  /** The put of this number is stored, and its acknowledgement is lost: the replay fails. */
+  readonly loseAcknowledgement?: number;
+  /** No watermark reaches the stream: the replay fails at the first. */
+  readonly loseWatermark?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface ProcessStep {
+  /** Stop, as a signal does, once this many batches were processed. */
+  readonly stopAfter?: number;
+  readonly batchRecords?: number;
+  /** Ms of a clock that goes on by one whenever somebody looks; 0 is after every batch. */
+  readonly checkpointInterval?: number;
+  readonly maxPanes?: number;
+  readonly drain?: boolean;
+  /** Told before each read, counted from 1. */
+  readonly beforeRead?: (read: number) => void;
+  /** Told after each commit. */
+  readonly afterCommit?: () => void;
+}
+
+const STREAM = 'taxi-trip-events';
+/** Twelve minutes of event time in the 50 ms between two puts. */
+const SPEEDUP = 14_400;
+
+export class Line {
+  readonly folder: string;
+  readonly #inputs: readonly string[];
+  readonly #shards: number;
+  readonly #clock = new HurriedClock();
+
+  constructor(folder: string, inputs: readonly string[], shards = 8) {
+    this.folder = folder;
+    this.#inputs = inputs;
+    this.#shards = shards;
+  }
+
+  async replay(step: ReplayStep = {}): Promise<ReplayOutcome> {
+    const rejected = new DeadLetterBuffer(1_000);
+    const dataset = await Dataset.open({
+      paths: this.#inputs,
+      dataDir: this.folder,
+      onReject: ({ reason, source, line, raw }) =>
+        rejected.add(reason, () => ({ source, position: String(line), detail: '', raw })),
+    });
+    const stream = this.stream();
+    const ledger = new ReplayLedger(this.folder, this.#clock);
+    try {
+      return await runReplay({
+        dataset,
+        writer: watchedWriter(stream, step),
+        ledger,
+        rejected,
+        clock: this.#clock,
+        speedup: step.speedup ?? SPEEDUP,
+        limit: step.limit,
+        until: step.until,
+        adaptTime: 'original',
+        watermarks: true,
+        resume: step.resume ?? false,
+        signal: step.signal ?? new AbortController().signal,
+        watermarkInterval: 150,
+      });
+    } finally {
+      ledger.close();
+      await stream.close();
+    }
+  }
+
+  /** Reads what is there, or less when told to stop; `app` has a state and an output of its own. */
+  async process(windows: OracleOptions = {}, step: ProcessStep = {}, app = 'app'): Promise<ProcessOutcome> {
+    const views = viewsOf(windows);
+    const stream = this.stream();
+    const shards = (await stream.shards()).length;
+    const state = SqliteState.open({
+      dataDir: this.folder,
+      app,
+      identity: { stream: stream.identity, views: JSON.stringify(views), settings: 'test' },
+    });
+    const stop = new AbortController();
+    const beforeRead = (read: number) => {
+      step.beforeRead?.(read);
+      // Each shard is read once ahead; every read after that follows a batch on its way into the engine.
+      if (step.stopAfter !== undefined && read >= shards + step.stopAfter) stop.abort();
+    };
+    const sink = { name: 'watch', deliver: () => step.afterCommit?.(), close: () => {} };
+    try {
+      return await runProcess({
+        reader: watchedReader(stream, beforeRead),
+        store: state,
+        views,
+        deadLetters: new DeadLetterBuffer(1_000, state.stored?.deadLetters),
+        sinks: [new NdjsonSink(state, this.outputPath(app)), sink],
+        clock: this.#clock,
+        from: { at: 'trim-horizon' },
+        eventTime: 'dropoff',
+        allowedLateness: 0,
+        checkpointInterval: step.checkpointInterval ?? Number.POSITIVE_INFINITY,
+        untilEnd: () => true,
+        drain: step.drain ?? false,
+        signal: stop.signal,
+        ...(step.maxPanes === undefined ? {} : { maxPanes: step.maxPanes }),
+        ...(step.batchRecords === undefined ? {} : { batchRecords: step.batchRecords }),
+      });
+    } finally {
+      state.close();
+      await stream.close();
+    }
+  }
+
+  /** A connection of its own, as another process has one. */
+  stream(): LocalStream {
+    return LocalStream.open({
+      dataDir: this.folder,
+      name: STREAM,
+      clock: this.#clock,
+      createShards: this.#shards,
+    });
+  }
+
+  /** Splits an open shard, or merges two; `choice` from 0 to 1 says which. */
+  async reshard(kind: 'split' | 'merge', choice: number): Promise<void> {
+    const stream = this.stream();
+    try {
+      const open = (await stream.shards())
+        .filter((shard) => shard.open)
+        .sort((a, b) => (a.firstHashKey < b.firstHashKey ? -1 : 1));
+      const places = kind === 'split' ? open.length : open.length - 1;
+      if (places === 0) return;
+      const at = Math.min(places - 1, Math.floor(choice * places));
+      if (kind === 'split') stream.split(open[at]!.id);
+      else stream.merge(open[at]!.id, open[at + 1]!.id);
+    } finally {
+      await stream.close();
+    }
+  }
+
+  outputPath(app = 'app'): string {
+    return join(this.folder, `${app}.ndjson`);
+  }
+
+  output(app = 'app'): string {
+    return existsSync(this.outputPath(app)) ? readFileSync(this.outputPath(app), 'utf8') : '';
+  }
+}
+
+function watchedReader(stream: LocalStream, beforeRead: (read: number) => void): StreamReader {
+  let reads = 0;
+  return {
+    name: stream.name,
+    identity: stream.identity,
+    shards: () => stream.shards(),
+    read: (shardId, position, limit) => {
+      beforeRead(++reads);
+      return stream.read(shardId, position, limit);
+    },
+    close: () => stream.close(),
+  };
+}
+
+function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
+  let puts = 0;
+  return {
+    name: stream.name,
+    identity: stream.identity,
+    put: async (batch: OutgoingBatch) => {
+      const put = ++puts;
+      step.beforePut?.(put);
+      for (let turns = step.turns?.(put) ?? 0; turns > 0; turns--) await new Promise(setImmediate);
+      const result = await stream.put(batch);
+      if (put === step.loseAcknowledgement) throw new Error(LOST);
+      return result;
+    },
+    broadcast: async (recordFor) => {
+      if (step.loseWatermark) throw new Error(LOST);
+      await stream.broadcast(recordFor);
+    },
+    close: () => stream.close(),
+  };
+}
+
+/** What a lost acknowledgement or watermark makes a replay fail with. */
+export const LOST = 'lost on the way';
+
+/** Fails with the first lines that are missing or too many, not with both lists in full. */
+export function sameLines(actual: readonly string[], expected: readonly string[], what: string): void {
+  const missing = without(expected, actual);
+  const unexpected = without(actual, expected);
+  if (missing.length === 0 && unexpected.length === 0) return;
+  const some = (lines: readonly string[]) =>
+    lines
+      .slice(0, 3)
+      .map((line) => `\n    ${line}`)
+      .join('');
+  assert.fail(
+    `${what}: ${actual.length} lines, ${expected.length} expected` +
+      `\n  ${missing.length} missing${some(missing)}\n  ${unexpected.length} too many${some(unexpected)}`,
+  );
+}
+
+/** What is left of `lines` when each of `others` takes one away. */
+function without(lines: readonly string[], others: readonly string[]): string[] {
+  const count = new Map<string, number>();
+  for (const line of others) count.set(line, (count.get(line) ?? 0) + 1);
+  return lines.filter((line) => {
+    const left = count.get(line) ?? 0;
+    count.set(line, left - 1);
+    return left <= 0;
+  });
+}

@@ -1,0 +1,81 @@
+/** `npm pack` gives a package that works when it is installed elsewhere. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { comparable, expectedLines } from './golden/oracle.ts';
+import { ROOT, temporaryFolder } from './support.ts';
+
+test('the packed package has what it needs, nothing else, and works from another folder', async (t) => {
+  const folder = temporaryFolder(t);
+  // Its scripts would build dist/ again, under the tests that run beside this one.
+  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  // npm 11 gives an object by package, older ones a list.
+  const [{ filename }] = Object.values(JSON.parse(packed)) as [{ filename: string }];
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
+  assert.match((manifest['scripts'] as Record<string, string>)['prepack']!, /build/, 'npm pack builds first');
+
+  execFileSync('tar', ['-xzf', join(folder, filename), '-C', folder]);
+  const installed = join(folder, 'node_modules', 'taxiflow');
+  mkdirSync(join(folder, 'node_modules'));
+  execFileSync('mv', [join(folder, 'package'), installed]);
+  const files = (readdirSync(installed, { recursive: true }) as string[]).filter((file) =>
+    statSync(join(installed, file)).isFile(),
+  );
+  for (const needed of [
+    'package.json',
+    'README.md',
+    'bin/taxiflow.js',
+    'dist/cli/main.js',
+    'dist/index.js',
+    'dist/index.d.ts',
+  ]) {
+    assert.ok(files.includes(needed), `${needed} is in the package: ${files.join(' ')}`);
+  }
+  const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|(bin|dist|fixtures|docs)\/.*)$/;
+  assert.deepEqual(
+    files.filter((file) => !allowed.test(file)),
+    [],
+  );
+  for (const file of files) {
+    const text = readFileSync(join(installed, file), 'utf8');
+    for (const path of [ROOT, folder, `${homedir()}/`]) {
+      assert.ok(!text.includes(path), `${file} names a path of this machine: ${path}`);
+    }
+  }
+
+  // The dependencies as an install would lay them, without the network.
+  for (const name of readdirSync(join(ROOT, 'node_modules'))) {
+    symlinkSync(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name));
+  }
+  const work = join(folder, 'work');
+  mkdirSync(work);
+  const bin = join(installed, 'bin', 'taxiflow.js');
+  assert.match(readFileSync(bin, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+  const taxiflow = (...args: string[]) =>
+    execFileSync(process.execPath, [bin, ...args], {
+      cwd: work,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+  assert.equal(taxiflow('--version'), `${manifest['version']}\n`);
+  taxiflow('generate', '--trips', '2000', '--hours', '3', '--out', 'trips.csv');
+  taxiflow('replay', 'trips.csv', '--speedup', 'max');
+  taxiflow('process', '--until-end', '--drain', '--output', 'out.ndjson');
+  const expected = await expectedLines([join(work, 'trips.csv')]);
+  assert.deepEqual(comparable(readFileSync(join(work, 'out.ndjson'), 'utf8')), expected.lines);
+  assert.ok(expected.lines.length > 0, 'there are results');
+  // What depends on it gets it by name.
+  const script = "import * as taxiflow from 'taxiflow'; process.stdout.write(typeof taxiflow);";
+  const imported = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: work,
+    encoding: 'utf8',
+  });
+  assert.equal(imported, 'object');
+});

@@ -1,0 +1,483 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import Database from 'better-sqlite3';
+import fc from 'fast-check';
+import type { Clock } from '../../src/clock.ts';
+import { TaxiflowError } from '../../src/errors.ts';
+import { LocalStream, localStreamPath } from '../../src/streams/local/log.ts';
+import {
+  evenRanges,
+  HASH_KEYS,
+  type OutgoingBatch,
+  type Position,
+  type RecordBatch,
+} from '../../src/streams/stream.ts';
+import { temporaryFolder } from '../support.ts';
+
+class DrivenClock implements Clock {
+  ms = Date.UTC(2020, 0, 1);
+  now(): number {
+    return this.ms;
+  }
+  async sleep(ms: number): Promise<void> {
+    this.ms += ms;
+  }
+}
+
+interface StreamUnderTest {
+  readonly folder: string;
+  readonly clock: DrivenClock;
+  readonly stream: LocalStream;
+  /** Another handle on the same file, as another process has it. */
+  another(): LocalStream;
+}
+
+function open(t: TestContext, shards = 4): StreamUnderTest {
+  const folder = temporaryFolder(t);
+  const clock = new DrivenClock();
+  const handle = (createShards?: number) => {
+    const options = { dataDir: folder, name: 'trips', clock };
+    const stream = LocalStream.open(createShards === undefined ? options : { ...options, createShards });
+    t.after(() => stream.close());
+    return stream;
+  };
+  return { folder, clock, stream: handle(shards), another: () => handle() };
+}
+
+function outgoing(records: readonly { hash: number; data: string }[]): OutgoingBatch {
+  const pieces = records.map(({ data }) => Buffer.from(data));
+  const ends = new Uint32Array(pieces.length);
+  let end = 0;
+  for (const [i, piece] of pieces.entries()) {
+    end += piece.length;
+    ends[i] = end;
+  }
+  return {
+    count: pieces.length,
+    data: Buffer.concat(pieces),
+    ends,
+    hashes: Uint32Array.from(records, ({ hash }) => hash),
+  };
+}
+
+const textsOf = ({ count, data, ends }: RecordBatch): string[] =>
+  Array.from({ length: count }, (_, i) => data.toString('utf8', i === 0 ? 0 : ends[i - 1], ends[i]));
+
+/** Everything of a shard from a position on, a few records at a time. */
+async function readAll(stream: LocalStream, shard: string, from: Position, limit = 1_000) {
+  const found: { sequence: string; arrival: number; text: string }[] = [];
+  for (let position = from; ; ) {
+    const batch = await stream.read(shard, position, limit);
+    for (const [row, text] of textsOf(batch).entries()) {
+      found.push({ sequence: batch.sequenceOf(row), arrival: batch.arrivals[row]!, text });
+    }
+    position = batch.next;
+    if (batch.atTip) return found;
+    assert.ok(batch.count > 0, 'a read that is not at the tip gets on');
+  }
+}
+
+const HORIZON: Position = { at: 'trim-horizon' };
+const shard = (n: number) => `shardId-${String(n).padStart(12, '0')}`;
+const fails = (code: string) => (error: unknown) => {
+  assert.ok(error instanceof TaxiflowError, `a TaxiflowError, not ${String(error)}`);
+  assert.equal(error.code, code, error.message);
+  assert.ok(error.hint, 'says what to do next');
+  return true;
+};
+
+/** The stream as arrays: what Kinesis does, in as few words as possible. */
+interface ModelShard {
+  readonly id: string;
+  readonly parents: string[];
+  readonly first: bigint;
+  readonly last: bigint;
+  open: boolean;
+  trimmed: number;
+  lastArrival: number;
+  readonly records: { text: string; arrival: number }[];
+}
+
+class Model {
+  readonly shards: ModelShard[] = [];
+
+  constructor(count: number) {
+    for (const [first, last] of evenRanges(count)) this.add(first, last, []);
+  }
+
+  add(first: bigint, last: bigint, parents: ModelShard[]): void {
+    for (const parent of parents) parent.open = false;
+    this.shards.push({
+      id: shard(this.shards.length),
+      parents: parents.map(({ id }) => id),
+      first,
+      last,
+      open: true,
+      trimmed: 0,
+      lastArrival: 0,
+      records: [],
+    });
+  }
+
+  get open(): ModelShard[] {
+    return this.shards.filter((s) => s.open).sort((a, b) => (a.first < b.first ? -1 : 1));
+  }
+
+  append(to: ModelShard, now: number, texts: string[]): void {
+    if (texts.length === 0) return;
+    to.lastArrival = Math.max(now, to.lastArrival);
+    to.records.push(...texts.map((text) => ({ text, arrival: to.lastArrival })));
+  }
+
+  put(now: number, records: readonly { hash: number; data: string }[]): void {
+    for (const s of this.open) {
+      const own = records.filter(
+        ({ hash }) => s.first <= BigInt(hash) << 96n && BigInt(hash) << 96n <= s.last,
+      );
+      this.append(s, now, own.map(({ data }) => data)); // biome-ignore format: one step
+    }
+  }
+
+  /** Sequence number of the first record at a position. */
+  at(s: ModelShard, position: Position): number {
+    if (position.at === 'trim-horizon') return s.trimmed;
+    if (position.at === 'latest') return s.records.length;
+    if (position.at === 'after') return Number(position.sequence) + 1;
+    const found = s.records.findIndex((r, i) => i >= s.trimmed && r.arrival >= position.ms);
+    return found < 0 ? s.records.length : found;
+  }
+
+  trim(before: number, only?: ModelShard): number {
+    let count = 0;
+    for (const s of only ? [only] : this.shards) {
+      const keep = this.at(s, { at: 'time', ms: before });
+      count += keep - s.trimmed;
+      s.trimmed = keep;
+    }
+    return count;
+  }
+}
+
+const record = fc.record({
+  hash: fc.oneof(fc.nat(0xffff_ffff), fc.constantFrom(0, 0x4000_0000, 0x3fff_ffff, 0xffff_ffff)),
+  data: fc.string({ unit: 'grapheme', maxLength: 6 }),
+});
+const pick = fc.nat(1_000);
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('put' as const), records: fc.array(record, { maxLength: 30 }) }) },
+  // More than one row of the log holds, so that puts are cut.
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('many' as const), count: fc.integer({ min: 1_990, max: 4_100 }), hash: fc.nat(0xffff_ffff) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('broadcast' as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: -5, max: 10 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('split' as const), which: pick, at: fc.option(fc.bigInt({ min: 0n, max: HASH_KEYS })) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('merge' as const), which: pick }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('trim' as const), back: fc.integer({ min: -2, max: 12 }), which: fc.option(pick) }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('read' as const), which: pick, at: fc.constantFrom('trim-horizon', 'latest', 'time', 'after', 'after'), place: pick, limit: fc.integer({ min: 1, max: 700 }) }) },
+); // biome-ignore format: a step a line
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+/** Does a step with the stream and with the model, and compares them. */
+async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: Step): Promise<void> {
+  const open = model.open;
+  switch (s.do) {
+    case 'put':
+    case 'many': {
+      const records =
+        s.do === 'put'
+          ? s.records
+          : Array.from({ length: s.count }, (_, i) => ({ hash: s.hash, data: `${i}\n` }));
+      const put = await stream.put(outgoing(records));
+      assert.deepEqual(put, { acknowledged: records.length, refused: {} });
+      model.put(clock.now(), records);
+      return;
+    }
+    case 'broadcast':
+      await stream.broadcast((id) => Buffer.from(`to ${id}\n`));
+      for (const to of open) model.append(to, clock.now(), [`to ${to.id}\n`]);
+      return;
+    case 'wait':
+      clock.ms += s.ms;
+      return;
+    case 'split': {
+      const parent = open[s.which % open.length]!;
+      const at = s.at ?? parent.first + (parent.last - parent.first + 1n) / 2n;
+      const split = () => (s.at === null ? stream.split(parent.id) : stream.split(parent.id, s.at));
+      if (at <= parent.first || at > parent.last) {
+        assert.throws(split, fails('bad-hash-key'));
+        return;
+      }
+      model.add(parent.first, at - 1n, [parent]);
+      model.add(at, parent.last, [parent]);
+      assert.deepEqual(split(), model.shards.slice(-2).map(({ id }) => id)); // biome-ignore format: one step
+      return;
+    }
+    case 'merge': {
+      if (open.length < 2) return;
+      const low = open[s.which % (open.length - 1)]!;
+      const high = open[(s.which % (open.length - 1)) + 1]!;
+      model.add(low.first, high.last, [low, high]);
+      const pair = s.which % 2 === 0 ? ([low, high] as const) : ([high, low] as const);
+      assert.deepEqual(stream.merge(pair[0].id, pair[1].id), [model.shards.at(-1)!.id]);
+      return;
+    }
+    case 'trim': {
+      const only = s.which === null ? undefined : model.shards[s.which % model.shards.length]!;
+      const before = clock.now() - s.back;
+      assert.equal(stream.trim(before, only?.id), model.trim(before, only), 'records trimmed');
+      return;
+    }
+    case 'read': {
+      const from = model.shards[s.which % model.shards.length]!;
+      const position: Position =
+        s.at === 'time'
+          ? { at: 'time', ms: clock.now() - (s.place % 20) + 3 }
+          : s.at === 'after'
+            ? { at: 'after', sequence: String((s.place % (from.records.length + 1)) - 1) }
+            : { at: s.at };
+      const asked = model.at(from, position);
+      const batch = await stream.read(from.id, position, s.limit);
+      const start = Math.max(asked, from.trimmed);
+      const left = from.records.slice(start);
+      assert.ok(batch.count <= s.limit, 'never more than asked for');
+      assert.equal(batch.count === 0, left.length === 0, 'something, if there is something');
+      assert.deepEqual(textsOf(batch), left.slice(0, batch.count).map(({ text }) => text)); // biome-ignore format: one step
+      assert.deepEqual([...batch.arrivals], left.slice(0, batch.count).map(({ arrival }) => arrival)); // biome-ignore format: one step
+      for (let i = 0; i < batch.count; i++) assert.equal(batch.sequenceOf(i), String(start + i));
+      const atTip = start + batch.count === from.records.length;
+      assert.deepEqual(
+        { lost: batch.lost, atTip: batch.atTip, ended: batch.ended },
+        { lost: start - asked, atTip, ended: atTip && !from.open },
+      );
+      assert.equal(model.at(from, batch.next), start + batch.count, 'the next read goes on there');
+    }
+  }
+}
+
+describe('the embedded stream', () => {
+  it('does what arrays do, through any of two handles (puts, reads, clocks, resharding, trimming)', async (t) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 5 }),
+        fc.array(fc.tuple(step, fc.boolean()), { minLength: 10, maxLength: 45, size: 'max' }),
+        async (shards, steps) => {
+          const { stream, clock, another } = open(t, shards);
+          const handles = [stream, another()] as const;
+          const model = new Model(shards);
+          for (const [s, second] of steps) await follow(model, handles[second ? 1 : 0], clock, s);
+          for (const handle of handles) {
+            const found = await handle.shards();
+            assert.deepEqual(
+              found,
+              model.shards.map(({ id, parents, first, last, open: isOpen }) => ({
+                id,
+                parents,
+                firstHashKey: first,
+                lastHashKey: last,
+                open: isOpen,
+              })),
+            );
+            for (const s of model.shards) {
+              const all = await readAll(handle, s.id, HORIZON, 333);
+              assert.deepEqual(
+                all,
+                s.records
+                  .map(({ text, arrival }, i) => ({ sequence: String(i), arrival, text }))
+                  .slice(s.trimmed),
+              );
+            }
+          }
+          const kept = model.shards.map((s) => s.records.slice(s.trimmed));
+          assert.deepEqual(
+            stream.describe().map(({ records, bytes }) => [records, bytes]),
+            kept.map((records) => [
+              records.length,
+              records.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+            ]),
+          );
+          for (const handle of handles) await handle.close();
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('covers the shard space with its open shards, after any resharding', async (t) => {
+    const { stream } = open(t, 3);
+    const covered = async () => {
+      const shards = (await stream.shards())
+        .filter((s) => s.open)
+        .sort((a, b) => (a.firstHashKey < b.firstHashKey ? -1 : 1));
+      assert.equal(shards[0]!.firstHashKey, 0n);
+      assert.equal(shards.at(-1)!.lastHashKey, HASH_KEYS - 1n);
+      for (let i = 1; i < shards.length; i++)
+        assert.equal(shards[i]!.firstHashKey, shards[i - 1]!.lastHashKey + 1n);
+      return shards.map(({ id }) => id);
+    };
+    assert.deepEqual(await covered(), [0, 1, 2].map(shard));
+    assert.deepEqual(stream.split(shard(1)), [shard(3), shard(4)]);
+    assert.deepEqual(await covered(), [0, 3, 4, 2].map(shard));
+    assert.deepEqual(stream.merge(shard(2), shard(4)), [shard(5)]);
+    assert.deepEqual(await covered(), [0, 3, 5].map(shard));
+    const [merged] = (await stream.shards()).slice(-1);
+    assert.deepEqual(merged!.parents, [shard(4), shard(2)], 'the lower first');
+  });
+
+  it('splits down to a single hash key, and no further', async (t) => {
+    const { stream } = open(t, 1);
+    const [, high] = stream.split(shard(0), 1n);
+    assert.throws(() => stream.split(shard(1)), fails('bad-hash-key'));
+    await stream.put(outgoing([{ hash: 0, data: 'key 0' }, { hash: 1, data: 'key 2^96' }])); // biome-ignore format: one step
+    assert.deepEqual(
+      (await readAll(stream, shard(1), HORIZON)).map(({ text }) => text),
+      ['key 0'],
+    );
+    assert.deepEqual(
+      (await readAll(stream, high!, HORIZON)).map(({ text }) => text),
+      ['key 2^96'],
+    );
+  });
+
+  it('never lets arrival go back with a clock that does', async (t) => {
+    const { stream, clock } = open(t, 1);
+    const start = clock.ms;
+    for (const ms of [0, 10, 5, -100, 11]) {
+      clock.ms = start + ms;
+      await stream.put(outgoing([{ hash: 0, data: `${ms}` }]));
+    }
+    const arrivals = (await readAll(stream, shard(0), HORIZON)).map(({ arrival }) => arrival - start);
+    assert.deepEqual(arrivals, [0, 10, 10, 10, 11]);
+    const at = async (ms: number) =>
+      (await readAll(stream, shard(0), { at: 'time', ms: start + ms })).map(({ text }) => text);
+    assert.deepEqual(await at(10), ['10', '5', '-100', '11']);
+    assert.deepEqual(await at(12), []);
+  });
+
+  it('reads on from the middle of what one put brought', async (t) => {
+    const { stream } = open(t, 1);
+    const texts = Array.from({ length: 5_000 }, (_, i) => `record ${i}\n`);
+    await stream.put(outgoing(texts.map((data) => ({ hash: 7, data }))));
+    for (const limit of [1, 3, 1_999, 2_000, 2_001, 9_999]) {
+      for (const after of [-1, 0, 1, 1_998, 1_999, 2_000, 3_210, 4_998, 4_999]) {
+        const batch = await stream.read(shard(0), { at: 'after', sequence: String(after) }, limit);
+        assert.deepEqual(
+          textsOf(batch),
+          texts.slice(after + 1, after + 1 + batch.count),
+          `${limit} after ${after}`,
+        );
+        assert.ok(batch.count > 0 || after === 4_999, 'there is more');
+      }
+    }
+  });
+
+  it('goes on from the latest record: what comes later is read, what was there is not', async (t) => {
+    const { stream } = open(t, 1);
+    const put = (data: string) => stream.put(outgoing([{ hash: 0, data }]));
+    const empty = await stream.read(shard(0), { at: 'latest' }, 10);
+    assert.deepEqual([empty.count, empty.atTip], [0, true]);
+    await put('before');
+    assert.deepEqual(textsOf(await stream.read(shard(0), empty.next, 10)), ['before'], 'it was latest then');
+    const { next } = await stream.read(shard(0), { at: 'latest' }, 10);
+    await put('after');
+    assert.deepEqual(textsOf(await stream.read(shard(0), next, 10)), ['after']);
+  });
+
+  it('says how many records fell out of its retention unread', async (t) => {
+    const { stream, clock } = open(t, 1);
+    for (let i = 0; i < 5; i++) {
+      await stream.put(outgoing([{ hash: 0, data: `${i}` }]));
+      clock.ms += 10;
+    }
+    const { next } = await stream.read(shard(0), HORIZON, 1);
+    assert.equal(stream.trim(clock.ms - 20), 3);
+    const batch = await stream.read(shard(0), next, 10);
+    assert.deepEqual([textsOf(batch), batch.lost], [['3', '4'], 2]);
+    assert.equal((await stream.read(shard(0), HORIZON, 10)).lost, 0, 'whoever begins there has lost nothing');
+    stream.trim(clock.ms + 1);
+    const rest = await stream.read(shard(0), next, 10);
+    assert.deepEqual([rest.count, rest.lost, rest.atTip], [0, 4, true]);
+    await stream.put(outgoing([{ hash: 0, data: 'new' }]));
+    assert.deepEqual((await readAll(stream, shard(0), HORIZON)).map(({ sequence }) => sequence), ['5']); // biome-ignore format: one step
+  });
+
+  it('ends a shard once it is closed and read to its end, not before', async (t) => {
+    const { stream } = open(t, 1);
+    await stream.put(outgoing(Array.from({ length: 3 }, (_, i) => ({ hash: i, data: `${i}` }))));
+    assert.equal((await stream.read(shard(0), HORIZON, 9)).ended, false);
+    stream.split(shard(0));
+    const first = await stream.read(shard(0), HORIZON, 2);
+    assert.deepEqual([first.atTip, first.ended], [false, false]);
+    const last = await stream.read(shard(0), first.next, 2);
+    assert.deepEqual([last.count, last.atTip, last.ended], [1, true, true]);
+  });
+
+  it('tells a watermark to every open shard, and to none that is closed', async (t) => {
+    const { stream, another } = open(t, 2);
+    const writer = another();
+    stream.merge(shard(0), shard(1));
+    stream.split(shard(2));
+    await writer.broadcast((id) => Buffer.from(id));
+    const texts = async (id: string) => (await readAll(stream, id, HORIZON)).map(({ text }) => text);
+    assert.deepEqual(await Promise.all([0, 1, 2, 3, 4].map((n) => texts(shard(n)))), [
+      [],
+      [],
+      [],
+      [shard(3)],
+      [shard(4)],
+    ]);
+  });
+
+  it('tells itself from another stream of the same name', async (t) => {
+    const { stream, folder, clock, another } = open(t);
+    const { identity } = stream;
+    assert.equal(another().identity, identity);
+    await stream.close();
+    LocalStream.delete(folder, 'trips');
+    assert.equal(LocalStream.exists(folder, 'trips'), false);
+    const options = { dataDir: folder, name: 'trips', clock };
+    assert.throws(() => LocalStream.open(options), fails('no-stream'));
+    const again = LocalStream.open({ ...options, createShards: 1 });
+    t.after(() => again.close());
+    assert.notEqual(again.identity, identity);
+    assert.equal((await again.shards()).length, 1);
+    assert.deepEqual(LocalStream.list(folder), ['trips']);
+  });
+
+  it('keeps its shards when it is opened with another number of them', async (t) => {
+    const { folder, clock } = open(t, 3);
+    const again = LocalStream.open({ dataDir: folder, name: 'trips', clock, createShards: 9 });
+    t.after(() => again.close());
+    assert.equal((await again.shards()).length, 3);
+  });
+
+  it('says what is wrong, and what to do', async (t) => {
+    const { stream, folder, clock } = open(t, 3);
+    for (const name of ['', 'a/b', '../x', '.hidden', 'x'.repeat(129), 'ö']) {
+      assert.throws(() => LocalStream.open({ dataDir: folder, name, clock }), fails('bad-stream-name'), name);
+    }
+    assert.throws(() => LocalStream.open({ dataDir: folder, name: 'none', clock }), fails('no-stream'));
+    for (const id of [shard(3), 'shardId-x', 'x', '', 'shardId-0']) {
+      await assert.rejects(stream.read(id, HORIZON, 1), fails('no-shard'), id);
+      assert.throws(() => stream.split(id), fails('no-shard'), id);
+    }
+    assert.throws(() => stream.merge(shard(0), shard(2)), fails('not-adjacent'));
+    assert.throws(() => stream.merge(shard(1), shard(1)), fails('not-adjacent'));
+    stream.split(shard(0));
+    assert.throws(() => stream.split(shard(0)), fails('no-shard'), 'a closed shard');
+    assert.throws(() => stream.merge(shard(0), shard(1)), fails('no-shard'), 'a closed shard');
+    await assert.rejects(stream.read(shard(1), { at: 'after', sequence: '0' }, 1), fails('position-ahead'));
+    assert.equal((await stream.shards()).length, 5, 'nothing of that changed the shards');
+  });
+
+  it('refuses files of a newer format, or of none', async (t) => {
+    const { stream, folder, clock } = open(t);
+    await stream.close();
+    const db = new Database(localStreamPath(folder, 'trips'));
+    db.pragma('user_version = 99');
+    db.close();
+    const options = { dataDir: folder, name: 'trips', clock };
+    assert.throws(() => LocalStream.open(options), fails('newer-format'));
+    writeFileSync(localStreamPath(folder, 'noise'), 'this is no database at all, whatever its name says');
+    assert.throws(() => LocalStream.open({ ...options, name: 'noise' }), fails('corrupt'));
+  });
+});

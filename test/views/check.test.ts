@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { TaxiflowError } from '../../src/errors.ts';
+import { TripColumns } from '../../src/events/columns.ts';
+import { checkViews, fieldsOf, TRIP_SCOPE, typeOf } from '../../src/views/check.ts';
+import { compileView } from '../../src/views/compile.ts';
+import { explainViews } from '../../src/views/explain.ts';
+import * as l from '../../src/views/language.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
+
+const vendor = l.field('vendor_id');
+const miles = l.field('trip_distance');
+const pickup = l.field('pickup_datetime');
+const dropoff = l.field('dropoff_datetime');
+
+const sound = () => ({
+  name: 'sound',
+  where: l.gt(miles, 1) as unknown,
+  by: { location: l.geohash('pickup', 6) } as Record<string, unknown>,
+  window: l.tumbling('10m') as unknown,
+  aggregates: { trips: l.count(), miles: l.sum(miles), first: l.min(pickup) } as Record<string, unknown>,
+  having: l.gt(l.aggregate('trips'), 1) as unknown,
+});
+type Draft = ReturnType<typeof sound>;
+
+/** What is wrong with the second of two views, and where that is said to be. */
+const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp][] = [
+  ['no object', () => 7, /^views\[1\]: not a view/],
+  ['null', () => null, /^views\[1\]: not a view/],
+  ['an unknown part', (v) => ({ ...v, wher: v.where }), /^views\[1\]\.wher: a view has no such part/],
+  ['no name', ({ name: _, ...v }) => v, /^views\[1\]\.name: undefined is no name/],
+  ['a bad name', (v) => ({ ...v, name: 'My View' }), /^views\[1\]\.name: "My View" is no name/],
+  ['a name taken', (v) => ({ ...v, name: 'first' }), /^views\[1\]\.name: there are two views named first/],
+  ['a where that is a number', (v) => ({ ...v, where: miles }), /^views\[1\]\.where: a boolean is needed, this is a number/],
+  ['an unknown field', (v) => ({ ...v, where: l.gt({ op: 'field', name: 'fare' }, 1) }), /^views\[1\]\.where\.left: there is no field "fare"/],
+  ['an unknown operation', (v) => ({ ...v, where: { op: 'xor' } }), /^views\[1\]\.where\.op: "xor" is no operation/],
+  ['no expression', (v) => ({ ...v, where: 'trip_distance > 1' }), /^views\[1\]\.where: not an expression/],
+  ['types that differ', (v) => ({ ...v, where: l.eq(vendor, 1) }), /^views\[1\]\.where: a string can't be compared with a integer/],
+  ['times with numbers', (v) => ({ ...v, where: l.gt(pickup, 5) }), /^views\[1\]\.where: a time can't be compared with a integer/],
+  ['conditions compared', (v) => ({ ...v, where: l.eq(l.gt(miles, 1), true) }), /^views\[1\]\.where: conditions are combined/],
+  ['strings in order', (v) => ({ ...v, where: l.lt(vendor, 'CMT') }), /^views\[1\]\.where: strings are compared with eq and ne only/],
+  ['two string fields', (v) => ({ ...v, where: l.eq(vendor, l.field('replay')) }), /^views\[1\]\.where: a string is compared with a literal/],
+  ['two string literals', (v) => ({ ...v, where: l.eq('a', 'b') }), /^views\[1\]\.where: a string is compared with a literal/],
+  ['an empty and', (v) => ({ ...v, where: l.all() }), /^views\[1\]\.where\.of: not a list of conditions/],
+  ['a number among conditions', (v) => ({ ...v, where: l.any(l.gt(miles, 1), miles) }), /^views\[1\]\.where\.of\[1\]: a boolean is needed/],
+  ['not of a number', (v) => ({ ...v, where: l.not(miles) }), /^views\[1\]\.where\.of: a boolean is needed/],
+  ['a literal of nothing', (v) => ({ ...v, where: l.eq(miles, { op: 'literal', value: null as never }) }), /^views\[1\]\.where\.right: a literal is/],
+  ['an area inside out', (v) => ({ ...v, where: l.within('pickup', { south: 2, north: 1, west: 0, east: 1 }) }), /^views\[1\]\.where\.area: not a box/],
+  ['an area of words', (v) => ({ ...v, where: l.within('pickup', 'NYC' as never) }), /^views\[1\]\.where\.area: not an area/],
+  ['a point of words', (v) => ({ ...v, where: { op: 'within', lat: vendor, lon: miles, area: {} } }), /^views\[1\]\.where\.lat: not a number/],
+  ['no keys', ({ by: _, ...v }) => v, /^views\[1\]\.by: not an object/],
+  ['too many keys', (v) => ({ ...v, by: Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`k${i}`, vendor])) }), /^views\[1\]\.by: more than 8/],
+  ['a bad key name', (v) => ({ ...v, by: { 'a b': vendor } }), /^views\[1\]\.by\.a b: "a b" is no name/],
+  ['a reserved key name', (v) => ({ ...v, by: { timestamp: vendor } }), /^views\[1\]\.by\.timestamp: timestamp is part of every result/],
+  ['a condition as key', (v) => ({ ...v, by: { far: l.gt(miles, 5) } }), /^views\[1\]\.by\.far: a key is a number, a time or a string/],
+  ['a precision too high', (v) => ({ ...v, by: { at: l.geohash('pickup', 11) } }), /^views\[1\]\.by\.at\.precision: 11 is not a precision/],
+  ['a broken precision', (v) => ({ ...v, by: { at: l.geohash('pickup', 2.5) } }), /^views\[1\]\.by\.at\.precision/],
+  ['no window', ({ window: _, ...v }) => v, /^views\[1\]\.window: not a window/],
+  ['an unknown window', (v) => ({ ...v, window: { kind: 'session', gap_ms: 1 } }), /^views\[1\]\.window\.kind: "session" is neither/],
+  ['a duration that is none', (v) => ({ ...v, window: l.tumbling('ten minutes') }), /^views\[1\]\.window\.size_ms: not a duration/],
+  ['a duration of nothing', (v) => ({ ...v, window: l.tumbling(0) }), /^views\[1\]\.window\.size_ms/],
+  ['a broken duration', (v) => ({ ...v, window: l.tumbling(0.5) }), /^views\[1\]\.window\.size_ms/],
+  ['a slide that leaves gaps', (v) => ({ ...v, window: l.sliding('10m', '11m') }), /^views\[1\]\.window\.slide_ms: longer than the window/],
+  ['far too many slides', (v) => ({ ...v, window: l.sliding('1d', 1) }), /^views\[1\]\.window\.slide_ms: a trip would be in more than/],
+  ['no aggregates', (v) => ({ ...v, aggregates: {} }), /^views\[1\]\.aggregates: not an object of at least one/],
+  ['an aggregate that is none', (v) => ({ ...v, aggregates: { n: 'count' } }), /^views\[1\]\.aggregates\.n: not an aggregate/],
+  ['an unknown aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'median', of: miles } } }), /^views\[1\]\.aggregates\.n\.fn: "median" is no aggregate/],
+  ['a sum of strings', (v) => ({ ...v, aggregates: { n: l.sum(vendor) } }), /^views\[1\]\.aggregates\.n\.of: sum needs a number, this is a string/],
+  ['an average of times', (v) => ({ ...v, aggregates: { n: l.avg(pickup) } }), /^views\[1\]\.aggregates\.n\.of: avg needs a number, this is a time/],
+  ['the least of strings', (v) => ({ ...v, aggregates: { n: l.min(vendor) } }), /^views\[1\]\.aggregates\.n\.of: min needs a number/],
+  ['a sum of times added', (v) => ({ ...v, aggregates: { n: l.sum(l.add(pickup, dropoff)) } }), /^views\[1\]\.aggregates\.n\.of\.left: add needs numbers, this is a time/],
+  ['a sum of nothing', (v) => ({ ...v, aggregates: { n: { fn: 'sum' } } }), /^views\[1\]\.aggregates\.n\.of: not an expression/],
+  ['an aggregate named as a key', (v) => ({ ...v, aggregates: { location: l.count() } }), /^views\[1\]\.aggregates\.location: a key field has that name/],
+  ['an aggregate named as what is there', (v) => ({ ...v, aggregates: { window_end: l.count() } }), /^views\[1\]\.aggregates\.window_end: window_end is part/],
+  ['having over a field', (v) => ({ ...v, having: l.gt(miles, 1) }), /^views\[1\]\.having\.left: there is no field "trip_distance"/],
+  ['having that is a number', (v) => ({ ...v, having: l.aggregate('trips') }), /^views\[1\]\.having: a boolean is needed/],
+  ['a case without branches', (v) => ({ ...v, by: { k: l.choose([]) } }), /^views\[1\]\.by\.k\.when: not a list of branches/],
+  ['a branch that is none', (v) => ({ ...v, by: { k: { op: 'case', when: [null] } } }), /^views\[1\]\.by\.k\.when\[0\]/],
+  ['a branch without a condition', (v) => ({ ...v, by: { k: { op: 'case', when: [{ value: miles }] } } }), /^views\[1\]\.by\.k\.when\[0\]\.if/],
+  ['branches of two types', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 'far']], 0) } }), /^views\[1\]\.by\.k: its branches are of different types: string, integer/],
+  ['a string branch that is no literal', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), vendor]]) } }), /^views\[1\]\.by\.k\.when\[0\]\.value: a string of a case is a literal/],
+  ['a condition as branch', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 1]], l.gt(miles, 2)) } }), /^views\[1\]\.by\.k\.otherwise: a case gives/],
+]; // biome-ignore format: a mistake a line
+
+const first = { ...sound(), name: 'first' };
+
+describe('checking views', () => {
+  it('lets sound ones through as they are', () => {
+    const views = [first, sound()];
+    assert.equal(checkViews(views), views);
+    assert.deepEqual(checkViews(taxiViews()), taxiViews());
+    assert.deepEqual(checkViews(JSON.parse(JSON.stringify(views))), views, 'also as data');
+  });
+
+  for (const [what, change, message] of mistakes) {
+    it(`finds ${what}, and says where`, () => {
+      assert.throws(
+        () => checkViews([first, change(sound())]),
+        (error: unknown) => {
+          assert.ok(error instanceof TaxiflowError, `a TaxiflowError, not ${String(error)}`);
+          assert.deepEqual([error.code, error.exitCode], ['bad-view', 2]);
+          assert.match(error.message, message);
+          assert.ok(error.hint, 'says what to do next');
+          return true;
+        },
+      );
+    });
+  }
+
+  it('wants a list of at least one', () => {
+    for (const value of [undefined, null, {}, [], 'views', 7]) {
+      assert.throws(() => checkViews(value), { code: 'bad-view', message: /^views: not a list/ });
+    }
+  });
+
+  it('lets nothing through that the compiler or --explain can not take, whatever is in its way', () => {
+    const rich = [
+      ...taxiViews(),
+      sound(),
+      {
+        name: 'rich',
+        where: l.not(l.all(l.present(vendor), l.ne(vendor, 'CMT'))),
+        by: { vendor, far: l.choose([[l.gt(miles, 5), 'far']], 'near'), hour: l.truncate(l.divide(l.subtract(dropoff, pickup), 3.6e6)) },
+        window: l.sliding('1h', '10m'),
+        aggregates: { n: l.countDistinct(vendor), last: l.max(dropoff), mean: l.avg(l.multiply(miles, 2)) },
+        having: l.any(l.present(l.aggregate('last')), l.lte(l.aggregate('n'), 3)),
+      },
+    ]; // biome-ignore format: a view
+    const text = JSON.stringify(rich);
+    const nodes: (string | number)[][] = [];
+    const walk = (value: unknown, path: (string | number)[]): void => {
+      if (path.length > 0) nodes.push(path);
+      if (typeof value !== 'object' || value === null) return;
+      for (const [key, part] of Object.entries(value))
+        walk(part, [...path, Array.isArray(value) ? Number(key) : key]);
+    };
+    walk(rich, []);
+    const junk = fc.oneof(
+      fc.constantFrom<unknown>(null, undefined, 0, -1, Number.POSITIVE_INFINITY, '', 'x', true, [], {}, [null], [[]], { op: null }),
+      fc.constantFrom<unknown>({ op: 'field' }, { op: 'field', name: 'vendor_id' }, { op: 'literal' }, { op: 'literal', value: 'x' }),
+      fc.constantFrom<unknown>({ op: 'and' }, { op: 'case' }, { op: 'within' }, { op: 'geohash' }, { op: 'add', left: null }, { fn: 'sum' }, { kind: 'tumbling' }, { op: 'toString' }),
+      fc.constantFrom(...nodes).map((path) => path.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], rich)),
+    ); // biome-ignore format: kinds of junk
+    let sane = 0;
+    fc.assert(
+      fc.property(fc.constantFrom(...nodes), junk, fc.boolean(), (path, value, away) => {
+        const views = JSON.parse(text) as unknown;
+        const at = path.slice(0, -1).reduce<unknown>((v, key) => (v as Record<string, unknown>)[key], views);
+        const last = path.at(-1)!;
+        if (away && Array.isArray(at)) at.splice(Number(last), 1);
+        else if (away) delete (at as Record<string, unknown>)[last];
+        else (at as Record<string, unknown>)[last] = value;
+        try {
+          checkViews(views);
+        } catch (error) {
+          assert.ok(error instanceof TaxiflowError, `${path.join('.')}: ${String(error)}`);
+          assert.equal(error.code, 'bad-view');
+          assert.match(error.message, /^views/, 'names its place');
+          return;
+        }
+        sane++;
+        for (const view of checkViews(views)) compileView(view, new TripColumns());
+        assert.match(explainViews(checkViews(views), 'x'), /^view /);
+      }),
+      { numRuns: 4_000 },
+    );
+    assert.ok(sane > 50, `${sane} of the changed ones were sound`);
+  });
+});
+
+describe('types of expressions', () => {
+  const types: [l.Expression, string][] = [
+    [miles, 'number'],
+    [l.field('pickup_zone'), 'integer'],
+    [vendor, 'string'],
+    [pickup, 'time'],
+    [l.subtract(dropoff, pickup), 'integer'],
+    [l.divide(4, 2), 'number'],
+    [l.multiply(4, 2), 'integer'],
+    [l.add(4, 0.5), 'number'],
+    [l.truncate(miles), 'integer'],
+    [l.geohash('pickup', 1), 'string'],
+    [l.choose([[l.gt(1, 2), 1]], 0.5), 'number'],
+    [l.choose([[l.gt(1, 2), pickup]], dropoff), 'time'],
+    [l.present(vendor), 'boolean'],
+  ];
+  for (const [expression, type] of types) {
+    it(`${JSON.stringify(expression).slice(0, 70)} is a ${type}`, () => {
+      assert.equal(typeOf(expression, TRIP_SCOPE, 'here'), type);
+    });
+  }
+});
+
+describe('the fields of a view', () => {
+  it('are all it reads of a trip, and none of its aggregates', () => {
+    const [pickups, durations] = taxiViews();
+    assert.deepEqual(fieldsOf(pickups!).sort(), ['dropoff_lat', 'dropoff_lon', 'pickup_lat', 'pickup_lon']);
+    assert.deepEqual(fieldsOf(durations!).sort(), [
+      'dropoff_datetime',
+      'dropoff_lat',
+      'dropoff_lon',
+      'dropoff_zone',
+      'pickup_datetime',
+      'pickup_lat',
+      'pickup_lon',
+    ]);
+  });
+});

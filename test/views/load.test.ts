@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { TaxiflowError } from '../../src/errors.ts';
+import { loadViews } from '../../src/views/load.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
+import { taxiflow, temporaryFolder } from '../support.ts';
+
+const fails = (code: string, pattern: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof TaxiflowError, `a TaxiflowError, not ${String(error)}`);
+  assert.equal(error.code, code);
+  assert.match(error.message, pattern);
+  assert.ok(error.hint, 'says what to do next');
+  return true;
+};
+
+const PICKUPS = {
+  name: 'pickups',
+  by: { location: { op: 'geohash', lat: { op: 'field', name: 'pickup_lat' }, lon: { op: 'field', name: 'pickup_lon' }, precision: 6 } }, // biome-ignore format: one expression
+  window: { kind: 'sliding', size_ms: 3_600_000, slide_ms: 600_000 },
+  aggregates: { trips: { fn: 'count' } },
+};
+const FUNCTION = `({ view, count, sliding, geohash }) =>
+  [view({ name: 'pickups', by: { location: geohash('pickup', 6) }, window: sliding('1h', '10m'), aggregates: { trips: count() } })]`;
+
+describe('views from a file', () => {
+  const modules: [name: string, text: string][] = [
+    ['function.mjs', `export const views = ${FUNCTION};`],
+    ['function.js', `export const views = ${FUNCTION};`],
+    ['default.mjs', `export default ${FUNCTION};`],
+    ['list.mjs', `export const views = ${JSON.stringify([PICKUPS])};`],
+    ['list.json', JSON.stringify([PICKUPS])],
+    ['named before default.mjs', `export default []; export const views = ${FUNCTION};`],
+  ];
+  for (const [name, text] of modules) {
+    it(`are loaded from ${name}`, async (t) => {
+      const folder = temporaryFolder(t);
+      writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+      writeFileSync(join(folder, name), text);
+      assert.deepEqual(await loadViews(join(folder, name)), [PICKUPS]);
+    });
+  }
+
+  it('are found from the folder one is in', async (t) => {
+    const folder = temporaryFolder(t);
+    writeFileSync(join(folder, 'views.mjs'), `export const views = ${FUNCTION};`);
+    const ran = await taxiflow(['process', '--explain', '--views', 'views.mjs'], { cwd: folder });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /view pickups\n.*sliding 1h every 10m/);
+  });
+
+  const mistakes: [name: string, text: string, code: string, message: RegExp][] = [
+    ['nothing.mjs', 'export const other = 1;', 'bad-view', /nothing\.mjs exports no views/],
+    ['syntax.mjs', 'export const views = [', 'bad-view', /syntax\.mjs can't be loaded/],
+    ['throws.mjs', 'throw new Error("not today");', 'bad-view', /throws\.mjs can't be loaded: not today/],
+    ['syntax.json', '[', 'bad-view', /syntax\.json can't be loaded/],
+    ['object.json', '{}', 'bad-view', /^views: not a list/],
+    ['empty.mjs', 'export const views = [];', 'bad-view', /^views: not a list of at least one/],
+    [
+      'mistake.json',
+      JSON.stringify([PICKUPS, { ...PICKUPS, window: {} }]),
+      'bad-view',
+      /^views\[1\]\.window\.kind/,
+    ],
+  ];
+  for (const [name, text, code, message] of mistakes) {
+    it(`are an error that says where, for ${name}`, async (t) => {
+      const path = join(temporaryFolder(t), name);
+      writeFileSync(path, text);
+      await assert.rejects(loadViews(path), fails(code, message));
+    });
+  }
+
+  it('are an error where there is no file', async (t) => {
+    await assert.rejects(loadViews(join(temporaryFolder(t), 'none.mjs')), fails('no-views', /none\.mjs/));
+  });
+
+  it('are an error, not a crash, where their function throws', async (t) => {
+    const path = join(temporaryFolder(t), 'views.mjs');
+    writeFileSync(path, 'export const views = ({ nosuch }) => [nosuch()];');
+    await assert.rejects(loadViews(path), fails('bad-view', /views\.mjs/));
+  });
+
+  it('may be the default ones, written down as JSON', async (t) => {
+    const path = join(temporaryFolder(t), 'views.json');
+    writeFileSync(path, JSON.stringify(taxiViews()));
+    assert.deepEqual(await loadViews(path), taxiViews());
+  });
+});
