@@ -194,10 +194,13 @@ export class Dataset {
 
 /** The bytes of an input if it is Parquet, to be closed by the caller. */
 async function parquetRanges(input: Input, onBytes: OnBytes): Promise<ByteRanges | undefined> {
-  const ranges = await input.ranges?.(onBytes);
+  let told = false;
+  // A look at how it begins is no progress: those bytes are read again.
+  const ranges = await input.ranges?.((bytes) => told && onBytes(bytes));
   if (!ranges) return undefined;
   try {
-    if (await isParquet(ranges)) return ranges;
+    told = await isParquet(ranges);
+    if (told) return ranges;
   } catch (error) {
     await ranges.close();
     throw unreadable(input.name, error);

@@ -140,6 +140,8 @@ class ColumnReader {
       const reader = { view: this.#window, offset: this.#offset };
       const header = parquetHeader(reader);
       this.#offset = reader.offset;
+      // Damaged bytes may well be read as a header, of another shape.
+      if (!(header.compressed_page_size >= 0)) throw new Error(`the column ${this.#name} is damaged`);
       await this.#have(header.compressed_page_size);
       if (this.#window.byteLength - this.#offset < header.compressed_page_size) throw this.#cutOff();
       const at = { view: this.#window, offset: this.#offset };
