@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type DuplicateChanges, Duplicates, type PageRecord, type SeenRange } from '../../src/engine/duplicates.ts';
+import {
+  type DuplicateChanges,
+  Duplicates,
+  type PageRecord,
+  type SeenRange,
+} from '../../src/engine/duplicates.ts';
 
 const PAGE = 32_768;
 

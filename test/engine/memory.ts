@@ -36,7 +36,8 @@ export class MemoryStore implements StateStore {
     for (const { replay, page } of c.duplicates.closed) this.#pages.delete(`${replay} ${page}`);
     for (const page of c.duplicates.pages) this.#pages.set(`${page.replay} ${page.page}`, page);
     for (const { replay, ranges } of c.duplicates.ranges) this.#ranges.set(replay, ranges);
-    for (const [reason, n] of c.deadLetters.counts) this.#letters.set(reason, (this.#letters.get(reason) ?? 0) + n);
+    for (const [reason, n] of c.deadLetters.counts)
+      this.#letters.set(reason, (this.#letters.get(reason) ?? 0) + n);
     this.firings.push(...c.firings);
     this.commits.push(c);
     this.#last = c;
@@ -191,5 +192,7 @@ export class HurriedClock implements Clock {
 
   async sleep(ms: number): Promise<void> {
     this.#ms += ms;
+    // A run that never ends can still be stopped then.
+    if (ms > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -35,7 +35,10 @@ describe('the watermark of a stream', () => {
           const holding = shards.filter((s) => !s.ended && !(idleHoldsNobody && s.idle));
           const least = Math.min(...holding.map((s) => s.watermark));
           // Where nobody holds it, all that was there has been read.
-          highest = Math.max(highest, holding.length > 0 ? least : Math.max(...shards.map((s) => s.watermark)));
+          highest = Math.max(
+            highest,
+            holding.length > 0 ? least : Math.max(...shards.map((s) => s.watermark)),
+          );
           assert.equal(all.value, highest);
         }
       }),
