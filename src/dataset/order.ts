@@ -237,6 +237,7 @@ class Spill {
   #buffer = Buffer.alloc(0);
   #offset = 0;
   #filePosition = 0;
+  #size = 0;
   /** The trip at the head of the run. */
   dropoff = 0;
   body = { data: this.#buffer, start: 0, end: 0 };
@@ -255,7 +256,8 @@ class Spill {
     const { dropoffs, ends, data } = run;
     let longest = 0;
     for (let i = 0; i < run.count; i++) longest = Math.max(longest, ends[i]! - (i === 0 ? 0 : ends[i - 1]!));
-    const out = Buffer.allocUnsafe(Math.max(1 << 20, SPILL_HEAD + longest));
+    this.#size = run.bytes + run.count * SPILL_HEAD;
+    const out = Buffer.allocUnsafe(Math.min(this.#size, Math.max(1 << 20, SPILL_HEAD + longest)));
     let filled = 0;
     const flush = () => {
       translating('the sort folder', this.#path, () => writeAll(this.#file, out.subarray(0, filled)));
@@ -293,7 +295,8 @@ class Spill {
   #have(bytes: number): boolean {
     if (this.#buffer.length - this.#offset >= bytes) return true;
     const kept = this.#buffer.subarray(this.#offset);
-    const next = Buffer.allocUnsafe(kept.length + Math.max(READ_BYTES, bytes));
+    const ahead = Math.min(this.#size - this.#filePosition, Math.max(READ_BYTES, bytes));
+    const next = Buffer.allocUnsafe(kept.length + ahead);
     kept.copy(next);
     const read = readSync(this.#file, next, kept.length, next.length - kept.length, this.#filePosition);
     this.#filePosition += read;

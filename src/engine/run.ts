@@ -174,6 +174,7 @@ class ProcessRun {
     this.#listed = await reader.shards();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
+    const standIns = new Set<string>();
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
       if (progress) {
@@ -187,8 +188,10 @@ class ProcessRun {
         if (shard.open) this.#follow(progress);
         continue;
       }
-      if (!waits) this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
+      if (waits) for (const parent of shard.parents) standIns.add(parent);
+      else this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
     }
+    shards.standIns = standIns;
   }
 
   #follow(shard: ShardProgress): void {

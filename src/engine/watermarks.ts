@@ -25,6 +25,8 @@ export class ShardWatermarks {
   readonly #shards = new Map<string, ShardProgress>();
   readonly #idleHoldsNobody: boolean;
   #value = Number.NEGATIVE_INFINITY;
+  /** Drained shards whose child still waits for its other parent. */
+  standIns: ReadonlySet<string> = new Set();
 
   constructor(idleHoldsNobody: boolean) {
     this.#idleHoldsNobody = idleHoldsNobody;
@@ -46,7 +48,7 @@ export class ShardWatermarks {
       position,
       watermark:
         known.length > 0 ? Math.min(...known.map((parent) => parent.watermark)) : Number.NEGATIVE_INFINITY,
-      latest: known.length > 0 ? Math.max(...known.map((parent) => parent.latest)) : Number.NEGATIVE_INFINITY,
+      latest: known.length > 0 ? Math.min(...known.map((parent) => parent.latest)) : Number.NEGATIVE_INFINITY,
       ended: false,
       idle: false,
     };
@@ -61,8 +63,9 @@ export class ShardWatermarks {
 
   /** The watermark of the whole stream; never goes back. */
   get value(): number {
-    const reading = [...this.#shards.values()].filter((shard) => !shard.ended);
-    const holding = this.#idleHoldsNobody ? reading.filter((shard) => !shard.idle) : reading;
+    const holding = [...this.#shards.values()].filter(
+      (shard) => this.standIns.has(shard.id) || !(shard.ended || (this.#idleHoldsNobody && shard.idle)),
+    );
     const now =
       holding.length > 0
         ? Math.min(...holding.map((shard) => shard.watermark))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
@@ -107,8 +108,11 @@ describe('trips in drop-off order', () => {
     assertNothingLeft(folder);
   });
 
-  it('need a folder only once they spill, and say so when there can be none', () => {
-    const nowhere = '/proc/none/tmp';
+  it('need a folder only once they spill, and say so when there can be none', (t) => {
+    // A file is in the way.
+    const file = join(temporaryFolder(t), 'file');
+    writeFileSync(file, '');
+    const nowhere = join(file, 'tmp');
     assert.equal(sort(nowhere, 10, [{ dropoff: 1, body: '}\n' }]).length, 1);
     const sorter = new TripSorter(nowhere, 1);
     sorter.add({ dropoff: 1, body: '}\n' });

@@ -192,5 +192,7 @@ export class HurriedClock implements Clock {
 
   async sleep(ms: number): Promise<void> {
     this.#ms += ms;
+    // A run that never ends can still be stopped then.
+    if (ms > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }

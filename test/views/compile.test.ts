@@ -7,6 +7,7 @@ import { decoderOf } from '../../src/events/decode.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews, fieldsOf } from '../../src/views/check.ts';
 import { compileView, OUTCOME } from '../../src/views/compile.ts';
+import { cellCenter } from '../../src/views/geohash.ts';
 import * as l from '../../src/views/language.ts';
 import { JFK, LGA, NYC, taxiViews } from '../../src/views/taxi.ts';
 import { exactSum, groupBy } from './model.ts';
@@ -261,6 +262,32 @@ describe('compiled views', () => {
       ),
       { numRuns: 500 },
     );
+  });
+
+  it('take no cell for one of another length, nor a missing one for a word that is no cell', () => {
+    const where = cellCenter('0s');
+    const place = {
+      pickup_lat: where.lat,
+      pickup_lon: where.lon,
+      dropoff_datetime: new Date(NOON).toISOString(),
+    };
+    const nowhere = { dropoff_datetime: new Date(NOON).toISOString() };
+    const counted = (test: l.Expression) => {
+      const v = l.view({
+        name: 'v',
+        where: test,
+        by: {},
+        window: l.tumbling('1h'),
+        aggregates: { n: l.count() },
+      });
+      return results(v, [place, nowhere])[0]?.['n'] ?? 0;
+    };
+    const cell = l.geohash('pickup', 2);
+    assert.equal(counted(l.eq(cell, '0s')), 1);
+    for (const other of ['s', '00s', 'CMT', '', 'aa']) {
+      assert.equal(counted(l.eq(cell, other)), 0, other);
+      assert.equal(counted(l.ne(cell, other)), 1, other);
+    }
   });
 
   it('tell late trips from used and from filtered ones', () => {

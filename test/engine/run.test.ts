@@ -1,0 +1,444 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { DeadLetterBuffer } from '../../src/dead-letters.ts';
+import type { Counters } from '../../src/engine/checkpoint.ts';
+import { type ProcessOptions, type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
+import type { Trip } from '../../src/events/trip.ts';
+import { checkViews } from '../../src/views/check.ts';
+import * as l from '../../src/views/language.ts';
+import { groupBy } from '../views/model.ts';
+import { type Document, HurriedClock, MemoryReader, MemoryStore } from './memory.ts';
+
+const NOON = Date.UTC(2016, 0, 1, 12);
+const SECOND = 1_000;
+const iso = (ms: number) => new Date(ms).toISOString();
+const tripAt = (seconds: number, more: Partial<Trip> = {}) =>
+  `${JSON.stringify({ type: 'trip', ...more, dropoff_datetime: iso(NOON + seconds * SECOND) })}\n`;
+const watermarkAt = (seconds: number) =>
+  `${JSON.stringify({ type: 'watermark', watermark: iso(NOON + seconds * SECOND) })}\n`;
+
+const counted = l.view({ name: 'counted', by: {}, window: l.tumbling('10s'), aggregates: { n: l.count() } });
+const byVendor = l.view({
+  name: 'by_vendor',
+  where: l.not(l.eq(l.field('passenger_count'), 0)),
+  by: { vendor: l.field('vendor_id') },
+  window: l.sliding('30s', '10s'),
+  aggregates: {
+    n: l.count(),
+    total: l.sum(l.field('total_amount')),
+    zones: l.countDistinct(l.field('pickup_zone')),
+  },
+  having: l.gte(l.aggregate('n'), 2),
+});
+checkViews([counted, byVendor]);
+
+type Wanted = Partial<Omit<ProcessOptions, 'reader' | 'store'>>;
+
+async function run(reader: MemoryReader, store: MemoryStore, wanted: Wanted = {}): Promise<ProcessOutcome> {
+  const outcome = await runProcess({
+    reader,
+    store: store.reopen(),
+    views: [counted],
+    deadLetters: new DeadLetterBuffer(1_000),
+    sinks: [],
+    clock: new HurriedClock(),
+    from: { at: 'trim-horizon' },
+    eventTime: 'dropoff',
+    allowedLateness: 0,
+    checkpointInterval: 5,
+    untilEnd: () => true,
+    drain: true,
+    signal: new AbortController().signal,
+    ...wanted,
+  });
+  assertReconciled(outcome.counters);
+  assertReconciled(outcome.totals);
+  return outcome;
+}
+
+/** C7 */
+function assertReconciled({ read, watermarks, processed, filtered, duplicate, late, dead }: Counters): void {
+  assert.equal(
+    read,
+    watermarks + processed + filtered + duplicate + late + dead,
+    'every record is something (C7)',
+  );
+}
+
+const lines = (docs: readonly Document[]) =>
+  docs.map((doc) => JSON.stringify(doc, Object.keys(doc).sort())).sort();
+const plain = (docs: readonly Document[]) => JSON.parse(JSON.stringify(docs)) as Document[];
+/** Window starts in seconds, with their counts. */
+const counts = (store: MemoryStore) =>
+  store.documents.map((doc) => [(Date.parse(String(doc['window_start'])) - NOON) / SECOND, doc['n']]);
+
+const GARBAGE = ['', '\n', '{}', 'x\n', '{"type":"trip"}\n', '{"type":"trip","trip_id":', '[]\n', '{"type":"watermark","watermark":"soon"}\n', 'null', '{"type":"trip","dropoff_datetime":7}']; // biome-ignore format: one list
+
+const trips: fc.Arbitrary<Trip[]> = fc
+  .array(
+    fc.record({
+      gap: fc.oneof(fc.constant(0), fc.nat(4_000)),
+      vendor: fc.constantFrom('CMT', 'VTS', undefined),
+      amount: fc.integer({ min: -500, max: 9_999 }),
+      zone: fc.constantFrom(1, 2, undefined),
+      riders: fc.nat(3),
+    }),
+    { minLength: 1, maxLength: 60, size: 'max' },
+  )
+  .map((all) => {
+    let ms = NOON;
+    return all.map(({ gap, vendor, amount, zone, riders }, id) => {
+      ms += gap;
+      return {
+        trip_id: id,
+        replay: 'r',
+        dropoff_datetime: iso(ms),
+        ...(vendor === undefined ? {} : { vendor_id: vendor }),
+        ...(zone === undefined ? {} : { pickup_zone: zone }),
+        passenger_count: riders,
+        total_amount: amount / 100,
+      };
+    });
+  });
+
+const events = fc.array(
+  fc.record({
+    do: fc.constantFrom('send', 'send', 'send', 'send', 'watermark', 'again', 'garbage', 'split', 'merge'),
+    n: fc.nat(1_000),
+  }),
+  { minLength: 20, maxLength: 150, size: 'max' },
+);
+type Events = typeof events extends fc.Arbitrary<infer E> ? E : never;
+
+interface Written {
+  readonly reader: MemoryReader;
+  readonly watermarks: number;
+  readonly garbage: number;
+  readonly again: number;
+}
+
+/** A producer that keeps W1, on a stream that is resharded under it, with retries and noise of others. */
+function write(all: readonly Trip[], shards: number, what: Events, watermarks: boolean): Written {
+  const reader = new MemoryReader(shards);
+  const seen = { watermarks: 0, garbage: 0, again: 0 };
+  let next = 0;
+  const put = (n: number, text: string) => reader.put(reader.open[n % reader.open.length]!, text, next);
+  const send = (n: number) => put(n, `${JSON.stringify({ type: 'trip', ...all[next++]! })}\n`);
+  const tell = (ms: number) => {
+    if (!watermarks) return;
+    seen.watermarks += reader.open.length;
+    reader.broadcast(`${JSON.stringify({ type: 'watermark', watermark: iso(ms) })}\n`);
+  };
+  for (const { do: step, n } of what) {
+    const open = reader.open;
+    if (step === 'send' && next < all.length) send(n);
+    else if (step === 'watermark' && next < all.length) tell(Date.parse(all[next]!.dropoff_datetime) - 1);
+    else if (step === 'again' && next > 0) {
+      seen.again++;
+      put(n, `${JSON.stringify({ type: 'trip', ...all[n % next]! })}\n`);
+    } else if (step === 'garbage') {
+      seen.garbage++;
+      put(n, GARBAGE[n % GARBAGE.length]!);
+    } else if (step === 'split' && open.length < 6) {
+      const parent = open[n % open.length]!;
+      reader.add([parent]);
+      reader.add([parent]);
+    } else if (step === 'merge' && open.length > 1) {
+      const first = n % open.length;
+      reader.add([open[first]!, open[(first + 1) % open.length]!]);
+    }
+  }
+  while (next < all.length) send(next * 7);
+  tell(Date.parse(all.at(-1)!.dropoff_datetime));
+  return { reader, ...seen };
+}
+
+describe('a processor', () => {
+  const settings = fc.record({
+    shards: fc.integer({ min: 1, max: 4 }),
+    batchRecords: fc.integer({ min: 1, max: 20 }),
+    checkpointInterval: fc.constantFrom(0, 1, 7, 50),
+    maxPanes: fc.constantFrom(0, 3, 1_000),
+    crashes: fc.array(fc.record({ at: fc.constantFrom('commit', 'read'), n: fc.integer({ min: 1, max: 12 }) }), { maxLength: 4 }),
+  }); // biome-ignore format: a setting a line
+
+  it('counts every trip once, over shards that split and merge, retries, noise and crashes (W4, W7, C1, C7)', async () => {
+    await fc.assert(
+      fc.asyncProperty(trips, events, settings, async (all, what, { crashes, shards, ...options }) => {
+        const { reader, watermarks, garbage, again } = write(all, shards, what, true);
+        const store = new MemoryStore();
+        const views = [counted, byVendor];
+        for (const { at, n } of crashes) {
+          let countdown = n;
+          const crash = (where: string) => () => {
+            if (where === at && --countdown === 0) throw new Error('crash');
+          };
+          store.beforeCommit = crash('commit');
+          reader.beforeRead = crash('read');
+          try {
+            await run(reader, store, { views, ...options });
+          } catch (error) {
+            assert.equal((error as Error).message, 'crash', String((error as Error).stack));
+          }
+        }
+        store.beforeCommit = () => {};
+        reader.beforeRead = () => {};
+        const { totals, openWindows } = await run(reader, store, { views, ...options });
+        const expected = views.flatMap((view) => groupBy(view, all));
+        assert.deepEqual(lines(store.documents), lines(plain(expected)), 'each result exactly once');
+        assert.deepEqual(
+          {
+            watermarks: totals.watermarks,
+            dead: totals.dead,
+            duplicate: totals.duplicate,
+            late: totals.late,
+          },
+          { watermarks, dead: garbage, duplicate: again, late: 0 },
+        );
+        assert.equal(totals.processed + totals.filtered, all.length);
+        assert.equal(totals.results, expected.length);
+        assert.deepEqual(store.letters, garbage > 0 ? { 'not-readable': garbage } : {});
+        assert.deepEqual([openWindows, store.blocks], [0, 0], 'nothing is left of windows that fired');
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('counts what comes late as late, whatever the order, and loses nothing of the rest (C7)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof({ weight: 4, arbitrary: fc.nat(100) }, fc.constantFrom('watermark', 'garbage')), { maxLength: 60, size: 'max' }),
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.constantFrom(0, 15 * SECOND),
+        async (what, shards, batchRecords, allowedLateness) => {
+          const reader = new MemoryReader(shards);
+          let sent = 0;
+          for (const [i, event] of what.entries()) {
+            const to = reader.list[i % shards]!;
+            if (event === 'garbage') reader.put(to, GARBAGE[i % GARBAGE.length]!);
+            else if (event === 'watermark') reader.broadcast(watermarkAt(i * 2));
+            else {
+              reader.put(to, tripAt(event as number));
+              sent++;
+            }
+          }
+          const store = new MemoryStore();
+          const { totals } = await run(reader, store, { batchRecords, allowedLateness });
+          assert.equal(totals.processed + totals.late, sent);
+          assert.equal(store.letters['late'] ?? 0, totals.late, 'every late trip is a dead letter');
+          // Of each window the last result stands.
+          const latest = new Map(store.documents.map((doc) => [doc['window_start'], Number(doc['n'])]));
+          assert.equal([...latest.values()].reduce((sum, n) => sum + n, 0), totals.processed);
+        },
+      ),
+      { numRuns: 200 },
+    ); // biome-ignore format: one property
+  });
+
+  it('that is stopped leaves its windows open in the state, and the next one goes on with them', async () => {
+    const reader = new MemoryReader(2);
+    reader.put(reader.list[0]!, tripAt(1));
+    reader.broadcast(watermarkAt(2));
+    const store = new MemoryStore();
+    const stop = new AbortController();
+    const first = await run(reader, store, {
+      drain: false,
+      untilEnd: () => false,
+      signal: stop.signal,
+      onProgress: ({ counters }) => {
+        if (counters.read === 3) stop.abort();
+      },
+    });
+    assert.deepEqual([first.interrupted, first.openWindows, store.documents], [true, 1, []]);
+    reader.put(reader.list[1]!, tripAt(3));
+    reader.broadcast(watermarkAt(10));
+    const second = await run(reader, store, { drain: false });
+    assert.deepEqual([second.interrupted, second.counters.read, second.totals.read], [false, 3, 6]);
+    assert.deepEqual(counts(store), [[0, 2]]);
+  });
+
+  it('fires the open windows at the end only when it is asked to drain', async () => {
+    for (const drain of [false, true]) {
+      const reader = new MemoryReader(1);
+      reader.put(reader.list[0]!, tripAt(1));
+      reader.broadcast(watermarkAt(1));
+      const store = new MemoryStore();
+      const outcome = await run(reader, store, { drain });
+      assert.deepEqual(counts(store), drain ? [[0, 1]] : []);
+      assert.equal(outcome.openWindows, drain ? 0 : 1);
+    }
+  });
+
+  it('starts at the latest records where it is told to', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    reader.add([reader.list[0]!]);
+    reader.put(reader.list[1]!, tripAt(2));
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, {
+      from: { at: 'latest' },
+      untilEnd: (() => {
+        let asked = 0;
+        return () => {
+          // Something comes once the processor is there.
+          if (asked++ === 0) reader.put(reader.list[1]!, tripAt(3));
+          return asked > 8;
+        };
+      })(),
+    });
+    assert.deepEqual([outcome.counters.read, counts(store)], [1, [[0, 1]]]);
+  });
+});
+
+describe('the watermark of a run', () => {
+  it('waits for every shard, also for one without a record (W4)', async () => {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    reader.put(first!, tripAt(1));
+    reader.put(first!, watermarkAt(100));
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, { drain: false });
+    assert.deepEqual([outcome.watermark, store.documents], [Number.NEGATIVE_INFINITY, []]);
+    reader.put(second!, tripAt(2));
+    reader.put(second!, watermarkAt(50));
+    await run(reader, store, { drain: false });
+    assert.deepEqual(counts(store), [[0, 2]], 'the trip of the slow shard is in');
+  });
+
+  it('is not passed by a shard while the child of another waits for it (W4)', async () => {
+    const reader = new MemoryReader(2);
+    const [a, b] = reader.list;
+    reader.put(a!, tripAt(5));
+    for (let at = 5; at <= 100; at += 5) reader.put(b!, tripAt(at));
+    const child = reader.add([a!, b!]);
+    reader.put(child, tripAt(7));
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, { maxDisorder: 0, batchRecords: 1, drain: true });
+    assert.equal(outcome.counters.late, 0, 'the child starts from the parent that was behind');
+    assert.equal(counts(store)[0]![1], 3);
+  });
+
+  it('of a child follows its own trips, not those of the parent that was ahead (W4, W5)', async () => {
+    const reader = new MemoryReader(2);
+    const [a, b] = reader.list;
+    reader.put(a!, tripAt(5));
+    reader.put(b!, tripAt(100));
+    const child = reader.add([a!, b!]);
+    for (const at of [7, 8, 9, 100]) reader.put(child, tripAt(at));
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, { maxDisorder: 0, batchRecords: 1 });
+    assert.equal(outcome.counters.late, 0);
+    assert.deepEqual(counts(store), [[0, 4], [100, 2]]); // biome-ignore format: one line
+  });
+
+  it('is missed aloud where no record brings one and none is made of trips (W5)', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    let told = 0;
+    const options = {
+      drain: false,
+      onNoWatermark: () => told++,
+      untilEnd: (() => {
+        let asked = 0;
+        return () => asked++ > 9;
+      })(),
+    };
+    const outcome = await run(reader, new MemoryStore(), options);
+    assert.deepEqual([told, outcome.noWatermark], [1, true]);
+    for (const other of [{ maxDisorder: 5 }, { eventTime: 'arrival' as const }]) {
+      const { noWatermark } = await run(reader, new MemoryStore(), { ...other, drain: false });
+      assert.equal(noWatermark, false, 'not where the trips make it');
+    }
+    reader.broadcast(watermarkAt(1));
+    assert.equal((await run(reader, new MemoryStore(), { drain: false })).noWatermark, false);
+  });
+
+  it('comes from the trips, so many ms behind the newest of the slowest shard that has some (W5)', async () => {
+    const reader = new MemoryReader(3);
+    const [first, second] = reader.list;
+    for (const at of [1, 12, 31]) reader.put(first!, tripAt(at));
+    for (const at of [2, 25]) reader.put(second!, tripAt(at));
+    reader.put(second!, watermarkAt(1_000));
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, { maxDisorder: 5 * SECOND, drain: false, batchRecords: 1 });
+    assert.equal(outcome.counters.late, 0);
+    assert.ok(outcome.watermark <= NOON + 26 * SECOND, 'watermark records do not count then');
+    assert.deepEqual(counts(store), [[0, 2], [10, 1]]); // biome-ignore format: one line
+  });
+
+  it('comes from arrival times, and so do the windows, where it is told to (W5)', async () => {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    reader.put(first!, tripAt(-500), NOON + SECOND);
+    reader.put(first!, tripAt(900), NOON + SECOND);
+    reader.put(second!, tripAt(3), NOON + 11 * SECOND);
+    reader.put(first!, tripAt(-9), NOON + 21 * SECOND);
+    const store = new MemoryStore();
+    await run(reader, store, { eventTime: 'arrival', drain: false });
+    assert.deepEqual(counts(store), [[0, 2], [10, 1]]); // biome-ignore format: one line
+  });
+});
+
+describe('shards that are far apart', () => {
+  it('are read in event time, so that few windows are open at once (W6)', async () => {
+    const reader = new MemoryReader(3);
+    // One after the other, as a stream looks that was written to by one producer a shard.
+    for (const [n, shard] of reader.list.entries()) {
+      for (let at = n; at < 2_000; at += 3) {
+        reader.put(shard, tripAt(at));
+        if (at % 30 < 3) reader.put(shard, watermarkAt(at - 1));
+      }
+      reader.put(shard, watermarkAt(2_000));
+    }
+    let most = 0;
+    const store = new MemoryStore();
+    await run(reader, store, {
+      batchRecords: 10,
+      checkpointInterval: 0,
+      onProgress: ({ openWindows }) => {
+        most = Math.max(most, openWindows);
+      },
+    });
+    assert.equal(store.documents.length, 200);
+    assert.ok(most > 0 && most <= 12, `${most} windows of 10 s were open at once`);
+  });
+});
+
+describe('records that are gone', () => {
+  function half(): { reader: MemoryReader; store: MemoryStore; first: Promise<ProcessOutcome> } {
+    const reader = new MemoryReader(2);
+    for (let at = 0; at < 4; at++) reader.put(reader.list[0]!, tripAt(at));
+    const store = new MemoryStore();
+    return { reader, store, first: run(reader, store, { drain: false }) };
+  }
+
+  it('stop the run, or are counted where gaps are allowed (C5)', async () => {
+    const { reader, store, first } = half();
+    await first;
+    for (let at = 4; at < 9; at++) reader.put(reader.list[0]!, tripAt(at));
+    reader.list[0]!.trimmed = 7;
+    await assert.rejects(run(reader, store), { code: 'gap', message: /3 records/ });
+    const { lost, totals } = await run(reader, store, { allowGap: true });
+    assert.deepEqual([lost, totals.read], [3, 6]);
+  });
+
+  it('with their whole shard stop the run too (C5)', async () => {
+    const { reader, store, first } = half();
+    await first;
+    reader.list.shift();
+    await assert.rejects(run(reader, store), { code: 'gap', message: /shardId-000000000000/ });
+    const { totals } = await run(reader, store, { allowGap: true });
+    assert.equal(totals.read, 4);
+    assert.deepEqual(counts(store), [[0, 4]]);
+  });
+
+  it('before the first read are nobody’s loss', async () => {
+    const reader = new MemoryReader(1);
+    for (let at = 0; at < 4; at++) reader.put(reader.list[0]!, tripAt(at));
+    reader.list[0]!.trimmed = 2;
+    const { lost, totals } = await run(reader, new MemoryStore());
+    assert.deepEqual([lost, totals.read], [0, 2]);
+  });
+});
