@@ -234,9 +234,9 @@ describe('compressed inputs', () => {
     }
   });
 
-  it('in Parquet are named as what they are', async (t) => {
+  it('that say they are Parquet and are not are an error', async (t) => {
     const folder = put(temporaryFolder(t), { 'a.parquet': Buffer.from('PAR1....PAR1') });
-    await assert.rejects(load([join(folder, 'a.parquet')]), failsWith('parquet', /DuckDB/));
+    await assert.rejects(load([join(folder, 'a.parquet')]), failsWith('input-unreadable'));
   });
 });
 

@@ -174,7 +174,7 @@ export class MemoryReader implements StreamReader {
       next: next === 0 ? { at: 'trim-horizon' } : { at: 'after', sequence: String(next - 1) },
       atTip: next >= records.length,
       ended: next >= records.length && !shard.open,
-      lost: from - asked,
+      lost: from > asked ? `${from - asked} records` : undefined,
       sequenceOf: (row) => String(from + row),
     };
   }

@@ -421,7 +421,7 @@ describe('records that are gone', () => {
     reader.list[0]!.trimmed = 7;
     await assert.rejects(run(reader, store), { code: 'gap', message: /3 records/ });
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual([lost, totals.read], [3, 6]);
+    assert.deepEqual([lost, totals.read], [['3 records of shardId-000000000000'], 6]);
   });
 
   it('with their whole shard stop the run too (C5)', async () => {
@@ -439,6 +439,6 @@ describe('records that are gone', () => {
     for (let at = 0; at < 4; at++) reader.put(reader.list[0]!, tripAt(at));
     reader.list[0]!.trimmed = 2;
     const { lost, totals } = await run(reader, new MemoryStore());
-    assert.deepEqual([lost, totals.read], [0, 2]);
+    assert.deepEqual([lost, totals.read], [[], 2]);
   });
 });
