@@ -79,7 +79,7 @@ describe('help', PARALLEL, () => {
 const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['', /command/],
   ['proces', /process/],
-  ['stream', /create, describe, split, merge, trim, delete/],
+  ['stream', /create, describe, split, merge, reshard, trim, delete/],
   ['stream nosuch', /nosuch/],
   ['replay', /no trips/],
   ['replay --stream x.csv', /x\.csv was taken as the stream/],

@@ -153,8 +153,14 @@ describe('process begins', PARALLEL, () => {
       stderr,
       /^Error: there is no stream local:other in \.taxiflow\nTry: .*taxiflow stream create/m,
     );
-    const kinesis = await run([...TO_END, '--stream', 'other'], { cwd, code: 1 });
-    assert.match(kinesis.stderr, /Kinesis[\s\S]*Try: .*--stream local:other/);
+    // Nobody listens there, and nobody's real account is asked.
+    const nowhere = ['--endpoint-url', 'http://127.0.0.1:9', '--region', 'us-east-1'];
+    const env = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
+    const kinesis = await run([...TO_END, '--stream', 'other', ...nowhere], { cwd, code: 1, env });
+    assert.match(
+      kinesis.stderr,
+      /^stream: other \(Amazon Kinesis\)\nError: Kinesis does not answer[^\n]*\nTry: /,
+    );
   });
 });
 

@@ -154,7 +154,7 @@ describe('stream', PARALLEL, () => {
     const before = await described(cwd, 'local:own');
     const cases: [code: number, args: string[], message: RegExp][] = [
       [1, ['create', 'local:own'], /there is a stream local:own already[\s\S]*describe local:own/],
-      [1, ['create', 'own'], /Kinesis[\s\S]*local:own/],
+      [2, ['reshard', 'local:own', '--shards', '2'], /reshard is for Kinesis/],
       [1, ['describe', 'local:other'], /no stream local:other in \.taxiflow[\s\S]*stream create local:other/],
       [1, ['delete', 'local:other'], /no stream local:other/],
       [1, ['trim', 'local:own', '--before', 'now', '--shard', '77'], /no shardId-000000000077/],

@@ -103,7 +103,7 @@ describe('rows of CSV files', () => {
         assert.deepEqual(events.filter(counted), expected.rows.filter(counted));
         assert.equal(events.includes('broken'), expected.broken, 'a broken row is told');
       }),
-      { numRuns: 3_000 },
+      { numRuns: 2_000 },
     );
   });
 

@@ -76,7 +76,7 @@ describe('trips seen before (W7)', () => {
           }
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 

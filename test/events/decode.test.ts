@@ -283,7 +283,7 @@ describe('decoding of records', () => {
       fc.property(fc.array(record, { minLength: 1, maxLength: 6 }), (records) =>
         check(records, TRIP_FIELD_NAMES),
       ),
-      { numRuns: 4_000 },
+      { numRuns: 2_500 },
     );
   });
 
@@ -294,7 +294,7 @@ describe('decoding of records', () => {
         fc.subarray([...TRIP_FIELD_NAMES]),
         (records, fields) => check(records, fields),
       ),
-      { numRuns: 4_000 },
+      { numRuns: 2_500 },
     );
   });
 

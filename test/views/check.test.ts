@@ -163,7 +163,7 @@ describe('checking views', () => {
         for (const view of checkViews(views)) compileView(view, new TripColumns());
         assert.match(explainViews(checkViews(views), 'x'), /^view /);
       }),
-      { numRuns: 4_000 },
+      { numRuns: 2_000 },
     );
     assert.ok(sane > 50, `${sane} of the changed ones were sound`);
   });

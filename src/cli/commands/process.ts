@@ -46,8 +46,8 @@ export async function process(args: Arguments): Promise<number> {
     dataDir,
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
-    // A stream to follow may be filled later; one to read to its end has to be there.
-    ...(args['until-end'] === true ? {} : { createShards: DEFAULT_SHARDS }),
+    // A stream to follow may be filled later; one that is named and read to its end has to be there.
+    ...(args['until-end'] === true && text(args, 'stream') ? {} : { createShards: DEFAULT_SHARDS }),
   });
   try {
     return await run(args, views, reader, target, settings);
