@@ -4,16 +4,22 @@ import {
   DeleteStreamCommand,
   DescribeStreamSummaryCommand,
   type KinesisClient,
-  ListShardsCommand,
   MergeShardsCommand,
-  type Shard,
   SplitShardCommand,
   UpdateShardCountCommand,
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
-import type { ShardDescription, StreamAdmin } from '../stream.ts';
-import { backoff, explained, type KinesisOptions, kinesisClient, streamInput, verdict } from './client.ts';
+import type { Shard, ShardDescription, StreamAdmin } from '../stream.ts';
+import {
+  backoff,
+  explained,
+  type KinesisOptions,
+  kinesisClient,
+  listShards,
+  streamInput,
+  verdict,
+} from './client.ts';
 
 const POLL_MS = 500;
 const ATTEMPTS = 8;
@@ -57,24 +63,21 @@ export class KinesisAdmin implements StreamAdmin {
 
   async describe(): Promise<ShardDescription[]> {
     return (await this.#shards()).map((shard) => ({
-      shard: shard.ShardId!,
-      open: isOpen(shard),
-      parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent) => parent !== undefined),
-      first_hash_key: shard.HashKeyRange!.StartingHashKey!,
-      last_hash_key: shard.HashKeyRange!.EndingHashKey!,
+      shard: shard.id,
+      open: shard.open,
+      parents: shard.parents,
+      first_hash_key: String(shard.firstHashKey),
+      last_hash_key: String(shard.lastHashKey),
     }));
   }
 
   async split(shardId: string, at?: bigint): Promise<string[]> {
-    const shard = (await this.#shards()).find(({ ShardId }) => ShardId === shardId);
+    const shard = (await this.#shards()).find(({ id }) => id === shardId);
     if (!shard)
       throw new TaxiflowError('no-shard', `${this.#o.stream} has no ${shardId}`, {
         hint: 'see "taxiflow stream describe"',
       });
-    const [first, last] = [
-      BigInt(shard.HashKeyRange!.StartingHashKey!),
-      BigInt(shard.HashKeyRange!.EndingHashKey!),
-    ];
+    const { firstHashKey: first, lastHashKey: last } = shard;
     const middle = at ?? first + (last - first + 1n) / 2n;
     return this.#changed(() =>
       this.#client.send(
@@ -136,29 +139,18 @@ export class KinesisAdmin implements StreamAdmin {
 
   /** Runs a change and returns the open shards that came of it. */
   async #changed(change: () => Promise<unknown>): Promise<string[]> {
-    const before = new Set((await this.#shards()).map(({ ShardId }) => ShardId));
+    const before = new Set((await this.#shards()).map(({ id }) => id));
     try {
       await change();
     } catch (error) {
       throw explained(error, this.#o.stream);
     }
     await this.#untilActive();
-    return (await this.#shards())
-      .filter((shard) => isOpen(shard) && !before.has(shard.ShardId))
-      .map((shard) => shard.ShardId!);
+    return (await this.#shards()).filter(({ id, open }) => open && !before.has(id)).map(({ id }) => id);
   }
 
-  async #shards(): Promise<Shard[]> {
-    const found: Shard[] = [];
-    let next: string | undefined;
-    do {
-      const page = await this.#retrying(() =>
-        this.#client.send(new ListShardsCommand(next ? { NextToken: next } : streamInput(this.#o.stream))),
-      );
-      found.push(...(page.Shards ?? []));
-      next = page.NextToken;
-    } while (next);
-    return found;
+  #shards(): Promise<Shard[]> {
+    return listShards(this.#client, this.#o.stream, (request) => this.#retrying(request));
   }
 
   async #status(): Promise<string> {
@@ -196,8 +188,4 @@ export class KinesisAdmin implements StreamAdmin {
       }
     }
   }
-}
-
-function isOpen(shard: Shard): boolean {
-  return shard.SequenceNumberRange?.EndingSequenceNumber === undefined;
 }

@@ -1,7 +1,8 @@
 /** The AWS SDK's Kinesis client as taxiflow uses it, and its errors in words a user can act on. */
-import { KinesisClient } from '@aws-sdk/client-kinesis';
+import { KinesisClient, ListShardsCommand, type ListShardsCommandOutput } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { systemCode, TaxiflowError } from '../../errors.ts';
+import type { Shard } from '../stream.ts';
 
 export interface KinesisOptions {
   /** Stream name or ARN. */
@@ -38,6 +39,31 @@ function regionOfArn(stream: string): string | undefined {
 /** How a request names its stream. */
 export function streamInput(stream: string): { StreamARN: string } | { StreamName: string } {
   return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
+}
+
+/** Every shard of a stream, page by page; `retrying` runs each request. */
+export async function listShards(
+  client: KinesisClient,
+  stream: string,
+  retrying: (request: () => Promise<ListShardsCommandOutput>) => Promise<ListShardsCommandOutput>,
+): Promise<Shard[]> {
+  const found: Shard[] = [];
+  let next: string | undefined;
+  do {
+    const input = next ? { NextToken: next } : streamInput(stream);
+    const page = await retrying(() => client.send(new ListShardsCommand(input)));
+    for (const shard of page.Shards ?? []) {
+      found.push({
+        id: shard.ShardId!,
+        parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent) => parent !== undefined),
+        firstHashKey: BigInt(shard.HashKeyRange!.StartingHashKey!),
+        lastHashKey: BigInt(shard.HashKeyRange!.EndingHashKey!),
+        open: shard.SequenceNumberRange?.EndingSequenceNumber === undefined,
+      });
+    }
+    next = page.NextToken;
+  } while (next);
+  return found;
 }
 
 const THROTTLED = [

@@ -12,7 +12,6 @@ import {
   GetRecordsCommand,
   GetShardIteratorCommand,
   type KinesisClient,
-  ListShardsCommand,
   PutRecordsCommand,
   type PutRecordsRequestEntry,
 } from '@aws-sdk/client-kinesis';
@@ -30,7 +29,15 @@ import type {
 } from '../stream.ts';
 import { Aggregate, disaggregate } from './aggregation.ts';
 import { Budget } from './budget.ts';
-import { backoff, explained, type KinesisOptions, kinesisClient, streamInput, verdict } from './client.ts';
+import {
+  backoff,
+  explained,
+  type KinesisOptions,
+  kinesisClient,
+  listShards,
+  streamInput,
+  verdict,
+} from './client.ts';
 
 const PUT_RECORDS = 500;
 /** Kinesis takes 5 MB a request, partition keys included. */
@@ -123,24 +130,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async shards(): Promise<readonly Shard[]> {
-    const found: Shard[] = [];
-    let next: string | undefined;
-    do {
-      const input = next ? { NextToken: next } : streamInput(this.#stream);
-      const page = await this.#retrying(() => this.#client.send(new ListShardsCommand(input)));
-      for (const shard of page.Shards ?? []) {
-        found.push({
-          id: shard.ShardId!,
-          parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter(
-            (parent) => parent !== undefined,
-          ),
-          firstHashKey: BigInt(shard.HashKeyRange!.StartingHashKey!),
-          lastHashKey: BigInt(shard.HashKeyRange!.EndingHashKey!),
-          open: shard.SequenceNumberRange?.EndingSequenceNumber === undefined,
-        });
-      }
-      next = page.NextToken;
-    } while (next);
+    const found = await listShards(this.#client, this.#stream, (request) => this.#retrying(request));
     this.#closed = new Set(found.filter((shard) => !shard.open).map((shard) => shard.id));
     return found;
   }
