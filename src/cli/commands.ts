@@ -139,6 +139,11 @@ const processCommand: CommandSpec = {
     region,
     'endpoint-url': endpointUrl,
     app,
+    consumer: {
+      choices: ['polling', 'efo'],
+      default: 'polling',
+      describe: 'Kinesis: share 2 MB/s a shard with others, or enhanced fan-out, which costs extra',
+    },
     views: {
       type: 'string',
       requiresArg: true,

@@ -46,6 +46,7 @@ export async function process(args: Arguments): Promise<number> {
     dataDir,
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
+    fanOut: args['consumer'] === 'efo' ? consumerOf(target, args) : undefined,
     // A stream to follow may be filled later; one that is named and read to its end has to be there.
     ...(args['until-end'] === true && text(args, 'stream') ? {} : { createShards: DEFAULT_SHARDS }),
   });
@@ -137,6 +138,18 @@ async function run(
 
 const NO_WATERMARK =
   'note: no watermark has come, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival';
+
+const LONGEST_CONSUMER = 128;
+
+/** The consumer is registered under a name that tells whose it is. */
+function consumerOf(target: StreamTarget, args: Arguments): string {
+  if (target.kind !== 'kinesis')
+    throw usageError(
+      '--consumer efo is for Kinesis streams',
+      'leave it out: an embedded stream is read as fast as it goes',
+    );
+  return `taxiflow-${text(args, 'app') ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
+}
 
 /** An app is named after its stream unless it is given a name. */
 export function appOf(target: StreamTarget): string {

@@ -1,8 +1,13 @@
 /** The AWS SDK's Kinesis client as taxiflow uses it, and its errors in words a user can act on. */
-import { KinesisClient, ListShardsCommand, type ListShardsCommandOutput } from '@aws-sdk/client-kinesis';
+import {
+  KinesisClient,
+  ListShardsCommand,
+  type ListShardsCommandOutput,
+  type StartingPosition,
+} from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { systemCode, TaxiflowError } from '../../errors.ts';
-import type { Shard } from '../stream.ts';
+import type { Position, Shard } from '../stream.ts';
 
 export interface KinesisOptions {
   /** Stream name or ARN. */
@@ -39,6 +44,20 @@ function regionOfArn(stream: string): string | undefined {
 /** How a request names its stream. */
 export function streamInput(stream: string): { StreamARN: string } | { StreamName: string } {
   return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
+}
+
+/** A position as Kinesis names it. */
+export function startingPosition(position: Position): StartingPosition {
+  switch (position.at) {
+    case 'trim-horizon':
+      return { Type: 'TRIM_HORIZON' };
+    case 'latest':
+      return { Type: 'LATEST' };
+    case 'time':
+      return { Type: 'AT_TIMESTAMP', Timestamp: new Date(position.ms) };
+    case 'after':
+      return { Type: 'AFTER_SEQUENCE_NUMBER', SequenceNumber: position.sequence };
+  }
 }
 
 /** Every shard of a stream, page by page; `retrying` runs each request. */
