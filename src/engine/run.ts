@@ -95,6 +95,9 @@ class ProcessRun {
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
   #listed: readonly Shard[] = [];
+  #listedAt = Number.NEGATIVE_INFINITY;
+  /** A shard was read to its end, and the list doesn't have its children yet. */
+  #childless = false;
   #checkpoints = 0;
   #lastCheckpoint: number;
   #dirty = false;
@@ -127,6 +130,7 @@ class ProcessRun {
       const feed = this.#furthestBehind();
       if (feed) {
         await this.#step(feed);
+        if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
@@ -172,8 +176,10 @@ class ProcessRun {
     const { reader, from } = this.#o;
     const { shards } = this.#engine;
     this.#listed = await reader.shards();
+    this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
+    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
     const standIns = new Set<string>();
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
@@ -191,6 +197,10 @@ class ProcessRun {
       if (waits) for (const parent of shard.parents) standIns.add(parent);
       else this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
     }
+    // A list may lag: whoever ended has children, and they come before the parent leaves the list.
+    const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
+    for (const { id } of childless) standIns.add(id);
+    this.#childless = childless.length > 0;
     shards.standIns = standIns;
   }
 
@@ -246,6 +256,7 @@ class ProcessRun {
   }
 
   #allFinished(): boolean {
+    if (this.#childless) return false;
     for (const id of this.#feeds.keys()) if (!this.#finished.has(id)) return false;
     return true;
   }

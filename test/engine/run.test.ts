@@ -320,6 +320,25 @@ describe('the watermark of a run', () => {
     assert.equal(counts(store)[0]![1], 3);
   });
 
+  it('waits for the children of a shard that ended before they are listed (W4)', async () => {
+    for (const hidden of [1, 3, 10]) {
+      const reader = new MemoryReader(2);
+      const [a, b] = reader.list;
+      reader.put(a!, tripAt(1));
+      reader.put(a!, watermarkAt(2));
+      for (let at = 5; at <= 100; at += 5) reader.put(b!, tripAt(at));
+      reader.put(b!, watermarkAt(100));
+      for (const child of [reader.add([a!]), reader.add([a!])]) reader.put(child, tripAt(7));
+      let lists = 0;
+      const all = reader.shards.bind(reader);
+      reader.shards = async () => (++lists > hidden ? all() : (await all()).slice(0, 2));
+      const store = new MemoryStore();
+      const outcome = await run(reader, store, { batchRecords: 1 });
+      assert.deepEqual([outcome.counters.processed, outcome.counters.late], [23, 0]);
+      assert.deepEqual(counts(store)[0], [0, 4]);
+    }
+  });
+
   it('of a child follows its own trips, not those of the parent that was ahead (W4, W5)', async () => {
     const reader = new MemoryReader(2);
     const [a, b] = reader.list;
