@@ -158,7 +158,7 @@ class ProcessRun {
       this.#dirty = true;
     } else shard.position = batch.next;
     if (batch.atTip) this.#atTip.add(shard.id);
-    if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
+    if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
     if (batch.ended) {
@@ -205,8 +205,8 @@ class ProcessRun {
   }
 
   #follow(shard: ShardProgress): void {
-    const { reader, batchRecords } = this.#o;
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords ?? BATCH_RECORDS));
+    const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, untilEnd));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */

@@ -259,6 +259,22 @@ describe('a processor', () => {
     assert.deepEqual(counts(store), [[0, 2]]);
   });
 
+  it('reads to the end as it is when that is asked for, not as it was a read earlier', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    let ending = false;
+    // What comes between a read and the moment its batch is taken.
+    reader.beforeRead = (read) => {
+      if (read !== 3) return;
+      queueMicrotask(() => {
+        reader.put(reader.list[0]!, tripAt(2));
+        ending = true;
+      });
+    };
+    const outcome = await run(reader, new MemoryStore(), { untilEnd: () => ending });
+    assert.equal(outcome.counters.read, 2);
+  });
+
   it('fires the open windows at the end only when it is asked to drain', async () => {
     for (const drain of [false, true]) {
       const reader = new MemoryReader(1);
@@ -277,16 +293,15 @@ describe('a processor', () => {
     reader.add([reader.list[0]!]);
     reader.put(reader.list[1]!, tripAt(2));
     const store = new MemoryStore();
+    let reads = 0;
+    reader.beforeRead = (read) => {
+      reads = read;
+      // Something comes once the processor is there.
+      if (read === 2) reader.put(reader.list[1]!, tripAt(3));
+    };
     const outcome = await run(reader, store, {
       from: { at: 'latest' },
-      untilEnd: (() => {
-        let asked = 0;
-        return () => {
-          // Something comes once the processor is there.
-          if (asked++ === 0) reader.put(reader.list[1]!, tripAt(3));
-          return asked > 8;
-        };
-      })(),
+      untilEnd: () => reads > 3,
     });
     assert.deepEqual([outcome.counters.read, counts(store)], [1, [[0, 1]]]);
   });
