@@ -122,8 +122,11 @@ class ProcessRun {
   }
 
   async run(): Promise<ProcessOutcome> {
-    const { signal, clock, sinks } = this.#o;
-    await this.#discover(this.#o.store.stored === undefined);
+    const { signal, clock, sinks, store } = this.#o;
+    const first = store.stored === undefined;
+    await this.#discover(first);
+    // A checkpoint has positions that stay where they are: `latest` is now, not when a next run begins.
+    if (first) for (const feed of this.#feeds.values()) await this.#step(feed);
     // What an earlier run committed and did not deliver.
     for (const sink of sinks) await sink.deliver();
     while (!signal.aborted) {

@@ -259,6 +259,20 @@ describe('a processor', () => {
     assert.deepEqual(counts(store), [[0, 2]]);
   });
 
+  it('that started at the latest records goes on from there, also where none had come yet', async () => {
+    const reader = new MemoryReader(2);
+    for (const shard of reader.list) reader.put(shard, tripAt(1));
+    const store = new MemoryStore();
+    store.beforeCommit = (commit) => {
+      if (commit === 2) throw new Error('crash');
+    };
+    const options = { from: { at: 'latest' } as const, checkpointInterval: 0, drain: false };
+    await run(reader, store, options).catch((error: Error) => assert.equal(error.message, 'crash'));
+    store.beforeCommit = () => {};
+    for (const shard of reader.list) reader.put(shard, tripAt(3));
+    assert.equal((await run(reader, store, options)).totals.read, 2);
+  });
+
   it('reads to the end as it is when that is asked for, not as it was a read earlier', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
