@@ -159,7 +159,7 @@ class ProcessRun {
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
       this.#dirty = true;
-    } else shard.position = batch.next;
+    } else if (!batch.ended) shard.position = batch.next;
     if (batch.atTip) this.#atTip.add(shard.id);
     if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
@@ -198,13 +198,19 @@ class ProcessRun {
         continue;
       }
       if (waits) for (const parent of shard.parents) standIns.add(parent);
-      else this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
+      else this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
     }
     // A list may lag: whoever ended has children, and they come before the parent leaves the list.
     const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
     for (const { id } of childless) standIns.add(id);
     this.#childless = childless.length > 0;
     shards.standIns = standIns;
+  }
+
+  /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
+  #startOf(shard: Shard): Position {
+    const parents = shard.parents.map((parent) => this.#engine.shards.get(parent));
+    return parents.find((parent) => parent?.position.at === 'time')?.position ?? { at: 'trim-horizon' };
   }
 
   #follow(shard: ShardProgress): void {

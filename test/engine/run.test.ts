@@ -273,6 +273,18 @@ describe('a processor', () => {
     assert.equal((await run(reader, store, options)).totals.read, 2);
   });
 
+  it('that starts at a time reads nothing from before it, also of shards that came from others before it', async () => {
+    const reader = new MemoryReader(1);
+    const parent = reader.list[0]!;
+    reader.put(parent, tripAt(1), 10);
+    const [a, b] = [reader.add([parent]), reader.add([parent])];
+    for (const [at, arrival] of [[2, 20], [3, 30], [4, 40]] as const) reader.put(a, tripAt(at), arrival); // biome-ignore format: one line
+    reader.put(reader.add([a, b]), tripAt(5), 50);
+    const store = new MemoryStore();
+    const { totals } = await run(reader, store, { from: { at: 'time', ms: 30 } });
+    assert.deepEqual([totals.read, counts(store)], [3, [[0, 3]]]);
+  });
+
   it('reads to the end as it is when that is asked for, not as it was a read earlier', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
