@@ -95,6 +95,9 @@ class ProcessRun {
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
   #listed: readonly Shard[] = [];
+  #listedAt = Number.NEGATIVE_INFINITY;
+  /** A shard was read to its end, and the list doesn't have its children yet. */
+  #childless = false;
   #checkpoints = 0;
   #lastCheckpoint: number;
   #dirty = false;
@@ -119,14 +122,18 @@ class ProcessRun {
   }
 
   async run(): Promise<ProcessOutcome> {
-    const { signal, clock, sinks } = this.#o;
-    await this.#discover(this.#o.store.stored === undefined);
+    const { signal, clock, sinks, store } = this.#o;
+    const first = store.stored === undefined;
+    await this.#discover(first);
+    // A checkpoint has positions that stay where they are: `latest` is now, not when a next run begins.
+    if (first) for (const feed of this.#feeds.values()) await this.#step(feed);
     // What an earlier run committed and did not deliver.
     for (const sink of sinks) await sink.deliver();
     while (!signal.aborted) {
       const feed = this.#furthestBehind();
       if (feed) {
         await this.#step(feed);
+        if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
@@ -152,9 +159,9 @@ class ProcessRun {
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
       this.#dirty = true;
-    } else shard.position = batch.next;
+    } else if (!batch.ended) shard.position = batch.next;
     if (batch.atTip) this.#atTip.add(shard.id);
-    if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
+    if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
     if (batch.ended) {
@@ -172,8 +179,10 @@ class ProcessRun {
     const { reader, from } = this.#o;
     const { shards } = this.#engine;
     this.#listed = await reader.shards();
+    this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
+    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
     const standIns = new Set<string>();
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
@@ -189,14 +198,24 @@ class ProcessRun {
         continue;
       }
       if (waits) for (const parent of shard.parents) standIns.add(parent);
-      else this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
+      else this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
     }
+    // A list may lag: whoever ended has children, and they come before the parent leaves the list.
+    const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
+    for (const { id } of childless) standIns.add(id);
+    this.#childless = childless.length > 0;
     shards.standIns = standIns;
   }
 
+  /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
+  #startOf(shard: Shard): Position {
+    const parents = shard.parents.map((parent) => this.#engine.shards.get(parent));
+    return parents.find((parent) => parent?.position.at === 'time')?.position ?? { at: 'trim-horizon' };
+  }
+
   #follow(shard: ShardProgress): void {
-    const { reader, batchRecords } = this.#o;
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords ?? BATCH_RECORDS));
+    const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, untilEnd));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -246,6 +265,7 @@ class ProcessRun {
   }
 
   #allFinished(): boolean {
+    if (this.#childless) return false;
     for (const id of this.#feeds.keys()) if (!this.#finished.has(id)) return false;
     return true;
   }
