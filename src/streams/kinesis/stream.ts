@@ -32,6 +32,7 @@ import { Budget } from './budget.ts';
 import {
   backoff,
   explained,
+  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
@@ -48,7 +49,6 @@ const AGGREGATE_BYTES = 51_200;
 const HASH_SHIFT = 96n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
-const FIRST_CONTACT_ATTEMPTS = 3;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
 
@@ -98,34 +98,32 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { StreamDescriptionSummary: summary } = await client.send(
-          new DescribeStreamSummaryCommand(streamInput(options.stream)),
+    try {
+      const { StreamDescriptionSummary: summary } = await firstContact(
+        options.stream,
+        options.clock,
+        (abortSignal) =>
+          client.send(new DescribeStreamSummaryCommand(streamInput(options.stream)), { abortSignal }),
+      );
+      if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
+        throw new TaxiflowError(
+          'stream-not-active',
+          `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
+          {
+            hint: 'wait until it is active',
+          },
         );
-        if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
-          throw new TaxiflowError(
-            'stream-not-active',
-            `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
-            {
-              hint: 'wait until it is active',
-            },
-          );
-        }
-        return new KinesisStream(
-          client,
-          options,
-          summary.StreamARN ?? '',
-          summary.StreamCreationTimestamp,
-          summary.RetentionPeriodHours ?? 24,
-        );
-      } catch (error) {
-        if (verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS) {
-          client.destroy();
-          throw explained(error, options.stream);
-        }
-        await options.clock.sleep(backoff(attempt));
       }
+      return new KinesisStream(
+        client,
+        options,
+        summary.StreamARN ?? '',
+        summary.StreamCreationTimestamp,
+        summary.RetentionPeriodHours ?? 24,
+      );
+    } catch (error) {
+      client.destroy();
+      throw error;
     }
   }
 
