@@ -1,7 +1,8 @@
 /**
  * Amazon Kinesis behind the Stream port.
  *
- *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, never from latest.
+ *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, or from the time that
+ *     "latest" was at first, never from latest.
  *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
  *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
  *     written again.
@@ -49,6 +50,8 @@ const AGGREGATE_BYTES = 51_200;
 const HASH_SHIFT = 96n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
+/** By how much the clock of Kinesis may be behind ours. */
+const CLOCKS_DIFFER_MS = 5_000;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
 
@@ -156,15 +159,19 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     const lost = this.#lost(position);
+    let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
       await this.#untilReadable(shardId);
+      // Where to find this place again, which latest no longer names a moment later.
+      const again: Position =
+        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
       try {
-        const iterator = await this.#iteratorAt(shardId, position);
-        if (iterator === undefined) return { ...emptyBatch(position), ended: true, lost };
+        const iterator = await this.#iteratorAt(shardId, from);
+        if (iterator === undefined) return { ...emptyBatch(from), ended: true, lost };
         const answer = await this.#client.send(
           new GetRecordsCommand({ ShardIterator: iterator, Limit: Math.min(limit, 10_000) }),
         );
-        const batch = toBatch(answer.Records ?? [], position);
+        const batch = toBatch(answer.Records ?? [], again);
         if (answer.NextShardIterator)
           this.#iterators.set(shardId, {
             after: JSON.stringify(batch.next),
@@ -179,6 +186,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
           !this.#closed.has(shardId);
         return { ...batch, atTip: ended || tip, ended, lost };
       } catch (error) {
+        from = again;
         this.#iterators.delete(shardId);
         await this.#pause(error, attempt, since);
       }
