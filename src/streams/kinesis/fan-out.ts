@@ -14,13 +14,15 @@ import {
 import type { Clock } from '../../clock.ts';
 import type { Position, RecordBatch } from '../stream.ts';
 import { toBatch } from './batch.ts';
-import { startingPosition } from './client.ts';
+import { type KinesisOptions, pushClient, startingPosition } from './client.ts';
 
 /** Ms that a read waits for records before it comes back without. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
 /** A subscription can't be taken over in its first five seconds. */
 const TAKEOVER_WAIT = 1_000;
+/** Even a shard without records sends an event every five seconds. */
+const SILENT_MS = 20_000;
 
 interface Subscription {
   readonly events: AsyncIterator<SubscribeToShardEventStream>;
@@ -30,6 +32,8 @@ interface Subscription {
   after: string;
   /** Nothing was behind its last event. */
   atTip: boolean;
+  /** When its last event came. */
+  heard: number;
 }
 
 /** A consumer of a stream, registered at its first read, and its subscriptions. Throws the SDK's errors. */
@@ -41,24 +45,25 @@ export class FanOut {
   readonly #subscriptions = new Map<string, Subscription>();
   #consumer: Promise<string> | undefined;
 
-  constructor(client: KinesisClient, streamArn: string, name: string, clock: Clock) {
-    this.#client = client;
+  constructor(options: KinesisOptions, streamArn: string, name: string, clock: Clock) {
+    this.#client = pushClient(options);
     this.#streamArn = streamArn;
     this.#name = name;
     this.#clock = clock;
   }
 
-  async read(shardId: string, position: Position): Promise<RecordBatch> {
+  /** `again` is where to find this place once `latest` means another one. */
+  async read(shardId: string, position: Position, again: Position): Promise<RecordBatch> {
     const waited = new AbortController();
     try {
       const subscription = await this.#subscriptionAt(shardId, position);
       const result = await Promise.race([subscription.next, this.#clock.sleep(READ_WAIT, waited.signal)]);
-      // Nothing yet: the next read waits for the same event.
-      if (!result) return { ...toBatch([], position), atTip: subscription.atTip };
-      if (!result.done)
-        return this.#batchOf(shardId, subscription, position, result.value.SubscribeToShardEvent);
-      this.#drop(shardId);
-      return toBatch([], position);
+      if (result && !result.done)
+        return this.#batchOf(shardId, subscription, again, result.value.SubscribeToShardEvent);
+      const silent = this.#clock.now() - subscription.heard > SILENT_MS;
+      if (result?.done || silent) this.#drop(shardId);
+      else subscription.after = JSON.stringify(again);
+      return { ...toBatch([], again), atTip: !silent && subscription.atTip };
     } catch (error) {
       this.#drop(shardId);
       const name = error instanceof Error ? error.name : '';
@@ -68,7 +73,7 @@ export class FanOut {
         this.#consumer = undefined;
         await this.#registered();
       } else await this.#clock.sleep(TAKEOVER_WAIT);
-      return toBatch([], position);
+      return toBatch([], again);
     } finally {
       waited.abort();
     }
@@ -80,12 +85,13 @@ export class FanOut {
     const ConsumerARN = await this.#consumer?.catch(() => undefined);
     if (ConsumerARN)
       await this.#client.send(new DeregisterStreamConsumerCommand({ ConsumerARN })).catch(() => {});
+    this.#client.destroy();
   }
 
   #batchOf(
     shardId: string,
     subscription: Subscription,
-    position: Position,
+    again: Position,
     event: SubscribeToShardEvent | undefined,
   ): RecordBatch {
     const records = (event?.Records ?? []).map((record) => ({
@@ -93,15 +99,14 @@ export class FanOut {
       sequence: record.SequenceNumber!,
       arrival: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
     }));
-    // What is latest now is not latest at the next subscription.
-    const latest = position.at === 'latest' && event?.ContinuationSequenceNumber;
-    const batch = toBatch(records, latest ? { at: 'after', sequence: latest } : position);
+    const batch = toBatch(records, again);
     const ended = (event?.ChildShards?.length ?? 0) > 0;
     const atTip = ended || event?.MillisBehindLatest === 0;
     if (ended) this.#drop(shardId);
     else {
       subscription.after = JSON.stringify(batch.next);
       subscription.atTip = atTip;
+      subscription.heard = this.#clock.now();
       subscription.next = nextOf(subscription.events);
     }
     return { ...batch, atTip, ended };
@@ -123,7 +128,14 @@ export class FanOut {
       { abortSignal: stop.signal },
     );
     const events = stream![Symbol.asyncIterator]();
-    const subscription = { events, stop, next: nextOf(events), after, atTip: false };
+    const subscription = {
+      events,
+      stop,
+      next: nextOf(events),
+      after,
+      atTip: false,
+      heard: this.#clock.now(),
+    };
     this.#subscriptions.set(shardId, subscription);
     return subscription;
   }

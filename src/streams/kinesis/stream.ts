@@ -1,7 +1,8 @@
 /**
  * Amazon Kinesis behind the Stream port.
  *
- *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, never from latest.
+ *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, or from the time that
+ *     "latest" was at first, never from latest.
  *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
  *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
  *     written again.
@@ -29,6 +30,7 @@ import { Budget } from './budget.ts';
 import {
   backoff,
   explained,
+  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
@@ -53,7 +55,8 @@ const BUCKETS = 65_536;
 const BUCKET_SHIFT = 112n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
-const FIRST_CONTACT_ATTEMPTS = 3;
+/** By how much the clock of Kinesis may be behind ours. */
+const CLOCKS_DIFFER_MS = 5_000;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
 
@@ -128,7 +131,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#aggregate = options.aggregate ?? false;
     this.#retentionMs = retentionHours * 3_600_000;
     this.#fanOut =
-      options.fanOut === undefined ? undefined : new FanOut(client, arn, options.fanOut, options.clock);
+      options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
     this.identity = `${arn} ${created?.toISOString() ?? ''}`;
   }
@@ -136,34 +139,32 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { StreamDescriptionSummary: summary } = await client.send(
-          new DescribeStreamSummaryCommand(streamInput(options.stream)),
+    try {
+      const { StreamDescriptionSummary: summary } = await firstContact(
+        options.stream,
+        options.clock,
+        (abortSignal) =>
+          client.send(new DescribeStreamSummaryCommand(streamInput(options.stream)), { abortSignal }),
+      );
+      if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
+        throw new TaxiflowError(
+          'stream-not-active',
+          `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
+          {
+            hint: 'wait until it is active',
+          },
         );
-        if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
-          throw new TaxiflowError(
-            'stream-not-active',
-            `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
-            {
-              hint: 'wait until it is active',
-            },
-          );
-        }
-        return new KinesisStream(
-          client,
-          options,
-          summary.StreamARN ?? '',
-          summary.StreamCreationTimestamp,
-          summary.RetentionPeriodHours ?? 24,
-        );
-      } catch (error) {
-        if (verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS) {
-          client.destroy();
-          throw explained(error, options.stream);
-        }
-        await options.clock.sleep(backoff(attempt));
       }
+      return new KinesisStream(
+        client,
+        options,
+        summary.StreamARN ?? '',
+        summary.StreamCreationTimestamp,
+        summary.RetentionPeriodHours ?? 24,
+      );
+    } catch (error) {
+      client.destroy();
+      throw error;
     }
   }
 
@@ -199,25 +200,30 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     const lost = this.#lost(position);
+    let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
+      // Where to find this place again, which latest no longer names a moment later.
+      const again: Position =
+        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
       try {
-        if (this.#fanOut) return { ...(await this.#fanOut.read(shardId, position)), lost };
-        return { ...(await this.#poll(shardId, position, limit)), lost };
+        const batch = this.#fanOut
+          ? await this.#fanOut.read(shardId, from, again)
+          : await this.#poll(shardId, from, again, limit);
+        return { ...batch, lost };
       } catch (error) {
+        from = again;
         this.#iterators.delete(shardId);
         await this.#pause(error, attempt, since);
       }
     }
   }
 
-  async #poll(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
+  async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
     await this.#untilReadable(shardId);
-    const asked = this.#clock.now();
     const iterator = await this.#iteratorAt(shardId, position);
-    if (iterator === undefined) return { ...toBatch([], position), ended: true };
+    if (iterator === undefined) return { ...toBatch([], again), ended: true };
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
-    // What is latest now is not latest when a new iterator is needed.
-    const batch = toBatch(answer.records, position.at === 'latest' ? { at: 'time', ms: asked } : position);
+    const batch = toBatch(answer.records, again);
     if (answer.next)
       this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
     else this.#iterators.delete(shardId);
