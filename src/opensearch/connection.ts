@@ -179,8 +179,10 @@ const TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|EPROT
 
 /** Whether the server is not there, or not ready yet, so that it makes sense to wait for it. */
 export function isAway(error: unknown): boolean {
+  if (error instanceof TaxiflowError) return error.cause !== undefined && isAway(error.cause);
   const status = statusOf(error);
-  if (status !== undefined) return status === 429 || status === 502 || status === 503 || status === 504;
+  if (status !== undefined)
+    return status === 408 || status === 429 || status === 502 || status === 503 || status === 504;
   const code = networkCode(error);
   return (
     (code !== undefined && NETWORK.has(code)) ||
@@ -294,12 +296,16 @@ export interface Server {
 }
 
 /** What answers there. Throws `unsupported-server` unless it is OpenSearch 2 or 3, or Elasticsearch 7.10; else as `explained`. */
-export async function serverOf(client: Client, url: string): Promise<Server> {
+export async function serverOf(
+  client: Client,
+  url: string,
+  options: { requestTimeout?: number } = {},
+): Promise<Server> {
   // A serverless collection doesn't answer at its root.
   if (isServerless(url)) return { distribution: 'opensearch', number: 'serverless' };
   let body: unknown;
   try {
-    ({ body } = await client.transport.request({ method: 'GET', path: '/' }));
+    ({ body } = await client.transport.request({ method: 'GET', path: '/' }, options));
   } catch (error) {
     if (statusOf(error) === 404)
       throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');

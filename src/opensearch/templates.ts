@@ -93,30 +93,43 @@ export interface LiveMapping {
 /** Parameters that change what becomes of a value; others, such as `ignore_above`, leave results as they are. */
 const DECISIVE = new Set(['format', 'index', 'doc_values', 'enabled', 'path']);
 
-/**
- * Where the mapping of an index contradicts what a view writes, in words such as
- * `location is a keyword, not a geo_point`; nothing when all results fit. `exact` also tells what does no harm: fields
- * that no view has, other parameters, another `dynamic`.
- */
-export function differences(live: LiveMapping, expected: Mapping, { exact = false } = {}): string[] {
-  const found: string[] = [];
+export interface MappingDifference {
+  /**
+   * `missing` a field can be added · `contradiction` only a new index helps · `dynamic` can be set · `extra` stays, and
+   * does no harm.
+   */
+  readonly kind: 'missing' | 'contradiction' | 'dynamic' | 'extra';
+  /** In words, such as `location is a keyword, not a geo_point`. */
+  readonly text: string;
+}
+
+/** All that tells the mapping of an index or a template from a view's. */
+export function compareMapping(live: LiveMapping, expected: Mapping): MappingDifference[] {
+  const found: MappingDifference[] = [];
+  const add = (kind: MappingDifference['kind'], text: string) => found.push({ kind, text });
   const fields = live.properties ?? {};
   for (const [name, { type }] of Object.entries(expected.properties)) {
     const { type: liveType, ...parameters } = fields[name] ?? {};
-    if (!fields[name]) found.push(`${name} is missing; it should be a ${type}`);
-    else if (liveType !== type) found.push(`${name} is a ${liveType ?? 'object'}, not a ${type}`);
+    if (!fields[name]) add('missing', `${name} is missing; it should be a ${type}`);
+    else if (liveType !== type) add('contradiction', `${name} is a ${liveType ?? 'object'}, not a ${type}`);
     else {
       for (const [parameter, value] of Object.entries(parameters)) {
-        if (exact || DECISIVE.has(parameter))
-          found.push(`${name} has ${parameter} ${JSON.stringify(value)}, which it should not`);
+        const kind = DECISIVE.has(parameter) ? 'contradiction' : 'extra';
+        add(kind, `${name} has ${parameter} ${JSON.stringify(value)}, which it should not`);
       }
     }
   }
-  if (!exact) return found;
   for (const name of Object.keys(fields))
-    if (!(name in expected.properties)) found.push(`${name} is there, but not in the view`);
-  // The server tells `true` and `strict` as strings, and leaves out its default.
+    if (!(name in expected.properties)) add('extra', `${name} is there, but not in the view`);
+  // The server leaves out its default.
   const dynamic = String(live.dynamic ?? 'true');
-  if (dynamic !== expected.dynamic) found.push(`dynamic is ${dynamic}, not ${expected.dynamic}`);
+  if (dynamic !== expected.dynamic) add('dynamic', `dynamic is ${dynamic}, not ${expected.dynamic}`);
   return found;
+}
+
+/** Where the mapping of an index contradicts what a view writes, in words; nothing when all its results fit. */
+export function differences(live: LiveMapping, expected: Mapping): string[] {
+  return compareMapping(live, expected)
+    .filter(({ kind }) => kind === 'missing' || kind === 'contradiction')
+    .map(({ text }) => text);
 }
