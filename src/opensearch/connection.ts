@@ -175,6 +175,8 @@ const NETWORK = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
 ]);
+/** The client's names for no answer, half of one, and one that is torn. */
+const INTERRUPTED = new Set(['TimeoutError', 'ConnectionError', 'DeserializationError']);
 const TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|EPROTO|HOSTNAME_MISMATCH)/;
 
 /** Whether the server is not there, or not ready yet, so that it makes sense to wait for it. */
@@ -184,10 +186,8 @@ export function isAway(error: unknown): boolean {
   if (status !== undefined)
     return status === 408 || status === 429 || status === 502 || status === 503 || status === 504;
   const code = networkCode(error);
-  return (
-    (code !== undefined && NETWORK.has(code)) ||
-    (['TimeoutError', 'ConnectionError'].includes(nameOf(error)) && !isTls(code))
-  );
+  if (isTls(code)) return false;
+  return (code !== undefined && NETWORK.has(code)) || INTERRUPTED.has(nameOf(error));
 }
 
 /** An error of the client as a `TaxiflowError` of one line: `opensearch-unreachable`, `-unauthorized`, `-forbidden`, … */
