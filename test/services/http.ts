@@ -64,6 +64,7 @@ export async function serve(
 export function emptyOpenSearch({ method, path }: Pick<Asked, 'method' | 'path'>): Answer {
   if (method === 'GET' && path === '/')
     return { body: { version: { distribution: 'opensearch', number: '3.8.0' } } };
+  if (path.startsWith('/_cluster/health')) return { body: { status: 'green' } };
   if (path.includes('_search')) return { body: { hits: { total: { value: 0 }, hits: [] } } };
   if (method === 'GET')
     return { status: 404, body: { error: { type: 'index_not_found_exception' }, status: 404 } };
