@@ -197,6 +197,18 @@ const processCommand: CommandSpec = {
       describe: 'Time between checkpoints',
     },
     output: { type: 'string', requiresArg: true, describe: 'Results as NDJSON to a file, or - for stdout' },
+    opensearch: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Results to OpenSearch or Elasticsearch at this URL',
+    },
+    'index-prefix': {
+      type: 'string',
+      default: '',
+      requiresArg: true,
+      describe: 'Index names begin with this',
+    },
+    ...openSearchAccess,
     'on-error': {
       choices: ['keep', 'report'],
       default: 'keep',

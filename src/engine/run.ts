@@ -14,13 +14,27 @@ import { Engine } from './engine.ts';
 import { Feed } from './feed.ts';
 import type { ShardProgress } from './watermarks.ts';
 
-/** Where results go. Told after each commit; keeps its own cursor in the state. */
+/** How a sink stands. */
+export interface SinkStatus {
+  readonly name: string;
+  /** Results it has, and those that are committed and still to come. */
+  readonly delivered: number;
+  readonly pending: number;
+  /** Results it refused for good, which are dead letters. */
+  readonly rejected: number;
+  readonly retries: number;
+  /** What keeps it from going on, in words; undefined when nothing does. */
+  readonly trouble: string | undefined;
+}
+
+/** Where results go: fed from what is committed, each at its own pace, with its own cursor in the state (C3). */
 export interface Sink {
   readonly name: string;
-  /** Delivers what is committed and not yet delivered, as far as it can now. */
-  deliver(): Promise<void> | void;
-  /** Delivers the rest. */
-  close(): Promise<void> | void;
+  /** Something was committed. Holds nobody up; throws when the run can't go on like this. */
+  wake(): void;
+  status(): SinkStatus;
+  /** Delivers the rest; only what is on its way when the run was interrupted. */
+  close(interrupted: boolean): Promise<void> | void;
 }
 
 export interface ProcessOptions {
@@ -58,6 +72,8 @@ export interface Progress {
   readonly watermark: number;
   readonly openWindows: number;
   readonly slowestShard: string | undefined;
+  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
 }
 
@@ -102,6 +118,7 @@ class ProcessRun {
   #lastCheckpoint: number;
   #dirty = false;
   readonly #lost: string[] = [];
+  readonly #lags = new Map<string, number>();
   #noted = false;
 
   constructor(options: ProcessOptions) {
@@ -128,7 +145,7 @@ class ProcessRun {
     // A checkpoint has positions that stay where they are: `latest` is now, not when a next run begins.
     if (first) for (const feed of this.#feeds.values()) await this.#step(feed);
     // What an earlier run committed and did not deliver.
-    for (const sink of sinks) await sink.deliver();
+    for (const sink of sinks) sink.wake();
     while (!signal.aborted) {
       const feed = this.#furthestBehind();
       if (feed) {
@@ -137,18 +154,18 @@ class ProcessRun {
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
-        await this.#checkpointIfDue(true);
+        this.#checkpointIfDue(true);
         this.#noteMissingWatermark();
         await clock.sleep(POLL_MS, signal);
         await this.#discover(false);
         this.#pollIdle();
       }
-      await this.#checkpointIfDue(false);
+      this.#checkpointIfDue(false);
     }
     this.#engine.advance();
     if (!signal.aborted && this.#o.drain) this.#engine.drain();
-    await this.#checkpoint();
-    for (const sink of sinks) await sink.close();
+    this.#checkpoint();
+    for (const sink of sinks) await sink.close(signal.aborted);
     return this.#outcome();
   }
 
@@ -164,13 +181,19 @@ class ProcessRun {
       if (batch.next.at !== shard.position.at) this.#dirty = true;
       shard.position = batch.next;
     }
-    if (batch.atTip) this.#atTip.add(shard.id);
+    if (batch.atTip) {
+      this.#atTip.add(shard.id);
+      this.#lags.set(shard.id, 0);
+    } else if (batch.count > 0) {
+      this.#lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[batch.count - 1]!));
+    }
     if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
+      this.#lags.delete(shard.id);
       shard.ended = true;
       this.#dirty = true;
       await this.#discover(false);
@@ -274,19 +297,19 @@ class ProcessRun {
     return true;
   }
 
-  async #checkpointIfDue(idle: boolean): Promise<void> {
+  #checkpointIfDue(idle: boolean): void {
     const due = this.#o.clock.now() - this.#lastCheckpoint >= this.#o.checkpointInterval;
     if (!due) return;
-    if (this.#dirty || !idle) await this.#checkpoint();
+    if (this.#dirty || !idle) this.#checkpoint();
     this.#report();
   }
 
-  async #checkpoint(): Promise<void> {
+  #checkpoint(): void {
     this.#engine.checkpoint();
     this.#checkpoints++;
     this.#dirty = false;
     this.#lastCheckpoint = this.#o.clock.now();
-    for (const sink of this.#o.sinks) await sink.deliver();
+    for (const sink of this.#o.sinks) sink.wake();
   }
 
   #noteMissingWatermark(): void {
@@ -307,6 +330,7 @@ class ProcessRun {
       watermark: this.#engine.watermark,
       openWindows: this.#engine.openWindows,
       slowestShard: this.#engine.shards.slowest?.id,
+      lags: this.#lags,
       atTip: this.#furthestBehind() === undefined,
     });
   }
