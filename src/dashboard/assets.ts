@@ -54,8 +54,8 @@ export class Assets {
   find(name: string): Promise<Asset> | undefined {
     const path = this.#paths.get(name);
     if (path === undefined) return undefined;
-    let asset = this.#loaded.get(name);
-    if (!asset) this.#loaded.set(name, (asset = load(path)));
+    const asset = this.#loaded.get(name) ?? load(path);
+    this.#loaded.set(name, asset);
     return asset;
   }
 }
@@ -75,8 +75,8 @@ async function load(path: string): Promise<Asset> {
     type: TYPES[extname(path)]!,
     tag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 16)}"`,
     body: (encoding) => {
-      let body = bodies.get(encoding);
-      if (!body) bodies.set(encoding, (body = compress(bytes, encoding)));
+      const body = bodies.get(encoding) ?? compress(bytes, encoding);
+      bodies.set(encoding, body);
       return body;
     },
   };

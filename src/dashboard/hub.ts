@@ -69,7 +69,10 @@ export class Hub {
   /** Tells all pages of windows that changed; `id` is what they know then. */
   windows(lines: readonly string[], id: string, now: number): void {
     const bytes = Buffer.from(event('windows', `[${lines.join(',')}]`, id));
-    if (bytes.length > EVENT_LIMIT) return this.reset(id, now);
+    if (bytes.length > EVENT_LIMIT) {
+      this.reset(id, now);
+      return;
+    }
     this.#kept.push({ after: this.#id, bytes });
     this.#keptBytes += bytes.length;
     while (this.#keptBytes > KEPT_LIMIT) this.#keptBytes -= this.#kept.shift()!.bytes.length;

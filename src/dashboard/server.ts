@@ -153,7 +153,10 @@ class Site {
   }
 
   #events(request: IncomingMessage, response: ServerResponse, url: URL): void {
-    if (this.#hub.full) return refuse(response, 503, 'too many pages are open\n');
+    if (this.#hub.full) {
+      refuse(response, 503, 'too many pages are open\n');
+      return;
+    }
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     if (request.method === 'HEAD') {
       response.end();
@@ -170,13 +173,14 @@ class Site {
     if (this.#history?.id !== this.#watch.id) this.#history = { id: this.#watch.id, bodies: new Map() };
     const { id, bodies } = this.#history;
     const encoding = accepted(request.headers['accept-encoding']);
-    let body = bodies.get(encoding);
-    if (!body) {
-      const json = `{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`;
-      bodies.set(encoding, (body = compress(Buffer.from(json), encoding)));
-    }
+    const body = bodies.get(encoding) ?? compress(this.#historyJson(id), encoding);
+    bodies.set(encoding, body);
     response.setHeader('cache-control', 'no-store');
     send(request, response, JSON_TYPE, await body);
+  }
+
+  #historyJson(id: string): Buffer {
+    return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
   }
 
   async #json(request: IncomingMessage, response: ServerResponse, json: string): Promise<void> {

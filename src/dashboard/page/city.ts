@@ -1,6 +1,6 @@
 /** The city: where people were picked up in a window, and how long it took to the airports. */
 import { Cells, type Place } from './cells.ts';
-import { byId, make, setText } from './elements.ts';
+import { byId, make, renew, setText, table } from './elements.ts';
 import { count, dayOf, decimal, stamp, timeOf } from './format.ts';
 import { type Frame, Frames } from './frames.ts';
 import { AIRPORTS, Lines, minutesOf } from './lines.ts';
@@ -21,7 +21,6 @@ export class City {
   #counts: readonly number[] = [];
   #hovered: number | undefined;
   #selected: number | undefined;
-  #minutesTableOf: readonly Frame[] | undefined;
 
   constructor(places: readonly Place[]) {
     this.#frames = new Frames(new Cells(places));
@@ -70,6 +69,15 @@ export class City {
     this.#lines.show(this.#frames.list);
     this.#timeline.show(this.#frames.list, (start) => this.#frames.indexOf(start));
     this.#draw();
+  }
+
+  /** Nothing more comes: the busiest window says more than the last. */
+  showBusiest(): void {
+    const busiest = this.#frames.list.reduce(
+      (best, frame, i, all) => (frame.total > all[best]!.total ? i : best),
+      0,
+    );
+    if (!this.isEmpty) this.#timeline.suggest(busiest);
   }
 
   #frame(): Frame | undefined {
@@ -192,50 +200,32 @@ export class City {
 
   #drawTables(): void {
     if (!this.#tables.open) return;
+    renew(byId('table-boxes'), this.#cellTable(), this.#minutesTable());
+  }
+
+  #cellTable(): HTMLElement {
     const frame = this.#frame();
-    const cells = frame ? this.#ranked(frame) : [];
-    fill(
-      'cells-table',
-      cells.map((cell) => {
-        const { name, geohash } = this.#frames.cells.all[cell]!;
-        return [name, geohash, count(this.#counts[cell]!)];
-      }),
-      2,
-    );
-    if (this.#minutesTableOf === this.#frames.list) return;
-    this.#minutesTableOf = this.#frames.list;
-    const windows = this.#frames.list.filter(({ airports }) => airports.size > 0).toReversed();
-    fill(
-      'minutes-table',
-      windows.map((window) => [
-        stamp(window.start),
+    const rows = (frame ? this.#ranked(frame) : []).map((cell) => {
+      const { name, geohash } = this.#frames.cells.all[cell]!;
+      return [name, geohash, count(this.#counts[cell]!)];
+    });
+    return table('Pick-ups of the window', ['Area', 'Cell', 'Pick-ups'], rows, [2]);
+  }
+
+  #minutesTable(): HTMLElement {
+    const rows = this.#frames.list
+      .filter(({ airports }) => airports.size > 0)
+      .toReversed()
+      .map((frame) => [
+        stamp(frame.start),
         ...AIRPORTS.flatMap((airport) => {
-          const minutes = minutesOf(window, airport);
+          const minutes = minutesOf(frame, airport);
           return minutes === undefined
             ? ['–', '–']
-            : [decimal(minutes), count(window.airports.get(airport)!.trips)];
+            : [decimal(minutes), count(frame.airports.get(airport)!.trips)];
         }),
-      ]),
-      1,
-    );
+      ]);
+    const head = ['Window', ...AIRPORTS.flatMap((airport) => [`${airport} min`, 'Trips'])];
+    return table('Average minutes to the airports', head, rows, [1, 2, 3, 4]);
   }
-}
-
-/** Rows of a table: the first cell heads its row, from column `figures` on there are numbers. */
-function fill(id: string, rows: readonly (readonly string[])[], figures: number): void {
-  byId(id)
-    .querySelector('tbody')!
-    .replaceChildren(
-      ...rows.map((row) =>
-        make(
-          'tr',
-          {},
-          ...row.map((text, i) =>
-            i === 0
-              ? make('th', { scope: 'row' }, text)
-              : make('td', i < figures ? {} : { class: 'n' }, text),
-          ),
-        ),
-      ),
-    );
 }

@@ -66,3 +66,28 @@ function renewElement(known: Element, wanted: Element): void {
   }
   renewChildren(known, wanted);
 }
+
+/** A table that scrolls in its box; `figures` are the columns of numbers, the first column heads its row. */
+export function table(
+  caption: string,
+  head: readonly string[],
+  rows: readonly (readonly Content[])[],
+  figures: readonly number[],
+): HTMLElement {
+  const kind = (i: number): Record<string, string> => (figures.includes(i) ? { class: 'n' } : {});
+  const heading = (text: string, i: number) =>
+    text === '' ? make('td') : make('th', { scope: 'col', ...kind(i) }, text);
+  const cell = (content: Content, i: number) =>
+    i === 0 ? make('th', { scope: 'row' }, content) : make('td', kind(i), content);
+  return make(
+    'section',
+    { class: 'scroll', tabindex: '0', 'aria-label': `${caption}, as a table` },
+    make(
+      'table',
+      {},
+      make('caption', {}, caption),
+      make('thead', {}, make('tr', {}, ...head.map(heading))),
+      make('tbody', {}, ...rows.map((row) => make('tr', {}, ...row.map(cell)))),
+    ),
+  );
+}

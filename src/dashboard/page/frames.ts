@@ -61,8 +61,9 @@ export class Frames {
 
   #take(update: WindowUpdate): void {
     const { start, end, precision } = update;
-    let frame = this.#frames.get(start);
-    if (!frame || frame.end !== end) this.#frames.set(start, (frame = empty(start, end)));
+    const known = this.#frames.get(start);
+    const frame = known?.end === end ? known : empty(start, end);
+    this.#frames.set(start, frame);
     const cells = [...undiffed(update.cells)].map((code) => this.cells.numberOf(code, precision));
     if (update.view === 'pickup_count') {
       frame.cells = cells;

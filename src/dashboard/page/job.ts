@@ -1,7 +1,7 @@
 /** The job: how far it is, how fast, and what it refused. */
-import { byId, type Content, draw, make, renew, setText } from './elements.ts';
+import { byId, type Content, draw, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
-import type { DeadLetterSample, JobStatus, Sample, ShardStatus } from './wire.ts';
+import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
 
 const KINDS = [
   ['processed', 'processed'],
@@ -18,200 +18,69 @@ const REASONS: Readonly<Record<string, string>> = {
   'not-readable': 'not a trip that can be read',
 };
 
+const CARDS: readonly (readonly [
+  kind: string,
+  title: string,
+  content: (status: JobStatus) => readonly Content[],
+])[] = [
+  ['event-time', 'Event time', eventTime],
+  ['rate', 'Trips in', tripsIn],
+  ['rate', 'Results out', resultsOut],
+  ['checkpoint', 'Checkpoint', checkpointFacts],
+  ['shards', 'Shards', shardTable],
+  ['records', 'Records', recordTable],
+  ['sinks', 'Sinks', sinkTable],
+];
+
 export class Job {
-  readonly #cards = byId('cards');
-  readonly #clock = card('clock', 'Event time');
-  readonly #in = card('rate', 'Trips in');
-  readonly #out = card('rate', 'Results out');
-  readonly #checkpoint = card('checkpoint', 'Checkpoint');
-  readonly #records = card('records', 'Records');
-  readonly #shards = card('shards', 'Shards');
-  readonly #refused = card('refused', 'Refused records');
-  readonly #sinks = card('sinks', 'Sinks');
+  readonly #bodies: readonly Element[];
+  readonly #refused: Element;
   #status: JobStatus | undefined;
+  /** The server's clock minus this one's. */
   #offset = 0;
-  #counts = '';
+  #shownLetters = '';
 
   constructor() {
-    this.#cards.append(
-      ...[
-        this.#clock,
-        this.#in,
-        this.#out,
-        this.#checkpoint,
-        this.#shards,
-        this.#records,
-        this.#refused,
-        this.#sinks,
-      ],
-    );
-    setInterval(() => this.#drawAges(), 1_000);
+    const cards = CARDS.map(([kind, title]) => card(kind, title));
+    const refused = card('refused', 'Refused records');
+    byId('cards').append(...cards.slice(0, -1), refused, ...cards.slice(-1));
+    this.#bodies = cards.map((found) => found.lastElementChild!);
+    this.#refused = refused.lastElementChild!;
+    setInterval(() => this.#tellAge(), 1_000);
   }
 
   show(status: JobStatus): void {
     this.#status = status;
     this.#offset = status.now - Date.now();
-    this.#drawClock(status);
-    drawRate(
-      this.#in,
-      status.rates.trips,
-      status.samples,
-      ({ trips }) => trips,
-      status.totals && `${count(status.totals.read - status.totals.watermarks)} trips in all`,
-    );
-    drawRate(
-      this.#out,
-      status.rates.results,
-      status.samples,
-      ({ results }) => results,
-      status.totals && `${count(status.totals.results)} results in all`,
-    );
-    this.#drawCheckpoint(status);
-    this.#drawRecords(status);
-    this.#drawShards(status);
-    this.#drawRefused(status);
-    this.#drawSinks(status);
-    this.#drawAges();
-  }
-
-  #drawClock({ watermark, stream, app, openWindows }: JobStatus): void {
-    body(
-      this.#clock,
-      make('p', { class: 'big' }, watermark === null ? '–' : clockOf(watermark)),
-      make('p', { class: 'quiet' }, watermark === null ? 'no watermark yet' : dayOf(watermark)),
-      facts([
-        ['app', app ?? '–'],
-        ['stream', stream?.replace(/ \(.*\)$/, '') ?? '–'],
-        ...(openWindows === undefined ? [] : [['open windows', count(openWindows)] as const]),
-      ]),
-    );
-  }
-
-  #drawCheckpoint({ checkpoint, stateBytes }: JobStatus): void {
-    body(
-      this.#checkpoint,
-      make('p', { class: 'big', id: 'checkpoint-age' }, '–'),
-      make('p', { class: 'quiet' }, checkpoint ? 'since the last one' : 'none yet'),
-      facts([
-        ['number', checkpoint ? count(checkpoint.number) : '–'],
-        ...(checkpoint?.durationMs === undefined
-          ? []
-          : [['took', `${rate(checkpoint.durationMs)} ms`] as const]),
-        ...(checkpoint?.bytes === undefined ? [] : [['wrote', bytes(checkpoint.bytes)] as const]),
-        ['state', stateBytes === undefined ? '–' : bytes(stateBytes)],
-      ]),
-    );
-  }
-
-  #drawRecords({ totals }: JobStatus): void {
-    if (!totals) return body(this.#records, nothing('No record has been read yet.'));
-    const rows = KINDS.map(([kind, label]) => [label, count(totals[kind]), share(totals[kind], totals.read)]);
-    body(
-      this.#records,
-      table(
-        'Records read, by what became of them',
-        ['What became of them', 'Records', ''],
-        [
-          ...rows.map(([label, figure, part]) => [label!, figure!, part!]),
-          ['read in all', count(totals.read), ''],
-        ],
-        [1, 2],
-      ),
-    );
-    this.#records.querySelector('tr:last-child')?.classList.add('sum');
-  }
-
-  #drawShards({ shards, slowest }: JobStatus): void {
-    if (shards.length === 0) return body(this.#shards, nothing('No shard has been read yet.'));
-    const ahead = Math.max(...shards.map(({ watermark }) => watermark ?? Number.NEGATIVE_INFINITY));
-    const open = shards.filter(({ ended }) => !ended);
-    const behind = open.length > 0 ? Math.max(...open.map((shard) => ahead - (shard.watermark ?? ahead))) : 0;
-    const held = shards.find(({ id }) => id === slowest);
-    const note =
-      held?.watermark === null
-        ? `${shortId(held.id)} has no watermark yet and holds all windows back.`
-        : held && behind > 0
-          ? `${shortId(held.id)} holds the watermark back, ${age(ahead - held.watermark!)} of event time behind the first.`
-          : 'All shards are at the same watermark.';
-    body(
-      this.#shards,
-      make('p', { class: 'quiet', id: 'slowest' }, note),
-      table(
-        'Shards',
-        ['Shard', 'Watermark', 'Behind', 'Position'],
-        shards.map((shard) => [
-          shortId(shard.id),
-          shard.ended ? 'read to its end' : shard.watermark === null ? 'none yet' : stamp(shard.watermark),
-          lag(shard, ahead, behind),
-          shard.position,
-        ]),
-        [3],
-      ),
-    );
-    this.#shards.querySelectorAll('tbody tr').forEach((row, i) => {
-      row.classList.toggle('slow', behind > 0 && shards[i]!.id === slowest);
+    CARDS.forEach(([, , content], i) => {
+      renew(this.#bodies[i]!, ...content(status));
     });
+    this.#showRefused(status);
+    this.#tellAge();
   }
 
-  #drawRefused({ deadLetters, totals }: JobStatus): void {
-    const key = JSON.stringify([deadLetters, totals?.duplicate]);
-    if (key === this.#counts) return;
-    this.#counts = key;
-    if (deadLetters.length === 0)
-      return body(this.#refused, nothing('None: every record could be read and came in time.'));
-    const open = new Set(
-      [...this.#refused.querySelectorAll('details[open]')].map((found) => found.getAttribute('data-reason')),
+  /** Only when they change: a sample that is read stays open. */
+  #showRefused({ deadLetters }: JobStatus): void {
+    const letters = JSON.stringify(deadLetters);
+    if (letters === this.#shownLetters) return;
+    this.#shownLetters = letters;
+    if (deadLetters.length === 0) {
+      renew(this.#refused, quiet('None: every record could be read and came in time.'));
+      return;
+    }
+    const open = [...this.#refused.querySelectorAll('details[open]')].map((found) =>
+      found.getAttribute('data-reason'),
     );
-    this.#refused.querySelector('.body')!.replaceChildren(
+    this.#refused.replaceChildren(
       ...deadLetters.map(({ reason, count: number, kept }) => {
-        const samples = make('div', { class: 'samples' });
-        const details = make(
-          'details',
-          { 'data-reason': reason },
-          make(
-            'summary',
-            {},
-            make('b', {}, reason),
-            ` ${REASONS[reason] ?? ''} `,
-            make('span', { class: 'figure' }, count(number)),
-          ),
-          samples,
-        );
-        details.addEventListener('toggle', () => {
-          if (details.open) showSamples(samples, reason, kept);
-        });
-        if (open.has(reason)) details.open = true;
+        const details = letterDetails(reason, number, kept);
+        details.open = open.includes(reason);
         return details;
       }),
     );
   }
 
-  #drawSinks({ sinks, views }: JobStatus): void {
-    if (sinks.length === 0)
-      return body(
-        this.#sinks,
-        nothing(
-          `None: results of ${views.join(' and ') || 'the views'} are kept in the state. “taxiflow results” prints them.`,
-        ),
-      );
-    body(
-      this.#sinks,
-      table(
-        'Sinks',
-        ['Sink', 'Delivered', 'Pending', 'Retries', 'Errors'],
-        sinks.map((sink) => [
-          sink.name,
-          count(sink.delivered),
-          count(sink.pending),
-          sink.retries === undefined ? '–' : count(sink.retries),
-          sink.lastError ?? count(sink.errors ?? 0),
-        ]),
-        [1, 2, 3, 4],
-      ),
-    );
-  }
-
-  #drawAges(): void {
+  #tellAge(): void {
     const at = this.#status?.checkpoint?.at;
     const shown = document.getElementById('checkpoint-age');
     if (shown) setText(shown, at === undefined ? '–' : age(Date.now() + this.#offset - at));
@@ -220,70 +89,179 @@ export class Job {
 
 function card(kind: string, title: string): HTMLElement {
   const id = `card-${title.toLowerCase().replaceAll(' ', '-')}`;
-  return make(
-    'section',
-    { class: `card ${kind}`, 'aria-labelledby': id },
-    make('h2', { id }, title),
-    make('div', { class: 'body' }),
+  const heading = make('h2', { id }, title);
+  return make('section', { class: `card ${kind}`, 'aria-labelledby': id }, heading, make('div'));
+}
+
+function eventTime({ watermark, stream, app, openWindows }: JobStatus): Content[] {
+  return [
+    make('p', { class: 'big' }, watermark === null ? '–' : clockOf(watermark)),
+    quiet(watermark === null ? 'no watermark yet' : dayOf(watermark)),
+    facts([
+      ['app', app ?? '–'],
+      ['stream', stream?.replace(/ \(.*\)$/, '') ?? '–'],
+      ['open windows', openWindows === undefined ? undefined : count(openWindows)],
+    ]),
+  ];
+}
+
+function tripsIn({ rates, samples, totals }: JobStatus): Content[] {
+  const all = totals ? totals.read - totals.watermarks : 0;
+  return rateContent(
+    rates.trips,
+    `${count(all)} trips in all`,
+    samples.map(({ at, trips }) => [at, trips]),
   );
 }
 
-function body(of: HTMLElement, ...content: Content[]): void {
-  renew(of.querySelector('.body')!, ...content);
+function resultsOut({ rates, samples, totals }: JobStatus): Content[] {
+  return rateContent(
+    rates.results,
+    `${count(totals?.results ?? 0)} results in all`,
+    samples.map(({ at, results }) => [at, results]),
+  );
 }
 
-function nothing(text: string): HTMLElement {
+function rateContent(value: number, note: string, past: readonly (readonly [number, number])[]): Content[] {
+  return [make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')), quiet(note), sparkline(past)];
+}
+
+/** Rates between checkpoints. */
+function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement {
+  const box = { class: 'spark', viewBox: '0 0 240 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
+  const svg = draw('svg', box);
+  const rates = past.slice(1).map(([at, total], i) => {
+    const [before, least] = past[i]!;
+    return { at, value: (total - least) / Math.max(0.05, (at - before) / 1000) };
+  });
+  if (rates.length < 2) return svg;
+  const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
+  const most = Math.max(1, ...rates.map(({ value }) => value));
+  const points = rates
+    .map(({ at, value }) => {
+      const x = ((at - first) / Math.max(1, last - first)) * 240;
+      return `${x.toFixed(1)},${(38 - (value / most) * 36).toFixed(1)}`;
+    })
+    .join(' ');
+  svg.append(draw('polygon', { points: `0,40 ${points} 240,40` }), draw('polyline', { points }));
+  return svg;
+}
+
+function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
+  const { number, durationMs, bytes: written } = checkpoint ?? {};
+  return [
+    make('p', { class: 'big', id: 'checkpoint-age' }, '–'),
+    quiet(checkpoint ? 'since the last one' : 'none yet'),
+    facts([
+      ['number', number === undefined ? '–' : count(number)],
+      ['took', durationMs === undefined ? undefined : `${rate(durationMs)} ms`],
+      ['wrote', written === undefined ? undefined : bytes(written)],
+      ['state', stateBytes === undefined ? '–' : bytes(stateBytes)],
+    ]),
+  ];
+}
+
+function shardTable({ shards, slowest }: JobStatus): Content[] {
+  if (shards.length === 0) return [quiet('No shard has been read yet.')];
+  const ahead = Math.max(...shards.map(({ watermark }) => watermark ?? Number.NEGATIVE_INFINITY));
+  const behind = Math.max(0, ...shards.map((shard) => (shard.ended ? 0 : behindOf(shard, ahead))));
+  const rows = shards.map((shard) => [
+    shortId(shard.id),
+    watermarkText(shard),
+    shard.ended || shard.watermark === null ? '' : lagBar(behindOf(shard, ahead), behind),
+    shard.position,
+  ]);
+  const found = table('Shards', ['Shard', 'Watermark', 'Behind', 'Position'], rows, [3]);
+  found.querySelectorAll('tbody tr').forEach((row, i) => {
+    if (behind > 0 && shards[i]!.id === slowest) row.classList.add('slow');
+  });
+  return [quiet(slowestText(shards, slowest, behind)), found];
+}
+
+function behindOf({ watermark }: ShardStatus, ahead: number): number {
+  return watermark === null ? 0 : ahead - watermark;
+}
+
+function watermarkText({ ended, watermark }: ShardStatus): string {
+  if (ended) return 'read to its end';
+  return watermark === null ? 'none yet' : stamp(watermark);
+}
+
+function slowestText(shards: readonly ShardStatus[], slowest: string | undefined, behind: number): string {
+  const held = shards.find(({ id }) => id === slowest);
+  if (!held) return 'All shards are read to their end.';
+  const name = shortId(held.id);
+  if (held.watermark === null) return `${name} has no watermark yet and holds all windows back.`;
+  if (behind === 0) return 'All shards are at the same watermark.';
+  return `${name} holds the watermark back: ${age(behind)} of event time behind the first.`;
+}
+
+/** How far a shard is behind, of the most that one is. */
+function lagBar(behind: number, most: number): HTMLElement {
+  const box = { class: 'lag', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
+  const bar = draw('rect', { width: most > 0 ? (behind / most) * 100 : 0, height: 8 });
+  return make('span', { class: 'behind' }, draw('svg', box, bar), age(behind));
+}
+
+function recordTable({ totals }: JobStatus): Content[] {
+  if (!totals) return [quiet('No record has been read yet.')];
+  const rows = KINDS.map(([kind, label]) => [label, count(totals[kind]), share(totals[kind], totals.read)]);
+  const head = ['What became of them', 'Records', ''];
+  const found = table('Records read', head, [...rows, ['read in all', count(totals.read), '']], [1, 2]);
+  found.querySelector('tbody tr:last-child')!.classList.add('sum');
+  return [found];
+}
+
+function sinkTable({ sinks, views }: JobStatus): Content[] {
+  if (sinks.length === 0) {
+    const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'what is computed is';
+    return [quiet(`None: ${kept} kept in the state. “taxiflow results” prints them.`)];
+  }
+  const rows = sinks.map(({ name, delivered, pending, retries, errors, lastError }) => [
+    name,
+    count(delivered),
+    count(pending),
+    retries === undefined ? '–' : count(retries),
+    lastError ?? count(errors ?? 0),
+  ]);
+  return [table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Errors'], rows, [1, 2, 3, 4])];
+}
+
+function letterDetails(reason: string, number: number, kept: number): HTMLDetailsElement {
+  const samples = make('div', { class: 'samples' });
+  const figure = make('span', { class: 'figure' }, count(number));
+  const summary = make('summary', {}, make('b', {}, reason), ` ${REASONS[reason] ?? ''} `, figure);
+  const details = make('details', { 'data-reason': reason }, summary, samples);
+  details.addEventListener('toggle', () => {
+    if (details.open) showSamples(samples, reason, kept);
+  });
+  return details;
+}
+
+async function showSamples(box: HTMLElement, reason: string, kept: number): Promise<void> {
+  try {
+    const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
+    const letters = (await response.json()) as DeadLetterSample[];
+    const items = letters.map(({ source, position, detail, raw }) => {
+      const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
+      return make('li', {}, make('p', {}, where), make('code', {}, raw));
+    });
+    const note = `${count(letters.length)} of ${count(kept)} that are kept; “taxiflow dead-letters --reason ${reason}” prints all of them.`;
+    box.replaceChildren(quiet(note), make('ul', {}, ...items));
+  } catch {
+    box.replaceChildren(quiet('They can’t be read now; open this again in a moment.'));
+  }
+}
+
+function quiet(text: string): HTMLElement {
   return make('p', { class: 'quiet' }, text);
 }
 
-function facts(rows: readonly (readonly [string, string])[]): HTMLElement {
-  return make(
-    'dl',
-    { class: 'facts' },
-    ...rows.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))),
-  );
-}
-
-function table(
-  caption: string,
-  head: readonly string[],
-  rows: readonly (readonly Content[])[],
-  figures: readonly number[],
-): HTMLElement {
-  const kind = (i: number): Record<string, string> => (figures.includes(i) ? { class: 'n' } : {});
-  return make(
-    'div',
-    { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
-    make(
-      'table',
-      {},
-      make('caption', { class: 'unseen' }, caption),
-      make(
-        'thead',
-        {},
-        make(
-          'tr',
-          {},
-          ...head.map((text, i) =>
-            text === '' ? make('td') : make('th', { scope: 'col', ...kind(i) }, text),
-          ),
-        ),
-      ),
-      make(
-        'tbody',
-        {},
-        ...rows.map((row) =>
-          make(
-            'tr',
-            {},
-            ...row.map((content, i) =>
-              i === 0 ? make('th', { scope: 'row' }, content) : make('td', kind(i), content),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
+/** Names with their values; without a value, there is none. */
+function facts(rows: readonly (readonly [name: string, value: string | undefined])[]): HTMLElement {
+  const known = rows.filter(([, value]) => value !== undefined);
+  const items = known.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value!)));
+  return make('dl', { class: 'facts' }, ...items);
 }
 
 function share(part: number, whole: number): string {
@@ -296,88 +274,4 @@ function share(part: number, whole: number): string {
 function shortId(id: string): string {
   const number = /^shardId-0*(\d+)$/.exec(id)?.[1];
   return number === undefined ? id : `shard ${number}`;
-}
-
-function lag({ watermark, ended }: ShardStatus, ahead: number, most: number): Content {
-  if (ended || watermark === null) return '';
-  const behind = ahead - watermark;
-  const width = most > 0 ? (behind / most) * 100 : 0;
-  const bar = draw(
-    'svg',
-    { class: 'lag', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    draw('rect', { width: Math.max(width, 0), height: 8 }),
-  );
-  return make('span', { class: 'behind' }, bar, behind === 0 ? '0 s' : age(behind));
-}
-
-function drawRate(
-  of: HTMLElement,
-  value: number,
-  samples: readonly Sample[],
-  pick: (sample: Sample) => number,
-  note: string | undefined,
-): void {
-  body(
-    of,
-    make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')),
-    make('p', { class: 'quiet' }, note ?? 'none yet'),
-    sparkline(samples, pick),
-  );
-}
-
-/** Rates between checkpoints. */
-function sparkline(samples: readonly Sample[], pick: (sample: Sample) => number): SVGElement {
-  const rates = samples.slice(1).map((sample, i) => {
-    const before = samples[i]!;
-    return {
-      at: sample.at,
-      rate: (pick(sample) - pick(before)) / Math.max(0.05, (sample.at - before.at) / 1000),
-    };
-  });
-  const svg = draw('svg', {
-    class: 'spark',
-    viewBox: '0 0 240 40',
-    preserveAspectRatio: 'none',
-    'aria-hidden': 'true',
-  });
-  if (rates.length < 2) return svg;
-  const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
-  const most = Math.max(1, ...rates.map(({ rate: value }) => value));
-  const points = rates.map(
-    ({ at, rate: value }) =>
-      `${(((at - first) / (last - first)) * 240).toFixed(1)},${(38 - (value / most) * 36).toFixed(1)}`,
-  );
-  svg.append(
-    draw('polygon', { points: `0,40 ${points.join(' ')} 240,40` }),
-    draw('polyline', { points: points.join(' ') }),
-  );
-  return svg;
-}
-
-async function showSamples(box: HTMLElement, reason: string, kept: number): Promise<void> {
-  try {
-    const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
-    const letters = (await response.json()) as DeadLetterSample[];
-    box.replaceChildren(
-      make(
-        'p',
-        { class: 'quiet' },
-        `${count(letters.length)} of ${count(kept)} that are kept; all of them: taxiflow dead-letters --reason ${reason}`,
-      ),
-      make(
-        'ul',
-        {},
-        ...letters.map(({ source, position, detail, raw }) =>
-          make(
-            'li',
-            {},
-            make('p', {}, `${source}, ${position}${detail ? `: ${detail}` : ''}`),
-            make('code', {}, raw),
-          ),
-        ),
-      ),
-    );
-  } catch {
-    box.replaceChildren(nothing('They can’t be read now; open this again in a moment.'));
-  }
 }

@@ -39,6 +39,7 @@ const connection = new Connection({
     tell();
   },
   status: (now) => {
+    if (!status && !now.running) city.showBusiest();
     status = now;
     heardAt = Date.now();
     job.show(now);

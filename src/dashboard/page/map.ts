@@ -25,7 +25,7 @@ const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 const NAMES: readonly (readonly [name: string, lon: number, lat: number, kind: string])[] = [
-  ['Manhattan', -73.974, 40.7805, 'borough'],
+  ['Manhattan', -74.0235, 40.7735, 'borough'],
   ['Brooklyn', -73.951, 40.6445, 'borough'],
   ['Queens', -73.82, 40.719, 'borough'],
   ['The Bronx', -73.868, 40.849, 'borough'],

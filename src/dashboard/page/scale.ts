@@ -6,7 +6,7 @@ const LEAST = 2;
 
 /** Round numbers that rise evenly on a logarithmic scale, the first of each step; the last covers `most`. */
 export function thresholds(most: number): number[] {
-  const top = Math.max(LEAST * 2 ** STEPS, most);
+  const top = Math.max(LEAST * 8, most);
   const found: number[] = [];
   for (let i = 0; i < STEPS; i++) {
     const even = LEAST * (top / LEAST) ** (i / STEPS);

@@ -8,7 +8,7 @@ const PLAY = 'M7 4.500v15l12.500-7.500z';
 const PAUSE = 'M6.500 5h4v14h-4zM13.500 5h4v14h-4z';
 /** The thumb's middle is never nearer to the ends of the track. */
 export const INSET = 9;
-const LABEL_WIDTH = 52;
+const LABEL_WIDTH = 44;
 const MINUTE = 60_000;
 const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080].map((minutes) => minutes * MINUTE);
 
@@ -60,6 +60,11 @@ export class Timeline {
     for (const control of [this.#slider, this.#play, this.#live]) control.disabled = frames.length === 0;
     this.#drawProfile();
     this.#tell();
+  }
+
+  /** Goes to a window unless somebody has chosen another. */
+  suggest(index: number): void {
+    if (this.#following) this.#go(index, false);
   }
 
   goTo(index: number): void {
@@ -151,7 +156,7 @@ export class Timeline {
 
 /** Where a window is on an axis of all windows. */
 export function placeOf(index: number, windows: number, width: number): number {
-  return windows > 1 ? INSET + (index / (windows - 1)) * (width - 2 * INSET) : width / 2;
+  return windows > 1 ? INSET + (index / (windows - 1)) * Math.max(0, width - 2 * INSET) : width / 2;
 }
 
 export interface Tick {
@@ -163,7 +168,7 @@ export interface Tick {
 
 /** Round times that have room for their labels. */
 export function ticks(frames: readonly Frame[], width: number): Tick[] {
-  if (frames.length < 2) return [];
+  if (frames.length < 2 || width < 2 * INSET + LABEL_WIDTH) return [];
   const step = frames[1]!.start - frames[0]!.start;
   const perLabel = (LABEL_WIDTH / (width - 2 * INSET)) * (frames.length - 1) * step;
   const every = TICKS.find((size) => size >= perLabel && size >= step) ?? TICKS.at(-1)!;
