@@ -31,6 +31,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   return {
     url: said.url,
     close: async () => {
+      thread.ref();
       thread.postMessage('close');
       await once(thread, 'exit');
     },

@@ -108,7 +108,7 @@ export class StateWatch {
       shards,
       slowest: holding.find((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) === least)?.id,
       checkpoint: state && { number: state.number, at: Date.parse(state.at) },
-      stateBytes: statSync(this.#reader.path).size,
+      stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
       sinks: [],
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(),
@@ -254,6 +254,10 @@ export class StateWatch {
       hint: 'run "taxiflow demo", or "taxiflow replay" and "taxiflow process"',
     };
   }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Tells a file from another one that takes its place; empty when there is none. */

@@ -1,8 +1,7 @@
 /** A real browser: Chromium of this machine, with a profile of its own. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type BrowserContext, chromium } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
@@ -34,7 +33,7 @@ export const withoutChromium: string | false =
     ? 'needs Chromium (apt-get install chromium, or CHROMIUM_PATH), which is not here'
     : false;
 
-export interface BrowserOptions {
+export interface PageOptions {
   readonly width?: number;
   readonly height?: number;
   readonly dark?: boolean;
@@ -42,24 +41,38 @@ export interface BrowserOptions {
   readonly scale?: number;
 }
 
-/** A window of a browser of its own; whoever asked for it closes it. */
-export async function openBrowser(
-  options: BrowserOptions = {},
-): Promise<{ context: BrowserContext; close(): Promise<void> }> {
+/** A page with what went on in it. */
+export interface OpenPage {
+  readonly page: Page;
+  /** Addresses that were asked for. */
+  readonly requests: readonly string[];
+  /** Errors and warnings on the console, and what was thrown. */
+  readonly complaints: readonly string[];
+}
+
+/** Starts a browser with a fresh profile; whoever starts it closes it. */
+export function startChromium(): Promise<Browser> {
   if (CHROMIUM === undefined) throw new Error('there is no Chromium here');
-  const profile = mkdtempSync(join(tmpdir(), 'taxiflow-chromium-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: CHROMIUM,
-    args: FLAGS,
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+}
+
+/** Opens an address in a window of its own, without cookies or cache. */
+export async function openPage(browser: Browser, url: string, options: PageOptions = {}): Promise<OpenPage> {
+  const context = await browser.newContext({
     viewport: { width: options.width ?? 1440, height: options.height ?? 900 },
     colorScheme: options.dark ? 'dark' : 'light',
     deviceScaleFactor: options.scale ?? 1,
   });
-  return {
-    context,
-    close: async () => {
-      await context.close();
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    },
-  };
+  const page = await context.newPage();
+  const requests: string[] = [];
+  const complaints: string[] = [];
+  context.on('request', (request) => requests.push(request.url()));
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    // What the graphics driver says of itself is not the page's.
+    if (/GL Driver Message/.test(message.text())) return;
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  await page.goto(url);
+  return { page, requests, complaints };
 }

@@ -20,7 +20,7 @@ export interface MapOptions {
 }
 
 /** The city's middle, and what is shown at first: Manhattan and both airports. */
-const VIEW = { west: -74.04, south: 40.615, east: -73.755, north: 40.83 };
+const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 

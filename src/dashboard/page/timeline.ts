@@ -9,6 +9,7 @@ const PAUSE = 'M6.500 5h4v14h-4zM13.500 5h4v14h-4z';
 /** The thumb's middle is never nearer to the ends of the track. */
 export const INSET = 9;
 const LABEL_WIDTH = 44;
+const ROOMY_LABEL_WIDTH = 64;
 const MINUTE = 60_000;
 const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080].map((minutes) => minutes * MINUTE);
 
@@ -55,6 +56,8 @@ export class Timeline {
     const at = this.#frames[this.#index]?.start;
     this.#frames = frames;
     const last = frames.length - 1;
+    // Another state may end before the window that was looked at: its newest is shown.
+    if (at === undefined || at > (frames[last]?.start ?? Number.NEGATIVE_INFINITY)) this.#following = true;
     this.#index = this.#following || at === undefined ? Math.max(0, last) : indexOf(at);
     this.#slider.max = String(Math.max(0, last));
     for (const control of [this.#slider, this.#play, this.#live]) control.disabled = frames.length === 0;
@@ -169,14 +172,15 @@ export interface Tick {
 /** Round times that have room for their labels. */
 export function ticks(frames: readonly Frame[], width: number): Tick[] {
   if (frames.length < 2 || width < 2 * INSET + LABEL_WIDTH) return [];
+  const room = width > 600 ? ROOMY_LABEL_WIDTH : LABEL_WIDTH;
   const step = frames[1]!.start - frames[0]!.start;
-  const perLabel = (LABEL_WIDTH / (width - 2 * INSET)) * (frames.length - 1) * step;
+  const perLabel = (room / (width - 2 * INSET)) * (frames.length - 1) * step;
   const every = TICKS.find((size) => size >= perLabel && size >= step) ?? TICKS.at(-1)!;
   const found: Tick[] = [];
   frames.forEach(({ start }, index) => {
     const x = placeOf(index, frames.length, width);
     if (start % every !== 0 || x < 16 || x > width - 16) return;
-    if (x - (found.at(-1)?.x ?? -LABEL_WIDTH) < LABEL_WIDTH * 0.8) return;
+    if (x - (found.at(-1)?.x ?? -room) < room * 0.8) return;
     const isDay = start % TICKS[7]! === 0;
     found.push({ index, x, text: isDay ? shortDayOf(start) : timeOf(start), isDay });
   });
