@@ -1,5 +1,5 @@
 /** The map: land, cells and names. Everything it draws is here; nothing is asked of another machine unless tiles are. */
-import type { FeatureCollection } from 'geojson';
+import type { Feature, FeatureCollection } from 'geojson';
 import type {
   ExpressionSpecification,
   GeoJSONSource,
@@ -22,6 +22,8 @@ export interface MapOptions {
 /** The city's middle, and what is shown at first: Manhattan and both airports. */
 const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
+/** Between cells, as a part of their size. */
+const GAP = 0.022;
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 const NAMES: readonly (readonly [name: string, lon: number, lat: number, kind: string])[] = [
@@ -51,12 +53,12 @@ export class CityMap {
     };
     map.on('mousemove', (event) => {
       const cell = at(event);
-      this.#hover(cell);
+      this.point(cell);
       map.getCanvas().style.cursor = cell === undefined ? '' : 'pointer';
       options.onHover(cell, event.point.x, event.point.y);
     });
     map.on('mouseout', () => {
-      this.#hover(undefined);
+      this.point(undefined);
       options.onHover(undefined, 0, 0);
     });
     map.on('click', (event) => options.onSelect(at(event)));
@@ -114,15 +116,15 @@ export class CityMap {
   }
 
   select(cell: number | undefined): void {
-    if (cell === this.#selected) return;
-    this.#mark(this.#selected, 'selected', false);
-    this.#mark(cell, 'selected', true);
     this.#selected = cell;
+    this.#mark();
   }
 
-  /** Points at a cell as the pointer does, from outside of the map. */
+  /** Points at a cell, as the pointer does. */
   point(cell: number | undefined): void {
-    this.#hover(cell);
+    if (cell === this.#hovered) return;
+    this.#hovered = cell;
+    this.#mark();
   }
 
   /** Brings a cell into view. */
@@ -154,49 +156,25 @@ export class CityMap {
     steps.set(this.#steps);
     this.#steps = steps;
     this.#drawn = this.#cells.length;
-    const source = this.#map.getSource<GeoJSONSource>('cells');
-    source?.setData({
-      type: 'FeatureCollection',
-      features: this.#cells.map(({ index, bounds: { west, south, east, north } }) => ({
-        type: 'Feature',
-        id: index,
-        properties: {},
-        geometry: {
-          type: 'Polygon',
-          coordinates: [
-            [
-              [west, south],
-              [east, south],
-              [east, north],
-              [west, north],
-              [west, south],
-            ],
-          ],
-        },
-      })),
-    });
+    const features = this.#cells.map((cell) => polygon(cell, GAP));
+    this.#map.getSource<GeoJSONSource>('cells')?.setData(collection(features));
   }
 
-  #hover(cell: number | undefined): void {
-    if (cell === this.#hovered) return;
-    this.#mark(this.#hovered, 'hovered', false);
-    this.#mark(cell, 'hovered', true);
-    this.#hovered = cell;
-  }
-
-  #mark(cell: number | undefined, name: string, value: boolean): void {
-    if (cell !== undefined) this.#map.setFeatureState({ source: 'cells', id: cell }, { [name]: value });
+  #mark(): void {
+    const marked = [...new Set([this.#hovered, this.#selected])].filter((cell) => cell !== undefined);
+    const features = marked.map((cell) => polygon(this.#cells[cell]!, 0));
+    this.#map.getSource<GeoJSONSource>('marks')?.setData(collection(features));
   }
 }
 
 function style(land: FeatureCollection, tiles: string | null): StyleSpecification {
   const colours = themed();
-  const marked: ExpressionSpecification = ['any', flag('hovered'), flag('selected')];
   return {
     version: 8,
     sources: {
       land: { type: 'geojson', data: land },
-      cells: { type: 'geojson', data: { type: 'FeatureCollection', features: [] } },
+      cells: { type: 'geojson', data: collection([]) },
+      marks: { type: 'geojson', data: collection([]) },
       ...(tiles ? { tiles: { type: 'raster', tiles: [tiles], tileSize: 256 } } : {}),
     },
     layers: [
@@ -211,16 +189,6 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
         paint: { 'fill-color': colours.cells, 'fill-opacity': 0.88, 'fill-antialias': false },
       },
       {
-        id: 'grid',
-        type: 'line',
-        source: 'cells',
-        paint: {
-          'line-color': colours.land,
-          'line-width': ['interpolate', ['linear'], ['zoom'], 10, 0.4, 14, 1.5],
-          'line-opacity': ['case', ['>', ['coalesce', ['feature-state', 'step'], 0], 0], 1, 0],
-        },
-      },
-      {
         id: 'shore',
         type: 'line',
         source: 'land',
@@ -230,15 +198,31 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
       {
         id: 'marks',
         type: 'line',
-        source: 'cells',
-        paint: { 'line-color': colours.ink, 'line-width': ['case', marked, 2, 0] },
+        source: 'marks',
+        paint: { 'line-color': colours.ink, 'line-width': 2 },
       },
     ],
   };
 }
 
-function flag(name: string): ExpressionSpecification {
-  return ['boolean', ['feature-state', name], false];
+function collection(features: Feature[]): FeatureCollection {
+  return { type: 'FeatureCollection', features };
+}
+
+/** A cell as a polygon; `inset`, a part of its size, leaves a gap to its neighbours. */
+function polygon({ index, bounds }: Cell, inset: number): Feature {
+  const { west, south, east, north } = bounds;
+  const x = (east - west) * inset;
+  const y = (north - south) * inset;
+  const [w, s, e, n] = [west + x, south + y, east - x, north - y];
+  const ring = [
+    [w, s],
+    [e, s],
+    [e, n],
+    [w, n],
+    [w, s],
+  ];
+  return { type: 'Feature', id: index, properties: {}, geometry: { type: 'Polygon', coordinates: [ring] } };
 }
 
 function paint(map: MapLibreMap): void {
@@ -246,7 +230,6 @@ function paint(map: MapLibreMap): void {
   map.setPaintProperty('water', 'background-color', colours.water);
   if (map.getLayer('land')) map.setPaintProperty('land', 'fill-color', colours.land);
   map.setPaintProperty('cells', 'fill-color', colours.cells);
-  map.setPaintProperty('grid', 'line-color', colours.land);
   map.setPaintProperty('shore', 'line-color', colours.shore);
   map.setPaintProperty('marks', 'line-color', colours.ink);
 }
