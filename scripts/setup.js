@@ -41,7 +41,9 @@ function read(path) {
 
 function newest(folder) {
   let time = Math.max(
-    ...['tsconfig.json', 'tsconfig.build.json', 'package.json'].map((file) => statSync(file).mtimeMs),
+    ...['tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/page.js'].map(
+      (file) => statSync(file).mtimeMs,
+    ),
   );
   for (const entry of readdirSync(folder, { recursive: true })) {
     time = Math.max(time, statSync(join(folder, entry)).mtimeMs);

@@ -442,6 +442,32 @@ const generate: CommandSpec = {
   load: async () => (await import('./commands/generate.ts')).generate,
 };
 
+const dashboard: CommandSpec = {
+  usage: 'dashboard',
+  summary: 'Serve the live page: the city on a map, and how the job is doing',
+  options: {
+    app: { ...app, describe: "Name of the processor's state  [default: the only one there is]" },
+    'data-dir': dataDir,
+    port: { type: 'number', default: 8080, requiresArg: true, describe: 'Port, or the next free one' },
+    host: {
+      type: 'string',
+      default: '127.0.0.1',
+      requiresArg: true,
+      describe: 'Address to listen on; 0.0.0.0 lets other machines look',
+    },
+    open: { type: 'boolean', default: false, describe: 'Open it in a browser' },
+    tiles: {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'Street map under the cells: https://…/{z}/{x}/{y}.png (asks that server; without, no request leaves)',
+    },
+    json: { ...json, describe: 'Print the address as JSON' },
+  },
+  examples: [['$0 dashboard --app demo --open', 'look at what the demo left']],
+  load: async () => (await import('./commands/dashboard.ts')).dashboard,
+};
+
 const demo: CommandSpec = {
   usage: 'demo',
   summary: 'See it work: a day of generated trips, replayed and processed at once',
@@ -464,6 +490,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   replay,
   processCommand,
   results,
+  dashboard,
   deadLetters,
   streamCommand,
   esSetup,

@@ -8,7 +8,15 @@ import {
 } from '../dead-letters.ts';
 import { TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
-import { checkFormat, firingKey, listApps, rowCrc, statePath } from './sqlite-state.ts';
+import {
+  checkFormat,
+  firingKey,
+  listApps,
+  readCheckpoint,
+  rowCrc,
+  type StoredCheckpoint,
+  statePath,
+} from './sqlite-state.ts';
 
 export type ResultDocument = Readonly<Record<string, string | number | null>>;
 
@@ -84,6 +92,78 @@ export class StateReader {
       const docs = rows.flatMap((row) => documents(window, row));
       yield* window.corrected ? this.#latest(window.view, docs) : docs;
     }
+  }
+
+  /** Changes whenever another connection has committed; costs next to nothing to ask. */
+  version(): number {
+    return translating(this.#what, this.path, () =>
+      Number(this.#db.pragma('data_version', { simple: true })),
+    );
+  }
+
+  /** The last checkpoint; undefined before the first. */
+  checkpoint(): StoredCheckpoint | undefined {
+    return translating(this.#what, this.path, () => readCheckpoint(this.#db));
+  }
+
+  /** The stream as its reader names it. */
+  stream(): string {
+    return translating(this.#what, this.path, () => {
+      const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'stream'").get() as
+        | { value: string }
+        | undefined;
+      return row?.value ?? '';
+    });
+  }
+
+  /** The number the next result will get. */
+  nextResult(): number {
+    return translating(this.#what, this.path, () => {
+      const row = this.#db
+        .prepare('SELECT first + count AS next FROM firings ORDER BY first DESC LIMIT 1')
+        .get() as { next: number } | undefined;
+      return row?.next ?? 1;
+    });
+  }
+
+  /** Windows of a view that have fired, the newest first. */
+  *windows(view: string): Generator<number> {
+    const before = this.#db.prepare(
+      'SELECT max(window_start) AS start FROM firings WHERE view = ? AND window_start < ?',
+    );
+    for (let start = Number.MAX_SAFE_INTEGER; ; ) {
+      const row = translating(this.#what, this.path, () => before.get(view, start)) as {
+        start: number | null;
+      };
+      if (row.start === null) return;
+      start = row.start;
+      yield start;
+    }
+  }
+
+  /** Windows with results of the numbers from `from` on. */
+  windowsChangedSince(from: number): { view: string; start: number }[] {
+    return translating(
+      this.#what,
+      this.path,
+      () =>
+        this.#db
+          .prepare('SELECT DISTINCT view, window_start AS start FROM firings WHERE first >= ?')
+          .all(from) as { view: string; start: number }[],
+    );
+  }
+
+  /** The results of one window, each in its latest version. */
+  window(view: string, start: number): ResultDocument[] {
+    return translating(this.#what, this.path, () => {
+      const rows = this.#db
+        .prepare(
+          'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
+        )
+        .all(view, start) as FiringRow[];
+      const docs = rows.flatMap((row) => documents({ view, start }, row));
+      return rows.some((row) => row.correction) ? this.#latest(view, docs) : docs;
+    });
   }
 
   /** Names of the views the results are of. */

@@ -22,6 +22,7 @@ import { systemCode, TaxiflowError, translate, translating } from '../errors.ts'
 import { openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
+const LOCK_PATIENCE_MS = 200;
 
 const SCHEMA = `
 CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -421,6 +422,35 @@ export class SqliteState implements StateStore {
   }
 }
 
+/** A checkpoint as it lies in the file. */
+export type StoredCheckpoint = CheckpointState & { readonly number: number; readonly at: string };
+
+/** Throws as SQLite does of a damaged page. */
+export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
+  const row = db.prepare('SELECT number, at, crc, state FROM checkpoint').get() as
+    | { number: number; at: string; crc: number; state: string }
+    | undefined;
+  if (!row) return undefined;
+  if (rowCrc([], row.state) !== row.crc)
+    throw Object.assign(new Error('checksum'), { code: 'SQLITE_CORRUPT' });
+  return { ...(JSON.parse(row.state) as CheckpointState), number: row.number, at: row.at };
+}
+
+/** Whether a processor holds the lock of a state now. */
+export function isRunning(dataDir: string, app: string): boolean {
+  const path = `${statePath(dataDir, app)}.lock`;
+  if (!existsSync(path)) return false;
+  const lock = new Database(path, { readonly: true, timeout: 0 });
+  try {
+    lock.prepare('SELECT count(*) FROM sqlite_schema').get();
+    return false;
+  } catch (error) {
+    return systemCode(error)?.startsWith('SQLITE_BUSY') ?? false;
+  } finally {
+    lock.close();
+  }
+}
+
 /** Removes a state. Throws `app-running` while a processor has it. */
 export function removeState(dataDir: string, app: string): void {
   const path = statePath(dataDir, app);
@@ -491,7 +521,8 @@ function create(db: Sqlite, identity: StateIdentity): void {
 }
 
 function takeLock(path: string, app: string): Sqlite {
-  const lock = new Database(`${path}.lock`, { timeout: 0 });
+  // Not at once: whoever asks whether a processor runs holds it for a moment.
+  const lock = new Database(`${path}.lock`, { timeout: LOCK_PATIENCE_MS });
   try {
     lock.pragma('locking_mode = EXCLUSIVE');
     lock.exec('BEGIN EXCLUSIVE');

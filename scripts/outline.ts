@@ -1,0 +1,301 @@
+/**
+ * Writes the page's map: the outline of New York's land, and the names of its places.
+ *
+ *     node --import tsx scripts/outline.ts
+ *
+ * Neighbouring TLC zones share no exact edges, so their borders are not joined: the zones are drawn on a fine grid,
+ * the edges of each borough are followed on it and simplified. What two boroughs share comes out the same for both.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
+export const ZONES = join(ROOT, '..', 'shared', 'data', 'zones');
+export const OUTLINE = join(ROOT, 'src', 'dashboard', 'page', 'outline.json');
+export const PLACES = join(ROOT, 'src', 'dashboard', 'page', 'places.json');
+
+/** Degrees a grid step: 30 m each way. */
+const STEP_LAT = 0.00027;
+const STEP_LON = 0.000356;
+const WEST = -74.27;
+const SOUTH = 40.485;
+const COLUMNS = 1620;
+const ROWS = 1600;
+const METRES_A_STEP = 30;
+/** How far the outline may be from the shore, metres. */
+const TOLERANCE = 110;
+/** What is narrower is left out, such as piers: steps each way. */
+const PIER = 2;
+/** Islands below this are left out, square metres. */
+const LEAST_AREA = 400_000;
+const BOROUGHS = ['Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'];
+
+type Ring = readonly (readonly number[])[];
+
+interface Zone {
+  readonly properties: { readonly borough: string };
+  readonly geometry:
+    | { readonly type: 'Polygon'; readonly coordinates: readonly Ring[] }
+    | { readonly type: 'MultiPolygon'; readonly coordinates: readonly (readonly Ring[])[] };
+}
+
+export interface Outline {
+  readonly type: 'FeatureCollection';
+  readonly features: readonly {
+    readonly type: 'Feature';
+    readonly properties: { readonly name: string };
+    readonly geometry: { readonly type: 'MultiPolygon'; readonly coordinates: number[][][][] };
+  }[];
+}
+
+/** Corner of the grid, `row * (COLUMNS + 1) + column`. */
+type Corner = number;
+
+const WIDTH = COLUMNS + 1;
+const columnOf = (corner: Corner) => corner % WIDTH;
+const rowOf = (corner: Corner) => Math.floor(corner / WIDTH);
+
+export function outline(zones: readonly Zone[]): Outline {
+  const grid = new Uint8Array(COLUMNS * ROWS);
+  for (const { properties, geometry } of zones) {
+    const label = BOROUGHS.indexOf(properties.borough) + 1;
+    if (label === 0) continue;
+    const polygons = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
+    for (const rings of polygons) fill(grid, rings, label);
+  }
+  closeCracks(grid);
+  removePiers(grid);
+  const junctions = findJunctions(grid);
+  return {
+    type: 'FeatureCollection',
+    features: BOROUGHS.map((name, i) => ({
+      type: 'Feature',
+      properties: { name },
+      geometry: {
+        type: 'MultiPolygon',
+        coordinates: edges(grid, i + 1)
+          .filter((ring) => area(ring) >= LEAST_AREA)
+          .map((ring) => simplifyRing(ring, junctions))
+          .sort((a, b) => area(b) - area(a))
+          .map((ring) => [[...ring, ring[0]!].map(degrees)]),
+      },
+    })),
+  };
+}
+
+/** Labels the cells whose middle lies in a polygon: even-odd along each row of middles. */
+function fill(grid: Uint8Array, rings: readonly Ring[], label: number): void {
+  const crossings = new Map<number, number[]>();
+  for (const ring of rings) {
+    for (let i = 1; i < ring.length; i++) {
+      const [x0, y0] = gridPoint(ring[i - 1]!);
+      const [x1, y1] = gridPoint(ring[i]!);
+      const [low, high] = y0 < y1 ? [y0, y1] : [y1, y0];
+      for (let row = Math.ceil(low - 0.5); row + 0.5 < high; row++) {
+        const x = x0 + ((row + 0.5 - y0) / (y1 - y0)) * (x1 - x0);
+        const found = crossings.get(row);
+        if (found) found.push(x);
+        else crossings.set(row, [x]);
+      }
+    }
+  }
+  for (const [row, found] of crossings) {
+    found.sort((a, b) => a - b);
+    for (let i = 0; i + 1 < found.length; i += 2) {
+      const end = Math.ceil(found[i + 1]! - 0.5);
+      grid.fill(label, row * COLUMNS + Math.ceil(found[i]! - 0.5), row * COLUMNS + end);
+    }
+  }
+}
+
+function gridPoint([lon, lat]: readonly number[]): [number, number] {
+  return [(lon! - WEST) / STEP_LON, (lat! - SOUTH) / STEP_LAT];
+}
+
+/** Cells of water between two of land are cracks between zones. */
+function closeCracks(grid: Uint8Array): void {
+  const before = grid.slice();
+  for (let i = COLUMNS; i < grid.length - COLUMNS; i++) {
+    if (before[i] !== 0) continue;
+    if (before[i - 1] && before[i + 1]) grid[i] = before[i - 1]!;
+    else if (before[i - COLUMNS] && before[i + COLUMNS]) grid[i] = before[i - COLUMNS]!;
+  }
+}
+
+/** Land stays where a square of it has room that covers the cell. */
+function removePiers(grid: Uint8Array): void {
+  const roomy = spread(grid, (found, label) => found === 0 && label !== 0);
+  const near = spread(roomy, (found, label) => found !== 0 && label === 0);
+  for (let i = 0; i < grid.length; i++) if (near[i] === 0) grid[i] = 0;
+}
+
+/** A copy in which a cell takes over what a neighbour within `PIER` steps has, along rows and then columns. */
+function spread(grid: Uint8Array, takes: (found: number, label: number) => boolean): Uint8Array {
+  let from = grid;
+  for (const step of [1, COLUMNS]) {
+    const to = from.slice();
+    for (let i = 0; i < from.length; i++) {
+      for (let k = -PIER; k <= PIER; k++) {
+        const found = from[i + k * step];
+        if (found !== undefined && takes(found, to[i]!)) to[i] = found;
+      }
+    }
+    from = to;
+  }
+  return from;
+}
+
+/** Corners where more than two edges meet; they stay, so that what is shared is simplified alike. */
+function findJunctions(grid: Uint8Array): Set<Corner> {
+  const junctions = new Set<Corner>();
+  for (let row = 1; row < ROWS; row++) {
+    for (let column = 1; column < COLUMNS; column++) {
+      const above = row * COLUMNS + column;
+      const below = above - COLUMNS;
+      const around = [grid[below - 1], grid[below], grid[above], grid[above - 1]];
+      const changes = around.filter((label, i) => label !== around[(i + 1) % 4]).length;
+      if (changes > 2) junctions.add(row * WIDTH + column);
+    }
+  }
+  return junctions;
+}
+
+/** The rings around the cells of a label, which lie to the left of each edge. */
+function edges(grid: Uint8Array, label: number): Corner[][] {
+  const is = (row: number, column: number) =>
+    row >= 0 && row < ROWS && column >= 0 && column < COLUMNS && grid[row * COLUMNS + column] === label;
+  const next = new Map<Corner, Corner[]>();
+  const add = (from: Corner, to: Corner) => next.set(from, [...(next.get(from) ?? []), to]);
+  for (let row = 0; row < ROWS; row++) {
+    for (let column = 0; column < COLUMNS; column++) {
+      if (!is(row, column)) continue;
+      const corner = row * WIDTH + column;
+      if (!is(row - 1, column)) add(corner, corner + 1);
+      if (!is(row, column + 1)) add(corner + 1, corner + 1 + WIDTH);
+      if (!is(row + 1, column)) add(corner + 1 + WIDTH, corner + WIDTH);
+      if (!is(row, column - 1)) add(corner + WIDTH, corner);
+    }
+  }
+  const rings: Corner[][] = [];
+  for (const start of next.keys()) {
+    while (next.get(start)?.length) {
+      const ring: Corner[] = [];
+      for (let corner = start; next.get(corner)?.length; ) {
+        ring.push(corner);
+        corner = next.get(corner)!.pop()!;
+      }
+      rings.push(ring);
+    }
+  }
+  return rings;
+}
+
+/** Square metres; negative for the edge of a hole. */
+function area(ring: readonly Corner[]): number {
+  let twice = 0;
+  for (let i = 0; i < ring.length; i++) {
+    const a = ring[i]!;
+    const b = ring[(i + 1) % ring.length]!;
+    twice += columnOf(a) * rowOf(b) - columnOf(b) * rowOf(a);
+  }
+  return (twice / 2) * METRES_A_STEP ** 2;
+}
+
+/** Simplified between its junctions; a ring without any between two of its corners that are far apart. */
+function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): Corner[] {
+  let fixed = ring.filter((corner) => junctions.has(corner));
+  if (fixed.length < 2) {
+    const first = fixed[0] ?? Math.min(...ring);
+    fixed = [first, ring.reduce((far, corner) => (apart(first, corner) > apart(first, far) ? corner : far))];
+  }
+  const stops = new Set(fixed);
+  const start = ring.findIndex((corner) => stops.has(corner));
+  const turned = [...ring.slice(start), ...ring.slice(0, start), ring[start]!];
+  const result: Corner[] = [];
+  let section: Corner[] = [];
+  for (const corner of turned) {
+    section.push(corner);
+    if (section.length > 1 && stops.has(corner)) {
+      result.push(...simplifyAlike(section).slice(0, -1));
+      section = [corner];
+    }
+  }
+  return result;
+}
+
+/** The same corners whichever way the section is walked. */
+function simplifyAlike(section: readonly Corner[]): Corner[] {
+  const backward = section[0]! > section.at(-1)!;
+  const kept = simplify(backward ? section.toReversed() : section);
+  return backward ? kept.reverse() : kept;
+}
+
+/** Douglas and Peucker's: the farthest corner stays if it is too far from the straight line. */
+function simplify(line: readonly Corner[]): Corner[] {
+  const first = line[0]!;
+  const last = line.at(-1)!;
+  let far = 0;
+  let most = TOLERANCE / METRES_A_STEP;
+  for (let i = 1; i < line.length - 1; i++) {
+    const distance = fromLine(line[i]!, first, last);
+    if (distance > most) [far, most] = [i, distance];
+  }
+  if (far === 0) return [first, last];
+  return [...simplify(line.slice(0, far + 1)).slice(0, -1), ...simplify(line.slice(far))];
+}
+
+function fromLine(corner: Corner, a: Corner, b: Corner): number {
+  const length = apart(a, b);
+  if (length === 0) return apart(corner, a);
+  const dx = columnOf(b) - columnOf(a);
+  const dy = rowOf(b) - rowOf(a);
+  return Math.abs(dx * (rowOf(corner) - rowOf(a)) - dy * (columnOf(corner) - columnOf(a))) / length;
+}
+
+function apart(a: Corner, b: Corner): number {
+  return Math.sqrt((columnOf(a) - columnOf(b)) ** 2 + (rowOf(a) - rowOf(b)) ** 2);
+}
+
+function degrees(corner: Corner): [lon: number, lat: number] {
+  return [round(WEST + columnOf(corner) * STEP_LON), round(SOUTH + rowOf(corner) * STEP_LAT)];
+}
+
+function round(value: number): number {
+  return Math.round(value * 1e4) / 1e4;
+}
+
+/** Name, borough, longitude and latitude of each zone. */
+export type Place = readonly [name: string, borough: string, lon: number, lat: number];
+
+export function places(csv: string): Place[] {
+  const rows = csv.trimEnd().split(/\r?\n/).slice(1);
+  return rows.map((row) => {
+    const [, name, borough, lon, lat] = /^\d+,(.*),([^,]*),(-?[\d.]+),(-?[\d.]+)$/.exec(row) ?? [];
+    if (name === undefined || borough === undefined) throw new Error(`can't read the row ${row}`);
+    return [name.replaceAll('"', ''), borough, round(Number(lon)), round(Number(lat))];
+  });
+}
+
+export function readZones(): Zone[] {
+  const text = gunzipSync(readFileSync(join(ZONES, 'taxi_zones.geojson.gz'))).toString();
+  return (JSON.parse(text) as { features: Zone[] }).features;
+}
+
+export function readPlaces(): Place[] {
+  return places(readFileSync(join(ZONES, 'taxi_zone_centroids_wgs84.DERIVED.csv'), 'utf8'));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const land = outline(readZones());
+  writeFileSync(OUTLINE, `${JSON.stringify(land)}\n`);
+  writeFileSync(
+    PLACES,
+    `[\n${readPlaces()
+      .map((place) => `  ${JSON.stringify(place)}`)
+      .join(',\n')}\n]\n`,
+  );
+  const points = land.features.flatMap(({ geometry }) => geometry.coordinates.flat(2)).length;
+  console.error(`${OUTLINE}: ${points} points`);
+}

@@ -1,0 +1,20 @@
+// Puts beside the compiled page what is not compiled: its files, and the map library with its licence.
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const source = join(root, 'src', 'dashboard', 'page');
+const target = join(root, 'dist', 'dashboard', 'page');
+const library = join(root, 'node_modules', 'maplibre-gl');
+
+for (const file of readdirSync(source)) {
+  if (['.html', '.css', '.svg'].includes(extname(file)) || /^(outline|places)\.json$/.test(file)) {
+    copyFileSync(join(source, file), join(target, file));
+  }
+}
+mkdirSync(join(target, 'vendor'), { recursive: true });
+for (const file of ['maplibre-gl.mjs', 'maplibre-gl-worker.mjs', 'maplibre-gl.css']) {
+  copyFileSync(join(library, 'dist', file), join(target, 'vendor', file));
+}
+copyFileSync(join(library, 'LICENSE.txt'), join(target, 'vendor', 'maplibre-gl.LICENSE.txt'));

@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { chooseApp } from '../../state/read-results.ts';
+import { listApps } from '../../state/sqlite-state.ts';
+import type { Arguments } from '../command.ts';
+import { text, whole } from '../read.ts';
+import { interruption, printJson, say } from '../terminal.ts';
+
+export async function dashboard(args: Arguments): Promise<number> {
+  const options = readOptions(args);
+  const { signal, done } = interruption();
+  const page = await serveDashboard(options);
+  try {
+    announce(args, options, page);
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    await page.close();
+    done();
+  }
+  return EXIT.done;
+}
+
+function readOptions(args: Arguments): DashboardOptions {
+  const dataDir = text(args, 'data-dir')!;
+  const port = whole(args, 'port', 0)!;
+  if (port > 65_535)
+    throw usageError(`--port ${port} is no port`, 'choose one from 1 to 65535, or 0 for any');
+  const tiles = text(args, 'tiles');
+  if (tiles !== undefined && !/^https?:\/\/[^/]+\/.*\{z\}/.test(tiles)) {
+    throw usageError(
+      `--tiles ${tiles} is no address of tiles`,
+      'write for instance https://tiles.example/{z}/{x}/{y}.png',
+    );
+  }
+  const app = text(args, 'app');
+  // A state that is not there yet is waited for; of several, one has to be chosen.
+  const found = app ?? (listApps(dataDir).length > 0 ? chooseApp(dataDir, undefined) : undefined);
+  return { dataDir, app: found, host: text(args, 'host')!, port, tiles };
+}
+
+function announce(args: Arguments, options: DashboardOptions, page: Dashboard): void {
+  const { host, port, app, dataDir } = options;
+  const url = new URL(page.url);
+  if (args['json']) printJson({ command: 'dashboard', url: page.url, app: app ?? null, data_dir: dataDir });
+  else process.stdout.write(`${page.url}\n`);
+  if (port !== 0 && Number(url.port) !== port) say(`port ${port} is taken; this is the next free one`);
+  if (!['127.0.0.1', 'localhost', '::1'].includes(host))
+    say(`note: everybody who reaches ${host} can look at this page; there is no password`);
+  if (app !== undefined && !listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
+  say('the live page; Ctrl-C ends it');
+  if (args['open']) openBrowser(page.url);
+}
+
+/** Opens the page where a browser is there; the address was printed anyway. */
+export function openBrowser(url: string): void {
+  const [command, ...rest] = BROWSERS[process.platform] ?? ['xdg-open'];
+  const child = spawn(command!, [...rest, url], { stdio: 'ignore', detached: true });
+  child.on('error', () => say(`no browser could be opened; the page is at ${url}`));
+  child.unref();
+}
+
+const BROWSERS: Readonly<Record<string, readonly string[]>> = {
+  darwin: ['open'],
+  win32: ['cmd', '/c', 'start', ''],
+};

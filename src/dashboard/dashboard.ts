@@ -1,0 +1,39 @@
+/** The page beside a processor: in a thread of its own, so that pages take nothing from the engine's event loop. */
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { TaxiflowError } from '../errors.ts';
+import type { Dashboard, DashboardOptions } from './server.ts';
+
+/** Compiled, also when this is not: a thread loads no TypeScript. */
+const THREAD = fileURLToPath(new URL('../../dist/dashboard/thread.js', import.meta.url));
+
+export type Said =
+  | { readonly url: string }
+  | {
+      readonly error: { readonly code: string; readonly message: string; readonly hint?: string | undefined };
+    };
+
+/** Serves the page of an app until it is closed. Throws `cannot-listen`. */
+export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
+  const thread = new Worker(THREAD, { workerData: options });
+  const [said] = (await once(thread, 'message')) as [Said];
+  if ('error' in said) {
+    await thread.terminate();
+    throw new TaxiflowError(
+      said.error.code,
+      said.error.message,
+      said.error.hint ? { hint: said.error.hint } : {},
+    );
+  }
+  // The processor's end ends the page too.
+  thread.unref();
+  return {
+    url: said.url,
+    close: async () => {
+      thread.ref();
+      thread.postMessage('close');
+      await once(thread, 'exit');
+    },
+  };
+}

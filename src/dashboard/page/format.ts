@@ -1,0 +1,64 @@
+/** Figures and times as the page writes them. Times of trips carry no zone: they are shown as they stand. */
+
+const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const tenth = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const day = new Intl.DateTimeFormat('en-GB', {
+  timeZone: 'UTC',
+  weekday: 'long',
+  day: 'numeric',
+  month: 'long',
+  year: 'numeric',
+});
+const shortDay = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' });
+
+export function count(value: number): string {
+  return whole.format(value);
+}
+
+export function decimal(value: number): string {
+  return tenth.format(value);
+}
+
+/** A rate of many or few a second. */
+export function rate(value: number): string {
+  return value > 0 && value < 10 ? tenth.format(value) : whole.format(value);
+}
+
+export function dayOf(ms: number): string {
+  return day.format(ms);
+}
+
+export function shortDayOf(ms: number): string {
+  return shortDay.format(ms);
+}
+
+/** `18:40`, with seconds where there are any. */
+export function timeOf(ms: number): string {
+  const text = new Date(ms).toISOString();
+  return text.slice(17, 19) === '00' ? text.slice(11, 16) : text.slice(11, 19);
+}
+
+export function clockOf(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 19);
+}
+
+/** `2016-01-14 18:40`. */
+export function stamp(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 10)} ${timeOf(ms)}`;
+}
+
+/** How long ago, in the one unit that says enough. */
+export function age(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  const days = Math.floor(seconds / 86_400);
+  return `${count(days)} day${days === 1 ? '' : 's'}`;
+}
+
+export function bytes(value: number): string {
+  if (value < 1_000) return `${value} B`;
+  if (value < 1_000_000) return `${decimal(value / 1_000)} kB`;
+  return value < 1_000_000_000 ? `${decimal(value / 1_000_000)} MB` : `${decimal(value / 1_000_000_000)} GB`;
+}

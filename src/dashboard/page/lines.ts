@@ -1,0 +1,141 @@
+/** Average minutes to each airport over event time, as two lines. */
+import { byId, draw, make, setText } from './elements.ts';
+import { decimal, timeOf } from './format.ts';
+import type { Frame } from './frames.ts';
+import { INSET, placeOf, ticks } from './timeline.ts';
+
+export const AIRPORTS = ['JFK', 'LGA'] as const;
+const HEIGHT = 190;
+const TOP = 10;
+const BOTTOM = 24;
+const LEFT = 26;
+
+export function minutesOf(frame: Frame, airport: string): number | undefined {
+  const sum = frame.airports.get(airport);
+  return sum && sum.minutes / sum.trips;
+}
+
+export class Lines {
+  readonly #box = byId('lines');
+  readonly #key = byId('minutes-key');
+  readonly #svg = draw('svg', { height: HEIGHT });
+  readonly #onPick: (index: number) => void;
+  #frames: readonly Frame[] = [];
+  #index = 0;
+  #pointed: number | undefined;
+  #width = 0;
+  #top = 60;
+
+  constructor(onPick: (index: number) => void) {
+    this.#onPick = onPick;
+    this.#box.append(this.#svg);
+    for (const airport of AIRPORTS) {
+      this.#key.append(
+        make('span', { class: `airport ${airport}` }, `${airport} `, make('b', {}, '–'), ' min'),
+      );
+    }
+    new ResizeObserver(([entry]) => {
+      this.#width = entry!.contentRect.width;
+      this.#draw();
+    }).observe(this.#box);
+    this.#box.addEventListener('pointermove', (event) => this.#point(this.#at(event.offsetX)));
+    this.#box.addEventListener('pointerleave', () => this.#point(undefined));
+    this.#box.addEventListener('click', (event) => this.#onPick(this.#at(event.offsetX)));
+  }
+
+  show(frames: readonly Frame[]): void {
+    this.#frames = frames;
+    this.#draw();
+  }
+
+  /** Marks the window that is looked at, and writes its figures. */
+  mark(index: number): void {
+    this.#index = index;
+    this.#tell();
+  }
+
+  #at(x: number): number {
+    const share = (x - LEFT - INSET) / Math.max(1, this.#width - LEFT - 2 * INSET);
+    return Math.max(0, Math.min(this.#frames.length - 1, Math.round(share * (this.#frames.length - 1))));
+  }
+
+  #point(index: number | undefined): void {
+    if (index === this.#pointed) return;
+    this.#pointed = index;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const index = this.#pointed ?? this.#index;
+    const frame = this.#frames[index];
+    AIRPORTS.forEach((airport, i) => {
+      const minutes = frame && minutesOf(frame, airport);
+      setText(this.#key.children[i]!.querySelector('b')!, minutes === undefined ? '–' : decimal(minutes));
+    });
+    const x = this.#x(index);
+    const cursor = this.#svg.querySelector('.cursor');
+    cursor?.setAttribute('d', `M${x.toFixed(1)} ${TOP}V${HEIGHT - BOTTOM}`);
+    const label = this.#svg.querySelector('.when');
+    if (label) {
+      setText(label, frame && this.#pointed !== undefined ? timeOf(frame.start) : '');
+      label.setAttribute('x', String(x));
+    }
+    this.#svg.querySelectorAll<SVGCircleElement>('circle').forEach((dot, i) => {
+      const minutes = frame && minutesOf(frame, AIRPORTS[i]!);
+      dot.setAttribute('cx', String(x));
+      dot.setAttribute('cy', String(minutes === undefined ? -10 : this.#y(minutes)));
+    });
+  }
+
+  #x(index: number): number {
+    return LEFT + placeOf(index, this.#frames.length, this.#width - LEFT);
+  }
+
+  #y(minutes: number): number {
+    return HEIGHT - BOTTOM - (minutes / this.#top) * (HEIGHT - BOTTOM - TOP);
+  }
+
+  #draw(): void {
+    if (this.#width === 0) return;
+    const frames = this.#frames;
+    this.#svg.setAttribute('width', String(this.#width));
+    const all = frames.flatMap((frame) => AIRPORTS.map((airport) => minutesOf(frame, airport) ?? 0));
+    this.#top = Math.max(30, Math.ceil(Math.max(0, ...all) / 15) * 15);
+    const every = this.#top > 150 ? 60 : this.#top > 75 ? 30 : 15;
+    const grid: SVGElement[] = [];
+    for (let minutes = 0; minutes <= this.#top; minutes += every) {
+      const y = this.#y(minutes);
+      grid.push(draw('path', { class: 'rule', d: `M${LEFT} ${y}H${this.#width}` }));
+      grid.push(draw('text', { class: 'tick side', x: LEFT - 6, y: y + 4 }, String(minutes)));
+    }
+    this.#svg.replaceChildren(
+      ...grid,
+      ...ticks(frames, this.#width - LEFT).map(({ x, text }) =>
+        draw('text', { class: 'tick', x: LEFT + x, y: HEIGHT - 6 }, text),
+      ),
+      draw('path', { class: 'cursor' }),
+      ...AIRPORTS.map((airport) => draw('path', { class: `line ${airport}`, d: this.#path(airport) })),
+      ...AIRPORTS.map((airport) => draw('circle', { class: airport, r: 3.5, cy: -10 })),
+      draw('text', { class: 'tick when', y: TOP }),
+    );
+    this.#tell();
+  }
+
+  /** A line through neighbouring windows; where one has no trips, it is broken. */
+  #path(airport: string): string {
+    let path = '';
+    let broken = true;
+    this.#frames.forEach((frame, i) => {
+      const minutes = minutesOf(frame, airport);
+      if (minutes === undefined) {
+        broken = true;
+        return;
+      }
+      const point = `${this.#x(i).toFixed(1)} ${this.#y(minutes).toFixed(1)}`;
+      // A window between two without trips is a dot.
+      path += broken ? `M${point}h.01` : `L${point}`;
+      broken = false;
+    });
+    return path;
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * The page's server: static files, what the state holds, and what changes. Read-only.
+ *
+ *  It answers GET and HEAD, to whom addresses this machine by a name of its own (a page elsewhere can give its own name
+ *  this machine's address), and nothing on the page comes from anywhere else.
+ */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
+import { hostname, networkInterfaces } from 'node:os';
+import { systemCode, TaxiflowError } from '../errors.ts';
+import { Assets, accepted, type Body, compress, type Encoding } from './assets.ts';
+import { Hub } from './hub.ts';
+import { StateWatch } from './watch.ts';
+
+export interface DashboardOptions {
+  readonly dataDir: string;
+  /** Without one, the only app there is, or the first to appear. */
+  readonly app?: string | undefined;
+  readonly host: string;
+  /** The next free one is taken when it isn't; 0 takes any. */
+  readonly port: number;
+  /** Address of map tiles with `{z}`, `{x}` and `{y}`; the page then asks that server too. */
+  readonly tiles?: string | undefined;
+}
+
+export interface Dashboard {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** How often the state is looked at while pages listen. */
+const LOOK_MS = 250;
+const STATUS_MS = 1_000;
+const HEARTBEAT_MS = 15_000;
+const PORTS_TRIED = 50;
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
+  const site = new Site(options);
+  const server = createServer((request, response) => {
+    site.answer(request, response).catch((error: unknown) => {
+      if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
+      response.end(error instanceof Error ? `${error.message}\n` : '');
+    });
+  });
+  // A page that says nothing for long is not a fault.
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 10_000;
+  const port = await listen(server, options);
+  site.start();
+  return {
+    url: `http://${urlHost(options.host)}:${port}/`,
+    close: async () => {
+      site.close();
+      server.close();
+      server.closeAllConnections();
+      if (server.listening) await once(server, 'close');
+    },
+  };
+}
+
+async function listen(server: Server, { host, port }: DashboardOptions): Promise<number> {
+  for (let tried = port; ; tried++) {
+    try {
+      server.listen({ port: tried, host, exclusive: true });
+      await once(server, 'listening');
+      return (server.address() as AddressInfo).port;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'EADDRINUSE' && tried < Math.min(65_535, port + PORTS_TRIED)) continue;
+      throw new TaxiflowError('cannot-listen', `the page can't be served at ${host}:${tried} (${code})`, {
+        hint: 'choose another with --host and --port; ports below 1024 need privileges',
+        cause: error,
+      });
+    }
+  }
+}
+
+/** As an address is written in a URL; one that means all addresses is reached by loopback. */
+function urlHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return isIP(host) === 6 ? `[${host}]` : host;
+}
+
+class Site {
+  readonly #assets = new Assets();
+  readonly #watch: StateWatch;
+  readonly #hub: Hub;
+  readonly #names: ReadonlySet<string>;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #tiles: string | undefined;
+  #lastLook = 0;
+  #lastStatus = 0;
+  #statusOf = '';
+  #lastWord = 0;
+  #history: { id: string; bodies: Map<Encoding, Promise<Body>> } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ dataDir, app, host, tiles }: DashboardOptions) {
+    this.#watch = new StateWatch({ dataDir, app, now: Date.now });
+    this.#hub = new Hub(this.#watch.id);
+    this.#names = ownNames(host);
+    this.#tiles = tiles;
+    this.#headers = securityHeaders(tiles);
+  }
+
+  start(): void {
+    this.#look();
+    this.#timer = setInterval(() => this.#tick(), LOOK_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#hub.close();
+    this.#watch.close();
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(this.#headers)) response.setHeader(name, value);
+    const { method, headers } = request;
+    if (!this.#names.has(hostName(headers.host))) {
+      return refuse(response, 421, 'this page is only served under the names of its machine\n');
+    }
+    if (method !== 'GET' && method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      return refuse(response, 405, 'this page can only be read\n');
+    }
+    const url = URL.parse(request.url ?? '/', 'http://page');
+    if (!url) return refuse(response, 400, 'this is no address\n');
+    const data = url.pathname.startsWith('/api/');
+    if (data && headers['sec-fetch-site'] === 'cross-site') {
+      return refuse(response, 403, 'other sites get no figures\n');
+    }
+    if (url.pathname === '/api/events') return this.#events(request, response, url);
+    if (url.pathname === '/api/history') return this.#sendHistory(request, response);
+    if (url.pathname === '/api/dead-letters') {
+      const letters = this.#watch.deadLetters(url.searchParams.get('reason') ?? '');
+      return this.#json(request, response, JSON.stringify(letters));
+    }
+    if (url.pathname === '/api/settings') {
+      return this.#json(request, response, JSON.stringify({ tiles: this.#tiles ?? null }));
+    }
+    const asset = await this.#assets.find(url.pathname);
+    if (!asset) return refuse(response, 404, 'there is nothing here\n');
+    response.setHeader('etag', asset.tag);
+    response.setHeader('cache-control', 'no-cache');
+    if (headers['if-none-match'] === asset.tag) {
+      response.writeHead(304).end();
+      return;
+    }
+    send(request, response, asset.type, await asset.body(accepted(headers['accept-encoding'])));
+  }
+
+  #events(request: IncomingMessage, response: ServerResponse, url: URL): void {
+    if (this.#hub.full) {
+      refuse(response, 503, 'too many pages are open\n');
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
+    response.socket?.setNoDelay(true);
+    this.#look();
+    const known = request.headers['last-event-id'] ?? url.searchParams.get('after') ?? '';
+    this.#hub.add(response, String(known), JSON.stringify(this.#watch.status()));
+  }
+
+  async #sendHistory(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#look();
+    if (this.#history?.id !== this.#watch.id) this.#history = { id: this.#watch.id, bodies: new Map() };
+    const { id, bodies } = this.#history;
+    const encoding = accepted(request.headers['accept-encoding']);
+    const body = bodies.get(encoding) ?? compress(this.#historyJson(id), encoding);
+    bodies.set(encoding, body);
+    response.setHeader('cache-control', 'no-store');
+    send(request, response, JSON_TYPE, await body);
+  }
+
+  #historyJson(id: string): Buffer {
+    return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
+  }
+
+  async #json(request: IncomingMessage, response: ServerResponse, json: string): Promise<void> {
+    response.setHeader('cache-control', 'no-store');
+    const encoding = accepted(request.headers['accept-encoding']);
+    send(request, response, JSON_TYPE, await compress(Buffer.from(json), encoding));
+  }
+
+  /** Nobody listening, nothing done. */
+  #tick(): void {
+    if (this.#hub.size === 0) return;
+    const now = Date.now();
+    if (this.#hub.ready(now)) this.#look();
+    if (now - this.#lastStatus >= STATUS_MS) this.#tellStatus(now);
+  }
+
+  #look(): void {
+    const now = Date.now();
+    if (now - this.#lastLook < LOOK_MS / 2) return;
+    this.#lastLook = now;
+    const { opened, windows } = this.#watch.look();
+    if (opened) {
+      this.#hub.reset(this.#watch.id, now);
+      this.#tellStatus(now);
+    } else if (this.#watch.id !== this.#hub.id) this.#hub.windows(windows, this.#watch.id, now);
+  }
+
+  /** Pages are told again of a status that hasn't changed only now and then: it shows that we are here. */
+  #tellStatus(now: number): void {
+    this.#lastStatus = now;
+    const status = this.#watch.status();
+    const content = JSON.stringify({ ...status, now: 0 });
+    if (content === this.#statusOf && now - this.#lastWord < HEARTBEAT_MS) return;
+    this.#statusOf = content;
+    this.#lastWord = now;
+    this.#hub.status(JSON.stringify(status), now);
+  }
+}
+
+function send(request: IncomingMessage, response: ServerResponse, type: string, body: Body): void {
+  response.setHeader('content-type', type);
+  response.setHeader('vary', 'accept-encoding');
+  if (body.encoding !== 'identity') response.setHeader('content-encoding', body.encoding);
+  response.setHeader('content-length', body.bytes.length);
+  response.writeHead(200);
+  response.end(request.method === 'HEAD' ? undefined : body.bytes);
+}
+
+function refuse(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(text);
+}
+
+function securityHeaders(tiles: string | undefined): Record<string, string> {
+  const tileOrigin = tiles === undefined ? '' : ` ${new URL(tiles).origin}`;
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "worker-src 'self'",
+    `connect-src 'self'${tileOrigin}`,
+    `img-src 'self' data:${tileOrigin}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ];
+  return {
+    'content-security-policy': policy.join('; '),
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+  };
+}
+
+/** Names and addresses this machine goes by; a numeric address can't be given to a name of somebody else. */
+function ownNames(host: string): Set<string> {
+  const names = ['localhost', '127.0.0.1', '::1', host, hostname()];
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return new Set([...names, ...addresses.map(({ address }) => address)].map((name) => name.toLowerCase()));
+}
+
+/** Without its port and the brackets of IPv6; empty when there is none or it can't be read. */
+function hostName(header: string | undefined): string {
+  const name = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header ?? '');
+  return (name?.[1] ?? name?.[2] ?? '').toLowerCase();
+}

@@ -1,0 +1,326 @@
+/** The page in a real browser, against what DuckDB finds in the same trips. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import {
+  type OpenPage,
+  openPage,
+  type PageOptions,
+  startChromium,
+  withoutChromium,
+} from '../services/chromium.ts';
+import { temporaryFolder } from '../support.ts';
+import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const PHONE = { width: 375, height: 720 };
+
+describe('the page in a browser', { skip: withoutChromium }, () => {
+  let browser: Browser;
+  let folder: string;
+  let file: string;
+  let oracle: Expected;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
+    file = await morning(folder);
+    [browser, oracle] = await Promise.all([startChromium(), expected(file), processed(folder, file)]);
+  });
+
+  after(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A page over the golden state; it has to end without a complaint, having asked nobody else for anything. */
+  async function golden(t: TestContext, look: (opened: OpenPage) => Promise<void>, options?: PageOptions) {
+    const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
+    const opened = await openPage(browser, url, options);
+    await opened.page.locator('#map-note').waitFor({ state: 'hidden' });
+    await opened.page.locator('#pill[data-state=stopped]').waitFor();
+    await look(opened);
+    const others = opened.requests.filter(
+      (address) => !address.startsWith(url) && !/^(data|blob):/.test(address),
+    );
+    assert.deepEqual(others, [], 'no request leaves the machine');
+    assert.deepEqual(opened.complaints, [], 'nothing on the console');
+    await opened.page.context().close();
+  }
+
+  it('shows in each window the figures of the oracle, on the map as in the list and the tables', (t) =>
+    golden(t, async ({ page }) => {
+      await page.locator('#tables summary').click();
+      const slider = page.locator('#slider');
+      assert.equal(Number(await slider.getAttribute('max')), oracle.starts.length - 1, 'windows');
+      await slider.press('Home');
+      for (const start of oracle.starts) {
+        const pickups = oracle.pickups(start);
+        const total = [...pickups.values()].reduce((sum, picked) => sum + picked, 0);
+        assert.equal(await figure(page, '#total'), total, `pick-ups of ${start}`);
+        assert.equal((await page.locator('#window-time').textContent())?.slice(0, 5), start.slice(11, 16));
+        const rows = await cells(page, 'Pick-ups of the window, as a table');
+        const shown = new Map(rows.map(([, geohash, picked]) => [geohash!, number(picked!)]));
+        assert.deepEqual([...shown].sort(), [...pickups].sort(), `cells of ${start}`);
+        const top = [...pickups.values()].sort((a, b) => b - a).slice(0, 8);
+        const listed = (await page.locator('#areas .figure').allTextContents()).map(number);
+        assert.deepEqual(listed, top, `busiest areas of ${start}`);
+        for (const code of ['JFK', 'LGA']) {
+          const sum = oracle.airport(start, code);
+          const minutes = await page.locator(`.key .${code} b`).textContent();
+          assert.equal(
+            minutes,
+            sum ? tenths(sum.minutes / sum.trips) : '–',
+            `minutes to ${code} of ${start}`,
+          );
+        }
+        await slider.press('ArrowRight');
+      }
+      const table = await cells(page, 'Average minutes to the airports, as a table');
+      const byWindow = table.map(([window, jfk, , lga]) => [
+        `${window!.replace(' ', 'T')}:00.000Z`,
+        jfk,
+        lga,
+      ]);
+      const average = (start: string, code: string) => {
+        const sum = oracle.airport(start, code);
+        return sum ? tenths(sum.minutes / sum.trips) : '–';
+      };
+      const wanted = oracle.starts
+        .filter((start) => oracle.airport(start, 'JFK') ?? oracle.airport(start, 'LGA'))
+        .toReversed()
+        .map((start) => [start, average(start, 'JFK'), average(start, 'LGA')]);
+      assert.deepEqual(byWindow, wanted, 'minutes of all windows');
+    }));
+
+  it('draws a cell where it is, and tells its figures to the pointer', (t) =>
+    golden(t, async ({ page }) => {
+      const first = page.locator('#areas button').first();
+      const picked = await first.locator('.figure').textContent();
+      await first.focus();
+      const tip = page.locator('#tip');
+      assert.equal(
+        await tip.locator('.picked b').textContent(),
+        picked,
+        'figures of the area that has the focus',
+      );
+      // The tip stands above the middle of the cell's upper edge.
+      const box = (await tip.boundingBox())!;
+      await page.locator('#slider').focus();
+      await tip.waitFor({ state: 'hidden' });
+      await page.mouse.move(box.x + box.width / 2, box.y + box.height + 14 + 6);
+      await tip.waitFor();
+      assert.equal(await tip.locator('.picked b').textContent(), picked, 'figures under the pointer');
+      assert.equal(await tip.locator('.code').textContent(), await first.locator('.code').textContent());
+      // A click keeps it, the window may change.
+      await page.mouse.down();
+      await page.mouse.up();
+      await page.mouse.move(5, 5);
+      assert.equal(await first.getAttribute('aria-pressed'), 'true', 'the area is chosen in the list too');
+      assert.ok(await tip.isVisible(), 'the tip of the chosen cell stays');
+    }));
+
+  it('plays, pauses and follows by keyboard alone', (t) =>
+    golden(t, async ({ page }) => {
+      const slider = page.locator('#slider');
+      const last = oracle.starts.length - 1;
+      assert.equal(
+        await page.locator('#live').getAttribute('aria-pressed'),
+        'false',
+        'a finished job is not live',
+      );
+      await slider.focus();
+      await page.keyboard.press('Home');
+      assert.equal(await slider.inputValue(), '0');
+      assert.match(
+        (await slider.getAttribute('aria-valuetext'))!,
+        /^Thursday,? 14 January 2016, 00:00 to 00:10: [\d,]+ pick-ups$/,
+      );
+      await page.keyboard.press('End');
+      assert.equal(await slider.inputValue(), String(last));
+      await page.keyboard.press('ArrowLeft');
+      assert.equal(await slider.inputValue(), String(last - 1));
+      await page.keyboard.press('Home');
+      await page.keyboard.press(' ');
+      await page.locator('#play', { hasText: 'Pause' }).waitFor();
+      await page.locator('#slider:not([aria-valuetext*="00:00 to"])').waitFor();
+      await page.keyboard.press(' ');
+      await page.locator('#play', { hasText: 'Play' }).waitFor();
+      await page.locator('#live').focus();
+      await page.keyboard.press('Enter');
+      assert.equal(await slider.inputValue(), String(last), 'live is the newest window');
+      assert.equal(await page.locator('#live').getAttribute('aria-pressed'), 'true');
+      await page.locator('#play').focus();
+      await page.keyboard.press('Enter');
+      await page.locator('#live[aria-pressed=true]').waitFor();
+      await page.locator('#play', { hasText: 'Play' }).waitFor();
+      assert.equal(await slider.inputValue(), String(last), 'playing ends at the newest window');
+    }));
+
+  for (const [name, options] of [
+    ['light', {}],
+    ['dark', { dark: true }],
+    ['a phone', { ...PHONE, dark: true }],
+  ] as const) {
+    it(`axe finds nothing serious, and nothing is cut off: ${name}`, (t) =>
+      golden(
+        t,
+        async ({ page }) => {
+          // What is in the tables has no colours of its own.
+          if (name === 'light') await page.locator('#tables summary').click();
+          await accessible(page, 'City');
+          const paper = await page.evaluate('getComputedStyle(document.body).backgroundColor');
+          const bright = Number(/\d+/.exec(String(paper))![0]) > 128;
+          assert.equal(bright, !('dark' in options), `background ${paper}`);
+          await page.locator('nav a', { hasText: 'Job' }).click();
+          await page.locator('#job').waitFor();
+          await accessible(page, 'Job');
+        },
+        options,
+      ));
+  }
+
+  it('is small without the map library', (t) =>
+    golden(t, async ({ page }) => {
+      const sizes = (await page.evaluate(
+        'performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).map((e) => [e.name, e.encodedBodySize])',
+      )) as [string, number][];
+      const own = sizes.filter(([name]) => !name.includes('/vendor/'));
+      assert.ok(own.length > 10, 'all files were seen');
+      const bytes = own.reduce((sum, [, size]) => sum + size, 0);
+      assert.ok(bytes < 100_000, `${bytes} bytes, history and all`);
+    }));
+
+  it('the server is killed and started again: the page says so, and comes back by itself', async (t) => {
+    const args = ['--data-dir', folder];
+    const first = await dashboard(t, [...args, '--port', '0']);
+    const { page } = await openPage(browser, first.url);
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    const total = await page.locator('#total').textContent();
+    await first.kill();
+    await page.locator('#pill[data-state=offline]').waitFor();
+    assert.match(
+      (await page.locator('#notice').textContent())!,
+      /No connection to the server; figures are from \d+ s ago/,
+    );
+    assert.equal(await page.locator('#total').textContent(), total, 'figures stay in sight');
+    await dashboard(t, [...args, '--port', String(first.port)]);
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    assert.equal(await page.locator('#total').textContent(), total);
+    await page.context().close();
+  });
+
+  it('a processor is started, killed and started again under the page, and it ends with the figures of the oracle', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page, complaints } = await openPage(browser, url);
+    await page.locator('#notice', { hasText: /No processor has run in .* yet/ }).waitFor();
+    const flow = ['process', '--app', 'live', '--checkpoint-interval', '100ms', ...at];
+
+    const first = running(t, flow);
+    await page.locator('#notice', { hasText: 'No trips yet' }).waitFor();
+    await run('replay', file, '--speedup', 'max', '--until', '2016-01-14T02:00:00Z', ...at);
+    await page.locator('#window-time', { hasText: '01:40 – 01:50' }).waitFor();
+    await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
+    await kill(first);
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    assert.match(
+      (await page.locator('#notice').textContent())!,
+      /The processor is stopped; figures are from \d+ s ago\. “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
+    );
+
+    const second = running(t, flow);
+    await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
+    await run('replay', file, '--speedup', 'max', '--seek', '2016-01-14T02:00:00Z', ...at);
+    const last = oracle.starts.length - 1;
+    // The last window waits for a watermark that does not come.
+    await page.locator(`#slider[max="${last - 1}"], #slider[max="${last}"]`).waitFor();
+    await kill(second, 'SIGINT');
+    await run('process', '--app', 'live', '--until-end', '--drain', ...at);
+    await page.locator(`#slider[max="${last}"]`).waitFor();
+    const slider = page.locator('#slider');
+    await slider.press('End');
+    for (let i = last; i >= 0; i--) {
+      const pickups = [...oracle.pickups(oracle.starts[i]!).values()].reduce(
+        (sum, picked) => sum + picked,
+        0,
+      );
+      assert.equal(await figure(page, '#total'), pickups, `pick-ups of ${oracle.starts[i]}`);
+      await slider.press('ArrowLeft');
+    }
+    await page.locator('nav a', { hasText: 'Job' }).click();
+    const records = await cells(page, 'Records read, as a table');
+    const read = number(records.at(-1)![1]!);
+    assert.equal(
+      records.slice(0, -1).reduce((sum, [, count]) => sum + number(count!), 0),
+      read,
+      'C7: it adds up',
+    );
+    assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('a state that can’t be read is told with what to do', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'broken', '--port', '0']);
+    const { page } = await openPage(browser, url);
+    await page.locator('#notice', { hasText: 'No processor has run' }).waitFor();
+    mkdirSync(join(dataDir, 'apps'), { recursive: true });
+    writeFileSync(
+      join(dataDir, 'apps', 'broken.sqlite'),
+      'this is no database, whatever its name says. '.repeat(100),
+    );
+    await page.locator('#notice', { hasText: 'The state of app "broken" is damaged' }).waitFor();
+    await page.locator('#notice', { hasText: 'Put back a copy of the file' }).waitFor();
+    await page.context().close();
+  });
+});
+
+async function figure(page: Page, selector: string): Promise<number> {
+  return number((await page.locator(selector).textContent())!);
+}
+
+function number(text: string): number {
+  return Number(text.replaceAll(',', ''));
+}
+
+function tenths(value: number): string {
+  return value.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+}
+
+/** Texts of a table's cells, by row. */
+async function cells(page: Page, label: string): Promise<string[][]> {
+  const rows = page.getByLabel(label).locator('tbody tr');
+  return rows.evaluateAll((found) =>
+    found.map((row) =>
+      [...(row as unknown as { cells: Iterable<{ textContent: string }> }).cells].map(
+        (cell) => cell.textContent,
+      ),
+    ),
+  );
+}
+
+interface Violation {
+  readonly id: string;
+  readonly impact: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+}
+
+async function accessible(page: Page, what: string): Promise<void> {
+  const wide = await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]');
+  const [needed, there] = wide as [number, number];
+  assert.ok(needed <= there, `${what} is ${needed} px wide, the window ${there}`);
+  await page.evaluate(AXE);
+  const { violations } = (await page.evaluate('axe.run(document)')) as { violations: Violation[] };
+  const found = violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
+    );
+  assert.deepEqual(found, [], `what axe finds on ${what}`);
+}

@@ -1,0 +1,63 @@
+/** The map's land comes from the TLC zones, by a script that gives the same again. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it, test } from 'node:test';
+import { OUTLINE, type Outline, outline, PLACES, readPlaces, readZones } from '../../scripts/outline.ts';
+import { withoutSamples } from '../support.ts';
+
+const land = JSON.parse(readFileSync(OUTLINE, 'utf8')) as Outline;
+
+describe('from the zones', { skip: withoutSamples }, () => {
+  it('the outline that is kept comes out again', () => assert.deepEqual(outline(readZones()), land));
+
+  it('the places that are kept come out again', () => {
+    assert.deepEqual(JSON.parse(readFileSync(PLACES, 'utf8')), readPlaces());
+  });
+});
+
+test('the outline is small, closed, and has five boroughs', () => {
+  assert.deepEqual(
+    land.features.map(({ properties }) => properties.name),
+    ['Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'],
+  );
+  const rings = land.features.flatMap(({ geometry }) => geometry.coordinates.flat());
+  const points = rings.flat().length;
+  assert.ok(points > 300 && points < 1_000, `${points} points`);
+  for (const ring of rings) {
+    assert.deepEqual(ring[0], ring.at(-1), 'closed');
+    assert.ok(ring.length >= 4, 'has an inside');
+  }
+});
+
+test('places are on the land of their borough, and the rivers are not', () => {
+  const on = (lon: number, lat: number) =>
+    land.features.find(({ geometry }) => geometry.coordinates.some(([ring]) => inside(ring!, lon, lat)))
+      ?.properties.name;
+  for (const [name, lon, lat, borough] of [
+    ['Times Square', -73.9855, 40.758, 'Manhattan'],
+    ['Inwood', -73.921, 40.8677, 'Manhattan'],
+    ['Roosevelt Island', -73.95, 40.7614, 'Manhattan'],
+    ['JFK', -73.7822, 40.6441, 'Queens'],
+    ['LaGuardia', -73.872, 40.7735, 'Queens'],
+    ['Rockaway Beach', -73.82, 40.587, 'Queens'],
+    ['Prospect Park', -73.969, 40.6602, 'Brooklyn'],
+    ['Yankee Stadium', -73.9262, 40.8296, 'Bronx'],
+    ['St George', -74.078, 40.643, 'Staten Island'],
+    ['the Hudson', -74.015, 40.76, undefined],
+    ['the East River', -73.966, 40.74, undefined],
+    ['the Upper Bay', -74.04, 40.66, undefined],
+    ['the Atlantic', -73.85, 40.55, undefined],
+  ] as const) {
+    assert.equal(on(lon, lat), borough, name);
+  }
+});
+
+function inside(ring: readonly (readonly number[])[], lon: number, lat: number): boolean {
+  let found = false;
+  for (let i = 1; i < ring.length; i++) {
+    const [x0, y0] = ring[i - 1] as [number, number];
+    const [x1, y1] = ring[i] as [number, number];
+    if (y0 > lat !== y1 > lat && lon < x0 + ((lat - y0) / (y1 - y0)) * (x1 - x0)) found = !found;
+  }
+  return found;
+}

@@ -1,0 +1,350 @@
+/** The page's server over plain HTTP: who is answered, with what, and what is pushed. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { get, type IncomingHttpHeaders, request } from 'node:http';
+import { connect, createServer } from 'node:net';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { startDashboard } from '../../src/dashboard/dashboard.ts';
+import { geohashText, type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
+import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { dashboard, processed, run, type Served } from './support.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+function ask(
+  url: string,
+  options: { method?: string; path?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { agent: false, ...options }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () =>
+        resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks) }),
+      );
+      response.on('error', reject);
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+interface Pushed {
+  readonly event: string;
+  readonly id: string | undefined;
+  readonly data: string;
+}
+
+/** Listens as a page does; `until` says which event is the last one wanted. */
+function listen(
+  url: string,
+  after: string,
+  until: (event: Pushed) => boolean,
+  headers = {},
+): Promise<Pushed[]> {
+  return new Promise((resolve, reject) => {
+    const events: Pushed[] = [];
+    const sent = get(`${url}api/events?after=${after}`, { agent: false, headers }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => {
+        const blocks = `${text}${chunk}`.split('\n\n');
+        text = blocks.pop()!;
+        for (const block of blocks) {
+          const field = (name: string) => block.match(new RegExp(`^${name}: (.*)$`, 'm'))?.[1];
+          if (field('event') === undefined) continue;
+          events.push({ event: field('event')!, id: field('id'), data: field('data') ?? '' });
+          if (!until(events.at(-1)!)) continue;
+          sent.destroy();
+          resolve(events);
+        }
+      });
+      response.on('end', () =>
+        reject(new Error(`ended after ${events.map(({ event }) => event).join(', ')}`)),
+      );
+    });
+    sent.on('error', reject);
+  });
+}
+
+async function historyOf(url: string): Promise<History> {
+  return JSON.parse((await ask(`${url}api/history`)).body.toString()) as History;
+}
+
+describe('the server of the page', () => {
+  let folder: string;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
+    await processed(folder, fixture('yellow-2015.csv'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const serve = (t: TestContext, ...args: string[]): Promise<Served> =>
+    dashboard(t, ['--data-dir', folder, '--port', '0', ...args]);
+
+  it('answers to the names of this machine alone', async (t) => {
+    const { url, port } = await serve(t);
+    for (const host of [
+      `127.0.0.1:${port}`,
+      `localhost:${port}`,
+      'LOCALHOST',
+      `[::1]:${port}`,
+      hostname(),
+      `127.0.0.1:1`,
+    ]) {
+      assert.equal((await ask(url, { headers: { host } })).status, 200, host);
+    }
+    for (const host of [
+      'evil.example',
+      `evil.example:${port}`,
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      '127.0.0.1:80:80',
+      '[::1',
+    ]) {
+      for (const path of ['/', '/api/history', '/api/events', '/nothing']) {
+        assert.equal((await ask(url, { path, headers: { host } })).status, 421, `${host} ${path}`);
+      }
+    }
+  });
+
+  it('can only be read', async (t) => {
+    const { url } = await serve(t);
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE']) {
+      const { status, headers } = await ask(url, { method });
+      assert.deepEqual([status, headers.allow], [405, 'GET, HEAD'], method);
+    }
+    for (const path of ['/', '/api/history', '/api/events']) {
+      const head = await ask(url, { method: 'HEAD', path });
+      assert.deepEqual([head.status, head.body.length], [200, 0], `HEAD ${path}`);
+    }
+  });
+
+  it('no path leads out of the page', async (t) => {
+    const { url, port } = await serve(t);
+    const paths = [
+      '/../../../package.json',
+      '/%2e%2e/%2e%2e/package.json',
+      '/..%2f..%2fpackage.json',
+      '/vendor/../../../cli/main.js',
+      '/vendor/..\\..\\server.js',
+      '//etc/passwd',
+      '/wire.d.ts',
+      '/index.html%00',
+      '/vendor',
+      '/api',
+    ];
+    for (const path of paths) {
+      // As it stands: a client would shorten it first.
+      const socket = connect(port, '127.0.0.1');
+      socket.end(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
+      const chunks: Buffer[] = [];
+      for await (const chunk of socket) chunks.push(chunk as Buffer);
+      assert.match(Buffer.concat(chunks).toString(), /^HTTP\/1.1 40[04] /, path);
+    }
+    const missing = await ask(url, { path: '/nothing' });
+    assert.equal(missing.headers['x-content-type-options'], 'nosniff', 'refusals have the same headers');
+  });
+
+  it('lets nothing but itself onto the page', async (t) => {
+    const { url } = await serve(t);
+    const { headers, body } = await ask(url);
+    const policy = String(headers['content-security-policy']);
+    for (const part of [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "connect-src 'self'",
+      "frame-ancestors 'none'",
+      "base-uri 'none'",
+      "form-action 'none'",
+    ]) {
+      assert.ok(policy.split('; ').includes(part), `${part} in ${policy}`);
+    }
+    assert.doesNotMatch(policy, /unsafe|https?:|\*/);
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+    assert.equal(headers['referrer-policy'], 'no-referrer');
+    assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
+    const html = body.toString();
+    assert.doesNotMatch(html, /<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=|<style/, 'nothing inline');
+    assert.doesNotMatch(html, /https?:\/\//, 'no address elsewhere');
+    const elsewhere = { 'sec-fetch-site': 'cross-site' };
+    assert.equal(
+      (await ask(url, { path: '/api/history', headers: elsewhere })).status,
+      403,
+      'other sites get no figures',
+    );
+    assert.equal((await ask(url, { headers: elsewhere })).status, 200, 'a link from elsewhere leads here');
+
+    const tiled = await serve(t, '--tiles', 'https://tiles.example:8443/{z}/{x}/{y}.png');
+    const tiledPolicy = String((await ask(tiled.url)).headers['content-security-policy']);
+    assert.match(tiledPolicy, /connect-src 'self' https:\/\/tiles\.example:8443;/);
+    assert.match(tiledPolicy, /img-src 'self' data: https:\/\/tiles\.example:8443;/);
+    assert.match(tiledPolicy, /script-src 'self';/, 'tiles bring no scripts');
+  });
+
+  it('compresses, and says when nothing changed', async (t) => {
+    const { url } = await serve(t);
+    for (const path of ['/', '/main.js', '/style.css', '/outline.json', '/api/history']) {
+      const plain = await ask(url, { path });
+      const [gz, br] = await Promise.all(
+        ['gzip', 'gzip, deflate, br'].map((encoding) =>
+          ask(url, { path, headers: { 'accept-encoding': encoding } }),
+        ),
+      );
+      assert.equal(plain.headers['content-encoding'], undefined, path);
+      assert.deepEqual(
+        [gz!.headers['content-encoding'], br!.headers['content-encoding']],
+        ['gzip', 'br'],
+        path,
+      );
+      assert.deepEqual(gunzipSync(gz!.body), plain.body, `${path} in gzip`);
+      assert.deepEqual(brotliDecompressSync(br!.body), plain.body, `${path} in brotli`);
+      assert.equal(plain.headers.vary, 'accept-encoding');
+    }
+    const { etag = '' } = (await ask(url, { path: '/main.js' })).headers;
+    const again = await ask(url, { path: '/main.js', headers: { 'if-none-match': etag } });
+    assert.deepEqual([again.status, again.body.length], [304, 0]);
+  });
+
+  it('has all results of the two views in its history', async (t) => {
+    const { url } = await serve(t);
+    const { windows } = await historyOf(url);
+    const shown = windows.flatMap((window) => {
+      const cells = [...undiffed(window.cells)].map((code) => geohashText(code, window.precision));
+      const at = new Date(window.start).toISOString();
+      return window.view === 'pickup_count'
+        ? cells.map((cell, i) => [at, cell, window.counts[i]].join())
+        : cells.map((cell, i) => [at, cell, window.airports[i], window.trips[i], window.minutes[i]].join());
+    });
+    const results = (await run('results', '--data-dir', folder, '--format', 'ndjson')).trim().split('\n');
+    const wanted = results.map((line) => {
+      const { window_start, location, pickup_count, airport_code, trip_count, sum_trip_duration } =
+        JSON.parse(line);
+      return (
+        pickup_count === undefined
+          ? [window_start, location, airport_code, trip_count, sum_trip_duration]
+          : [window_start, location, pickup_count]
+      ).join();
+    });
+    assert.ok(wanted.length > 10, 'there are results');
+    assert.deepEqual(shown.sort(), wanted.sort());
+  });
+
+  it('pushes what is new to a page that knows the rest, and lets one that knows too little begin again', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const process = ['process', '--app', 'a', '--until-end', ...at];
+    await run('replay', fixture('yellow-2015.csv'), '--speedup', 'max', '--limit', '200', ...at);
+    await run(...process);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { id, windows } = await historyOf(url);
+    assert.ok(windows.length > 0, 'windows of the first half');
+
+    const greeting = await listen(url, id, ({ event }) => event === 'status');
+    assert.deepEqual(
+      greeting.map(({ event }) => event),
+      ['status'],
+      'who knows all is told nothing else',
+    );
+    const status = JSON.parse(greeting[0]!.data) as JobStatus;
+    assert.deepEqual([status.app, status.running, status.totals?.read], ['a', false, status.totals?.read]);
+
+    const listening = listen(url, id, ({ event }) => event === 'windows');
+    await run('replay', fixture('yellow-2015.csv'), '--speedup', 'max', ...at);
+    await run(...process, '--drain');
+    const pushed = (await listening).at(-1)!;
+    const now = await historyOf(url);
+    assert.ok(now.windows.length > windows.length, 'more windows than before');
+
+    // A page that lost its connection resumes by the last event it saw, as browsers send it.
+    const missed = await listen(url, '', ({ event }) => event === 'windows', { 'last-event-id': id });
+    assert.equal(missed.at(-1)!.data, pushed.data, 'what was missed comes again');
+    for (const unknown of ['', 'other.1', `${id}9`]) {
+      const events = await listen(url, unknown, ({ event }) => event === 'reset');
+      assert.equal(events.at(-1)!.id, now.id, `"${unknown}" begins again`);
+    }
+  });
+
+  it('a state that is made afresh is followed', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'demo', '--port', '0']);
+    assert.deepEqual((await historyOf(url)).windows, [], 'nothing yet');
+    const demo = ['demo', '--data-dir', dataDir, '--trips', '3000', '--speedup', 'max'];
+    const listening = listen(
+      url,
+      '',
+      ({ event, data }) => event === 'status' && (JSON.parse(data) as JobStatus).totals?.read !== undefined,
+    );
+    await run(...demo);
+    await listening;
+    const first = await historyOf(url);
+    assert.ok(first.windows.length > 0, 'windows of the first demo');
+    const reset = listen(url, first.id, ({ event }) => event === 'reset');
+    await run(...demo, '--seed', '2');
+    await reset;
+    const second = await historyOf(url);
+    assert.notEqual(second.id, first.id);
+    assert.notDeepEqual(second.windows, first.windows);
+  });
+
+  it('takes the next free port, and says so', async (t) => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    t.after(() => taken.close());
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    const { port: found } = await dashboard(t, ['--data-dir', folder, '--port', String(port)]);
+    assert.ok(found > port && found <= port + 50, `${found} after ${port}`);
+  });
+
+  it('ends on Ctrl-C with code 0, with pages open', async (t) => {
+    let url = '';
+    const ran = await taxiflow(['dashboard', '--data-dir', folder, '--port', '0'], {
+      onStart: (child) =>
+        child.stdout!.once('data', async (chunk: Buffer) => {
+          url = chunk.toString().trim();
+          const page = get(`${url}api/events`, () => child.kill('SIGINT'));
+          page.on('error', () => {});
+          t.after(() => page.destroy());
+        }),
+    });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
+    assert.match(ran.stderr, /Ctrl-C ends it/);
+  });
+
+  it('mistakes in its options are told', async () => {
+    const at = ['--data-dir', folder];
+    for (const [args, message] of [
+      [['--port', '70000'], /--port 70000 is no port/],
+      [['--port', '1.5'], /--port needs a whole number/],
+      [['--tiles', 'ftp://x/{z}'], /is no address of tiles/],
+      [['--tiles', "https://x.example/'; script-src *"], /is no address of tiles/],
+    ] as const) {
+      const ran = await taxiflow(['dashboard', ...at, ...args]);
+      assert.equal(ran.code, 2, args.join(' '));
+      assert.match(ran.stderr, message);
+    }
+    const elsewhere = await taxiflow(['dashboard', ...at, '--host', '203.0.113.7', '--port', '0']);
+    assert.equal(elsewhere.code, 1);
+    assert.match(elsewhere.stderr, /can't be served at 203\.0\.113\.7:0 \(EADDRNOTAVAIL\)/);
+  });
+
+  it('runs in a thread of its own beside a processor', async () => {
+    const page = await startDashboard({ dataDir: folder, host: '127.0.0.1', port: 0 });
+    assert.equal((await ask(page.url)).status, 200);
+    assert.ok((await historyOf(page.url)).windows.length > 0, 'windows');
+    await page.close();
+    await assert.rejects(ask(page.url), { code: 'ECONNREFUSED' });
+    await assert.rejects(startDashboard({ dataDir: folder, host: '203.0.113.7', port: 0 }), {
+      code: 'cannot-listen',
+    });
+  });
+});
