@@ -189,8 +189,8 @@ async function followsResharding(t: TestContext, aggregate: boolean, rate: numbe
   let changes = 0;
   let resharding = Promise.resolve();
   // Each change goes on beside the writing, and is through before the next one begins.
-  const { env, faults } = await faulty(t, emulator, rate, seed, async (put) => {
-    if (put % PUTS_A_CHANGE !== 0 || changes === CHANGES) return;
+  const { env, faults } = await faulty(t, emulator, rate, seed, async (target, put) => {
+    if (target !== 'PutRecords' || put % PUTS_A_CHANGE !== 0 || changes === CHANGES) return;
     changes++;
     const before = resharding;
     resharding = before.then(() => reshardAtRandom(admin, random));
