@@ -135,3 +135,33 @@ export async function until(what: string, condition: () => boolean | Promise<boo
     if (Date.now() > deadline) throw new Error(`not within a minute: ${what}`);
   }
 }
+
+/** Runs the binary and kills it so many ms after its first word, unless it ends before. */
+export async function killedAfter(
+  ms: number,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Ran> {
+  let timer: NodeJS.Timeout | undefined;
+  const ran = await taxiflow(args, {
+    env,
+    onStart: (child) => {
+      child.stderr?.once('data', () => {
+        timer = setTimeout(() => child.kill('SIGKILL'), ms);
+      });
+    },
+  });
+  clearTimeout(timer);
+  return ran;
+}
+
+/** mulberry32, from 0 to 1: the same numbers for the same seed. */
+export function randomNumbers(seed: number): () => number {
+  let a = seed;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

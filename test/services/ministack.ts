@@ -45,6 +45,22 @@ export async function startMinistack(t: TestContext): Promise<Ministack> {
   };
 }
 
+/** Stores an object, making its bucket where there is none. */
+export async function storeObject(
+  { endpoint }: Ministack,
+  bucket: string,
+  key: string,
+  body: Buffer | string,
+) {
+  for (const [path, content] of [
+    [bucket, ''],
+    [`${bucket}/${key}`, body],
+  ] as const) {
+    const put = await fetch(`${endpoint}/${path}`, { method: 'PUT', body: content });
+    if (!put.ok) throw new Error(`ministack did not store ${path}: ${put.status}`);
+  }
+}
+
 /** The emulator's command, installed once. */
 function install(): string {
   const folder = installed(`ministack-${VERSION}`, (folder) => {

@@ -154,7 +154,11 @@ export function verdict(error: unknown): Verdict {
 }
 
 function statusOf(error: unknown): number | undefined {
-  return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
+  const { $metadata, $response } = (error ?? {}) as {
+    $metadata?: { httpStatusCode?: number };
+    $response?: { statusCode?: number };
+  };
+  return $metadata?.httpStatusCode ?? $response?.statusCode;
 }
 
 /** One small request, as often as it takes, so that what keeps a command from its stream is told within 10 seconds. */
@@ -226,19 +230,19 @@ export function explained(error: unknown, stream: string): TaxiflowError {
     );
   }
   const status = statusOf(error);
+  if (error instanceof SyntaxError || message === 'UnknownError') {
+    return failure(
+      'not-kinesis',
+      `what answers is not Kinesis${status === undefined ? '' : ` (HTTP status ${status})`}`,
+      'check --endpoint-url and the proxies of this network',
+    );
+  }
   const timedOut = name === 'TimeoutError' || name === 'AbortError';
   if (timedOut || verdict(error) === 'again' || (status === undefined && systemCode(error) !== undefined)) {
     return failure(
       'kinesis-unreachable',
       `Kinesis does not answer: ${timedOut ? 'timed out' : message}`,
       'check --region, --endpoint-url and the network',
-    );
-  }
-  if (message === 'UnknownError') {
-    return failure(
-      'not-kinesis',
-      `what answers is not Kinesis (HTTP status ${status})`,
-      'check --endpoint-url and the proxies of this network',
     );
   }
   return failure(
