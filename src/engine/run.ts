@@ -181,6 +181,8 @@ class ProcessRun {
       if (batch.next.at !== shard.position.at) this.#dirty = true;
       shard.position = batch.next;
     }
+    // Whoever waits at the tip is owed what comes next; an end may be all that was left when this state began.
+    if (batch.count > 0 || (batch.atTip && !batch.ended)) shard.owed = true;
     if (batch.atTip) {
       this.#atTip.add(shard.id);
       this.#lags.set(shard.id, 0);
@@ -225,7 +227,10 @@ class ProcessRun {
         continue;
       }
       if (waits) for (const parent of shard.parents) standIns.add(parent);
-      else this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
+      else {
+        if (!first) this.#refuseUnseen(shard, listed);
+        this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
+      }
     }
     // A list may lag: whoever ended has children, and they come before the parent leaves the list.
     const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
@@ -256,17 +261,26 @@ class ProcessRun {
     }
   }
 
+  /** A shard whose parents this state never saw: they came and went with their records while nobody read (C5). */
+  #refuseUnseen({ parents }: Shard, listed: ReadonlySet<string>): void {
+    const unseen = parents.filter((parent) => !listed.has(parent) && !this.#engine.shards.get(parent));
+    if (unseen.length > 0 && unseen.length === parents.length) this.#acceptGap('all', unseen.join(' and '));
+  }
+
   #acceptLoss(shard: ShardProgress, lost: string): void {
     // What was gone before a new state began is not lost to it.
-    if (shard.position.at !== 'after') return;
+    if (shard.owed) this.#acceptGap(lost, shard.id);
+  }
+
+  #acceptGap(lost: string, shardId: string): void {
     if (!this.#o.allowGap) {
       throw new TaxiflowError(
         'gap',
-        `${this.#o.reader.name} no longer has ${lost} of ${shard.id} that this state has not read`,
+        `${this.#o.reader.name} no longer has ${lost} of ${shardId} that this state has not read`,
         { hint: 'go on without them with --allow-gap, or start afresh with another --app' },
       );
     }
-    this.#lost.push(`${lost} of ${shard.id}`);
+    this.#lost.push(`${lost} of ${shardId}`);
   }
 
   #furthestBehind(): Feed | undefined {

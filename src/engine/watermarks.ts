@@ -15,6 +15,8 @@ export interface ShardProgress {
   watermark: number;
   /** Latest event time read; tells which shard is behind (W6). */
   latest: number;
+  /** What it loses before it is read is a gap (C5): something was read of it, or of a shard it came from. */
+  owed: boolean;
   /** Closed, and read to its end. */
   ended: boolean;
   /** Read to its end for now. Not part of a checkpoint. */
@@ -49,6 +51,7 @@ export class ShardWatermarks {
       watermark:
         known.length > 0 ? Math.min(...known.map((parent) => parent.watermark)) : Number.NEGATIVE_INFINITY,
       latest: known.length > 0 ? Math.min(...known.map((parent) => parent.latest)) : Number.NEGATIVE_INFINITY,
+      owed: known.some((parent) => parent.owed),
       ended: false,
       idle: false,
     };

@@ -333,11 +333,12 @@ export class SqliteState implements StateStore {
     const state: CheckpointState = {
       watermark: finite(checkpoint.watermark),
       counters: checkpoint.counters,
-      shards: checkpoint.shards.map(({ id, position, watermark, latest, ended }) => ({
+      shards: checkpoint.shards.map(({ id, position, watermark, latest, owed, ended }) => ({
         id,
         position,
         watermark: finite(watermark),
         latest: finite(latest),
+        owed,
         ended,
       })),
       nextResult: this.#nextResult,

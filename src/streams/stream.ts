@@ -36,7 +36,10 @@ export interface RecordBatch extends RecordBytes {
   readonly atTip: boolean;
   /** True when the shard is closed and everything in it has been read. */
   readonly ended: boolean;
-  /** What fell out of the stream's retention between the position asked for and this batch, in words. */
+  /**
+   * What fell out of the stream's retention between the position asked for and this batch, in words. From
+   * `trim-horizon`: what the shard ever held and holds no more, where the stream can tell.
+   */
   readonly lost: string | undefined;
   sequenceOf(row: number): string;
 }

@@ -176,10 +176,10 @@ export class MemoryReader implements StreamReader {
 
   async close(): Promise<void> {}
 
-  #indexAt({ records, trimmed }: MemoryShard, position: Position): number {
+  #indexAt({ records }: MemoryShard, position: Position): number {
     if (position.at === 'after') return Number(position.sequence) + 1;
     if (position.at === 'latest') return records.length;
-    if (position.at === 'trim-horizon') return trimmed;
+    if (position.at === 'trim-horizon') return 0;
     const found = records.findIndex(({ arrival }) => arrival >= position.ms);
     return found < 0 ? records.length : found;
   }

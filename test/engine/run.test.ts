@@ -494,6 +494,44 @@ describe('records that are gone', () => {
     assert.deepEqual(counts(store), [[0, 4]]);
   });
 
+  it('of a shard that nobody had begun to read are missed, where those it came from were read (C5)', async () => {
+    const { reader, store, first } = half();
+    await first;
+    const child = reader.add([reader.list[0]!]);
+    for (let at = 4; at < 9; at++) reader.put(child, tripAt(at));
+    let left = 3;
+    store.beforeCommit = () => {
+      if (--left === 0) throw new Error('crash');
+    };
+    await assert.rejects(run(reader, store, { checkpointInterval: 0 }), /crash/);
+    store.beforeCommit = () => {};
+    const begun = store.commits.at(-1)!.shards.find(({ id }) => id === child.id);
+    assert.deepEqual(
+      begun?.position,
+      { at: 'trim-horizon' },
+      'its turn had come, and nothing of it was read',
+    );
+    child.trimmed = 3;
+    await assert.rejects(run(reader, store), {
+      code: 'gap',
+      message: new RegExp(`3 records of ${child.id} `),
+    });
+    const { lost, totals } = await run(reader, store, { allowGap: true });
+    assert.deepEqual([lost, totals.read], [[`3 records of ${child.id}`], 6]);
+  });
+
+  it('with a shard that came and went while nobody read are missed (C5)', async () => {
+    const { reader, store, first } = half();
+    await first;
+    const [parent] = reader.list;
+    const unseen = reader.add([parent!]);
+    reader.put(reader.add([unseen]), tripAt(9));
+    for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
+    const { lost, totals } = await run(reader, store, { allowGap: true });
+    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `all of ${unseen.id}`]);
+    assert.equal(totals.read, 5);
+  });
+
   it('before the first read are nobody’s loss', async () => {
     const reader = new MemoryReader(1);
     for (let at = 0; at < 4; at++) reader.put(reader.list[0]!, tripAt(at));

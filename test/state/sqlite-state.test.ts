@@ -63,6 +63,7 @@ describe('a state', () => {
       position: { at: 'after', sequence: '7' } as const,
       watermark: 5,
       latest: 9,
+      owed: true,
       ended: false,
       idle: true,
     };

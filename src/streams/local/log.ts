@@ -380,7 +380,7 @@ export class LocalStream implements StreamReader, StreamWriter {
 
   /** The sequence number of the first record at or after a position. */
   #sequenceAt(shard: ShardRow, position: Position): number {
-    if (position.at === 'trim-horizon') return shard.first_seq;
+    if (position.at === 'trim-horizon') return 0;
     if (position.at === 'latest') return shard.next_seq;
     if (position.at === 'after') return Number(position.sequence) + 1;
     const start = shard.shard * SEQUENCES;
