@@ -62,7 +62,8 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
       'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
-  const why = error instanceof Error ? error.message || name : String(error);
+  const timedOut = name === 'AbortError' || name === 'TimeoutError';
+  const why = timedOut ? 'timed out' : error instanceof Error ? error.message || name : String(error);
   if (status !== undefined && status >= 400 && status < 500) {
     return failure('s3-refused', `S3 refuses ${url}: ${why}`, 'check the URL and --region');
   }

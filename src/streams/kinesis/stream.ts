@@ -1,7 +1,8 @@
 /**
  * Amazon Kinesis behind the Stream port.
  *
- *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, never from latest.
+ *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, or from the time that
+ *     "latest" was at first, never from latest.
  *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
  *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
  *     written again.
@@ -23,18 +24,22 @@ import type {
   StreamReader,
   StreamWriter,
 } from '../stream.ts';
-import { Aggregate, piecesOf } from './aggregation.ts';
+import { Aggregate } from './aggregation.ts';
+import { toBatch } from './batch.ts';
 import { Budget } from './budget.ts';
 import {
   backoff,
   explained,
+  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
+  startingPosition,
   streamInput,
   verdict,
 } from './client.ts';
-import { getRecords, type PutAnswer, type PutEntry, putRecords, type WireRecord } from './wire.ts';
+import { FanOut } from './fan-out.ts';
+import { getRecords, type PutAnswer, type PutEntry, putRecords } from './wire.ts';
 
 const PUT_RECORDS = 500;
 /** Kinesis takes 5 MB a request, partition keys included. */
@@ -50,7 +55,8 @@ const BUCKETS = 65_536;
 const BUCKET_SHIFT = 112n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
-const FIRST_CONTACT_ATTEMPTS = 3;
+/** By how much the clock of Kinesis may be behind ours. */
+const CLOCKS_DIFFER_MS = 5_000;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
 
@@ -58,6 +64,8 @@ export interface KinesisStreamOptions extends KinesisOptions {
   readonly clock: Clock;
   /** Pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
+  /** Read by enhanced fan-out, as the consumer of this name. */
+  readonly fanOut?: string | undefined;
 }
 
 /** A record on its way, with the budget of the shard it is for. */
@@ -99,6 +107,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #clock: Clock;
   readonly #aggregate: boolean;
   readonly #retentionMs: number;
+  readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
   readonly #lastRead = new Map<string, number>();
   readonly #budgets = new Map<string, Budget>();
@@ -121,6 +130,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#clock = options.clock;
     this.#aggregate = options.aggregate ?? false;
     this.#retentionMs = retentionHours * 3_600_000;
+    this.#fanOut =
+      options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
     this.identity = `${arn} ${created?.toISOString() ?? ''}`;
   }
@@ -128,34 +139,32 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { StreamDescriptionSummary: summary } = await client.send(
-          new DescribeStreamSummaryCommand(streamInput(options.stream)),
+    try {
+      const { StreamDescriptionSummary: summary } = await firstContact(
+        options.stream,
+        options.clock,
+        (abortSignal) =>
+          client.send(new DescribeStreamSummaryCommand(streamInput(options.stream)), { abortSignal }),
+      );
+      if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
+        throw new TaxiflowError(
+          'stream-not-active',
+          `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
+          {
+            hint: 'wait until it is active',
+          },
         );
-        if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
-          throw new TaxiflowError(
-            'stream-not-active',
-            `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
-            {
-              hint: 'wait until it is active',
-            },
-          );
-        }
-        return new KinesisStream(
-          client,
-          options,
-          summary.StreamARN ?? '',
-          summary.StreamCreationTimestamp,
-          summary.RetentionPeriodHours ?? 24,
-        );
-      } catch (error) {
-        if (verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS) {
-          client.destroy();
-          throw explained(error, options.stream);
-        }
-        await options.clock.sleep(backoff(attempt));
       }
+      return new KinesisStream(
+        client,
+        options,
+        summary.StreamARN ?? '',
+        summary.StreamCreationTimestamp,
+        summary.RetentionPeriodHours ?? 24,
+      );
+    } catch (error) {
+      client.destroy();
+      throw error;
     }
   }
 
@@ -191,32 +200,41 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     const lost = this.#lost(position);
+    let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
-      await this.#untilReadable(shardId);
+      // Where to find this place again, which latest no longer names a moment later.
+      const again: Position =
+        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
       try {
-        const iterator = await this.#iteratorAt(shardId, position);
-        if (iterator === undefined) return { ...emptyBatch(position), ended: true, lost };
-        const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
-        const batch = toBatch(answer.Records, position);
-        if (answer.NextShardIterator)
-          this.#iterators.set(shardId, {
-            after: JSON.stringify(batch.next),
-            iterator: answer.NextShardIterator,
-          });
-        else this.#iterators.delete(shardId);
-        const ended = answer.NextShardIterator === undefined || answer.NextShardIterator === null;
-        // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
-        const tip =
-          answer.MillisBehindLatest === 0 && answer.Records.length < limit && !this.#closed.has(shardId);
-        return { ...batch, atTip: ended || tip, ended, lost };
+        const batch = this.#fanOut
+          ? await this.#fanOut.read(shardId, from, again)
+          : await this.#poll(shardId, from, again, limit);
+        return { ...batch, lost };
       } catch (error) {
+        from = again;
         this.#iterators.delete(shardId);
         await this.#pause(error, attempt, since);
       }
     }
   }
 
+  async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
+    await this.#untilReadable(shardId);
+    const iterator = await this.#iteratorAt(shardId, position);
+    if (iterator === undefined) return { ...toBatch([], again), ended: true };
+    const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
+    const batch = toBatch(answer.records, again);
+    if (answer.next)
+      this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
+    else this.#iterators.delete(shardId);
+    const ended = answer.next === undefined;
+    // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
+    const tip = answer.behind === 0 && answer.records.length < limit && !this.#closed.has(shardId);
+    return { ...batch, atTip: ended || tip, ended };
+  }
+
   async close(): Promise<void> {
+    await this.#fanOut?.close();
     this.#client.destroy();
   }
 
@@ -311,11 +329,14 @@ export class KinesisStream implements StreamReader, StreamWriter {
   async #iteratorAt(shardId: string, position: Position): Promise<string | undefined> {
     const known = this.#iterators.get(shardId);
     if (known?.after === JSON.stringify(position)) return known.iterator;
+    const start = startingPosition(position);
     const { ShardIterator } = await this.#client.send(
       new GetShardIteratorCommand({
         ...streamInput(this.#stream),
         ShardId: shardId,
-        ...iteratorInput(position),
+        ShardIteratorType: start.Type,
+        StartingSequenceNumber: start.SequenceNumber,
+        Timestamp: start.Timestamp,
       }),
     );
     return ShardIterator;
@@ -337,22 +358,6 @@ export class KinesisStream implements StreamReader, StreamWriter {
     if (kind === 'final' || this.#clock.now() - since > GIVE_UP_MS) throw explained(error, this.#stream);
     if (kind !== 'expired')
       await this.#clock.sleep(backoff(Math.min(attempt, 6), kind === 'throttled' ? 250 : 100));
-  }
-}
-
-function iteratorInput(position: Position) {
-  switch (position.at) {
-    case 'trim-horizon':
-      return { ShardIteratorType: 'TRIM_HORIZON' as const };
-    case 'latest':
-      return { ShardIteratorType: 'LATEST' as const };
-    case 'time':
-      return { ShardIteratorType: 'AT_TIMESTAMP' as const, Timestamp: new Date(position.ms) };
-    case 'after':
-      return {
-        ShardIteratorType: 'AFTER_SEQUENCE_NUMBER' as const,
-        StartingSequenceNumber: position.sequence,
-      };
   }
 }
 
@@ -452,43 +457,4 @@ async function inParallel<T>(
     while (next < items.length) await work(items[next++]!);
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
-}
-
-function emptyBatch(position: Position): RecordBatch {
-  return toBatch([], position);
-}
-
-/** Records as the engine takes them: aggregated ones unpacked, each with the sequence number it came under. */
-function toBatch(records: readonly WireRecord[], position: Position): RecordBatch {
-  let room = 0;
-  for (const { Data } of records) room += Math.ceil(Data.length / 4) * 3;
-  const data = Buffer.allocUnsafe(room);
-  const ends: number[] = [];
-  /** Which of `records` each one came in. */
-  const origins: number[] = [];
-  let at = 0;
-  for (const [i, { Data }] of records.entries()) {
-    const end = at + data.write(Data, at, 'base64');
-    const pieces = piecesOf(data, at, end) ?? [at, end];
-    for (let k = 0; k < pieces.length; k += 2) {
-      // What is unpacked is shorter than what it was packed in, so it never runs into what is still to come.
-      if (pieces[k] !== at) data.copyWithin(at, pieces[k]!, pieces[k + 1]);
-      at += pieces[k + 1]! - pieces[k]!;
-      ends.push(at);
-      origins.push(i);
-    }
-  }
-  const arrivals = records.map(({ ApproximateArrivalTimestamp: at = 0 }) => Math.round(at * 1_000));
-  const last = records.at(-1);
-  return {
-    count: ends.length,
-    data: data.subarray(0, at),
-    ends: Uint32Array.from(ends),
-    arrivals: Float64Array.from(origins, (origin) => arrivals[origin]!),
-    next: last ? { at: 'after', sequence: last.SequenceNumber, arrival: arrivals.at(-1)! } : position,
-    atTip: false,
-    ended: false,
-    lost: undefined,
-    sequenceOf: (row) => records[origins[row]!]!.SequenceNumber,
-  };
 }

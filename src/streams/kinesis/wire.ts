@@ -4,6 +4,7 @@
  * credentials, signatures, retries, errors.
  */
 import { GetRecordsCommand, type KinesisClient, PutRecordsCommand } from '@aws-sdk/client-kinesis';
+import type { FetchedRecord } from './batch.ts';
 import { streamInput } from './client.ts';
 
 /** A record as PutRecords takes it. */
@@ -20,18 +21,21 @@ export interface PutAnswer {
   readonly ErrorCode?: string;
 }
 
-/** A record as GetRecords gives it. */
-export interface WireRecord {
-  /** In base64. */
-  readonly Data: string;
-  readonly SequenceNumber: string;
-  /** Epoch seconds. */
-  readonly ApproximateArrivalTimestamp?: number;
+export interface Fetched {
+  readonly records: readonly FetchedRecord[];
+  /** The iterator to go on with; undefined at the end of a closed shard. */
+  readonly next: string | undefined;
+  /** Ms behind the tip; undefined where it isn't said. */
+  readonly behind: number | undefined;
 }
 
-export interface GetAnswer {
-  readonly Records: readonly WireRecord[];
-  /** Absent or null at the end of a closed shard. */
+interface GetRecordsAnswer {
+  readonly Records: readonly {
+    readonly Data: string;
+    readonly SequenceNumber: string;
+    /** Epoch seconds. */
+    readonly ApproximateArrivalTimestamp?: number;
+  }[];
   readonly NextShardIterator?: string | null;
   readonly MillisBehindLatest?: number;
 }
@@ -54,12 +58,21 @@ export async function getRecords(
   stream: string,
   iterator: string,
   limit: number,
-): Promise<GetAnswer> {
+): Promise<Fetched> {
   const arn = stream.startsWith('arn:') ? { StreamARN: stream } : {};
   const command = new GetRecordsCommand({ ...arn, ShardIterator: iterator, Limit: limit });
   const taken = withBody(command, undefined);
   await client.send(command);
-  return JSON.parse(String(taken())) as GetAnswer;
+  const answer = JSON.parse(String(taken())) as GetRecordsAnswer;
+  return {
+    records: answer.Records.map(({ Data, SequenceNumber, ApproximateArrivalTimestamp = 0 }) => ({
+      data: Data,
+      sequence: SequenceNumber,
+      arrival: Math.round(ApproximateArrivalTimestamp * 1_000),
+    })),
+    next: answer.NextShardIterator ?? undefined,
+    behind: answer.MillisBehindLatest,
+  };
 }
 
 type Command = PutRecordsCommand | GetRecordsCommand;
