@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { ROOT } from '../support.ts';
 import { answers, freePort, installed, kill, step } from './service.ts';
 
-/** Versions of OpenSearch, with the Java that each needs. The newest that runs here is what tests get. */
+/** Versions of OpenSearch, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */
 const NEEDS_JAVA = { '3.8.0': 21, '2.19.1': 17 } as const;
 export type OpenSearchVersion = keyof typeof NEEDS_JAVA;
 
@@ -41,7 +41,7 @@ export const withoutOpenSearch: string | false = process.env['CI'] === 'true' ? 
 
 /** The same of one version, which CI may lack as long as the other one runs there. */
 export function withoutVersion(version: OpenSearchVersion): string | false {
-  return version === newest() ? withoutOpenSearch : unavailable(version);
+  return version === chosen() ? withoutOpenSearch : unavailable(version);
 }
 
 export interface OpenSearch {
@@ -70,7 +70,7 @@ export interface OpenSearchOptions {
  */
 export async function startOpenSearch(
   t: Pick<TestContext, 'after'>,
-  { settings = {}, dataDir, version = newest() }: OpenSearchOptions = {},
+  { settings = {}, dataDir, version = chosen() }: OpenSearchOptions = {},
 ): Promise<OpenSearch> {
   const jdk = jdkFor(version);
   if (jdk === undefined)
@@ -147,7 +147,9 @@ function unavailable(version: OpenSearchVersion): string | false {
   return MAVEN ? false : 'needs Maven, which is not here';
 }
 
-function newest(): OpenSearchVersion {
+function chosen(): OpenSearchVersion {
+  const asked = process.env['TAXIFLOW_TEST_OPENSEARCH'];
+  if (asked === '3.8.0' || asked === '2.19.1') return asked;
   return jdkFor('3.8.0') === undefined ? '2.19.1' : '3.8.0';
 }
 
