@@ -486,6 +486,50 @@ const demo: CommandSpec = {
   load: async () => (await import('./commands/demo.ts')).demo,
 };
 
+const doctor: CommandSpec = {
+  usage: 'doctor [paths..]',
+  summary: 'Check what a run would need, and say what to do about it',
+  positionals: {
+    paths: {
+      type: 'string',
+      array: true,
+      describe: 'Trip files to replay: their rate against the shards of the stream',
+    },
+  },
+  options: {
+    stream,
+    'data-dir': dataDir,
+    region,
+    'endpoint-url': endpointUrl,
+    app,
+    speedup: {
+      type: 'string',
+      default: '1440',
+      requiresArg: true,
+      describe: 'Event time over wall time of the replay, or max',
+    },
+    aggregate: { type: 'boolean', default: false, describe: 'The replay would pack many trips a record' },
+    opensearch: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'OpenSearch or Elasticsearch that results would go to',
+    },
+    'index-prefix': {
+      type: 'string',
+      default: '',
+      requiresArg: true,
+      describe: 'Index names begin with this',
+    },
+    ...openSearchAccess,
+    json,
+  },
+  examples: [
+    ['$0 doctor', 'this machine and the embedded stream'],
+    ['$0 doctor trips.csv --stream NAME --region REGION', 'would Amazon Kinesis take these trips?'],
+  ],
+  load: async () => (await import('./commands/doctor.ts')).doctor,
+};
+
 export const COMMANDS: readonly CommandSpec[] = [
   replay,
   processCommand,
@@ -494,6 +538,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   deadLetters,
   streamCommand,
   esSetup,
+  doctor,
   generate,
   demo,
 ];

@@ -10,8 +10,10 @@ import { TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import {
   checkFormat,
+  checkIntegrity,
   firingKey,
   listApps,
+  type RunStatus,
   readCheckpoint,
   rowCrc,
   type StoredCheckpoint,
@@ -104,6 +106,19 @@ export class StateReader {
   /** The last checkpoint; undefined before the first. */
   checkpoint(): StoredCheckpoint | undefined {
     return translating(this.#what, this.path, () => readCheckpoint(this.#db));
+  }
+
+  /** How the processor was doing when it last said so; undefined before it did. */
+  run(): RunStatus | undefined {
+    return translating(this.#what, this.path, () => {
+      const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
+      return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
+    });
+  }
+
+  /** Looks through the whole file. Throws `damaged`. */
+  verify(): void {
+    translating(this.#what, this.path, () => checkIntegrity(this.#db, this.#what, this.path));
   }
 
   /** The stream as its reader names it. */

@@ -546,7 +546,7 @@ export function checkFormat(db: Sqlite, what: string): void {
 }
 
 /** `quick_check` would not see an index that differs from its table, and hides rows. */
-function checkIntegrity(db: Sqlite, what: string, path: string): void {
+export function checkIntegrity(db: Sqlite, what: string, path: string): void {
   const found = db.pragma('integrity_check(1)', { simple: true });
   if (found !== 'ok') throw damage(what, path, String(found));
 }

@@ -21,6 +21,7 @@ const ASKED_FOR: Record<string, string[]> = {
   process: [
     ...['stream', 'until-end', 'drain', 'from', 'event-time', 'max-disorder', 'checkpoint-interval', 'app'],
     ...['allowed-lateness', 'views', 'window', 'explain', 'output', 'json', 'dead-letter-limit', 'data-dir'],
+    ...['opensearch', 'index-prefix', 'consumer', 'allow-gap'],
   ],
   results: ['format', 'view', 'since', 'app', 'data-dir'],
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
@@ -29,6 +30,8 @@ const ASKED_FOR: Record<string, string[]> = {
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
   ],
+  dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'json'],
+  doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],
   stream: [],
 };
 

@@ -267,7 +267,8 @@ function report(
     say(
       `${name}: ${several(delivered - rejected, 'result')} delivered${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
     );
-  if (late + dead + rejected > 0) say('refused: "taxiflow dead-letters"');
+  if (late + dead + rejected > 0)
+    say(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`);
   if (outcome.interrupted) return EXIT.interrupted;
   return args['on-error'] === 'report' && late + dead + rejected > 0 ? EXIT.rejected : EXIT.done;
 }

@@ -106,7 +106,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #stream: string;
   readonly #clock: Clock;
   readonly #aggregate: boolean;
-  readonly #retentionMs: number;
+  /** How long records are kept. */
+  readonly retentionMs: number;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
   readonly #lastRead = new Map<string, number>();
@@ -129,7 +130,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#stream = options.stream;
     this.#clock = options.clock;
     this.#aggregate = options.aggregate ?? false;
-    this.#retentionMs = retentionHours * 3_600_000;
+    this.retentionMs = retentionHours * 3_600_000;
     this.#fanOut =
       options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
@@ -314,7 +315,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Records that arrived before the retention began are gone; in words, for the user. */
   #lost(position: Position): string | undefined {
     if (position.at !== 'after' || position.arrival === undefined) return undefined;
-    const gone = this.#clock.now() - this.#retentionMs - position.arrival;
+    const gone = this.#clock.now() - this.retentionMs - position.arrival;
     return gone > 0 ? `${(gone / 3_600_000).toFixed(1)} hours` : undefined;
   }
 

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { startKinesis } from '../services/kinesis.ts';
+import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+
+interface Check {
+  check: string;
+  status: string;
+  detail: string;
+  advice?: string;
+}
+
+async function doctor(args: string[], env: Record<string, string> = {}): Promise<[number | null, Check[]]> {
+  const ran = await taxiflow(['doctor', '--json', ...args], { env });
+  return [ran.code, ran.json<{ checks: Check[] }>().checks];
+}
+
+describe('doctor', () => {
+  it('finds nothing wrong with an empty folder, and changes nothing but the folder', async (t) => {
+    const [code, checks] = await doctor(['--data-dir', join(temporaryFolder(t), 'new')]);
+    assert.equal(code, 0);
+    assert.deepEqual(
+      checks.map(({ check, status }) => `${check} ${status}`),
+      ['node ok', 'data folder ok', 'stream ok', 'state ok'],
+    );
+  });
+
+  it('names a file where the data folder should be, and goes on looking', async (t) => {
+    const file = join(temporaryFolder(t), 'file');
+    writeFileSync(file, '');
+    const [code, checks] = await doctor(['--data-dir', file]);
+    assert.equal(code, 1);
+    assert.equal(checks.find(({ check }) => check === 'data folder')?.status, 'failed');
+  });
+
+  it('tells a damaged state', async (t) => {
+    const folder = temporaryFolder(t);
+    mkdirSync(join(folder, 'apps'));
+    writeFileSync(
+      join(folder, 'apps', 'taxi-trip-events.sqlite'),
+      'not a database, though it is long enough',
+    );
+    const [code, checks] = await doctor(['--data-dir', folder]);
+    assert.equal(code, 1);
+    assert.equal(checks.find(({ check }) => check === 'state')?.status, 'failed');
+  });
+
+  it('compares the rate of a replay with the shards of a Kinesis stream', async (t) => {
+    const { env } = await startKinesis(t);
+    const at = ['--data-dir', temporaryFolder(t)];
+    const created = await taxiflow(['stream', 'create', 'trips', '--shards', '1', ...at], { env });
+    assert.equal(created.code, 0, created.stderr);
+    const check = async (...more: string[]) => {
+      const [code, checks] = await doctor(
+        [fixture('yellow-2015.csv'), '--stream', 'trips', ...at, ...more],
+        env,
+      );
+      assert.equal(code, 0);
+      assert.match(checks.find(({ check }) => check === 'retention')?.detail ?? '', /^24 hours/);
+      return checks.find(({ check }) => check === 'rate')!;
+    };
+    assert.equal((await check('--speedup', '1')).status, 'ok');
+    // All trips fall into one second: their number is the rate.
+    const fast = await check('--speedup', '1000000');
+    const rate = Number(/, ([\d,]+) a second/.exec(fast.detail)?.[1]?.replace(',', ''));
+    assert.equal(fast.status, rate > 1_000 ? 'warning' : 'ok', fast.detail);
+  });
+
+  it('says what is wrong with a stream and an OpenSearch that are not there', async (t) => {
+    const at = ['--data-dir', temporaryFolder(t)];
+    const { env } = await startKinesis(t);
+    const [code, checks] = await doctor(
+      ['--stream', 'nowhere', '--opensearch', 'http://127.0.0.1:9', ...at],
+      env,
+    );
+    assert.equal(code, 1);
+    for (const name of ['stream', 'opensearch']) {
+      const { status, advice } = checks.find(({ check }) => check === name)!;
+      assert.equal(status, 'failed');
+      assert.ok(advice, `${name} has no advice`);
+    }
+  });
+});
