@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -80,4 +81,87 @@ export function taxiflow(args: readonly string[], options: RunOptions = {}): Pro
     });
     options.onStart?.(child);
   });
+}
+
+export interface Following {
+  /** What it has printed on stderr. */
+  said(): string;
+  /** Returns once `condition` holds; throws if the process ends before, or nothing happens for a minute. */
+  until(what: string, condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** Interrupts it as Ctrl-C does, and waits for its end. */
+  interrupt(): Promise<Ran>;
+}
+
+/** Starts a command that goes on until it is interrupted; it is killed with the test. */
+export function following(t: TestContext, args: readonly string[], options: RunOptions = {}): Following {
+  let child: ChildProcess | undefined;
+  let said = '';
+  let last: Ran | undefined;
+  const ended = taxiflow(args, {
+    ...options,
+    onStart: (started) => {
+      child = started;
+      started.stderr?.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+    },
+  }).then((ran) => {
+    last = ran;
+    return ran;
+  });
+  t.after(async () => {
+    child?.kill('SIGKILL');
+    await ended;
+  });
+  return {
+    said: () => said,
+    until: (what, condition) =>
+      until(what, async () => {
+        if (last !== undefined) throw new Error(`it ended before ${what}: ${said}`);
+        return await condition();
+      }).catch((error: unknown) => {
+        throw new Error(`${error instanceof Error ? error.message : error}\n${said}`);
+      }),
+    interrupt: () => {
+      child?.kill('SIGINT');
+      return ended;
+    },
+  };
+}
+
+/** Looks again and again until `condition` holds; throws after a minute. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 60_000; !(await condition()); await wait(20)) {
+    if (Date.now() > deadline) throw new Error(`not within a minute: ${what}`);
+  }
+}
+
+/** Runs the binary and kills it so many ms after its first word, unless it ends before. */
+export async function killedAfter(
+  ms: number,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Ran> {
+  let timer: NodeJS.Timeout | undefined;
+  const ran = await taxiflow(args, {
+    env,
+    onStart: (child) => {
+      child.stderr?.once('data', () => {
+        timer = setTimeout(() => child.kill('SIGKILL'), ms);
+      });
+    },
+  });
+  clearTimeout(timer);
+  return ran;
+}
+
+/** mulberry32, from 0 to 1: the same numbers for the same seed. */
+export function randomNumbers(seed: number): () => number {
+  let a = seed;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
 }

@@ -37,6 +37,17 @@ const format: Options = {
   describe: 'How to print  [default: table on a terminal, else ndjson]',
 };
 
+/** How to speak to OpenSearch; name and password come from the environment alone. */
+const openSearchAccess: Record<string, Options> = {
+  'aws-sigv4': {
+    type: 'boolean',
+    default: false,
+    describe: 'Sign requests to OpenSearch, for Amazon OpenSearch Service and Serverless',
+  },
+  ca: { type: 'string', requiresArg: true, describe: 'PEM file of the certificates to trust for https' },
+  insecure: { type: 'boolean', default: false, describe: 'Trust whatever server answers https' },
+};
+
 const replay: CommandSpec = {
   usage: 'replay [paths..]',
   summary: 'Replay historic trips into a stream, in drop-off order, at a speedup',
@@ -139,6 +150,11 @@ const processCommand: CommandSpec = {
     region,
     'endpoint-url': endpointUrl,
     app,
+    consumer: {
+      choices: ['polling', 'efo'],
+      default: 'polling',
+      describe: 'Kinesis: share 2 MB/s a shard with others, or enhanced fan-out, which costs extra',
+    },
     views: {
       type: 'string',
       requiresArg: true,
@@ -181,6 +197,18 @@ const processCommand: CommandSpec = {
       describe: 'Time between checkpoints',
     },
     output: { type: 'string', requiresArg: true, describe: 'Results as NDJSON to a file, or - for stdout' },
+    opensearch: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Results to OpenSearch or Elasticsearch at this URL',
+    },
+    'index-prefix': {
+      type: 'string',
+      default: '',
+      requiresArg: true,
+      describe: 'Index names begin with this',
+    },
+    ...openSearchAccess,
     'on-error': {
       choices: ['keep', 'report'],
       default: 'keep',
@@ -305,6 +333,55 @@ const streamCommand: CommandSpec = {
   ],
 };
 
+const esSetup: CommandSpec = {
+  usage: 'es-setup',
+  summary: 'Prepare OpenSearch for the results: index templates, aliases and a dashboard',
+  options: {
+    endpoint: {
+      type: 'string',
+      default: 'http://localhost:9200',
+      requiresArg: true,
+      describe: 'URL of OpenSearch',
+    },
+    dashboards: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'URL of OpenSearch Dashboards; without it, the dashboard is left out',
+    },
+    'index-prefix': {
+      type: 'string',
+      default: '',
+      requiresArg: true,
+      describe: 'What the names of indices begin with, for instance nyc-',
+    },
+    views: {
+      type: 'string',
+      requiresArg: true,
+      describe: 'Module with views of your own (.js, .mjs or .json), as for process',
+    },
+    check: {
+      type: 'boolean',
+      default: false,
+      describe: 'Only say what differs; exit code 3 if something does',
+    },
+    'dry-run': { type: 'boolean', default: false, describe: 'Only print what would be sent, as JSON lines' },
+    wait: {
+      type: 'string',
+      describe: 'Wait for a cluster that is starting, for instance 5m  [2m without a time]',
+    },
+    delete: { type: 'boolean', default: false, describe: 'Take everything away again, but no documents' },
+    'with-data': { type: 'boolean', default: false, describe: 'With --delete: indices with documents too' },
+    ...openSearchAccess,
+    region,
+    json,
+  },
+  examples: [
+    ['$0 es-setup --dashboards http://localhost:5601', 'everything, on this machine'],
+    ['$0 es-setup --check', 'does the cluster still have what it should?'],
+  ],
+  load: async () => (await import('./commands/es-setup.ts')).esSetup,
+};
+
 const results: CommandSpec = {
   usage: 'results',
   summary: 'Print results',
@@ -416,6 +493,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   dashboard,
   deadLetters,
   streamCommand,
+  esSetup,
   generate,
   demo,
 ];

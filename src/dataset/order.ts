@@ -20,7 +20,8 @@ export interface TripBatch {
 
 const RUN_TRIPS = 1 << 18;
 const RUN_BYTES = 128 << 20;
-const BATCH_TRIPS = 4_096;
+/** Eight full PutRecords requests. */
+const BATCH_TRIPS = 4_000;
 const READ_BYTES = 1 << 19;
 /** A spilled trip: drop-off time (float64), length of its body (uint32), body. */
 const SPILL_HEAD = 12;

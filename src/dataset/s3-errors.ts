@@ -49,10 +49,11 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
   }
   if (status === 404) return failure('s3-no-such-key', `there is no ${url}`, 'check the key; case counts');
   if (status === 301 || name === 'PermanentRedirect' || name === 'AuthorizationHeaderMalformed') {
+    const region = regionOf(error);
     return failure(
       's3-wrong-region',
-      `the bucket ${bucket} lies in another region`,
-      'name its region with --region',
+      `the bucket ${bucket} lies in another region${region ? `, ${region}` : ''}`,
+      `name its region with --region${region ? ` ${region}` : ''}`,
     );
   }
   if (status === 401 || status === 403) {
@@ -62,7 +63,8 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
       'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
-  const why = error instanceof Error ? error.message || name : String(error);
+  const timedOut = name === 'AbortError' || name === 'TimeoutError';
+  const why = timedOut ? 'timed out' : error instanceof Error ? error.message || name : String(error);
   if (status !== undefined && status >= 400 && status < 500) {
     return failure('s3-refused', `S3 refuses ${url}: ${why}`, 'check the URL and --region');
   }
@@ -83,4 +85,13 @@ function nameOf(error: unknown): string {
 
 function statusOf(error: unknown): number | undefined {
   return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
+}
+
+/** Where the bucket lies, as far as S3 says it. */
+function regionOf(error: unknown): string | undefined {
+  const { Region, $response } = error as {
+    Region?: string;
+    $response?: { headers?: Record<string, string> };
+  };
+  return $response?.headers?.['x-amz-bucket-region'] ?? Region;
 }

@@ -91,9 +91,10 @@ class ObjectStore {
       );
       return { key, size: ContentLength, etag: ETag };
     } catch (error) {
-      // Without the right to list, S3 says 403 of a key that isn't there: then the listing says why.
-      if (error instanceof TaxiflowError && ['s3-no-such-key', 's3-access-denied'].includes(error.code))
-        return;
+      // Without the right to list, S3 says 403 of a key that isn't there, and an answer to HEAD has no body that
+      // says why: the listing does.
+      const unclear = ['s3-no-such-key', 's3-access-denied', 's3-refused'];
+      if (error instanceof TaxiflowError && unclear.includes(error.code)) return;
       throw error;
     }
   }

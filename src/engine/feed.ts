@@ -5,19 +5,29 @@ export class Feed {
   readonly shardId: string;
   readonly #reader: StreamReader;
   readonly #limit: number;
+  readonly #untilEnd: () => boolean;
   #next: Promise<RecordBatch>;
-  /** True once the read under way is done. */
-  ready = false;
+  #nextToEnd = false;
+  /** Whether the batch taken last was asked for when the run was to stop at the end: only then its tip is the end. */
+  toEnd = false;
 
-  constructor(reader: StreamReader, shardId: string, position: Position, limit: number) {
+  constructor(
+    reader: StreamReader,
+    shardId: string,
+    position: Position,
+    limit: number,
+    untilEnd: () => boolean,
+  ) {
     this.shardId = shardId;
     this.#reader = reader;
     this.#limit = limit;
+    this.#untilEnd = untilEnd;
     this.#next = this.#read(position);
   }
 
   /** The next batch; the one after it is then on its way, unless the shard is at its tip or its end. */
   async take(): Promise<RecordBatch> {
+    this.toEnd = this.#nextToEnd;
     const batch = await this.#next;
     if (!batch.atTip && !batch.ended) this.#next = this.#read(batch.next);
     return batch;
@@ -29,16 +39,10 @@ export class Feed {
   }
 
   #read(position: Position): Promise<RecordBatch> {
-    this.ready = false;
+    this.#nextToEnd = this.#untilEnd();
     const read = this.#reader.read(this.shardId, position, this.#limit);
-    read.then(
-      () => {
-        this.ready = true;
-      },
-      () => {
-        this.ready = true;
-      },
-    );
+    // What goes wrong is told of when the batch is taken.
+    read.catch(() => {});
     return read;
   }
 }

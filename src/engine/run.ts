@@ -14,13 +14,27 @@ import { Engine } from './engine.ts';
 import { Feed } from './feed.ts';
 import type { ShardProgress } from './watermarks.ts';
 
-/** Where results go. Told after each commit; keeps its own cursor in the state. */
+/** How a sink stands. */
+export interface SinkStatus {
+  readonly name: string;
+  /** Results it has, and those that are committed and still to come. */
+  readonly delivered: number;
+  readonly pending: number;
+  /** Results it refused for good, which are dead letters. */
+  readonly rejected: number;
+  readonly retries: number;
+  /** What keeps it from going on, in words; undefined when nothing does. */
+  readonly trouble: string | undefined;
+}
+
+/** Where results go: fed from what is committed, each at its own pace, with its own cursor in the state (C3). */
 export interface Sink {
   readonly name: string;
-  /** Delivers what is committed and not yet delivered, as far as it can now. */
-  deliver(): Promise<void> | void;
-  /** Delivers the rest. */
-  close(): Promise<void> | void;
+  /** Something was committed. Holds nobody up; throws when the run can't go on like this. */
+  wake(): void;
+  status(): SinkStatus;
+  /** Delivers the rest; only what is on its way when the run was interrupted. */
+  close(interrupted: boolean): Promise<void> | void;
 }
 
 export interface ProcessOptions {
@@ -58,6 +72,8 @@ export interface Progress {
   readonly watermark: number;
   readonly openWindows: number;
   readonly slowestShard: string | undefined;
+  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
 }
 
@@ -95,10 +111,14 @@ class ProcessRun {
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
   #listed: readonly Shard[] = [];
+  #listedAt = Number.NEGATIVE_INFINITY;
+  /** A shard was read to its end, and the list doesn't have its children yet. */
+  #childless = false;
   #checkpoints = 0;
   #lastCheckpoint: number;
   #dirty = false;
   readonly #lost: string[] = [];
+  readonly #lags = new Map<string, number>();
   #noted = false;
 
   constructor(options: ProcessOptions) {
@@ -119,29 +139,33 @@ class ProcessRun {
   }
 
   async run(): Promise<ProcessOutcome> {
-    const { signal, clock, sinks } = this.#o;
-    await this.#discover(this.#o.store.stored === undefined);
+    const { signal, clock, sinks, store } = this.#o;
+    const first = store.stored === undefined;
+    await this.#discover(first);
+    // A checkpoint has positions that stay where they are: `latest` is now, not when a next run begins.
+    if (first) for (const feed of this.#feeds.values()) await this.#step(feed);
     // What an earlier run committed and did not deliver.
-    for (const sink of sinks) await sink.deliver();
+    for (const sink of sinks) sink.wake();
     while (!signal.aborted) {
       const feed = this.#furthestBehind();
       if (feed) {
         await this.#step(feed);
+        if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
-        await this.#checkpointIfDue(true);
+        this.#checkpointIfDue(true);
         this.#noteMissingWatermark();
         await clock.sleep(POLL_MS, signal);
         await this.#discover(false);
         this.#pollIdle();
       }
-      await this.#checkpointIfDue(false);
+      this.#checkpointIfDue(false);
     }
     this.#engine.advance();
     if (!signal.aborted && this.#o.drain) this.#engine.drain();
-    await this.#checkpoint();
-    for (const sink of sinks) await sink.close();
+    this.#checkpoint();
+    for (const sink of sinks) await sink.close(signal.aborted);
     return this.#outcome();
   }
 
@@ -152,14 +176,24 @@ class ProcessRun {
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
       this.#dirty = true;
-    } else shard.position = batch.next;
-    if (batch.atTip) this.#atTip.add(shard.id);
-    if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
+    } else if (!batch.ended) {
+      // "Latest" has become a place, which the next run must find.
+      if (batch.next.at !== shard.position.at) this.#dirty = true;
+      shard.position = batch.next;
+    }
+    if (batch.atTip) {
+      this.#atTip.add(shard.id);
+      this.#lags.set(shard.id, 0);
+    } else if (batch.count > 0) {
+      this.#lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[batch.count - 1]!));
+    }
+    if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
+      this.#lags.delete(shard.id);
       shard.ended = true;
       this.#dirty = true;
       await this.#discover(false);
@@ -172,8 +206,10 @@ class ProcessRun {
     const { reader, from } = this.#o;
     const { shards } = this.#engine;
     this.#listed = await reader.shards();
+    this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
+    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
     const standIns = new Set<string>();
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
@@ -189,14 +225,24 @@ class ProcessRun {
         continue;
       }
       if (waits) for (const parent of shard.parents) standIns.add(parent);
-      else this.#follow(shards.add(shard.id, first ? from : { at: 'trim-horizon' }, shard.parents));
+      else this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
     }
+    // A list may lag: whoever ended has children, and they come before the parent leaves the list.
+    const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
+    for (const { id } of childless) standIns.add(id);
+    this.#childless = childless.length > 0;
     shards.standIns = standIns;
   }
 
+  /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
+  #startOf(shard: Shard): Position {
+    const parents = shard.parents.map((parent) => this.#engine.shards.get(parent));
+    return parents.find((parent) => parent?.position.at === 'time')?.position ?? { at: 'trim-horizon' };
+  }
+
   #follow(shard: ShardProgress): void {
-    const { reader, batchRecords } = this.#o;
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords ?? BATCH_RECORDS));
+    const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, untilEnd));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -246,23 +292,24 @@ class ProcessRun {
   }
 
   #allFinished(): boolean {
+    if (this.#childless) return false;
     for (const id of this.#feeds.keys()) if (!this.#finished.has(id)) return false;
     return true;
   }
 
-  async #checkpointIfDue(idle: boolean): Promise<void> {
+  #checkpointIfDue(idle: boolean): void {
     const due = this.#o.clock.now() - this.#lastCheckpoint >= this.#o.checkpointInterval;
     if (!due) return;
-    if (this.#dirty || !idle) await this.#checkpoint();
+    if (this.#dirty || !idle) this.#checkpoint();
     this.#report();
   }
 
-  async #checkpoint(): Promise<void> {
+  #checkpoint(): void {
     this.#engine.checkpoint();
     this.#checkpoints++;
     this.#dirty = false;
     this.#lastCheckpoint = this.#o.clock.now();
-    for (const sink of this.#o.sinks) await sink.deliver();
+    for (const sink of this.#o.sinks) sink.wake();
   }
 
   #noteMissingWatermark(): void {
@@ -283,6 +330,7 @@ class ProcessRun {
       watermark: this.#engine.watermark,
       openWindows: this.#engine.openWindows,
       slowestShard: this.#engine.shards.slowest?.id,
+      lags: this.#lags,
       atTip: this.#furthestBehind() === undefined,
     });
   }

@@ -25,7 +25,7 @@ export class ShardWatermarks {
   readonly #shards = new Map<string, ShardProgress>();
   readonly #idleHoldsNobody: boolean;
   #value = Number.NEGATIVE_INFINITY;
-  /** Drained shards whose child still waits for its other parent. */
+  /** Drained shards whose child isn't listed yet, or still waits for its other parent. */
   standIns: ReadonlySet<string> = new Set();
 
   constructor(idleHoldsNobody: boolean) {

@@ -72,7 +72,7 @@ const WATERMARK_INTERVAL = 5_000;
 const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep: trips that fall due within it go together. */
 const TICK = 50;
-const PUTS_IN_FLIGHT = 4;
+const PUTS_IN_FLIGHT = 8;
 
 /** Replays to the end, or until stopped. Throws `TaxiflowError`; what was acknowledged stays noted. */
 export async function runReplay(options: ReplayOptions): Promise<ReplayOutcome> {

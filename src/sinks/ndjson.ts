@@ -5,14 +5,14 @@
 
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Sink } from '../engine/run.ts';
+import type { Sink, SinkStatus } from '../engine/run.ts';
 import { translating } from '../errors.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 
 const STDOUT = 1;
 
 /** What the sink needs of the state: the outbox and its own cursor. */
-export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom'>;
+export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
 
 export class NdjsonSink implements Sink {
   readonly name: string;
@@ -36,7 +36,7 @@ export class NdjsonSink implements Sink {
     if (this.#regular) this.#cutBack();
   }
 
-  deliver(): void {
+  wake(): void {
     const before = this.#delivered;
     this.#translating(() => {
       for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
@@ -52,8 +52,14 @@ export class NdjsonSink implements Sink {
       this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
   }
 
+  status(): SinkStatus {
+    const delivered = this.#delivered - 1;
+    const pending = this.#outbox.nextResult - this.#delivered;
+    return { name: this.name, delivered, pending, rejected: 0, retries: 0, trouble: undefined };
+  }
+
   close(): void {
-    this.deliver();
+    this.wake();
     if (this.#file !== STDOUT) closeSync(this.#file);
   }
 

@@ -12,15 +12,16 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import Database from 'better-sqlite3';
-import { DEAD_LETTER_SCHEMA, DeadLetterTable } from '../dead-letters.ts';
+import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
 import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
 import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
+import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const LOCK_PATIENCE_MS = 200;
 
 const SCHEMA = `
@@ -59,6 +60,12 @@ CREATE TABLE cursors (
   bytes INTEGER NOT NULL,
   crc INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE run (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  created INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  status TEXT
+) STRICT;
 CREATE TABLE seen_pages (
   replay TEXT NOT NULL,
   page INTEGER NOT NULL,
@@ -105,6 +112,22 @@ export interface Cursor {
   readonly bytes: number;
 }
 
+/** How the processor is doing, for whoever looks on; nothing is reckoned from it. */
+export interface RunStatus {
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly notedAt: string;
+  /** Ms between checkpoints. */
+  readonly checkpointInterval: number;
+  /** Of the last checkpoint; bytes of what it wrote. */
+  readonly checkpoint: { readonly durationMs: number; readonly bytes: number };
+  readonly openWindows: number;
+  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  readonly lags: Readonly<Record<string, number>>;
+  readonly sinks: readonly SinkStatus[];
+}
+
 const APP = /^[a-zA-Z0-9_.-]{1,128}$/;
 
 export function statePath(dataDir: string, app: string): string {
@@ -140,8 +163,13 @@ export class SqliteState implements StateStore {
   readonly #what: string;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #deadLetters: DeadLetterTable;
+  /** When the state was made, epoch ms. */
+  readonly created: number;
+  /** Of the last commit. */
+  lastCheckpoint = { durationMs: 0, bytes: 0 };
   #number = 0;
   #nextResult = 1;
+  #bytes = 0;
 
   private constructor(path: string, db: Sqlite, lock: Sqlite, what: string) {
     this.path = path;
@@ -151,6 +179,7 @@ export class SqliteState implements StateStore {
     this.#statements = prepare(db);
     this.#deadLetters = new DeadLetterTable(db);
     this.stored = this.#load();
+    this.created = this.#readCreated();
   }
 
   /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
@@ -174,9 +203,26 @@ export class SqliteState implements StateStore {
     }
   }
 
+  /** The number that the next result gets. */
+  get nextResult(): number {
+    return this.#nextResult;
+  }
+
   commit(checkpoint: Checkpoint): void {
+    const started = performance.now();
+    this.#bytes = 0;
     try {
       transaction(this.#db, () => this.#write(checkpoint));
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+    this.lastCheckpoint = { durationMs: performance.now() - started, bytes: this.#bytes };
+  }
+
+  /** Notes how the processor is doing. */
+  note(status: RunStatus): void {
+    try {
+      this.#statements.note.run(JSON.stringify(status));
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -206,19 +252,30 @@ export class SqliteState implements StateStore {
     return { delivered, bytes };
   }
 
-  moveCursor(sink: string, cursor: Cursor): void {
-    try {
-      const { delivered, bytes } = cursor;
+  /** What the sink refused of the results it passes goes with the cursor, in one transaction. */
+  moveCursor(
+    sink: string,
+    { delivered, bytes }: Cursor,
+    refused?: ReturnType<DeadLetterBuffer['take']>,
+  ): void {
+    const move = () =>
       this.#statements.moveCursor.run(sink, delivered, bytes, rowCrc([sink, delivered, bytes], ''));
+    try {
+      if (!refused || refused.counts.size === 0) move();
+      else
+        transaction(this.#db, () => {
+          move();
+          this.#deadLetters.write(refused, new Date().toISOString());
+        });
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
   }
 
-  /** What was committed from result `from` on, some firings at a time, in order. */
+  /** The firings with results from `from` on that are committed, in order. */
   *firingsFrom(from: number): Generator<StoredFiring> {
     for (let next = from; ; ) {
-      const rows = this.#reading(() => this.#statements.firings.all(next)) as (Omit<
+      const rows = this.#reading(() => this.#statements.firings.all({ from: next })) as (Omit<
         StoredFiring,
         'correction'
       > & {
@@ -246,6 +303,7 @@ export class SqliteState implements StateStore {
       const text = JSON.stringify(panes);
       const crc = rowCrc([view, windowStart, block, fired ? 1 : 0], text);
       s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc, text);
+      this.#bytes += text.length;
     }
     for (const { view, windowStart, docs, count, correction } of checkpoint.firings) {
       const text = `[${docs}]`;
@@ -253,8 +311,10 @@ export class SqliteState implements StateStore {
       const crc = rowCrc(firingKey(row), text);
       s.writeFiring.run(row.first, count, view, windowStart, row.correction, crc, text);
       this.#nextResult += count;
+      this.#bytes += text.length;
     }
     const { pages, closed, ranges } = checkpoint.duplicates;
+    for (const { bits } of pages) this.#bytes += bits.length;
     for (const { replay, page } of closed) s.dropPage.run(replay, page);
     for (const { replay, page, latest, bits } of pages)
       s.writePage.run(
@@ -283,6 +343,7 @@ export class SqliteState implements StateStore {
       nextResult: this.#nextResult,
     };
     const text = JSON.stringify(state);
+    this.#bytes += text.length;
     s.writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
   }
 
@@ -328,6 +389,15 @@ export class SqliteState implements StateStore {
       ranges: ranges.map(({ replay, ranges: text }) => ({ replay, ranges: JSON.parse(text) as SeenRange[] })),
       deadLetters: this.#deadLetters.counts(),
     };
+  }
+
+  #readCreated(): number {
+    const row = this.#db.prepare('SELECT created, crc FROM run').get() as
+      | { created: number; crc: number }
+      | undefined;
+    if (!row) throw damage(this.#what, this.path, 'when it was made is missing');
+    this.#verify(row.crc, [row.created], '', 'when it was made');
+    return row.created;
   }
 
   #reading<T>(work: () => T): T {
@@ -418,7 +488,9 @@ function prepare(db: Sqlite) {
     ),
     firings: p(
       `SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings
-       WHERE first >= ? ORDER BY first LIMIT 64`,
+       WHERE first >= coalesce((SELECT max(first) FROM firings WHERE first <= :from), :from)
+       AND first + count > :from
+       ORDER BY first LIMIT 64`,
     ),
     writePage: p(
       'INSERT OR REPLACE INTO seen_pages (replay, page, latest, crc, bits) VALUES (?, ?, ?, ?, ?)',
@@ -428,6 +500,7 @@ function prepare(db: Sqlite) {
     writeCheckpoint: p(
       'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
     ),
+    note: p('UPDATE run SET status = ?'),
     cursor: p('SELECT delivered, bytes, crc FROM cursors WHERE sink = ?'),
     moveCursor: p('INSERT OR REPLACE INTO cursors (sink, delivered, bytes, crc) VALUES (?, ?, ?, ?)'),
   };
@@ -442,6 +515,8 @@ function create(db: Sqlite, identity: StateIdentity): void {
     db.exec(SCHEMA);
     const insert = db.prepare('INSERT INTO identity (name, value) VALUES (?, ?)');
     for (const [name, value] of Object.entries(identity)) insert.run(name, value);
+    const now = Date.now();
+    db.prepare('INSERT INTO run (id, created, crc) VALUES (1, ?, ?)').run(now, rowCrc([now], ''));
   });
 }
 

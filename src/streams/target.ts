@@ -26,6 +26,8 @@ export interface StreamOptions {
   readonly endpointUrl?: string | undefined;
   /** Kinesis: pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
+  /** Kinesis: read by enhanced fan-out, as the consumer of this name. */
+  readonly fanOut?: string | undefined;
 }
 
 /** Opens a stream for reading and writing. Throws `TaxiflowError`. */

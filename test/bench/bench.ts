@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what taxiflow costs, as ratios against something measured in the same run, in turn.
- * Exits 1 when a floor isn't met.
+ * `npm run bench -- kinesis` runs one part. Exits 1 when a floor isn't met.
  */
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,59 +21,12 @@ import { SqliteState } from '../../dist/state/sqlite-state.js';
 import { LocalStream } from '../../dist/streams/local/log.js';
 import type { RecordBatch } from '../../dist/streams/stream.js';
 import { taxiViews } from '../../dist/views/taxi.js';
+import { kinesisBench } from './kinesis.ts';
+import { compare, ROUNDS, TRIPS } from './measure.ts';
 
-const TRIPS = Number(process.env['BENCH_TRIPS'] ?? 1_000_000);
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
 const folder = mkdtempSync(join(tmpdir(), 'taxiflow-bench-'));
 const csv = join(folder, 'trips.csv');
 const never = new AbortController().signal;
-
-interface Measured {
-  readonly name: string;
-  /** Microseconds a trip, of each round. */
-  readonly ours: number[];
-  readonly baseline: number[];
-  readonly floor: number | undefined;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)]!;
-}
-
-async function timed(work: () => Promise<void> | void): Promise<number> {
-  const start = process.hrtime.bigint();
-  await work();
-  return Number(process.hrtime.bigint() - start) / 1e3 / TRIPS;
-}
-
-/** Both in turn, one round to warm up; the ratio is baseline over ours. */
-async function compare(
-  name: string,
-  floor: number | undefined,
-  ours: () => Promise<void> | void,
-  baseline: () => Promise<void> | void,
-): Promise<boolean> {
-  const measured: Measured = { name, ours: [], baseline: [], floor };
-  for (let round = 0; round <= ROUNDS; round++) {
-    const [a, b] = [await timed(ours), await timed(baseline)];
-    if (round === 0) continue;
-    measured.ours.push(a);
-    measured.baseline.push(b);
-  }
-  return report(measured);
-}
-
-function report({ name, ours, baseline, floor }: Measured): boolean {
-  const ratios = ours.map((x, i) => baseline[i]! / x);
-  const met = floor === undefined || median(ratios) >= floor;
-  const floorText = floor === undefined ? '' : `  floor ${floor.toFixed(1)} ${met ? 'met' : 'NOT MET'}`;
-  console.log(
-    `${name.padEnd(58)} ${median(ratios).toFixed(2)}×  (${Math.min(...ratios).toFixed(2)}…${Math.max(...ratios).toFixed(2)})  ` +
-      `${median(ours).toFixed(2)} against ${median(baseline).toFixed(2)} µs a trip${floorText}`,
-  );
-  return met;
-}
 
 async function replayInto(dataDir: string): Promise<void> {
   const stream = LocalStream.open({ dataDir, name: 'bench', clock: systemClock, createShards: 8 });
@@ -180,23 +133,7 @@ async function duckDb(ndjson: string): Promise<void> {
   connection.closeSync();
 }
 
-async function main(): Promise<boolean> {
-  console.log(
-    `${TRIPS.toLocaleString('en-US')} trips of 2 days, ${ROUNDS} rounds, Node ${process.version}; the ratio is median (least…greatest)`,
-  );
-  const options = {
-    trips: TRIPS,
-    from: '2016-01-11',
-    hours: 48,
-    seed: 1,
-    layout: 'yellow-2015' as const,
-    dirty: 0,
-  };
-  writeFileSync(csv, '');
-  for (const chunk of generateCsv(options)) writeFileSync(csv, chunk, { flag: 'a' });
-  const data = join(folder, 'data');
-  await replayInto(data);
-  const batches = await allBatches(data);
+async function lineBench(data: string, batches: readonly RecordBatch[]): Promise<boolean> {
   const columns = new TripColumns();
   const decode = decoderOf(TRIP_FIELD_NAMES);
   const met: boolean[] = [];
@@ -240,10 +177,39 @@ async function main(): Promise<boolean> {
       csvParseAlone,
     ),
   );
-  console.log(
-    'Not measured: start-up of the process (some 0.15 s), reading from a cold disk, several processes at once, sinks.',
-  );
   return met.every(Boolean);
+}
+
+const PARTS: Record<string, (data: string, batches: readonly RecordBatch[]) => Promise<boolean>> = {
+  line: lineBench,
+  kinesis: (_, batches) => kinesisBench(batches),
+};
+
+async function main(): Promise<boolean> {
+  const wanted = process.argv.slice(2);
+  console.log(
+    `${TRIPS.toLocaleString('en-US')} trips of 2 days, ${ROUNDS} rounds, Node ${process.version}; the ratio is median (least…greatest)`,
+  );
+  const options = {
+    trips: TRIPS,
+    from: '2016-01-11',
+    hours: 48,
+    seed: 1,
+    layout: 'yellow-2015' as const,
+    dirty: 0,
+  };
+  writeFileSync(csv, '');
+  for (const chunk of generateCsv(options)) writeFileSync(csv, chunk, { flag: 'a' });
+  const data = join(folder, 'data');
+  await replayInto(data);
+  const batches = await allBatches(data);
+  let met = true;
+  for (const [name, part] of Object.entries(PARTS))
+    if (wanted.length === 0 || wanted.includes(name)) met = (await part(data, batches)) && met;
+  console.log(
+    'Not measured: start-up of the process (some 0.15 s), reading from a cold disk, several processes at once.',
+  );
+  return met;
 }
 
 mkdirSync(folder, { recursive: true });

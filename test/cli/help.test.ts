@@ -25,6 +25,10 @@ const ASKED_FOR: Record<string, string[]> = {
   results: ['format', 'view', 'since', 'app', 'data-dir'],
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
   demo: ['data-dir', 'json'],
+  'es-setup': [
+    ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
+    ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
+  ],
   stream: [],
 };
 

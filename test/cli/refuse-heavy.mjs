@@ -2,7 +2,7 @@
 import { register } from 'node:module';
 
 const hooks = `
-  const HEAVY = /^(better-sqlite3|@aws-sdk\\/|csv-parse|fzstd|tinyglobby|ora)/;
+  const HEAVY = /^(better-sqlite3|@aws-sdk\\/|@opensearch-project\\/|csv-parse|fzstd|tinyglobby|ora)/;
   export async function resolve(specifier, context, next) {
     if (HEAVY.test(specifier)) throw new Error('heavy package loaded: ' + specifier);
     return next(specifier, context);

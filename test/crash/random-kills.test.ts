@@ -12,22 +12,11 @@ import { after, before, describe, it } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { type Ran, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, type Ran, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 200 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const DAY = Date.UTC(2016, 0, 11);
-
-/** mulberry32: the same moments for the same seed, as far as a machine's pace is the same. */
-function moments(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Kills a replay once it says that it has sent so many trips. */
 function killedAt(trips: number, args: readonly string[]): Promise<Ran> {
@@ -39,20 +28,6 @@ function killedAt(trips: number, args: readonly string[]): Promise<Ran> {
       });
     },
   });
-}
-
-/** Runs a command and kills it so many ms after its first word, unless it ends before. */
-async function killedAfter(ms: number, args: readonly string[]): Promise<Ran> {
-  let timer: NodeJS.Timeout | undefined;
-  const ran = await taxiflow(args, {
-    onStart: (child) => {
-      child.stderr?.once('data', () => {
-        timer = setTimeout(() => child.kill('SIGKILL'), ms);
-      });
-    },
-  });
-  clearTimeout(timer);
-  return ran;
 }
 
 interface Replayed {
@@ -155,7 +130,7 @@ describe(`killed at random (seed ${SEED})`, () => {
       return Math.ceil(KILLS / 2);
     };
 
-    const kills = await Promise.all([replays(moments(SEED)), processes(moments(SEED + 1))]);
+    const kills = await Promise.all([replays(randomNumbers(SEED)), processes(randomNumbers(SEED + 1))]);
     const { duplicate } = await comesOutRight(folder, small);
     t.diagnostic(`replay killed ${kills[0]} times, processor ${kills[1]} times, ${duplicate} duplicates`);
   });
@@ -165,7 +140,7 @@ describe(`killed at random (seed ${SEED})`, () => {
     await line.replay();
     const { folder } = line;
     const flow = ['process', '--data-dir', folder, '--output', join(folder, 'out.ndjson')];
-    const random = moments(SEED + 2);
+    const random = randomNumbers(SEED + 2);
     for (let kills = 0; kills < KILLS / 8; kills++) {
       const ran = await killedAfter(random() * 120, [...flow, '--checkpoint-interval', '5ms']);
       assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);
@@ -178,7 +153,7 @@ describe(`killed at random (seed ${SEED})`, () => {
     const large = await made('large.csv', 230_000);
     const folder = temporaryFolder(t);
     const args = ['replay', large.file, '--data-dir', folder, '--speedup', 'max', '--resume'];
-    const random = moments(SEED + 3);
+    const random = randomNumbers(SEED + 3);
     // It notes its progress every 100,000 trips: the first kill comes after that, the others anywhere.
     const places = [120_000, ...Array.from({ length: KILLS / 20 }, () => 1 + random() * 90_000)];
     for (const trips of places) {

@@ -90,6 +90,8 @@ test('a body that breaks off anywhere, any number of times, gives the bytes of t
         { maxLength: 7 },
       ),
       async (key, faults) => {
+        // What is left of the last ones is not for this listing.
+        fake.fault = () => undefined;
         const [input] = await find(fake, key);
         const left = [...faults];
         fake.fault = () => left.shift();
@@ -192,11 +194,54 @@ test('the command line: one clear line and a hint, no word of the SDK', async (t
   const missing = await replay(['s3://missing/x.csv'], { ...KEYS, AWS_ENDPOINT_URL_S3: fake.endpoint });
   assert.match(missing.stderr, /^Error: there is no bucket missing\nTry: .*\n$/);
 
+  // A bucket that lies elsewhere: told by a redirect, or by a 400 whose reason only the listing has.
+  const home3 = { 'x-amz-bucket-region': 'eu-west-3' };
+  for (const fault of [
+    { status: 301, code: 'PermanentRedirect' },
+    { status: 301, code: 'PermanentRedirect', headers: home3 },
+    { status: 400, code: 'AuthorizationHeaderMalformed', headers: home3 },
+  ]) {
+    fake.fault = () => fault;
+    const elsewhere = await replay(['s3://trips/x.csv', ...endpoint], KEYS);
+    assert.match(
+      elsewhere.stderr,
+      fault.headers
+        ? /^Error: the bucket trips lies in another region, eu-west-3\nTry: .*--region eu-west-3\n$/
+        : /^Error: the bucket trips lies in another region\nTry: .*--region\n$/,
+    );
+    assert.equal(elsewhere.code, 1);
+  }
+  fake.fault = () => undefined;
+
   const unsigned = await replay(['s3://trips/x.csv', ...endpoint, '--no-sign-request', '--json'], {});
   assert.equal(unsigned.code, 0, unsigned.stderr);
   assert.doesNotMatch(unsigned.stderr, /warning|node/i);
   const local = await replay([fixture(CSV_NAME), '--json'], {});
   assert.equal(unsigned.json()['trips'], local.json()['trips']);
+});
+
+test('the command line: within ten seconds, whatever stays silent', { concurrency: true }, async (t) => {
+  const fake = await startFakeS3(t, {});
+  fake.fault = () => 'silent';
+  const home = temporaryFolder(t);
+  const replay = (env: Record<string, string>) =>
+    taxiflow(['replay', 's3://trips/x.csv', '--dry-run', '--data-dir', home], {
+      env: { HOME: home, AWS_REGION: 'us-east-1', ...NOBODY, ...env },
+      // Twice the time it has, for machines that are busy.
+      onStart: (child) => setTimeout(() => child.kill('SIGKILL'), 20_000).unref(),
+    });
+  await t.test('the service', async () => {
+    const ran = await replay({ ...KEYS, AWS_ENDPOINT_URL: fake.endpoint });
+    assert.match(ran.stderr, /^Error: s3:\/\/trips\/x\.csv can't be read: timed out\nTry: .*\n$/);
+    assert.equal(ran.code, 1);
+  });
+  await t.test('the machine that may know credentials', async () => {
+    const metadata = { AWS_EC2_METADATA_DISABLED: '', AWS_EC2_METADATA_SERVICE_ENDPOINT: fake.endpoint };
+    const ran = await replay({ AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', ...metadata });
+    assert.match(ran.stderr, /^Error: there are no AWS credentials .*\nTry: .*\n$/);
+    assert.equal(ran.code, 1);
+    assert.ok(fake.asked.length > 0, 'it was asked');
+  });
 });
 
 test('a server that takes the connection and stays silent is told within ten seconds', {

@@ -159,12 +159,7 @@ export class MemoryReader implements StreamReader {
     const shard = this.list.find(({ id }) => id === shardId);
     if (!shard) throw new TaxiflowError('no-shard', shardId);
     const { records, trimmed } = shard;
-    const asked =
-      position.at === 'after'
-        ? Number(position.sequence) + 1
-        : position.at === 'latest'
-          ? records.length
-          : trimmed;
+    const asked = this.#indexAt(shard, position);
     const from = Math.max(asked, trimmed);
     const taken = records.slice(from, from + limit);
     const next = from + taken.length;
@@ -180,6 +175,14 @@ export class MemoryReader implements StreamReader {
   }
 
   async close(): Promise<void> {}
+
+  #indexAt({ records, trimmed }: MemoryShard, position: Position): number {
+    if (position.at === 'after') return Number(position.sequence) + 1;
+    if (position.at === 'latest') return records.length;
+    if (position.at === 'trim-horizon') return trimmed;
+    const found = records.findIndex(({ arrival }) => arrival >= position.ms);
+    return found < 0 ? records.length : found;
+  }
 }
 
 /** A millisecond passes whenever somebody looks, and a sleep is over at once. */

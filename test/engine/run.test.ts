@@ -259,6 +259,48 @@ describe('a processor', () => {
     assert.deepEqual(counts(store), [[0, 2]]);
   });
 
+  it('that started at the latest records goes on from there, also where none had come yet', async () => {
+    const reader = new MemoryReader(2);
+    for (const shard of reader.list) reader.put(shard, tripAt(1));
+    const store = new MemoryStore();
+    store.beforeCommit = (commit) => {
+      if (commit === 2) throw new Error('crash');
+    };
+    const options = { from: { at: 'latest' } as const, checkpointInterval: 0, drain: false };
+    await run(reader, store, options).catch((error: Error) => assert.equal(error.message, 'crash'));
+    store.beforeCommit = () => {};
+    for (const shard of reader.list) reader.put(shard, tripAt(3));
+    assert.equal((await run(reader, store, options)).totals.read, 2);
+  });
+
+  it('that starts at a time reads nothing from before it, also of shards that came from others before it', async () => {
+    const reader = new MemoryReader(1);
+    const parent = reader.list[0]!;
+    reader.put(parent, tripAt(1), 10);
+    const [a, b] = [reader.add([parent]), reader.add([parent])];
+    for (const [at, arrival] of [[2, 20], [3, 30], [4, 40]] as const) reader.put(a, tripAt(at), arrival); // biome-ignore format: one line
+    reader.put(reader.add([a, b]), tripAt(5), 50);
+    const store = new MemoryStore();
+    const { totals } = await run(reader, store, { from: { at: 'time', ms: 30 } });
+    assert.deepEqual([totals.read, counts(store)], [3, [[0, 3]]]);
+  });
+
+  it('reads to the end as it is when that is asked for, not as it was a read earlier', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    let ending = false;
+    // What comes between a read and the moment its batch is taken.
+    reader.beforeRead = (read) => {
+      if (read !== 3) return;
+      queueMicrotask(() => {
+        reader.put(reader.list[0]!, tripAt(2));
+        ending = true;
+      });
+    };
+    const outcome = await run(reader, new MemoryStore(), { untilEnd: () => ending });
+    assert.equal(outcome.counters.read, 2);
+  });
+
   it('fires the open windows at the end only when it is asked to drain', async () => {
     for (const drain of [false, true]) {
       const reader = new MemoryReader(1);
@@ -277,16 +319,15 @@ describe('a processor', () => {
     reader.add([reader.list[0]!]);
     reader.put(reader.list[1]!, tripAt(2));
     const store = new MemoryStore();
+    let reads = 0;
+    reader.beforeRead = (read) => {
+      reads = read;
+      // Something comes once the processor is there.
+      if (read === 2) reader.put(reader.list[1]!, tripAt(3));
+    };
     const outcome = await run(reader, store, {
       from: { at: 'latest' },
-      untilEnd: (() => {
-        let asked = 0;
-        return () => {
-          // Something comes once the processor is there.
-          if (asked++ === 0) reader.put(reader.list[1]!, tripAt(3));
-          return asked > 8;
-        };
-      })(),
+      untilEnd: () => reads > 3,
     });
     assert.deepEqual([outcome.counters.read, counts(store)], [1, [[0, 1]]]);
   });
@@ -318,6 +359,25 @@ describe('the watermark of a run', () => {
     const outcome = await run(reader, store, { maxDisorder: 0, batchRecords: 1, drain: true });
     assert.equal(outcome.counters.late, 0, 'the child starts from the parent that was behind');
     assert.equal(counts(store)[0]![1], 3);
+  });
+
+  it('waits for the children of a shard that ended before they are listed (W4)', async () => {
+    for (const hidden of [1, 3, 10]) {
+      const reader = new MemoryReader(2);
+      const [a, b] = reader.list;
+      reader.put(a!, tripAt(1));
+      reader.put(a!, watermarkAt(2));
+      for (let at = 5; at <= 100; at += 5) reader.put(b!, tripAt(at));
+      reader.put(b!, watermarkAt(100));
+      for (const child of [reader.add([a!]), reader.add([a!])]) reader.put(child, tripAt(7));
+      let lists = 0;
+      const all = reader.shards.bind(reader);
+      reader.shards = async () => (++lists > hidden ? all() : (await all()).slice(0, 2));
+      const store = new MemoryStore();
+      const outcome = await run(reader, store, { batchRecords: 1 });
+      assert.deepEqual([outcome.counters.processed, outcome.counters.late], [23, 0]);
+      assert.deepEqual(counts(store)[0], [0, 4]);
+    }
   });
 
   it('of a child follows its own trips, not those of the parent that was ahead (W4, W5)', async () => {

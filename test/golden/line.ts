@@ -134,7 +134,19 @@ export class Line {
       // Each shard is read once ahead; every read after that follows a batch on its way into the engine.
       if (step.stopAfter !== undefined && read >= shards + step.stopAfter) stop.abort();
     };
-    const sink = { name: 'watch', deliver: () => step.afterCommit?.(), close: () => {} };
+    const sink = {
+      name: 'watch',
+      wake: () => step.afterCommit?.(),
+      status: () => ({
+        name: 'watch',
+        delivered: 0,
+        pending: 0,
+        rejected: 0,
+        retries: 0,
+        trouble: undefined,
+      }),
+      close: () => {},
+    };
     try {
       return await runProcess({
         reader: watchedReader(stream, beforeRead),

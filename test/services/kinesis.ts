@@ -8,7 +8,11 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { CreateStreamCommand, DescribeStreamSummaryCommand, KinesisClient } from '@aws-sdk/client-kinesis';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
 import kinesalite from 'kinesalite';
+import type { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 
 /** Any credentials do for an emulator. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
@@ -21,10 +25,43 @@ export interface Emulator {
 
 /** Starts an emulator that knows how to reshard; it goes with the test. */
 export async function startKinesis(t: TestContext): Promise<Emulator> {
-  const server = kinesalite({ createStreamMs: 5, updateStreamMs: 5, deleteStreamMs: 5, shardLimit: 200 });
+  const server = kinesalite({ createStreamMs: 5, updateStreamMs: 5, deleteStreamMs: 5, shardLimit: 1_000 });
   const endpoint = await listening(t, server);
   Object.assign(process.env, CREDENTIALS);
   return { endpoint, env: { ...CREDENTIALS, AWS_ENDPOINT_URL: endpoint } };
+}
+
+// It is for us to know, not for who reads the output of tests.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
+/** Makes a stream by the SDK alone; returns when it is active. */
+export async function createStream({ endpoint }: { endpoint: string }, name: string, shards: number) {
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
+  const requestHandler = new NodeHttpHandler();
+  const client = new KinesisClient({ endpoint, region: 'us-east-1', credentials, requestHandler });
+  try {
+    await client.send(new CreateStreamCommand({ StreamName: name, ShardCount: shards }));
+    for (;;) {
+      const { StreamDescriptionSummary: summary } = await client.send(
+        new DescribeStreamSummaryCommand({ StreamName: name }),
+      );
+      if (summary?.StreamStatus === 'ACTIVE') return;
+      await wait(10);
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+/** Splits an open shard, or merges two neighbours. */
+export async function reshardAtRandom(admin: KinesisAdmin, random: () => number): Promise<void> {
+  const open = (await admin.describe())
+    .filter((shard) => shard.open)
+    .sort((a, b) => (BigInt(a.first_hash_key) < BigInt(b.first_hash_key) ? -1 : 1));
+  const merges = open.length > 5 || (open.length > 1 && random() < 0.5);
+  const at = Math.floor(random() * (merges ? open.length - 1 : open.length));
+  if (merges) await admin.merge(open[at]!.shard, open[at + 1]!.shard);
+  else await admin.split(open[at]!.shard);
 }
 
 async function listening(t: TestContext, server: Server): Promise<string> {
@@ -36,69 +73,161 @@ async function listening(t: TestContext, server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-type Fault = 'throttled' | 'partial' | 'error500' | 'reset' | 'lost-answer' | 'torn-answer' | 'expired';
+export const FAULTS = [
+  /** Too much at once, the whole request or every other entry of it. */
+  'throttled',
+  'partial',
+  'error500',
+  /** The connection goes: before anything happened, after it happened, or in the middle of the answer. */
+  'reset',
+  'lost-answer',
+  'torn-answer',
+  /** The connection goes, and what was asked for happens a while later, when it has long been asked for again. */
+  'late-request',
+  'expired',
+  /** Answered late, or held back until a later request has been answered. */
+  'slow',
+  'overtaken',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+const LATEST_MS = 300;
+
+/** A request waits for what it returns; one that never comes makes a peer that stays silent. */
+export type Gate = (target: string, nth: number) => Promise<void> | undefined;
 
 export interface FaultyEmulator extends Emulator {
   /** How often each fault happened. */
   readonly faults: Map<Fault, number>;
 }
 
-/** A proxy that lets `rate` of the requests go wrong, by a seeded choice. */
+/** How many faults happened. */
+export function totalFaults({ faults }: Pick<FaultyEmulator, 'faults'>): number {
+  return [...faults.values()].reduce((sum, count) => sum + count, 0);
+}
+
+/** A proxy that lets `rate` of the requests go wrong, by a seeded choice; `gate` holds up the so-and-so-manieth request of a kind. */
 export async function faulty(
   t: TestContext,
   emulator: Emulator,
   rate: number,
   seed: number,
+  gate?: Gate,
 ): Promise<FaultyEmulator> {
-  const faults = new Map<Fault, number>();
-  let state = seed;
-  const random = () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const server = createServer(async (request, response) => {
+  const proxy = new FaultyProxy(emulator.endpoint, rate, seed, gate);
+  const server = createServer((request, response) => {
+    // The client or the emulator went away.
+    proxy.handle(request, response).catch(() => response.destroy());
+  });
+  const endpoint = await listening(t, server);
+  t.after(() => proxy.stop());
+  return { endpoint, env: { ...emulator.env, AWS_ENDPOINT_URL: endpoint }, faults: proxy.faults };
+}
+
+class FaultyProxy {
+  readonly faults = new Map<Fault, number>();
+  readonly #emulator: string;
+  readonly #rate: number;
+  readonly #gate: Gate | undefined;
+  #state: number;
+  #requests = 0;
+  readonly #asked = new Map<string, number>();
+  /** Answers held back, by the number of their request. */
+  readonly #held = new Map<number, (overtaken: boolean) => void>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+
+  constructor(emulator: string, rate: number, seed: number, gate?: Gate) {
+    this.#emulator = emulator;
+    this.#rate = rate;
+    this.#state = seed;
+    this.#gate = gate;
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const number = ++this.#requests;
     const body = await bodyOf(request);
     const target =
       String(request.headers['x-amz-target'] ?? '')
         .split('.')
         .at(-1) ?? '';
-    const fault = random() < rate ? chosen(target, random()) : undefined;
-    if (fault) faults.set(fault, (faults.get(fault) ?? 0) + 1);
-    if (fault === undefined) return answer(response, await forward(emulator.endpoint, request, body));
-    await misbehave(fault, emulator.endpoint, request, response, body);
-  });
-  const endpoint = await listening(t, server);
-  return { endpoint, env: { ...emulator.env, AWS_ENDPOINT_URL: endpoint }, faults };
+    const nth = (this.#asked.get(target) ?? 0) + 1;
+    this.#asked.set(target, nth);
+    await this.#gate?.(target, nth);
+    const fault = this.#random() < this.#rate ? chosen(target, this.#random()) : undefined;
+    if (fault === undefined) answer(response, await forward(this.#emulator, request, body));
+    else await this.#misbehave(fault, number, request, response, body);
+    for (const [earlier, release] of this.#held) if (earlier < number) release(true);
+  }
+
+  #random(): number {
+    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
+    return this.#state / 2 ** 32;
+  }
+
+  #count(fault: Fault): void {
+    this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
+  }
+
+  #after(ms: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  async #misbehave(
+    fault: Fault,
+    number: number,
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Buffer,
+  ): Promise<void> {
+    if (fault !== 'overtaken') this.#count(fault);
+    if (fault === 'reset') return void response.destroy();
+    if (fault === 'error500') return problem(response, 500, 'InternalFailure');
+    if (fault === 'throttled') return problem(response, 400, 'ProvisionedThroughputExceededException');
+    if (fault === 'expired') return problem(response, 400, 'ExpiredIteratorException');
+    if (fault === 'partial') return partial(this.#emulator, request, response, body);
+    const late = this.#random() * LATEST_MS;
+    if (fault === 'late-request') {
+      response.destroy();
+      return this.#after(late, () => forward(this.#emulator, request, body).catch(() => {}));
+    }
+    const real = await forward(this.#emulator, request, body);
+    if (fault === 'slow') return this.#after(late, () => answer(response, real));
+    if (fault === 'overtaken') return this.#hold(number, response, real);
+    // What was asked for happened, and the client can't know.
+    if (fault === 'lost-answer') return void response.destroy();
+    response.writeHead(real.status, { ...real.headers, 'content-length': String(real.body.length) });
+    response.write(real.body.subarray(0, Math.floor(real.body.length / 2)));
+    setImmediate(() => response.destroy());
+  }
+
+  /** Until a later request has been answered; where none comes in time, the answer was only slow. */
+  #hold(number: number, response: ServerResponse, real: Answer): void {
+    const release = (overtaken: boolean): void => {
+      if (!this.#held.delete(number)) return;
+      this.#count(overtaken ? 'overtaken' : 'slow');
+      answer(response, real);
+    };
+    this.#held.set(number, release);
+    this.#after(LATEST_MS, () => release(false));
+  }
 }
 
 function chosen(target: string, choice: number): Fault {
-  const always: Fault[] = ['error500', 'reset', 'torn-answer', 'lost-answer'];
+  const always: Fault[] = ['error500', 'reset', 'torn-answer', 'lost-answer', 'slow', 'overtaken'];
   const own: Record<string, Fault[]> = {
-    PutRecords: ['throttled', 'partial', 'partial'],
+    PutRecords: ['throttled', 'partial', 'partial', 'late-request'],
     GetRecords: ['throttled', 'expired', 'expired'],
   };
   const faults = [...always, ...(own[target] ?? [])];
   return faults[Math.floor(choice * faults.length)]!;
-}
-
-async function misbehave(
-  fault: Fault,
-  endpoint: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-  body: Buffer,
-): Promise<void> {
-  if (fault === 'reset') return void response.destroy();
-  if (fault === 'error500') return problem(response, 500, 'InternalFailure');
-  if (fault === 'throttled') return problem(response, 400, 'ProvisionedThroughputExceededException');
-  if (fault === 'expired') return problem(response, 400, 'ExpiredIteratorException');
-  if (fault === 'partial') return partial(endpoint, request, response, body);
-  const real = await forward(endpoint, request, body);
-  // What was asked for happened, and the client can't know.
-  if (fault === 'lost-answer') return void response.destroy();
-  response.writeHead(real.status, { ...real.headers, 'content-length': String(real.body.length) });
-  response.write(real.body.subarray(0, Math.floor(real.body.length / 2)));
-  setImmediate(() => response.destroy());
 }
 
 /** Every other entry of a PutRecords is refused. */

@@ -1,16 +1,10 @@
 /** A real emulator of S3 and Kinesis, from PyPI, kept in a cache folder outside the checkout. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
-import { homedir } from 'node:os';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
+import { answers, freePort, installed, kill, step } from './service.ts';
 
 const VERSION = '1.5.33';
-const CACHE = process.env['TAXIFLOW_TEST_CACHE'] ?? join(homedir(), '.cache', 'taxiflow-tests');
-const STARTS_WITHIN_MS = 60_000;
 const WINDOWS = process.platform === 'win32';
 const PYTHON = (WINDOWS ? ['python', 'py'] : ['python3']).find(
   (python) => spawnSync(python, ['-m', 'venv', '--help'], { stdio: 'ignore' }).status === 0,
@@ -40,7 +34,7 @@ export async function startMinistack(t: TestContext): Promise<Ministack> {
   const printed: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => printed.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => printed.push(chunk));
-  t.after(() => stop(child));
+  t.after(() => kill(child));
   const endpoint = `http://127.0.0.1:${port}`;
   await answers(`${endpoint}/_ministack/health`, child).catch((error: unknown) => {
     throw new Error(`ministack didn't start: ${error}\n${Buffer.concat(printed)}`);
@@ -51,63 +45,29 @@ export async function startMinistack(t: TestContext): Promise<Ministack> {
   };
 }
 
+/** Stores an object, making its bucket where there is none. */
+export async function storeObject(
+  { endpoint }: Ministack,
+  bucket: string,
+  key: string,
+  body: Buffer | string,
+) {
+  for (const [path, content] of [
+    [bucket, ''],
+    [`${bucket}/${key}`, body],
+  ] as const) {
+    const put = await fetch(`${endpoint}/${path}`, { method: 'PUT', body: content });
+    if (!put.ok) throw new Error(`ministack did not store ${path}: ${put.status}`);
+  }
+}
+
 /** The emulator's command, installed once. */
 function install(): string {
-  const folder = join(CACHE, `ministack-${VERSION}`);
-  if (existsSync(join(folder, 'whole'))) return commandIn(folder);
-  if (PYTHON === undefined) throw new Error('ministack needs Python 3 with venv');
-  mkdirSync(CACHE, { recursive: true });
-  // A venv knows its own place, so it is made there; what marks it whole comes last. Test files run at once.
-  const lock = `${folder}.lock`;
-  for (const deadline = Date.now() + 300_000; ; ) {
-    try {
-      mkdirSync(lock);
-      break;
-    } catch (error) {
-      if (Date.now() > deadline)
-        throw new Error(`another test has held ${lock} for minutes; remove it`, { cause: error });
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
-    }
-  }
-  try {
-    if (!existsSync(join(folder, 'whole'))) {
-      rmSync(folder, { recursive: true, force: true });
-      execFileSync(PYTHON, ['-m', 'venv', folder], { stdio: 'pipe' });
-      const python = join(folder, WINDOWS ? 'Scripts/python.exe' : 'bin/python');
-      execFileSync(python, ['-m', 'pip', 'install', '--quiet', `ministack==${VERSION}`], { stdio: 'pipe' });
-      writeFileSync(join(folder, 'whole'), VERSION);
-    }
-  } finally {
-    rmSync(lock, { recursive: true, force: true });
-  }
-  return commandIn(folder);
-}
-
-function commandIn(folder: string): string {
+  const folder = installed(`ministack-${VERSION}`, (folder) => {
+    if (PYTHON === undefined) throw new Error('ministack needs Python 3 with venv');
+    step(PYTHON, ['-m', 'venv', folder]);
+    const python = join(folder, WINDOWS ? 'Scripts/python.exe' : 'bin/python');
+    step(python, ['-m', 'pip', 'install', '--quiet', `ministack==${VERSION}`]);
+  });
   return join(folder, WINDOWS ? 'Scripts/ministack.exe' : 'bin/ministack');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function answers(url: string, child: ChildProcess): Promise<void> {
-  for (const deadline = Date.now() + STARTS_WITHIN_MS; Date.now() < deadline; await wait(50)) {
-    if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`);
-    const response = await fetch(url).catch(() => undefined);
-    if (response?.ok) return;
-  }
-  throw new Error(`no answer at ${url} within ${STARTS_WITHIN_MS} ms`);
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
 }

@@ -4,23 +4,18 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
-import { startMinistack, withoutMinistack } from './ministack.ts';
+import { startMinistack, storeObject, withoutMinistack } from './ministack.ts';
 
 const SAMPLE = 'green_tripdata_2023-12.parquet';
 
 test(`${SAMPLE} from an S3 emulator gives the oracle's results`, {
   skip: withoutSamples || withoutMinistack,
 }, async (t) => {
-  const { endpoint, env } = await startMinistack(t);
+  const ministack = await startMinistack(t);
+  const { endpoint, env } = ministack;
   const file = join(SHARED_DATA, SAMPLE);
-  for (const [path, body] of [
-    ['trips', ''],
-    [`trips/tlc/${SAMPLE}`, readFileSync(file)],
-    ['trips/tlc/notes.md', 'not trips'],
-  ] as const) {
-    const put = await fetch(`${endpoint}/${path}`, { method: 'PUT', body });
-    assert.ok(put.ok, `${path} is stored: ${put.status}`);
-  }
+  await storeObject(ministack, 'trips', `tlc/${SAMPLE}`, readFileSync(file));
+  await storeObject(ministack, 'trips', 'tlc/notes.md', 'not trips');
   const dir = temporaryFolder(t);
   const source = ['s3://trips/tlc/', '--endpoint-url', endpoint];
   const replayed = await taxiflow(

@@ -13,6 +13,10 @@ class MemoryOutbox implements Outbox {
   readonly cursors = new Map<string, Cursor>();
   next = 1;
 
+  get nextResult(): number {
+    return this.next;
+  }
+
   commit(count: number): void {
     const docs = Array.from({ length: count }, (_, i) =>
       JSON.stringify({ number: this.next + i, text: 'line\n, {"x"}' }),
@@ -71,7 +75,7 @@ describe('the NDJSON sink', () => {
         let sink = new NdjsonSink(outbox, path);
         for (const now of steps) {
           if (now.do === 'commit') outbox.commit(now.count);
-          else if (now.do === 'deliver') sink.deliver();
+          else if (now.do === 'deliver') sink.wake();
           else {
             // What was written after the last cursor: part of a line, or lines the cursor doesn't know.
             appendFileSync(path, now.torn);

@@ -1,16 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Aggregate, disaggregate } from '../../src/streams/kinesis/aggregation.ts';
+import { Aggregate, piecesOf } from '../../src/streams/kinesis/aggregation.ts';
+
+/** What is in an aggregated record, wherever in a buffer it lies. */
+function disaggregate(record: Buffer): Buffer[] | undefined {
+  const data = Buffer.concat([Buffer.from('before'), record, Buffer.from('after')]);
+  const pieces = piecesOf(data, 6, 6 + record.length);
+  return pieces?.filter((_, i) => i % 2 === 0).map((start, i) => data.subarray(start, pieces[2 * i + 1]));
+}
 
 describe('aggregated records', () => {
   it('give back what was put into them, in order, and know their length', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 400 }), { minLength: 1, maxLength: 40 }), (records) => {
-        const aggregate = new Aggregate('key', '340282366920938463463374607431768211455');
-        for (const record of records) aggregate.add(record);
+        const aggregate = new Aggregate('key', '340282366920938463463374607431768211455', 20_000);
+        for (const record of records)
+          assert.ok(aggregate.add(Buffer.from(record), 0, record.length), 'there is room');
         const bytes = aggregate.finish();
-        assert.equal(bytes.length, aggregate.bytes);
         assert.deepEqual(
           disaggregate(bytes)?.map((record) => [...record]),
           records.map((record) => [...record]),
@@ -19,9 +26,25 @@ describe('aggregated records', () => {
     );
   });
 
+  it('take what fits into the length they were given, to the byte', () => {
+    const most = (bytes: number) => {
+      const aggregate = new Aggregate('p', '7', bytes);
+      while (aggregate.add(Buffer.from('abc'), 0, 3));
+      return aggregate.finish().length;
+    };
+    // Frame and keys take 26 bytes, each record of 3 takes 11.
+    for (const [bytes, used] of [
+      [26 + 10, 26],
+      [26 + 11, 37],
+      [26 + 21, 37],
+      [26 + 22, 48],
+    ] as const)
+      assert.equal(most(bytes), used);
+  });
+
   it('are the bytes that the format asks for', () => {
-    const aggregate = new Aggregate('p', '7');
-    aggregate.add(Buffer.from('ab'));
+    const aggregate = new Aggregate('p', '7', 100);
+    aggregate.add(Buffer.from('xaby'), 1, 3);
     const bytes = aggregate.finish();
     assert.equal(
       bytes.subarray(0, -16).toString('hex'),
@@ -30,8 +53,8 @@ describe('aggregated records', () => {
   });
 
   it('that are damaged, and plain records, are taken as they are', () => {
-    const aggregate = new Aggregate('p', '7');
-    aggregate.add(Buffer.from('ab'));
+    const aggregate = new Aggregate('p', '7', 100);
+    aggregate.add(Buffer.from('xaby'), 1, 3);
     const bytes = aggregate.finish();
     for (let i = 0; i < bytes.length; i++) {
       const damaged = Buffer.from(bytes);

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import Database from 'better-sqlite3';
+import { systemClock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { shardIdOf } from '../../src/streams/stream.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { faulty, startKinesis } from '../services/kinesis.ts';
+import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
 import { fixture, taxiflow, temporaryFolder } from '../support.ts';
 
 const TRIPS = 'yellow-2015.csv';
@@ -27,7 +36,7 @@ async function done(args: string[], env: Record<string, string>): Promise<Summar
   return ran.json<Summary>();
 }
 
-describe('Kinesis behind the Stream port', () => {
+describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
   for (const aggregate of [[], ['--aggregate']]) {
     const how = aggregate.length > 0 ? 'aggregated' : 'a trip a record';
     it(`gives the oracle's rows over 4 shards, ${how}`, async (t) => {
@@ -101,7 +110,7 @@ describe('Kinesis behind the Stream port', () => {
       assert.equal(sent['acknowledged'], sent['read']);
       const output = ['--output', join(folder, 'out.ndjson')];
       // Each run reads a little, so that there are many requests for things to go wrong in.
-      for (let run = 0; run < 5; run++) {
+      for (let run = 0; run < 3; run++) {
         await done(['process', '--stream', 'trips', '--until-end', ...output, ...at], bad.env);
       }
       const read = await done(
@@ -110,7 +119,7 @@ describe('Kinesis behind the Stream port', () => {
       );
       assert.equal((read['totals'] as Record<string, number>)['late'], 0);
       assert.deepEqual(lines(folder), await oracle(TRIPS));
-      const faults = [...bad.faults.values()].reduce((sum, count) => sum + count, 0);
+      const faults = totalFaults(bad);
       assert.ok(faults > 10, `only ${faults} faults happened`);
     });
   }
@@ -142,21 +151,138 @@ describe('Kinesis behind the Stream port', () => {
     assert.match(gone.stderr, /there is no Kinesis stream a/);
   });
 
-  it('says in one line and a hint what keeps it from a stream', async (t) => {
+  it('goes on when a request gets no answer at all', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 2);
+    const silent = new Set<string>();
+    const { env } = await faulty(t, emulator, 0, 0, (target, nth) => {
+      if (nth !== 1 || !['PutRecords', 'GetRecords'].includes(target)) return;
+      silent.add(target);
+      return new Promise(() => {});
+    });
+    const folder = temporaryFolder(t);
+    const at = ['--stream', 'trips', '--data-dir', folder];
+    await done(['replay', fixture(TRIPS), '--speedup', 'max', ...at], env);
+    const output = ['--output', join(folder, 'out.ndjson')];
+    await done(['process', '--until-end', '--drain', ...output, ...at], env);
+    assert.deepEqual(lines(folder), await oracle(TRIPS));
+    assert.deepEqual([...silent], ['PutRecords', 'GetRecords'], 'both were left without an answer once');
+  });
+
+  it('K3 a watermark reaches shards that open while it is written', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 1);
+    const admin = new KinesisAdmin({ stream: 'trips', endpointUrl: emulator.endpoint, clock: systemClock });
+    t.after(() => admin.close());
+    const { endpoint } = await faulty(t, emulator, 0, 0, async (target, nth) => {
+      if (target === 'PutRecords' && nth === 1) await admin.split(shardIdOf(0));
+    });
+    const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: endpoint, clock: systemClock });
+    t.after(() => stream.close());
+    await stream.broadcast((shard) => Buffer.from(shard));
+    for (const { id } of (await stream.shards()).filter((shard) => shard.open)) {
+      const { count, data, ends } = await stream.read(id, { at: 'trim-horizon' }, 10);
+      assert.equal(Buffer.from(data.subarray(ends[count - 2] ?? 0)).toString(), id);
+    }
+  });
+
+  it('K1 from latest, reads all that comes after, whatever goes wrong', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 1);
+    const { endpoint, faults } = await faulty(t, emulator, 0.4, 5);
+    const clock = {
+      now: () => Date.now(),
+      sleep: () => new Promise<void>((resolve) => setImmediate(resolve)),
+    };
+    const open = async (endpointUrl: string) => {
+      const stream = await KinesisStream.open({ stream: 'trips', endpointUrl, clock });
+      t.after(() => stream.close());
+      return stream;
+    };
+    const writer = await open(emulator.endpoint);
+    for (let round = 0; round < 12; round++) {
+      const reader = await open(endpoint);
+      const { next, count } = await reader.read(shardIdOf(0), { at: 'latest' }, 10_000);
+      // Records of the rounds before came a moment ago, and only an error makes it look back.
+      const before = count;
+      await writer.broadcast(() => Buffer.from(`round ${round}`));
+      const another = round % 2 === 0 ? reader : await open(endpoint);
+      const { data, count: after } = await another.read(shardIdOf(0), next, 10_000);
+      assert.match(
+        Buffer.from(data).toString(),
+        new RegExp(`round ${round}$`),
+        `of ${before} and ${after} records`,
+      );
+    }
+    assert.ok((faults.get('expired') ?? 0) > 0, 'no iterator expired');
+  });
+
+  it('C1 a processor that began at latest and was killed before anything came goes on from there', async (t) => {
+    const emulator = await startKinesis(t);
+    const { env } = emulator;
+    await createStream(emulator, 'trips', 2);
+    const folder = temporaryFolder(t);
+    const at = ['--stream', 'trips', '--data-dir', folder];
+    const flow = ['process', '--from', 'latest', '--output', join(folder, 'out.ndjson'), ...at];
+    let child: ChildProcess | undefined;
+    const killed = taxiflow([...flow, '--checkpoint-interval', '0ms'], {
+      env,
+      onStart: (it) => (child = it),
+    });
+    t.after(() => child?.kill('SIGKILL'));
+    while (!checkpointed(join(folder, 'apps', 'trips.sqlite'))) {
+      t.signal.throwIfAborted();
+      await wait(20);
+    }
+    child?.kill('SIGKILL');
+    assert.equal((await killed).signal, 'SIGKILL');
+    await done(['replay', fixture(TRIPS), '--speedup', 'max', ...at], env);
+    await done([...flow, '--until-end', '--drain'], env);
+    assert.deepEqual(lines(folder), await oracle(TRIPS));
+  });
+
+  it('says in one line and a hint what keeps it from a stream, within ten seconds', {
+    concurrency: 4,
+    timeout: 120_000,
+  }, async (t) => {
     const { env, endpoint } = await startKinesis(t);
     const at = ['--data-dir', temporaryFolder(t)];
-    const nobody = {
+    const elsewhere = {
       AWS_ACCESS_KEY_ID: '',
       AWS_SECRET_ACCESS_KEY: '',
-      AWS_EC2_METADATA_DISABLED: 'true',
       AWS_PROFILE: '',
+      AWS_CONFIG_FILE: '/nonexistent',
+      AWS_SHARED_CREDENTIALS_FILE: '/nonexistent',
       HOME: '/nonexistent',
     };
+    const silent = await silentServer(t);
+    const website = await helloServer(t);
     const cases: [string, Record<string, string>, string[], RegExp][] = [
       ['a missing stream', env, [], /there is no Kinesis stream trips/],
-      ['no credentials', { ...env, ...nobody }, [], /no AWS credentials/],
-      ['no region', { ...env, AWS_REGION: '', HOME: '/nonexistent' }, [], /no AWS region/],
-      ['nobody there', env, ['--endpoint-url', 'http://127.0.0.1:9'], /does not answer/],
+      [
+        'no credentials',
+        { ...env, ...elsewhere, AWS_EC2_METADATA_DISABLED: 'true' },
+        [],
+        /no AWS credentials/,
+      ],
+      [
+        'no credentials, and a machine that does not say whether it has some',
+        { ...env, ...elsewhere, AWS_EC2_METADATA_DISABLED: '', AWS_EC2_METADATA_SERVICE_ENDPOINT: silent },
+        [],
+        /no AWS credentials/,
+      ],
+      ['no region', { ...env, ...elsewhere, AWS_REGION: '' }, [], /no AWS region/],
+      ['no such region', { ...env, AWS_ENDPOINT_URL: '' }, ['--region', 'nowhere-1'], /does not answer/],
+      ['a region that can be none', env, ['--region', 'no where'], /this is no AWS region: no where/],
+      ['nobody there', env, ['--endpoint-url', 'http://127.0.0.1:9'], /does not answer: .*ECONNREFUSED/],
+      ['somebody silent', env, ['--endpoint-url', silent], /does not answer: timed out/],
+      [
+        'somebody silent where there should be TLS',
+        env,
+        ['--endpoint-url', silent.replace('http:', 'https:')],
+        /does not answer: timed out/,
+      ],
+      ['somebody else', env, ['--endpoint-url', website], /what answers is not Kinesis \(HTTP status 404\)/],
       [
         'a good endpoint by option',
         { ...env, AWS_ENDPOINT_URL: 'http://127.0.0.1:9' },
@@ -164,14 +290,61 @@ describe('Kinesis behind the Stream port', () => {
         /there is no Kinesis/,
       ],
     ];
-    for (const [what, environment, options, message] of cases) {
-      const ran = await taxiflow(['process', '--stream', 'trips', '--until-end', ...options, ...at], {
-        env: environment,
-      });
-      assert.equal(ran.code, 1, what);
-      assert.match(ran.stderr, message, what);
-      assert.match(ran.stderr, /\nTry: /, what);
-      assert.doesNotMatch(ran.stderr, /Warning|\n {4}at /, what);
-    }
+    const commands = [
+      ['process', '--until-end'],
+      ['replay', fixture(TRIPS)],
+    ];
+    await Promise.all(
+      cases.flatMap(([what, environment, options, message]) =>
+        commands.map((command) =>
+          t.test(`${command[0]}: ${what}`, async () => {
+            const ran = await taxiflow([...command, '--stream', 'trips', ...options, ...at], {
+              env: environment,
+              // Twice the time it has, for machines that are busy.
+              onStart: (child) => setTimeout(() => child.kill('SIGKILL'), 20_000).unref(),
+            });
+            assert.equal(ran.code, 1, `it ended with ${ran.signal}: ${ran.stderr}`);
+            assert.match(ran.stderr, /^stream: trips \(Amazon Kinesis\)\nError: [^\n]*\nTry: [^\n]*\n$/);
+            assert.match(ran.stderr, message);
+          }),
+        ),
+      ),
+    );
   });
 });
+
+/** Whether a state knows a place in every shard. */
+function checkpointed(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const db = new Database(path, { readonly: true });
+  try {
+    const stored = db.prepare('SELECT * FROM checkpoint').get();
+    return stored !== undefined && !JSON.stringify(stored).includes('latest\\"}');
+  } catch {
+    return false; // being made
+  } finally {
+    db.close();
+  }
+}
+
+/** Takes connections and never says a word. */
+async function silentServer(t: TestContext): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => sockets.add(socket.on('error', () => {})));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function helloServer(t: TestContext): Promise<string> {
+  const server = createServer((_, response) => response.writeHead(404).end('<html>hello</html>'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
-import { type ProcessOutcome, runProcess, type Sink } from '../../engine/run.ts';
+import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
 import { SqliteState } from '../../state/sqlite-state.ts';
@@ -19,6 +19,7 @@ import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
 import { milliseconds, text, time, whole } from '../read.ts';
+import { RunNotes } from '../run-notes.ts';
 import {
   interruption,
   isoOrNull,
@@ -46,6 +47,7 @@ export async function process(args: Arguments): Promise<number> {
     dataDir,
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
+    fanOut: args['consumer'] === 'efo' ? consumerOf(target, args) : undefined,
     // A stream to follow may be filled later; one that is named and read to its end has to be there.
     ...(args['until-end'] === true && text(args, 'stream') ? {} : { createShards: DEFAULT_SHARDS }),
   });
@@ -102,9 +104,9 @@ async function run(
   try {
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const output = text(args, 'output');
-    const sinks: Sink[] = output === undefined ? [] : [new NdjsonSink(state, output)];
+    const sinks = await openSinks(args, views, state, deadLetterLimit);
     const started = Date.now();
+    const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
       reader,
       store: state,
@@ -117,7 +119,9 @@ async function run(
       drain: args['drain'] === true,
       allowGap: args['allow-gap'] === true,
       signal,
-      onProgress: ({ counters, watermark, openWindows, slowestShard, atTip }) => {
+      onProgress: (now) => {
+        notes.take(now);
+        const { counters, watermark, openWindows, slowestShard, atTip } = now;
         const rate = counters.read / Math.max(0.001, (Date.now() - started) / 1000);
         const waits = atTip ? '  waiting for records' : '';
         progress.update(
@@ -127,7 +131,16 @@ async function run(
       onNoWatermark: () => say(NO_WATERMARK),
     });
     progress.stop();
-    return report(args, outcome, reader.name, app, state.path, Date.now() - started);
+    const ms = Date.now() - started;
+    return report(
+      args,
+      outcome,
+      sinks.map((sink) => sink.status()),
+      reader.name,
+      app,
+      state.path,
+      ms,
+    );
   } finally {
     progress.stop();
     done();
@@ -135,8 +148,54 @@ async function run(
   }
 }
 
+async function openSinks(
+  args: Arguments,
+  views: readonly View[],
+  state: SqliteState,
+  deadLetterLimit: number,
+): Promise<Sink[]> {
+  const sinks: Sink[] = [];
+  const output = text(args, 'output');
+  if (output !== undefined) sinks.push(new NdjsonSink(state, output));
+  const url = text(args, 'opensearch');
+  if (url === undefined) return sinks;
+  const { connect } = await import('../../opensearch/connection.ts');
+  const { checkedPrefix } = await import('../../opensearch/templates.ts');
+  const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
+  const { accessOf } = await import('../opensearch.ts');
+  const prefix = checkedPrefix(text(args, 'index-prefix')!);
+  const sink = new OpenSearchSink({
+    client: await connect(accessOf(args, url)),
+    url,
+    prefix,
+    views,
+    outbox: state,
+    deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
+    clock: systemClock,
+    onTrouble: (trouble) => {
+      const { pending } = sink.status();
+      if (trouble === undefined) say('opensearch: goes on');
+      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind, processing goes on`);
+    },
+  });
+  await sink.open();
+  return [...sinks, sink];
+}
+
 const NO_WATERMARK =
   'note: no watermark has come, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival';
+
+const LONGEST_CONSUMER = 128;
+
+/** The consumer is registered under a name that tells whose it is. */
+function consumerOf(target: StreamTarget, args: Arguments): string {
+  if (target.kind !== 'kinesis')
+    throw usageError(
+      '--consumer efo is for Kinesis streams',
+      'leave it out: an embedded stream is read as fast as it goes',
+    );
+  return `taxiflow-${text(args, 'app') ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
+}
 
 /** An app is named after its stream unless it is given a name. */
 export function appOf(target: StreamTarget): string {
@@ -161,6 +220,7 @@ function startPosition(args: Arguments): Position {
 function report(
   args: Arguments,
   outcome: ProcessOutcome,
+  sinks: readonly SinkStatus[],
   stream: string,
   app: string,
   path: string,
@@ -181,6 +241,7 @@ function report(
     open_windows: outcome.openWindows,
     watermark: isoOrNull(outcome.watermark),
     checkpoints: outcome.checkpoints,
+    sinks: sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
     lost: outcome.lost,
     totals,
     duration_ms: ms,
@@ -201,7 +262,12 @@ function report(
   if (outcome.noWatermark) say(NO_WATERMARK);
   if (outcome.openWindows > 0)
     say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);
-  if (late + dead > 0) say('refused records: "taxiflow dead-letters"');
+  const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0);
+  for (const { name, delivered, pending, rejected } of sinks)
+    say(
+      `${name}: ${several(delivered - rejected, 'result')} delivered${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
+    );
+  if (late + dead + rejected > 0) say('refused: "taxiflow dead-letters"');
   if (outcome.interrupted) return EXIT.interrupted;
-  return args['on-error'] === 'report' && late + dead > 0 ? EXIT.rejected : EXIT.done;
+  return args['on-error'] === 'report' && late + dead + rejected > 0 ? EXIT.rejected : EXIT.done;
 }

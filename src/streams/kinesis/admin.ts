@@ -12,17 +12,15 @@ import type { Clock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
 import type { Shard, ShardDescription, StreamAdmin } from '../stream.ts';
 import {
-  backoff,
   explained,
+  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
   streamInput,
-  verdict,
 } from './client.ts';
 
 const POLL_MS = 500;
-const ATTEMPTS = 8;
 
 export interface KinesisAdminOptions extends KinesisOptions {
   readonly clock: Clock;
@@ -154,8 +152,8 @@ export class KinesisAdmin implements StreamAdmin {
   }
 
   async #status(): Promise<string> {
-    const answer = await this.#retrying(() =>
-      this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream))),
+    const answer = await this.#retrying((abortSignal) =>
+      this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream)), { abortSignal }),
     );
     return answer.StreamDescriptionSummary?.StreamStatus ?? '';
   }
@@ -178,14 +176,7 @@ export class KinesisAdmin implements StreamAdmin {
     }
   }
 
-  async #retrying<T>(request: () => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await request();
-      } catch (error) {
-        if (verdict(error) === 'final' || attempt + 1 >= ATTEMPTS) throw explained(error, this.#o.stream);
-        await this.#o.clock.sleep(backoff(attempt));
-      }
-    }
+  #retrying<T>(request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return firstContact(this.#o.stream, this.#o.clock, request);
   }
 }

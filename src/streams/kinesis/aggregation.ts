@@ -18,86 +18,128 @@ const DATA = (3 << 3) | 2;
 
 /** Collects records for one hash key until they fill an aggregated record. */
 export class Aggregate {
-  readonly #parts: Buffer[] = [];
-  #bytes: number;
-  count = 0;
+  readonly #data: Buffer;
+  #at: number;
 
-  constructor(partitionKey: string, explicitHashKey: string) {
-    this.#bytes = MAGIC.length + MD5_BYTES;
-    this.#push(delimited(PARTITION_KEYS, Buffer.from(partitionKey)));
-    this.#push(delimited(HASH_KEYS, Buffer.from(explicitHashKey)));
+  /** `bytes`: the most the aggregated record may take. */
+  constructor(partitionKey: string, explicitHashKey: string, bytes: number) {
+    this.#data = Buffer.allocUnsafe(bytes);
+    this.#at = MAGIC.copy(this.#data);
+    this.#text(PARTITION_KEYS, partitionKey);
+    this.#text(HASH_KEYS, explicitHashKey);
   }
 
-  /** Length of the aggregated record as it stands. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  add(data: Uint8Array): void {
-    const body = Buffer.concat([Buffer.from([KEY_INDEX, 0, HASH_INDEX, 0]), delimited(DATA, data)]);
-    this.#push(delimited(RECORDS, body));
-    this.count++;
+  /** Adds `source[start, end)`; false when there is no room left. */
+  add(source: Buffer, start: number, end: number): boolean {
+    const length = end - start;
+    const body = 5 + varintLength(length) + length;
+    if (this.#at + 1 + varintLength(body) + body + MD5_BYTES > this.#data.length) return false;
+    this.#data[this.#at++] = RECORDS;
+    this.#varint(body);
+    // The first key of each table is this record's.
+    this.#data[this.#at++] = KEY_INDEX;
+    this.#data[this.#at++] = 0;
+    this.#data[this.#at++] = HASH_INDEX;
+    this.#data[this.#at++] = 0;
+    this.#data[this.#at++] = DATA;
+    this.#varint(length);
+    this.#at += source.copy(this.#data, this.#at, start, end);
+    return true;
   }
 
   finish(): Buffer {
-    const message = Buffer.concat(this.#parts);
-    return Buffer.concat([MAGIC, message, createHash('md5').update(message).digest()]);
+    const digest = createHash('md5').update(this.#data.subarray(MAGIC.length, this.#at)).digest();
+    this.#at += digest.copy(this.#data, this.#at);
+    return this.#data.subarray(0, this.#at);
   }
 
-  #push(part: Buffer): void {
-    this.#parts.push(part);
-    this.#bytes += part.length;
+  #text(tag: number, text: string): void {
+    this.#data[this.#at++] = tag;
+    this.#varint(Buffer.byteLength(text));
+    this.#at += this.#data.write(text, this.#at);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    for (; rest > 0x7f; rest >>>= 7) this.#data[this.#at++] = (rest & 0x7f) | 0x80;
+    this.#data[this.#at++] = rest;
   }
 }
 
-function delimited(tag: number, data: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from([tag]), varint(data.length), data]);
+function varintLength(value: number): number {
+  let length = 1;
+  for (let rest = value; rest > 0x7f; rest >>>= 7) length++;
+  return length;
 }
 
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes.push((rest & 0x7f) | 0x80);
-  bytes.push(rest);
-  return Buffer.from(bytes);
-}
-
-/** The records of an aggregated record; undefined when it is a plain one, or only looks like one. */
-export function disaggregate(record: Uint8Array): Uint8Array[] | undefined {
-  const data = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
-  if (data.length < MAGIC.length + MD5_BYTES || !data.subarray(0, MAGIC.length).equals(MAGIC))
+/**
+ * Where the records of the aggregated record `data[start, end)` lie in it, as pairs of start and end; undefined when
+ * it is a plain record, or only looks like an aggregated one.
+ */
+export function piecesOf(data: Buffer, start: number, end: number): number[] | undefined {
+  if (end - start < MAGIC.length + MD5_BYTES || data.compare(MAGIC, 0, 4, start, start + 4) !== 0)
     return undefined;
-  const message = data.subarray(MAGIC.length, data.length - MD5_BYTES);
-  const digest = data.subarray(data.length - MD5_BYTES);
-  if (!createHash('md5').update(message).digest().equals(digest)) return undefined;
-  const found: Uint8Array[] = [];
-  for (const [tag, value] of fields(message)) {
-    if (tag !== RECORDS || typeof value === 'number') continue;
-    for (const [inner, content] of fields(value))
-      if (inner === DATA && typeof content !== 'number') found.push(content);
+  const from = start + MAGIC.length;
+  const to = end - MD5_BYTES;
+  const digest = createHash('md5').update(data.subarray(from, to)).digest();
+  if (data.compare(digest, 0, MD5_BYTES, to, end) !== 0) return undefined;
+  const pieces: number[] = [];
+  const outer = new Fields(data, from, to);
+  const inner = new Fields(data, 0, 0);
+  while (outer.next()) {
+    if (outer.tag !== RECORDS) continue;
+    inner.over(outer.start, outer.end);
+    while (inner.next()) if (inner.tag === DATA) pieces.push(inner.start, inner.end);
+    if (inner.broken) return undefined;
   }
-  return found;
+  return outer.broken ? undefined : pieces;
 }
 
-/** Fields of a protobuf message: tag, and bytes or a number. */
-function* fields(message: Buffer): Generator<[tag: number, value: Buffer | number]> {
-  let at = 0;
-  const number = (): number => {
+/** Goes over the fields of a protobuf message that have contents; numbers are passed over. */
+class Fields {
+  tag = 0;
+  /** Where the contents of the field lie. */
+  start = 0;
+  end = 0;
+  /** The message ends in the middle of a field. */
+  broken = false;
+  readonly #data: Buffer;
+  #at: number;
+  #to: number;
+
+  constructor(data: Buffer, from: number, to: number) {
+    this.#data = data;
+    this.#at = from;
+    this.#to = to;
+  }
+
+  over(from: number, to: number): void {
+    this.#at = from;
+    this.#to = to;
+  }
+
+  next(): boolean {
+    while (this.#at < this.#to && !this.broken) {
+      this.tag = this.#number();
+      const value = this.#number();
+      if ((this.tag & 7) === 0) continue;
+      this.start = this.#at;
+      this.end = this.#at + value;
+      this.#at = this.end;
+      if (this.end > this.#to) this.broken = true;
+      return !this.broken;
+    }
+    return false;
+  }
+
+  #number(): number {
     let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = message[at++];
-      if (byte === undefined) throw new RangeError('an aggregated record ends in the middle of a number');
+    for (let scale = 1; this.#at < this.#to; scale *= 128) {
+      const byte = this.#data[this.#at++]!;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;
     }
-  };
-  while (at < message.length) {
-    const tag = number();
-    const value = number();
-    if ((tag & 7) === 0) yield [tag, value];
-    else {
-      yield [tag, message.subarray(at, at + value)];
-      at += value;
-    }
+    this.broken = true;
+    return 0;
   }
 }

@@ -1,8 +1,15 @@
 /** The AWS SDK's Kinesis client as taxiflow uses it, and its errors in words a user can act on. */
-import { KinesisClient, ListShardsCommand, type ListShardsCommandOutput } from '@aws-sdk/client-kinesis';
+import {
+  KinesisClient,
+  type KinesisClientConfig,
+  ListShardsCommand,
+  type ListShardsCommandOutput,
+  type StartingPosition,
+} from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { Clock } from '../../clock.ts';
 import { systemCode, TaxiflowError } from '../../errors.ts';
-import type { Shard } from '../stream.ts';
+import type { Position, Shard } from '../stream.ts';
 
 export interface KinesisOptions {
   /** Stream name or ARN. */
@@ -13,22 +20,51 @@ export interface KinesisOptions {
 }
 
 const CONNECT_MS = 3_000;
-const REQUEST_MS = 30_000;
+/** A connection on which nothing moves for so long is given up, and the request sent again. */
+const SILENT_MS = 4_000;
+/** More sockets than shards that are read at once. */
+const SOCKETS = 512;
+const FIRST_CONTACT_MS = 8_000;
+const FIRST_CONTACT_ATTEMPTS = 5;
 
 /** A client by the SDK's normal chain of credentials and regions. */
 export function kinesisClient(options: KinesisOptions): KinesisClient {
-  // What the SDK wants to say about Node versions is for us, not for our users.
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  const agent = { keepAlive: true, maxSockets: SOCKETS };
+  return client(options, {
+    // Not the SDK's HTTP/2: emulators don't speak it, it waits for a silent peer for ever, and names no cause.
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: CONNECT_MS,
+      socketTimeout: SILENT_MS,
+      httpAgent: agent,
+      httpsAgent: agent,
+    }),
+  });
+}
+
+/** A client for subscriptions, which Amazon pushes over HTTP/2 alone, and an emulator over what it has. */
+export function pushClient(options: KinesisOptions): KinesisClient {
   const endpoint =
     options.endpointUrl ?? process.env['AWS_ENDPOINT_URL_KINESIS'] ?? process.env['AWS_ENDPOINT_URL'];
-  const timeouts = { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS };
+  const http1 = () =>
+    new NodeHttpHandler({
+      connectionTimeout: CONNECT_MS,
+      httpAgent: { keepAlive: true, maxSockets: SOCKETS },
+    });
+  return client(options, endpoint?.startsWith('http:') ? { requestHandler: http1() } : {});
+}
+
+function client(
+  options: KinesisOptions,
+  handler: Pick<KinesisClientConfig, 'requestHandler'>,
+): KinesisClient {
+  // What the SDK wants to say about Node versions is for us, not for our users.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const region = options.region ?? regionOfArn(options.stream);
   return new KinesisClient({
     maxAttempts: 2,
     ...(region ? { region } : {}),
     ...(options.endpointUrl ? { endpoint: options.endpointUrl } : {}),
-    // The SDK speaks HTTP/2 with Kinesis, which plain http: endpoints don't.
-    ...(endpoint?.startsWith('http:') ? { requestHandler: new NodeHttpHandler(timeouts) } : {}),
+    ...handler,
   });
 }
 
@@ -41,17 +77,35 @@ export function streamInput(stream: string): { StreamARN: string } | { StreamNam
   return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
 }
 
+/** A position as Kinesis names it. */
+export function startingPosition(position: Position): StartingPosition {
+  switch (position.at) {
+    case 'trim-horizon':
+      return { Type: 'TRIM_HORIZON' };
+    case 'latest':
+      return { Type: 'LATEST' };
+    case 'time':
+      return { Type: 'AT_TIMESTAMP', Timestamp: new Date(position.ms) };
+    case 'after':
+      return { Type: 'AFTER_SEQUENCE_NUMBER', SequenceNumber: position.sequence };
+  }
+}
+
 /** Every shard of a stream, page by page; `retrying` runs each request. */
 export async function listShards(
   client: KinesisClient,
   stream: string,
-  retrying: (request: () => Promise<ListShardsCommandOutput>) => Promise<ListShardsCommandOutput>,
+  retrying: (
+    request: (signal?: AbortSignal) => Promise<ListShardsCommandOutput>,
+  ) => Promise<ListShardsCommandOutput>,
 ): Promise<Shard[]> {
   const found: Shard[] = [];
   let next: string | undefined;
   do {
     const input = next ? { NextToken: next } : streamInput(stream);
-    const page = await retrying(() => client.send(new ListShardsCommand(input)));
+    const page = await retrying((abortSignal) =>
+      client.send(new ListShardsCommand(input), abortSignal ? { abortSignal } : {}),
+    );
     for (const shard of page.Shards ?? []) {
       found.push({
         id: shard.ShardId!,
@@ -80,7 +134,9 @@ const TRANSIENT_CODES = [
   'ENOTFOUND',
   'EAI_AGAIN',
   'ECONNABORTED',
-  'ERR_HTTP2_ERROR',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
 ];
 
 /** What to do about an error: wait and try again, take a new iterator, or tell the user. */
@@ -91,10 +147,36 @@ export function verdict(error: unknown): Verdict {
   if (THROTTLED.includes(name)) return 'throttled';
   if (name === 'ExpiredIteratorException') return 'expired';
   if (name === 'TimeoutError' || TRANSIENT_CODES.includes(systemCode(error) ?? '')) return 'again';
-  const status = (error as { $metadata?: { httpStatusCode?: number } })?.$metadata?.httpStatusCode;
+  const status = statusOf(error);
   if (status !== undefined && status >= 500) return 'again';
   // A torn answer can't be parsed: the SDK says so with a plain SyntaxError.
   return error instanceof SyntaxError ? 'again' : 'final';
+}
+
+function statusOf(error: unknown): number | undefined {
+  const { $metadata, $response } = (error ?? {}) as {
+    $metadata?: { httpStatusCode?: number };
+    $response?: { statusCode?: number };
+  };
+  return $metadata?.httpStatusCode ?? $response?.statusCode;
+}
+
+/** One small request, as often as it takes, so that what keeps a command from its stream is told within 10 seconds. */
+export async function firstContact<T>(
+  stream: string,
+  clock: Clock,
+  request: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const signal = AbortSignal.timeout(FIRST_CONTACT_MS);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await request(signal);
+    } catch (error) {
+      if (signal.aborted || verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS)
+        throw explained(error, stream);
+      await clock.sleep(backoff(attempt), signal);
+    }
+  }
 }
 
 /** An error of the SDK as a `TaxiflowError`. */
@@ -118,8 +200,14 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       'run "aws configure" or "aws sso login", or set AWS_PROFILE or AWS_ACCESS_KEY_ID',
     );
   }
-  if (/region is missing|region not accepted/i.test(message))
+  if (/region is missing/i.test(message))
     return failure('no-region', 'no AWS region is set', 'give --region, or set AWS_REGION');
+  if (/region not accepted/i.test(message))
+    return failure(
+      'bad-region',
+      `this is no AWS region: ${/"(.*)"/.exec(message)?.[1] ?? ''}`,
+      'give --region, or set AWS_REGION',
+    );
   if (
     [
       'UnrecognizedClientException',
@@ -141,10 +229,19 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       'add the permission named to the role or user',
     );
   }
-  if (verdict(error) === 'again') {
+  const status = statusOf(error);
+  if (error instanceof SyntaxError || message === 'UnknownError') {
+    return failure(
+      'not-kinesis',
+      `what answers is not Kinesis${status === undefined ? '' : ` (HTTP status ${status})`}`,
+      'check --endpoint-url and the proxies of this network',
+    );
+  }
+  const timedOut = name === 'TimeoutError' || name === 'AbortError';
+  if (timedOut || verdict(error) === 'again' || (status === undefined && systemCode(error) !== undefined)) {
     return failure(
       'kinesis-unreachable',
-      `Kinesis does not answer (${systemCode(error) ?? name}): ${message}`,
+      `Kinesis does not answer: ${timedOut ? 'timed out' : message}`,
       'check --region, --endpoint-url and the network',
     );
   }

@@ -1,19 +1,16 @@
 /**
  * Amazon Kinesis behind the Stream port.
  *
- *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, never from latest.
+ *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, or from the time that
+ *     "latest" was at first, never from latest.
  *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
  *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
  *     written again.
  */
 import {
   DescribeStreamSummaryCommand,
-  type _Record as FetchedRecord,
-  GetRecordsCommand,
   GetShardIteratorCommand,
   type KinesisClient,
-  PutRecordsCommand,
-  type PutRecordsRequestEntry,
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
@@ -27,28 +24,39 @@ import type {
   StreamReader,
   StreamWriter,
 } from '../stream.ts';
-import { Aggregate, disaggregate } from './aggregation.ts';
+import { Aggregate } from './aggregation.ts';
+import { toBatch } from './batch.ts';
 import { Budget } from './budget.ts';
 import {
   backoff,
   explained,
+  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
+  startingPosition,
   streamInput,
   verdict,
 } from './client.ts';
+import { FanOut } from './fan-out.ts';
+import { getRecords, type PutAnswer, type PutEntry, putRecords } from './wire.ts';
 
 const PUT_RECORDS = 500;
 /** Kinesis takes 5 MB a request, partition keys included. */
 const PUT_BYTES = 4_800_000;
 const PUTS_AT_ONCE = 8;
+const GROUPS_AT_ONCE = 3;
 /** The size up to which the Kinesis Producer Library fills a record. */
 const AGGREGATE_BYTES = 51_200;
-const HASH_SHIFT = 96n;
+/** Room for the keys and the frame of an aggregated record beside what is in it. */
+const KEYS_BYTES = 256;
+/** Trips go by the upper 16 bits of their hash key: as many keys as there are made once. */
+const BUCKETS = 65_536;
+const BUCKET_SHIFT = 112n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
-const FIRST_CONTACT_ATTEMPTS = 3;
+/** By how much the clock of Kinesis may be behind ours. */
+const CLOCKS_DIFFER_MS = 5_000;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
 
@@ -56,6 +64,33 @@ export interface KinesisStreamOptions extends KinesisOptions {
   readonly clock: Clock;
   /** Pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
+  /** Read by enhanced fan-out, as the consumer of this name. */
+  readonly fanOut?: string | undefined;
+}
+
+/** A record on its way, with the budget of the shard it is for. */
+interface Entry {
+  readonly record: PutEntry;
+  readonly budget: Budget;
+}
+
+interface Put {
+  readonly batch: OutgoingBatch;
+  readonly resolve: (result: PutResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The open shards as of one listing, each with its budget. */
+class Routes {
+  readonly router: Router;
+  readonly ids: ReadonlySet<string>;
+  readonly budgets: readonly Budget[];
+
+  constructor(shards: readonly Shard[], budgetOf: (shard: string) => Budget) {
+    this.router = new Router(shards);
+    this.ids = new Set(this.router.shards.map(({ id }) => id));
+    this.budgets = this.router.shards.map(({ id }) => budgetOf(id));
+  }
 }
 
 interface Iterator {
@@ -72,12 +107,16 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #clock: Clock;
   readonly #aggregate: boolean;
   readonly #retentionMs: number;
+  readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
   readonly #lastRead = new Map<string, number>();
   readonly #budgets = new Map<string, Budget>();
   /** Shards that were closed when they were listed last. */
   #closed: ReadonlySet<string> = new Set();
-  #router: Router | undefined;
+  #routes: Routes | undefined;
+  /** Puts that wait for a group to go with. */
+  readonly #waiting: Put[] = [];
+  #groups = 0;
 
   private constructor(
     client: KinesisClient,
@@ -91,6 +130,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#clock = options.clock;
     this.#aggregate = options.aggregate ?? false;
     this.#retentionMs = retentionHours * 3_600_000;
+    this.#fanOut =
+      options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
     this.identity = `${arn} ${created?.toISOString() ?? ''}`;
   }
@@ -98,34 +139,32 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { StreamDescriptionSummary: summary } = await client.send(
-          new DescribeStreamSummaryCommand(streamInput(options.stream)),
+    try {
+      const { StreamDescriptionSummary: summary } = await firstContact(
+        options.stream,
+        options.clock,
+        (abortSignal) =>
+          client.send(new DescribeStreamSummaryCommand(streamInput(options.stream)), { abortSignal }),
+      );
+      if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
+        throw new TaxiflowError(
+          'stream-not-active',
+          `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
+          {
+            hint: 'wait until it is active',
+          },
         );
-        if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
-          throw new TaxiflowError(
-            'stream-not-active',
-            `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
-            {
-              hint: 'wait until it is active',
-            },
-          );
-        }
-        return new KinesisStream(
-          client,
-          options,
-          summary.StreamARN ?? '',
-          summary.StreamCreationTimestamp,
-          summary.RetentionPeriodHours ?? 24,
-        );
-      } catch (error) {
-        if (verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS) {
-          client.destroy();
-          throw explained(error, options.stream);
-        }
-        await options.clock.sleep(backoff(attempt));
       }
+      return new KinesisStream(
+        client,
+        options,
+        summary.StreamARN ?? '',
+        summary.StreamCreationTimestamp,
+        summary.RetentionPeriodHours ?? 24,
+      );
+    } catch (error) {
+      client.destroy();
+      throw error;
     }
   }
 
@@ -135,81 +174,108 @@ export class KinesisStream implements StreamReader, StreamWriter {
     return found;
   }
 
-  async put(batch: OutgoingBatch): Promise<PutResult> {
-    const router = await this.#currentRouter();
-    const requests = packed(this.#aggregate ? aggregated(batch, router) : singly(batch));
-    await inParallel(requests, PUTS_AT_ONCE, (entries) => this.#settle(entries));
-    return { acknowledged: batch.count, refused: {} };
+  put(batch: OutgoingBatch): Promise<PutResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject });
+      void this.#pump();
+    });
   }
 
   async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
-    for (let before = await this.#openShards(); ; ) {
-      const entries = before.map((shard) => ({
-        PartitionKey: shard.id,
-        ExplicitHashKey: String(shard.firstHashKey),
-        Data: recordFor(shard.id),
+    for (let before = await this.#list(); ; ) {
+      const entries = before.router.shards.map((shard, i) => ({
+        record: {
+          partitionKey: shard.id,
+          explicitHashKey: String(shard.firstHashKey),
+          data: Buffer.from(recordFor(shard.id)),
+        },
+        budget: before.budgets[i]!,
       }));
       for (const request of packed(entries)) await this.#settle(request);
-      const after = await this.#openShards();
-      if (after.every((shard) => before.some(({ id }) => id === shard.id))) return;
+      const after = await this.#list();
+      if ([...after.ids].every((id) => before.ids.has(id))) return;
       before = after;
     }
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     const lost = this.#lost(position);
+    let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
-      await this.#untilReadable(shardId);
+      // Where to find this place again, which latest no longer names a moment later.
+      const again: Position =
+        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
       try {
-        const iterator = await this.#iteratorAt(shardId, position);
-        if (iterator === undefined) return { ...emptyBatch(position), ended: true, lost };
-        const answer = await this.#client.send(
-          new GetRecordsCommand({ ShardIterator: iterator, Limit: Math.min(limit, 10_000) }),
-        );
-        const batch = toBatch(answer.Records ?? [], position);
-        if (answer.NextShardIterator)
-          this.#iterators.set(shardId, {
-            after: JSON.stringify(batch.next),
-            iterator: answer.NextShardIterator,
-          });
-        else this.#iterators.delete(shardId);
-        const ended = answer.NextShardIterator === undefined || answer.NextShardIterator === null;
-        // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
-        const tip =
-          answer.MillisBehindLatest === 0 &&
-          (answer.Records?.length ?? 0) < limit &&
-          !this.#closed.has(shardId);
-        return { ...batch, atTip: ended || tip, ended, lost };
+        const batch = this.#fanOut
+          ? await this.#fanOut.read(shardId, from, again)
+          : await this.#poll(shardId, from, again, limit);
+        return { ...batch, lost };
       } catch (error) {
+        from = again;
         this.#iterators.delete(shardId);
         await this.#pause(error, attempt, since);
       }
     }
   }
 
+  async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
+    await this.#untilReadable(shardId);
+    const iterator = await this.#iteratorAt(shardId, position);
+    if (iterator === undefined) return { ...toBatch([], again), ended: true };
+    const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
+    const batch = toBatch(answer.records, again);
+    if (answer.next)
+      this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
+    else this.#iterators.delete(shardId);
+    const ended = answer.next === undefined;
+    // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
+    const tip = answer.behind === 0 && answer.records.length < limit && !this.#closed.has(shardId);
+    return { ...batch, atTip: ended || tip, ended };
+  }
+
   async close(): Promise<void> {
+    await this.#fanOut?.close();
     this.#client.destroy();
   }
 
-  async #openShards(): Promise<Shard[]> {
-    const shards = await this.shards();
-    this.#router = new Router(shards);
-    return shards.filter((shard) => shard.open);
+  async #list(): Promise<Routes> {
+    this.#routes = new Routes(await this.shards(), (shard) => this.#budgetOf(shard));
+    return this.#routes;
   }
 
-  async #currentRouter(): Promise<Router> {
-    if (!this.#router) await this.#openShards();
-    return this.#router!;
+  async #currentRoutes(): Promise<Routes> {
+    return this.#routes ?? this.#list();
+  }
+
+  /** What waits goes together, so that requests and aggregated records are as full as they can be. */
+  async #pump(): Promise<void> {
+    if (this.#groups === GROUPS_AT_ONCE || this.#waiting.length === 0) return;
+    this.#groups++;
+    const group = this.#waiting.splice(0);
+    try {
+      const routes = await this.#currentRoutes();
+      const batches = group.map(({ batch }) => batch);
+      const requests = packed(this.#aggregate ? aggregated(batches, routes) : singly(batches, routes));
+      await inParallel(requests, PUTS_AT_ONCE, (entries) => this.#settle(entries));
+      for (const { batch, resolve } of group) resolve({ acknowledged: batch.count, refused: {} });
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+    this.#groups--;
+    await this.#pump();
   }
 
   /** Sends entries until each is stored (K2). */
-  async #settle(entries: PutRecordsRequestEntry[]): Promise<void> {
+  async #settle(entries: readonly Entry[]): Promise<void> {
     let left = entries;
     for (let attempt = 0, since = this.#clock.now(); left.length > 0; attempt++) {
-      await this.#clock.sleep(this.#spend(left));
+      const wait = spend(left, this.#clock.now());
+      if (wait > 0) await this.#clock.sleep(wait);
       try {
-        const { Records: results = [] } = await this.#client.send(
-          new PutRecordsCommand({ ...streamInput(this.#stream), Records: left }),
+        const results = await putRecords(
+          this.#client,
+          this.#stream,
+          left.map(({ record }) => record),
         );
         const failed = left.filter(
           (_, i) => results[i]?.SequenceNumber === undefined || results[i]?.ErrorCode,
@@ -226,42 +292,14 @@ export class KinesisStream implements StreamReader, StreamWriter {
     }
   }
 
-  /** Takes what a request needs from the budgets of its shards; ms to wait before it is sent. */
-  #spend(entries: readonly PutRecordsRequestEntry[]): number {
-    const now = this.#clock.now();
-    const needs = new Map<string, { records: number; bytes: number }>();
-    for (const entry of entries) {
-      const shard = this.#shardOf(entry);
-      const need = needs.get(shard) ?? { records: 0, bytes: 0 };
-      need.records++;
-      need.bytes += entry.Data!.length + entry.PartitionKey!.length;
-      needs.set(shard, need);
-    }
-    return Math.max(
-      0,
-      ...[...needs].map(([shard, need]) => this.#budgetOf(shard).take(need.records, need.bytes, now)),
-    );
-  }
-
   /** A throttled shard gets less for a while; a shard nobody knew of means the stream was resharded. */
-  #learn(
-    entries: readonly PutRecordsRequestEntry[],
-    results: readonly { ErrorCode?: string | undefined; ShardId?: string | undefined }[],
-  ): void {
-    const throttled = new Set<string>();
-    for (const [i, result] of results.entries()) {
-      if (result.ErrorCode === 'ProvisionedThroughputExceededException')
-        throttled.add(this.#shardOf(entries[i]!));
-      if (result.ShardId && !this.#router?.shards.some(({ id }) => id === result.ShardId))
-        this.#router = undefined;
+  #learn(entries: readonly Entry[], results: readonly PutAnswer[]): void {
+    const throttled = new Set<Budget>();
+    for (const [i, { ErrorCode, ShardId }] of results.entries()) {
+      if (ErrorCode === 'ProvisionedThroughputExceededException') throttled.add(entries[i]!.budget);
+      if (ShardId && !this.#routes?.ids.has(ShardId)) this.#routes = undefined;
     }
-    for (const shard of throttled) this.#budgetOf(shard).throttled(this.#clock.now());
-  }
-
-  #shardOf(entry: PutRecordsRequestEntry): string {
-    const shards = this.#router?.shards;
-    if (!shards) return '';
-    return shards[this.#router!.indexOf(Number(BigInt(entry.ExplicitHashKey!) >> HASH_SHIFT))]!.id;
+    for (const budget of throttled) budget.throttled(this.#clock.now());
   }
 
   #budgetOf(shard: string): Budget {
@@ -291,11 +329,14 @@ export class KinesisStream implements StreamReader, StreamWriter {
   async #iteratorAt(shardId: string, position: Position): Promise<string | undefined> {
     const known = this.#iterators.get(shardId);
     if (known?.after === JSON.stringify(position)) return known.iterator;
+    const start = startingPosition(position);
     const { ShardIterator } = await this.#client.send(
       new GetShardIteratorCommand({
         ...streamInput(this.#stream),
         ShardId: shardId,
-        ...iteratorInput(position),
+        ShardIteratorType: start.Type,
+        StartingSequenceNumber: start.SequenceNumber,
+        Timestamp: start.Timestamp,
       }),
     );
     return ShardIterator;
@@ -320,71 +361,80 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 }
 
-function iteratorInput(position: Position) {
-  switch (position.at) {
-    case 'trim-horizon':
-      return { ShardIteratorType: 'TRIM_HORIZON' as const };
-    case 'latest':
-      return { ShardIteratorType: 'LATEST' as const };
-    case 'time':
-      return { ShardIteratorType: 'AT_TIMESTAMP' as const, Timestamp: new Date(position.ms) };
-    case 'after':
-      return {
-        ShardIteratorType: 'AFTER_SEQUENCE_NUMBER' as const,
-        StartingSequenceNumber: position.sequence,
-      };
-  }
+/** Takes what a request needs from the budgets of its shards; ms to wait before it is sent. */
+function spend(entries: readonly Entry[], now: number): number {
+  let wait = 0;
+  for (const { record, budget } of entries) wait = Math.max(wait, budget.take(1, sizeOf(record), now));
+  return wait;
 }
 
-function singly(batch: OutgoingBatch): PutRecordsRequestEntry[] {
-  const entries: PutRecordsRequestEntry[] = [];
-  for (let i = 0, start = 0; i < batch.count; i++) {
-    const hash = batch.hashes[i]!;
-    entries.push({
-      PartitionKey: hash.toString(36),
-      ExplicitHashKey: String(BigInt(hash) << HASH_SHIFT),
-      Data: batch.data.subarray(start, batch.ends[i]!),
-    });
-    start = batch.ends[i]!;
+function sizeOf({ data, partitionKey }: PutEntry): number {
+  return data.length + partitionKey.length;
+}
+
+const bucketKeys: string[] = new Array(BUCKETS);
+
+/** The explicit hash key of a bucket; writing 39 digits out for each trip would cost more than all the rest. */
+function bucketKey(bucket: number): string {
+  bucketKeys[bucket] ??= String(BigInt(bucket) << BUCKET_SHIFT);
+  return bucketKeys[bucket];
+}
+
+function singly(batches: readonly OutgoingBatch[], { router, budgets }: Routes): Entry[] {
+  const entries: Entry[] = [];
+  for (const { data, ends, hashes, count } of batches) {
+    for (let i = 0, start = 0; i < count; i++) {
+      const bucket = hashes[i]! >>> 16;
+      const end = ends[i]!;
+      const record = {
+        partitionKey: bucket.toString(36),
+        explicitHashKey: bucketKey(bucket),
+        data: data.subarray(start, end),
+      };
+      entries.push({ record, budget: budgets[router.indexOf(bucket * BUCKETS)]! });
+      start = end;
+    }
   }
   return entries;
 }
 
 /** Trips of one shard together, at its first hash key. */
-function aggregated(batch: OutgoingBatch, router: Router): PutRecordsRequestEntry[] {
-  const entries: PutRecordsRequestEntry[] = [];
-  const filling = new Map<number, Aggregate>();
-  const finish = (shard: number, aggregate: Aggregate) =>
-    entries.push({
-      PartitionKey: router.shards[shard]!.id,
-      ExplicitHashKey: String(router.shards[shard]!.firstHashKey),
-      Data: aggregate.finish(),
-    });
-  for (let i = 0, start = 0; i < batch.count; i++) {
-    const end = batch.ends[i]!;
-    const shard = router.indexOf(batch.hashes[i]!);
-    let aggregate = filling.get(shard);
-    if (aggregate && aggregate.bytes + end - start > AGGREGATE_BYTES) {
-      finish(shard, aggregate);
-      aggregate = undefined;
+function aggregated(batches: readonly OutgoingBatch[], { router, budgets }: Routes): Entry[] {
+  const entries: Entry[] = [];
+  const keys = router.shards.map(({ id, firstHashKey }) => ({
+    partitionKey: id,
+    explicitHashKey: String(firstHashKey),
+  }));
+  const filling: (Aggregate | undefined)[] = keys.map(() => undefined);
+  const finish = (shard: number) => {
+    const data = filling[shard]?.finish();
+    if (data) entries.push({ record: { ...keys[shard]!, data }, budget: budgets[shard]! });
+  };
+  for (const { data, ends, hashes, count } of batches) {
+    for (let i = 0, start = 0; i < count; i++) {
+      const end = ends[i]!;
+      const shard = router.indexOf(hashes[i]!);
+      if (!filling[shard]?.add(data, start, end)) {
+        finish(shard);
+        const { partitionKey, explicitHashKey } = keys[shard]!;
+        const room = Math.max(AGGREGATE_BYTES, end - start + KEYS_BYTES);
+        const next = new Aggregate(partitionKey, explicitHashKey, room);
+        next.add(data, start, end);
+        filling[shard] = next;
+      }
+      start = end;
     }
-    if (!aggregate) {
-      aggregate = new Aggregate(router.shards[shard]!.id, String(router.shards[shard]!.firstHashKey));
-      filling.set(shard, aggregate);
-    }
-    aggregate.add(batch.data.subarray(start, end));
-    start = end;
   }
-  for (const [shard, aggregate] of filling) finish(shard, aggregate);
+  for (const shard of filling.keys()) finish(shard);
   return entries;
 }
 
 /** Entries in requests of 500 and 5 MB at most. */
-function packed(entries: readonly PutRecordsRequestEntry[]): PutRecordsRequestEntry[][] {
-  const requests: PutRecordsRequestEntry[][] = [];
+function packed(entries: readonly Entry[]): Entry[][] {
+  const requests: Entry[][] = [];
   let bytes = 0;
   for (const entry of entries) {
-    const size = entry.Data!.length + entry.PartitionKey!.length;
+    const size = sizeOf(entry.record);
     const last = requests.at(-1);
     if (!last || last.length === PUT_RECORDS || bytes + size > PUT_BYTES) {
       requests.push([entry]);
@@ -407,44 +457,4 @@ async function inParallel<T>(
     while (next < items.length) await work(items[next++]!);
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
-}
-
-function emptyBatch(position: Position): RecordBatch {
-  return toBatch([], position);
-}
-
-/** Records as the engine takes them: aggregated ones unpacked, each with the sequence number it came under. */
-function toBatch(records: readonly FetchedRecord[], position: Position): RecordBatch {
-  const pieces: Uint8Array[] = [];
-  const sequences: string[] = [];
-  const times: number[] = [];
-  for (const {
-    Data: data = new Uint8Array(),
-    SequenceNumber: sequence = '',
-    ApproximateArrivalTimestamp: arrival,
-  } of records) {
-    for (const piece of disaggregate(data) ?? [data]) {
-      pieces.push(piece);
-      sequences.push(sequence);
-      times.push(arrival?.getTime() ?? 0);
-    }
-  }
-  const ends = new Uint32Array(pieces.length);
-  let bytes = 0;
-  for (const [i, piece] of pieces.entries()) {
-    bytes += piece.length;
-    ends[i] = bytes;
-  }
-  const last = records.at(-1);
-  return {
-    count: pieces.length,
-    data: Buffer.concat(pieces, bytes),
-    ends,
-    arrivals: Float64Array.from(times),
-    next: last ? { at: 'after', sequence: last.SequenceNumber!, arrival: times.at(-1) ?? 0 } : position,
-    atTip: false,
-    ended: false,
-    lost: undefined,
-    sequenceOf: (row) => sequences[row]!,
-  };
 }

@@ -1,0 +1,330 @@
+/**
+ * The OpenSearch client as taxiflow uses it (also with Dashboards, which is HTTP with the same keys), and its errors
+ * in words a user can act on. The client itself comes with `connect`, not with this module.
+ */
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import type { Client, Connection } from '@opensearch-project/opensearch';
+import { systemCode, TaxiflowError, translating, usageError } from '../errors.ts';
+
+export interface Access {
+  /** `http://` or `https://`, with a path where the server stands behind one. */
+  readonly url: string;
+  /** Sign requests with AWS Signature Version 4, for domains and serverless collections of Amazon. */
+  readonly awsSigv4?: boolean | undefined;
+  /** For the signature; otherwise the host name's, AWS_REGION or AWS_DEFAULT_REGION. */
+  readonly region?: string | undefined;
+  /** File of PEM certificates to trust in place of the usual ones. */
+  readonly ca?: string | undefined;
+  /** Talk to a server whoever it is. */
+  readonly insecure?: boolean | undefined;
+  /** ms a request may take as a whole; 30 s without it. */
+  readonly requestTimeout?: number | undefined;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const CONNECT_MS = 5_000;
+const REQUEST_MS = 30_000;
+
+/**
+ * A client that never retries by itself. Basic auth is from OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD; a signature
+ * takes its place. Nothing is sent yet. Throws `usage`, `no-region`, `bad-ca` or what keeps the CA from being read.
+ */
+export async function connect(access: Access, env: Environment = process.env): Promise<Client> {
+  const url = checkedUrl(access.url);
+  const auth = access.awsSigv4 ? undefined : basicAuth(env);
+  const ca = access.ca === undefined ? undefined : readCa(access.ca);
+  const opensearch = await import('@opensearch-project/opensearch');
+  const signer = access.awsSigv4 ? await awsSigner(url, access.region, env) : undefined;
+  return new opensearch.Client({
+    node: url.href,
+    ...signer,
+    Connection: bounded(signer?.Connection ?? opensearch.Connection),
+    ...(auth ? { auth } : {}),
+    ssl: { rejectUnauthorized: access.insecure !== true, ...(ca ? { ca } : {}) },
+    maxRetries: 0,
+    resurrectStrategy: 'none',
+    requestTimeout: access.requestTimeout ?? REQUEST_MS,
+  });
+}
+
+function checkedUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
+    throw usageError(
+      `${withoutUser(text)} is no URL of a server`,
+      'write for instance http://localhost:9200',
+    );
+  if (url.username !== '' || url.password !== '') {
+    throw usageError(
+      `a name or password in a URL ends up in histories and logs: ${withoutUser(text)}`,
+      'set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD',
+    );
+  }
+  return url;
+}
+
+function withoutUser(url: string): string {
+  return url.replace(/\/\/[^/]*@/, '//');
+}
+
+function basicAuth(env: Environment): { username: string; password: string } | undefined {
+  const { OPENSEARCH_USERNAME: username, OPENSEARCH_PASSWORD: password } = env;
+  if (!username && !password) return undefined;
+  if (username && password) return { username, password };
+  throw usageError(
+    `OPENSEARCH_${username ? 'USERNAME' : 'PASSWORD'} is set alone`,
+    'set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD, or neither',
+  );
+}
+
+function readCa(path: string): string {
+  const pem = translating('the CA file', path, () => readFileSync(path, 'utf8'), '--ca');
+  if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
+  throw new TaxiflowError('bad-ca', `no certificate is in ${path}`, {
+    hint: 'give --ca a file of PEM certificates',
+  });
+}
+
+async function awsSigner(url: URL, region: string | undefined, env: Environment) {
+  const [{ AwsSigv4Signer }, { defaultProvider }] = await Promise.all([
+    import('@opensearch-project/opensearch/aws-v3'),
+    import('@aws-sdk/credential-provider-node'),
+  ]);
+  // What the SDK wants to say about Node versions is for us, not for our users.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  const signed = region ?? regionOfHost(url.hostname) ?? env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'];
+  if (!signed) {
+    throw new TaxiflowError('no-region', 'no AWS region is known for the signature', {
+      hint: 'give --region, or set AWS_REGION',
+    });
+  }
+  const { Connection, Transport } = AwsSigv4Signer({
+    region: signed,
+    service: isServerless(url.href) ? 'aoss' : 'es',
+    getCredentials: defaultProvider(),
+  });
+  return { Connection, Transport };
+}
+
+/** Whether the URL is of an Amazon OpenSearch Serverless collection. */
+export function isServerless(url: string): boolean {
+  return /\.aoss\.(amazonaws\.com|[a-z0-9-]+\.on\.aws)$/.test(new URL(url).hostname);
+}
+
+function regionOfHost(host: string): string | undefined {
+  const [, old, dual] =
+    /\.([a-z0-9-]+)\.(?:es|aoss)\.amazonaws\.com$|\.(?:aos|aoss)\.([a-z0-9-]+)\.on\.aws$/.exec(host) ?? [];
+  return old ?? dual;
+}
+
+/**
+ * The client's connection with an end to every request: its own timeout is one of silence before the answer begins,
+ * so a server that stops in the middle would hold it for ever. The system's error is kept as `cause`.
+ */
+function bounded(Base: typeof Connection): typeof Connection {
+  return class extends Base {
+    override request(
+      params: Parameters<Connection['request']>[0],
+      callback: (error: Error | null, response: IncomingMessage | null) => void,
+    ) {
+      let cause: unknown;
+      const request = super.request(params, (error, response) => {
+        if (error && cause !== undefined) error.cause = cause;
+        callback(error, response);
+      });
+      request.prependListener('error', (error) => {
+        cause = error;
+      });
+      const limit = params.timeout ?? REQUEST_MS;
+      const end = (ms: number, doing: string) =>
+        setTimeout(() => request.destroy(timedOut(`${doing} took longer than ${ms / 1_000} s`)), ms);
+      const whole = end(limit, 'the request');
+      request.once('close', () => clearTimeout(whole));
+      request.once('socket', (socket) => {
+        if (!socket.connecting) return;
+        const connecting = end(Math.min(limit, CONNECT_MS), 'connecting');
+        socket.once('connect', () => clearTimeout(connecting));
+        socket.once('close', () => clearTimeout(connecting));
+      });
+      // The client prints an error after the answer began to stdout, where the data is; its reader gets it anyway.
+      request.once('response', () => {
+        request.removeAllListeners('error');
+        request.on('error', () => {});
+      });
+      return request;
+    }
+  };
+}
+
+function timedOut(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
+}
+
+/** Whom an error is about, in codes and in words. */
+export interface Service {
+  readonly code: string;
+  readonly name: string;
+}
+
+export const OPENSEARCH: Service = { code: 'opensearch', name: 'OpenSearch' };
+export const DASHBOARDS: Service = { code: 'dashboards', name: 'OpenSearch Dashboards' };
+
+const NETWORK = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'],
+  ...['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
+]);
+/** The client's names for no answer, half of one, and one that is torn. */
+const INTERRUPTED = new Set(['TimeoutError', 'ConnectionError', 'DeserializationError']);
+const TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|EPROTO|HOSTNAME_MISMATCH)/;
+
+/** Whether the server is not there, or not ready yet, so that it makes sense to wait for it. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof TaxiflowError) return error.cause !== undefined && isAway(error.cause);
+  const status = statusOf(error);
+  if (status !== undefined)
+    return status === 408 || status === 429 || status === 502 || status === 503 || status === 504;
+  const code = networkCode(error);
+  if (isTls(code)) return false;
+  return (code !== undefined && NETWORK.has(code)) || INTERRUPTED.has(nameOf(error));
+}
+
+/** An error of the client as a `TaxiflowError` of one line: `opensearch-unreachable`, `-unauthorized`, `-forbidden`, … */
+export function explained(error: unknown, url: string, service = OPENSEARCH): TaxiflowError {
+  if (error instanceof TaxiflowError) return error;
+  const failure = (kind: string, message: string, hint: string) =>
+    new TaxiflowError(`${service.code}-${kind}`, message.replaceAll(/\s+/g, ' '), { hint, cause: error });
+  const status = statusOf(error);
+  const reason = reasonOf(error);
+  const said = reason === '' ? '' : `: ${reason}`;
+  if (status === 401) {
+    return failure(
+      'unauthorized',
+      `${service.name} at ${url} wants to know who asks${said}`,
+      'set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD, or sign with --aws-sigv4',
+    );
+  }
+  if (status === 403) {
+    return failure(
+      'forbidden',
+      `${service.name} at ${url} does not allow this${said}`,
+      'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region',
+    );
+  }
+  const code = networkCode(error);
+  if (code === 'EPROTO' || code?.startsWith('ERR_SSL_')) {
+    return failure(
+      'tls',
+      `${service.name} at ${url} does not speak TLS as we do (${code})`,
+      'write http:// for a server without TLS',
+    );
+  }
+  if (isTls(code)) {
+    return failure(
+      'tls',
+      `the certificate of ${service.name} at ${url} can't be trusted (${code})${said}`,
+      'give --ca the certificate that signed it',
+    );
+  }
+  if (isAway(error)) {
+    return failure(
+      'unreachable',
+      `${service.name} at ${url} does not answer (${status ?? code ?? nameOf(error)})${said}`,
+      'check the URL (https: where the server speaks TLS), the network, and that the server runs',
+    );
+  }
+  if (/Credentials|^Token(Provider)?|SSO/.test(nameOf(error))) {
+    return new TaxiflowError('no-credentials', 'no AWS credentials were found', {
+      hint: 'run "aws configure" or "aws sso login", or set AWS_PROFILE or AWS_ACCESS_KEY_ID',
+      cause: error,
+    });
+  }
+  return failure(
+    'refused',
+    `${service.name} at ${url} refuses (${status ?? nameOf(error)})${said}`,
+    `see the documentation of ${service.name} for this error`,
+  );
+}
+
+/** The HTTP status of the client's error, if the server answered. */
+export function statusOf(error: unknown): number | undefined {
+  const status = (error as { meta?: { statusCode?: unknown } } | undefined)?.meta?.statusCode;
+  return typeof status === 'number' && status >= 400 ? status : undefined;
+}
+
+/** The server's own words, else the client's. */
+export function reasonOf(error: unknown): string {
+  const body = (error as { meta?: { body?: unknown } } | undefined)?.meta?.body;
+  if (statusOf(error) === undefined) {
+    const cause = error instanceof Error ? rootOf(error) : undefined;
+    return cause?.message || (error instanceof Error ? error.message : String(error));
+  }
+  if (typeof body === 'string') return /<html/i.test(body) ? '' : body.slice(0, 300).trim();
+  const { error: inner, message, Message } = (body ?? {}) as Record<string, unknown>;
+  const words = deepestReason(inner) ?? message ?? Message ?? inner;
+  return typeof words === 'string' ? words : '';
+}
+
+function deepestReason(error: unknown): string | undefined {
+  const { reason, caused_by } = (error ?? {}) as { reason?: string; caused_by?: unknown };
+  return (caused_by ? deepestReason(caused_by) : undefined) ?? reason;
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
+function networkCode(error: unknown): string | undefined {
+  return error instanceof Error ? systemCode(rootOf(error)) : undefined;
+}
+
+/** The system's error: of several addresses that were tried, the first one's. */
+function rootOf(error: Error): Error {
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return cause instanceof AggregateError && cause.errors[0] instanceof Error ? cause.errors[0] : cause;
+}
+
+function isTls(code: string | undefined): boolean {
+  return code !== undefined && TLS.test(code);
+}
+
+export interface Server {
+  readonly distribution: 'opensearch' | 'elasticsearch';
+  /** Its version; `serverless` has none. */
+  readonly number: string;
+}
+
+/** What answers there. Throws `unsupported-server` unless it is OpenSearch 2 or 3, or Elasticsearch 7.10; else as `explained`. */
+export async function serverOf(
+  client: Client,
+  url: string,
+  options: { requestTimeout?: number } = {},
+): Promise<Server> {
+  // A serverless collection doesn't answer at its root.
+  if (isServerless(url)) return { distribution: 'opensearch', number: 'serverless' };
+  let body: unknown;
+  try {
+    ({ body } = await client.transport.request({ method: 'GET', path: '/' }, options));
+  } catch (error) {
+    if (statusOf(error) === 404)
+      throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
+    throw explained(error, url);
+  }
+  const { version } = (body ?? {}) as { version?: { number?: unknown; distribution?: unknown } };
+  const number = version?.number;
+  if (typeof number !== 'string')
+    throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
+  const distribution = version?.distribution === 'opensearch' ? 'opensearch' : 'elasticsearch';
+  // OpenSearch can be set to call itself 7.10, for old clients.
+  const supported = distribution === 'opensearch' ? /^([23]|7\.10)\./ : /^7\.10\./;
+  if (!supported.test(number))
+    throw unsupported(url, `${distribution === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number}`);
+  return { distribution, number };
+}
+
+function unsupported(url: string, what: string): TaxiflowError {
+  return new TaxiflowError('unsupported-server', `${what} is at ${url}`, {
+    hint: 'taxiflow works with OpenSearch 2 and 3 and with Elasticsearch 7.10',
+  });
+}

@@ -1,0 +1,135 @@
+/**
+ * Where a view's results go in OpenSearch, and what they look like there: the name `PREFIX + view`, which is an alias
+ * of `PREFIX + view-000001` when `es-setup` made it, or an index of that name; one mapping by one rule for both.
+ */
+import { usageError } from '../errors.ts';
+import { TRIP_SCOPE, typeOf, type ValueType } from '../views/check.ts';
+import type { Aggregate, Expression, View } from '../views/language.ts';
+
+export interface FieldMapping {
+  readonly type: 'keyword' | 'date' | 'long' | 'double' | 'geo_point';
+}
+
+export interface Mapping {
+  readonly dynamic: 'strict';
+  readonly properties: Readonly<Record<string, FieldMapping>>;
+}
+
+/** The name that documents of a view are written to and searched by. */
+export function indexName(prefix: string, view: string): string {
+  return `${prefix}${view}`;
+}
+
+/** The index that `es-setup` makes behind the name. */
+export function firstIndex(prefix: string, view: string): string {
+  return `${indexName(prefix, view)}-000001`;
+}
+
+export function templateName(prefix: string, view: string): string {
+  return `taxiflow-${indexName(prefix, view)}`;
+}
+
+/** The prefix, if index names may begin with it. Throws `usage`. */
+export function checkedPrefix(prefix: string): string {
+  if (/^([a-z0-9][a-z0-9_.-]*)?$/.test(prefix) && prefix.length <= 100) return prefix;
+  throw usageError(
+    `--index-prefix ${prefix} can't begin the name of an index`,
+    'use lower-case letters, digits, "-", "_" and ".", for instance nyc-',
+  );
+}
+
+const TYPES: Readonly<Record<ValueType, FieldMapping['type']>> = {
+  integer: 'long',
+  number: 'double',
+  string: 'keyword',
+  time: 'date',
+  // No key or aggregate is a boolean; the checker sees to it.
+  boolean: 'keyword',
+};
+
+/** The mapping of a view's results: a type for each field they have, and no others allowed. */
+export function mappingOf(view: View): Mapping {
+  const properties: Record<string, FieldMapping> = {
+    view: { type: 'keyword' },
+    window_start: { type: 'date' },
+    window_end: { type: 'date' },
+    timestamp: { type: 'date' },
+  };
+  for (const [name, key] of Object.entries(view.by)) properties[name] = { type: keyType(key, name) };
+  for (const [name, aggregate] of Object.entries(view.aggregates))
+    properties[name] = { type: aggregateType(aggregate, name) };
+  return { dynamic: 'strict', properties };
+}
+
+function keyType(key: Expression, name: string): FieldMapping['type'] {
+  // A geohash is a point to OpenSearch as it stands.
+  return key.op === 'geohash' ? 'geo_point' : TYPES[typeOf(key, TRIP_SCOPE, name)];
+}
+
+function aggregateType(aggregate: Aggregate, name: string): FieldMapping['type'] {
+  if (aggregate.fn === 'count' || aggregate.fn === 'count_distinct') return 'long';
+  if (aggregate.fn === 'avg') return 'double';
+  return TYPES[typeOf(aggregate.of, TRIP_SCOPE, name)];
+}
+
+/** The body of a composable index template for the name and the indices behind it. */
+export function templateOf(prefix: string, view: View) {
+  const name = indexName(prefix, view.name);
+  return {
+    index_patterns: [name, `${name}-*`],
+    // The pattern of a shorter name may cover a longer one; the longer one has to win.
+    priority: 200 + name.length,
+    template: { mappings: mappingOf(view) },
+    _meta: { description: `Results of the view ${view.name}, by taxiflow es-setup` },
+  };
+}
+
+/** A mapping as the server tells it. */
+export interface LiveMapping {
+  readonly dynamic?: unknown;
+  readonly properties?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+/** Parameters that change what becomes of a value; others, such as `ignore_above`, leave results as they are. */
+const DECISIVE = new Set(['format', 'index', 'doc_values', 'enabled', 'path']);
+
+export interface MappingDifference {
+  /**
+   * `missing` a field can be added · `contradiction` only a new index helps · `dynamic` can be set · `extra` stays, and
+   * does no harm.
+   */
+  readonly kind: 'missing' | 'contradiction' | 'dynamic' | 'extra';
+  /** In words, such as `location is a keyword, not a geo_point`. */
+  readonly text: string;
+}
+
+/** All that tells the mapping of an index or a template from a view's. */
+export function compareMapping(live: LiveMapping, expected: Mapping): MappingDifference[] {
+  const found: MappingDifference[] = [];
+  const add = (kind: MappingDifference['kind'], text: string) => found.push({ kind, text });
+  const fields = live.properties ?? {};
+  for (const [name, { type }] of Object.entries(expected.properties)) {
+    const { type: liveType, ...parameters } = fields[name] ?? {};
+    if (!fields[name]) add('missing', `${name} is missing; it should be a ${type}`);
+    else if (liveType !== type) add('contradiction', `${name} is a ${liveType ?? 'object'}, not a ${type}`);
+    else {
+      for (const [parameter, value] of Object.entries(parameters)) {
+        const kind = DECISIVE.has(parameter) ? 'contradiction' : 'extra';
+        add(kind, `${name} has ${parameter} ${JSON.stringify(value)}, which it should not`);
+      }
+    }
+  }
+  for (const name of Object.keys(fields))
+    if (!(name in expected.properties)) add('extra', `${name} is there, but not in the view`);
+  // The server leaves out its default.
+  const dynamic = String(live.dynamic ?? 'true');
+  if (dynamic !== expected.dynamic) add('dynamic', `dynamic is ${dynamic}, not ${expected.dynamic}`);
+  return found;
+}
+
+/** Where the mapping of an index contradicts what a view writes, in words; nothing when all its results fit. */
+export function differences(live: LiveMapping, expected: Mapping): string[] {
+  return compareMapping(live, expected)
+    .filter(({ kind }) => kind === 'missing' || kind === 'contradiction')
+    .map(({ text }) => text);
+}

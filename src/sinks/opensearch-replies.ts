@@ -1,0 +1,67 @@
+/** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
+
+/** What becomes of a document: it is there · send it again · send it again when somebody has helped · it never will be. */
+export type Verdict = 'done' | 'retry' | 'blocked' | 'dead';
+
+export interface ReplyItem {
+  readonly status: number;
+  readonly error?: ReplyError;
+}
+
+interface ReplyError {
+  readonly type?: string;
+  readonly reason?: string;
+  readonly caused_by?: ReplyError;
+}
+
+export function classify({ status, error }: ReplyItem): Verdict {
+  if (status < 300) return 'done';
+  // Ours are the only conflicts there can be: a later version of this result is there already.
+  if (status === 409) return 'done';
+  // A flood stage also says 429, and does not pass by itself.
+  if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
+  if (status === 429 || status >= 500) return 'retry';
+  if (status === 401 || status === 403 || status === 404) return 'blocked';
+  return 'dead';
+}
+
+/** What becomes of a request that was answered as a whole: its items were looked at, or it is to be sent again, in halves, or when somebody has helped. */
+export type ResponseVerdict = 'items' | 'retry' | 'halve' | 'blocked';
+
+export function classifyResponse(status: number): ResponseVerdict {
+  if (status < 300) return 'items';
+  if (status === 408 || status === 429 || status >= 500) return 'retry';
+  // 400: one of its documents spoils it; halves find which.
+  if (status === 413 || status === 400) return 'halve';
+  return 'blocked';
+}
+
+/** Ms that the server asks to wait: `Retry-After` in seconds, or a date. */
+export function retryAfter(header: unknown, now: number): number {
+  if (typeof header !== 'string') return 0;
+  const seconds = Number(header);
+  const ms = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(header) - now;
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+}
+
+/** The settings behind the blocks, by the numbers the server gives them. */
+const BLOCKS: Readonly<Record<string, string>> = {
+  4: 'the index is closed; open it with POST /INDEX/_open',
+  5: 'look at the setting index.blocks.read_only',
+  6: 'look at the setting cluster.blocks.read_only',
+  8: 'look at the setting index.blocks.write',
+  9: 'look at the setting index.blocks.metadata',
+  10: 'look at the setting cluster.blocks.create_index',
+  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
+  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
+};
+
+/** An item's error in words; of a block, with the setting to look at. */
+export function reasonOf({ status, error }: ReplyItem): string {
+  const deepest = (e: ReplyError): string =>
+    e.caused_by ? `${e.reason ?? e.type}: ${deepest(e.caused_by)}` : (e.reason ?? e.type ?? '');
+  const words = error ? deepest(error).replaceAll(/\s+/g, ' ') : `status ${status}`;
+  const number = /\[[A-Z_]+\/(\d+)\//.exec(words)?.[1];
+  const advice = number === undefined ? undefined : BLOCKS[number];
+  return advice ? `${words} (${advice})` : words;
+}

@@ -1,0 +1,182 @@
+/**
+ * Enhanced fan-out: Kinesis pushes the records of each shard over a subscription, beside what everybody else reads.
+ * A subscription ends after five minutes; the next one begins after the last record handed out (K1).
+ */
+import {
+  DeregisterStreamConsumerCommand,
+  DescribeStreamConsumerCommand,
+  type KinesisClient,
+  RegisterStreamConsumerCommand,
+  SubscribeToShardCommand,
+  type SubscribeToShardEvent,
+  type SubscribeToShardEventStream,
+} from '@aws-sdk/client-kinesis';
+import type { Clock } from '../../clock.ts';
+import type { Position, RecordBatch } from '../stream.ts';
+import { toBatch } from './batch.ts';
+import { type KinesisOptions, pushClient, startingPosition } from './client.ts';
+
+/** Ms that a read waits for records before it comes back without. */
+const READ_WAIT = 200;
+const POLL_MS = 500;
+/** A subscription can't be taken over in its first five seconds. */
+const TAKEOVER_WAIT = 1_000;
+/** Even a shard without records sends an event every five seconds. */
+const SILENT_MS = 20_000;
+
+interface Subscription {
+  readonly events: AsyncIterator<SubscribeToShardEventStream>;
+  readonly stop: AbortController;
+  next: Promise<IteratorResult<SubscribeToShardEventStream>>;
+  /** The position its next event begins at, as text. */
+  after: string;
+  /** Nothing was behind its last event. */
+  atTip: boolean;
+  /** When its last event came. */
+  heard: number;
+}
+
+/** A consumer of a stream, registered at its first read, and its subscriptions. Throws the SDK's errors. */
+export class FanOut {
+  readonly #client: KinesisClient;
+  readonly #streamArn: string;
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #subscriptions = new Map<string, Subscription>();
+  #consumer: Promise<string> | undefined;
+
+  constructor(options: KinesisOptions, streamArn: string, name: string, clock: Clock) {
+    this.#client = pushClient(options);
+    this.#streamArn = streamArn;
+    this.#name = name;
+    this.#clock = clock;
+  }
+
+  /** `again` is where to find this place once `latest` means another one. */
+  async read(shardId: string, position: Position, again: Position): Promise<RecordBatch> {
+    const waited = new AbortController();
+    try {
+      const subscription = await this.#subscriptionAt(shardId, position);
+      const result = await Promise.race([subscription.next, this.#clock.sleep(READ_WAIT, waited.signal)]);
+      if (result && !result.done)
+        return this.#batchOf(shardId, subscription, again, result.value.SubscribeToShardEvent);
+      const silent = this.#clock.now() - subscription.heard > SILENT_MS;
+      if (result?.done || silent) this.#drop(shardId);
+      else subscription.after = JSON.stringify(again);
+      return { ...toBatch([], again), atTip: !silent && subscription.atTip };
+    } catch (error) {
+      this.#drop(shardId);
+      const name = error instanceof Error ? error.name : '';
+      if (name !== 'ResourceInUseException' && name !== 'ResourceNotFoundException') throw error;
+      // Somebody took the consumer away: if it is the stream that is gone, registering again tells.
+      if (name === 'ResourceNotFoundException') {
+        this.#consumer = undefined;
+        await this.#registered();
+      } else await this.#clock.sleep(TAKEOVER_WAIT);
+      return toBatch([], again);
+    } finally {
+      waited.abort();
+    }
+  }
+
+  /** Ends the subscriptions and takes the consumer away, which costs by the hour. */
+  async close(): Promise<void> {
+    for (const shardId of [...this.#subscriptions.keys()]) this.#drop(shardId);
+    const ConsumerARN = await this.#consumer?.catch(() => undefined);
+    if (ConsumerARN)
+      await this.#client.send(new DeregisterStreamConsumerCommand({ ConsumerARN })).catch(() => {});
+    this.#client.destroy();
+  }
+
+  #batchOf(
+    shardId: string,
+    subscription: Subscription,
+    again: Position,
+    event: SubscribeToShardEvent | undefined,
+  ): RecordBatch {
+    const records = (event?.Records ?? []).map((record) => ({
+      data: record.Data!,
+      sequence: record.SequenceNumber!,
+      arrival: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
+    }));
+    const batch = toBatch(records, again);
+    const ended = (event?.ChildShards?.length ?? 0) > 0;
+    const atTip = ended || event?.MillisBehindLatest === 0;
+    if (ended) this.#drop(shardId);
+    else {
+      subscription.after = JSON.stringify(batch.next);
+      subscription.atTip = atTip;
+      subscription.heard = this.#clock.now();
+      subscription.next = nextOf(subscription.events);
+    }
+    return { ...batch, atTip, ended };
+  }
+
+  async #subscriptionAt(shardId: string, position: Position): Promise<Subscription> {
+    const after = JSON.stringify(position);
+    const known = this.#subscriptions.get(shardId);
+    if (known?.after === after) return known;
+    this.#drop(shardId);
+    const ConsumerARN = await this.#registered();
+    const stop = new AbortController();
+    const { EventStream: stream } = await this.#client.send(
+      new SubscribeToShardCommand({
+        ConsumerARN,
+        ShardId: shardId,
+        StartingPosition: startingPosition(position),
+      }),
+      { abortSignal: stop.signal },
+    );
+    const events = stream![Symbol.asyncIterator]();
+    const subscription = {
+      events,
+      stop,
+      next: nextOf(events),
+      after,
+      atTip: false,
+      heard: this.#clock.now(),
+    };
+    this.#subscriptions.set(shardId, subscription);
+    return subscription;
+  }
+
+  #drop(shardId: string): void {
+    const subscription = this.#subscriptions.get(shardId);
+    this.#subscriptions.delete(shardId);
+    subscription?.stop.abort();
+    // Lets go of the connection, which an abort after the head of the answer doesn't.
+    subscription?.events.return?.().catch(() => {});
+  }
+
+  #registered(): Promise<string> {
+    this.#consumer ??= this.#register().catch((error: unknown) => {
+      this.#consumer = undefined;
+      throw error;
+    });
+    return this.#consumer;
+  }
+
+  /** The consumer's ARN once it is active; one that an earlier run left behind is taken over. */
+  async #register(): Promise<string> {
+    const input = { StreamARN: this.#streamArn, ConsumerName: this.#name };
+    for (;;) {
+      try {
+        await this.#client.send(new RegisterStreamConsumerCommand(input));
+      } catch (error) {
+        if (!(error instanceof Error && error.name === 'ResourceInUseException')) throw error;
+      }
+      const { ConsumerDescription: consumer } = await this.#client.send(
+        new DescribeStreamConsumerCommand(input),
+      );
+      if (consumer?.ConsumerStatus === 'ACTIVE') return consumer.ConsumerARN!;
+      await this.#clock.sleep(POLL_MS);
+    }
+  }
+}
+
+function nextOf(events: AsyncIterator<SubscribeToShardEventStream>) {
+  const next = events.next();
+  // It may fail while nobody waits for it; the next read is told.
+  next.catch(() => {});
+  return next;
+}

@@ -1,0 +1,135 @@
+/**
+ * The processor killed around its bulk requests, and OpenSearch killed and started again, side by side with nothing:
+ *
+ *  C3 each result is in OpenSearch exactly once. TAXIFLOW_KILLS says how often the processor is killed.
+ */
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { it, type TestContext } from 'node:test';
+import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { Line, sameLines } from '../golden/line.ts';
+import { comparable, expectedLines } from '../golden/oracle.ts';
+import { countOf, showsExactly } from '../golden/search.ts';
+import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { proxied } from '../services/search-proxy.ts';
+import { following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+
+const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 20 : 6));
+const DAY = Date.UTC(2016, 0, 11);
+const NOON = DAY + 12 * 3_600_000;
+const skip = existsSync(join(ROOT, 'src', 'sinks', 'opensearch.ts'))
+  ? withoutOpenSearch
+  : 'the sink is not here yet';
+const TO_END = ['--until-end', '--drain'];
+
+it('C3 killed processors and killed servers leave each result once', {
+  skip,
+}, async (t) => {
+  const search = await startOpenSearch(t);
+  await t.test(`the processor is killed ${KILLS} times around its bulk requests`, (t) =>
+    processorKilled(t, search),
+  );
+  await t.test('OpenSearch is killed and started again in the middle', (t) => serverKilled(t, search));
+});
+
+function dayOfTrips(t: TestContext): { line: Line; file: string } {
+  const file = join(temporaryFolder(t), 'trips.csv');
+  const options = { from: '2016-01-11', hours: 24, seed: 1, layout: 'yellow-2015', dirty: 0 } as const;
+  writeFileSync(file, [...generateCsv({ trips: 30_000, ...options })].join(''));
+  return { line: new Line(temporaryFolder(t), [file], 4), file };
+}
+
+/**
+ * A kill comes before a request reaches the server, after the server has done it and before it says so, or with the
+ * answer; always at a request with results that were new in that run, so that older ones get through before.
+ */
+async function processorKilled(t: TestContext, search: OpenSearch): Promise<void> {
+  const { line, file } = dayOfTrips(t);
+  const { folder } = line;
+  let victim: ChildProcess | undefined;
+  let newest = 0;
+  let moment: 'before' | 'between' | 'after' = 'before';
+  const kills = { before: 0, between: 0, after: 0 };
+  const proxy = await proxied(t, search.endpoint, async (bulk) => {
+    const due = victim !== undefined && bulk.lines.some((line) => windowOf(line) >= newest);
+    const kill = () => {
+      if (victim?.kill('SIGKILL')) kills[moment]++;
+      victim = undefined;
+    };
+    if (due && moment === 'before') {
+      kill();
+      return 'cut';
+    }
+    const reply = await bulk.forward();
+    if (due && moment === 'between') {
+      kill();
+      return 'cut';
+    }
+    if (due) setImmediate(kill);
+    return reply;
+  });
+  const flow = ['process', '--data-dir', folder, '--opensearch', proxy.endpoint, '--index-prefix', 'killed-'];
+  for (let run = 0; run < KILLS; run++) {
+    // Another part of the day; its last windows stay open.
+    const until = DAY + (24 * 3_600_000 * (run + 1)) / KILLS;
+    await line.replay({ until, resume: run > 0 });
+    moment = (['before', 'between', 'after'] as const)[run % 3]!;
+    newest = until - (12 * 3_600_000) / KILLS;
+    const ran = await taxiflow([...flow, '--checkpoint-interval', '5ms'], {
+      onStart: (child) => {
+        victim = child;
+      },
+    });
+    assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);
+  }
+  await line.replay({ resume: true });
+  const last = await taxiflow([...flow, ...TO_END]);
+  assert.equal(last.code, 0, last.stderr);
+  await showsExactly(search, 'killed-', (await expectedLines([file])).lines, 'after the kills');
+  t.diagnostic(`kills: ${JSON.stringify(kills)}`);
+}
+
+/** Epoch ms; NaN for a line that is no document. */
+function windowOf(line: string): number {
+  return Date.parse((JSON.parse(line) as { window_start?: string }).window_start ?? '');
+}
+
+/** While it is away, processing goes on and another sink gets its results. */
+async function serverKilled(t: TestContext, search: OpenSearch): Promise<void> {
+  const { line, file } = dayOfTrips(t);
+  const { folder } = line;
+  const output = join(folder, 'out.ndjson');
+  const linesNow = () => (existsSync(output) ? comparable(readFileSync(output, 'utf8')) : []);
+  const flow = [
+    ...['process', '--data-dir', folder, '--output', output],
+    ...['--opensearch', search.endpoint, '--index-prefix', 'away-'],
+  ];
+  await line.replay({ until: NOON });
+  const process = following(t, flow);
+  const caughtUp = async () => {
+    const fired = linesNow().length;
+    return fired > 0 && (await countOf(search, 'away-').catch(() => 0)) === fired;
+  };
+  await process.until('OpenSearch has the first half', caughtUp);
+  const half = linesNow().length;
+
+  await search.stop();
+  await line.replay({ resume: true });
+  await process.until('processing goes on without it', () => linesNow().length > half * 1.5);
+  const away = linesNow().length;
+  await process.until('it says how much waits', () =>
+    /opensearch.*behind|behind.*opensearch/i.test(process.said()),
+  );
+
+  await search.start();
+  await process.until('OpenSearch has caught up', caughtUp);
+  assert.ok(linesNow().length >= away, 'no result went away');
+  assert.equal((await process.interrupt()).code, 130);
+  const last = await taxiflow([...flow, ...TO_END]);
+  assert.equal(last.code, 0, last.stderr);
+  const { lines } = await expectedLines([file]);
+  await showsExactly(search, 'away-', lines, 'after the server came back');
+  sameLines(linesNow(), lines, 'the output');
+}

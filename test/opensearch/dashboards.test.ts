@@ -1,0 +1,479 @@
+/** The saved objects, their import and reading back; and the tests' own Dashboards against recordings of a real one. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { connect } from '../../src/opensearch/connection.ts';
+import { type Dashboards, importObjects, readObject } from '../../src/opensearch/dashboards.ts';
+import {
+  ndjson,
+  objectDifferences,
+  type SavedObject,
+  savedObjectsOf,
+} from '../../src/opensearch/saved-objects.ts';
+import { mappingOf } from '../../src/opensearch/templates.ts';
+import { count, tumbling, view } from '../../src/views/language.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
+import { type FakeDashboards, startDashboards } from '../services/dashboards.ts';
+import { emptyOpenSearch, serve } from '../services/http.ts';
+import { fixture, type Ran, taxiflow } from '../support.ts';
+
+type Json = Record<string, unknown>;
+
+describe('saved objects', () => {
+  const objects = savedObjectsOf('nyc-', taxiViews());
+  const find = (id: string) => objects.find((object) => object.id === id)!;
+  const parsed = (object: SavedObject, attribute: string) =>
+    JSON.parse(String(object.attributes[attribute])) as Json;
+
+  test('each is a line of JSON, and so is all JSON inside', () => {
+    const lines = ndjson(objects).trimEnd().split('\n');
+    assert.equal(lines.length, 5);
+    for (const line of lines) {
+      const { attributes } = JSON.parse(line) as SavedObject;
+      for (const [name, value] of Object.entries(attributes))
+        if (name.endsWith('JSON') || name === 'visState')
+          assert.doesNotThrow(() => JSON.parse(String(value)), name);
+      const meta = attributes['kibanaSavedObjectMeta'] as { searchSourceJSON: string } | undefined;
+      if (meta) assert.doesNotThrow(() => JSON.parse(meta.searchSourceJSON));
+    }
+  });
+
+  test('every reference is to an object before it, and is used', () => {
+    for (const [i, object] of objects.entries()) {
+      for (const { type, id, name } of object.references) {
+        const at = objects.findIndex((other) => other.type === type && other.id === id);
+        assert.ok(at >= 0 && at < i, `${object.id} refers to ${type} ${id}`);
+        assert.ok(JSON.stringify(object.attributes).includes(name), `${name} is used by ${object.id}`);
+      }
+    }
+    assert.equal(
+      new Set(objects.map(({ type, id }) => `${type}:${id}`)).size,
+      objects.length,
+      'ids are unique',
+    );
+  });
+
+  test('every field of a visualization is in the mapping of its view, with a type its aggregation takes', () => {
+    const takes: Record<string, string[]> = {
+      sum: ['long', 'double'],
+      avg: ['long', 'double'],
+      geohash_grid: ['geo_point'],
+      date_histogram: ['date'],
+      terms: ['keyword'],
+    };
+    const visualizations = objects.filter(({ type }) => type === 'visualization');
+    assert.equal(visualizations.length, 2);
+    for (const object of visualizations) {
+      const pattern = find(object.references[0]!.id);
+      const shown = taxiViews().find(({ name }) => `nyc-${name}` === pattern.attributes['title'])!;
+      const { aggs } = parsed(object, 'visState') as { aggs: { type: string; params: { field: string } }[] };
+      for (const { type, params } of aggs) {
+        const mapped = mappingOf(shown).properties[params.field]?.type ?? 'nothing';
+        assert.ok(takes[type]?.includes(mapped), `${object.id}: ${type} of ${params.field}, a ${mapped}`);
+      }
+    }
+  });
+
+  test('the map is the kind that showed its cells: fixed precision, no collar, zoom and centre in both places', () => {
+    const map = find('taxiflow-nyc-pickup-map');
+    const { type, aggs } = parsed(map, 'visState') as {
+      type: string;
+      aggs: { type: string; params: Json }[];
+    };
+    assert.equal(type, 'tile_map');
+    const { autoPrecision, precision, isFilteredByCollar } = aggs.find(
+      (agg) => agg.type === 'geohash_grid',
+    )!.params;
+    assert.deepEqual(
+      { autoPrecision, precision, isFilteredByCollar },
+      { autoPrecision: false, precision: 6, isFilteredByCollar: false },
+    );
+    const state = parsed(map, 'uiStateJSON') as { mapZoom: number; mapCenter: [number, number] };
+    const [lat, lon] = state.mapCenter;
+    assert.ok(lat > 40.5 && lat < 41 && lon > -74.3 && lon < -73.7, `the centre is New York: ${lat}, ${lon}`);
+    const panels = parsed(find('nyc-Taxi-Trips-Dashboard'), 'panelsJSON') as unknown as {
+      embeddableConfig: Json;
+    }[];
+    assert.deepEqual(panels[0]!.embeddableConfig, state);
+  });
+
+  test('the dashboard shows both, side by side, and times of its own', () => {
+    const dashboard = find('nyc-Taxi-Trips-Dashboard');
+    const panels = parsed(dashboard, 'panelsJSON') as unknown as {
+      panelRefName: string;
+      gridData: { x: number; w: number };
+    }[];
+    assert.deepEqual(
+      panels.map(({ gridData: { x, w } }) => [x, w]),
+      [
+        [0, 24],
+        [24, 24],
+      ],
+    );
+    assert.deepEqual(
+      panels.map(({ panelRefName }) => panelRefName),
+      dashboard.references.map(({ name }) => name),
+    );
+    assert.equal(dashboard.attributes['timeRestore'], true);
+    assert.ok(
+      Date.parse(String(dashboard.attributes['timeFrom'])) <= Date.UTC(2009, 0),
+      'from the first TLC file on',
+    );
+  });
+
+  test('versions are those that Dashboards 2 knows', () => {
+    for (const { type, migrationVersion } of objects) {
+      const known = { visualization: '7.10.0', dashboard: '7.9.3', 'index-pattern': '7.6.0' }[type];
+      assert.deepEqual(migrationVersion, { [type]: known });
+    }
+  });
+
+  test('without a prefix the dashboard has the name of the reference', () => {
+    const plain = savedObjectsOf('', taxiViews());
+    assert.ok(
+      plain.some(({ type, id }) => type === 'dashboard' && id === 'Taxi-Trips-Dashboard'),
+      'by id',
+    );
+    const ids = new Set(plain.map(({ id }) => id));
+    assert.ok(
+      objects.every(({ id }) => !ids.has(id)),
+      'two prefixes live side by side',
+    );
+  });
+
+  test("a user's own views have index patterns; there is no dashboard of views that aren't there", () => {
+    const own = view({ name: 'own', by: {}, window: tumbling('1h'), aggregates: { n: count() } });
+    assert.deepEqual(
+      savedObjectsOf('', [own]).map(({ type, id }) => `${type} ${id}`),
+      ['index-pattern taxiflow-own'],
+    );
+    const mixed = savedObjectsOf('', [own, taxiViews()[1]!]);
+    assert.deepEqual(
+      mixed.map(({ type }) => type),
+      ['index-pattern', 'index-pattern', 'visualization', 'dashboard'],
+    );
+  });
+
+  test('differences: none to itself, whatever Dashboards adds; the times are left alone', () => {
+    for (const object of objects) {
+      const live = structuredClone(object) as unknown as { attributes: Json };
+      if (object.type === 'index-pattern') live.attributes['fields'] = '[{"name":"location"}]';
+      if (object.type === 'dashboard') live.attributes['timeFrom'] = 'now-1h';
+      if (object.type === 'visualization') {
+        const { title, ...state } = JSON.parse(String(live.attributes['visState'])) as Json;
+        live.attributes['visState'] = JSON.stringify({ ...state, title });
+      }
+      assert.deepEqual(objectDifferences(live, object), []);
+      assert.deepEqual(
+        objectDifferences({ ...live, attributes: { ...live.attributes, title: 'x' } }, object),
+        ['title differs'],
+      );
+    }
+    const line = find('taxiflow-nyc-airport-minutes');
+    const other = { ...line, references: [{ ...line.references[0]!, id: 'x' }] };
+    assert.deepEqual(objectDifferences(other, line), ['references differ']);
+    const vis = { ...line, attributes: { ...line.attributes, visState: 'torn {' } };
+    assert.deepEqual(objectDifferences(vis, line), ['visState differs']);
+  });
+});
+
+interface Recorded {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+const RECORDED = JSON.parse(
+  readFileSync(fixture(join('dashboards-replies', 'dashboards-2.8.json')), 'utf8'),
+) as Record<string, Recorded>;
+
+describe("the tests' own Dashboards answers as the real one was recorded to", () => {
+  const object = (type: string, id: string, title: string, more: Json = {}) => ({
+    type,
+    id,
+    attributes: { title },
+    references: [],
+    ...more,
+  });
+  const ALL = [
+    object('index-pattern', 'taxi-trip-count-pattern', 'taxi-trip-count*'),
+    object('visualization', 'taxi-line', 'Trip duration to airports'),
+    object('visualization', 'taxi-map', 'Taxi trips by location'),
+    object('dashboard', 'taxi-dashboard', 'NYC taxi (lab)'),
+  ];
+  const line = (id: string, more: Json = {}) =>
+    object('visualization', id, 'Trip duration to airports', more);
+  const lines = (objects: Json[]) => objects.map((one) => `${JSON.stringify(one)}\n`).join('');
+  const FILE = {
+    name: 'x.ndjson',
+    query: '?overwrite=true',
+    headers: { 'osd-xsrf': 'true' } as Record<string, string>,
+  };
+
+  const REQUESTS: Record<
+    string,
+    { content: string; name?: string; query?: string; headers?: Record<string, string> }
+  > = {
+    ok: { content: lines(ALL) },
+    conflict: { content: lines(ALL), query: '' },
+    'no-xsrf': { content: lines(ALL), headers: {} },
+    'wrong-extension': { content: lines(ALL), name: 'x.json' },
+    'not-json': { content: 'not json\n' },
+    'missing-reference': {
+      content: lines([
+        line('neg1', { references: [{ name: 'r', type: 'index-pattern', id: 'no-such-pattern' }] }),
+      ]),
+    },
+    'newer-migration': { content: lines([line('neg2', { migrationVersion: { visualization: '7.17.0' } })]) },
+    'extra-attribute': {
+      content: lines([line('neg3', { attributes: { title: 'Trip duration to airports', bogus: 1 } })]),
+    },
+    'bad-attribute-type': {
+      content: lines([
+        object('dashboard', 'neg4', '', { attributes: { title: 'NYC taxi (lab)', hits: 'many' } }),
+      ]),
+    },
+    'no-attributes': { content: lines([{ type: 'visualization', id: 'neg5' }]) },
+    'bad-visState': {
+      content: lines([
+        line('neg6', { attributes: { title: 'Trip duration to airports', visState: '{torn' } }),
+      ]),
+    },
+    'no-migrationVersion': { content: lines([line('neg7')]) },
+    coreMigrationVersion: { content: lines([line('neg8', { coreMigrationVersion: '7.10.0' })]) },
+    'unknown-type': { content: lines([object('lens', 'x', 'x')]) },
+  };
+
+  test('every recording but the one with ids made up by the server is looked at', () => {
+    assert.deepEqual(Object.keys(RECORDED).sort(), [...Object.keys(REQUESTS), 'createNewCopies'].sort());
+  });
+
+  for (const [name, request] of Object.entries(REQUESTS)) {
+    test(name, async (t) => {
+      const dashboards = await startDashboards(t);
+      for (const one of ALL) dashboards.objects.set(`${one.type}:${one.id}`, one);
+      const { content, name: file, query, headers } = { ...FILE, ...request };
+      const form = new FormData();
+      form.append('file', new Blob([content]), file);
+      const response = await fetch(`${dashboards.url}/api/saved_objects/_import${query}`, {
+        method: 'POST',
+        headers,
+        body: form,
+      });
+      const { status, body } = RECORDED[name]!;
+      const answered = { status: response.status, body: await response.json() };
+      if (name === 'not-json') {
+        // In the words of the server's version of Node.
+        const { message, ...rest } = answered.body as Json;
+        assert.match(String(message), /Unexpected token/);
+        assert.deepEqual(rest, { statusCode: 400, error: 'Bad Request' });
+      } else assert.deepEqual(answered, { status, body });
+    });
+  }
+});
+
+async function client(t: TestContext, { url }: FakeDashboards): Promise<Dashboards> {
+  const made = await connect({ url }, {});
+  t.after(() => made.close());
+  return { client: made, url };
+}
+
+describe('import', () => {
+  const objects = savedObjectsOf('', taxiViews());
+
+  test('all objects arrive as they were sent, twice over', async (t) => {
+    const fake = await startDashboards(t);
+    const dashboards = await client(t, fake);
+    await importObjects(dashboards, objects);
+    await importObjects(dashboards, objects);
+    assert.deepEqual([...fake.objects.values()], JSON.parse(JSON.stringify(objects)));
+    for (const object of objects)
+      assert.deepEqual((await readObject(dashboards, object))?.attributes, object.attributes);
+  });
+
+  test('a success with nothing there is found out', async (t) => {
+    const fake = await startDashboards(t);
+    fake.forgetful = true;
+    const error = {
+      code: 'dashboards-import',
+      message: /said success, but of index-pattern taxiflow-pickup_count it is not there/,
+    };
+    await assert.rejects(importObjects(await client(t, fake), objects), error);
+  });
+
+  test('a success with something else there is found out', async (t) => {
+    const fake = await startDashboards(t);
+    fake.forgetful = true;
+    for (const object of objects)
+      fake.objects.set(`${object.type}:${object.id}`, {
+        ...object,
+        attributes: { ...object.attributes, title: 'old' },
+      });
+    await assert.rejects(importObjects(await client(t, fake), objects), {
+      message: /taxiflow-pickup_count title differs/,
+    });
+  });
+
+  /** Each recorded refusal, and what of it a user has to read. */
+  const REFUSALS: Record<string, RegExp> = {
+    conflict: /index-pattern taxi-trip-count-pattern: conflict, and 3 more$/,
+    'missing-reference': /visualization neg1: missing_references \(index-pattern no-such-pattern\)$/,
+    'unknown-type': /lens x: unsupported_type$/,
+    'extra-attribute': /visualization neg3: mapping set to strict, .*\[bogus\]/,
+    'bad-attribute-type': /dashboard neg4: failed to parse field \[dashboard\.hits\]/,
+    'newer-migration': /\(422\): Document "neg2".*\[7\.17\.0\]/,
+    'no-xsrf': /\(400\): Request must contain the osd-xsrf header/,
+    'no-attributes': /\(500\): An internal server error occurred/,
+    'no-migrationVersion': /success true for 1 of 5 objects/,
+  };
+  for (const [name, words] of Object.entries(REFUSALS)) {
+    test(`refused: ${name}`, async (t) => {
+      const fake = await startDashboards(t);
+      fake.instead = ({ path }) => (path.includes('_import') ? RECORDED[name] : undefined);
+      await assert.rejects(importObjects(await client(t, fake), objects), {
+        name: 'TaxiflowError',
+        message: words,
+      });
+    });
+  }
+});
+
+/** es-setup against an OpenSearch that takes everything and a Dashboards of the tests' own. */
+async function setup(
+  t: TestContext,
+  dashboards: string,
+  args: string[] = [],
+  env: Record<string, string> = {},
+): Promise<Ran> {
+  const { url } = await serve(t, emptyOpenSearch);
+  return taxiflow(['es-setup', '--endpoint', url, '--dashboards', dashboards, ...args], { env });
+}
+
+describe('es-setup --dashboards', { concurrency: 2 }, () => {
+  test('imports all objects, once; finds an edit; mends it; takes all away', async (t) => {
+    const fake = await startDashboards(t, { basePath: '/_dashboards' });
+    const imports = () => fake.asked.filter(({ path }) => path.includes('_import')).length;
+    const first = await setup(t, fake.url);
+    assert.equal(first.code, 0, first.stderr);
+    assert.deepEqual(
+      [...fake.objects.keys()],
+      [
+        'index-pattern:taxiflow-pickup_count',
+        'index-pattern:taxiflow-trip_duration',
+        'visualization:taxiflow-pickup-map',
+        'visualization:taxiflow-airport-minutes',
+        'dashboard:Taxi-Trips-Dashboard',
+      ],
+    );
+    assert.match(first.stderr, /imported .*dashboard Taxi-Trips-Dashboard/);
+    assert.equal((await setup(t, fake.url)).code, 0);
+    assert.equal(imports(), 1, 'the second run sends nothing');
+
+    const map = fake.objects.get('visualization:taxiflow-pickup-map')!;
+    map.attributes['uiStateJSON'] = '{"mapZoom":1}';
+    fake.objects.delete('dashboard:Taxi-Trips-Dashboard');
+    const check = await setup(t, fake.url, ['--check', '--json']);
+    assert.equal(check.code, 3);
+    const { differences } = check.json<{ differences: string[] }>();
+    const ofDashboards = differences.filter((text) => !/template|alias/.test(text)).join();
+    assert.match(
+      ofDashboards,
+      /visualization taxiflow-pickup-map: uiStateJSON differs; dashboard Taxi-Trips-Dashboard: it is missing/,
+    );
+    assert.equal(imports(), 1, '--check sends nothing');
+    await setup(t, fake.url);
+    assert.equal(imports(), 2);
+    assert.match(
+      String(fake.objects.get('visualization:taxiflow-pickup-map')!.attributes['uiStateJSON']),
+      /mapCenter/,
+    );
+
+    fake.objects.set('visualization:mine', {
+      type: 'visualization',
+      id: 'mine',
+      attributes: { title: 'mine' },
+    });
+    const removed = await setup(t, fake.url, ['--delete']);
+    assert.equal(removed.code, 0, removed.stderr);
+    assert.deepEqual([...fake.objects.keys()], ['visualization:mine'], "what isn't ours stays");
+  });
+
+  test('--dry-run prints the import and sends nothing', async (t) => {
+    const fake = await startDashboards(t);
+    const { code, stdout } = await setup(t, fake.url, ['--dry-run']);
+    assert.equal(code, 0);
+    const requests = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { to: string; path: string; body: unknown });
+    const [last] = requests.slice(-1);
+    assert.deepEqual(
+      { ...last, body: undefined },
+      {
+        to: 'dashboards',
+        method: 'POST',
+        path: '/api/saved_objects/_import?overwrite=true',
+        body: undefined,
+      },
+    );
+    assert.deepEqual(last!.body, JSON.parse(JSON.stringify(savedObjectsOf('', taxiViews()))));
+    assert.ok(
+      fake.asked.every(({ method }) => method === 'GET'),
+      'only looked',
+    );
+  });
+
+  test('an import that says success with nothing there is exit code 1', async (t) => {
+    const fake = await startDashboards(t);
+    fake.forgetful = true;
+    const { code, stderr } = await setup(t, fake.url);
+    assert.equal(code, 1);
+    assert.match(stderr, /\nError: [^\n]*said success, but [^\n]*\nTry: [^\n]+\n$/);
+  });
+
+  test('behind a password', async (t) => {
+    const fake = await startDashboards(t, { user: 'ann:secret' });
+    const refused = await setup(t, fake.url);
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.stderr,
+      /^Error: OpenSearch Dashboards at .* wants to know who asks: Authentication required\nTry: .*OPENSEARCH_USERNAME/m,
+    );
+    const { code, stderr } = await setup(t, fake.url, [], {
+      OPENSEARCH_USERNAME: 'ann',
+      OPENSEARCH_PASSWORD: 'secret',
+    });
+    assert.equal(code, 0, stderr);
+    assert.equal(fake.objects.size, 5);
+  });
+
+  test('--wait waits for a Dashboards that is still starting', async (t) => {
+    const fake = await startDashboards(t);
+    let asked = 0;
+    fake.instead = () =>
+      ++asked <= 2 ? { status: 503, body: 'OpenSearch Dashboards server is not ready yet' } : undefined;
+    const impatient = await setup(t, fake.url);
+    assert.equal(impatient.code, 1);
+    assert.match(impatient.stderr, /not ready yet/);
+    const { code, stderr } = await setup(t, fake.url, ['--wait']);
+    assert.equal(code, 0, stderr);
+    assert.equal(fake.objects.size, 5);
+  });
+
+  for (const [what, answer] of [
+    ['a web server', { body: '<html>hello</html>' }],
+    ['a server that has no such page', { status: 404, body: 'Not Found' }],
+    ['OpenSearch itself', { status: 400, body: { error: 'no handler found for uri [/api/saved_objects]' } }],
+  ] as const) {
+    test(`refused: ${what}`, async (t) => {
+      const { url, asked } = await serve(t, () => answer);
+      const { code, stderr } = await setup(t, url);
+      assert.equal(code, 1);
+      assert.match(stderr, /^Error: no OpenSearch Dashboards answers at .*\nTry: .*--dashboards/m);
+      assert.ok(
+        asked.every(({ method }) => method === 'GET'),
+        'nothing was sent',
+      );
+    });
+  }
+});

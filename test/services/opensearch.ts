@@ -1,0 +1,215 @@
+/** A real OpenSearch, from Maven Central, kept in a cache folder outside the checkout; it needs a JDK and Maven. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { ROOT } from '../support.ts';
+import { answers, freePort, installed, kill, step } from './service.ts';
+
+/** Versions of OpenSearch, with the Java that each needs. The newest that runs here is what tests get. */
+const NEEDS_JAVA = { '3.8.0': 21, '2.19.1': 17 } as const;
+export type OpenSearchVersion = keyof typeof NEEDS_JAVA;
+
+const SOURCE = join(ROOT, 'test', 'services', 'opensearch');
+const EXECUTABLE = process.platform === 'win32' ? '.exe' : '';
+const KEPT_OUTPUT = 200;
+/** It starts twice as fast without the second compiler, and tests are over before that one pays. */
+const JAVA_OPTIONS = [
+  '-Xms512m',
+  '-Xmx512m',
+  '-XX:+UseSerialGC',
+  '-XX:TieredStopAtLevel=1',
+  '--enable-native-access=ALL-UNNAMED',
+  '-Dorg.apache.logging.log4j.level=INFO',
+];
+
+interface Jdk {
+  readonly home: string;
+  /** 17, 21, … */
+  readonly version: number;
+}
+
+const JDKS = jdks();
+const MAVEN =
+  JDKS.length > 0 &&
+  spawnSync('mvn', ['--version'], { stdio: 'ignore', shell: process.platform === 'win32' }).status === 0;
+
+/** For node:test's `skip`: why no OpenSearch can run here, or false. With CI=true one has to run. */
+export const withoutOpenSearch: string | false = process.env['CI'] === 'true' ? false : unavailable('2.19.1');
+
+/** The same of one version, which CI may lack as long as the other one runs there. */
+export function withoutVersion(version: OpenSearchVersion): string | false {
+  return version === newest() ? withoutOpenSearch : unavailable(version);
+}
+
+export interface OpenSearch {
+  /** `http://127.0.0.1:PORT`, the same after each start. */
+  readonly endpoint: string;
+  readonly version: OpenSearchVersion;
+  /** Kills the node, as a power cut would; what it acknowledged is on its disk. */
+  stop(): Promise<void>;
+  /** Starts it again over its data; back when it answers. */
+  start(): Promise<void>;
+  /** One request; throws unless it is answered with success. */
+  request<T = unknown>(method: string, path: string, body?: unknown): Promise<T>;
+}
+
+export interface OpenSearchOptions {
+  /** Of `opensearch.yml`, such as `thread_pool.write.queue_size`. */
+  readonly settings?: Record<string, string>;
+  /** Where its data is, if that is to outlive the test. */
+  readonly dataDir?: string;
+  readonly version?: OpenSearchVersion;
+}
+
+/**
+ * Starts a cluster of one empty node on a free port of this machine alone; it stops with the test, or when the
+ * test's process is gone. Throws with what the node printed if it doesn't come up.
+ */
+export async function startOpenSearch(
+  t: Pick<TestContext, 'after'>,
+  { settings = {}, dataDir, version = newest() }: OpenSearchOptions = {},
+): Promise<OpenSearch> {
+  const jdk = jdkFor(version);
+  if (jdk === undefined)
+    throw new Error(`OpenSearch ${version} needs a JDK of ${NEEDS_JAVA[version]} or newer`);
+  const classPath = install(version, jdk);
+  const home = dataDir ?? mkdtempSync(join(tmpdir(), 'taxiflow-opensearch-'));
+  mkdirSync(join(home, 'config'), { recursive: true });
+  const port = await freePort();
+  const endpoint = `http://127.0.0.1:${port}`;
+  const all = {
+    'path.home': home,
+    'cluster.name': 'taxiflow-tests',
+    'node.name': 'test',
+    'discovery.type': 'single-node',
+    'network.host': '127.0.0.1',
+    'http.port': String(port),
+    'transport.port': '0',
+    'cluster.routing.allocation.disk.threshold_enabled': 'false',
+    ...settings,
+  };
+  const args = [
+    ...JAVA_OPTIONS,
+    '-cp',
+    classPath,
+    'Launcher',
+    ...Object.entries(all).map(([name, value]) => `${name}=${value}`),
+  ];
+  let child: ChildProcess | undefined;
+  const stop = async () => {
+    if (child !== undefined) await kill(child);
+  };
+  const start = async () => {
+    await stop();
+    const printed: string[] = [];
+    const keep = (chunk: Buffer) => {
+      printed.push(chunk.toString());
+      if (printed.length > KEPT_OUTPUT) printed.shift();
+    };
+    // The node ends with its standard input, which this process holds as long as it lives.
+    const started = spawn(java(jdk, 'java'), args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    started.stdin.on('error', () => {});
+    started.stdout.on('data', keep);
+    started.stderr.on('data', keep);
+    child = started;
+    await answers(`${endpoint}/_cluster/health?wait_for_status=yellow&timeout=5s`, started).catch(
+      (error: unknown) => {
+        throw new Error(`OpenSearch ${version} didn't start: ${error}\n${printed.join('')}`);
+      },
+    );
+  };
+  t.after(async () => {
+    await stop();
+    if (dataDir === undefined) rmSync(home, { recursive: true, force: true });
+  });
+  await start();
+  return { endpoint, version, stop, start, request: (...asked) => request(endpoint, ...asked) };
+}
+
+async function request<T>(endpoint: string, method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(`${endpoint}${path}`, {
+    method,
+    ...(body === undefined
+      ? {}
+      : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+function unavailable(version: OpenSearchVersion): string | false {
+  if (jdkFor(version) === undefined)
+    return `needs a JDK of ${NEEDS_JAVA[version]} or newer, which is not here`;
+  return MAVEN ? false : 'needs Maven, which is not here';
+}
+
+function newest(): OpenSearchVersion {
+  return jdkFor('3.8.0') === undefined ? '2.19.1' : '3.8.0';
+}
+
+/** The oldest JDK that will do: what a version was released with runs it best. */
+function jdkFor(version: OpenSearchVersion): Jdk | undefined {
+  return JDKS.find((jdk) => jdk.version >= NEEDS_JAVA[version]);
+}
+
+/** The class path of a version and of the launcher, both made once. */
+function install(version: OpenSearchVersion, jdk: Jdk): string {
+  const pom = join(SOURCE, 'pom.xml');
+  const jars = installed(`opensearch-${version}`, (folder) =>
+    step(
+      'mvn',
+      [
+        '-B',
+        '-q',
+        '-f',
+        pom,
+        'dependency:copy-dependencies',
+        `-Dopensearch=${version}`,
+        `-DoutputDirectory=${folder}`,
+        '-DincludeScope=runtime',
+      ],
+      { JAVA_HOME: jdk.home },
+    ),
+  );
+  const launcher = join(SOURCE, 'Launcher.java');
+  const hash = createHash('sha256').update(readFileSync(launcher)).digest('hex').slice(0, 8);
+  const classes = installed(`opensearch-${version}-launcher-${hash}`, (folder) =>
+    step(java(jdk, 'javac'), ['--release', '17', '-d', folder, '-cp', join(jars, '*'), launcher]),
+  );
+  return [classes, join(jars, '*')].join(delimiter);
+}
+
+/** What can compile and run here, the oldest first. */
+function jdks(): Jdk[] {
+  const homes = [
+    process.env['JAVA_HOME'] ?? '',
+    ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => dirname(folder)),
+    ...foldersIn('/usr/lib/jvm'),
+    ...foldersIn('/Library/Java/JavaVirtualMachines').map((folder) => join(folder, 'Contents', 'Home')),
+  ].flatMap((folder) => {
+    const javac = join(folder, 'bin', `javac${EXECUTABLE}`);
+    // What lies on the path is often a link to the JDK's own.
+    return folder !== '' && existsSync(javac) ? [dirname(dirname(realpathSync(javac)))] : [];
+  });
+  return [...new Set(homes)]
+    .flatMap((home) => {
+      const release = join(home, 'release');
+      const version = existsSync(release)
+        ? Number(/^JAVA_VERSION="(\d+)/m.exec(readFileSync(release, 'utf8'))?.[1])
+        : Number.NaN;
+      return version >= 17 ? [{ home, version }] : [];
+    })
+    .sort((a, b) => a.version - b.version);
+}
+
+function java(jdk: Jdk, command: 'java' | 'javac'): string {
+  return join(jdk.home, 'bin', `${command}${EXECUTABLE}`);
+}
+
+function foldersIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+}

@@ -1,0 +1,86 @@
+/** What the services of tests share: a cache outside the checkout, free ports, waiting until one answers, its end. */
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+const CACHE = process.env['TAXIFLOW_TEST_CACHE'] ?? join(homedir(), '.cache', 'taxiflow-tests');
+const STARTS_WITHIN_MS = 90_000;
+const INSTALLED_WITHIN_MS = 600_000;
+
+/** The folder `name` of the cache, filled by `make` the first time; one test file makes it, others wait. */
+export function installed(name: string, make: (folder: string) => void): string {
+  const folder = join(CACHE, name);
+  const whole = join(folder, 'whole');
+  if (existsSync(whole)) return folder;
+  mkdirSync(CACHE, { recursive: true });
+  // What is made there may know its own place, so it isn't moved; what marks it whole comes last.
+  const lock = `${folder}.lock`;
+  for (const deadline = Date.now() + INSTALLED_WITHIN_MS; ; ) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (Date.now() > deadline)
+        throw new Error(`another test has held ${lock} for minutes; remove it`, { cause: error });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+    }
+  }
+  try {
+    if (!existsSync(whole)) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      make(folder);
+      writeFileSync(whole, '');
+    }
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+/** Runs one step of a set-up to its end; throws with what it printed. */
+export function step(command: string, args: readonly string[], env: Record<string, string> = {}): void {
+  const ran = spawnSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+    shell: process.platform === 'win32' && command === 'mvn',
+  });
+  if (ran.status !== 0)
+    throw new Error(
+      `${command} ${args.join(' ')}: ${ran.error?.message ?? `code ${ran.status}`}\n${ran.stdout}${ran.stderr}`,
+    );
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Returns once `url` is answered with success; throws if the process ends before, or it takes too long. */
+export async function answers(url: string, child: ChildProcess): Promise<void> {
+  for (const deadline = Date.now() + STARTS_WITHIN_MS; Date.now() < deadline; await wait(50)) {
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
+    const response = await fetch(url).catch(() => undefined);
+    await response?.body?.cancel();
+    if (response?.ok) return;
+  }
+  throw new Error(`no answer at ${url} within ${STARTS_WITHIN_MS} ms`);
+}
+
+/** Kills the process and waits for its end. */
+export async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}

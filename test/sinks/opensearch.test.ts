@@ -1,0 +1,237 @@
+/**
+ * Results in a real OpenSearch, by the real binary, against the oracle: each exactly once, whatever the server does.
+ * What kills of the processor and of the server do is in test/crash/opensearch-kills.test.ts.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { Line, sameLines } from '../golden/line.ts';
+import { comparable, expectedLines } from '../golden/oracle.ts';
+import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts';
+import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { itemsOf } from '../services/replies.ts';
+import { proxied } from '../services/search-proxy.ts';
+import { fixture, following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+
+const VIEWS = ['pickup_count', 'trip_duration'] as const;
+const skip = existsSync(join(ROOT, 'src', 'sinks', 'opensearch.ts'))
+  ? withoutOpenSearch
+  : 'the sink is not here yet';
+const TO_END = ['--until-end', '--drain'];
+
+/** A day of made-up trips, as a file of its own. */
+function madeTrips(folder: string, trips: number, seed: number): string {
+  const file = join(folder, `trips-${seed}.csv`);
+  const options = { from: '2016-01-11', hours: 24, seed, layout: 'yellow-2015', dirty: 0 } as const;
+  writeFileSync(file, [...generateCsv({ trips, ...options })].join(''));
+  return file;
+}
+
+async function replayed(t: TestContext, files: readonly string[]): Promise<Line> {
+  const line = new Line(temporaryFolder(t), files, 4);
+  await line.replay();
+  return line;
+}
+
+function flowOf(folder: string, search: { readonly endpoint: string }, prefix: string): string[] {
+  return ['process', '--data-dir', folder, '--opensearch', search.endpoint, '--index-prefix', prefix];
+}
+
+const linesIn = (path: string) => comparable(readFileSync(path, 'utf8'));
+
+describe('results in OpenSearch', { skip, concurrency: false }, () => {
+  it('agree with the oracle, and stay whole whatever its indices do', async (t) => {
+    const search = await startOpenSearch(t);
+
+    for (const name of ['yellow-2015-dirty.csv', 'yellow-2017.csv', 'green-2013.csv']) {
+      await t.test(`the fixture ${name}, into an empty cluster and once more`, async (t) => {
+        const prefix = `${name.replace('.csv', '')}-`;
+        const { folder } = await replayed(t, [fixture(name)]);
+        const { lines } = await expectedLines([fixture(name)]);
+        const ran = await taxiflow([...flowOf(folder, search, prefix), ...TO_END]);
+        assert.equal(ran.code, 0, ran.stderr);
+        await showsExactly(search, prefix, lines, name);
+
+        const again = [...flowOf(folder, search, prefix), ...TO_END, '--app', 'another'];
+        assert.equal((await taxiflow(again)).code, 0);
+        await showsExactly(search, prefix, lines, `${name}, by another app with the same results`);
+      });
+    }
+
+    await t.test('C3 a sink that is added later is filled from the first result', async (t) => {
+      const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);
+      const { lines } = await expectedLines([fixture('yellow-2015.csv')]);
+      const output = join(folder, 'out.ndjson');
+      const only = ['process', '--data-dir', folder, ...TO_END, '--output', output];
+      assert.equal((await taxiflow(only)).code, 0);
+      const both = [...flowOf(folder, search, 'later-'), ...TO_END, '--output', output];
+      const ran = await taxiflow(both);
+      assert.equal(ran.code, 0, ran.stderr);
+      await showsExactly(search, 'later-', lines, 'the added sink');
+      sameLines(linesIn(output), lines, 'the output that was there before');
+    });
+
+    await t.test('a corrected result takes the place of the one before', async (t) => {
+      const files = [1, 2].map((seed) => madeTrips(temporaryFolder(t), 3_000, seed));
+      const folder = temporaryFolder(t);
+      for (const file of files) {
+        await new Line(folder, [file], 4).replay();
+        const flow = [...flowOf(folder, search, 'corrected-'), ...TO_END, '--allowed-lateness', '1000d'];
+        const ran = await taxiflow([...flow, '--output', join(folder, 'out.ndjson')]);
+        assert.equal(ran.code, 0, ran.stderr);
+      }
+      const { lines } = await expectedLines(files);
+      assert.ok(
+        linesIn(join(folder, 'out.ndjson')).length > lines.length,
+        'no result was corrected, so nothing was tried',
+      );
+      await showsExactly(search, 'corrected-', lines, 'both files');
+    });
+
+    for (const block of ['write', 'read_only_allow_delete']) {
+      await t.test(`results wait for the block ${block} to be lifted, and hold nobody up`, async (t) => {
+        const prefix = `${block.replaceAll('_', '-')}-`;
+        const file = fixture('yellow-2015.csv');
+        for (const view of VIEWS) await makeIndex(search, prefix, view);
+        const set = (on: true | null) =>
+          search.request('PUT', `/${prefix}pickup_count/_settings`, { [`index.blocks.${block}`]: on });
+        await set(true);
+        const { folder } = await replayed(t, [file]);
+        const output = join(folder, 'out.ndjson');
+        const flow = [...flowOf(folder, search, prefix), '--output', output];
+        const process = following(t, flow);
+        await process.until('the setting is named', () => process.said().includes(`index.blocks.${block}`));
+        const fired = linesIn(output);
+        assert.ok(fired.length > 0, 'the other sink has its results');
+        const held = (await documents(search, prefix)).filter((line) => line.includes('"pickup_count"'));
+        assert.deepEqual(held, [], 'nothing gets past the block');
+
+        await set(null);
+        await process.until('all are there', async () => (await countOf(search, prefix)) >= fired.length);
+        assert.equal((await process.interrupt()).code, 130);
+        const last = await taxiflow([...flow, ...TO_END]);
+        assert.equal(last.code, 0, last.stderr);
+        await showsExactly(search, prefix, (await expectedLines([file])).lines, `after the block ${block}`);
+        await noDeadLetters(folder);
+      });
+    }
+
+    await t.test('process refuses an index whose mapping contradicts the views', async (t) => {
+      await makeIndex(search, 'wrong-', 'pickup_count', { fields: { location: { type: 'text' } } });
+      await makeIndex(search, 'wrong-', 'trip_duration');
+      const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);
+      const ran = await taxiflow([...flowOf(folder, search, 'wrong-'), ...TO_END]);
+      assert.equal(ran.code, 1, ran.stderr);
+      assert.match(ran.stderr, /location/, 'what is wrong');
+      assert.match(ran.stderr, /wrong-pickup_count/, 'where');
+      assert.match(ran.stderr, /taxiflow es-setup/, 'what mends it');
+      assert.equal(await countOf(search, 'wrong-'), 0, 'nothing was written');
+    });
+
+    await t.test('what an index no longer takes becomes dead letters, and nothing else is lost', (t) =>
+      contradictedWhileRunning(t, search),
+    );
+  });
+
+  it('agree with the oracle when the server is too small for them', async (t) => {
+    const search = await startOpenSearch(t, {
+      settings: {
+        'node.processors': '1',
+        'thread_pool.write.size': '1',
+        'thread_pool.write.queue_size': '1',
+        'http.max_content_length': '48kb',
+      },
+    });
+    await tooSmall(t, search);
+  });
+});
+
+/** An index is replaced by one that takes whole minutes only; its averages are often none. */
+async function contradictedWhileRunning(t: TestContext, search: OpenSearch): Promise<void> {
+  const prefix = 'turned-';
+  const file = madeTrips(temporaryFolder(t), 30_000, 3);
+  for (const view of VIEWS) await makeIndex(search, prefix, view);
+  const line = new Line(temporaryFolder(t), [file], 4);
+  const { lines } = await expectedLines([file]);
+  const firedBy = (ms: number | undefined) =>
+    lines.filter((line) => Date.parse((JSON.parse(line) as { timestamp: string }).timestamp) <= ms!);
+
+  const morning = await line.replay({ until: Date.UTC(2016, 0, 11, 12) });
+  const process = following(t, flowOf(line.folder, search, prefix));
+  const before = firedBy(morning.lastDropoff);
+  await process.until(
+    'the morning is there',
+    async () => (await countOf(search, prefix).catch(() => 0)) === before.length,
+  );
+  await makeIndex(search, prefix, 'trip_duration', {
+    fields: { avg_trip_duration: { type: 'long', coerce: false } },
+  });
+  const evening = await line.replay({ resume: true });
+  const fired = firedBy(evening.lastDropoff);
+  const rides = fired.filter((line) => line.includes('"trip_duration"') && !before.includes(line));
+  const refused = rides.filter(
+    (line) => !Number.isInteger((JSON.parse(line) as { avg_trip_duration: number }).avg_trip_duration),
+  );
+  assert.ok(refused.length > 0 && refused.length < rides.length, 'the index takes all or none of the rides');
+  const kept = [
+    ...fired.filter((line) => !line.includes('"trip_duration"')),
+    ...rides.filter((line) => !refused.includes(line)),
+  ];
+  await process.until('the evening is there', async () => (await countOf(search, prefix)) === kept.length);
+  assert.equal((await process.interrupt()).code, 130);
+  sameLines(await documents(search, prefix), kept, 'documents');
+  const letters = await deadLetters(line.folder);
+  sameLines(comparable(letters.map(({ raw }) => raw).join('\n')), refused, 'dead letters');
+  for (const { detail } of letters) assert.match(detail, /avg_trip_duration/, "the server's own reason");
+}
+
+/** Old and corrected results of the same windows at once, into four shards behind a queue of one. */
+async function tooSmall(t: TestContext, search: OpenSearch): Promise<void> {
+  const files = [4, 5].map((seed) => madeTrips(temporaryFolder(t), 4_000, seed));
+  const folder = temporaryFolder(t);
+  const output = ['--output', join(folder, 'out.ndjson'), '--allowed-lateness', '1000d'];
+  for (const file of files) {
+    await new Line(folder, [file], 4).replay();
+    const ran = await taxiflow(['process', '--data-dir', folder, ...TO_END, ...output]);
+    assert.equal(ran.code, 0, ran.stderr);
+  }
+  const prefix = 'small-';
+  for (const view of VIEWS) await makeIndex(search, prefix, view, { settings: { number_of_shards: 4 } });
+  const seen = { tooLarge: 0, rejected: 0, packed: 0 };
+  const proxy = await proxied(t, search.endpoint, async (bulk) => {
+    const reply = await bulk.forward();
+    if (bulk.headers['content-encoding'] === 'gzip') seen.packed++;
+    if (reply.httpStatus === 413) seen.tooLarge++;
+    seen.rejected += itemsOf(reply).filter(({ status }) => status === 429).length;
+    return reply;
+  });
+  const ran = await taxiflow([...flowOf(folder, proxy, prefix), ...TO_END, ...output]);
+  assert.equal(ran.code, 0, ran.stderr);
+  await showsExactly(search, prefix, (await expectedLines(files)).lines, 'the last version of each');
+  await noDeadLetters(folder);
+  assert.ok(seen.tooLarge > 0, 'no batch was too large, so nothing was tried');
+  assert.ok(seen.rejected > 0, 'no document was turned away, so nothing was tried');
+  assert.ok(seen.packed > 0, 'requests are packed');
+  t.diagnostic(`${seen.tooLarge} batches too large, ${seen.rejected} documents turned away`);
+}
+
+interface Letter {
+  readonly reason: string;
+  readonly source: string;
+  readonly detail: string;
+  readonly raw: string;
+}
+
+async function deadLetters(folder: string): Promise<Letter[]> {
+  const { stdout } = await taxiflow(['dead-letters', '--data-dir', folder, '--format', 'ndjson']);
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Letter);
+}
+
+async function noDeadLetters(folder: string): Promise<void> {
+  assert.deepEqual(await deadLetters(folder), []);
+}
