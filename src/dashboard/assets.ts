@@ -87,7 +87,7 @@ const gz = promisify(gzip);
 
 export async function compress(bytes: Buffer, encoding: Encoding): Promise<Body> {
   if (encoding === 'br') {
-    const params = { [zlib.BROTLI_PARAM_QUALITY]: 7, [zlib.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+    const params = { [zlib.BROTLI_PARAM_QUALITY]: 5, [zlib.BROTLI_PARAM_SIZE_HINT]: bytes.length };
     return { bytes: await br(bytes, { params }), encoding };
   }
   return { bytes: encoding === 'gzip' ? await gz(bytes) : bytes, encoding };

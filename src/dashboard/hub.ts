@@ -2,7 +2,7 @@
  * The pages that listen: the same bytes for all of them, by server-sent events.
  *
  *  Memory is bounded: a page that doesn't keep up is told nothing until it has read what it was sent, and then to load
- *  everything again. What is sent in a second is bounded too: at most 10 MB to all pages together.
+ *  everything again. What is sent in a second is bounded too: at most 4 MB to all pages together.
  */
 import type { ServerResponse } from 'node:http';
 
@@ -12,7 +12,7 @@ const UNREAD_LIMIT = 512 * 1024;
 const EVENT_LIMIT = 256 * 1024;
 /** Events kept for pages that come back. */
 const KEPT_LIMIT = 4 * 1024 * 1024;
-const BYTES_A_MS = 10_000;
+const BYTES_A_MS = 4_000;
 const MOST_PAGES = 500;
 
 interface KeptEvent {
@@ -27,6 +27,8 @@ export class Hub {
   #keptBytes = 0;
   #busyUntil = 0;
   #id: string;
+  /** What a page loads when it begins again. */
+  loadBytes = 50_000;
 
   constructor(id: string) {
     this.#id = id;
@@ -85,7 +87,7 @@ export class Hub {
     this.#kept = [];
     this.#keptBytes = 0;
     this.#id = id;
-    this.#tell(this.#reset(), now);
+    this.#tell(this.#reset(), now, this.loadBytes);
   }
 
   status(json: string, now: number): void {
@@ -106,13 +108,14 @@ export class Hub {
     return Buffer.from(event('reset', '{}', this.#id));
   }
 
-  #tell(bytes: Buffer, now: number): void {
+  #tell(bytes: Buffer, now: number, after = 0): void {
     for (const [page, state] of this.#pages) {
       if (state.passedOver) continue;
       if (page.writableLength > UNREAD_LIMIT) state.passedOver = true;
       else page.write(bytes);
     }
-    this.#busyUntil = Math.max(now, this.#busyUntil) + (bytes.length * this.#pages.size) / BYTES_A_MS;
+    const cost = ((bytes.length + after) * this.#pages.size) / BYTES_A_MS;
+    this.#busyUntil = Math.max(now, this.#busyUntil) + cost;
   }
 }
 

@@ -31,6 +31,8 @@ export interface Dashboard {
 
 /** How often the state is looked at while pages listen. */
 const LOOK_MS = 250;
+/** Time between looks, of what one takes: a processor that catches up keeps its core. */
+const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 const PORTS_TRIED = 50;
@@ -90,7 +92,7 @@ class Site {
   readonly #names: ReadonlySet<string>;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #tiles: string | undefined;
-  #lastLook = 0;
+  #nextLook = 0;
   #lastStatus = 0;
   #statusOf = '';
   #lastWord = 0;
@@ -176,6 +178,7 @@ class Site {
     const body = bodies.get(encoding) ?? compress(this.#historyJson(id), encoding);
     bodies.set(encoding, body);
     response.setHeader('cache-control', 'no-store');
+    this.#hub.loadBytes = (await body).bytes.length;
     send(request, response, JSON_TYPE, await body);
   }
 
@@ -199,9 +202,9 @@ class Site {
 
   #look(): void {
     const now = Date.now();
-    if (now - this.#lastLook < LOOK_MS / 2) return;
-    this.#lastLook = now;
+    if (now < this.#nextLook) return;
     const { opened, windows } = this.#watch.look();
+    this.#nextLook = now + Math.max(LOOK_MS / 2, (Date.now() - now) * LOOK_REST);
     if (opened) {
       this.#hub.reset(this.#watch.id, now);
       this.#tellStatus(now);
