@@ -11,6 +11,7 @@ import { systemClock } from '../../dist/clock.js';
 import { Dataset } from '../../dist/dataset/dataset.js';
 import { generateCsv } from '../../dist/dataset/generator/generate.js';
 import { DeadLetterBuffer } from '../../dist/dead-letters.js';
+import type { StateIdentity } from '../../dist/engine/checkpoint.js';
 import { runProcess } from '../../dist/engine/run.js';
 import { TripColumns } from '../../dist/events/columns.js';
 import { decoderOf } from '../../dist/events/decode.js';
@@ -23,6 +24,7 @@ import type { RecordBatch } from '../../dist/streams/stream.js';
 import { taxiViews } from '../../dist/views/taxi.js';
 import { kinesisBench } from './kinesis.ts';
 import { compare, ROUNDS, TRIPS } from './measure.ts';
+import { openSearchBench } from './opensearch.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'taxiflow-bench-'));
 const csv = join(folder, 'trips.csv');
@@ -51,8 +53,7 @@ async function replayInto(dataDir: string): Promise<void> {
 async function processAll(dataDir: string, app: string): Promise<void> {
   const reader = LocalStream.open({ dataDir, name: 'bench', clock: systemClock });
   const views = taxiViews();
-  const identity = { stream: reader.identity, views: JSON.stringify(views), settings: '' };
-  const store = SqliteState.open({ dataDir, app, identity });
+  const store = SqliteState.open({ dataDir, app, identity: identityOf(dataDir) });
   const { counters } = await runProcess({
     reader,
     store,
@@ -72,6 +73,10 @@ async function processAll(dataDir: string, app: string): Promise<void> {
     throw new Error(`processed ${JSON.stringify(counters)}`);
   store.close();
   await reader.close();
+}
+
+function identityOf(dataDir: string): StateIdentity {
+  return { stream: dataDir, views: JSON.stringify(taxiViews()), settings: '' };
 }
 
 async function allBatches(dataDir: string): Promise<RecordBatch[]> {
@@ -180,9 +185,20 @@ async function lineBench(data: string, batches: readonly RecordBatch[]): Promise
   return met.every(Boolean);
 }
 
+async function searchBench(data: string): Promise<boolean> {
+  await processAll(data, 'search');
+  const store = SqliteState.open({ dataDir: data, app: 'search', identity: identityOf(data) });
+  try {
+    return await openSearchBench(store);
+  } finally {
+    store.close();
+  }
+}
+
 const PARTS: Record<string, (data: string, batches: readonly RecordBatch[]) => Promise<boolean>> = {
   line: lineBench,
   kinesis: (_, batches) => kinesisBench(batches),
+  opensearch: searchBench,
 };
 
 async function main(): Promise<boolean> {

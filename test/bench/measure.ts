@@ -5,10 +5,11 @@ export const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
 
 interface Measured {
   readonly name: string;
-  /** Microseconds a trip, of each round. */
+  /** Microseconds a unit, of each round. */
   readonly ours: number[];
   readonly baseline: number[];
   readonly floor: number | undefined;
+  readonly unit: string;
 }
 
 /** Both in turn, one round to warm up; the ratio is baseline over ours. Prints it; false when below the floor. */
@@ -17,11 +18,12 @@ export async function compare(
   floor: number | undefined,
   ours: () => Promise<void> | void,
   baseline: () => Promise<void> | void,
-  trips = TRIPS,
+  count = TRIPS,
+  unit = 'trip',
 ): Promise<boolean> {
-  const measured: Measured = { name, ours: [], baseline: [], floor };
+  const measured: Measured = { name, ours: [], baseline: [], floor, unit };
   for (let round = 0; round <= ROUNDS; round++) {
-    const [a, b] = [await timed(ours, trips), await timed(baseline, trips)];
+    const [a, b] = [await timed(ours, count), await timed(baseline, count)];
     if (round === 0) continue;
     measured.ours.push(a);
     measured.baseline.push(b);
@@ -29,10 +31,10 @@ export async function compare(
   return report(measured);
 }
 
-async function timed(work: () => Promise<void> | void, trips: number): Promise<number> {
+async function timed(work: () => Promise<void> | void, count: number): Promise<number> {
   const start = process.hrtime.bigint();
   await work();
-  return Number(process.hrtime.bigint() - start) / 1e3 / trips;
+  return Number(process.hrtime.bigint() - start) / 1e3 / count;
 }
 
 function median(values: readonly number[]): number {
@@ -40,13 +42,13 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
-function report({ name, ours, baseline, floor }: Measured): boolean {
+function report({ name, ours, baseline, floor, unit }: Measured): boolean {
   const ratios = ours.map((x, i) => baseline[i]! / x);
   const met = floor === undefined || median(ratios) >= floor;
   const floorText = floor === undefined ? '' : `  floor ${floor.toFixed(1)} ${met ? 'met' : 'NOT MET'}`;
   console.log(
     `${name.padEnd(58)} ${median(ratios).toFixed(2)}×  (${Math.min(...ratios).toFixed(2)}…${Math.max(...ratios).toFixed(2)})  ` +
-      `${median(ours).toFixed(2)} against ${median(baseline).toFixed(2)} µs a trip${floorText}`,
+      `${median(ours).toFixed(2)} against ${median(baseline).toFixed(2)} µs a ${unit}${floorText}`,
   );
   return met;
 }

@@ -1,0 +1,115 @@
+/** What the OpenSearch sink costs beside the client alone, into the same real server. */
+import { Client } from '@opensearch-project/opensearch';
+import { systemClock } from '../../dist/clock.js';
+import { DeadLetterBuffer } from '../../dist/dead-letters.js';
+import { connect } from '../../dist/opensearch/connection.js';
+import { mappingOf } from '../../dist/opensearch/templates.js';
+import { OpenSearchSink, type Outbox } from '../../dist/sinks/opensearch.js';
+import { taxiViews } from '../../dist/views/taxi.js';
+import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { compare } from './measure.ts';
+
+const FLOOR = 0.8;
+const BATCH_DOCUMENTS = 2_000;
+const AT_ONCE = 3;
+/** Rounds write into indices of their own. */
+const DOCUMENTS = 60_000;
+
+export async function openSearchBench(state: Outbox): Promise<boolean> {
+  if (withoutOpenSearch) {
+    console.log(`OpenSearch sink: not measured, ${withoutOpenSearch}`);
+    return true;
+  }
+  const after: (() => Promise<void> | void)[] = [];
+  const search = await startOpenSearch({
+    after: (done: unknown) => void after.push(done as () => Promise<void>),
+  } as Parameters<typeof startOpenSearch>[0]);
+  try {
+    const views = taxiViews();
+    const documents = documentsOf(state);
+    const outbox = { ...only(state, documents.length), cursor: () => undefined, moveCursor: () => {} };
+    const alone = new Client({ node: search.endpoint });
+    let round = 0;
+    const met = await compare(
+      'OpenSearch sink / the client alone, prepared bodies',
+      FLOOR,
+      async () => {
+        const sink = new OpenSearchSink({
+          client: await connect({ url: search.endpoint }),
+          url: search.endpoint,
+          prefix: `ours-${round++}-`,
+          views,
+          outbox,
+          deadLetters: new DeadLetterBuffer(0),
+          clock: systemClock,
+          onTrouble: (trouble) => trouble && console.log(trouble),
+        });
+        await sink.open();
+        sink.wake();
+        await sink.close(false);
+        const { delivered, rejected } = sink.status();
+        if (delivered !== documents.length || rejected > 0) throw new Error(`delivered ${delivered}`);
+      },
+      async () => {
+        const prefix = `alone-${round++}-`;
+        for (const view of views)
+          await alone.indices.create({ index: prefix + view.name, body: { mappings: mappingOf(view) } });
+        const bodies = bodiesOf(documents, prefix);
+        const worker = async () => {
+          for (let body = bodies.pop(); body; body = bodies.pop()) {
+            const { body: answer } = await alone.bulk({ body: body as unknown as object[] });
+            if (answer.errors) throw new Error('not all were taken');
+          }
+        };
+        await Promise.all(Array.from({ length: AT_ONCE }, worker));
+      },
+      documents.length,
+      'document',
+    );
+    await alone.close();
+    return met;
+  } finally {
+    for (const done of after.reverse()) await done();
+  }
+}
+
+interface Document {
+  readonly view: string;
+  readonly text: string;
+}
+
+function documentsOf(state: Outbox): Document[] {
+  const documents: Document[] = [];
+  for (const { view, docs } of state.firingsFrom(1)) {
+    for (const text of docs.slice(1, -1).split(',\n')) documents.push({ view, text });
+    if (documents.length >= DOCUMENTS) break;
+  }
+  return documents;
+}
+
+/** The outbox as if these were all. */
+function only(state: Outbox, count: number): Pick<Outbox, 'nextResult' | 'created' | 'firingsFrom'> {
+  return {
+    nextResult: count + 1,
+    created: state.created,
+    *firingsFrom(from) {
+      for (const firing of state.firingsFrom(from)) {
+        if (firing.first > count) return;
+        yield firing;
+      }
+    },
+  };
+}
+
+function bodiesOf(documents: readonly Document[], prefix: string): string[] {
+  const bodies: string[] = [];
+  for (let at = 0; at < documents.length; at += BATCH_DOCUMENTS) {
+    bodies.push(
+      documents
+        .slice(at, at + BATCH_DOCUMENTS)
+        .map(({ view, text }, i) => `{"index":{"_index":"${prefix}${view}","_id":"${at + i}"}}\n${text}\n`)
+        .join(''),
+    );
+  }
+  return bodies;
+}
