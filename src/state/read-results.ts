@@ -12,6 +12,7 @@ import {
   checkFormat,
   firingKey,
   listApps,
+  type RunStatus,
   readCheckpoint,
   rowCrc,
   type StoredCheckpoint,
@@ -104,6 +105,30 @@ export class StateReader {
   /** The last checkpoint; undefined before the first. */
   checkpoint(): StoredCheckpoint | undefined {
     return translating(this.#what, this.path, () => readCheckpoint(this.#db));
+  }
+
+  /** What the processor last noted of itself; undefined before its first note. */
+  runStatus(): RunStatus | undefined {
+    return translating(this.#what, this.path, () => {
+      const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
+      return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
+    });
+  }
+
+  /** How far each sink has delivered, and how many results it still has to. */
+  cursors(): { name: string; delivered: number; pending: number }[] {
+    const next = this.nextResult();
+    return translating(this.#what, this.path, () => {
+      const rows = this.#db.prepare('SELECT sink AS name, delivered FROM cursors ORDER BY sink').all() as {
+        name: string;
+        delivered: number;
+      }[];
+      return rows.map(({ name, delivered }) => ({
+        name,
+        delivered: delivered - 1,
+        pending: next - delivered,
+      }));
+    });
   }
 
   /** The stream as its reader names it. */
