@@ -91,10 +91,13 @@ export class StateWatch {
     if (!this.#reader || !this.#app) {
       return { ...head, ...nothing, running: false, watermark: null, rates: { trips: 0, results: 0 } };
     }
+    const running = isRunning(dataDir, this.#app);
     const state = this.#reader.checkpoint();
+    const noted = this.#reader.runStatus();
     const shards = (state?.shards ?? []).map(({ position, ...shard }) => ({
       ...shard,
       position: position.at === 'after' ? position.sequence : position.at,
+      lagMs: running ? noted?.lags[shard.id] : undefined,
     }));
     const holding = shards.filter((shard) => !shard.ended);
     const least = Math.min(...holding.map((shard) => shard.watermark ?? Number.NEGATIVE_INFINITY));
@@ -102,14 +105,22 @@ export class StateWatch {
       ...head,
       stream: this.#reader.stream(),
       views: this.#reader.views(),
-      running: isRunning(dataDir, this.#app),
+      running,
       watermark: state?.watermark ?? null,
       totals: state?.counters,
       shards,
       slowest: holding.find((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) === least)?.id,
-      checkpoint: state && { number: state.number, at: Date.parse(state.at) },
+      checkpoint: state && { number: state.number, at: Date.parse(state.at), ...noted?.checkpoint },
       stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
-      sinks: [],
+      openWindows: noted?.openWindows,
+      sinks: this.#reader.cursors().map((cursor) => {
+        const {
+          retries = 0,
+          rejected = 0,
+          trouble,
+        } = noted?.sinks.find(({ name }) => name === cursor.name) ?? {};
+        return { ...cursor, retries, rejected, trouble: running ? trouble : undefined };
+      }),
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(),
       samples: this.#samples,

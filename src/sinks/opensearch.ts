@@ -78,7 +78,11 @@ export class OpenSearchSink implements Sink {
     this.name = ['opensearch', options.url, options.prefix].filter(Boolean).join(' ');
     this.#keys = new Map(options.views.map((view) => [view.name, Object.keys(view.by)]));
     this.#bulk = new BulkSender({ ...options, signal: this.#stop.signal });
-    this.#delivered = options.outbox.cursor(this.name)?.delivered ?? 1;
+    const { outbox } = options;
+    const cursor = outbox.cursor(this.name);
+    // From now on the state knows of this sink, even if it gets nowhere.
+    if (!cursor) outbox.moveCursor(this.name, { delivered: 1, bytes: 0 });
+    this.#delivered = cursor?.delivered ?? 1;
     this.#next = this.#delivered;
   }
 

@@ -108,8 +108,8 @@ export class StateReader {
     return translating(this.#what, this.path, () => readCheckpoint(this.#db));
   }
 
-  /** How the processor was doing when it last said so; undefined before it did. */
-  run(): RunStatus | undefined {
+  /** What the processor last noted of itself; undefined before its first note. */
+  runStatus(): RunStatus | undefined {
     return translating(this.#what, this.path, () => {
       const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
       return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
@@ -119,6 +119,22 @@ export class StateReader {
   /** Looks through the whole file. Throws `damaged`. */
   verify(): void {
     translating(this.#what, this.path, () => checkIntegrity(this.#db, this.#what, this.path));
+  }
+
+  /** How far each sink has delivered, and how many results it still has to. */
+  cursors(): { name: string; delivered: number; pending: number }[] {
+    const next = this.nextResult();
+    return translating(this.#what, this.path, () => {
+      const rows = this.#db.prepare('SELECT sink AS name, delivered FROM cursors ORDER BY sink').all() as {
+        name: string;
+        delivered: number;
+      }[];
+      return rows.map(({ name, delivered }) => ({
+        name,
+        delivered: delivered - 1,
+        pending: next - delivered,
+      }));
+    });
   }
 
   /** The stream as its reader names it. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { putRecords, tripEndingAt, watermarkAt } from '../cli/model.ts';
 import {
   type OpenPage,
   openPage,
@@ -94,6 +95,10 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         .toReversed()
         .map((start) => [start, average(start, 'JFK'), average(start, 'LGA')]);
       assert.deepEqual(byWindow, wanted, 'minutes of all windows');
+      await page.locator('nav a', { hasText: 'Job' }).click();
+      const [sink] = await cells(page, 'Sinks, as a table');
+      const results = oracle.results.toLocaleString('en-US');
+      assert.deepEqual(sink!.slice(1), [results, '0', '0', '0'], 'delivered, pending, retries, refused');
     }));
 
   it('draws a cell where it is, and tells its figures to the pointer', (t) =>
@@ -261,6 +266,61 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       'C7: it adds up',
     );
     assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('the job: what was refused can be read, and is only text', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const trips = ['10:01', '10:02', '10:03', '10:04'].map((time) => tripEndingAt(`2016-03-10T${time}:00Z`));
+    const bad = '<img src=/nothing onerror="document.title=1"><script>document.title=2</script>';
+    const records = [...trips, watermarkAt('2016-03-10T10:30:00Z'), `${bad}\n`, `${bad}\n`];
+    await putRecords(dataDir, 'own', records);
+    await run('process', '--stream', 'local:own', '--until-end', ...at);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page, complaints, requests } = await openPage(browser, `${url}#job`);
+    await page.getByLabel('Records read, as a table').waitFor();
+    assert.deepEqual(
+      (await cells(page, 'Records read, as a table')).map((row) => row.slice(0, 2)),
+      [
+        ['processed', '0'],
+        ['filtered, in no view', '4'],
+        ['watermarks', '1'],
+        ['duplicates', '0'],
+        ['late', '0'],
+        ['unreadable', '2'],
+        ['read in all', '7'],
+      ],
+    );
+    const refused = page.locator('details[data-reason="not-readable"]');
+    assert.equal(await refused.locator('.figure').textContent(), '2');
+    await refused.locator('summary').click();
+    await refused.locator('code').first().waitFor();
+    assert.deepEqual(await refused.locator('code').allTextContents(), [bad, bad], 'as text');
+    assert.deepEqual(complaints, []);
+    assert.ok(!requests.some((address) => address.endsWith('/nothing')), 'no image of a record was loaded');
+    await page.context().close();
+  });
+
+  it('the job: the shard that holds the watermark back is named', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    await run('stream', 'create', 'local:two', '--shards', '2', ...at);
+    // All of it goes to the first shard.
+    await putRecords(dataDir, 'two', [
+      tripEndingAt('2016-03-10T10:01:00Z'),
+      watermarkAt('2016-03-10T10:30:00Z'),
+    ]);
+    const child = running(t, ['process', '--stream', 'local:two', '--checkpoint-interval', '100ms', ...at]);
+    const { url } = await dashboard(t, [...at, '--app', 'two', '--port', '0']);
+    const { page } = await openPage(browser, `${url}#job`);
+    await page
+      .locator('.shards .quiet', { hasText: 'shard 1 has no watermark yet and holds all windows back' })
+      .waitFor();
+    await page.locator('#notice', { hasText: 'No window has fired yet' }).waitFor();
+    const [first, second] = await cells(page, 'Shards, as a table');
+    assert.deepEqual([first![1], second![1]], ['2016-03-10 10:30', 'none yet']);
+    await kill(child);
     await page.context().close();
   });
 

@@ -1,7 +1,7 @@
 /** The page's server over plain HTTP: who is answered, with what, and what is pushed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { get, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
@@ -82,7 +82,9 @@ describe('the server of the page', () => {
   let folder: string;
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
-    await processed(folder, fixture('yellow-2015.csv'));
+    const file = join(folder, 'trips.csv');
+    copyFileSync(fixture('yellow-2015.csv'), file);
+    await processed(folder, file);
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 

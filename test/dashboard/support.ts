@@ -59,11 +59,13 @@ export async function morning(folder: string, trips = 20_000): Promise<string> {
 export async function processed(dataDir: string, file: string, app = 'golden'): Promise<void> {
   const at = ['--data-dir', dataDir];
   await run('replay', file, '--speedup', 'max', ...at);
-  await run('process', '--app', app, '--until-end', '--drain', ...at);
+  await run('process', '--app', app, '--until-end', '--drain', '--output', `${file}.ndjson`, ...at);
 }
 
 /** What the independent engine finds, by window. */
 export interface Expected {
+  /** How many there are in all. */
+  readonly results: number;
   /** ISO 8601 of each window's start, ascending. */
   readonly starts: readonly string[];
   /** Pick-ups by geohash. */
@@ -88,6 +90,7 @@ export async function expected(file: string): Promise<Expected> {
   const of = (view: string, start: string) =>
     documents.filter((found) => found.view === view && found.window_start === start);
   return {
+    results: documents.length,
     starts: [...new Set(documents.map((found) => found.window_start))].sort(),
     pickups: (start) =>
       new Map(of('pickup_count', start).map((found) => [found.location, found.pickup_count])),

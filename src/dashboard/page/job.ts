@@ -169,9 +169,10 @@ function shardTable({ shards, slowest }: JobStatus): Content[] {
     shortId(shard.id),
     watermarkText(shard),
     shard.ended || shard.watermark === null ? '' : lagBar(behindOf(shard, ahead), behind),
+    lagText(shard),
     shard.position,
   ]);
-  const found = table('Shards', ['Shard', 'Watermark', 'Behind', 'Position'], rows, [3]);
+  const found = table('Shards', ['Shard', 'Watermark', 'Behind', 'Lag', 'Position'], rows, [3, 4]);
   found.querySelectorAll('tbody tr').forEach((row, i) => {
     if (behind > 0 && shards[i]!.id === slowest) row.classList.add('slow');
   });
@@ -185,6 +186,12 @@ function behindOf({ watermark }: ShardStatus, ahead: number): number {
 function watermarkText({ ended, watermark }: ShardStatus): string {
   if (ended) return 'read to its end';
   return watermark === null ? 'none yet' : stamp(watermark);
+}
+
+/** Time since the last record read arrived. */
+function lagText({ lagMs, ended }: ShardStatus): string {
+  if (ended || lagMs === undefined) return '–';
+  return lagMs === 0 ? 'none' : age(lagMs);
 }
 
 function slowestText(shards: readonly ShardStatus[], slowest: string | undefined, behind: number): string {
@@ -217,14 +224,15 @@ function sinkTable({ sinks, views }: JobStatus): Content[] {
     const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'what is computed is';
     return [quiet(`None: ${kept} kept in the state. “taxiflow results” prints them.`)];
   }
-  const rows = sinks.map(({ name, delivered, pending, retries, errors, lastError }) => [
+  const rows = sinks.map(({ name, delivered, pending, retries, rejected }) => [
     name,
-    count(delivered),
-    count(pending),
-    retries === undefined ? '–' : count(retries),
-    lastError ?? count(errors ?? 0),
+    ...[delivered, pending, retries, rejected].map(count),
   ]);
-  return [table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Errors'], rows, [1, 2, 3, 4])];
+  const troubles = sinks.flatMap(({ name, trouble }) => (trouble ? [`${name}: ${trouble}`] : []));
+  return [
+    table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Refused'], rows, [1, 2, 3, 4]),
+    ...troubles.map((text) => make('p', { class: 'trouble' }, text)),
+  ];
 }
 
 function letterDetails(reason: string, number: number, kept: number): HTMLDetailsElement {

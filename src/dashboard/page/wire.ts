@@ -40,6 +40,8 @@ export interface ShardStatus {
   readonly watermark: number | null;
   readonly latest: number | null;
   readonly ended: boolean;
+  /** Ms since the last record read arrived, 0 at the tip; while the processor runs. */
+  readonly lagMs?: number | undefined;
 }
 
 export interface SinkStatus {
@@ -47,9 +49,11 @@ export interface SinkStatus {
   /** Results delivered and still to be delivered. */
   readonly delivered: number;
   readonly pending: number;
-  readonly retries?: number | undefined;
-  readonly errors?: number | undefined;
-  readonly lastError?: string | undefined;
+  /** Results it refused for good. */
+  readonly rejected: number;
+  readonly retries: number;
+  /** What keeps it from going on, in words. */
+  readonly trouble?: string | undefined;
 }
 
 /** Totals of all runs of a state. */
