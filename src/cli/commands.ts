@@ -38,6 +38,12 @@ const format: Options = {
 };
 
 /** How to speak to OpenSearch; name and password come from the environment alone. */
+const port: Options = {
+  type: 'number',
+  default: 8080,
+  requiresArg: true,
+  describe: 'Port of the live page, or the next free one',
+};
 const openSearchAccess: Record<string, Options> = {
   'aws-sigv4': {
     type: 'boolean',
@@ -209,6 +215,8 @@ const processCommand: CommandSpec = {
       describe: 'Index names begin with this',
     },
     ...openSearchAccess,
+    dashboard: { type: 'boolean', default: false, describe: 'Serve the live page of this run' },
+    port,
     'on-error': {
       choices: ['keep', 'report'],
       default: 'keep',
@@ -442,13 +450,25 @@ const generate: CommandSpec = {
   load: async () => (await import('./commands/generate.ts')).generate,
 };
 
+const status: CommandSpec = {
+  usage: 'status',
+  summary: 'How a processor is doing: positions, watermark, checkpoints, sinks',
+  options: {
+    app: { ...app, describe: "Name of the processor's state  [default: the only one there is]" },
+    'data-dir': dataDir,
+    watch: { type: 'boolean', default: false, describe: 'Look every second until Ctrl-C' },
+    json,
+  },
+  load: async () => (await import('./commands/status.ts')).status,
+};
+
 const dashboard: CommandSpec = {
   usage: 'dashboard',
   summary: 'Serve the live page: the city on a map, and how the job is doing',
   options: {
     app: { ...app, describe: "Name of the processor's state  [default: the only one there is]" },
     'data-dir': dataDir,
-    port: { type: 'number', default: 8080, requiresArg: true, describe: 'Port, or the next free one' },
+    port,
     host: {
       type: 'string',
       default: '127.0.0.1',
@@ -481,6 +501,9 @@ const demo: CommandSpec = {
       requiresArg: true,
       describe: 'Event time over wall time, or max',
     },
+    port,
+    open: { type: 'boolean', default: false, describe: 'Open the live page in a browser' },
+    exit: { type: 'boolean', default: false, describe: 'End when the day is over, on a terminal too' },
     json,
   },
   load: async () => (await import('./commands/demo.ts')).demo,
@@ -534,6 +557,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   replay,
   processCommand,
   results,
+  status,
   dashboard,
   deadLetters,
   streamCommand,

@@ -46,3 +46,10 @@ export function speedup(args: Arguments): number {
   if (!(factor > 0)) throw usageError(`--speedup ${value} is neither a positive number nor max`);
   return factor;
 }
+
+/** 0 for any that is free. */
+export function portOf(args: Arguments): number {
+  const port = whole(args, 'port', 0)!;
+  if (port <= 65_535) return port;
+  throw usageError(`--port ${port} is no port`, 'choose one from 1 to 65535, or 0 for any');
+}

@@ -3,6 +3,7 @@ import type { Progress, Sink } from '../engine/run.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 
 const NOTE_INTERVAL = 1_000;
+const PAST = 11;
 
 export class RunNotes {
   readonly #startedAt = new Date().toISOString();
@@ -10,6 +11,8 @@ export class RunNotes {
   readonly #sinks: readonly Sink[];
   readonly #checkpointInterval: number;
   #last = 0;
+  /** Some of the past: when, and what was read and written by then. */
+  #past: { at: number; read: number; results: number }[] = [];
 
   constructor(state: SqliteState, sinks: readonly Sink[], checkpointInterval: number) {
     this.#state = state;
@@ -17,10 +20,13 @@ export class RunNotes {
     this.#checkpointInterval = checkpointInterval;
   }
 
-  take({ openWindows, lags }: Pick<Progress, 'openWindows' | 'lags'>): void {
+  take({ counters: { read, results }, openWindows, lags, ended }: Progress): void {
     const now = Date.now();
-    if (now - this.#last < NOTE_INTERVAL) return;
+    if (now - this.#last < NOTE_INTERVAL && !ended) return;
     this.#last = now;
+    this.#past = [...this.#past, { at: now, read, results }].slice(-PAST);
+    const first = this.#past[0]!;
+    const seconds = Math.max(1, (now - first.at) / 1_000);
     this.#state.note({
       pid: process.pid,
       startedAt: this.#startedAt,
@@ -28,6 +34,7 @@ export class RunNotes {
       checkpointInterval: this.#checkpointInterval,
       checkpoint: this.#state.lastCheckpoint,
       openWindows,
+      rates: { records: (read - first.read) / seconds, results: (results - first.results) / seconds },
       lags: Object.fromEntries(lags),
       sinks: this.#sinks.map((sink) => sink.status()),
     });

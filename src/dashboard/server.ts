@@ -143,6 +143,7 @@ class Site {
     if (url.pathname === '/api/settings') {
       return this.#json(request, response, JSON.stringify({ tiles: this.#tiles ?? null }));
     }
+    if (url.pathname === '/metrics') return this.#metrics(request, response);
     const asset = await this.#assets.find(url.pathname);
     if (!asset) return refuse(response, 404, 'there is nothing here\n');
     response.setHeader('etag', asset.tag);
@@ -184,6 +185,15 @@ class Site {
 
   #historyJson(id: string): Buffer {
     return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
+  }
+
+  async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#look();
+    const { metricsOf } = await import('./metrics.ts');
+    const { type, text } = await metricsOf(this.#watch.status());
+    response.setHeader('cache-control', 'no-store');
+    const encoding = accepted(request.headers['accept-encoding']);
+    send(request, response, type, await compress(Buffer.from(text), encoding));
   }
 
   async #json(request: IncomingMessage, response: ServerResponse, json: string): Promise<void> {

@@ -122,7 +122,7 @@ export class StateWatch {
         return { ...cursor, retries, rejected, trouble: running ? trouble : undefined };
       }),
       deadLetters: this.#reader.deadLetterCounts(),
-      rates: this.#rates(),
+      rates: this.#rates(running ? noted?.rates : undefined),
       samples: this.#samples,
     };
   }
@@ -239,7 +239,9 @@ export class StateWatch {
     this.#samples = [...this.#samples, { at, trips: read - watermarks, results }].slice(-SAMPLES);
   }
 
-  #rates(): JobStatus['rates'] {
+  /** From what was seen, or from what the processor notes where too little was. */
+  #rates(noted: { records: number; results: number } | undefined): JobStatus['rates'] {
+    if (this.#samples.length < 2 && noted) return { trips: noted.records, results: noted.results };
     const now = this.#o.now();
     const last = this.#samples.at(-1);
     const first = this.#samples.findLast((sample) => sample.at <= now - RATE_MS) ?? this.#samples[0];

@@ -75,6 +75,8 @@ export interface Progress {
   /** By shard: ms since the last record read arrived, 0 at the tip. */
   readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
+  /** The run is over: everything is committed, and the sinks are closed. */
+  readonly ended: boolean;
 }
 
 export interface ProcessOutcome {
@@ -166,6 +168,7 @@ class ProcessRun {
     if (!signal.aborted && this.#o.drain) this.#engine.drain();
     this.#checkpoint();
     for (const sink of sinks) await sink.close(signal.aborted);
+    this.#report(true);
     return this.#outcome();
   }
 
@@ -338,7 +341,7 @@ class ProcessRun {
     return this.#engine.counters.read > 0 && this.#engine.watermark === Number.NEGATIVE_INFINITY;
   }
 
-  #report(): void {
+  #report(ended = false): void {
     this.#o.onProgress?.({
       counters: this.#since(),
       watermark: this.#engine.watermark,
@@ -346,6 +349,7 @@ class ProcessRun {
       slowestShard: this.#engine.shards.slowest?.id,
       lags: this.#lags,
       atTip: this.#furthestBehind() === undefined,
+      ended,
     });
   }
 

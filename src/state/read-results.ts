@@ -143,7 +143,8 @@ export class StateReader {
       const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'stream'").get() as
         | { value: string }
         | undefined;
-      return row?.value ?? '';
+      // What tells it from another of its name is not for people.
+      return row?.value.replace(/ \(.*\)$/, '') ?? '';
     });
   }
 

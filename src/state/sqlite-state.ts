@@ -123,6 +123,8 @@ export interface RunStatus {
   /** Of the last checkpoint; bytes of what it wrote. */
   readonly checkpoint: { readonly durationMs: number; readonly bytes: number };
   readonly openWindows: number;
+  /** A second, over the last ten or so. */
+  readonly rates: { readonly records: number; readonly results: number };
   /** By shard: ms since the last record read arrived, 0 at the tip. */
   readonly lags: Readonly<Record<string, number>>;
   readonly sinks: readonly SinkStatus[];

@@ -5,8 +5,11 @@ import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp } from '../../state/read-results.ts';
 import { listApps } from '../../state/sqlite-state.ts';
 import type { Arguments } from '../command.ts';
-import { text, whole } from '../read.ts';
+import { portOf, text } from '../read.ts';
 import { interruption, printJson, say } from '../terminal.ts';
+
+/** Only this machine can look. */
+export const LOOPBACK = '127.0.0.1';
 
 export async function dashboard(args: Arguments): Promise<number> {
   const options = readOptions(args);
@@ -24,9 +27,7 @@ export async function dashboard(args: Arguments): Promise<number> {
 
 function readOptions(args: Arguments): DashboardOptions {
   const dataDir = text(args, 'data-dir')!;
-  const port = whole(args, 'port', 0)!;
-  if (port > 65_535)
-    throw usageError(`--port ${port} is no port`, 'choose one from 1 to 65535, or 0 for any');
+  const port = portOf(args);
   const tiles = text(args, 'tiles');
   if (tiles !== undefined && !/^https?:\/\/[^/]+\/.*\{z\}/.test(tiles)) {
     throw usageError(

@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../clock.ts';
+import { startDashboard } from '../../dashboard/dashboard.ts';
+import type { Dashboard } from '../../dashboard/server.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { generateCsv } from '../../dataset/generator/generate.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
@@ -17,7 +20,8 @@ import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
-import { speedup, text, whole } from '../read.ts';
+import { portOf, speedup, text, whole } from '../read.ts';
+import { RunNotes } from '../run-notes.ts';
 import {
   formatted,
   interruption,
@@ -29,12 +33,14 @@ import {
   span,
   thousands,
 } from '../terminal.ts';
+import { LOOPBACK, openBrowser } from './dashboard.ts';
 
 const NAME = 'demo';
 const DAY = '2016-01-14';
 /** A day passes in half a minute: windows should fire all along, not every four hours of it. */
 const WATERMARK_INTERVAL = 250;
 const PLAIN_INTERVAL = 5_000;
+const CHECKPOINT_INTERVAL = 500;
 const AIRPORTS = ['JFK', 'LGA'] as const;
 const AREAS_SHOWN = 10;
 
@@ -42,17 +48,22 @@ export async function demo(args: Arguments): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
   const factor = speedup(args);
   const trips = whole(args, 'trips', 1)!;
+  const port = portOf(args);
   const { signal, done } = interruption();
   const progress = await progressLine(PLAIN_INTERVAL);
   const started = Date.now();
+  let page: Dashboard | undefined;
   try {
     removeState(dataDir, NAME);
     LocalStream.delete(dataDir, NAME);
+    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port });
     const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
     say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
     say(
       `replayed into local:${NAME} at speedup ${text(args, 'speedup')} and processed at once; Ctrl-C stops`,
     );
+    say(`the live page: ${page.url}`);
+    if (args['open']) openBrowser(page.url);
     const line = await runLine(dataDir, file, factor, progress, signal);
     progress.stop();
     if (signal.aborted) {
@@ -62,9 +73,14 @@ export async function demo(args: Arguments): Promise<number> {
       return EXIT.interrupted;
     }
     show(args, dataDir, line, Date.now() - started);
+    if (globalThis.process.stderr.isTTY && !args['exit']) {
+      say(`the live page stays at ${page.url} until Ctrl-C`);
+      if (!signal.aborted) await once(signal, 'abort');
+    }
     return EXIT.done;
   } finally {
     progress.stop();
+    await page?.close();
     done();
   }
 }
@@ -108,6 +124,7 @@ async function runLine(
   });
   const failed = new AbortController();
   const signal = AbortSignal.any([interrupted, failed.signal]);
+  const notes = new RunNotes(state, [], CHECKPOINT_INTERVAL);
   let replayed = false;
   let lag = 0;
   const common = { clock: systemClock, signal };
@@ -146,10 +163,13 @@ async function runLine(
       from: { at: 'trim-horizon' },
       eventTime: 'dropoff',
       allowedLateness: 0,
-      checkpointInterval: 500,
+      checkpointInterval: CHECKPOINT_INTERVAL,
       untilEnd: () => replayed,
       drain: true,
-      onProgress: (now) => progress.update(progressText(now, lag)),
+      onProgress: (now) => {
+        notes.take(now);
+        progress.update(progressText(now, lag));
+      },
     });
     // When one of them fails, the other stops too, and the failure is told.
     const stopBoth = (error: unknown) => {

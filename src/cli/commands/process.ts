@@ -1,4 +1,5 @@
 import { systemClock } from '../../clock.ts';
+import type { Dashboard } from '../../dashboard/server.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
@@ -18,7 +19,7 @@ import { tumbling, type View } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
-import { milliseconds, text, time, whole } from '../read.ts';
+import { milliseconds, portOf, text, time, whole } from '../read.ts';
 import { RunNotes } from '../run-notes.ts';
 import {
   interruption,
@@ -101,7 +102,9 @@ async function run(
   });
   const progress = await progressLine();
   const { signal, done } = interruption();
+  let page: Dashboard | undefined;
   try {
+    page = await pageOf(args, app);
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
     const sinks = await openSinks(args, views, state, deadLetterLimit);
@@ -143,9 +146,23 @@ async function run(
     );
   } finally {
     progress.stop();
+    await page?.close();
     done();
     state.close();
   }
+}
+
+async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefined> {
+  if (!args['dashboard']) return undefined;
+  const { startDashboard } = await import('../../dashboard/dashboard.ts');
+  const page = await startDashboard({
+    dataDir: text(args, 'data-dir')!,
+    app,
+    host: '127.0.0.1',
+    port: portOf(args),
+  });
+  say(`the live page: ${page.url}`);
+  return page;
 }
 
 async function openSinks(
