@@ -37,6 +37,9 @@ function ask(
   });
 }
 
+/** Far longer than anything takes here. */
+const PATIENCE_MS = 30_000;
+
 interface Pushed {
   readonly event: string;
   readonly id: string | undefined;
@@ -62,6 +65,7 @@ function listen(
           if (field('event') === undefined) continue;
           events.push({ event: field('event')!, id: field('id'), data: field('data') ?? '' });
           if (!until(events.at(-1)!)) continue;
+          clearTimeout(deadline);
           sent.destroy();
           resolve(events);
         }
@@ -71,6 +75,10 @@ function listen(
       );
     });
     sent.on('error', reject);
+    const deadline = setTimeout(() => {
+      sent.destroy();
+      reject(new Error(`only heard ${events.map(({ event }) => event).join(', ')}`));
+    }, PATIENCE_MS);
   });
 }
 
