@@ -25,6 +25,7 @@ import { taxiViews } from '../../dist/views/taxi.js';
 import { kinesisBench } from './kinesis.ts';
 import { compare, ROUNDS, TRIPS } from './measure.ts';
 import { openSearchBench } from './opensearch.ts';
+import { pagesBench } from './pages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'taxiflow-bench-'));
 const csv = join(folder, 'trips.csv');
@@ -199,6 +200,7 @@ const PARTS: Record<string, (data: string, batches: readonly RecordBatch[]) => P
   line: lineBench,
   kinesis: (_, batches) => kinesisBench(batches),
   opensearch: searchBench,
+  pages: (data) => pagesBench(data, processAll),
 };
 
 async function main(): Promise<boolean> {

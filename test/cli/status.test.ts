@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
+
+const SHARDS = 4;
+
+interface Status {
+  running: boolean;
+  watermark: string | null;
+  totals: Record<string, number>;
+  open_windows: number;
+  checkpoint: { number: number; age_ms: number; duration_ms: number; bytes: number };
+  shards: { shard: string; position: string; lag_ms: number | null; holds_watermark_back: boolean }[];
+  sinks: { name: string; delivered: number; pending: number; rejected: number; trouble: string | null }[];
+  dead_letters: { reason: string; count: number }[];
+}
+
+async function statusOf(folder: string): Promise<Status> {
+  const { code, stderr, json } = await taxiflow(['status', '--data-dir', folder, '--json']);
+  assert.equal(code, 0, stderr);
+  return json<Status>();
+}
+
+describe('status', () => {
+  it('says the same of a run as the run itself, while it goes on and after', async (t) => {
+    const folder = temporaryFolder(t);
+    const at = ['--data-dir', folder];
+    const sent = await taxiflow([
+      ...['replay', fixture('yellow-2015-dirty.csv'), '--speedup', 'max', '--shards', String(SHARDS)],
+      ...at,
+    ]);
+    assert.equal(sent.code, 0, sent.stderr);
+    const run = following(t, ['process', '--output', join(folder, 'out.ndjson'), '--json', ...at]);
+    await run.until('it has read everything and says so', async () => {
+      const { code, json } = await taxiflow(['status', '--json', ...at]);
+      return (
+        code === 0 &&
+        (json<Status>().totals?.['watermarks'] ?? 0) >= SHARDS &&
+        json<Status>().sinks.length > 0
+      );
+    });
+    const during = await statusOf(folder);
+    assert.equal(during.running, true);
+    const ended = await run.interrupt();
+    const summary = ended.json<Record<string, unknown>>();
+    const after = await statusOf(folder);
+    assert.equal(after.running, false);
+    assert.deepEqual(after.totals, summary['totals']);
+    assert.equal(after.watermark, summary['watermark']);
+    assert.equal(after.open_windows, summary['open_windows']);
+    assert.equal(after.shards.length, SHARDS);
+    assert.equal(after.shards.filter((shard) => shard.holds_watermark_back).length, 1);
+    assert.deepEqual(
+      after.sinks.map(({ delivered, pending, trouble }) => ({ delivered, pending, trouble })),
+      [{ delivered: summary['results'], pending: 0, trouble: null }],
+    );
+    assert.ok(after.checkpoint.number >= during.checkpoint.number, 'checkpoints only go on');
+
+    const text = await taxiflow(['status', ...at]);
+    assert.equal(text.code, 0);
+    assert.match(text.stdout, /not running/);
+    assert.match(text.stdout, /shardId-000000000000 .*\n/);
+  });
+
+  it('without a state says what to do', async (t) => {
+    const ran = await taxiflow(['status', '--data-dir', temporaryFolder(t)]);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /^Error: .*\nTry: run "taxiflow process" first/m);
+  });
+
+  it('--watch goes on until Ctrl-C', async (t) => {
+    const folder = temporaryFolder(t);
+    const made = await taxiflow(['process', '--until-end', '--data-dir', folder]);
+    assert.equal(made.code, 0, made.stderr);
+    let seen = 0;
+    const watching = await taxiflow(['status', '--watch', '--json', '--data-dir', folder], {
+      onStart: (child) =>
+        child.stdout?.on('data', (chunk: Buffer) => {
+          seen += String(chunk).split('\n').length - 1;
+          if (seen >= 2) child.kill('SIGINT');
+        }),
+    });
+    assert.equal(watching.code, 0, watching.stderr);
+  });
+});
