@@ -152,11 +152,7 @@ class ProcessRun {
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
       this.#dirty = true;
-    } else {
-      // "Latest" has become a place, which the next run must find.
-      if (batch.next.at !== shard.position.at) this.#dirty = true;
-      shard.position = batch.next;
-    }
+    } else shard.position = batch.next;
     if (batch.atTip) this.#atTip.add(shard.id);
     if (this.#o.untilEnd() && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
