@@ -172,9 +172,26 @@ class ProcessRun {
     return this.#outcome();
   }
 
+  /** A stream that is away is tried for minutes; who wants to stop needn't wait for that. */
+  async #unlessAborted<T>(work: Promise<T>): Promise<T | undefined> {
+    const { signal } = this.#o;
+    if (signal.aborted) return undefined;
+    let stop = () => {};
+    const aborted = new Promise<undefined>((resolve) => {
+      stop = () => resolve(undefined);
+      signal.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return await Promise.race([work, aborted]);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
   async #step(feed: Feed): Promise<void> {
     const shard = this.#engine.shards.get(feed.shardId)!;
-    const batch = await feed.take();
+    const batch = await this.#unlessAborted(feed.take());
+    if (!batch) return;
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) {
       this.#engine.process(shard, batch);
@@ -210,7 +227,7 @@ class ProcessRun {
   async #discover(first: boolean): Promise<void> {
     const { reader, from } = this.#o;
     const { shards } = this.#engine;
-    this.#listed = await reader.shards();
+    this.#listed = (await this.#unlessAborted(reader.shards())) ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
