@@ -23,7 +23,7 @@ export interface MapOptions {
 const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 /** Between cells, as a part of their size. */
-const GAP = 0.022;
+const GAP = 0.035;
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 const NAMES: readonly (readonly [name: string, lon: number, lat: number, kind: string])[] = [
