@@ -52,8 +52,8 @@ export interface Request {
 }
 
 export interface Step {
-  /** What isn't as it should be; undefined for what only fits the dashboard to the data. */
-  readonly difference?: string;
+  /** What isn't as it should be; nothing where the dashboard is only fitted to the data. */
+  readonly differences: readonly string[];
   /** What was done about it, once it is. */
   readonly done: string;
   readonly request: Request;
@@ -154,7 +154,7 @@ async function read(target: Target, path: string): Promise<unknown> {
 function step(target: Target, request: Omit<Request, 'to'>, difference: string, done: string): Step {
   const { method, path, body } = request;
   return {
-    difference,
+    differences: [difference],
     done,
     request: { to: 'opensearch', ...request },
     send: async () => {
@@ -307,7 +307,7 @@ async function planObjects(target: Target, dashboards: Dashboards, steps: Step[]
   }
   if (found.length === 0 && !misfit) return;
   steps.push({
-    ...(found.length > 0 ? { difference: found.join('; ') } : {}),
+    differences: found,
     done:
       found.length > 0
         ? `imported ${objects.map(nameOf).join(', ')}`
@@ -374,7 +374,7 @@ async function planObjectsAway(target: Target, dashboards: Dashboards, steps: St
   for (const object of savedObjectsOf(target.prefix, target.views).reverse()) {
     if (!(await readObject(dashboards, object))) continue;
     steps.push({
-      difference: `${nameOf(object)} is there`,
+      differences: [`${nameOf(object)} is there`],
       done: `deleted ${nameOf(object)}`,
       request: { to: 'dashboards', method: 'DELETE', path: objectPath(object) },
       send: () => deleteObject(dashboards, object),

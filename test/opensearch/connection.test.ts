@@ -109,8 +109,10 @@ describe('errors', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     t.after(() => server.close());
     const { port } = server.address() as { port: number };
+    const printed = t.mock.method(console, 'log', () => {});
     const error = await failing({ url: `http://127.0.0.1:${port}`, requestTimeout: 200 });
     assert.equal(error.code, 'opensearch-unreachable');
+    assert.deepEqual(printed.mock.calls, [], 'stdout is for data');
   });
 
   /** Replies as real servers give them, and what we make of them. */

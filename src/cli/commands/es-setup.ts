@@ -78,7 +78,7 @@ async function reached(target: Target, wait: number): Promise<string> {
 type About = Readonly<Record<string, unknown>>;
 
 function check(args: Arguments, plan: Plan, about: About): number {
-  const mendable = plan.steps.flatMap(({ difference }) => difference ?? []);
+  const mendable = plan.steps.flatMap((step) => step.differences);
   const differences = [...plan.conflicts, ...mendable, ...plan.harmless];
   if (args['json']) printJson({ ...about, check: true, differences });
   else for (const difference of differences) process.stdout.write(`${difference}\n`);
