@@ -243,13 +243,18 @@ class ProcessRun {
       if (first && from.at === 'latest') {
         const progress = shards.add(shard.id, from, []);
         progress.ended = !shard.open;
+        progress.owed = shard.open;
         if (shard.open) this.#follow(progress);
         continue;
       }
       if (waits) for (const parent of shard.parents) standIns.add(parent);
       else {
-        if (!first) this.#refuseUnseen(shard, listed);
-        this.#follow(shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents));
+        const progress = shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents);
+        if (!first && this.#unseen(shard, listed)) {
+          this.#acceptGap('all', shard.parents.join(' and '));
+          progress.owed = true;
+        }
+        this.#follow(progress);
       }
     }
     // A list may lag: whoever ended has children, and they come before the parent leaves the list.
@@ -281,10 +286,10 @@ class ProcessRun {
     }
   }
 
-  /** A shard whose parents this state never saw: they came and went with their records while nobody read (C5). */
-  #refuseUnseen({ parents }: Shard, listed: ReadonlySet<string>): void {
-    const unseen = parents.filter((parent) => !listed.has(parent) && !this.#engine.shards.get(parent));
-    if (unseen.length > 0 && unseen.length === parents.length) this.#acceptGap('all', unseen.join(' and '));
+  /** A later shard whose parents this state never saw: they came and went while nobody read (C5). */
+  #unseen({ parents }: Shard, listed: ReadonlySet<string>): boolean {
+    const { shards } = this.#engine;
+    return parents.length > 0 && parents.every((parent) => !listed.has(parent) && !shards.get(parent));
   }
 
   #acceptLoss(shard: ShardProgress, lost: string): void {
@@ -300,7 +305,8 @@ class ProcessRun {
         { hint: 'go on without them with --allow-gap, or start afresh with another --app' },
       );
     }
-    this.#lost.push(`${lost} of ${shardId}`);
+    const what = `${lost} of ${shardId}`;
+    if (!this.#lost.includes(what)) this.#lost.push(what);
   }
 
   #furthestBehind(): Feed | undefined {
@@ -340,10 +346,19 @@ class ProcessRun {
 
   #checkpoint(): void {
     this.#engine.checkpoint();
+    this.#forgetGone();
     this.#checkpoints++;
     this.#dirty = false;
     this.#lastCheckpoint = this.#o.clock.now();
     for (const sink of this.#o.sinks) sink.wake();
+  }
+
+  /** Nobody needs a drained shard that left the list, once its children have begun. */
+  #forgetGone(): void {
+    const { shards } = this.#engine;
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    for (const { id, ended } of shards.all)
+      if (ended && !listed.has(id) && !shards.standIns.has(id)) shards.forget(id);
   }
 
   #noteMissingWatermark(): void {

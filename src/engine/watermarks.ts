@@ -59,6 +59,10 @@ export class ShardWatermarks {
     return shard;
   }
 
+  forget(id: string): void {
+    this.#shards.delete(id);
+  }
+
   restore(shards: readonly ShardProgress[], watermark: number): void {
     for (const shard of shards) this.#shards.set(shard.id, { ...shard });
     this.#value = watermark;

@@ -4,7 +4,13 @@ import type { Checkpoint, StateStore, StoredState } from '../../src/engine/check
 import type { PageRecord, SeenRange } from '../../src/engine/duplicates.ts';
 import type { Firing, PaneBlock } from '../../src/engine/panes.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/stream.ts';
+import {
+  type Position,
+  type RecordBatch,
+  type Shard,
+  type StreamReader,
+  shardIdOf,
+} from '../../src/streams/stream.ts';
 
 export type Document = Readonly<Record<string, unknown>>;
 
@@ -118,6 +124,7 @@ export class MemoryReader implements StreamReader {
   /** Told before each read, counted from 1. */
   beforeRead: (read: number, shardId: string) => void = () => {};
   #reads = 0;
+  #made = 0;
 
   constructor(shards: number) {
     for (let i = 0; i < shards; i++) this.add([]);
@@ -126,7 +133,7 @@ export class MemoryReader implements StreamReader {
   add(parents: readonly MemoryShard[]): MemoryShard {
     for (const parent of parents) parent.open = false;
     const shard: MemoryShard = {
-      id: `shardId-${String(this.list.length).padStart(12, '0')}`,
+      id: shardIdOf(this.#made++),
       parents: parents.map(({ id }) => id),
       firstHashKey: 0n,
       lastHashKey: 0n,

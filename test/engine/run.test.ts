@@ -466,6 +466,25 @@ describe('shards that are far apart', () => {
   });
 });
 
+describe('a drained shard', () => {
+  it('is forgotten once it left the list and its children have begun, so that a state stays small', async () => {
+    const reader = new MemoryReader(2);
+    const store = new MemoryStore();
+    reader.put(reader.list[0]!, tripAt(0));
+    for (let at = 1; at < 30; at++) {
+      const merged = reader.add(reader.open);
+      for (const parent of [merged, merged]) reader.add([parent]);
+      for (const shard of reader.open) reader.put(shard, tripAt(at));
+      await run(reader, store, { drain: false });
+      reader.list.splice(0, reader.list.length - 3);
+    }
+    const { totals } = await run(reader, store);
+    assert.deepEqual([totals.read, totals.late], [59, 0]);
+    const inState = store.commits.map(({ shards }) => shards.length);
+    assert.ok(Math.max(...inState) <= 9, `${Math.max(...inState)} shards in a state, 5 in the list at most`);
+  });
+});
+
 describe('records that are gone', () => {
   function half(): { reader: MemoryReader; store: MemoryStore; first: Promise<ProcessOutcome> } {
     const reader = new MemoryReader(2);
