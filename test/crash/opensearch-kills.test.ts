@@ -14,14 +14,12 @@ import { comparable, expectedLines } from '../golden/oracle.ts';
 import { countOf, showsExactly } from '../golden/search.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { following, taxiflow, temporaryFolder } from '../support.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 20 : 6));
 const DAY = Date.UTC(2016, 0, 11);
 const NOON = DAY + 12 * 3_600_000;
-const skip = existsSync(join(ROOT, 'src', 'sinks', 'opensearch.ts'))
-  ? withoutOpenSearch
-  : 'the sink is not here yet';
+const skip = withoutOpenSearch;
 const TO_END = ['--until-end', '--drain'];
 
 it('C3 killed processors and killed servers leave each result once', {

@@ -3,7 +3,7 @@
  * What kills of the processor and of the server do is in test/crash/opensearch-kills.test.ts.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
@@ -13,12 +13,10 @@ import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { itemsOf } from '../services/replies.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { fixture, following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
 
 const VIEWS = ['pickup_count', 'trip_duration'] as const;
-const skip = existsSync(join(ROOT, 'src', 'sinks', 'opensearch.ts'))
-  ? withoutOpenSearch
-  : 'the sink is not here yet';
+const skip = withoutOpenSearch;
 const TO_END = ['--until-end', '--drain'];
 
 /** A day of made-up trips, as a file of its own. */
