@@ -53,6 +53,8 @@ type Answer =
   | { readonly kind: 'again'; readonly blocked: boolean; readonly wait: number; readonly why: string };
 
 export class BulkSender {
+  /** Documents that the server has taken or refused so far. */
+  settled = 0;
   /** Documents sent again so far. */
   retries = 0;
   trouble: string | undefined;
@@ -94,6 +96,7 @@ export class BulkSender {
           blocked ||= verdict === 'blocked';
           why = reasonOf(reply);
         }
+        this.settled += left.length - again.length;
         if (again.length === 0) {
           this.#over();
           return refused;
@@ -127,7 +130,10 @@ export class BulkSender {
     { tooLarge, why }: { readonly tooLarge: boolean; readonly why: string },
   ): Promise<Refusal[]> {
     const reason = tooLarge ? 'opensearch-too-large' : 'opensearch-rejected';
-    if (items.length === 1) return [{ item: items[0]!, reason, detail: why }];
+    if (items.length === 1) {
+      this.settled++;
+      return [{ item: items[0]!, reason, detail: why }];
+    }
     if (tooLarge) {
       const bytes = items.reduce((sum, { lines }) => sum + lines.length, 0);
       this.bytes = Math.max(LEAST_BYTES, Math.min(this.bytes, bytes / 2));
@@ -147,8 +153,7 @@ export class BulkSender {
         { method: 'POST', path: '/_bulk', querystring: ONLY_WHAT_FAILED, bulkBody: body },
         { headers: PACKED },
       );
-      const { errors, items: replies } = reply as { errors: boolean; items?: Record<string, ReplyItem>[] };
-      return { kind: 'items', items: errors ? (replies ?? []).map((reply) => Object.values(reply)[0]!) : [] };
+      return { kind: 'items', items: repliesIn(reply, items.length) };
     } catch (error) {
       const status = statusOf(error);
       const verdict = status === undefined ? 'retry' : classifyResponse(status);
@@ -170,6 +175,15 @@ export class BulkSender {
     this.trouble = undefined;
     this.#o.onTrouble(undefined);
   }
+}
+
+/** What became of each of `sent` documents; none are listed when all went well. Throws unless it is an answer to them all. */
+function repliesIn(body: unknown, sent: number): ReplyItem[] {
+  const { errors, items } = (body ?? {}) as { errors?: unknown; items?: Record<string, ReplyItem>[] };
+  if (errors === false) return [];
+  const replies = errors === true ? (items ?? []).map((reply) => Object.values(reply)[0]) : [];
+  if (replies.length === sent && replies.every((reply) => typeof reply?.status === 'number')) return replies as ReplyItem[];
+  throw new Error(`the answer is not about ${sent} documents, as it should be`);
 }
 
 /** Jitter over the upper half, so that it is never nothing. */

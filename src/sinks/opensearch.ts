@@ -70,6 +70,7 @@ export class OpenSearchSink implements Sink {
   /** Results below are settled. */
   #delivered: number;
   #rejected = 0;
+  #underWay = 0;
   #ready: Promise<void> | undefined;
   #failure: unknown;
 
@@ -127,11 +128,12 @@ export class OpenSearchSink implements Sink {
     const { client, clock } = this.#o;
     if (interrupted) this.#abort();
     const patience = interrupted ? LAST_MS : GIVE_UP_MS;
-    const unfinished = () => (interrupted ? this.#batches.length : this.status().pending) > 0;
+    const unfinished = () => (interrupted ? this.#underWay : this.status().pending) > 0;
     try {
       for (let since = clock.now(), last = 0; unfinished() && clock.now() - since < patience; ) {
         this.wake();
-        if (this.#delivered > last) [since, last] = [clock.now(), this.#delivered];
+        // A batch may take long, piece by piece; that is no reason to give up.
+        if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
         await clock.sleep(POLL_MS);
       }
       if (this.#failure) throw this.#failure;
@@ -157,6 +159,7 @@ export class OpenSearchSink implements Sink {
   }
 
   async #deliver(batch: Batch): Promise<void> {
+    this.#underWay++;
     try {
       this.#ready ??= this.#prepareWhenThere();
       await this.#ready;
@@ -164,11 +167,13 @@ export class OpenSearchSink implements Sink {
       this.#pass();
       this.wake();
     } catch (error) {
-      this.#batches.splice(this.#batches.indexOf(batch), 1);
+      // The batch keeps its place, or the cursor would pass it with the next one that is settled.
       if (!this.#stop.signal.aborted) {
         this.#failure ??= error;
         this.#abort();
       }
+    } finally {
+      this.#underWay--;
     }
   }
 

@@ -3,7 +3,7 @@
  * What kills of the processor and of the server do is in test/crash/opensearch-kills.test.ts.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
@@ -13,12 +13,10 @@ import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { itemsOf } from '../services/replies.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { fixture, following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
 
 const VIEWS = ['pickup_count', 'trip_duration'] as const;
-const skip = existsSync(join(ROOT, 'src', 'sinks', 'opensearch.ts'))
-  ? withoutOpenSearch
-  : 'the sink is not here yet';
+const skip = withoutOpenSearch;
 const TO_END = ['--until-end', '--drain'];
 
 /** A day of made-up trips, as a file of its own. */
@@ -37,6 +35,12 @@ async function replayed(t: TestContext, files: readonly string[]): Promise<Line>
 
 function flowOf(folder: string, search: { readonly endpoint: string }, prefix: string): string[] {
   return ['process', '--data-dir', folder, '--opensearch', search.endpoint, '--index-prefix', prefix];
+}
+
+/** View, window and key of a result. */
+function idOf(line: string): string {
+  const { view, window_start, location, airport_code } = JSON.parse(line) as Record<string, string>;
+  return [view, window_start, location, airport_code].join();
 }
 
 const linesIn = (path: string) => comparable(readFileSync(path, 'utf8'));
@@ -59,6 +63,47 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
         await showsExactly(search, prefix, lines, `${name}, by another app with the same results`);
       });
     }
+
+    await t.test('the aliases that es-setup made, which finds them as it left them', async (t) => {
+      const setup = ['es-setup', '--endpoint', search.endpoint, '--index-prefix', 'set-up-'];
+      assert.equal((await taxiflow(setup)).code, 0);
+      const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);
+      const { lines } = await expectedLines([fixture('yellow-2015.csv')]);
+      const ran = await taxiflow([...flowOf(folder, search, 'set-up-'), ...TO_END, '--json']);
+      assert.equal(ran.code, 0, ran.stderr);
+      const { sinks } = ran.json<{ sinks: { delivered: number; pending: number; rejected: number }[] }>();
+      assert.deepEqual(
+        sinks.map(({ delivered, pending, rejected }) => [delivered, pending, rejected]),
+        [[lines.length, 0, 0]],
+        'what the outcome says of the sink',
+      );
+      await showsExactly(search, 'set-up-', lines, 'through aliases');
+      const check = await taxiflow([...setup, '--check']);
+      assert.equal(check.code, 0, check.stdout);
+    });
+
+    await t.test('O2 a state that was made later has the last word', async (t) => {
+      const [first = '', second = ''] = [1, 2].map((seed) => madeTrips(temporaryFolder(t), 2_000, seed));
+      for (const files of [[first, second], [first]]) {
+        const { folder } = await replayed(t, files);
+        const ran = await taxiflow([...flowOf(folder, search, 'stale-'), ...TO_END]);
+        assert.equal(ran.code, 0, ran.stderr);
+      }
+      const byId = new Map<string, string>();
+      for (const files of [[first, second], [first]])
+        for (const line of (await expectedLines(files)).lines) byId.set(idOf(line), line);
+      await showsExactly(search, 'stale-', [...byId.values()].sort(), 'results of both states');
+    });
+
+    await t.test('indices that somebody took away are filled again', async (t) => {
+      const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);
+      const { lines } = await expectedLines([fixture('yellow-2015.csv')]);
+      const flow = [...flowOf(folder, search, 'gone-'), ...TO_END];
+      assert.equal((await taxiflow(flow)).code, 0);
+      for (const view of VIEWS) await search.request('DELETE', `/gone-${view}`);
+      assert.equal((await taxiflow(flow)).code, 0);
+      await showsExactly(search, 'gone-', lines, 'filled again');
+    });
 
     await t.test('C3 a sink that is added later is filled from the first result', async (t) => {
       const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);

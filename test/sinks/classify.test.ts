@@ -1,0 +1,101 @@
+/** What becomes of documents and requests, by what real servers answered. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  classify,
+  classifyResponse,
+  type ResponseVerdict,
+  reasonOf,
+  retryAfter,
+  type Verdict,
+} from '../../src/sinks/opensearch-replies.ts';
+import { itemsOf, type Reply, recordedReplies } from '../services/replies.ts';
+
+/** By reply: what becomes of the request or, where it was looked at, of each of its documents in their order. */
+const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> = {
+  'bulk-413-too-large': 'halve',
+  'bulk-429-indexing-pressure': 'retry',
+  'bulk-429-write-queue-partial': ['done', 'done', 'retry', 'retry'],
+  'bulk-closed-index': ['blocked'],
+  'bulk-create-conflict': ['done'],
+  'bulk-external-version-conflict-older': ['done', 'done'],
+  'bulk-external-version-conflict-same': ['done'],
+  'bulk-external-version-first': ['done'],
+  'bulk-external_gte-same-version-ok': ['done'],
+  'bulk-flood-stage-real': ['blocked'],
+  // One document spoils the request; halves find which.
+  'bulk-id-too-long': 'halve',
+  'bulk-index-missing': ['blocked'],
+  'bulk-malformed-action': 'halve',
+  'bulk-missing-newline': 'halve',
+  'bulk-partial-mapping-errors': ['done', 'dead', 'dead', 'dead', 'dead'],
+  'bulk-primary-unavailable': ['retry'],
+  'bulk-read-only-allow-delete': ['blocked'],
+  'bulk-source-not-json': ['done', 'dead'],
+  'bulk-write-block': ['blocked'],
+  'bulk-wrong-content-type': 'blocked',
+};
+
+/** What helps, in words that must be told. */
+const ADVICE: Readonly<Record<string, RegExp>> = {
+  'bulk-closed-index': /closed/,
+  'bulk-flood-stage-real': /index\.blocks\.read_only_allow_delete/,
+  'bulk-partial-mapping-errors': /trip_count.*many/,
+  'bulk-read-only-allow-delete': /index\.blocks\.read_only_allow_delete/,
+  'bulk-write-block': /index\.blocks\.write/,
+};
+
+function verdictOf(reply: Reply): ResponseVerdict | Verdict[] {
+  const whole = classifyResponse(reply.httpStatus);
+  return whole === 'items' ? itemsOf(reply).map(classify) : whole;
+}
+
+for (const [server, replies] of recordedReplies()) {
+  describe(`what ${server} answered`, () => {
+    for (const [name, reply] of replies) {
+      it(name, () => {
+        assert.deepEqual(verdictOf(reply), EXPECTED[name]);
+        const advice = ADVICE[name];
+        if (!advice) return;
+        const failed = itemsOf(reply).find(({ error }) => error !== undefined);
+        assert.match(reasonOf(failed!), advice);
+      });
+    }
+  });
+}
+
+describe('what no recording has', () => {
+  const requests: readonly (readonly [number, ResponseVerdict])[] = [
+    [200, 'items'],
+    [401, 'blocked'],
+    [403, 'blocked'],
+    [404, 'blocked'],
+    [408, 'retry'],
+    [500, 'retry'],
+    [502, 'retry'],
+    [503, 'retry'],
+    [504, 'retry'],
+  ];
+  for (const [status, expected] of requests) {
+    it(`a request answered ${status}: ${expected}`, () => assert.equal(classifyResponse(status), expected));
+  }
+
+  it('a right that is missing is asked for, not a reason to give results up', () => {
+    const error = { type: 'security_exception', reason: 'no permissions for [indices:data/write/bulk[s]]' };
+    assert.equal(classify({ status: 403, error }), 'blocked');
+  });
+
+  const now = Date.UTC(2026, 0, 1);
+  const waits: readonly (readonly [unknown, number])[] = [
+    ['3', 3_000],
+    ['0', 0],
+    ['Thu, 01 Jan 2026 00:00:07 GMT', 7_000],
+    ['Wed, 31 Dec 2025 23:00:00 GMT', 0],
+    ['soon', 0],
+    ['-5', 0],
+    [undefined, 0],
+  ];
+  for (const [header, ms] of waits) {
+    it(`Retry-After ${header} is ${ms} ms`, () => assert.equal(retryAfter(header, now), ms));
+  }
+});

@@ -1,0 +1,218 @@
+/** A model of OpenSearch that fails in every way, and of the state that a sink is fed from. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
+import type { Client } from '@opensearch-project/opensearch';
+import type { Clock } from '../../src/clock.ts';
+import { type DeadLetter, DeadLetterBuffer } from '../../src/dead-letters.ts';
+import { OpenSearchSink, type Outbox } from '../../src/sinks/opensearch.ts';
+import type { Cursor, StoredFiring } from '../../src/state/sqlite-state.ts';
+import { checkViews } from '../../src/views/check.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
+
+export const LARGEST_REQUEST = 30_000;
+const VIEWS = checkViews(taxiViews()).filter(({ name }) => name === 'trip_duration');
+
+export type Random = () => number;
+
+/** mulberry32 */
+export function randomOf(seed: number): Random {
+  let a = seed;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A second passes in five milliseconds. */
+export const HURRIED: Clock = {
+  now: () => Math.floor(performance.now() * 200),
+  sleep: async (ms, signal) => {
+    await wait(ms / 200, undefined, signal ? { signal } : {}).catch(() => {});
+  },
+};
+
+export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
+
+/** The state: what it remembers outlives every sink, but not what a dead sink would still write to it. */
+export class ModelState {
+  readonly firings: StoredFiring[] = [];
+  readonly letters: DeadLetter[] = [];
+  readonly created = Date.UTC(2026, 0, 1);
+  cursor: Cursor | undefined;
+  nextResult = 1;
+
+  commit(documents: readonly object[]): void {
+    this.firings.push({
+      first: this.nextResult,
+      count: documents.length,
+      view: 'trip_duration',
+      windowStart: 0,
+      correction: false,
+      docs: `[${documents.map((document) => JSON.stringify(document)).join(',\n')}]`,
+    });
+    this.nextResult += documents.length;
+  }
+
+  /** The outbox as one process sees it. */
+  outbox(alive: () => boolean): Outbox {
+    const state = this;
+    return {
+      get nextResult() {
+        return state.nextResult;
+      },
+      created: this.created,
+      cursor: () => state.cursor,
+      moveCursor: (_name, cursor, refused) => {
+        if (!alive()) return;
+        state.cursor = cursor;
+        state.letters.push(...(refused?.letters ?? []));
+      },
+      firingsFrom: function* (from) {
+        for (const firing of state.firings) if (firing.first + firing.count > from) yield firing;
+      },
+    };
+  }
+}
+
+interface Action {
+  readonly index: { readonly _id: string; readonly version: number };
+}
+
+/** OpenSearch as far as the sink needs it, and as bad as it can be. */
+export class ModelServer {
+  readonly documents = new Map<string, { version: bigint; source: string }>();
+  /** Share of the requests that something happens to. */
+  trouble = 0;
+  /** Given: it answers bulk requests in place of chance; undefined lets the model do as it is told. */
+  script: ((request: number) => unknown) | undefined;
+  /** Told of every request before it is looked at. */
+  front: (path: string) => void | Promise<void> = () => {};
+  /** The largest body it takes. */
+  limit = LARGEST_REQUEST;
+  /** Bulk requests so far. */
+  requests = 0;
+  /** The most requests that were under way at once, and the most documents in one. */
+  readonly most = { requests: 0, documents: 0 };
+  readonly #random: Random;
+  #underWay = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  get client(): Client {
+    const request = (params: { method: string; path: string; bulkBody?: Buffer }) => this.#answer(params);
+    return { transport: { request }, close: async () => {} } as unknown as Client;
+  }
+
+  async #answer({ method, path, bulkBody }: { method: string; path: string; bulkBody?: Buffer }) {
+    this.most.requests = Math.max(this.most.requests, ++this.#underWay);
+    try {
+      await this.front(path);
+      await wait(this.#random() * 3);
+    } finally {
+      this.#underWay--;
+    }
+    if (path === '/') return { body: { version: { number: '3.8.0', distribution: 'opensearch' } } };
+    if (path.endsWith('/_count')) return { body: { count: this.documents.size } };
+    if (path.endsWith('/_mapping')) throw answered(404);
+    if (method === 'PUT') return { body: { acknowledged: true } };
+    return { body: await this.#bulk(gunzipSync(bulkBody!).toString()) };
+  }
+
+  async #bulk(body: string): Promise<unknown> {
+    const lines = body.trimEnd().split('\n');
+    this.most.documents = Math.max(this.most.documents, lines.length / 2);
+    const scripted = this.script?.(++this.requests);
+    if (scripted !== undefined) return scripted;
+    if (body.length > this.limit) throw answered(413);
+    const fates = lines.filter((_, i) => i % 2 === 1).map((line) => fateOf(line));
+    if (fates.includes('spoils')) throw answered(400);
+    if (this.#random() >= this.trouble) return this.#done(lines, () => false);
+    switch (Math.floor(this.#random() * 9)) {
+      case 0:
+        throw answered(429);
+      case 1:
+        throw answered(503, { 'retry-after': '1' });
+      case 2:
+        throw reset();
+      case 3:
+        this.#done(lines, () => false);
+        throw reset();
+      case 4:
+        // It comes through when nobody waits for it any more.
+        setTimeout(() => this.#done(lines, () => false), this.#random() * 60);
+        throw reset();
+      case 5:
+        return this.#done(lines, () => this.#random() < 0.5, 429, 'rejected_execution_exception');
+      case 6:
+        return this.#done(lines, () => this.#random() < 0.5, 503, 'unavailable_shards_exception');
+      case 7:
+        return this.#done(lines, () => true, 403, 'cluster_block_exception');
+      default:
+        // Somebody else answers for it.
+        return [{}, '<html>', null, { errors: true, items: [] }, { took: 1 }][Math.floor(this.#random() * 5)];
+    }
+  }
+
+  #done(lines: readonly string[], turnsAway: () => boolean, status = 0, type = ''): unknown {
+    const items = [];
+    for (let i = 0; i < lines.length; i += 2) {
+      const { index } = JSON.parse(lines[i]!) as Action;
+      // The version is a long, beyond what a number holds exactly.
+      const version = BigInt(/"version":(\d+)/.exec(lines[i]!)![1]!);
+      const source = lines[i + 1]!;
+      if (turnsAway()) items.push({ index: { status, error: { type, reason: 'turned away' } } });
+      else if (fateOf(source) === 'refused')
+        items.push({ index: { status: 400, error: { type: 'mapper_parsing_exception', reason: 'no' } } });
+      else if ((this.documents.get(index._id)?.version ?? 0n) > version)
+        items.push({ index: { status: 409, error: { type: 'version_conflict_engine_exception' } } });
+      else {
+        this.documents.set(index._id, { version, source });
+        items.push({ index: { status: 201 } });
+      }
+    }
+    const errors = items.some(({ index }) => 'error' in index);
+    return errors ? { errors, items } : { errors };
+  }
+}
+
+export function answered(statusCode: number, headers = {}): Error {
+  return Object.assign(new Error(`status ${statusCode}`), {
+    name: 'ResponseError',
+    meta: { statusCode, headers, body: { error: { type: 'some_exception', reason: 'of the model' } } },
+  });
+}
+
+function reset(): Error {
+  return Object.assign(new Error('read ECONNRESET'), { name: 'ConnectionError', code: 'ECONNRESET' });
+}
+
+export function fateOf(source: string): Fate {
+  return (JSON.parse(source) as { fate: Fate }).fate;
+}
+
+/** A sink between both; `alive` says whether its process still is. */
+export async function openSink(
+  state: ModelState,
+  server: ModelServer,
+  {
+    alive = () => true,
+    onTrouble = () => {},
+  }: { alive?: () => boolean; onTrouble?: (trouble?: string) => void } = {},
+): Promise<OpenSearchSink> {
+  const sink = new OpenSearchSink({
+    client: server.client,
+    url: 'http://model:9200',
+    prefix: '',
+    views: VIEWS,
+    outbox: state.outbox(alive),
+    deadLetters: new DeadLetterBuffer(Number.POSITIVE_INFINITY),
+    clock: HURRIED,
+    onTrouble,
+  });
+  await sink.open();
+  return sink;
+}

@@ -1,0 +1,122 @@
+/**
+ * The OpenSearch sink against a model of the server that loses answers, turns requests and documents away, does things
+ * late, and answers nonsense, while the sink is killed and interrupted in between:
+ *
+ *  O1, O2 each id has its last acceptable result; O3 each result is there or a dead letter, and a dead letter once.
+ * TAXIFLOW_SIMULATIONS says how many, TAXIFLOW_SEED which one is first.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  type Fate,
+  LARGEST_REQUEST,
+  ModelServer,
+  ModelState,
+  openSink,
+  type Random,
+  randomOf,
+} from './opensearch-model.ts';
+
+const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? (process.env['CI'] === 'true' ? 60 : 15));
+const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
+const CRASHES = 6;
+
+/** Keys that hold what separates the parts of an id. */
+const PARTS = ['a', 'b', 'a|b', 'b|a', 'a\\', 'a\\|b', '|', '\\'];
+
+/** Few windows and cells, so that many results correct others. */
+function result(number: number, random: Random): object {
+  const draw = random();
+  const fate: Fate = draw < 0.002 ? 'spoils' : draw < 0.03 ? 'refused' : draw < 0.031 ? 'too-large' : 'taken';
+  return {
+    view: 'trip_duration',
+    window_start: new Date(Math.floor(random() * 20) * 600_000).toISOString(),
+    location: PARTS[Math.floor(random() * PARTS.length)]!,
+    airport_code: PARTS[Math.floor(random() * PARTS.length)]!,
+    number,
+    fate,
+    ...(fate === 'too-large' ? { text: 'x'.repeat(LARGEST_REQUEST) } : {}),
+  };
+}
+
+async function simulate(seed: number): Promise<{ retries: number; crashes: number }> {
+  const random = randomOf(seed);
+  const state = new ModelState();
+  const server = new ModelServer(random);
+  const results: Record<string, unknown>[] = [];
+  const commit = (count: number) => {
+    const documents = Array.from({ length: count }, (_, i) => result(results.length + i + 1, random));
+    results.push(...(documents as Record<string, unknown>[]));
+    state.commit(documents);
+  };
+  const open = async () => {
+    let alive = true;
+    const sink = await openSink(state, server, { alive: () => alive });
+    const kill = () => {
+      alive = false;
+    };
+    return { sink, kill };
+  };
+
+  let retries = 0;
+  for (let life = 0; life < CRASHES; life++) {
+    server.trouble = random() * 0.8;
+    const { sink, kill } = await open();
+    for (let steps = Math.ceil(random() * 6); steps > 0; steps--) {
+      commit(Math.ceil(random() * 250));
+      sink.wake();
+      await wait(random() * 20);
+    }
+    if (random() < 0.6) await sink.close(true);
+    else kill();
+    retries += sink.status().retries;
+  }
+  server.trouble = 0.2;
+  for (let tries = 0; ; tries++) {
+    const { sink } = await open();
+    try {
+      await sink.close(false);
+      retries += sink.status().retries;
+      break;
+    } catch (error) {
+      // The machine may be busy while our clock runs on; a user would start it again too.
+      if ((error as { code?: string }).code !== 'opensearch-behind' || tries > 20) throw error;
+    }
+  }
+  // What a dead sink had sent may still be on its way.
+  await wait(80);
+
+  const expected = new Map<string, string>();
+  for (const { fate, ...document } of results) {
+    const { window_start, location, airport_code } = document;
+    const id = JSON.stringify([window_start, location, airport_code]);
+    if (fate === 'taken') expected.set(id, JSON.stringify({ ...document, fate }));
+  }
+  const numbers = (sources: Iterable<string>) =>
+    [...sources].map((source) => (JSON.parse(source) as { number: number }).number).sort((a, b) => a - b);
+  const lying = [...server.documents.values()].map(({ source }) => source);
+  assert.deepEqual(numbers(lying), numbers(expected.values()), `the last of each, seed ${seed}`);
+  assert.deepEqual(
+    numbers(state.letters.map(({ raw }) => raw)),
+    results.filter(({ fate }) => fate !== 'taken').map(({ number }) => number),
+    `dead letters, seed ${seed}`,
+  );
+  assert.equal(state.cursor?.delivered, state.nextResult, `the cursor, seed ${seed}`);
+  return { retries, crashes: CRASHES };
+}
+
+describe('the OpenSearch sink, simulated', () => {
+  it(`O1, O2, O3 in ${RUNS} runs from seed ${SEED}`, async (t) => {
+    let retries = 0;
+    const seeds = Array.from({ length: RUNS }, (_, i) => SEED + i);
+    // Most of a run is waiting, so some go side by side.
+    const worker = async () => {
+      for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift())
+        retries += (await simulate(seed)).retries;
+    };
+    await Promise.all([worker(), worker(), worker(), worker()]);
+    assert.ok(retries > RUNS, 'nothing went wrong, so nothing was tried');
+    t.diagnostic(`${retries} documents sent again`);
+  });
+});

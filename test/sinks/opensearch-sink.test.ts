@@ -1,0 +1,129 @@
+/** How the OpenSearch sink paces itself and gives up, against a model of the server that does as it is told. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { until } from '../support.ts';
+import { answered, HURRIED, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
+
+function stateWith(results: number): ModelState {
+  const state = new ModelState();
+  state.commit(
+    Array.from({ length: results }, (_, i) => ({
+      view: 'trip_duration',
+      window_start: new Date(i * 600_000).toISOString(),
+      location: 'dr5rsm',
+      airport_code: 'JFK',
+      number: i + 1,
+      fate: 'taken',
+    })),
+  );
+  return state;
+}
+
+it('requests are limited in documents, and in how many are under way', async () => {
+  const state = stateWith(9_000);
+  const server = new ModelServer(randomOf(1));
+  server.limit = Number.POSITIVE_INFINITY;
+  server.front = async (path) => {
+    if (path !== '/_bulk' || server.documents.size > 0) return;
+    await until('several are under way', () => server.most.requests >= 3);
+  };
+  const sink = await openSink(state, server);
+  sink.wake();
+  await until('all are there', () => server.documents.size === 9_000);
+  await sink.close(false);
+  assert.deepEqual(server.most, { requests: 3, documents: 2_000 });
+});
+
+it('a server that says when to come again is asked no sooner, and by one request only', async () => {
+  const state = stateWith(5_000);
+  const server = new ModelServer(randomOf(1));
+  server.limit = Number.POSITIVE_INFINITY;
+  const asked: number[] = [];
+  server.script = (request) => {
+    asked.push(HURRIED.now());
+    if (request <= 5) throw answered(429, { 'retry-after': '10' });
+    return undefined;
+  };
+  const sink = await openSink(state, server);
+  sink.wake();
+  await until('all are there', () => server.documents.size === 5_000);
+  await sink.close(false);
+  // Three were under way when the first was turned away; then one knocks. A timer may be early by a bit.
+  const knocks = [asked[0]!, ...asked.slice(3, 6)];
+  for (const [i, at] of knocks.slice(1).entries())
+    assert.ok(at - knocks[i]! > 9_000, `asked again after ${at - knocks[i]!} ms`);
+});
+
+it('a server that settles nothing is given up after a minute, and nothing is lost by that', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  server.script = () => {
+    throw answered(503);
+  };
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  sink.wake();
+  const since = HURRIED.now();
+  await assert.rejects(sink.close(false), { code: 'opensearch-behind', message: /^100 results/ });
+  assert.ok(HURRIED.now() - since >= 60_000, 'it has its minute');
+  assert.match(troubles[0] ?? '', /503/);
+  assert.equal(state.cursor, undefined);
+
+  server.script = undefined;
+  const next = await openSink(state, server);
+  await next.close(false);
+  assert.equal(server.documents.size, 100);
+});
+
+it('what keeps it from going on is told once, and when it is over', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  const block = {
+    type: 'cluster_block_exception',
+    reason: 'index [x] blocked by: [FORBIDDEN/8/index write (api)];',
+  };
+  server.script = (request) =>
+    request <= 3
+      ? { errors: true, items: Array.from({ length: 100 }, () => ({ index: { status: 403, error: block } })) }
+      : undefined;
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  sink.wake();
+  await until('the block is told', () => troubles.length > 0);
+  assert.match(sink.status().trouble ?? '', /index\.blocks\.write/);
+  assert.equal(sink.status().pending, 100);
+  await sink.close(false);
+  assert.deepEqual(
+    troubles.map((trouble) => trouble !== undefined),
+    [true, false],
+  );
+  assert.equal(sink.status().trouble, undefined);
+});
+
+it('an interrupted run waits for nobody who waits himself', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  server.script = () => {
+    throw answered(429, { 'retry-after': '3600' });
+  };
+  const sink = await openSink(state, server);
+  sink.wake();
+  await until('it was turned away', () => sink.status().retries > 0);
+  const since = HURRIED.now();
+  await sink.close(true);
+  assert.ok(HURRIED.now() - since < 3_600_000, 'it sat out the hour');
+  assert.equal(state.cursor, undefined);
+});
+
+it('who is not let in is told so at the start', async () => {
+  for (const [status, code] of [
+    [401, 'opensearch-unauthorized'],
+    [403, 'opensearch-forbidden'],
+  ] as const) {
+    const server = new ModelServer(randomOf(1));
+    server.front = () => {
+      throw answered(status);
+    };
+    await assert.rejects(openSink(stateWith(1), server), { code });
+  }
+});
