@@ -182,7 +182,8 @@ function repliesIn(body: unknown, sent: number): ReplyItem[] {
   const { errors, items } = (body ?? {}) as { errors?: unknown; items?: Record<string, ReplyItem>[] };
   if (errors === false) return [];
   const replies = errors === true ? (items ?? []).map((reply) => Object.values(reply)[0]) : [];
-  if (replies.length === sent && replies.every((reply) => typeof reply?.status === 'number')) return replies as ReplyItem[];
+  if (replies.length === sent && replies.every((reply) => typeof reply?.status === 'number'))
+    return replies as ReplyItem[];
   throw new Error(`the answer is not about ${sent} documents, as it should be`);
 }
 
