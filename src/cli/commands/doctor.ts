@@ -54,15 +54,15 @@ async function attempt<T>(checks: Check[], check: string, work: () => Promise<T>
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof TaxiflowError)) throw error;
-    checks.push({
-      check,
-      status: 'failed',
-      detail: error.message,
-      ...(error.hint ? { advice: error.hint } : {}),
-    });
+    checks.push(failure(check, error));
     return undefined;
   }
+}
+
+function failure(check: string, error: unknown): Check {
+  if (!(error instanceof TaxiflowError)) throw error;
+  const { message: detail, hint } = error;
+  return { check, status: 'failed', detail, ...(hint ? { advice: hint } : {}) };
 }
 
 function runtime(): Check {
@@ -77,8 +77,7 @@ function folder(path: string): Check {
       accessSync(path, constants.W_OK);
     });
   } catch (error) {
-    const { message, hint } = error as TaxiflowError;
-    return { check, status: 'failed', detail: message, ...(hint ? { advice: hint } : {}) };
+    return failure(check, error);
   }
   const { bavail, bsize } = statfsSync(path);
   const free = bavail * bsize;
@@ -195,13 +194,7 @@ function state(
       reader.close();
     }
   } catch (error) {
-    if (!(error instanceof TaxiflowError)) throw error;
-    checks.push({
-      check,
-      status: 'failed',
-      detail: error.message,
-      ...(error.hint ? { advice: error.hint } : {}),
-    });
+    checks.push(failure(check, error));
   }
 }
 

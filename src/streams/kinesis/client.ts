@@ -256,3 +256,30 @@ export function explained(error: unknown, stream: string): TaxiflowError {
 export function backoff(attempt: number, base = 100, most = 5_000): number {
   return Math.random() * Math.min(most, base * 2 ** attempt);
 }
+
+/** How long one request may fail in a row before the run gives up. */
+const GIVE_UP_MS = 300_000;
+
+/** Waits when an error passes by itself; throws it in the user's words when it doesn't, or goes on for too long. */
+export async function pause(
+  error: unknown,
+  attempt: number,
+  since: number,
+  stream: string,
+  clock: Clock,
+): Promise<void> {
+  const kind = verdict(error);
+  if (kind === 'final' || clock.now() - since > GIVE_UP_MS) throw explained(error, stream);
+  if (kind !== 'expired') await clock.sleep(backoff(Math.min(attempt, 6), kind === 'throttled' ? 250 : 100));
+}
+
+/** One request, again and again. */
+export async function untilDone<T>(request: () => Promise<T>, stream: string, clock: Clock): Promise<T> {
+  for (let attempt = 0, since = clock.now(); ; attempt++) {
+    try {
+      return await request();
+    } catch (error) {
+      await pause(error, attempt, since, stream, clock);
+    }
+  }
+}

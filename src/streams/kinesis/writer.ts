@@ -1,0 +1,154 @@
+/**
+ * Into Kinesis:
+ *
+ *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
+ *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
+ *     written again.
+ */
+import type { KinesisClient } from '@aws-sdk/client-kinesis';
+import type { Clock } from '../../clock.ts';
+import type { OutgoingBatch, PutResult, Shard } from '../stream.ts';
+import { Budget } from './budget.ts';
+import { backoff, pause } from './client.ts';
+import { aggregated, type Entry, packed, Routes, singly, spend } from './packing.ts';
+import { type PutAnswer, putRecords } from './wire.ts';
+
+const PUTS_AT_ONCE = 8;
+const GROUPS_AT_ONCE = 3;
+
+export interface WriterOptions {
+  readonly client: KinesisClient;
+  readonly stream: string;
+  readonly clock: Clock;
+  /** Pack trips in the Kinesis Producer Library's format. */
+  readonly aggregate: boolean;
+  readonly shards: () => Promise<readonly Shard[]>;
+}
+
+interface Put {
+  readonly batch: OutgoingBatch;
+  readonly resolve: (result: PutResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class KinesisWriter {
+  readonly #o: WriterOptions;
+  readonly #budgets = new Map<string, Budget>();
+  #routes: Routes | undefined;
+  /** Puts that wait for a group to go with. */
+  readonly #waiting: Put[] = [];
+  #groups = 0;
+
+  constructor(options: WriterOptions) {
+    this.#o = options;
+  }
+
+  put(batch: OutgoingBatch): Promise<PutResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ batch, resolve, reject });
+      void this.#pump();
+    });
+  }
+
+  async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
+    for (let before = await this.#list(); ; ) {
+      const entries = before.router.shards.map((shard, i) => ({
+        record: {
+          partitionKey: shard.id,
+          explicitHashKey: String(shard.firstHashKey),
+          data: Buffer.from(recordFor(shard.id)),
+        },
+        budget: before.budgets[i]!,
+      }));
+      for (const request of packed(entries)) await this.#settle(request);
+      const after = await this.#list();
+      if ([...after.ids].every((id) => before.ids.has(id))) return;
+      before = after;
+    }
+  }
+
+  async #list(): Promise<Routes> {
+    this.#routes = new Routes(await this.#o.shards(), (shard) => this.#budgetOf(shard));
+    return this.#routes;
+  }
+
+  async #currentRoutes(): Promise<Routes> {
+    return this.#routes ?? this.#list();
+  }
+
+  /** What waits goes together, so that requests and aggregated records are as full as they can be. */
+  async #pump(): Promise<void> {
+    if (this.#groups === GROUPS_AT_ONCE || this.#waiting.length === 0) return;
+    this.#groups++;
+    const group = this.#waiting.splice(0);
+    try {
+      const routes = await this.#currentRoutes();
+      const batches = group.map(({ batch }) => batch);
+      const requests = packed(this.#o.aggregate ? aggregated(batches, routes) : singly(batches, routes));
+      await inParallel(requests, PUTS_AT_ONCE, (entries) => this.#settle(entries));
+      for (const { batch, resolve } of group) resolve({ acknowledged: batch.count, refused: {} });
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+    this.#groups--;
+    await this.#pump();
+  }
+
+  /** Sends entries until each is stored (K2). */
+  async #settle(entries: readonly Entry[]): Promise<void> {
+    let left = entries;
+    for (let attempt = 0, since = this.#o.clock.now(); left.length > 0; attempt++) {
+      const wait = spend(left, this.#o.clock.now());
+      if (wait > 0) await this.#o.clock.sleep(wait);
+      try {
+        const results = await putRecords(
+          this.#o.client,
+          this.#o.stream,
+          left.map(({ record }) => record),
+        );
+        const failed = left.filter(
+          (_, i) => results[i]?.SequenceNumber === undefined || results[i]?.ErrorCode,
+        );
+        this.#learn(left, results);
+        if (failed.length === 0) return;
+        if (failed.length < left.length) since = this.#o.clock.now();
+        left = failed;
+      } catch (error) {
+        await pause(error, attempt, since, this.#o.stream, this.#o.clock);
+        continue;
+      }
+      await this.#o.clock.sleep(backoff(Math.min(attempt, 5)));
+    }
+  }
+
+  /** A throttled shard gets less for a while; a shard nobody knew of means the stream was resharded. */
+  #learn(entries: readonly Entry[], results: readonly PutAnswer[]): void {
+    const throttled = new Set<Budget>();
+    for (const [i, { ErrorCode, ShardId }] of results.entries()) {
+      if (ErrorCode === 'ProvisionedThroughputExceededException') throttled.add(entries[i]!.budget);
+      if (ShardId && !this.#routes?.ids.has(ShardId)) this.#routes = undefined;
+    }
+    for (const budget of throttled) budget.throttled(this.#o.clock.now());
+  }
+
+  #budgetOf(shard: string): Budget {
+    let budget = this.#budgets.get(shard);
+    if (!budget) {
+      budget = new Budget(this.#o.clock.now());
+      this.#budgets.set(shard, budget);
+    }
+    return budget;
+  }
+}
+
+async function inParallel<T>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length) await work(items[next++]!);
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
+}
