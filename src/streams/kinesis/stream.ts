@@ -48,6 +48,8 @@ const AGGREGATE_BYTES = 51_200;
 const HASH_SHIFT = 96n;
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
+/** How far the clock of Kinesis may be behind this machine's, so that no record is skipped. */
+const CLOCKS_APART_MS = 60_000;
 const FIRST_CONTACT_ATTEMPTS = 3;
 /** How long one request may fail in a row before the run gives up. */
 const GIVE_UP_MS = 300_000;
@@ -157,16 +159,21 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    const lost = this.#lost(position);
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
       await this.#untilReadable(shardId);
       try {
+        const lost = this.#isAt(shardId, position) ? undefined : this.#lost(position);
         const iterator = await this.#iteratorAt(shardId, position);
         if (iterator === undefined) return { ...emptyBatch(position), ended: true, lost };
+        const asked = this.#clock.now();
         const answer = await this.#client.send(
           new GetRecordsCommand({ ShardIterator: iterator, Limit: Math.min(limit, 10_000) }),
         );
-        const batch = toBatch(answer.Records ?? [], position);
+        const seen = asked - (answer.MillisBehindLatest ?? 0);
+        const batch = toBatch(
+          answer.Records ?? [],
+          this.#closed.has(shardId) ? position : moved(position, seen),
+        );
         if (answer.NextShardIterator)
           this.#iterators.set(shardId, {
             after: JSON.stringify(batch.next),
@@ -287,10 +294,14 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#lastRead.set(shardId, this.#clock.now());
   }
 
+  /** Whether an iterator at hand stands there: it misses nothing, however long ago a record came. */
+  #isAt(shardId: string, position: Position): boolean {
+    return this.#iterators.get(shardId)?.after === JSON.stringify(position);
+  }
+
   /** The iterator for a position; a fresh one when none is at hand (K1). */
   async #iteratorAt(shardId: string, position: Position): Promise<string | undefined> {
-    const known = this.#iterators.get(shardId);
-    if (known?.after === JSON.stringify(position)) return known.iterator;
+    if (this.#isAt(shardId, position)) return this.#iterators.get(shardId)?.iterator;
     const { ShardIterator } = await this.#client.send(
       new GetShardIteratorCommand({
         ...streamInput(this.#stream),
@@ -318,6 +329,13 @@ export class KinesisStream implements StreamReader, StreamWriter {
     if (kind !== 'expired')
       await this.#clock.sleep(backoff(Math.min(attempt, 6), kind === 'throttled' ? 250 : 100));
   }
+}
+
+/** Where a read without records leaves an open shard; all that arrived before `seen` has been read. */
+function moved(position: Position, seen: number): Position {
+  if (position.at === 'latest') return { at: 'time', ms: seen - CLOCKS_APART_MS };
+  if (position.at !== 'after' || position.arrival === undefined) return position;
+  return { ...position, arrival: Math.max(position.arrival, seen) };
 }
 
 function iteratorInput(position: Position) {
