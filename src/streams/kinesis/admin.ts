@@ -168,7 +168,8 @@ export class KinesisAdmin implements StreamAdmin {
   async #untilGone(): Promise<void> {
     try {
       for (;;) {
-        this.#o.onWait?.(await this.#status());
+        const status = await this.#status();
+        this.#o.onWait?.(status);
         await this.#o.clock.sleep(POLL_MS);
       }
     } catch (error) {

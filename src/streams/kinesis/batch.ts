@@ -46,3 +46,9 @@ export function toBatch(records: readonly FetchedRecord[], position: Position): 
     sequenceOf: (row) => records[origins[row]!]!.sequence,
   };
 }
+
+/** A position that no record came after until `ms`, so that a quiet shard is not taken for a gap. */
+export function quietUntil(position: Position, ms: number): Position {
+  if (position.at !== 'after' || position.arrival === undefined) return position;
+  return { ...position, arrival: Math.max(position.arrival, ms) };
+}

@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import type { Position, RecordBatch } from '../stream.ts';
-import { toBatch } from './batch.ts';
+import { quietUntil, toBatch } from './batch.ts';
 import { type KinesisOptions, pushClient, startingPosition } from './client.ts';
 
 /** Ms that a read waits for records before it comes back without. */
@@ -99,8 +99,9 @@ export class FanOut {
       sequence: record.SequenceNumber!,
       arrival: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
     }));
-    const batch = toBatch(records, again);
     const ended = (event?.ChildShards?.length ?? 0) > 0;
+    const seen = this.#clock.now() - (event?.MillisBehindLatest ?? 0);
+    const batch = toBatch(records, ended ? again : quietUntil(again, seen));
     const atTip = ended || event?.MillisBehindLatest === 0;
     if (ended) this.#drop(shardId);
     else {

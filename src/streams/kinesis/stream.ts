@@ -21,7 +21,7 @@ import type {
   StreamReader,
   StreamWriter,
 } from '../stream.ts';
-import { toBatch } from './batch.ts';
+import { quietUntil, toBatch } from './batch.ts';
 import {
   firstContact,
   type KinesisOptions,
@@ -143,7 +143,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    const lost = this.#lost(position);
+    // An iterator that stands there misses nothing, however long ago a record came.
+    const lost = this.#isAt(shardId, position) ? undefined : this.#lost(position);
     let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
       // Where to find this place again, which latest no longer names a moment later.
@@ -166,8 +167,10 @@ export class KinesisStream implements StreamReader, StreamWriter {
     await this.#untilReadable(shardId);
     const iterator = await this.#iteratorAt(shardId, position);
     if (iterator === undefined) return { ...toBatch([], again), ended: true };
+    const asked = this.#clock.now();
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
-    const batch = toBatch(answer.records, again);
+    const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - (answer.behind ?? 0));
+    const batch = toBatch(answer.records, quiet);
     if (answer.next)
       this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
     else this.#iterators.delete(shardId);
@@ -196,10 +199,13 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#lastRead.set(shardId, this.#clock.now());
   }
 
+  #isAt(shardId: string, position: Position): boolean {
+    return this.#iterators.get(shardId)?.after === JSON.stringify(position);
+  }
+
   /** The iterator for a position; a fresh one when none is at hand (K1). */
   async #iteratorAt(shardId: string, position: Position): Promise<string | undefined> {
-    const known = this.#iterators.get(shardId);
-    if (known?.after === JSON.stringify(position)) return known.iterator;
+    if (this.#isAt(shardId, position)) return this.#iterators.get(shardId)?.iterator;
     const start = startingPosition(position);
     const { ShardIterator } = await this.#client.send(
       new GetShardIteratorCommand({

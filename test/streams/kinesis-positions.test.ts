@@ -1,0 +1,71 @@
+/** Where a reader of Kinesis goes on, in the next run and after long quiet, by a clock that is driven. */
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { Clock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { startKinesis } from '../services/kinesis.ts';
+
+const SHARD = 'shardId-000000000000';
+
+/** A stream, and time that goes by in sleeps. */
+async function streamOf(t: TestContext, shards: number) {
+  const { endpoint } = await startKinesis(t);
+  let ahead = 0;
+  const clock: Clock = {
+    now: () => Date.now() + ahead,
+    sleep: async (ms) => {
+      ahead += ms;
+      await setImmediate();
+    },
+  };
+  const options = { stream: 'trips', endpointUrl: endpoint, clock };
+  const admin = new KinesisAdmin(options);
+  t.after(() => admin.close());
+  await admin.create(shards);
+  const open = async () => {
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    return stream;
+  };
+  return { stream: await open(), open, clock };
+}
+
+async function put(stream: KinesisStream, text: string): Promise<void> {
+  const data = Buffer.from(text);
+  await stream.put({ count: 1, data, ends: Uint32Array.of(data.length), hashes: Uint32Array.of(0) });
+}
+
+describe('positions in Kinesis', () => {
+  it('K1 goes on from where it began at the latest records, also in the next run', async (t) => {
+    const { stream, open } = await streamOf(t, 1);
+    const first = await open();
+    const { next, count } = await first.read(SHARD, { at: 'latest' }, 10);
+    assert.equal(count, 0);
+    await put(stream, 'a');
+    const second = await open();
+    const batch = await second.read(SHARD, next, 10);
+    assert.equal(batch.data.toString(), 'a');
+    assert.equal((await first.read(SHARD, next, 10)).data.toString(), 'a');
+  });
+
+  it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {
+    const { stream, open, clock } = await streamOf(t, 1);
+    await put(stream, 'a');
+    const first = await open();
+    const read = await first.read(SHARD, { at: 'trim-horizon' }, 10);
+    assert.equal(read.count, 1);
+    let { next } = read;
+    for (let hour = 0; hour < 50; hour++) {
+      const batch = await first.read(SHARD, next, 10);
+      assert.deepEqual([batch.count, batch.lost], [0, undefined], `after ${hour} quiet hours`);
+      next = batch.next;
+      await clock.sleep(3_600_000);
+    }
+    const second = await open();
+    assert.equal((await second.read(SHARD, next, 10)).lost, undefined, 'the next run knows of the quiet');
+    const third = await open();
+    assert.match((await third.read(SHARD, read.next, 10)).lost ?? '', /^2[56]\.\d hours$/);
+  });
+});
