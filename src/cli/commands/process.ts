@@ -127,8 +127,12 @@ async function run(
         const { counters, watermark, openWindows, slowestShard, atTip } = now;
         const rate = counters.read / Math.max(0.001, (Date.now() - started) / 1000);
         const waits = atTip ? '  waiting for records' : '';
+        const behind = sinks
+          .map((sink) => sink.status())
+          .filter(({ pending }) => pending > 0)
+          .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
         progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(rate)}/s  ${thousands(counters.results)} results  ${openWindows} open windows  behind: ${slowestShard ?? '–'}${waits}`,
+          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(rate)}/s  ${thousands(counters.results)} results  ${openWindows} open windows  slowest: ${slowestShard ?? '–'}${behind.join('')}${waits}`,
         );
       },
       onNoWatermark: () => say(NO_WATERMARK),
