@@ -94,6 +94,8 @@ export interface ProcessOutcome {
 }
 
 const POLL_MS = 100;
+/** How long a run that is to stop waits for the records it asked for. */
+const STOP_MS = 1_000;
 const BATCH_RECORDS = 4_000;
 const MAX_PANES = 4_000_000;
 
@@ -172,25 +174,25 @@ class ProcessRun {
     return this.#outcome();
   }
 
-  /** A stream that is away is tried for minutes; who wants to stop needn't wait for that. */
-  async #unlessAborted<T>(work: Promise<T>): Promise<T | undefined> {
-    const { signal } = this.#o;
-    if (signal.aborted) return undefined;
-    let stop = () => {};
-    const aborted = new Promise<undefined>((resolve) => {
-      stop = () => resolve(undefined);
-      signal.addEventListener('abort', stop, { once: true });
+  /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
+  async #unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
+    const { signal, clock } = this.#o;
+    const done = new AbortController();
+    const stopped = new Promise<undefined>((resolve) => {
+      const patience = () => void clock.sleep(STOP_MS, done.signal).then(() => resolve(undefined));
+      if (signal.aborted) patience();
+      else signal.addEventListener('abort', patience, { once: true, signal: done.signal });
     });
     try {
-      return await Promise.race([work, aborted]);
+      return await Promise.race([work, stopped]);
     } finally {
-      signal.removeEventListener('abort', stop);
+      done.abort();
     }
   }
 
   async #step(feed: Feed): Promise<void> {
     const shard = this.#engine.shards.get(feed.shardId)!;
-    const batch = await this.#unlessAborted(feed.take());
+    const batch = await this.#unlessStopped(feed.take());
     if (!batch) return;
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) {
@@ -227,7 +229,7 @@ class ProcessRun {
   async #discover(first: boolean): Promise<void> {
     const { reader, from } = this.#o;
     const { shards } = this.#engine;
-    this.#listed = (await this.#unlessAborted(reader.shards())) ?? this.#listed;
+    this.#listed = (await this.#unlessStopped(reader.shards())) ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
