@@ -5,12 +5,12 @@
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
-import { Line, sameLines } from '../golden/line.ts';
-import { comparable, expectedLines } from '../golden/oracle.ts';
+import { Line, resultsIn, sameLines } from '../golden/line.ts';
+import { expectedLines } from '../golden/oracle.ts';
 import { countOf, showsExactly } from '../golden/search.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
@@ -100,7 +100,7 @@ async function serverKilled(t: TestContext, search: OpenSearch): Promise<void> {
   const { line, file } = dayOfTrips(t);
   const { folder } = line;
   const output = join(folder, 'out.ndjson');
-  const linesNow = () => (existsSync(output) ? comparable(readFileSync(output, 'utf8')) : []);
+  const linesNow = () => resultsIn(output);
   const flow = [
     ...['process', '--data-dir', folder, '--output', output],
     ...['--opensearch', search.endpoint, '--index-prefix', 'away-'],

@@ -15,7 +15,7 @@ import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/stream
 import { checkViews } from '../../src/views/check.ts';
 import { sliding, tumbling, type View } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
-import type { OracleOptions } from './oracle.ts';
+import { comparable, type OracleOptions } from './oracle.ts';
 
 /** The default views in the windows that the oracle is asked for. */
 export function viewsOf({ windowMinutes = 10, slideMinutes }: OracleOptions): View[] {
@@ -244,6 +244,12 @@ function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
 
 /** What a lost acknowledgement or watermark makes a replay fail with. */
 export const LOST = 'lost on the way';
+
+/** The results in an output that may be written to at this moment, in the compared form; none where no file is yet. */
+export function resultsIn(path: string): string[] {
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  return comparable(text.slice(0, text.lastIndexOf('\n') + 1));
+}
 
 /** Fails with the first lines that are missing or too many, not with both lists in full. */
 export function sameLines(actual: readonly string[], expected: readonly string[], what: string): void {

@@ -3,11 +3,11 @@
  * What kills of the processor and of the server do is in test/crash/opensearch-kills.test.ts.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
-import { Line, sameLines } from '../golden/line.ts';
+import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
@@ -42,8 +42,6 @@ function idOf(line: string): string {
   const { view, window_start, location, airport_code } = JSON.parse(line) as Record<string, string>;
   return [view, window_start, location, airport_code].join();
 }
-
-const linesIn = (path: string) => comparable(readFileSync(path, 'utf8'));
 
 describe('results in OpenSearch', { skip, concurrency: false }, () => {
   it('agree with the oracle, and stay whole whatever its indices do', async (t) => {
@@ -115,7 +113,7 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
       const ran = await taxiflow(both);
       assert.equal(ran.code, 0, ran.stderr);
       await showsExactly(search, 'later-', lines, 'the added sink');
-      sameLines(linesIn(output), lines, 'the output that was there before');
+      sameLines(resultsIn(output), lines, 'the output that was there before');
     });
 
     await t.test('a corrected result takes the place of the one before', async (t) => {
@@ -129,7 +127,7 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
       }
       const { lines } = await expectedLines(files);
       assert.ok(
-        linesIn(join(folder, 'out.ndjson')).length > lines.length,
+        resultsIn(join(folder, 'out.ndjson')).length > lines.length,
         'no result was corrected, so nothing was tried',
       );
       await showsExactly(search, 'corrected-', lines, 'both files');
@@ -148,7 +146,7 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
         const flow = [...flowOf(folder, search, prefix), '--output', output];
         const process = following(t, flow);
         await process.until('the setting is named', () => process.said().includes(`index.blocks.${block}`));
-        const fired = linesIn(output);
+        const fired = resultsIn(output);
         assert.ok(fired.length > 0, 'the other sink has its results');
         const held = (await documents(search, prefix)).filter((line) => line.includes('"pickup_count"'));
         assert.deepEqual(held, [], 'nothing gets past the block');
