@@ -219,8 +219,9 @@ class ProcessRun {
 
   /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
   #startOf(shard: Shard): Position {
-    const parents = shard.parents.map((parent) => this.#engine.shards.get(parent));
-    return parents.find((parent) => parent?.position.at === 'time')?.position ?? { at: 'trim-horizon' };
+    const { from } = this.#o;
+    const positions = shard.parents.map((parent) => this.#engine.shards.get(parent)?.position ?? from);
+    return positions.find((position) => position.at === 'time') ?? { at: 'trim-horizon' };
   }
 
   #follow(shard: ShardProgress): void {
