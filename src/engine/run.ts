@@ -204,7 +204,7 @@ class ProcessRun {
       progress.ended = !shard.open;
       progress.owed = shard.open;
     } else if (!first && this.#unseen(shard, listed)) {
-      this.#acceptGap('all', shard.parents.join(' and '));
+      this.#acceptGap('the records', shard.parents.join(' and '));
       progress.owed = true;
     }
     if (!progress.ended) this.#follow(progress);

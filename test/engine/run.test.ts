@@ -562,7 +562,7 @@ describe('records that are gone', () => {
     reader.put(reader.add([unseen]), tripAt(9));
     for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `all of ${unseen.id}`]);
+    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `the records of ${unseen.id}`]);
     assert.equal(totals.read, 5);
   });
 
