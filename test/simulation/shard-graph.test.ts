@@ -44,7 +44,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
     const plan = plans(['trim', 'expire'], 120);
     await fc.assert(
       fc.asyncProperty(plan, (plan) => new Simulation(plan).run()),
-      runs(2_500, 300),
+      runs(6_000, 800),
     );
   });
 
@@ -73,7 +73,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
           rmSync(dataDir, { recursive: true });
         }
       }),
-      runs(300, 40),
+      runs(400, 80),
     );
   });
 
@@ -105,7 +105,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
         }
       }),
       // Shrinking a plan over the network takes minutes.
-      { ...runs(40, 8), endOnFailure: true },
+      { ...runs(60, 12), endOnFailure: true },
     );
   });
 });
