@@ -227,49 +227,55 @@ class ProcessRun {
 
   /** Reads the list of shards and starts those whose turn has come. */
   async #discover(first: boolean): Promise<void> {
-    const { reader, from } = this.#o;
     const { shards } = this.#engine;
-    this.#listed = (await this.#unlessStopped(reader.shards())) ?? this.#listed;
+    this.#listed = await this.#o.reader.shards();
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
-    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
-    const standIns = new Set<string>();
+    const atOnce = first && this.#o.from.at === 'latest';
+    const waiting: Shard[] = [];
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
-      if (progress) {
-        if (!progress.ended && !this.#feeds.has(shard.id)) this.#follow(progress);
-        continue;
-      }
       const waits = shard.parents.some((parent) => listed.has(parent) && !shards.get(parent)?.ended);
-      if (first && from.at === 'latest') {
-        const progress = shards.add(shard.id, from, []);
-        progress.ended = !shard.open;
-        progress.owed = shard.open;
-        if (shard.open) this.#follow(progress);
-        continue;
-      }
-      if (waits) for (const parent of shard.parents) standIns.add(parent);
-      else {
-        const progress = shards.add(shard.id, first ? from : this.#startOf(shard), shard.parents);
-        if (!first && this.#unseen(shard, listed)) {
-          this.#acceptGap('all', shard.parents.join(' and '));
-          progress.owed = true;
-        }
-        this.#follow(progress);
-      }
+      if (!progress && waits && !atOnce) waiting.push(shard);
+      else if (!progress) this.#begin(shard, listed, first);
+      else if (!progress.ended && !this.#feeds.has(shard.id)) this.#follow(progress);
     }
+    this.#standIn(waiting, listed);
+  }
+
+  #begin(shard: Shard, listed: ReadonlySet<string>, first: boolean): void {
+    const { from } = this.#o;
+    const { shards } = this.#engine;
+    const atOnce = first && from.at === 'latest';
+    const progress = shards.add(shard.id, first ? from : this.#startOf(shard), atOnce ? [] : shard.parents);
+    if (atOnce) {
+      progress.ended = !shard.open;
+      progress.owed = shard.open;
+    } else if (!first && this.#unseen(shard, listed)) {
+      this.#acceptGap('the records', shard.parents.join(' and '));
+      progress.owed = true;
+    }
+    if (!progress.ended) this.#follow(progress);
+  }
+
+  /** Drained shards hold the watermark until those that came of them have begun (W4). */
+  #standIn(waiting: readonly Shard[], listed: ReadonlySet<string>): void {
+    const { shards } = this.#engine;
+    const awaited = new Set(waiting.flatMap((shard) => shard.parents));
+    shards.blocked = [...awaited].some((parent) => !listed.has(parent) && !shards.get(parent));
     // A list may lag: whoever ended has children, and they come before the parent leaves the list.
+    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
     const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
-    for (const { id } of childless) standIns.add(id);
     this.#childless = childless.length > 0;
-    shards.standIns = standIns;
+    shards.standIns = new Set([...awaited, ...childless.map(({ id }) => id)]);
   }
 
   /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
   #startOf(shard: Shard): Position {
-    const parents = shard.parents.map((parent) => this.#engine.shards.get(parent));
-    return parents.find((parent) => parent?.position.at === 'time')?.position ?? { at: 'trim-horizon' };
+    const { from } = this.#o;
+    const positions = shard.parents.map((parent) => this.#engine.shards.get(parent)?.position ?? from);
+    return positions.find((position) => position.at === 'time') ?? { at: 'trim-horizon' };
   }
 
   #follow(shard: ShardProgress): void {

@@ -23,12 +23,16 @@ export interface ShardProgress {
   idle: boolean;
 }
 
+const UNKNOWN = Number.NEGATIVE_INFINITY;
+
 export class ShardWatermarks {
   readonly #shards = new Map<string, ShardProgress>();
   readonly #idleHoldsNobody: boolean;
-  #value = Number.NEGATIVE_INFINITY;
+  #value = UNKNOWN;
   /** Drained shards whose child isn't listed yet, or still waits for its other parent. */
   standIns: ReadonlySet<string> = new Set();
+  /** A shard waits for its turn that nobody can stand for, as one of its parents was gone before it was known. */
+  blocked = false;
 
   constructor(idleHoldsNobody: boolean) {
     this.#idleHoldsNobody = idleHoldsNobody;
@@ -42,15 +46,14 @@ export class ShardWatermarks {
     return this.#shards.get(id);
   }
 
-  /** Starts to read a shard whose parents, where it has any here, are drained. */
+  /** Starts to read a shard whose parents, where they are known here, are drained. */
   add(id: string, position: Position, parents: readonly string[]): ShardProgress {
     const known = parents.map((parent) => this.#shards.get(parent)).filter((parent) => parent !== undefined);
     const shard: ShardProgress = {
       id,
       position,
-      watermark:
-        known.length > 0 ? Math.min(...known.map((parent) => parent.watermark)) : Number.NEGATIVE_INFINITY,
-      latest: known.length > 0 ? Math.min(...known.map((parent) => parent.latest)) : Number.NEGATIVE_INFINITY,
+      watermark: known.length === parents.length ? least(known.map(({ watermark }) => watermark)) : UNKNOWN,
+      latest: least(known.map(({ latest }) => latest)),
       owed: known.some((parent) => parent.owed),
       ended: false,
       idle: false,
@@ -70,6 +73,7 @@ export class ShardWatermarks {
 
   /** The watermark of the whole stream; never goes back. */
   get value(): number {
+    if (this.blocked) return this.#value;
     const holding = [...this.#shards.values()].filter(
       (shard) => this.standIns.has(shard.id) || !(shard.ended || (this.#idleHoldsNobody && shard.idle)),
     );
@@ -89,4 +93,8 @@ export class ShardWatermarks {
     }
     return slowest;
   }
+}
+
+function least(times: readonly number[]): number {
+  return times.length > 0 ? Math.min(...times) : UNKNOWN;
 }

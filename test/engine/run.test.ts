@@ -380,6 +380,21 @@ describe('the watermark of a run', () => {
     }
   });
 
+  it('knows nothing of a merged shard one of whose parents was gone before anybody read (W4)', async () => {
+    const reader = new MemoryReader(3);
+    const [a, b, other] = reader.list;
+    reader.put(b!, watermarkAt(100));
+    for (let at = 50; at < 99; at++) reader.put(other!, tripAt(at));
+    reader.put(other!, watermarkAt(100));
+    const child = reader.add([a!, b!]);
+    for (const text of [tripAt(5), tripAt(95), watermarkAt(100)]) reader.put(child, text);
+    reader.list.shift();
+    const store = new MemoryStore();
+    const outcome = await run(reader, store, { batchRecords: 1 });
+    assert.deepEqual([outcome.counters.processed, outcome.counters.late], [51, 0]);
+    assert.deepEqual(counts(store)[0], [0, 1], 'the trips of the parent that is gone were behind');
+  });
+
   it('of a child follows its own trips, not those of the parent that was ahead (W4, W5)', async () => {
     const reader = new MemoryReader(2);
     const [a, b] = reader.list;
@@ -547,7 +562,7 @@ describe('records that are gone', () => {
     reader.put(reader.add([unseen]), tripAt(9));
     for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `all of ${unseen.id}`]);
+    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `the records of ${unseen.id}`]);
     assert.equal(totals.read, 5);
   });
 

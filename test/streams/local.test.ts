@@ -395,7 +395,7 @@ describe('the embedded stream', () => {
     assert.equal(
       (await stream.read(shard(0), HORIZON, 10)).lost,
       '3 records',
-      'whether that is a loss to whoever begins there is for him to say',
+      'of all it ever held; whether that is anybody’s loss is not for the stream to say',
     );
     stream.trim(clock.ms + 1);
     const rest = await stream.read(shard(0), next, 10);

@@ -1,0 +1,111 @@
+/** Every record once, in order, the watermark never ahead: over the model, the embedded stream and Kinesis. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import fc from 'fast-check';
+import type { Clock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { LocalStream } from '../../src/streams/local/log.ts';
+import type { OutgoingBatch } from '../../src/streams/stream.ts';
+import { packed } from '../engine/memory.ts';
+import { startKinesis } from '../services/kinesis.ts';
+import { temporaryFolder } from '../support.ts';
+import { ModelStream, slotKey } from './shard-model.ts';
+import { plans, Simulation } from './shard-simulation.ts';
+
+const CI = process.env['CI'] === 'true';
+const runs = (often: number, seldom: number) => ({
+  numRuns: CI ? often : seldom,
+  includeErrorInReport: true,
+});
+
+function outgoing(slot: number, texts: readonly string[]): OutgoingBatch {
+  return { ...packed(texts), hashes: new Uint32Array(texts.length).fill(slot * 2 ** 24) };
+}
+
+/** Time goes by in sleeps, beside the time that really does. */
+class FastClock implements Clock {
+  #ahead = 0;
+
+  now(): number {
+    return Date.now() + this.#ahead;
+  }
+
+  async sleep(ms: number): Promise<void> {
+    this.#ahead += ms;
+    await setImmediate();
+  }
+}
+
+describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead, while shards split, merge and lose records', () => {
+  it('over the model of a stream', async () => {
+    const plan = plans(['trim', 'expire'], 120);
+    await fc.assert(
+      fc.asyncProperty(plan, (plan) => new Simulation(plan).run()),
+      runs(6_000, 800),
+    );
+  });
+
+  it('over the embedded stream', async (t) => {
+    const folder = temporaryFolder(t);
+    await fc.assert(
+      fc.asyncProperty(plans(['trim'], 80), async (plan) => {
+        const dataDir = mkdtempSync(join(folder, 'stream-'));
+        const model = new ModelStream(plan.shards, plan.moods);
+        const clock = { now: () => model.now, sleep: async () => {} };
+        const open = () => LocalStream.open({ dataDir, name: 's', clock, createShards: plan.shards });
+        const [writer, reader] = [open(), open()];
+        const simulation = new Simulation(plan, model, {
+          reader,
+          put: async (slot, texts) => void (await writer.put(outgoing(slot, texts))),
+          broadcast: (textFor) => writer.broadcast((id) => Buffer.from(textFor(id))),
+          split: async ({ id }, at) => void writer.split(id, slotKey(at)),
+          merge: async (low, high) => void writer.merge(low.id, high.id),
+          trim: async ({ id }, before) => void writer.trim(before, id),
+        });
+        try {
+          await simulation.run();
+        } finally {
+          await writer.close();
+          await reader.close();
+          rmSync(dataDir, { recursive: true });
+        }
+      }),
+      runs(400, 80),
+    );
+  });
+
+  it('over Kinesis', async (t) => {
+    const { endpoint } = await startKinesis(t);
+    let streams = 0;
+    await fc.assert(
+      fc.asyncProperty(plans([], 50, ['trim-horizon']), async (plan) => {
+        const stream = `s${streams++}`;
+        const clock = new FastClock();
+        const options = { stream, endpointUrl: endpoint, clock };
+        const admin = new KinesisAdmin(options);
+        await admin.create(plan.shards);
+        const [writer, reader] = [await KinesisStream.open(options), await KinesisStream.open(options)];
+        const simulation = new Simulation(plan, new ModelStream(plan.shards, plan.moods), {
+          reader,
+          put: async (slot, texts) => void (await writer.put(outgoing(slot, texts))),
+          broadcast: (textFor) => writer.broadcast((id) => Buffer.from(textFor(id))),
+          split: async ({ id }, at) => void (await admin.split(id, slotKey(at))),
+          merge: async (low, high) => void (await admin.merge(low.id, high.id)),
+        });
+        try {
+          await simulation.run();
+        } finally {
+          await writer.close();
+          await reader.close();
+          await admin.delete();
+          admin.close();
+        }
+      }),
+      // Shrinking a plan over the network takes minutes.
+      { ...runs(60, 12), endOnFailure: true },
+    );
+  });
+});
