@@ -228,7 +228,7 @@ class ProcessRun {
   /** Reads the list of shards and starts those whose turn has come. */
   async #discover(first: boolean): Promise<void> {
     const { shards } = this.#engine;
-    this.#listed = await this.#o.reader.shards();
+    this.#listed = (await this.#unlessStopped(this.#o.reader.shards())) ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
