@@ -271,11 +271,12 @@ class ProcessRun {
     shards.standIns = new Set([...awaited, ...childless.map(({ id }) => id)]);
   }
 
-  /** Where a shard begins that came later: at its first record, or at the time its parents had no record of. */
+  /** Where a shard begins that came later: at its first record, or at the time no parent had a record of. */
   #startOf(shard: Shard): Position {
     const { from } = this.#o;
     const positions = shard.parents.map((parent) => this.#engine.shards.get(parent)?.position ?? from);
-    return positions.find((position) => position.at === 'time') ?? { at: 'trim-horizon' };
+    const [time] = positions;
+    return time && positions.every(({ at }) => at === 'time') ? time : { at: 'trim-horizon' };
   }
 
   #follow(shard: ShardProgress): void {
