@@ -14,7 +14,13 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Sink, SinkStatus } from '../engine/run.ts';
 import { TaxiflowError } from '../errors.ts';
 import { explained, isAway, serverOf, statusOf } from '../opensearch/connection.ts';
-import { differences, indexName, type LiveMapping, mappingOf } from '../opensearch/templates.ts';
+import {
+  differences,
+  indexName,
+  type LiveMapping,
+  type Mapping,
+  mappingOf,
+} from '../opensearch/templates.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 import type { View } from '../views/language.ts';
 import { type BulkItem, BulkSender, type Refusal } from './bulk.ts';
@@ -93,9 +99,9 @@ export class OpenSearchSink implements Sink {
    */
   async open(): Promise<void> {
     try {
-      await this.#prepare();
-      // Somebody took the documents away: all that is in the outbox is sent anew.
-      if (this.#delivered > 1 && (await this.#isEmpty())) this.#next = this.#delivered = 1;
+      const made = await this.#prepare();
+      // Somebody took documents away: all that is in the outbox is sent anew.
+      if (this.#delivered > 1 && (made || (await this.#isEmpty()))) this.#next = this.#delivered = 1;
       this.#ready = Promise.resolve();
     } catch (error) {
       if (!isAway(error)) throw error;
@@ -249,7 +255,8 @@ export class OpenSearchSink implements Sink {
     for (;;) {
       this.#stop.signal.throwIfAborted();
       try {
-        return await this.#prepare();
+        await this.#prepare();
+        return;
       } catch (error) {
         if (!isAway(error)) throw error;
         this.#bulk.inTrouble((error as Error).message);
@@ -258,15 +265,19 @@ export class OpenSearchSink implements Sink {
     }
   }
 
-  /** Every view has a place that takes its results: what is there already, or an index made now. */
-  async #prepare(): Promise<void> {
+  /** Every view has a place that takes its results: what is there already, or an index made now (then true). */
+  async #prepare(): Promise<boolean> {
     const { client, url, prefix, views } = this.#o;
+    let made = false;
     await serverOf(client, url, { requestTimeout: PROBE_MS });
     for (const view of views) {
       const index = indexName(prefix, view.name);
       const mapping = mappingOf(view);
       const live = await this.#request('GET', `/${index}/_mapping`, 404);
-      if (!live) await this.#request('PUT', `/${index}`, 400, { mappings: mapping });
+      if (!live) {
+        await this.#make(index, mapping);
+        made = true;
+      }
       for (const [name, found] of Object.entries(live ?? {})) {
         const [difference] = differences((found as { mappings: LiveMapping }).mappings, mapping);
         if (difference === undefined) continue;
@@ -274,6 +285,16 @@ export class OpenSearchSink implements Sink {
           hint: '"taxiflow es-setup --check" shows all that differs, "taxiflow es-setup" mends what can be mended; or choose other names with --index-prefix',
         });
       }
+    }
+    return made;
+  }
+
+  async #make(index: string, mappings: Mapping): Promise<void> {
+    try {
+      await this.#request('PUT', `/${index}`, undefined, { mappings });
+    } catch (error) {
+      // Somebody may have been faster.
+      if (!(await this.#request('GET', `/${index}/_mapping`, 404))) throw error;
     }
   }
 
@@ -287,7 +308,7 @@ export class OpenSearchSink implements Sink {
   async #request(
     method: 'GET' | 'PUT',
     path: string,
-    expected: number,
+    expected: number | undefined,
     body?: object,
   ): Promise<Record<string, unknown> | undefined> {
     const { client, url } = this.#o;
@@ -298,7 +319,7 @@ export class OpenSearchSink implements Sink {
       );
       return answer.body as Record<string, unknown>;
     } catch (error) {
-      if (statusOf(error) === expected) return undefined;
+      if (expected !== undefined && statusOf(error) === expected) return undefined;
       throw explained(error, url);
     }
   }
