@@ -44,7 +44,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
     const plan = plans(['trim', 'expire'], 120);
     await fc.assert(
       fc.asyncProperty(plan, (plan) => new Simulation(plan).run()),
-      runs(6_000, 800),
+      runs(4_000, 600),
     );
   });
 
@@ -73,7 +73,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
           rmSync(dataDir, { recursive: true });
         }
       }),
-      runs(400, 80),
+      runs(300, 60),
     );
   });
 
@@ -105,7 +105,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
         }
       }),
       // Shrinking a plan over the network takes minutes.
-      { ...runs(60, 12), endOnFailure: true },
+      { ...runs(40, 10), endOnFailure: true },
     );
   });
 });
