@@ -8,6 +8,7 @@ export class Feed {
   readonly #untilEnd: () => boolean;
   #next: Promise<RecordBatch>;
   #nextToEnd = false;
+  #stopped = false;
   /** Whether the batch taken last was asked for when the run was to stop at the end: only then its tip is the end. */
   toEnd = false;
 
@@ -29,8 +30,13 @@ export class Feed {
   async take(): Promise<RecordBatch> {
     this.toEnd = this.#nextToEnd;
     const batch = await this.#next;
-    if (!batch.atTip && !batch.ended) this.#next = this.#read(batch.next);
+    if (!batch.atTip && !batch.ended && !this.#stopped) this.#next = this.#read(batch.next);
     return batch;
+  }
+
+  /** Nothing is asked for any more. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   /** Looks again for what has come since. */

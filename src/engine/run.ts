@@ -166,6 +166,7 @@ class ProcessRun {
       }
       this.#checkpointIfDue(false);
     }
+    for (const feed of this.#feeds.values()) feed.stop();
     this.#engine.advance();
     if (!signal.aborted && this.#o.drain) this.#engine.drain();
     this.#checkpoint();
