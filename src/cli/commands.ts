@@ -29,6 +29,10 @@ const app: Options = {
   requiresArg: true,
   describe: "Name of the processor's state  [default: the name of the stream]",
 };
+const onlyApp: Options = {
+  ...app,
+  describe: "Name of the processor's state  [default: the only one, or that of the default stream]",
+};
 const target: Record<string, PositionalOptions> = {
   name: { type: 'string', describe: 'Stream, as for --stream  [default: local:taxi-trip-events]' },
 };
@@ -394,7 +398,7 @@ const results: CommandSpec = {
   usage: 'results',
   summary: 'Print results',
   options: {
-    app,
+    app: onlyApp,
     'data-dir': dataDir,
     view: { type: 'string', requiresArg: true, describe: 'Only of this view' },
     since: { type: 'string', requiresArg: true, describe: 'Only windows that start at this time or later' },
@@ -454,7 +458,7 @@ const status: CommandSpec = {
   usage: 'status',
   summary: 'How a processor is doing: positions, watermark, checkpoints, sinks',
   options: {
-    app: { ...app, describe: "Name of the processor's state  [default: the only one there is]" },
+    app: onlyApp,
     'data-dir': dataDir,
     watch: { type: 'boolean', default: false, describe: 'Look every second until Ctrl-C' },
     json,
@@ -466,7 +470,7 @@ const dashboard: CommandSpec = {
   usage: 'dashboard',
   summary: 'Serve the live page: the city on a map, and how the job is doing',
   options: {
-    app: { ...app, describe: "Name of the processor's state  [default: the only one there is]" },
+    app: onlyApp,
     'data-dir': dataDir,
     port,
     host: {

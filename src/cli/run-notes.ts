@@ -20,6 +20,9 @@ export class RunNotes {
     this.#checkpointInterval = checkpointInterval;
   }
 
+  /** Over the last ten seconds or so. */
+  recordsPerSecond = 0;
+
   take({ counters: { read, results }, openWindows, lags, ended }: Progress): void {
     const now = Date.now();
     if (now - this.#last < NOTE_INTERVAL && !ended) return;
@@ -27,6 +30,7 @@ export class RunNotes {
     this.#past = [...this.#past, { at: now, read, results }].slice(-PAST);
     const first = this.#past[0]!;
     const seconds = Math.max(1, (now - first.at) / 1_000);
+    this.recordsPerSecond = (read - first.read) / seconds;
     this.#state.note({
       pid: process.pid,
       startedAt: this.#startedAt,
@@ -34,7 +38,7 @@ export class RunNotes {
       checkpointInterval: this.#checkpointInterval,
       checkpoint: this.#state.lastCheckpoint,
       openWindows,
-      rates: { records: (read - first.read) / seconds, results: (results - first.results) / seconds },
+      rates: { records: this.recordsPerSecond, results: (results - first.results) / seconds },
       lags: Object.fromEntries(lags),
       sinks: this.#sinks.map((sink) => sink.status()),
     });

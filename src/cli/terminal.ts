@@ -21,7 +21,8 @@ export function printJson(value: unknown): void {
 
 /** `interval`: ms between plain lines. */
 export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressLine> {
-  if (process.stderr.isTTY) {
+  // A terminal without a size has no line to go back to.
+  if (process.stderr.isTTY && process.stderr.columns > 0) {
     const { default: ora } = await import('ora');
     // discardStdin would keep Ctrl-C from arriving as a signal.
     const spinner = ora({ stream: process.stderr, discardStdin: false }).start();

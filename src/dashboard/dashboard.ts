@@ -26,12 +26,9 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       said.error.hint ? { hint: said.error.hint } : {},
     );
   }
-  // The processor's end ends the page too.
-  thread.unref();
   return {
     url: said.url,
     close: async () => {
-      thread.ref();
       thread.postMessage('close');
       await once(thread, 'exit');
     },

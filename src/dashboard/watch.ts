@@ -109,17 +109,18 @@ export class StateWatch {
       watermark: state?.watermark ?? null,
       totals: state?.counters,
       shards,
-      slowest: holding.find((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) === least)?.id,
+      slowest: holding.some((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) > least)
+        ? holding.find((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) === least)?.id
+        : undefined,
       checkpoint: state && { number: state.number, at: Date.parse(state.at), ...noted?.checkpoint },
       stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
       openWindows: noted?.openWindows,
-      sinks: this.#reader.cursors().map((cursor) => {
-        const {
-          retries = 0,
-          rejected = 0,
-          trouble,
-        } = noted?.sinks.find(({ name }) => name === cursor.name) ?? {};
-        return { ...cursor, retries, rejected, trouble: running ? trouble : undefined };
+      // Those of the last run; what an earlier one wrote to is over.
+      sinks: this.#reader.cursors().flatMap((cursor) => {
+        const sink = noted?.sinks.find(({ name }) => name === cursor.name);
+        if (noted && !sink) return [];
+        const { retries = 0, rejected = 0, trouble } = sink ?? {};
+        return [{ ...cursor, retries, rejected, trouble: running ? trouble : undefined }];
       }),
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(running ? noted?.rates : undefined),

@@ -94,6 +94,8 @@ export interface ProcessOutcome {
 }
 
 const POLL_MS = 100;
+/** A replay sends a watermark every 5 s. */
+const WATERMARK_PATIENCE_MS = 15_000;
 /** How long a run that is to stop waits for the records it asked for. */
 const STOP_MS = 1_000;
 const BATCH_RECORDS = 4_000;
@@ -118,7 +120,12 @@ class ProcessRun {
   #listedAt = Number.NEGATIVE_INFINITY;
   /** A shard was read to its end, and the list doesn't have its children yet. */
   #childless = false;
+  readonly #over = new AbortController();
+  /** A stop was asked for, and has waited long enough. */
+  #stopped = false;
+  #giveUp = () => {};
   #checkpoints = 0;
+  readonly #started: number;
   #lastCheckpoint: number;
   #dirty = false;
   readonly #lost: string[] = [];
@@ -139,10 +146,23 @@ class ProcessRun {
       maxPanes: options.maxPanes ?? MAX_PANES,
     });
     this.#before = { ...this.#engine.counters };
-    this.#lastCheckpoint = options.clock.now();
+    this.#started = options.clock.now();
+    this.#lastCheckpoint = this.#started;
   }
 
   async run(): Promise<ProcessOutcome> {
+    const onStop = () => void this.#onStop();
+    if (this.#o.signal.aborted) onStop();
+    else this.#o.signal.addEventListener('abort', onStop, { once: true });
+    try {
+      return await this.#run();
+    } finally {
+      this.#o.signal.removeEventListener('abort', onStop);
+      this.#over.abort();
+    }
+  }
+
+  async #run(): Promise<ProcessOutcome> {
     const { signal, clock, sinks, store } = this.#o;
     const first = store.stored === undefined;
     await this.#discover(first);
@@ -176,19 +196,18 @@ class ProcessRun {
   }
 
   /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
-  async #unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
-    const { signal, clock } = this.#o;
-    const done = new AbortController();
-    const stopped = new Promise<undefined>((resolve) => {
-      const patience = () => void clock.sleep(STOP_MS, done.signal).then(() => resolve(undefined));
-      if (signal.aborted) patience();
-      else signal.addEventListener('abort', patience, { once: true, signal: done.signal });
+  #unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => resolve(undefined);
+      work.then(resolve, reject);
+      if (this.#stopped) this.#giveUp();
     });
-    try {
-      return await Promise.race([work, stopped]);
-    } finally {
-      done.abort();
-    }
+  }
+
+  async #onStop(): Promise<void> {
+    await this.#o.clock.sleep(STOP_MS, this.#over.signal);
+    this.#stopped = true;
+    this.#giveUp();
   }
 
   async #step(feed: Feed): Promise<void> {
@@ -372,7 +391,8 @@ class ProcessRun {
   }
 
   #noteMissingWatermark(): void {
-    if (this.#noted || !this.#lacksWatermark()) return;
+    const early = this.#o.clock.now() - this.#started < WATERMARK_PATIENCE_MS;
+    if (this.#noted || early || !this.#lacksWatermark()) return;
     this.#noted = true;
     this.#o.onNoWatermark?.();
   }

@@ -85,13 +85,16 @@ export class ShardWatermarks {
     return this.#value;
   }
 
-  /** The shard that holds the watermark back. */
+  /** The shard that holds the watermark back; undefined when all are as far. */
   get slowest(): ShardProgress | undefined {
     let slowest: ShardProgress | undefined;
+    let furthest = UNKNOWN;
     for (const shard of this.#shards.values()) {
-      if (!shard.ended && (!slowest || shard.watermark < slowest.watermark)) slowest = shard;
+      if (shard.ended) continue;
+      if (!slowest || shard.watermark < slowest.watermark) slowest = shard;
+      furthest = Math.max(furthest, shard.watermark);
     }
-    return slowest;
+    return slowest && slowest.watermark < furthest ? slowest : undefined;
   }
 }
 

@@ -7,6 +7,8 @@ import { explained, reasonOf as requestReason, statusOf } from '../opensearch/co
 import { classify, classifyResponse, type ReplyItem, reasonOf, retryAfter } from './opensearch-replies.ts';
 
 export interface BulkItem {
+  /** Of the result. */
+  readonly number: number;
   readonly index: string;
   readonly id: string;
   readonly document: string;

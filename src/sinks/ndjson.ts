@@ -6,7 +6,7 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Sink, SinkStatus } from '../engine/run.ts';
-import { translating } from '../errors.ts';
+import { TaxiflowError, translating } from '../errors.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 
 const STDOUT = 1;
@@ -31,6 +31,7 @@ export class NdjsonSink implements Sink {
     this.#file = path === '-' ? STDOUT : this.#translating(() => openSync(path, 'a'));
     this.#regular = path !== '-' && fstatSync(this.#file).isFile();
     const cursor = outbox.cursor(this.name);
+    if (!cursor && this.#regular) this.#refuseForeign();
     this.#delivered = cursor?.delivered ?? 1;
     this.#bytes = cursor?.bytes ?? 0;
     if (this.#regular) this.#cutBack();
@@ -61,6 +62,18 @@ export class NdjsonSink implements Sink {
   close(): void {
     this.wake();
     if (this.#file !== STDOUT) closeSync(this.#file);
+  }
+
+  /** What somebody else wrote is not cut off. */
+  #refuseForeign(): void {
+    const { size } = fstatSync(this.#file);
+    if (size === 0) return;
+    closeSync(this.#file);
+    throw new TaxiflowError(
+      'output-in-use',
+      `${this.#path} holds ${size.toLocaleString('en-US')} bytes that this app did not write`,
+      { hint: 'give --output another name, or remove that file first' },
+    );
   }
 
   #cutBack(): void {

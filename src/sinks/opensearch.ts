@@ -71,11 +71,13 @@ export class OpenSearchSink implements Sink {
   readonly #stop = new AbortController();
   /** In the order of their results. */
   readonly #batches: Batch[] = [];
-  #documents: Iterator<BulkItem & { readonly number: number }> | undefined;
+  #documents: Iterator<BulkItem> | undefined;
   #next: number;
   /** Results below are settled. */
   #delivered: number;
   #rejected = 0;
+  /** What was refused of the results below is a dead letter already. */
+  #told = 1;
   #underWay = 0;
   #ready: Promise<void> | undefined;
   #failure: unknown;
@@ -101,7 +103,10 @@ export class OpenSearchSink implements Sink {
     try {
       const made = await this.#prepare();
       // Somebody took documents away: all that is in the outbox is sent anew.
-      if (this.#delivered > 1 && (made || (await this.#isEmpty()))) this.#next = this.#delivered = 1;
+      if (this.#delivered > 1 && (made || (await this.#isEmpty()))) {
+        this.#told = this.#delivered;
+        this.#next = this.#delivered = 1;
+      }
       this.#ready = Promise.resolve();
     } catch (error) {
       if (!isAway(error)) throw error;
@@ -135,6 +140,9 @@ export class OpenSearchSink implements Sink {
     if (interrupted) this.#abort();
     const patience = interrupted ? LAST_MS : GIVE_UP_MS;
     const unfinished = () => (interrupted ? this.#underWay : this.status().pending) > 0;
+    const { trouble } = this.#bulk;
+    if (trouble && unfinished() && !interrupted)
+      this.#o.onTrouble(`${trouble}; a minute without progress ends the run`);
     try {
       for (let since = clock.now(), last = 0; unfinished() && clock.now() - since < patience; ) {
         this.wake();
@@ -154,7 +162,7 @@ export class OpenSearchSink implements Sink {
     const { pending, trouble } = this.status();
     return new TaxiflowError(
       'opensearch-behind',
-      `${pending} results are not in OpenSearch at ${this.#o.url}: ${trouble ?? 'it does not settle them'}`,
+      `${pending.toLocaleString('en-US')} results are not in OpenSearch at ${this.#o.url}: ${trouble ?? 'it does not settle them'}`,
       { hint: 'they are kept in the state; the same command sends them when it runs again' },
     );
   }
@@ -188,14 +196,15 @@ export class OpenSearchSink implements Sink {
     const { outbox, deadLetters } = this.#o;
     const before = this.#delivered;
     for (let batch = this.#batches[0]; batch?.refused; batch = this.#batches[0]) {
-      for (const { item, reason, detail } of batch.refused)
+      const refused = batch.refused.filter(({ item }) => item.number >= this.#told);
+      for (const { item, reason, detail } of refused)
         deadLetters.add(reason, () => ({
           source: item.index,
           position: item.id,
           detail,
           raw: item.document,
         }));
-      this.#rejected += batch.refused.length;
+      this.#rejected += refused.length;
       this.#delivered = batch.to;
       this.#batches.shift();
       this.#bulk.turn();
@@ -220,7 +229,7 @@ export class OpenSearchSink implements Sink {
     return items.length > 0 ? { to: this.#next, items } : undefined;
   }
 
-  *#read(from: number): Generator<BulkItem & { readonly number: number }> {
+  *#read(from: number): Generator<BulkItem> {
     const { outbox, prefix } = this.#o;
     const state = BigInt(Math.max(0, Math.floor((outbox.created - STATES_SINCE) / STATES_APART_MS)));
     for (const { first, view, docs } of outbox.firingsFrom(from)) {

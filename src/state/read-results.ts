@@ -28,11 +28,14 @@ export interface ResultFilter {
   readonly since?: number | undefined;
 }
 
-/** The app that is meant: the one named, or the only one there is. Throws `no-app`. */
+const DEFAULT_APP = 'taxi-trip-events';
+
+/** The app that is meant: the one named, the only one there is, or that of the default stream. Throws `no-app`. */
 export function chooseApp(dataDir: string, app: string | undefined): string {
   const apps = listApps(dataDir);
   if (app !== undefined && apps.includes(app)) return app;
   if (app === undefined && apps.length === 1) return apps[0]!;
+  if (app === undefined && apps.includes(DEFAULT_APP)) return DEFAULT_APP;
   if (apps.length === 0) {
     throw new TaxiflowError('no-app', `no processor has run in ${dataDir} yet`, {
       hint: 'run "taxiflow process" first, or name another folder with --data-dir',

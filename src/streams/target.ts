@@ -57,8 +57,8 @@ export async function openAdmin(
 }
 
 /** The line that says which stream a command uses. */
-export function describeTarget(target: StreamTarget, dataDir: string): string {
+export function describeTarget(target: StreamTarget, dataDir: string, endpointUrl?: string): string {
   return target.kind === 'local'
     ? `stream: local:${target.name} (embedded, in ${dataDir})`
-    : `stream: ${target.name} (Amazon Kinesis)`;
+    : `stream: ${target.name} (${endpointUrl ? `Kinesis at ${endpointUrl}` : 'Amazon Kinesis'})`;
 }

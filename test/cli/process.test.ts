@@ -159,7 +159,7 @@ describe('process begins', PARALLEL, () => {
     const kinesis = await run([...TO_END, '--stream', 'other', ...nowhere], { cwd, code: 1, env });
     assert.match(
       kinesis.stderr,
-      /^stream: other \(Amazon Kinesis\)\nError: Kinesis does not answer[^\n]*\nTry: /,
+      /^stream: other \(Kinesis at \S+\)\nError: Kinesis does not answer[^\n]*\nTry: /,
     );
   });
 });
@@ -507,4 +507,14 @@ describe('--views', PARALLEL, () => {
     const { stderr } = await run([...TO_END, '--views', 'nosuch.mjs'], { cwd: temporaryFolder(t), code: 1 });
     assert.match(stderr, /^Error: there is no nosuch\.mjs\nTry: /);
   });
+});
+
+test('C3 an output that somebody else wrote is left as it is, and its own goes on', async (t) => {
+  const cwd = temporaryFolder(t);
+  const output = join(cwd, 'out.ndjson');
+  writeFileSync(output, 'precious\n');
+  const { stderr } = await run([...TO_END, '--output', 'out.ndjson'], { cwd, code: 1 });
+  assert.match(stderr, /^Error: out\.ndjson holds 9 bytes that this app did not write\nTry: /m);
+  assert.equal(readFileSync(output, 'utf8'), 'precious\n');
+  for (const _ of [1, 2]) await run([...TO_END, '--output', 'own.ndjson'], { cwd });
 });

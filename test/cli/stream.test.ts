@@ -141,8 +141,8 @@ describe('stream', PARALLEL, () => {
     const { stdout } = await run(['stream', 'describe'], { cwd });
     const [header, ...rows] = stdout.trimEnd().split('\n');
     assert.match(header!, /^shard +state +parents +hash keys +records +MB +last arrival$/);
-    assert.match(rows[0]!, /^shardId-000000000000 +closed +– +100\.0% +0 +0 +–$/);
-    assert.match(rows[2]!, /^shardId-000000000002 +open +shardId-000000000000 +50\.0% +0 +0 +–$/);
+    assert.match(rows[0]!, /^shardId-000000000000 +closed +– +0\.00 – 100\.00 % +0 +0 +–$/);
+    assert.match(rows[2]!, /^shardId-000000000002 +open +shardId-000000000000 +50\.00 – 100\.00 % +0 +0 +–$/);
     const deleted = await run(['stream', 'delete'], { cwd });
     assert.equal(deleted.stderr, 'deleted local:taxi-trip-events\n');
   });

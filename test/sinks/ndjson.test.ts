@@ -111,13 +111,13 @@ describe('the NDJSON sink', () => {
     assert.deepEqual(numbersIn(path), outbox.numbers);
   });
 
-  it('takes the place of an older file, as an output does', (t) => {
+  it('leaves what somebody else wrote', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     writeFileSync(path, 'of another job\n');
     const outbox = new MemoryOutbox();
     outbox.commit(1);
-    new NdjsonSink(outbox, path).close();
-    assert.deepEqual(numbersIn(path), [1]);
+    assert.throws(() => new NdjsonSink(outbox, path), { code: 'output-in-use' });
+    assert.equal(readFileSync(path, 'utf8'), 'of another job\n');
   });
 
   it('says what is wrong with a file that cannot be', (t) => {

@@ -80,6 +80,13 @@ interface Action {
   readonly index: { readonly _id: string; readonly version: number };
 }
 
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: unknown;
+  readonly bulkBody?: Buffer;
+}
+
 /** OpenSearch as far as the sink needs it, and as bad as it can be. */
 export class ModelServer {
   readonly documents = new Map<string, { version: bigint; source: string }>();
@@ -102,12 +109,14 @@ export class ModelServer {
     this.#random = random;
   }
 
+  readonly #indices = new Map<string, unknown>();
+
   get client(): Client {
-    const request = (params: { method: string; path: string; bulkBody?: Buffer }) => this.#answer(params);
+    const request = (params: Asked) => this.#answer(params);
     return { transport: { request }, close: async () => {} } as unknown as Client;
   }
 
-  async #answer({ method, path, bulkBody }: { method: string; path: string; bulkBody?: Buffer }) {
+  async #answer({ method, path, body, bulkBody }: Asked) {
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
     try {
       await this.front(path);
@@ -117,8 +126,15 @@ export class ModelServer {
     }
     if (path === '/') return { body: { version: { number: '3.8.0', distribution: 'opensearch' } } };
     if (path.endsWith('/_count')) return { body: { count: this.documents.size } };
-    if (path.endsWith('/_mapping')) throw answered(404);
-    if (method === 'PUT') return { body: { acknowledged: true } };
+    if (path.endsWith('/_mapping')) {
+      const index = path.slice(1, -'/_mapping'.length);
+      if (!this.#indices.has(index)) throw answered(404);
+      return { body: { [index]: this.#indices.get(index) } };
+    }
+    if (method === 'PUT') {
+      this.#indices.set(path.slice(1), body);
+      return { body: { acknowledged: true } };
+    }
     return { body: await this.#bulk(gunzipSync(bulkBody!).toString()) };
   }
 

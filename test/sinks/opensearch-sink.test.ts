@@ -75,7 +75,7 @@ it('a server that settles nothing is given up after a minute, and nothing is los
   assert.equal(server.documents.size, 100);
 });
 
-it('what keeps it from going on is told once, and when it is over', async () => {
+it('what keeps it from going on is told once, again when the run ends with it, and when it is over', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomOf(1));
   const block = {
@@ -95,8 +95,9 @@ it('what keeps it from going on is told once, and when it is over', async () => 
   await sink.close(false);
   assert.deepEqual(
     troubles.map((trouble) => trouble !== undefined),
-    [true, false],
+    [true, true, false],
   );
+  assert.match(troubles[1]!, /a minute without progress ends the run/);
   assert.equal(sink.status().trouble, undefined);
 });
 

@@ -317,7 +317,10 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
               onStart: (child) => setTimeout(() => child.kill('SIGKILL'), 20_000).unref(),
             });
             assert.equal(ran.code, 1, `it ended with ${ran.signal}: ${ran.stderr}`);
-            assert.match(ran.stderr, /^stream: trips \(Amazon Kinesis\)\nError: [^\n]*\nTry: [^\n]*\n$/);
+            assert.match(
+              ran.stderr,
+              /^stream: trips \((Amazon Kinesis|Kinesis at \S+)\)\nError: [^\n]*\nTry: [^\n]*\n$/,
+            );
             assert.match(ran.stderr, message);
           }),
         ),

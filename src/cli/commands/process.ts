@@ -5,6 +5,7 @@ import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../
 import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
 import { SqliteState } from '../../state/sqlite-state.ts';
+import { LocalStream } from '../../streams/local/log.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
 import {
   DEFAULT_SHARDS,
@@ -43,7 +44,10 @@ export async function process(args: Arguments): Promise<number> {
   }
   const dataDir = text(args, 'data-dir')!;
   const target = parseTarget(text(args, 'stream'));
-  say(describeTarget(target, dataDir));
+  const search = await searchOf(args);
+  say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
+  if (target.kind === 'local' && !LocalStream.exists(dataDir, target.name) && !args['until-end'])
+    say(`note: local:${target.name} is new and empty; waiting for a replay`);
   const reader = await openStream(target, {
     dataDir,
     region: text(args, 'region'),
@@ -53,7 +57,7 @@ export async function process(args: Arguments): Promise<number> {
     ...(args['until-end'] === true && text(args, 'stream') ? {} : { createShards: DEFAULT_SHARDS }),
   });
   try {
-    return await run(args, views, reader, target, settings);
+    return await run(args, views, reader, target, settings, search);
   } finally {
     await reader.close();
   }
@@ -87,6 +91,7 @@ async function run(
   reader: StreamReader,
   target: StreamTarget,
   settings: Settings,
+  search: Search | undefined,
 ): Promise<number> {
   const { deadLetterLimit, ...engineSettings } = settings;
   const { eventTime, allowedLateness } = settings;
@@ -107,7 +112,7 @@ async function run(
     page = await pageOf(args, app);
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const sinks = await openSinks(args, views, state, deadLetterLimit);
+    const sinks = await openSinks(args, views, state, deadLetterLimit, search);
     const started = Date.now();
     const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
@@ -125,14 +130,13 @@ async function run(
       onProgress: (now) => {
         notes.take(now);
         const { counters, watermark, openWindows, slowestShard, atTip } = now;
-        const rate = counters.read / Math.max(0.001, (Date.now() - started) / 1000);
         const waits = atTip ? '  waiting for records' : '';
         const behind = sinks
           .map((sink) => sink.status())
           .filter(({ pending }) => pending > 0)
           .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
         progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(rate)}/s  ${thousands(counters.results)} results  ${openWindows} open windows  slowest: ${slowestShard ?? '–'}${behind.join('')}${waits}`,
+          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(notes.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
         );
       },
       onNoWatermark: () => say(NO_WATERMARK),
@@ -169,26 +173,33 @@ async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefin
   return page;
 }
 
+type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
+
+/** Whom results go to, so that a mistake is told before anything is made; nothing is sent yet. */
+async function searchOf(args: Arguments) {
+  const url = text(args, 'opensearch');
+  if (url === undefined) return undefined;
+  const { connect } = await import('../../opensearch/connection.ts');
+  const { checkedPrefix } = await import('../../opensearch/templates.ts');
+  const { accessOf } = await import('../opensearch.ts');
+  const prefix = checkedPrefix(text(args, 'index-prefix')!);
+  return { client: await connect(accessOf(args, url)), url, prefix };
+}
+
 async function openSinks(
   args: Arguments,
   views: readonly View[],
   state: SqliteState,
   deadLetterLimit: number,
+  search: Search | undefined,
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   const output = text(args, 'output');
   if (output !== undefined) sinks.push(new NdjsonSink(state, output));
-  const url = text(args, 'opensearch');
-  if (url === undefined) return sinks;
-  const { connect } = await import('../../opensearch/connection.ts');
-  const { checkedPrefix } = await import('../../opensearch/templates.ts');
+  if (search === undefined) return sinks;
   const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
-  const { accessOf } = await import('../opensearch.ts');
-  const prefix = checkedPrefix(text(args, 'index-prefix')!);
   const sink = new OpenSearchSink({
-    client: await connect(accessOf(args, url)),
-    url,
-    prefix,
+    ...search,
     views,
     outbox: state,
     deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
@@ -196,7 +207,7 @@ async function openSinks(
     onTrouble: (trouble) => {
       const { pending } = sink.status();
       if (trouble === undefined) say('opensearch: goes on');
-      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind, processing goes on`);
+      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind`);
     },
   });
   await sink.open();
@@ -286,7 +297,7 @@ function report(
   const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0);
   for (const { name, delivered, pending, rejected } of sinks)
     say(
-      `${name}: ${several(delivered - rejected, 'result')} delivered${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
+      `${name}: ${several(delivered - rejected, 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
     );
   if (late + dead + rejected > 0)
     say(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`);

@@ -95,7 +95,7 @@ async function send(
 ): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
   const target = parseTarget(text(args, 'stream'));
-  say(describeTarget(target, dataDir));
+  say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
   const writer = await openStream(target, {
     dataDir,
     createShards: shards,
@@ -126,7 +126,7 @@ async function send(
           say(`note: this input is in ${writer.name} already; a processor counts its trips once`);
         else if (earlier)
           say(
-            `note: an earlier replay of this input stopped at trip ${thousands(earlier.nextId)}; --resume goes on there`,
+            `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
@@ -162,7 +162,8 @@ function report(
     `read ${thousands(counts.rows)} = sent ${thousands(outcome.sent)} + rejected ${thousands(sum(counts.rejected))}` +
     `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
-    `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+    `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
+    `${counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : ''}${reconciled ? '' : '  DOES NOT ADD UP'}`;
   if (args['json']) {
     printJson({
       command: 'replay',

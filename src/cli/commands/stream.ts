@@ -46,7 +46,7 @@ export function describe(args: Arguments): Promise<number> {
 }
 
 function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDescription) {
-  const share = (Number(BigInt(last_hash_key) - BigInt(first_hash_key)) / 2 ** 128) * 100;
+  const place = (key: bigint) => ((Number(key) / 2 ** 128) * 100).toFixed(2);
   const figures = {
     records: shard.records,
     MB: (shard.bytes ?? 0) / 1e6,
@@ -56,7 +56,7 @@ function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDes
     shard: shard.shard,
     state: shard.open ? 'open' : 'closed',
     parents: parents.join(' ') || '–',
-    'hash keys': `${share.toFixed(1)}%`,
+    'hash keys': `${place(BigInt(first_hash_key))} – ${place(BigInt(last_hash_key) + 1n)} %`,
     ...(shard.records === undefined ? {} : figures),
   };
 }

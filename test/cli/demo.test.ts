@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { BIN, taxiflow, temporaryFolder, until } from '../support.ts';
+
+const SMALL = ['--trips', '2000', '--speedup', 'max', '--port', '0'];
+/** util-linux' `script` gives a command a terminal. */
+const withoutScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux')
+  ? false
+  : 'needs script of util-linux, which is not here';
+
+test('the demo ends by itself where there is no terminal, and tells where its page is', async (t) => {
+  const ran = await taxiflow(['demo', ...SMALL, '--data-dir', temporaryFolder(t)]);
+  assert.equal(ran.code, 0, ran.stderr);
+  assert.match(ran.stderr, /^the live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
+});
+
+test('on a terminal, even one without a size, the page stays until Ctrl-C', {
+  skip: withoutScript,
+}, async (t) => {
+  const command = `${process.execPath} ${BIN} demo ${SMALL.join(' ')} --data-dir ${temporaryFolder(t)}`;
+  const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await until('it says that the page stays', () => /the live page stays at/.test(said));
+  const url = /stays at (http:\S+)/.exec(said)![1]!;
+  for (let i = 0; i < 50; i++) {
+    const page = await fetch(url);
+    assert.equal(page.status, 200);
+    await page.text();
+  }
+  assert.equal(child.exitCode, null, said);
+  child.stdin.write('\u0003');
+  const [code] = await ended;
+  assert.equal(code, 0, said);
+});
