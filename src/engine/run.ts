@@ -121,8 +121,6 @@ class ProcessRun {
   /** A shard was read to its end, and the list doesn't have its children yet. */
   #childless = false;
   readonly #over = new AbortController();
-  /** A stop was asked for, and has waited long enough. */
-  #stopped = false;
   #giveUp = () => {};
   #checkpoints = 0;
   readonly #started: number;
@@ -151,7 +149,7 @@ class ProcessRun {
   }
 
   async run(): Promise<ProcessOutcome> {
-    const onStop = () => void this.#onStop();
+    const onStop = () => void this.#patience();
     if (this.#o.signal.aborted) onStop();
     else this.#o.signal.addEventListener('abort', onStop, { once: true });
     try {
@@ -197,16 +195,15 @@ class ProcessRun {
 
   /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
   #unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
+    if (this.#o.signal.aborted) return Promise.race([work, this.#patience()]);
     return new Promise((resolve, reject) => {
       this.#giveUp = () => resolve(undefined);
       work.then(resolve, reject);
-      if (this.#stopped) this.#giveUp();
     });
   }
 
-  async #onStop(): Promise<void> {
+  async #patience(): Promise<undefined> {
     await this.#o.clock.sleep(STOP_MS, this.#over.signal);
-    this.#stopped = true;
     this.#giveUp();
   }
 
