@@ -76,10 +76,10 @@ export class StateWatch {
       this.#trouble = this.#reader ? undefined : this.#nothingYet();
       return { opened, windows };
     } catch (error) {
-      const known = error instanceof TaxiflowError;
+      const { code, hint } = error instanceof TaxiflowError ? error : { code: 'not-readable' };
       const opened = this.#reader !== undefined;
       this.#forget();
-      this.#trouble = { message: (error as Error).message, hint: known ? error.hint : undefined };
+      this.#trouble = { code, message: (error as Error).message, ...(hint ? { hint } : {}) };
       return { opened, windows: [] };
     }
   }
@@ -100,7 +100,9 @@ export class StateWatch {
       lagMs: running ? noted?.lags[shard.id] : undefined,
     }));
     const holding = shards.filter((shard) => !shard.ended);
-    const least = Math.min(...holding.map((shard) => shard.watermark ?? Number.NEGATIVE_INFINITY));
+    const watermarkOf = (shard: (typeof shards)[number]) => shard.watermark ?? Number.NEGATIVE_INFINITY;
+    const least = Math.min(...holding.map(watermarkOf));
+    const allAsFar = holding.every((shard) => watermarkOf(shard) === least);
     return {
       ...head,
       stream: this.#reader.stream(),
@@ -109,9 +111,7 @@ export class StateWatch {
       watermark: state?.watermark ?? null,
       totals: state?.counters,
       shards,
-      slowest: holding.some((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) > least)
-        ? holding.find((shard) => (shard.watermark ?? Number.NEGATIVE_INFINITY) === least)?.id
-        : undefined,
+      slowest: allAsFar ? undefined : holding.find((shard) => watermarkOf(shard) === least)?.id,
       checkpoint: state && { number: state.number, at: Date.parse(state.at), ...noted?.checkpoint },
       stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
       openWindows: noted?.openWindows,
@@ -259,11 +259,13 @@ export class StateWatch {
     const others = listApps(dataDir);
     if (app !== undefined && others.length > 0) {
       return {
+        code: 'no-app',
         message: `there is no app "${app}" in ${dataDir} yet`,
         hint: `start its processor, or choose another with --app: ${others.join(', ')}`,
       };
     }
     return {
+      code: 'no-app',
       message: `no processor has run in ${dataDir} yet`,
       hint: 'run "taxiflow demo", or "taxiflow replay" and "taxiflow process"',
     };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
@@ -67,6 +68,18 @@ describe('status', () => {
     const ran = await taxiflow(['status', '--data-dir', temporaryFolder(t)]);
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /^Error: .*\nTry: run "taxiflow process" first/m);
+  });
+
+  it('of a damaged state says so as every command does', async (t) => {
+    const folder = temporaryFolder(t);
+    mkdirSync(join(folder, 'apps'));
+    writeFileSync(join(folder, 'apps', 'x.sqlite'), 'not a database, though long enough to be looked at');
+    const [status, results] = await Promise.all(
+      ['status', 'results'].map((command) => taxiflow([command, '--data-dir', folder])),
+    );
+    assert.equal(status!.code, 1);
+    assert.match(status!.stderr, /^Error: .*damaged.*\nTry: /);
+    assert.equal(status!.stderr, results!.stderr);
   });
 
   it('--watch goes on until Ctrl-C', async (t) => {

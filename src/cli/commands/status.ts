@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { JobStatus } from '../../dashboard/page/wire.ts';
 import { StateWatch } from '../../dashboard/watch.ts';
-import { EXIT } from '../../errors.ts';
+import { EXIT, TaxiflowError } from '../../errors.ts';
 import { chooseApp } from '../../state/read-results.ts';
 import type { Arguments } from '../command.ts';
 import { text } from '../read.ts';
@@ -19,11 +19,8 @@ export async function status(args: Arguments): Promise<number> {
     for (let more = true; more && !signal.aborted; ) {
       watch.look();
       const now = watch.status();
-      if (now.trouble) {
-        // The state can't be read: the reader's own error says why.
-        chooseApp(dataDir, app);
-        throw new Error(now.trouble.message);
-      }
+      const { trouble } = now;
+      if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
       if (args['json']) printJson(asJson(now));
       else
         globalThis.process.stdout.write(

@@ -107,7 +107,7 @@ export interface JobStatus {
   readonly rates: { readonly trips: number; readonly results: number };
   readonly samples: readonly Sample[];
   /** Why there is nothing to show, in words a user can act on. */
-  readonly trouble?: { readonly message: string; readonly hint?: string | undefined } | undefined;
+  readonly trouble?: { readonly code: string; readonly message: string; readonly hint?: string } | undefined;
 }
 
 export interface DeadLetterSample {
