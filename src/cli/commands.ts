@@ -41,13 +41,13 @@ const format: Options = {
   describe: 'How to print  [default: table on a terminal, else ndjson]',
 };
 
-/** How to speak to OpenSearch; name and password come from the environment alone. */
 const port: Options = {
   type: 'number',
   default: 8080,
   requiresArg: true,
   describe: 'Port of the live page, or the next free one',
 };
+/** How to speak to OpenSearch; name and password come from the environment alone. */
 const openSearchAccess: Record<string, Options> = {
   'aws-sigv4': {
     type: 'boolean',

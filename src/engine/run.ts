@@ -149,13 +149,10 @@ class ProcessRun {
   }
 
   async run(): Promise<ProcessOutcome> {
-    const onStop = () => void this.#patience();
-    if (this.#o.signal.aborted) onStop();
-    else this.#o.signal.addEventListener('abort', onStop, { once: true });
+    this.#o.signal.addEventListener('abort', () => void this.#patience(), { signal: this.#over.signal });
     try {
       return await this.#run();
     } finally {
-      this.#o.signal.removeEventListener('abort', onStop);
       this.#over.abort();
     }
   }

@@ -8,6 +8,7 @@ import {
 } from '../dead-letters.ts';
 import { TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
+import { DEFAULT_STREAM } from '../streams/target.ts';
 import {
   checkFormat,
   checkIntegrity,
@@ -28,14 +29,12 @@ export interface ResultFilter {
   readonly since?: number | undefined;
 }
 
-const DEFAULT_APP = 'taxi-trip-events';
-
 /** The app that is meant: the one named, the only one there is, or that of the default stream. Throws `no-app`. */
 export function chooseApp(dataDir: string, app: string | undefined): string {
   const apps = listApps(dataDir);
   if (app !== undefined && apps.includes(app)) return app;
   if (app === undefined && apps.length === 1) return apps[0]!;
-  if (app === undefined && apps.includes(DEFAULT_APP)) return DEFAULT_APP;
+  if (app === undefined && apps.includes(DEFAULT_STREAM)) return DEFAULT_STREAM;
   if (apps.length === 0) {
     throw new TaxiflowError('no-app', `no processor has run in ${dataDir} yet`, {
       hint: 'run "taxiflow process" first, or name another folder with --data-dir',
@@ -88,9 +87,7 @@ export class StateReader {
       corrected: number;
       firings: number;
     }[];
-    const firings = this.#db.prepare(
-      'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
-    );
+    const firings = this.#db.prepare(FIRINGS_OF_WINDOW);
     for (const window of windows) {
       const rows = firings.all(window.view, window.start) as FiringRow[];
       if (new Set(rows.map((row) => row.first)).size !== window.firings) throw corruptRow('index');
@@ -191,11 +188,7 @@ export class StateReader {
   /** The results of one window, each in its latest version. */
   window(view: string, start: number): ResultDocument[] {
     return translating(this.#what, this.path, () => {
-      const rows = this.#db
-        .prepare(
-          'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first',
-        )
-        .all(view, start) as FiringRow[];
+      const rows = this.#db.prepare(FIRINGS_OF_WINDOW).all(view, start) as FiringRow[];
       const docs = rows.flatMap((row) => documents({ view, start }, row));
       return rows.some((row) => row.correction) ? this.#latest(view, docs) : docs;
     });
@@ -241,6 +234,9 @@ export class StateReader {
     return JSON.parse(row.value) as { name: string; by: Record<string, unknown> }[];
   }
 }
+
+const FIRINGS_OF_WINDOW =
+  'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first';
 
 interface FiringRow {
   readonly first: number;
