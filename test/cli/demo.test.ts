@@ -19,7 +19,8 @@ test('the demo ends by itself where there is no terminal, and tells where its pa
 test('on a terminal, even one without a size, the page stays until Ctrl-C', {
   skip: withoutScript,
 }, async (t) => {
-  const command = `${process.execPath} ${BIN} demo ${SMALL.join(' ')} --data-dir ${temporaryFolder(t)}`;
+  // With exec, whatever the shell: dash would stay beside the demo, take the Ctrl-C too and answer it with 130.
+  const command = `exec ${process.execPath} ${BIN} demo ${SMALL.join(' ')} --data-dir ${temporaryFolder(t)}`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
   const ended = once(child, 'exit');
