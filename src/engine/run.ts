@@ -125,7 +125,6 @@ class ProcessRun {
   #checkpoints = 0;
   readonly #started: number;
   #lastCheckpoint: number;
-  #dirty = false;
   readonly #lost: string[] = [];
   readonly #lags = new Map<string, number>();
   #noted = false;
@@ -173,13 +172,12 @@ class ProcessRun {
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && this.#allFinished()) break;
-        this.#checkpointIfDue(true);
         this.#noteMissingWatermark();
         await clock.sleep(POLL_MS, signal);
         await this.#discover(false);
         this.#pollIdle();
       }
-      this.#checkpointIfDue(false);
+      this.#checkpointIfDue();
     }
     for (const feed of this.#feeds.values()) feed.stop();
     this.#engine.advance();
@@ -209,14 +207,8 @@ class ProcessRun {
     const batch = await this.#unlessStopped(feed.take());
     if (!batch) return;
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
-    if (batch.count > 0) {
-      this.#engine.process(shard, batch);
-      this.#dirty = true;
-    } else if (!batch.ended) {
-      // "Latest" has become a place, which the next run must find.
-      if (batch.next.at !== shard.position.at) this.#dirty = true;
-      shard.position = batch.next;
-    }
+    if (batch.count > 0) this.#engine.process(shard, batch);
+    else if (!batch.ended) shard.position = batch.next;
     // Whoever waits at the tip is owed what comes next; an end may be all that was left when this state began.
     if (batch.count > 0 || (batch.atTip && !batch.ended)) shard.owed = true;
     if (batch.atTip) {
@@ -233,7 +225,6 @@ class ProcessRun {
       this.#feeds.delete(shard.id);
       this.#lags.delete(shard.id);
       shard.ended = true;
-      this.#dirty = true;
       await this.#discover(false);
     }
     if (batch.atTip) this.#engine.advance();
@@ -360,10 +351,10 @@ class ProcessRun {
     return true;
   }
 
-  #checkpointIfDue(idle: boolean): void {
-    const due = this.#o.clock.now() - this.#lastCheckpoint >= this.#o.checkpointInterval;
-    if (!due) return;
-    if (this.#dirty || !idle) this.#checkpoint();
+  /** Of a quiet stream too: the age of the last checkpoint tells whether a processor is well. */
+  #checkpointIfDue(): void {
+    if (this.#o.clock.now() - this.#lastCheckpoint < this.#o.checkpointInterval) return;
+    this.#checkpoint();
     this.#report();
   }
 
@@ -371,7 +362,6 @@ class ProcessRun {
     this.#engine.checkpoint();
     this.#forgetGone();
     this.#checkpoints++;
-    this.#dirty = false;
     this.#lastCheckpoint = this.#o.clock.now();
     for (const sink of this.#o.sinks) sink.wake();
   }
