@@ -10,6 +10,7 @@ import { startDashboards } from '../services/dashboards.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import {
   type OpenSearch,
+  productOf,
   startOpenSearch,
   withoutOpenSearch,
   withoutVersion,
@@ -357,20 +358,22 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
   });
 });
 
-test('with OpenSearch 2', { skip: withoutVersion('2.19.1') }, async (t) => {
-  const search = await startOpenSearch(t, { version: '2.19.1' });
-  const setup = setupOf(search, 'nyc-');
-  const { stderr } = await setup();
-  assert.match(stderr, /^OpenSearch 2\.19\.1 at /);
-  await setup(['--check']);
-  await search.request('PUT', `/${firstIndex('nyc-', 'trip_duration')}/_mapping`, {
-    properties: { more: { type: 'long' } },
+for (const version of ['2.19.1', '7.10.2'] as const) {
+  test(`with ${productOf(version)}`, { skip: withoutVersion(version) }, async (t) => {
+    const search = await startOpenSearch(t, { version });
+    const setup = setupOf(search, 'nyc-');
+    assert.match((await setup()).stderr, new RegExp(`^${productOf(version)} at `));
+    assert.match((await setup()).stderr, /nothing to do/);
+    await setup(['--check']);
+    await search.request('PUT', `/${firstIndex('nyc-', 'trip_duration')}/_mapping`, {
+      properties: { more: { type: 'long' } },
+    });
+    const { stdout } = await setup(['--check'], 3);
+    assert.equal(stdout, 'index nyc-trip_duration-000001: more is there, but not in the view\n');
+    await setup(['--delete']);
+    assert.match((await setup(['--delete'])).stderr, /nothing to delete/);
   });
-  const { stdout } = await setup(['--check'], 3);
-  assert.equal(stdout, 'index nyc-trip_duration-000001: more is there, but not in the view\n');
-  await setup(['--delete']);
-  assert.match((await setup(['--delete'])).stderr, /nothing to delete/);
-});
+}
 
 describe('with something else', { concurrency: 2 }, () => {
   for (const args of [[], ['--check'], ['--dry-run'], ['--delete']]) {
@@ -407,17 +410,6 @@ describe('with something else', { concurrency: 2 }, () => {
       /^Error: Elasticsearch 8\.13\.0 is at .*\nTry: .*OpenSearch 2 and 3.*Elasticsearch 7\.10/,
     );
     assert.equal(asked.length, 1);
-  });
-
-  test('Elasticsearch 7.10 is served', async (t) => {
-    const { url, asked } = await serve(t, (one) =>
-      one.path === '/'
-        ? { body: { version: { number: '7.10.2', build_flavor: 'oss' } } }
-        : emptyOpenSearch(one),
-    );
-    const { stderr } = await run(['es-setup', '--endpoint', url]);
-    assert.match(stderr, /^Elasticsearch 7\.10\.2 at /);
-    assert.equal(asked.filter(({ method }) => method === 'PUT').length, 4);
   });
 
   test('--insecure says so; a refusal of the server is told in its words', async (t) => {

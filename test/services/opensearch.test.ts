@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { it } from 'node:test';
 import { ROOT, temporaryFolder } from '../support.ts';
-import { startOpenSearch, withoutOpenSearch, withoutVersion } from './opensearch.ts';
+import { productOf, startOpenSearch, withoutOpenSearch, withoutVersion } from './opensearch.ts';
 
-for (const version of ['3.8.0', '2.19.1'] as const) {
-  it(`OpenSearch ${version} keeps its documents over a kill`, {
+for (const version of ['3.8.0', '2.19.1', '7.10.2'] as const) {
+  it(`${productOf(version)} keeps its documents over a kill`, {
     skip: withoutVersion(version),
   }, async (t) => {
     const search = await startOpenSearch(t, { version });

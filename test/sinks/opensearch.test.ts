@@ -10,7 +10,13 @@ import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts';
-import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import {
+  type OpenSearch,
+  productOf,
+  startOpenSearch,
+  withoutOpenSearch,
+  withoutVersion,
+} from '../services/opensearch.ts';
 import { itemsOf } from '../services/replies.ts';
 import { proxied } from '../services/search-proxy.ts';
 import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
@@ -41,6 +47,29 @@ function flowOf(folder: string, search: { readonly endpoint: string }, prefix: s
 function idOf(line: string): string {
   const { view, window_start, location, airport_code } = JSON.parse(line) as Record<string, string>;
   return [view, window_start, location, airport_code].join();
+}
+
+for (const version of ['2.19.1', '7.10.2'] as const) {
+  it(`results in ${productOf(version)} agree with the oracle, a corrected one included`, {
+    skip: withoutVersion(version),
+  }, async (t) => {
+    const search = await startOpenSearch(t, { version });
+    const setup = ['es-setup', '--endpoint', search.endpoint, '--index-prefix', 'set-up-'];
+    assert.equal((await taxiflow(setup)).code, 0);
+    const files = [1, 2].map((seed) => madeTrips(temporaryFolder(t), 3_000, seed));
+    for (const prefix of ['bare-', 'set-up-']) {
+      const folder = temporaryFolder(t);
+      for (const file of files) {
+        await new Line(folder, [file], 4).replay();
+        const flow = [...flowOf(folder, search, prefix), ...TO_END, '--allowed-lateness', '1000d'];
+        const ran = await taxiflow(flow);
+        assert.equal(ran.code, 0, ran.stderr);
+      }
+      await showsExactly(search, prefix, (await expectedLines(files)).lines, prefix);
+    }
+    const check = await taxiflow([...setup, '--check']);
+    assert.equal(check.code, 0, check.stdout);
+  });
 }
 
 describe('results in OpenSearch', { skip, concurrency: false }, () => {

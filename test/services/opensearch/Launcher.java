@@ -4,6 +4,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.codelibs.opensearch.runner.node.OpenSearchRunnerNode;
 import org.opensearch.common.settings.Settings;
 import org.opensearch.node.InternalSettingsPreparer;
@@ -32,18 +33,21 @@ public class Launcher {
         InternalSettingsPreparer.prepareEnvironment(
             settings.build(), none, Path.of(settings.get("path.home"), "config"), () -> "taxiflow-tests");
     List<Class<? extends Plugin>> modules = new ArrayList<>();
-    for (String module : MODULES) modules.add(load(module));
+    for (String module : MODULES) load(module).ifPresent(modules::add);
     new OpenSearchRunnerNode(environment, Collections.unmodifiableList(modules)).start();
     Thread.currentThread().join();
   }
 
-  /** OpenSearch 2 names most of them without "Module". */
-  private static Class<? extends Plugin> load(String module) throws ClassNotFoundException {
-    try {
-      return Class.forName(module).asSubclass(Plugin.class);
-    } catch (ClassNotFoundException older) {
-      return Class.forName(module.replace("ModulePlugin", "Plugin")).asSubclass(Plugin.class);
+  /** OpenSearch 2 and Elasticsearch name them without "Module"; what is in a server's core is none there. */
+  private static Optional<Class<? extends Plugin>> load(String module) {
+    for (String name : List.of(module, module.replace("ModulePlugin", "Plugin"))) {
+      try {
+        return Optional.of(Class.forName(name).asSubclass(Plugin.class));
+      } catch (ClassNotFoundException other) {
+        // Then by its next name.
+      }
     }
+    return Optional.empty();
   }
 
   /** Whoever started this holds the other end; when it is gone, however it went, nobody needs the node. */
