@@ -171,7 +171,7 @@ class ProcessRun {
         if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
         await clock.sleep(0);
       } else {
-        if (this.#o.untilEnd() && this.#allFinished()) break;
+        if (this.#o.untilEnd() && (await this.#allRead())) break;
         this.#noteMissingWatermark();
         await clock.sleep(POLL_MS, signal);
         await this.#discover(false);
@@ -241,6 +241,8 @@ class ProcessRun {
     const waiting: Shard[] = [];
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
+      // Its tip was no end: what followed is in its children.
+      if (!shard.open) this.#finished.delete(shard.id);
       const waits = shard.parents.some((parent) => listed.has(parent) && !shards.get(parent)?.ended);
       if (!progress && waits && !atOnce) waiting.push(shard);
       else if (!progress) this.#begin(shard, listed, first);
@@ -343,6 +345,13 @@ class ProcessRun {
       if (this.#finished.has(shard.id) || !this.#atTip.delete(shard.id)) continue;
       feed.poll(shard.position);
     }
+  }
+
+  /** Whether all that is there has been read: shards that were split since they were read to their tips have children. */
+  async #allRead(): Promise<boolean> {
+    // A list may lag by a call.
+    for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.#discover(false);
+    return this.#allFinished();
   }
 
   #allFinished(): boolean {

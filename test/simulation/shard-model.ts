@@ -4,6 +4,7 @@
  *
  *  - a split or merge closes its parents; a closed shard ends once it is read to its end
  *  - reads bring 0…limit records; an empty one may have records behind it
+ *  - the last records of a shard that was closed since it was listed may come as if more could follow
  *  - the list of shards lags by a call; closed shards that hold nothing any more leave it, parents first
  */
 import { TaxiflowError } from '../../src/errors.ts';
@@ -53,6 +54,8 @@ export class ModelStream {
   readonly #moods: Moods;
   readonly #turns = new Map<readonly unknown[], number>();
   #before: Shard[] | undefined;
+  /** Shards that were closed when they were listed last. */
+  #closed: ReadonlySet<string> = new Set();
 
   constructor(shards: number, moods: Moods) {
     this.#moods = moods;
@@ -114,6 +117,7 @@ export class ModelStream {
     const now = this.all.filter((shard) => !shard.gone).map((shard) => ({ ...shard }));
     const answer = this.#next(this.#moods.lags) ? (this.#before ?? now) : now;
     this.#before = now;
+    this.#closed = new Set(now.filter((shard) => !shard.open).map(({ id }) => id));
     return answer;
   }
 
@@ -135,7 +139,10 @@ export class ModelStream {
     const taken = shard.records.slice(from, from + Math.min(size, limit));
     const next = from + taken.length;
     const apart = taken.length > 0 && !shard.open && this.#next(this.#moods.endsApart);
-    const atTip = size > 0 && !apart && next === shard.records.length;
+    const last = size > 0 && next === shard.records.length;
+    const ended = last && !shard.open && !apart;
+    // A shard that was closed since it was listed looks like one at its tip.
+    const atTip = ended || (last && (shard.open || !this.#closed.has(shardId)));
     return {
       ...packed(taken.map(({ text }) => text)),
       arrivals: Float64Array.from(taken, ({ arrival }) => arrival),
@@ -146,7 +153,7 @@ export class ModelStream {
             ? { at: 'trim-horizon' }
             : { at: 'after', sequence: String(next - 1) },
       atTip,
-      ended: atTip && !shard.open,
+      ended,
       lost: from > asked ? `${from - asked} records` : undefined,
       sequenceOf: (row) => String(from + row),
     };
