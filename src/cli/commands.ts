@@ -305,7 +305,7 @@ const streamCommand: CommandSpec = {
     },
     {
       usage: 'reshard [name]',
-      summary: 'Bring a Kinesis stream to a number of shards',
+      summary: 'Bring a stream to a number of even shards',
       positionals: target,
       options: {
         'data-dir': dataDir,

@@ -78,7 +78,7 @@ describe('stream', PARALLEL, () => {
       ...{ command: 'stream split', stream },
       opened: [id(6), id(7)],
     });
-    assert.deepEqual(await json('merge', '5', '2', stream), {
+    assert.deepEqual(await json('merge', stream, '5', '2'), {
       command: 'stream merge',
       stream,
       opened: [id(8)],
@@ -137,7 +137,7 @@ describe('stream', PARALLEL, () => {
     const made = await run(['stream', 'create', '--shards', '1'], { cwd });
     assert.deepEqual([made.stdout, made.stderr], ['', 'made local:taxi-trip-events with 1 shard\n']);
     const split = await run(['stream', 'split', '0'], { cwd });
-    assert.equal(split.stderr, `opened ${id(1)} and ${id(2)}\n`);
+    assert.equal(split.stderr, `local:taxi-trip-events: opened ${id(1)}, ${id(2)}\n`);
     const { stdout } = await run(['stream', 'describe'], { cwd });
     const [header, ...rows] = stdout.trimEnd().split('\n');
     assert.match(header!, /^shard +state +parents +hash keys +records +MB +last arrival$/);
@@ -154,7 +154,7 @@ describe('stream', PARALLEL, () => {
     const before = await described(cwd, 'local:own');
     const cases: [code: number, args: string[], message: RegExp][] = [
       [1, ['create', 'local:own'], /there is a stream local:own already[\s\S]*describe local:own/],
-      [2, ['reshard', 'local:own', '--shards', '2'], /reshard is for Kinesis/],
+      [2, ['reshard', 'local:own', '--shards', '1001'], /--shards is 1,000 at most/],
       [1, ['describe', 'local:other'], /no stream local:other in \.taxiflow[\s\S]*stream create local:other/],
       [1, ['delete', 'local:other'], /no stream local:other/],
       [1, ['trim', 'local:own', '--before', 'now', '--shard', '77'], /no shardId-000000000077/],
@@ -186,7 +186,8 @@ describe('stream', PARALLEL, () => {
     await run(toEnd, { cwd });
     await reshard('merge', '3', '1');
     await run(['replay', YELLOW, '--speedup', 'max', '--limit', '300', '--resume'], { cwd });
-    await reshard('split', '4');
+    await reshard('split', 'local:taxi-trip-events', '4');
+    await reshard('reshard', '--shards', '3');
     await run(['replay', YELLOW, '--speedup', 'max', '--resume'], { cwd });
     const ran = await run([...toEnd, '--drain'], { cwd });
     assert.equal(ran.json()['late'], 0);

@@ -21,6 +21,15 @@ async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promi
   }
 }
 
+const SHARD = /^(?:\d+|shardId-\d+)$/;
+
+/** The stream may come before its shards too, as it does where there are none. */
+function nameLast(args: Arguments, shards: readonly string[]): Arguments {
+  const [first, ...others] = [...shards, 'name'].map((key) => args[key]);
+  if (SHARD.test(String(first)) || !others.every((word) => SHARD.test(String(word)))) return args;
+  return { ...args, name: first, ...Object.fromEntries(shards.map((key, i) => [key, others[i]])) };
+}
+
 function shardArgument(args: Arguments, name: string): string {
   const value = String(args[name]);
   return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
@@ -61,7 +70,8 @@ function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDes
   };
 }
 
-export async function split(args: Arguments): Promise<number> {
+export async function split(given: Arguments): Promise<number> {
+  const args = nameLast(given, ['shard']);
   const at = text(args, 'at');
   if (at !== undefined && !/^\d+$/.test(at)) {
     throw usageError(`--at ${at} is no hash key`, 'a whole number from 0 to 2^128 − 1');
@@ -70,7 +80,8 @@ export async function split(args: Arguments): Promise<number> {
   return resharded(args, 'split', (admin) => admin.split(shardArgument(args, 'shard'), key));
 }
 
-export function merge(args: Arguments): Promise<number> {
+export function merge(given: Arguments): Promise<number> {
+  const args = nameLast(given, ['shard', 'other']);
   return resharded(args, 'merge', (admin) =>
     admin.merge(shardArgument(args, 'shard'), shardArgument(args, 'other')),
   );
@@ -89,7 +100,7 @@ function resharded(
   return withAdmin(args, async (admin) => {
     const opened = await change(admin);
     if (args['json']) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
-    say(`opened ${opened.join(' and ')}`);
+    say(`${admin.name}: opened ${opened.join(', ') || 'nothing, it is so already'}`);
     return EXIT.done;
   });
 }
@@ -100,7 +111,7 @@ export function trim(args: Arguments): Promise<number> {
     const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
     const trimmed = await admin.trim(before, shard);
     if (args['json']) printJson({ command: 'stream trim', stream: admin.name, trimmed });
-    say(`forgot ${several(trimmed, 'record')}`);
+    say(`${admin.name}: forgot ${several(trimmed, 'record')}`);
     return EXIT.done;
   });
 }

@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
-import type { ShardDescription, StreamAdmin } from '../stream.ts';
+import { evenRanges, type ShardDescription, type StreamAdmin } from '../stream.ts';
 import { LocalStream } from './log.ts';
 
 const MOST_SHARDS = 1_000;
@@ -17,7 +17,7 @@ export class LocalAdmin implements StreamAdmin {
 
   async create(shards: number | undefined): Promise<void> {
     if (shards === undefined) throw usageError('--on-demand is for Kinesis streams');
-    if (shards > MOST_SHARDS) throw usageError(`--shards is ${MOST_SHARDS.toLocaleString('en-US')} at most`);
+    checkCount(shards);
     if (LocalStream.exists(this.#target.dataDir, this.#target.name)) {
       throw new TaxiflowError('stream-exists', `there is a stream ${this.name} already`, {
         hint: `look at it with "taxiflow stream describe ${this.name}", or remove it with "taxiflow stream delete"`,
@@ -38,8 +38,28 @@ export class LocalAdmin implements StreamAdmin {
     return this.#with((stream) => stream.merge(shardId, otherId));
   }
 
-  async reshard(): Promise<string[]> {
-    throw usageError('reshard is for Kinesis streams', 'split and merge the shards of an embedded stream');
+  /** Splits at the edges of even ranges, then merges what lies between two of them. */
+  async reshard(shards: number): Promise<string[]> {
+    checkCount(shards);
+    return this.#with(async (stream) => {
+      const open = async () => (await stream.shards()).filter((shard) => shard.open);
+      const before = new Set((await open()).map(({ id }) => id));
+      const ranges = evenRanges(shards);
+      for (const [edge] of ranges) {
+        const crossed = (await open()).find(
+          (shard) => shard.firstHashKey < edge && edge <= shard.lastHashKey,
+        );
+        if (crossed) stream.split(crossed.id, edge);
+      }
+      for (const [first, last] of ranges) {
+        const [one, ...others] = (await open())
+          .filter((shard) => first <= shard.firstHashKey && shard.lastHashKey <= last)
+          .sort((a, b) => (a.firstHashKey < b.firstHashKey ? -1 : 1));
+        let merged = one!.id;
+        for (const other of others) [merged] = stream.merge(merged, other.id) as [string];
+      }
+      return (await open()).flatMap(({ id }) => (before.has(id) ? [] : [id]));
+    });
   }
 
   trim(before: number, shardId?: string): Promise<number> {
@@ -54,12 +74,16 @@ export class LocalAdmin implements StreamAdmin {
 
   close(): void {}
 
-  async #with<T>(work: (stream: LocalStream) => T): Promise<T> {
+  async #with<T>(work: (stream: LocalStream) => T | Promise<T>): Promise<T> {
     const stream = LocalStream.open({ ...this.#target, clock: systemClock });
     try {
-      return work(stream);
+      return await work(stream);
     } finally {
       await stream.close();
     }
   }
+}
+
+function checkCount(shards: number): void {
+  if (shards > MOST_SHARDS) throw usageError(`--shards is ${MOST_SHARDS.toLocaleString('en-US')} at most`);
 }
