@@ -1,5 +1,6 @@
 /** `--stream TARGET`, understood the same way by every subcommand. */
 import { systemClock } from '../clock.ts';
+import { kinesisEndpoint } from './kinesis/endpoint.ts';
 import type { StreamAdmin, StreamReader, StreamWriter } from './stream.ts';
 
 export const DEFAULT_STREAM = 'taxi-trip-events';
@@ -58,7 +59,7 @@ export async function openAdmin(
 
 /** The line that says which stream a command uses. */
 export function describeTarget(target: StreamTarget, dataDir: string, endpointUrl?: string): string {
-  return target.kind === 'local'
-    ? `stream: local:${target.name} (embedded, in ${dataDir})`
-    : `stream: ${target.name} (${endpointUrl ? `Kinesis at ${endpointUrl}` : 'Amazon Kinesis'})`;
+  if (target.kind === 'local') return `stream: local:${target.name} (embedded, in ${dataDir})`;
+  const endpoint = kinesisEndpoint(endpointUrl);
+  return `stream: ${target.name} (${endpoint ? `Kinesis at ${endpoint}` : 'Amazon Kinesis'})`;
 }

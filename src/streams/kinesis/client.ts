@@ -10,12 +10,13 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
 import { systemCode, TaxiflowError } from '../../errors.ts';
 import type { Position, Shard } from '../stream.ts';
+import { kinesisEndpoint } from './endpoint.ts';
 
 export interface KinesisOptions {
   /** Stream name or ARN. */
   readonly stream: string;
   readonly region?: string | undefined;
-  /** For an emulator; otherwise AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL, or Amazon's own. */
+  /** For an emulator; otherwise what the environment says, or Amazon's own. */
   readonly endpointUrl?: string | undefined;
 }
 
@@ -43,8 +44,7 @@ export function kinesisClient(options: KinesisOptions): KinesisClient {
 
 /** A client for subscriptions, which Amazon pushes over HTTP/2 alone, and an emulator over what it has. */
 export function pushClient(options: KinesisOptions): KinesisClient {
-  const endpoint =
-    options.endpointUrl ?? process.env['AWS_ENDPOINT_URL_KINESIS'] ?? process.env['AWS_ENDPOINT_URL'];
+  const endpoint = kinesisEndpoint(options.endpointUrl);
   const http1 = () =>
     new NodeHttpHandler({
       connectionTimeout: CONNECT_MS,
