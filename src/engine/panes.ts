@@ -3,10 +3,12 @@
  *
  *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed
  *     lateness has passed too; what comes after that is late.
- *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections).
+ *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections). One that
+ *     `having` turns away now and did not before is taken back.
  *  P3 panes are kept in blocks, and a checkpoint takes only the blocks that changed since the last one (C2).
  */
 import type { CompiledView, OpenWindow, OpenWindows } from '../views/compile.ts';
+import { RETRACTED } from '../views/language.ts';
 
 /** Panes a block: what a checkpoint writes when one of them changed. */
 const BLOCK = 256;
@@ -56,8 +58,8 @@ class PaneWindow implements OpenWindow {
   readonly #keyWidth: number;
   #keys: Float64Array;
   #dirtyBlocks = new Uint8Array(1);
-  /** Since the last firing; only kept once the window has fired. */
-  readonly #corrected = new Set<number>();
+  /** Panes that changed since the last firing, and whether that one had a result of theirs; kept once the window fired. */
+  readonly #corrected = new Map<number, boolean>();
 
   constructor(view: CompiledView, start: number) {
     this.#view = view;
@@ -71,7 +73,9 @@ class PaneWindow implements OpenWindow {
   find(key: number | string): number {
     const pane = this.#panes.get(key);
     if (pane === undefined) return -1;
-    this.#touch(pane);
+    if (this.fired && !this.#corrected.has(pane))
+      this.#corrected.set(pane, this.#view.having(this.#values(pane)));
+    this.#dirtyBlocks[Math.floor(pane / BLOCK)] = 1;
     return pane;
   }
 
@@ -85,13 +89,13 @@ class PaneWindow implements OpenWindow {
     for (let i = 0; i < this.#keyWidth; i++) this.#keys[pane * this.#keyWidth + i] = parts[i]!;
     if (sets > 0) this.sets.push(Array.from({ length: sets }, () => new Set<number>()));
     this.#panes.set(key, pane);
-    this.#touch(pane);
+    if (this.fired) this.#corrected.set(pane, false);
+    this.#dirtyBlocks[Math.floor(pane / BLOCK)] = 1;
     return pane;
   }
 
-  #touch(pane: number): void {
-    this.#dirtyBlocks[Math.floor(pane / BLOCK)] = 1;
-    if (this.fired) this.#corrected.add(pane);
+  #values(pane: number): readonly number[] {
+    return this.#view.values(this.numbers, pane * this.#view.width, this.sets[pane]);
   }
 
   get dirty(): boolean {
@@ -104,18 +108,19 @@ class PaneWindow implements OpenWindow {
 
   /** The results that are due, and remembers that they left. */
   fire(): Firing {
-    const panes = this.fired ? [...this.#corrected] : Array.from({ length: this.count }, (_, pane) => pane);
     const correction = this.fired;
-    this.#corrected.clear();
+    const panes = correction ? [...this.#corrected.keys()] : Array.from({ length: this.count }, (_, i) => i);
     if (!this.fired) this.#dirtyBlocks.fill(1, 0, Math.max(1, Math.ceil(this.count / BLOCK)));
     this.fired = true;
     const { view } = this.#view;
     const docs: string[] = [];
     const head = documentHead(view.name, this.start, this.end);
     for (const pane of this.#inKeyOrder(panes)) {
-      const values = this.#view.values(this.numbers, pane * this.#view.width, this.sets[pane]);
-      if (this.#view.having(values)) docs.push(this.#document(head, pane, values));
+      const values = this.#values(pane);
+      if (this.#view.having(values)) docs.push(`${head}${this.#keyOf(pane)}${this.#aggregates(values)}}`);
+      else if (this.#corrected.get(pane)) docs.push(`${head}${this.#keyOf(pane)},"${RETRACTED}":true}`);
     }
+    this.#corrected.clear();
     // Joined at once: thousands of small strings that wait for a checkpoint cost more than all else.
     return {
       view: view.name,
@@ -127,17 +132,22 @@ class PaneWindow implements OpenWindow {
     };
   }
 
-  #document(head: string, pane: number, values: readonly number[]): string {
-    let text = head;
+  #keyOf(pane: number): string {
+    let text = '';
     for (const [i, part] of this.#view.key.entries()) {
       const code = this.#keys[pane * this.#keyWidth + i]!;
       const value = part.domain ? JSON.stringify(part.domain.decode(code)) : jsonNumber(code, part.type);
       text += `,"${part.name}":${value}`;
     }
+    return text;
+  }
+
+  #aggregates(values: readonly number[]): string {
+    let text = '';
     for (const [i, { name, type }] of this.#view.states.entries()) {
       text += `,"${name}":${jsonNumber(values[i]!, type)}`;
     }
-    return `${text}}`;
+    return text;
   }
 
   /** Codes of whole-number domains sort as their strings do, but for words met on the way. */

@@ -9,6 +9,7 @@ import {
 import { TaxiflowError, translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { DEFAULT_STREAM } from '../streams/target.ts';
+import { RETRACTED } from '../views/language.ts';
 import {
   checkFormat,
   checkIntegrity,
@@ -215,11 +216,11 @@ export class StateReader {
     this.#db.close();
   }
 
-  /** Of results with the same key, the one written last. */
+  /** Of results with the same key, the one written last, unless that takes it back. */
   #latest(view: string, docs: ResultDocument[]): ResultDocument[] {
     const fields = this.#keyFields(view);
     const latest = new Map(docs.map((doc) => [fields.map((name) => doc[name]).join('|'), doc]));
-    return [...latest.values()];
+    return [...latest.values()].filter((doc) => !(RETRACTED in doc));
   }
 
   #keyFields(view: string): string[] {

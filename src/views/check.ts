@@ -2,7 +2,7 @@
 import { TaxiflowError } from '../errors.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { MAX_PRECISION } from './geohash.ts';
-import type { Aggregate, Expression, View } from './language.ts';
+import { type Aggregate, type Expression, RETRACTED, type View } from './language.ts';
 
 export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
 
@@ -11,8 +11,8 @@ export type Scope = ReadonlyMap<string, ValueType>;
 
 export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, TRIP_FIELDS[name]]));
 
-/** Names every result has beside its key and aggregates. */
-const RESERVED = ['view', 'window_start', 'window_end', 'timestamp'];
+/** Names that results have beside their key and aggregates. */
+const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
 const MAX_KEY_PARTS = 8;

@@ -60,6 +60,9 @@ export interface View {
   readonly having?: Expression;
 }
 
+/** The field that marks a result without aggregates: it takes back the one of its window and key. */
+export const RETRACTED = 'retracted';
+
 type Operand = Expression | number | string | boolean;
 
 function expression(operand: Operand): Expression {

@@ -297,6 +297,56 @@ describe('event time', PARALLEL, () => {
     );
   });
 
+  test('P2: a late trip that takes a result past `having` takes it back, and another brings it again', async (t) => {
+    const cwd = temporaryFolder(t);
+    const dataDir = join(cwd, '.taxiflow');
+    const views = join(cwd, 'odd.mjs');
+    writeFileSync(
+      views,
+      `export const views = ({ view, tumbling, count, aggregate, divide, truncate, multiply, ne }) => [view({
+        name: 'odd', by: {}, window: tumbling('10m'), aggregates: { trips: count() },
+        having: ne(aggregate('trips'), multiply(2, truncate(divide(aggregate('trips'), 2)))),
+      })];`,
+    );
+    const asked = [
+      ...TO_END,
+      ...TO_FILE,
+      '--stream',
+      'local:own',
+      '--views',
+      views,
+      '--allowed-lateness',
+      '30m',
+    ];
+    const shown: (number | undefined)[][] = [];
+    const put = async (...texts: string[]) => {
+      await putRecords(dataDir, 'own', texts);
+      const ran = await run([...asked, '--json'], { cwd });
+      assertReconciled(ran.json<Outcome>());
+      shown.push(
+        lines<{ trips: number }>((await run(['results'], { cwd })).stdout).map(({ trips }) => trips),
+      );
+    };
+    const at = (time: string) => tripEndingAt(`2016-03-10T${time}Z`);
+    await put(at('12:01'), at('12:15'), watermarkAt('2016-03-10T12:20Z'));
+    await put(at('12:02'));
+    await put(at('12:03'));
+    assert.deepEqual(shown, [[1, 1], [1], [3, 1]]);
+    const head = {
+      view: 'odd',
+      window_start: '2016-03-10T12:00:00.000Z',
+      window_end: '2016-03-10T12:10:00.000Z',
+    };
+    assert.deepEqual(
+      lines(output(cwd)).filter(({ window_start }) => window_start === head.window_start),
+      [{ trips: 1 }, { retracted: true }, { trips: 3 }].map((one) => ({
+        ...head,
+        timestamp: '2016-03-10T12:09:59.999Z',
+        ...one,
+      })),
+    );
+  });
+
   test('D3: records that are no trip become dead letters with reason, position and text', async (t) => {
     const cwd = temporaryFolder(t);
     const broken = ['no JSON at all\n', '{"type":"trip"}\n', '{"type":"bus"}\n', '[1,2]\n'];

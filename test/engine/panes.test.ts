@@ -93,6 +93,14 @@ const views = [
     aggregates: { n: l.count(), total: l.sum(l.field('total_amount')) },
     having: l.gte(l.aggregate('n'), 2),
   }),
+  // A trip more may take a result away, and bring it back; one of no trips would pass.
+  l.view({
+    name: 'fickle',
+    by: { zone: l.field('pickup_zone') },
+    window: l.tumbling('10m'),
+    aggregates: { n: l.count(), total: l.sum(l.field('total_amount')) },
+    having: l.any(l.lt(l.aggregate('total'), 40), l.eq(l.truncate(l.divide(l.aggregate('n'), 2)), 1), l.lt(l.aggregate('n'), 1)),
+  }),
   l.view({ name: 'whole', by: {}, window: l.tumbling('7m'), aggregates: { n: l.count(), low: l.min(l.field('total_amount')) } }),
 ]; // biome-ignore format: a part a line
 checkViews(views);
@@ -130,16 +138,24 @@ class Model {
   readonly #lateness: number;
   /** Windows that fired, and trips that changed them since. */
   #fired = new Map<number, Trip[]>();
+  /** What the last firing of a window left there to see. */
+  #shown = new Map<number, Document[]>();
 
   constructor(view: l.View, lateness: number) {
     this.#view = view;
     this.#lateness = lateness;
   }
 
+  #retracted(doc: Document): Document {
+    const kept = ['view', 'window_start', 'window_end', 'timestamp', ...Object.keys(this.#view.by)];
+    return { ...Object.fromEntries(kept.map((name) => [name, doc[name]])), retracted: true };
+  }
+
   copy(): Model {
     const model = new Model(this.#view, this.#lateness);
     model.trips = [...this.trips];
     model.watermark = this.watermark;
+    model.#shown = new Map(this.#shown);
     model.#fired = new Map([...this.#fired].map(([start, changed]) => [start, [...changed]]));
     return model;
   }
@@ -176,14 +192,18 @@ class Model {
     for (const start of starts) {
       if (start + this.#view.window.size_ms - 1 > this.watermark) continue;
       const changed = this.#fired.get(start);
+      const before = this.#shown.get(start) ?? [];
       this.#fired.set(start, []);
       const all = this.#results(start, this.trips);
+      this.#shown.set(start, all);
       if (changed === undefined) docs.push(...all);
       else {
         const every = { ...this.#view, having: undefined } as unknown as l.View;
         const keyOf = (doc: Document) => JSON.stringify(Object.keys(this.#view.by).map((name) => doc[name]));
         const keys = new Set(groupBy(every, changed).filter((doc) => startOf(doc) === start).map(keyOf)); // biome-ignore format: one step
         docs.push(...all.filter((doc) => keys.has(keyOf(doc))));
+        const still = new Set(all.map(keyOf));
+        docs.push(...before.filter((doc) => !still.has(keyOf(doc))).map((doc) => this.#retracted(doc)));
       }
     }
     return docs;
