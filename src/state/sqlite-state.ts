@@ -443,7 +443,9 @@ export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
 export function isRunning(dataDir: string, app: string): boolean {
   const path = `${statePath(dataDir, app)}.lock`;
   if (!existsSync(path)) return false;
-  const lock = new Database(path, { readonly: true, timeout: 0 });
+  const lock = translating('the lock of the state', path, () => {
+    return new Database(path, { readonly: true, timeout: 0 });
+  });
   try {
     lock.prepare('SELECT count(*) FROM sqlite_schema').get();
     return false;
