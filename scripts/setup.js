@@ -1,7 +1,19 @@
 // Makes a fresh clone ready: installs packages when the lock file changed, builds when the sources did.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,7 +33,12 @@ if (read(installed) !== lockHash) {
   console.error(
     'setting up: installing packages (once; better-sqlite3 may be compiled, which takes two minutes)',
   );
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], compileEnvironment());
+  const cache = temporaryCache();
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    ...compileEnvironment(),
+    ...(cache ? { npm_config_cache: cache } : {}),
+  });
+  if (cache) rmSync(cache, { recursive: true, force: true });
   await checkNative();
   writeFileSync(installed, lockHash);
 }
@@ -40,6 +57,19 @@ if (!existsSync(built) || newest('src') > statSync(built).mtimeMs) {
 function compileEnvironment() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, 'include', 'node', 'node.h')) ? { npm_config_nodedir: prefix } : {};
+}
+
+/** A cache for npm where the user's can't be written, as in a container with a read-only home. */
+function temporaryCache() {
+  const cache = process.env.npm_config_cache;
+  if (!cache) return undefined;
+  try {
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
+    return undefined;
+  } catch {
+    return mkdtempSync(join(tmpdir(), 'taxiflow-npm-'));
+  }
 }
 
 /** A native part that doesn't load is told here, and the next run installs again. */

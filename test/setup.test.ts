@@ -44,7 +44,7 @@ function clone(folder: string) {
   writeFileSync(
     join(tools, 'npm'),
     `#!/bin/sh
-echo "$1 $2 nodedir=$npm_config_nodedir" >> '${asked}'
+echo "$1 $2 nodedir=$npm_config_nodedir cache=$npm_config_cache" >> '${asked}'
 [ "$1" = ci ] || exit 0
 mkdir -p '${module}'
 echo '{"main":"index.js"}' > '${module}/package.json'
@@ -136,7 +136,26 @@ test("it is compiled with this Node's own headers if they are there, whatever no
   const prefix = join(process.execPath, '..', '..');
   const expected = existsSync(join(prefix, 'include', 'node', 'node.h')) ? prefix : '/another/node';
   assert.equal(setUp({ npm_config_nodedir: '/another/node' }).status, 0);
-  assert.equal(asked()[0], `ci --no-audit nodedir=${expected}`);
+  assert.ok(asked()[0]!.includes(` nodedir=${expected} `), 'the headers that npm is given');
+});
+
+test('npm gets a cache of its own for the set-up where the one of the user cannot be made', {
+  skip: withoutShell,
+}, (t) => {
+  const folder = temporaryFolder(t);
+  const { setUp, asked } = clone(folder);
+  const marker = join(folder, 'node_modules', '.taxiflow-installed');
+  for (const [cache, expected] of [
+    [join(folder, 'cache'), /^$/],
+    [join(folder, 'package.json', 'cache'), /taxiflow-npm-/],
+  ] as const) {
+    rmSync(marker, { force: true });
+    const ran = setUp({ npm_config_cache: cache });
+    assert.equal(ran.status, 0, ran.stderr);
+    const given = asked()[0]!.split(' cache=')[1]!;
+    assert.match(given === cache ? '' : given, expected);
+    assert.equal(existsSync(given), given === cache, 'a cache of its own is gone afterwards');
+  }
 });
 
 test('a native part that is missing or was built for another Node.js is told by the commands', async (t) => {
