@@ -52,10 +52,8 @@ export function translate(error: unknown, what: string, path: string, option = '
   const code = systemCode(error) ?? '';
   const failure = (id: string, message: string, hint: string) =>
     new TaxiflowError(id, `${message}: ${path}`, { hint, cause: error });
-  if (
-    code === 'ERR_DLOPEN_FAILED' ||
-    (error instanceof Error && /^Could not locate the bindings/.test(error.message))
-  ) {
+  const notFound = error instanceof Error && /^Could not locate the bindings file/.test(error.message);
+  if (code === 'ERR_DLOPEN_FAILED' || code === 'MODULE_NOT_FOUND' || notFound) {
     return new TaxiflowError(
       'native-part',
       `the native part of better-sqlite3 is missing, or built for another Node.js than this one, ${process.version}`,
