@@ -1,10 +1,26 @@
 // Makes a fresh clone ready: installs packages when the lock file changed, builds when the sources did.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  stop(`Node.js 20.19 or newer is needed, this is ${process.versions.node}`, 'install a current Node.js');
+}
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
@@ -17,7 +33,13 @@ if (read(installed) !== lockHash) {
   console.error(
     'setting up: installing packages (once; better-sqlite3 may be compiled, which takes two minutes)',
   );
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], compileEnvironment());
+  const cache = temporaryCache();
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    ...compileEnvironment(),
+    ...(cache ? { npm_config_cache: cache } : {}),
+  });
+  if (cache) rmSync(cache, { recursive: true, force: true });
+  await checkNative();
   writeFileSync(installed, lockHash);
 }
 const built = join('dist', '.built');
@@ -28,11 +50,40 @@ if (!existsSync(built) || newest('src') > statSync(built).mtimeMs) {
   writeFileSync(built, '');
 }
 
-/** Headers that came with Node let the native part be compiled without a download. */
+/**
+ * Headers that came with this Node let the native part be compiled without a download. They go before a `nodedir` of the
+ * user's, which npm hands down: it may be another Node's, and what is compiled with that doesn't load.
+ */
 function compileEnvironment() {
   const prefix = dirname(dirname(process.execPath));
-  const headers = existsSync(join(prefix, 'include', 'node', 'node.h'));
-  return headers && !process.env.npm_config_nodedir ? { npm_config_nodedir: prefix } : {};
+  return existsSync(join(prefix, 'include', 'node', 'node.h')) ? { npm_config_nodedir: prefix } : {};
+}
+
+/** A cache for npm where the user's can't be written, as in a container with a read-only home. */
+function temporaryCache() {
+  const cache = process.env.npm_config_cache;
+  if (!cache) return undefined;
+  try {
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
+    return undefined;
+  } catch {
+    return mkdtempSync(join(tmpdir(), 'taxiflow-npm-'));
+  }
+}
+
+/** A native part that doesn't load is told here, and the next run installs again. */
+async function checkNative() {
+  try {
+    const { default: Database } = await import('better-sqlite3');
+    new Database(':memory:').close();
+  } catch (error) {
+    const [reason] = error.message.split('\n');
+    stop(
+      `better-sqlite3 was installed, but does not run on Node.js ${process.versions.node}: ${reason}`,
+      'see that npm uses this Node.js, that "npm config get nodedir" is not another\'s and that scripts are not ignored',
+    );
+  }
 }
 
 function read(path) {
@@ -59,7 +110,13 @@ function run(command, args, environment = {}) {
     shell: process.platform === 'win32',
   });
   if (status === 0) return;
-  console.error(`Error: "${command} ${args.join(' ')}" failed${error ? `: ${error.message}` : ''}`);
-  console.error('Try: Node.js 20.19 or newer, npm, and for compiling Python 3 and a C++ toolchain');
+  stop(
+    `"${command} ${args.join(' ')}" failed${error ? `: ${error.message}` : ''}`,
+    'a network that reaches the npm registry, and for compiling Python 3 and a C++ toolchain',
+  );
+}
+
+function stop(message, hint) {
+  console.error(`Error: ${message}\nTry: ${hint}`);
   process.exit(1);
 }

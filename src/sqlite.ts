@@ -4,6 +4,9 @@ import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { translating } from './errors.ts';
 
+/** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
+export { Database };
+
 export type Sqlite = Database.Database;
 export type Statement = Database.Statement;
 

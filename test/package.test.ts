@@ -13,6 +13,8 @@ test('the packed package has what it needs, nothing else, and works from another
   // Its scripts would build dist/ again, under the tests that run beside this one.
   const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
     cwd: ROOT,
+    // The user's cache may be one that can't be written.
+    env: { ...process.env, npm_config_cache: join(folder, 'npm') },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   });

@@ -11,7 +11,6 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import Database from 'better-sqlite3';
 import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
 import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
@@ -19,7 +18,7 @@ import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
 import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
-import { openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
+import { Database, openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
 const LOCK_PATIENCE_MS = 200;
@@ -443,7 +442,9 @@ export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
 export function isRunning(dataDir: string, app: string): boolean {
   const path = `${statePath(dataDir, app)}.lock`;
   if (!existsSync(path)) return false;
-  const lock = new Database(path, { readonly: true, timeout: 0 });
+  const lock = translating('the lock of the state', path, () => {
+    return new Database(path, { readonly: true, timeout: 0 });
+  });
   try {
     lock.prepare('SELECT count(*) FROM sqlite_schema').get();
     return false;

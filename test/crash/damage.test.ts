@@ -12,17 +12,19 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import Database from 'better-sqlite3';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { Database } from '../../src/sqlite.ts';
 import { StateReader } from '../../src/state/read-results.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
@@ -642,19 +644,31 @@ describe('an input that can not be read', () => {
     mkdirSync(join(folder, 'shut'));
     copyFileSync(SMALL, join(folder, 'shut', 'trips.csv'));
     chmodSync(join(folder, 'shut'), 0);
-    for (const name of ['locked.csv', 'shut/trips.csv', 'shut']) {
-      const error = oneClearError(await asNobody(replay(folder, join(folder, name))));
-      assert.ok(error.includes(name), `${name} is not named: ${error}`);
+    try {
+      for (const name of ['locked.csv', 'shut/trips.csv', 'shut']) {
+        const error = oneClearError(await asNobody(replay(folder, join(folder, name))));
+        assert.ok(error.includes(name), `${name} is not named: ${error}`);
+      }
+    } finally {
+      // Whoever isn't root couldn't remove it.
+      chmodSync(join(folder, 'shut'), 0o777);
     }
   });
 
   it('names a data folder and an output that may not be written', { skip: noPermissions }, async (t) => {
     const line = new Line(temporaryFolder(t), [SMALL], 2);
     await line.replay();
-    chmodSync(line.folder, 0o755);
+    // For their owner too: without root, the test itself is the one that may not write.
+    const entries = () =>
+      ['.', ...readdirSync(line.folder, { recursive: true })].map((e) => join(line.folder, String(e)));
+    for (const entry of entries()) chmodSync(entry, statSync(entry).isDirectory() ? 0o555 : 0o444);
     const notAllowed = /can't be (written|opened)/;
-    assert.match(oneClearError(await asNobody(finishing(line.folder))), notAllowed);
-    assert.match(oneClearError(await asNobody(replay(line.folder, SMALL))), notAllowed);
+    try {
+      assert.match(oneClearError(await asNobody(finishing(line.folder))), notAllowed);
+      assert.match(oneClearError(await asNobody(replay(line.folder, SMALL))), notAllowed);
+    } finally {
+      for (const entry of entries()) chmodSync(entry, statSync(entry).isDirectory() ? 0o755 : 0o644);
+    }
     await finishes(line.folder, small);
   });
 });

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import Database from 'better-sqlite3';
+import { Database } from '../../dist/sqlite.js';
 
 const [point, when, nth] = (process.env['TAXIFLOW_KILL'] ?? '').split(':');
 let times = 0;

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { answers, freePort, installed, kill, step } from './service.ts';
+import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
 
 const VERSION = '1.5.33';
 const WINDOWS = process.platform === 'win32';
@@ -12,9 +12,11 @@ const PYTHON = (WINDOWS ? ['python', 'py'] : ['python3']).find(
 
 /** For node:test's `skip`: why the emulator can't run here, or false. With CI=true it has to run. */
 export const withoutMinistack: string | false =
-  PYTHON === undefined && process.env['CI'] !== 'true'
-    ? 'needs Python 3 with venv, which is not here'
-    : false;
+  process.env['CI'] === 'true'
+    ? false
+    : PYTHON === undefined
+      ? 'needs Python 3 with venv, which is not here'
+      : withoutCache;
 
 export interface Ministack {
   /** `http://127.0.0.1:PORT`, for every service. */

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ROOT } from '../support.ts';
-import { answers, freePort, installed, kill, step } from './service.ts';
+import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
 
 /** The servers, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */
 const OPENSEARCH = {
@@ -174,7 +174,7 @@ async function request<T>(endpoint: string, method: string, path: string, body?:
 function unavailable(version: OpenSearchVersion): string | false {
   if (jdkFor(version) === undefined)
     return `needs a JDK of ${SERVERS[version].java} or newer, which is not here`;
-  return MAVEN ? false : 'needs Maven, which is not here';
+  return MAVEN ? withoutCache : 'needs Maven, which is not here';
 }
 
 function chosen(): OpenSearchVersion {

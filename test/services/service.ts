@@ -1,13 +1,24 @@
 /** What the services of tests share: a cache outside the checkout, free ports, waiting until one answers, its end. */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { systemCode } from '../../src/errors.ts';
 
 const CACHE = process.env['TAXIFLOW_TEST_CACHE'] ?? join(homedir(), '.cache', 'taxiflow-tests');
+/** For node:test's `skip`: why nothing can be installed for the tests, or false. */
+export const withoutCache: string | false = (() => {
+  try {
+    mkdirSync(CACHE, { recursive: true });
+    accessSync(CACHE, constants.W_OK);
+    return false;
+  } catch {
+    return `needs a folder it may write: ${CACHE}, or TAXIFLOW_TEST_CACHE`;
+  }
+})();
 const STARTS_WITHIN_MS = 90_000;
 const INSTALLED_WITHIN_MS = 600_000;
 
@@ -16,7 +27,6 @@ export function installed(name: string, make: (folder: string) => void): string 
   const folder = join(CACHE, name);
   const whole = join(folder, 'whole');
   if (existsSync(whole)) return folder;
-  mkdirSync(CACHE, { recursive: true });
   // What is made there may know its own place, so it isn't moved; what marks it whole comes last.
   const lock = `${folder}.lock`;
   for (const deadline = Date.now() + INSTALLED_WITHIN_MS; ; ) {
@@ -24,6 +34,8 @@ export function installed(name: string, make: (folder: string) => void): string 
       mkdirSync(lock);
       break;
     } catch (error) {
+      // No lock of another test's (that may be EPERM on Windows): it would be waited for in vain.
+      if (['ENOENT', 'EACCES', 'EROFS'].includes(systemCode(error) ?? '')) throw error;
       if (Date.now() > deadline)
         throw new Error(`another test has held ${lock} for minutes; remove it`, { cause: error });
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import Database from 'better-sqlite3';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { type Checkpoint, NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import type { Firing, PaneBlock } from '../../src/engine/panes.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { Database } from '../../src/sqlite.ts';
 import { StateReader } from '../../src/state/read-results.ts';
 import { removeState, SqliteState, statePath } from '../../src/state/sqlite-state.ts';
 import { temporaryFolder } from '../support.ts';

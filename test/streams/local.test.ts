@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import type { Clock } from '../../src/clock.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { Database } from '../../src/sqlite.ts';
 import { LocalStream, localStreamPath } from '../../src/streams/local/log.ts';
 import {
   evenRanges,
