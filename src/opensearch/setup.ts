@@ -29,6 +29,7 @@ import {
 import {
   compareMapping,
   firstIndex,
+  firstIndexOf,
   indexName,
   type LiveMapping,
   mappingOf,
@@ -247,11 +248,9 @@ function writeIndexOf(live: LiveIndices, alias: string): string | undefined {
 function indexStep(target: Target, view: View): Step {
   const name = indexName(target.prefix, view.name);
   const first = firstIndex(target.prefix, view.name);
-  // With its mapping, since somebody else's template may have a higher priority than ours.
-  const body = { aliases: { [name]: { is_write_index: true } }, mappings: mappingOf(view) };
   return step(
     target,
-    { method: 'PUT', path: `/${first}`, body },
+    { method: 'PUT', path: `/${first}`, body: firstIndexOf(target.prefix, view) },
     `alias ${name}: it is missing`,
     `made index ${first} with the alias ${name}`,
   );

@@ -25,7 +25,7 @@ const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> =
   'bulk-flood-stage-real': ['blocked'],
   // One document spoils the request; halves find which.
   'bulk-id-too-long': 'halve',
-  'bulk-index-missing': ['blocked'],
+  'bulk-index-missing': ['gone'],
   'bulk-malformed-action': 'halve',
   'bulk-missing-newline': 'halve',
   'bulk-partial-mapping-errors': ['done', 'dead', 'dead', 'dead', 'dead'],
@@ -84,6 +84,22 @@ describe('what no recording has', () => {
     const error = { type: 'security_exception', reason: 'no permissions for [indices:data/write/bulk[s]]' };
     assert.equal(classify({ status: 403, error }), 'blocked');
   });
+
+  // As OpenSearch 3.8 and Elasticsearch 7.10 say it.
+  const faults: readonly (readonly [string, RegExp])[] = [
+    [
+      'no write index is defined for alias [w]. The write index may be explicitly disabled using is_write_index=false or the alias points to multiple indices without one being designated as a write index',
+      /es-setup/,
+    ],
+    ['pipeline with id [gone] does not exist', /index\.default_pipeline/],
+  ];
+  for (const [reason, advice] of faults) {
+    it(`a fault of the index is not held against documents: ${reason.slice(0, 40)}`, () => {
+      const item = { status: 400, error: { type: 'illegal_argument_exception', reason } };
+      assert.equal(classify(item), 'blocked');
+      assert.match(reasonOf(item), advice);
+    });
+  }
 
   const now = Date.UTC(2026, 0, 1);
   const waits: readonly (readonly [unknown, number])[] = [
