@@ -42,12 +42,15 @@ export function classifyResponse(status: number): ResponseVerdict {
   return 'blocked';
 }
 
-/** Ms that the server asks to wait: `Retry-After` in seconds, or a date. */
+/** No server knows better than this; and beyond 24 days a timer goes off at once. */
+const LONGEST_WAIT_MS = 3_600_000;
+
+/** Ms that the server asks to wait, an hour at most: `Retry-After` in seconds, or a date. */
 export function retryAfter(header: unknown, now: number): number {
   if (typeof header !== 'string') return 0;
   const seconds = Number(header);
   const ms = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(header) - now;
-  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+  return Number.isFinite(ms) ? Math.min(LONGEST_WAIT_MS, Math.max(0, ms)) : 0;
 }
 
 /** The settings behind the blocks, by the numbers the server gives them. */
