@@ -172,9 +172,10 @@ export class BulkSender {
       return { kind: 'items', items: repliesIn(reply, numbers.length) };
     } catch (error) {
       const status = statusOf(error);
-      const verdict = status === undefined ? 'retry' : classifyResponse(status);
+      const { headers, body } =
+        (error as { meta?: { headers?: Record<string, unknown>; body?: unknown } }).meta ?? {};
+      const verdict = status === undefined ? 'retry' : classifyResponse(status, body);
       if (verdict === 'halve') return { kind: 'halve', tooLarge: status === 413, why: requestReason(error) };
-      const headers = (error as { meta?: { headers?: Record<string, unknown> } }).meta?.headers;
       return {
         kind: 'again',
         blocked: verdict === 'blocked',

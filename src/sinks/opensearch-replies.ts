@@ -34,11 +34,13 @@ export function classify({ status, error }: ReplyItem): Verdict {
 /** What becomes of a request that was answered as a whole: its items were looked at, or it is to be sent again, in halves, or when somebody has helped. */
 export type ResponseVerdict = 'items' | 'retry' | 'halve' | 'blocked';
 
-export function classifyResponse(status: number): ResponseVerdict {
+export function classifyResponse(status: number, body: unknown): ResponseVerdict {
   if (status < 300) return 'items';
   if (status === 408 || status === 429 || status >= 500) return 'retry';
-  // 400: one of its documents spoils it; halves find which.
-  if (status === 413 || status === 400) return 'halve';
+  if (status === 413) return 'halve';
+  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents.
+  if (status === 400 && typeof (body as { error?: { type?: unknown } })?.error?.type === 'string')
+    return 'halve';
   return 'blocked';
 }
 

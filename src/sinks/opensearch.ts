@@ -56,6 +56,8 @@ const POLL_MS = 20;
 const GIVE_UP_MS = 60_000;
 const LAST_MS = 5_000;
 
+const FINAL = new Set(['mapping-conflict', 'unsupported-server']);
+
 /** Results on their way, up to that of the number `to`. */
 interface Batch extends Bulk {
   readonly to: number;
@@ -286,8 +288,9 @@ export class OpenSearchSink implements Sink {
           await this.#prepare();
           break;
         } catch (error) {
-          if (!isAway(error)) throw error;
-          this.#bulk.inTrouble((error as Error).message);
+          // Rights, blocks and limits can change; what the indices are for can't.
+          if (!(error instanceof TaxiflowError) || FINAL.has(error.code)) throw error;
+          this.#bulk.inTrouble(error.message);
         }
       }
       this.#looking = false;

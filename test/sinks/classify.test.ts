@@ -46,7 +46,7 @@ const ADVICE: Readonly<Record<string, RegExp>> = {
 };
 
 function verdictOf(reply: Reply): ResponseVerdict | Verdict[] {
-  const whole = classifyResponse(reply.httpStatus);
+  const whole = classifyResponse(reply.httpStatus, reply.body);
   return whole === 'items' ? itemsOf(reply).map(classify) : whole;
 }
 
@@ -67,6 +67,8 @@ for (const [server, replies] of recordedReplies()) {
 describe('what no recording has', () => {
   const requests: readonly (readonly [number, ResponseVerdict])[] = [
     [200, 'items'],
+    // Of a proxy: the server's own says what is wrong with a document.
+    [400, 'blocked'],
     [401, 'blocked'],
     [403, 'blocked'],
     [404, 'blocked'],
@@ -77,7 +79,8 @@ describe('what no recording has', () => {
     [504, 'retry'],
   ];
   for (const [status, expected] of requests) {
-    it(`a request answered ${status}: ${expected}`, () => assert.equal(classifyResponse(status), expected));
+    it(`a request answered ${status}: ${expected}`, () =>
+      assert.equal(classifyResponse(status, ''), expected));
   }
 
   it('a right that is missing is asked for, not a reason to give results up', () => {

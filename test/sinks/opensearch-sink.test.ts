@@ -155,6 +155,25 @@ it('O4 somebody else may be faster to make it', async () => {
   assert.equal(server.documents.size, 102);
 });
 
+it('O4 who may not make it for now waits, and goes on', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  sink.wake();
+  await until('all are there', () => state.cursor?.delivered === 101);
+  server.takeAway();
+  let refused = 0;
+  server.front = (path) => {
+    if (path === '/trip_duration-000001' && refused++ < 3) throw answered(403);
+  };
+  state.commit([resultOf(101)]);
+  sink.wake();
+  await sink.close(false);
+  assert.equal(server.documents.size, 101);
+  assert.match(troubles.join(), /does not allow this/);
+});
+
 it('O4 a kill after the index was made anew takes none of its documents away', async () => {
   const state = stateWith(5_000);
   const server = new ModelServer(randomOf(1));
