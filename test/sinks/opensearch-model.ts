@@ -100,8 +100,8 @@ export class ModelServer {
   limit = LARGEST_REQUEST;
   /** Bulk requests so far. */
   requests = 0;
-  /** The most requests that were under way at once, and the most documents in one. */
-  readonly most = { requests: 0, documents: 0 };
+  /** The most requests that were under way at once, and the most documents and characters in one. */
+  readonly most = { requests: 0, documents: 0, characters: 0 };
   readonly #random: Random;
   #underWay = 0;
 
@@ -151,6 +151,7 @@ export class ModelServer {
   async #bulk(body: string): Promise<unknown> {
     const lines = body.trimEnd().split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
+    this.most.characters = Math.max(this.most.characters, body.length);
     const scripted = this.script?.(++this.requests);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
