@@ -29,6 +29,7 @@ import {
 import {
   compareMapping,
   firstIndex,
+  firstIndexOf,
   indexName,
   type LiveMapping,
   mappingOf,
@@ -89,7 +90,8 @@ export async function reach(
   for (;;) {
     try {
       const server = await serverOf(client, url, { requestTimeout: PROBE_MS });
-      if (wait > 0 && !isServerless(url)) await ready(client, url);
+      // A cluster may stay red for the sake of an index that is not ours: after the wait it is tried all the same.
+      if (clock.now() < deadline && !isServerless(url)) await ready(client, url);
       if (dashboards)
         await readObject(dashboards, { type: 'dashboard', id: 'taxiflow' }, { requestTimeout: PROBE_MS });
       return server;
@@ -232,26 +234,27 @@ async function planIndex(target: Target, view: View, plan: Mutable<Plan>): Promi
     plan.steps.push(live ? aliasStep(target, name, first, 'is missing') : indexStep(target, view));
   } else if (name in live) {
     plan.notes.push(`${name} is an index of its own, not an alias; it is used as it is`);
-  } else if (Object.keys(live).length > 1 && !writeIndexOf(live, name)) {
-    const newest = Object.keys(live).sort().at(-1)!;
-    plan.steps.push(aliasStep(target, name, newest, 'has several indices and none to write to'));
+  } else if (!takesWrites(live, name)) {
+    const indices = Object.keys(live).sort();
+    const several = indices.length > 1 ? 'several indices and none' : 'no index';
+    plan.steps.push(aliasStep(target, name, indices.at(-1)!, `has ${several} to write to`));
   }
   for (const [index, { mappings }] of Object.entries(live ?? {}))
     planMapping(target, view, index, mappings, plan);
 }
 
-function writeIndexOf(live: LiveIndices, alias: string): string | undefined {
-  return Object.keys(live).find((index) => live[index]!.aliases[alias]?.is_write_index);
+function takesWrites(live: LiveIndices, alias: string): boolean {
+  const said = Object.values(live).map(({ aliases }) => aliases[alias]?.is_write_index);
+  // The only index is written to unless it says no.
+  return said.includes(true) || (said.length === 1 && said[0] !== false);
 }
 
 function indexStep(target: Target, view: View): Step {
   const name = indexName(target.prefix, view.name);
   const first = firstIndex(target.prefix, view.name);
-  // With its mapping, since somebody else's template may have a higher priority than ours.
-  const body = { aliases: { [name]: { is_write_index: true } }, mappings: mappingOf(view) };
   return step(
     target,
-    { method: 'PUT', path: `/${first}`, body },
+    { method: 'PUT', path: `/${first}`, body: firstIndexOf(target.prefix, view) },
     `alias ${name}: it is missing`,
     `made index ${first} with the alias ${name}`,
   );
@@ -395,19 +398,29 @@ async function planIndicesAway(
   for (const index of Object.keys(live)) {
     const documents = await countOf(target, index);
     const ours = index.startsWith(name) && /^(-\d{6})?$/.test(index.slice(name.length));
-    const holds = `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
+    const holds =
+      documents === undefined
+        ? `index ${index} is closed, so it does not say what it holds`
+        : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
     if (!ours) plan.notes.push(`kept: index ${index} has the alias ${name}, but is not from here`);
-    else if (documents > 0 && !withData) plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
-    else plan.steps.push(deleteStep(target, `/${index}`, `index ${index} with ${documents} documents`));
+    else if (documents !== 0 && !withData) plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
+    else
+      plan.steps.push(deleteStep(target, `/${index}`, `index ${index} with ${documents ?? 'its'} documents`));
   }
 }
 
-async function countOf(target: Target, index: string): Promise<number> {
-  // Documents that aren't searchable yet count too; a serverless collection can't be told to hurry.
-  if (!isServerless(target.url))
-    await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
-  const { count } = (await read(target, `/${index}/_count`)) as { count: number };
-  return count;
+/** Undefined for a closed index. */
+async function countOf(target: Target, index: string): Promise<number | undefined> {
+  try {
+    // Documents that aren't searchable yet count too; a serverless collection can't be told to hurry.
+    if (!isServerless(target.url))
+      await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
+    const { count } = (await read(target, `/${index}/_count`)) as { count: number };
+    return count;
+  } catch (error) {
+    if (statusOf((error as TaxiflowError).cause) === 400) return undefined;
+    throw error;
+  }
 }
 
 function deleteStep(target: Target, path: string, what: string): Step {

@@ -25,6 +25,11 @@ export function firstIndex(prefix: string, view: string): string {
   return `${indexName(prefix, view)}-000001`;
 }
 
+/** Its body: the alias, and the mapping, since somebody else's template may have a higher priority than ours. */
+export function firstIndexOf(prefix: string, view: View) {
+  return { aliases: { [indexName(prefix, view.name)]: { is_write_index: true } }, mappings: mappingOf(view) };
+}
+
 export function templateName(prefix: string, view: string): string {
   return `taxiflow-${indexName(prefix, view)}`;
 }

@@ -6,29 +6,36 @@ import type { Clock } from '../clock.ts';
 import { explained, reasonOf as requestReason, statusOf } from '../opensearch/connection.ts';
 import { classify, classifyResponse, type ReplyItem, reasonOf, retryAfter } from './opensearch-replies.ts';
 
-export interface BulkItem {
+/** Results as they go over the wire. */
+export interface Bulk {
+  /** Of each result. */
+  readonly numbers: readonly number[];
+  /** The action and the document of each, a line each. */
+  readonly text: string;
+}
+
+export interface Refusal {
   /** Of the result. */
   readonly number: number;
   readonly index: string;
   readonly id: string;
   readonly document: string;
-  /** Action and document, as they go over the wire. */
-  readonly lines: string;
-}
-
-export interface Refusal {
-  readonly item: BulkItem;
   readonly reason: 'opensearch-rejected' | 'opensearch-too-large';
   /** The server's own words. */
   readonly detail: string;
+}
+
+/** An index is not there any more, nor what it held. */
+export class IndexGone extends Error {
+  constructor(index: string) {
+    super(`${index} is gone; it is made anew and filled from the first result`);
+  }
 }
 
 export interface BulkOptions {
   readonly client: Client;
   readonly url: string;
   readonly clock: Clock;
-  /** Ends what waits; a request under way is awaited. */
-  readonly signal: AbortSignal;
   /** Told when something keeps documents from going out for more than a moment, and when it is over (undefined). */
   readonly onTrouble: (trouble: string | undefined) => void;
 }
@@ -42,10 +49,11 @@ const BLOCKED_MS = 1_000;
 /** A queue that is full for a moment is nobody's business. */
 const ATTEMPTS_BEFORE_TROUBLE = 4;
 /** What is sent is text: the fastest level does most of it. */
-const GZIP = { level: 1 };
+const GZIP = { level: 1, chunkSize: 65_536 };
 
 const PACKED = { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' };
-const ONLY_WHAT_FAILED = { filter_path: 'errors,items.*.status,items.*.error' };
+/** The server says what it waits for before we think that it is not there. */
+const QUERY = { filter_path: 'errors,items.*.status,items.*.error', timeout: '15s' };
 
 const pack = promisify(gzip);
 
@@ -72,49 +80,55 @@ export class BulkSender {
   }
 
   /**
-   * Resolves to what was refused when all items are settled. While the server turns things away, only the caller that
-   * is `first` goes on knocking. Throws the signal's reason when that aborts.
+   * Resolves to what was refused when all are settled. While the server turns things away, only the caller that is
+   * `first` goes on knocking. When the signal aborts, a request under way is awaited, and the signal's reason thrown.
+   * Throws `IndexGone`.
    */
-  async settle(items: readonly BulkItem[], first: () => boolean): Promise<Refusal[]> {
-    const { clock, signal } = this.#o;
+  async settle(bulk: Bulk, first: () => boolean, signal: AbortSignal): Promise<Refusal[]> {
+    const { clock } = this.#o;
     const refused: Refusal[] = [];
-    let left = items;
-    for (let attempt = 0; left.length > 0; ) {
+    let left = bulk;
+    for (let attempt = 0; ; ) {
       while (this.#slow && !first() && !signal.aborted)
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       signal.throwIfAborted();
       const answer = await this.#send(left);
-      if (answer.kind === 'halve') return [...refused, ...(await this.#inHalves(left, first, answer))];
+      if (answer.kind === 'halve')
+        return [...refused, ...(await this.#inHalves(left, first, signal, answer))];
       let { blocked, wait, why } = answer.kind === 'again' ? answer : { blocked: false, wait: 0, why: '' };
       if (answer.kind === 'items') {
-        const again: BulkItem[] = [];
-        for (const [i, item] of left.entries()) {
-          const reply = answer.items[i] ?? { status: 200 };
+        const again: number[] = [];
+        let lines: readonly string[] | undefined;
+        for (const [i, reply] of answer.items.entries()) {
           const verdict = classify(reply);
-          if (verdict === 'dead')
-            refused.push({ item, reason: 'opensearch-rejected', detail: reasonOf(reply) });
-          if (verdict !== 'retry' && verdict !== 'blocked') continue;
-          again.push(item);
-          blocked ||= verdict === 'blocked';
+          if (verdict === 'done') continue;
           why = reasonOf(reply);
+          lines ??= left.text.split('\n');
+          if (verdict === 'gone') throw new IndexGone(targetOf(lines[2 * i]!)._index);
+          if (verdict === 'dead')
+            refused.push(
+              refusal(left.numbers[i]!, lines.slice(2 * i, 2 * i + 2), 'opensearch-rejected', why),
+            );
+          else again.push(i);
+          blocked ||= verdict === 'blocked';
         }
-        this.settled += left.length - again.length;
+        const settled = left.numbers.length - again.length;
+        this.settled += settled;
         if (again.length === 0) {
-          this.#over();
+          this.over();
           return refused;
         }
-        if (again.length < left.length) attempt = 0;
-        left = again;
+        if (settled > 0) attempt = 0;
+        left = pick(left, again);
       }
-      this.retries += left.length;
+      this.retries += left.numbers.length;
       this.#slow = true;
       if (blocked || attempt >= ATTEMPTS_BEFORE_TROUBLE) this.inTrouble(why);
       await clock.sleep(Math.max(wait, backoff(attempt++), blocked ? BLOCKED_MS : 0), signal);
     }
-    return refused;
   }
 
-  /** Lets those look again who wait for a turn: another one is first, or the signal has aborted. */
+  /** Lets those look again who wait for a turn: another one is first, or a signal has aborted. */
   turn(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
@@ -127,40 +141,41 @@ export class BulkSender {
   }
 
   async #inHalves(
-    items: readonly BulkItem[],
+    bulk: Bulk,
     first: () => boolean,
+    signal: AbortSignal,
     { tooLarge, why }: { readonly tooLarge: boolean; readonly why: string },
   ): Promise<Refusal[]> {
-    const reason = tooLarge ? 'opensearch-too-large' : 'opensearch-rejected';
-    if (items.length === 1) {
+    const count = bulk.numbers.length;
+    if (count === 1) {
       this.settled++;
-      return [{ item: items[0]!, reason, detail: why }];
+      const reason = tooLarge ? 'opensearch-too-large' : 'opensearch-rejected';
+      return [refusal(bulk.numbers[0]!, bulk.text.split('\n'), reason, why)];
     }
-    if (tooLarge) {
-      const bytes = items.reduce((sum, { lines }) => sum + lines.length, 0);
-      this.bytes = Math.max(LEAST_BYTES, Math.min(this.bytes, bytes / 2));
-    }
-    const half = items.length >> 1;
+    if (tooLarge) this.bytes = Math.max(LEAST_BYTES, Math.min(this.bytes, bulk.text.length / 2));
+    const all = Array.from({ length: count }, (_, i) => i);
+    const half = count >> 1;
     return [
-      ...(await this.settle(items.slice(0, half), first)),
-      ...(await this.settle(items.slice(half), first)),
+      ...(await this.settle(pick(bulk, all.slice(0, half)), first, signal)),
+      ...(await this.settle(pick(bulk, all.slice(half)), first, signal)),
     ];
   }
 
-  async #send(items: readonly BulkItem[]): Promise<Answer> {
+  async #send({ numbers, text }: Bulk): Promise<Answer> {
     const { client, url, clock } = this.#o;
-    const body = await pack(items.map(({ lines }) => lines).join(''), GZIP);
+    const body = await pack(text, GZIP);
     try {
       const { body: reply } = await client.transport.request(
-        { method: 'POST', path: '/_bulk', querystring: ONLY_WHAT_FAILED, bulkBody: body },
+        { method: 'POST', path: '/_bulk', querystring: QUERY, bulkBody: body },
         { headers: PACKED },
       );
-      return { kind: 'items', items: repliesIn(reply, items.length) };
+      return { kind: 'items', items: repliesIn(reply, numbers.length) };
     } catch (error) {
       const status = statusOf(error);
-      const verdict = status === undefined ? 'retry' : classifyResponse(status);
+      const { headers, body } =
+        (error as { meta?: { headers?: Record<string, unknown>; body?: unknown } }).meta ?? {};
+      const verdict = status === undefined ? 'retry' : classifyResponse(status, body);
       if (verdict === 'halve') return { kind: 'halve', tooLarge: status === 413, why: requestReason(error) };
-      const headers = (error as { meta?: { headers?: Record<string, unknown> } }).meta?.headers;
       return {
         kind: 'again',
         blocked: verdict === 'blocked',
@@ -170,13 +185,36 @@ export class BulkSender {
     }
   }
 
-  #over(): void {
+  /** Nothing keeps documents from going out. */
+  over(): void {
     this.#slow = false;
     this.turn();
     if (this.trouble === undefined) return;
     this.trouble = undefined;
     this.#o.onTrouble(undefined);
   }
+}
+
+function pick({ numbers, text }: Bulk, which: readonly number[]): Bulk {
+  const lines = text.split('\n');
+  return {
+    numbers: which.map((i) => numbers[i]!),
+    text: which.map((i) => `${lines[2 * i]}\n${lines[2 * i + 1]}\n`).join(''),
+  };
+}
+
+function refusal(
+  number: number,
+  [action = '', document = '']: readonly string[],
+  reason: Refusal['reason'],
+  detail: string,
+): Refusal {
+  const { _index, _id } = targetOf(action);
+  return { number, index: _index, id: _id, document, reason, detail };
+}
+
+function targetOf(action: string): { readonly _index: string; readonly _id: string } {
+  return (JSON.parse(action) as { index: { _index: string; _id: string } }).index;
 }
 
 /** What became of each of `sent` documents; none are listed when all went well. Throws unless it is an answer to them all. */

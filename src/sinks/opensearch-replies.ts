@@ -1,7 +1,10 @@
 /** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
 
-/** What becomes of a document: it is there · send it again · send it again when somebody has helped · it never will be. */
-export type Verdict = 'done' | 'retry' | 'blocked' | 'dead';
+/**
+ * What becomes of a document: it is there · send it again · send it again when somebody has helped · its index is not
+ * there · it never will be.
+ */
+export type Verdict = 'done' | 'retry' | 'blocked' | 'gone' | 'dead';
 
 export interface ReplyItem {
   readonly status: number;
@@ -20,28 +23,36 @@ export function classify({ status, error }: ReplyItem): Verdict {
   if (status === 409) return 'done';
   // A flood stage also says 429, and does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
+  if (error?.type === 'index_not_found_exception') return 'gone';
   if (status === 429 || status >= 500) return 'retry';
   if (status === 401 || status === 403 || status === 404) return 'blocked';
+  // Wrong with the index, though it is said of each document.
+  if (adviceOn(error?.reason)) return 'blocked';
   return 'dead';
 }
 
 /** What becomes of a request that was answered as a whole: its items were looked at, or it is to be sent again, in halves, or when somebody has helped. */
 export type ResponseVerdict = 'items' | 'retry' | 'halve' | 'blocked';
 
-export function classifyResponse(status: number): ResponseVerdict {
+export function classifyResponse(status: number, body: unknown): ResponseVerdict {
   if (status < 300) return 'items';
   if (status === 408 || status === 429 || status >= 500) return 'retry';
-  // 400: one of its documents spoils it; halves find which.
-  if (status === 413 || status === 400) return 'halve';
+  if (status === 413) return 'halve';
+  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents.
+  if (status === 400 && typeof (body as { error?: { type?: unknown } })?.error?.type === 'string')
+    return 'halve';
   return 'blocked';
 }
 
-/** Ms that the server asks to wait: `Retry-After` in seconds, or a date. */
+/** No server knows better than this; and beyond 24 days a timer goes off at once. */
+const LONGEST_WAIT_MS = 3_600_000;
+
+/** Ms that the server asks to wait, an hour at most: `Retry-After` in seconds, or a date. */
 export function retryAfter(header: unknown, now: number): number {
   if (typeof header !== 'string') return 0;
   const seconds = Number(header);
   const ms = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(header) - now;
-  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+  return Number.isFinite(ms) ? Math.min(LONGEST_WAIT_MS, Math.max(0, ms)) : 0;
 }
 
 /** The settings behind the blocks, by the numbers the server gives them. */
@@ -56,12 +67,28 @@ const BLOCKS: Readonly<Record<string, string>> = {
   13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
 };
 
+/** The same of what has no number. */
+const FAULTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /^no write index is defined for alias/,
+    'run "taxiflow es-setup", or set is_write_index of one of its indices',
+  ],
+  [
+    /^pipeline with id .* does not exist/,
+    'look at the settings index.default_pipeline and index.final_pipeline',
+  ],
+];
+
+function adviceOn(reason = ''): string | undefined {
+  return FAULTS.find(([fault]) => fault.test(reason))?.[1];
+}
+
 /** An item's error in words; of a block, with the setting to look at. */
 export function reasonOf({ status, error }: ReplyItem): string {
   const deepest = (e: ReplyError): string =>
     e.caused_by ? `${e.reason ?? e.type}: ${deepest(e.caused_by)}` : (e.reason ?? e.type ?? '');
   const words = error ? deepest(error).replaceAll(/\s+/g, ' ') : `status ${status}`;
   const number = /\[[A-Z_]+\/(\d+)\//.exec(words)?.[1];
-  const advice = number === undefined ? undefined : BLOCKS[number];
+  const advice = number === undefined ? adviceOn(words) : BLOCKS[number];
   return advice ? `${words} (${advice})` : words;
 }

@@ -6,8 +6,9 @@
  *     was made later writes higher versions.
  *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
  *     the same transaction.
+ *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled from the
+ *     first result; that the cursor goes back is known before the index is there.
  */
-import { createHash } from 'node:crypto';
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
@@ -16,14 +17,16 @@ import { TaxiflowError } from '../errors.ts';
 import { explained, isAway, serverOf, statusOf } from '../opensearch/connection.ts';
 import {
   differences,
+  firstIndex,
+  firstIndexOf,
   indexName,
   type LiveMapping,
-  type Mapping,
   mappingOf,
 } from '../opensearch/templates.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 import type { View } from '../views/language.ts';
-import { type BulkItem, BulkSender, type Refusal } from './bulk.ts';
+import { type Bulk, BulkSender, IndexGone, type Refusal } from './bulk.ts';
+import { documentIds } from './document-id.ts';
 
 /** What the sink needs of the state: the outbox, its own cursor, and when the state was made. */
 export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult' | 'created'>;
@@ -42,8 +45,6 @@ export interface OpenSearchSinkOptions {
 
 const BATCH_DOCUMENTS = 2_000;
 const REQUESTS_AT_ONCE = 3;
-/** The longest id OpenSearch takes. */
-const ID_BYTES = 512;
 /** Bits of a version that count results; those above tell states apart. */
 const RESULT_BITS = 30n;
 const STATES_SINCE = Date.UTC(2020, 0, 1);
@@ -55,10 +56,11 @@ const POLL_MS = 20;
 const GIVE_UP_MS = 60_000;
 const LAST_MS = 5_000;
 
-/** Results [from, to) on their way. */
-interface Batch {
+const FINAL = new Set(['mapping-conflict', 'unsupported-server']);
+
+/** Results on their way, up to that of the number `to`. */
+interface Batch extends Bulk {
   readonly to: number;
-  readonly items: readonly BulkItem[];
   /** What was refused of them, once they are settled. */
   refused?: readonly Refusal[];
 }
@@ -66,33 +68,36 @@ interface Batch {
 export class OpenSearchSink implements Sink {
   readonly name: string;
   readonly #o: OpenSearchSinkOptions;
-  readonly #keys: ReadonlyMap<string, readonly string[]>;
+  readonly #ids: ReadonlyMap<string, (document: string) => string>;
   readonly #bulk: BulkSender;
-  readonly #stop = new AbortController();
+  /** Ends what waits. */
+  #going = new AbortController();
+  #stopped = false;
+  /** How an action begins, by view; nothing as long as it isn't known whether their indices are there. */
+  #actions: ReadonlyMap<string, string> | undefined;
+  #looking = false;
   /** In the order of their results. */
   readonly #batches: Batch[] = [];
-  #documents: Iterator<BulkItem> | undefined;
+  #lines: Iterator<string> | undefined;
   #next: number;
   /** Results below are settled. */
   #delivered: number;
   #rejected = 0;
   /** What was refused of the results below is a dead letter already. */
-  #told = 1;
+  #told: number;
   #underWay = 0;
-  #ready: Promise<void> | undefined;
   #failure: unknown;
 
   constructor(options: OpenSearchSinkOptions) {
     this.#o = options;
     this.name = ['opensearch', options.url, options.prefix].filter(Boolean).join(' ');
-    this.#keys = new Map(options.views.map((view) => [view.name, Object.keys(view.by)]));
-    this.#bulk = new BulkSender({ ...options, signal: this.#stop.signal });
-    const { outbox } = options;
-    const cursor = outbox.cursor(this.name);
+    this.#ids = new Map(options.views.map((view) => [view.name, documentIds(view)]));
+    this.#bulk = new BulkSender(options);
+    const { delivered = 1, bytes: told = 1 } = options.outbox.cursor(this.name) ?? {};
+    this.#delivered = this.#next = delivered;
+    this.#told = Math.max(told, delivered);
     // From now on the state knows of this sink, even if it gets nowhere.
-    if (!cursor) outbox.moveCursor(this.name, { delivered: 1, bytes: 0 });
-    this.#delivered = cursor?.delivered ?? 1;
-    this.#next = this.#delivered;
+    this.#moveCursor();
   }
 
   /**
@@ -101,13 +106,7 @@ export class OpenSearchSink implements Sink {
    */
   async open(): Promise<void> {
     try {
-      const made = await this.#prepare();
-      // Somebody took documents away: all that is in the outbox is sent anew.
-      if (this.#delivered > 1 && (made || (await this.#isEmpty()))) {
-        this.#told = this.#delivered;
-        this.#next = this.#delivered = 1;
-      }
-      this.#ready = Promise.resolve();
+      await this.#prepare();
     } catch (error) {
       if (!isAway(error)) throw error;
       this.#bulk.inTrouble((error as Error).message);
@@ -116,8 +115,12 @@ export class OpenSearchSink implements Sink {
 
   wake(): void {
     if (this.#failure) throw this.#failure;
-    while (this.#batches.length < REQUESTS_AT_ONCE && !this.#stop.signal.aborted) {
-      const batch = this.#nextBatch();
+    if (!this.#actions) {
+      if (!this.#looking && !this.#stopped) void this.#prepareWhenThere();
+      return;
+    }
+    while (this.#batches.length < REQUESTS_AT_ONCE && !this.#stopped) {
+      const batch = this.#nextBatch(this.#actions);
       if (!batch) return;
       this.#batches.push(batch);
       void this.#deliver(batch);
@@ -168,24 +171,29 @@ export class OpenSearchSink implements Sink {
   }
 
   #abort(): void {
-    this.#stop.abort();
+    this.#stopped = true;
+    this.#going.abort();
     this.#bulk.turn();
   }
 
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#failure ??= error;
+    this.#abort();
+  }
+
   async #deliver(batch: Batch): Promise<void> {
+    const { signal } = this.#going;
     this.#underWay++;
     try {
-      this.#ready ??= this.#prepareWhenThere();
-      await this.#ready;
-      batch.refused = await this.#bulk.settle(batch.items, () => this.#batches[0] === batch);
+      batch.refused = await this.#bulk.settle(batch, () => this.#batches[0] === batch, signal);
       this.#pass();
       this.wake();
     } catch (error) {
       // The batch keeps its place, or the cursor would pass it with the next one that is settled.
-      if (!this.#stop.signal.aborted) {
-        this.#failure ??= error;
-        this.#abort();
-      }
+      if (signal.aborted) return;
+      if (error instanceof IndexGone) this.#lookAgain(error);
+      else this.#fail(error);
     } finally {
       this.#underWay--;
     }
@@ -193,129 +201,166 @@ export class OpenSearchSink implements Sink {
 
   /** Moves the cursor past what is settled (O3). */
   #pass(): void {
-    const { outbox, deadLetters } = this.#o;
+    const { deadLetters } = this.#o;
     const before = this.#delivered;
     for (let batch = this.#batches[0]; batch?.refused; batch = this.#batches[0]) {
-      const refused = batch.refused.filter(({ item }) => item.number >= this.#told);
-      for (const { item, reason, detail } of refused)
-        deadLetters.add(reason, () => ({
-          source: item.index,
-          position: item.id,
-          detail,
-          raw: item.document,
-        }));
+      const refused = batch.refused.filter(({ number }) => number >= this.#told);
+      for (const { reason, index, id, detail, document } of refused)
+        deadLetters.add(reason, () => ({ source: index, position: id, detail, raw: document }));
       this.#rejected += refused.length;
       this.#delivered = batch.to;
       this.#batches.shift();
       this.#bulk.turn();
     }
-    if (this.#delivered > before)
-      outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: 0 }, deadLetters.take());
+    if (this.#delivered === before) return;
+    this.#told = Math.max(this.#told, this.#delivered);
+    this.#moveCursor();
   }
 
-  #nextBatch(): Batch | undefined {
-    this.#documents ??= this.#read(this.#next);
-    const items: BulkItem[] = [];
-    for (let bytes = 0; items.length < BATCH_DOCUMENTS && bytes < this.#bulk.bytes; ) {
-      const { value, done } = this.#documents.next();
+  #moveCursor(): void {
+    const { outbox, deadLetters } = this.#o;
+    outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#told }, deadLetters.take());
+  }
+
+  /** All that is in the outbox is sent anew (O4). */
+  #startOver(): void {
+    if (this.#delivered === 1) return;
+    this.#next = this.#delivered = 1;
+    this.#moveCursor();
+  }
+
+  /** What is under way ends; all is sent again when the indices are there, whoever makes them. */
+  #lookAgain({ message }: IndexGone): void {
+    this.#going.abort();
+    this.#going = new AbortController();
+    this.#batches.length = 0;
+    this.#lines = this.#actions = undefined;
+    this.#next = this.#delivered;
+    this.#startOver();
+    this.#bulk.turn();
+    this.#bulk.inTrouble(message);
+    this.wake();
+  }
+
+  #nextBatch(actions: ReadonlyMap<string, string>): Batch | undefined {
+    this.#lines ??= this.#read(this.#next, actions);
+    const numbers: number[] = [];
+    let text = '';
+    while (numbers.length < BATCH_DOCUMENTS && text.length < this.#bulk.bytes) {
+      const { value, done } = this.#lines.next();
       if (done) {
-        this.#documents = undefined;
+        this.#lines = undefined;
         break;
       }
-      items.push(value);
-      bytes += value.lines.length;
-      this.#next = value.number + 1;
+      text += value;
+      numbers.push(this.#next - 1);
     }
-    return items.length > 0 ? { to: this.#next, items } : undefined;
+    return numbers.length > 0 ? { numbers, text, to: this.#next } : undefined;
   }
 
-  *#read(from: number): Generator<BulkItem> {
-    const { outbox, prefix } = this.#o;
-    const state = BigInt(Math.max(0, Math.floor((outbox.created - STATES_SINCE) / STATES_APART_MS)));
-    for (const { first, view, docs } of outbox.firingsFrom(from)) {
-      const index = indexName(prefix, view);
+  /** Action and document of each result from that number on; `#next` is the number of the one after. */
+  *#read(from: number, actions: ReadonlyMap<string, string>): Generator<string> {
+    const { created } = this.#o.outbox;
+    const state = BigInt(Math.max(0, Math.floor((created - STATES_SINCE) / STATES_APART_MS)));
+    for (const { first, view, docs } of this.#o.outbox.firingsFrom(from)) {
+      const [action, idOf] = [actions.get(view)!, this.#ids.get(view)!];
       // No line break is inside a document: JSON writes it as \n.
       for (const [i, document] of docs.slice(1, -1).split(',\n').entries()) {
         const number = first + i;
         if (number < from) continue;
-        const id = this.#idOf(view, document);
         const version = (state << RESULT_BITS) + BigInt(number);
-        const action = `{"index":{"_index":"${index}","_id":${JSON.stringify(id)},"version":${version},"version_type":"external_gte"}}`;
-        yield { number, index, id, document, lines: `${action}\n${document}\n` };
+        this.#next = number + 1;
+        yield `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n${document}\n`;
       }
     }
-  }
-
-  /** `pickup_count|2016-01-01T00:00:00.000Z|dr5ru7`; one that would be too long as its hash (O1). */
-  #idOf(view: string, document: string): string {
-    const fields = JSON.parse(document) as Record<string, unknown>;
-    let id = `${escaped(view)}|${escaped(fields['window_start'])}`;
-    for (const name of this.#keys.get(view) ?? []) id += `|${escaped(fields[name])}`;
-    // A character takes three bytes at most.
-    if (id.length * 3 <= ID_BYTES || Buffer.byteLength(id) <= ID_BYTES) return id;
-    return `${view}|${createHash('sha256').update(id).digest('base64url')}`;
   }
 
   async #prepareWhenThere(): Promise<void> {
     const { clock } = this.#o;
-    for (;;) {
-      this.#stop.signal.throwIfAborted();
-      try {
-        await this.#prepare();
-        return;
-      } catch (error) {
-        if (!isAway(error)) throw error;
-        this.#bulk.inTrouble((error as Error).message);
-        await clock.sleep(PROBE_AGAIN_MS, this.#stop.signal);
+    const { signal } = this.#going;
+    this.#looking = true;
+    try {
+      for (;;) {
+        // Whoever took an index away may be at it.
+        await clock.sleep(PROBE_AGAIN_MS, signal);
+        if (signal.aborted) return;
+        try {
+          await this.#prepare();
+          break;
+        } catch (error) {
+          // Rights, blocks and limits can change; what the indices are for can't.
+          if (!(error instanceof TaxiflowError) || FINAL.has(error.code)) throw error;
+          this.#bulk.inTrouble(error.message);
+        }
       }
+      this.#looking = false;
+      this.#bulk.over();
+      this.wake();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#looking = false;
     }
   }
 
-  /** Every view has a place that takes its results: what is there already, or an index made now (then true). */
-  async #prepare(): Promise<boolean> {
+  /** Every view has a place that takes its results: what is there already, or an index made now. */
+  async #prepare(): Promise<void> {
     const { client, url, prefix, views } = this.#o;
-    let made = false;
     await serverOf(client, url, { requestTimeout: PROBE_MS });
+    const actions = new Map<string, string>();
     for (const view of views) {
-      const index = indexName(prefix, view.name);
-      const mapping = mappingOf(view);
-      const live = await this.#request('GET', `/${index}/_mapping`, 404);
-      if (!live) {
-        await this.#make(index, mapping);
-        made = true;
-      }
-      for (const [name, found] of Object.entries(live ?? {})) {
-        const [difference] = differences((found as { mappings: LiveMapping }).mappings, mapping);
+      const name = indexName(prefix, view.name);
+      const live = (await this.#mappings(name)) ?? (await this.#make(view));
+      for (const [index, { mappings }] of Object.entries(live)) {
+        const [difference] = differences(mappings, mappingOf(view));
         if (difference === undefined) continue;
-        throw new TaxiflowError('mapping-conflict', `index ${name} contradicts the views: ${difference}`, {
+        throw new TaxiflowError('mapping-conflict', `index ${index} contradicts the views: ${difference}`, {
           hint: '"taxiflow es-setup --check" shows all that differs, "taxiflow es-setup" mends what can be mended; or choose other names with --index-prefix',
         });
       }
+      // A server makes an index that is missing by its own guess; an alias it can't make.
+      const alias = name in live ? '' : '"require_alias":true,';
+      actions.set(view.name, `{"index":{"_index":"${name}",${alias}"_id":`);
     }
-    return made;
+    // Somebody took all documents away.
+    if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();
+    this.#actions = actions;
   }
 
-  async #make(index: string, mappings: Mapping): Promise<void> {
+  async #mappings(name: string): Promise<LiveMappings | undefined> {
+    return (await this.#request('GET', `/${name}/_mapping`, { expected: [404] })) as LiveMappings | undefined;
+  }
+
+  /** The index and its alias, as `es-setup` makes them, without documents. */
+  async #make(view: View): Promise<LiveMappings> {
+    const { prefix } = this.#o;
+    const [name, first] = [indexName(prefix, view.name), firstIndex(prefix, view.name)];
+    this.#startOver();
     try {
-      await this.#request('PUT', `/${index}`, undefined, { mappings });
+      await this.#request('PUT', `/${first}`, { body: firstIndexOf(prefix, view) });
     } catch (error) {
-      // Somebody may have been faster.
-      if (!(await this.#request('GET', `/${index}/_mapping`, 404))) throw error;
+      // Somebody may have been faster, or only the alias is gone.
+      const live = await this.#mappings(name);
+      if (live) return live;
+      if (!(await this.#mappings(first))) throw error;
+      const add = { index: first, alias: name, is_write_index: true };
+      await this.#request('POST', '/_aliases', { body: { actions: [{ add }] } });
     }
+    return (await this.#mappings(name)) ?? {};
   }
 
   async #isEmpty(): Promise<boolean> {
     const names = this.#o.views.map(({ name }) => indexName(this.#o.prefix, name)).join();
-    const answer = await this.#request('GET', `/${names}/_count`, 404);
+    // One that is closed or blocked can't tell; what is sent to it finds that out.
+    const answer = await this.#request('GET', `/${names}/_count`, { expected: [400, 403, 404] });
     return answer?.['count'] === 0;
   }
 
-  /** Undefined where the answer is `expected`. */
+  /** Undefined where the answer is one of the `expected`. */
   async #request(
-    method: 'GET' | 'PUT',
+    method: 'GET' | 'PUT' | 'POST',
     path: string,
-    expected: number | undefined,
-    body?: object,
+    { expected = [], body }: { readonly expected?: readonly number[]; readonly body?: object },
   ): Promise<Record<string, unknown> | undefined> {
     const { client, url } = this.#o;
     try {
@@ -325,17 +370,10 @@ export class OpenSearchSink implements Sink {
       );
       return answer.body as Record<string, unknown>;
     } catch (error) {
-      if (expected !== undefined && statusOf(error) === expected) return undefined;
+      if (expected.includes(statusOf(error) ?? 0)) return undefined;
       throw explained(error, url);
     }
   }
 }
 
-const SPECIAL = /[\\|]/;
-
-/** A part of an id, so that no two keys make the same one. */
-function escaped(part: unknown): string {
-  if (part === null || part === undefined) return '\\-';
-  const text = String(part);
-  return SPECIAL.test(text) ? text.replaceAll(/[\\|]/g, '\\$&') : text;
-}
+type LiveMappings = Readonly<Record<string, { readonly mappings: LiveMapping }>>;

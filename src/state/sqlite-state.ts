@@ -107,7 +107,7 @@ export interface StoredFiring {
 export interface Cursor {
   /** Results with lower numbers are delivered. */
   readonly delivered: number;
-  /** How long the output was then, for sinks that are files. */
+  /** How long the output was then, for sinks that are files; below which result refusals are told, for OpenSearch. */
   readonly bytes: number;
 }
 

@@ -215,6 +215,14 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
     const { _index } = await search.request<{ _index: string }>('GET', '/e-pickup_count-000002/_doc/1');
     assert.equal(_index, 'e-pickup_count-000002');
     await setup(['--check']);
+
+    const only = { index: 'e-trip_duration-000001', alias: 'e-trip_duration', is_write_index: false };
+    await search.request('POST', '/_aliases', { actions: [{ add: only }] });
+    const check = await setup(['--check'], 3);
+    assert.equal(check.stdout, 'alias e-trip_duration: it has no index to write to\n');
+    await setup();
+    await put('/e-trip_duration/_doc/1', { trip_count: 3 });
+    await setup(['--check']);
   });
 
   await t.test('--dry-run prints requests that do what es-setup does, and sends none', async () => {
@@ -249,6 +257,9 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
     assert.equal((await search.request<{ _id: string }>('GET', '/g-pickup_count/_doc/1'))._id, '1');
     await assert.rejects(search.request('GET', '/_index_template/taxiflow-g-pickup_count'), /404/);
 
+    await search.request('POST', '/g-pickup_count-000001/_close');
+    const closed = await setup(['--delete']);
+    assert.match(closed.stderr, /kept: index g-pickup_count-000001 is closed/);
     await setup(['--delete', '--with-data']);
     await assert.rejects(search.request('GET', '/g-pickup_count'), /404/);
     await search.request('GET', '/somebodys');
@@ -400,6 +411,16 @@ describe('with something else', { concurrency: 2 }, () => {
     const endpoint = `http://localhost:${await freePort()}`;
     const { stderr } = await run(['es-setup', '--endpoint', endpoint, '--wait', '1s'], { code: 1 });
     assert.match(stderr, /^Error: OpenSearch at .* does not answer/);
+  });
+
+  test('--wait tries a cluster that stays red all the same, for that may be for another index', async (t) => {
+    const { url } = await serve(t, (one) =>
+      one.path.startsWith('/_cluster/health')
+        ? { status: 408, body: { status: 'red', timed_out: true } }
+        : emptyOpenSearch(one),
+    );
+    const { stderr } = await run(['es-setup', '--endpoint', url, '--wait', '1s']);
+    assert.match(stderr, /made index trip_duration-000001/);
   });
 
   test('--wait does not wait for a server that is something else', async (t) => {

@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import dns from 'node:dns';
 import { describe, type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
 import { carryOut, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { Line } from '../golden/line.ts';
 import { startDashboards } from '../services/dashboards.ts';
 import { type Asked, emptyOpenSearch, type Server, serve } from '../services/http.ts';
 import { refusal, type Scope } from '../services/sigv4.ts';
-import { taxiflow } from '../support.ts';
+import { fixture, taxiflow, temporaryFolder } from '../support.ts';
 
 const SECRET = {
   accessKeyId: 'AKIDEXAMPLE',
@@ -89,6 +91,37 @@ test('es-setup signs every request to a domain, for service es', async (t) => {
     asked.some(({ headers }) => headers['x-amz-security-token'] === SECRET.sessionToken),
     'with the token',
   );
+});
+
+test('process signs its packed bulk requests', async (t) => {
+  const refused: string[] = [];
+  const bulks: Asked[] = [];
+  const { url } = await serve(t, (asked) => {
+    const why = refusal(asked, SECRET, { region: 'eu-central-1', service: 'es', now: Date.now() });
+    if (why !== undefined) refused.push(`${asked.method} ${asked.path}: ${why}`);
+    if (!asked.path.startsWith('/_bulk')) return emptyOpenSearch(asked);
+    bulks.push(asked);
+    const lines = gunzipSync(asked.body).toString().trimEnd().split('\n');
+    return {
+      body: { errors: false, items: lines.slice(lines.length / 2).map(() => ({ index: { status: 201 } })) },
+    };
+  });
+  const folder = temporaryFolder(t);
+  await new Line(folder, [fixture('yellow-2015.csv')], 2).replay();
+  const args = [
+    'process',
+    '--data-dir',
+    folder,
+    '--opensearch',
+    url,
+    '--aws-sigv4',
+    '--until-end',
+    '--drain',
+  ];
+  const { code, stderr } = await taxiflow(args, { env: ENV });
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(refused, []);
+  assert.ok(bulks.length > 0, 'no bulk request came');
 });
 
 test('--region goes before the environment; a wrong one is told with what the server says', async (t) => {

@@ -25,7 +25,7 @@ const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> =
   'bulk-flood-stage-real': ['blocked'],
   // One document spoils the request; halves find which.
   'bulk-id-too-long': 'halve',
-  'bulk-index-missing': ['blocked'],
+  'bulk-index-missing': ['gone'],
   'bulk-malformed-action': 'halve',
   'bulk-missing-newline': 'halve',
   'bulk-partial-mapping-errors': ['done', 'dead', 'dead', 'dead', 'dead'],
@@ -46,7 +46,7 @@ const ADVICE: Readonly<Record<string, RegExp>> = {
 };
 
 function verdictOf(reply: Reply): ResponseVerdict | Verdict[] {
-  const whole = classifyResponse(reply.httpStatus);
+  const whole = classifyResponse(reply.httpStatus, reply.body);
   return whole === 'items' ? itemsOf(reply).map(classify) : whole;
 }
 
@@ -67,6 +67,8 @@ for (const [server, replies] of recordedReplies()) {
 describe('what no recording has', () => {
   const requests: readonly (readonly [number, ResponseVerdict])[] = [
     [200, 'items'],
+    // Of a proxy: the server's own says what is wrong with a document.
+    [400, 'blocked'],
     [401, 'blocked'],
     [403, 'blocked'],
     [404, 'blocked'],
@@ -77,7 +79,8 @@ describe('what no recording has', () => {
     [504, 'retry'],
   ];
   for (const [status, expected] of requests) {
-    it(`a request answered ${status}: ${expected}`, () => assert.equal(classifyResponse(status), expected));
+    it(`a request answered ${status}: ${expected}`, () =>
+      assert.equal(classifyResponse(status, ''), expected));
   }
 
   it('a right that is missing is asked for, not a reason to give results up', () => {
@@ -85,12 +88,30 @@ describe('what no recording has', () => {
     assert.equal(classify({ status: 403, error }), 'blocked');
   });
 
+  // As OpenSearch 3.8 and Elasticsearch 7.10 say it.
+  const faults: readonly (readonly [string, RegExp])[] = [
+    [
+      'no write index is defined for alias [w]. The write index may be explicitly disabled using is_write_index=false or the alias points to multiple indices without one being designated as a write index',
+      /es-setup/,
+    ],
+    ['pipeline with id [gone] does not exist', /index\.default_pipeline/],
+  ];
+  for (const [reason, advice] of faults) {
+    it(`a fault of the index is not held against documents: ${reason.slice(0, 40)}`, () => {
+      const item = { status: 400, error: { type: 'illegal_argument_exception', reason } };
+      assert.equal(classify(item), 'blocked');
+      assert.match(reasonOf(item), advice);
+    });
+  }
+
   const now = Date.UTC(2026, 0, 1);
   const waits: readonly (readonly [unknown, number])[] = [
     ['3', 3_000],
     ['0', 0],
     ['Thu, 01 Jan 2026 00:00:07 GMT', 7_000],
     ['Wed, 31 Dec 2025 23:00:00 GMT', 0],
+    ['Fri, 01 Jan 2100 00:00:00 GMT', 3_600_000],
+    ['99999999', 3_600_000],
     ['soon', 0],
     ['-5', 0],
     [undefined, 0],

@@ -77,7 +77,7 @@ export class ModelState {
 }
 
 interface Action {
-  readonly index: { readonly _id: string; readonly version: number };
+  readonly index: { readonly _index: string; readonly _id: string; readonly require_alias?: boolean };
 }
 
 interface Asked {
@@ -100,8 +100,8 @@ export class ModelServer {
   limit = LARGEST_REQUEST;
   /** Bulk requests so far. */
   requests = 0;
-  /** The most requests that were under way at once, and the most documents in one. */
-  readonly most = { requests: 0, documents: 0 };
+  /** The most requests that were under way at once, and the most documents and characters in one. */
+  readonly most = { requests: 0, documents: 0, characters: 0 };
   readonly #random: Random;
   #underWay = 0;
 
@@ -109,7 +109,14 @@ export class ModelServer {
     this.#random = random;
   }
 
-  readonly #indices = new Map<string, unknown>();
+  /** By the name of the index and by its alias. */
+  indices: ReadonlyMap<string, { readonly name: string; readonly mappings: unknown }> = new Map();
+
+  /** Somebody deletes all indices. */
+  takeAway(): void {
+    this.indices = new Map();
+    this.documents.clear();
+  }
 
   get client(): Client {
     const request = (params: Asked) => this.#answer(params);
@@ -127,12 +134,15 @@ export class ModelServer {
     if (path === '/') return { body: { version: { number: '3.8.0', distribution: 'opensearch' } } };
     if (path.endsWith('/_count')) return { body: { count: this.documents.size } };
     if (path.endsWith('/_mapping')) {
-      const index = path.slice(1, -'/_mapping'.length);
-      if (!this.#indices.has(index)) throw answered(404);
-      return { body: { [index]: this.#indices.get(index) } };
+      const index = this.indices.get(path.slice(1, -'/_mapping'.length));
+      if (!index) throw answered(404);
+      return { body: { [index.name]: { mappings: index.mappings } } };
     }
     if (method === 'PUT') {
-      this.#indices.set(path.slice(1), body);
+      const name = path.slice(1);
+      const { mappings, aliases = {} } = body as { mappings: unknown; aliases?: object };
+      const names = [name, ...Object.keys(aliases)].map((known) => [known, { name, mappings }] as const);
+      this.indices = new Map([...this.indices, ...names]);
       return { body: { acknowledged: true } };
     }
     return { body: await this.#bulk(gunzipSync(bulkBody!).toString()) };
@@ -141,6 +151,7 @@ export class ModelServer {
   async #bulk(body: string): Promise<unknown> {
     const lines = body.trimEnd().split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
+    this.most.characters = Math.max(this.most.characters, body.length);
     const scripted = this.script?.(++this.requests);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
@@ -180,7 +191,10 @@ export class ModelServer {
       // The version is a long, beyond what a number holds exactly.
       const version = BigInt(/"version":(\d+)/.exec(lines[i]!)![1]!);
       const source = lines[i + 1]!;
-      if (turnsAway()) items.push({ index: { status, error: { type, reason: 'turned away' } } });
+      const here = this.indices.get(index._index);
+      if (here === undefined || (index.require_alias && here.name === index._index))
+        items.push({ index: { status: 404, error: { type: 'index_not_found_exception' } } });
+      else if (turnsAway()) items.push({ index: { status, error: { type, reason: 'turned away' } } });
       else if (fateOf(source) === 'refused')
         items.push({ index: { status: 400, error: { type: 'mapper_parsing_exception', reason: 'no' } } });
       else if ((this.documents.get(index._id)?.version ?? 0n) > version)

@@ -1,8 +1,8 @@
 /**
  * The OpenSearch sink against a model of the server that loses answers, turns requests and documents away, does things
- * late, and answers nonsense, while the sink is killed and interrupted in between:
+ * late, answers nonsense and loses its indices, while the sink is killed and interrupted in between:
  *
- *  O1, O2 each id has its last acceptable result; O3 each result is there or a dead letter, and a dead letter once.
+ *  O1, O2, O4 each id has its last acceptable result; O3 each result is there or a dead letter, and a dead letter once.
  * TAXIFLOW_SIMULATIONS says how many, TAXIFLOW_SEED which one is first.
  */
 import assert from 'node:assert/strict';
@@ -64,6 +64,7 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
     server.trouble = random() * 0.8;
     const { sink, kill } = await open();
     for (let steps = Math.ceil(random() * 6); steps > 0; steps--) {
+      if (random() < 0.1) server.takeAway();
       commit(Math.ceil(random() * 250));
       sink.wake();
       await wait(random() * 20);
@@ -107,7 +108,7 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
 }
 
 describe('the OpenSearch sink, simulated', () => {
-  it(`O1, O2, O3 in ${RUNS} runs from seed ${SEED}`, async (t) => {
+  it(`O1, O2, O3, O4 in ${RUNS} runs from seed ${SEED}`, async (t) => {
     let retries = 0;
     const seeds = Array.from({ length: RUNS }, (_, i) => SEED + i);
     // Most of a run is waiting, so some go side by side.

@@ -4,18 +4,20 @@ import { it } from 'node:test';
 import { until } from '../support.ts';
 import { answered, HURRIED, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
 
+function resultOf(number: number): object {
+  return {
+    view: 'trip_duration',
+    window_start: new Date(number * 600_000).toISOString(),
+    location: 'dr5rsm',
+    airport_code: 'JFK',
+    number,
+    fate: 'taken',
+  };
+}
+
 function stateWith(results: number): ModelState {
   const state = new ModelState();
-  state.commit(
-    Array.from({ length: results }, (_, i) => ({
-      view: 'trip_duration',
-      window_start: new Date(i * 600_000).toISOString(),
-      location: 'dr5rsm',
-      airport_code: 'JFK',
-      number: i + 1,
-      fate: 'taken',
-    })),
-  );
+  state.commit(Array.from({ length: results }, (_, i) => resultOf(i + 1)));
   return state;
 }
 
@@ -31,7 +33,21 @@ it('requests are limited in documents, and in how many are under way', async () 
   sink.wake();
   await until('all are there', () => server.documents.size === 9_000);
   await sink.close(false);
-  assert.deepEqual(server.most, { requests: 3, documents: 2_000 });
+  assert.equal(server.most.requests, 3);
+  assert.equal(server.most.documents, 2_000);
+});
+
+it('requests are limited in bytes', async () => {
+  const state = new ModelState();
+  const text = 'x'.repeat(100_000);
+  state.commit(Array.from({ length: 100 }, (_, i) => ({ ...resultOf(i + 1), text })));
+  const server = new ModelServer(randomOf(1));
+  server.limit = Number.POSITIVE_INFINITY;
+  const sink = await openSink(state, server);
+  await sink.close(false);
+  assert.equal(server.documents.size, 100);
+  const { characters } = server.most;
+  assert.ok(characters >= 4_000_000 && characters < 4_200_000, `${characters} in a request`);
 });
 
 it('a server that says when to come again is asked no sooner, and by one request only', async () => {
@@ -114,6 +130,103 @@ it('an interrupted run waits for nobody who waits himself', async () => {
   await sink.close(true);
   assert.ok(HURRIED.now() - since < 3_600_000, 'it sat out the hour');
   assert.equal(state.cursor?.delivered, 1);
+});
+
+it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  sink.wake();
+  await until('all are there', () => state.cursor?.delivered === 101);
+  server.takeAway();
+  state.commit([resultOf(101)]);
+  sink.wake();
+  await sink.close(false);
+  assert.equal(server.documents.size, 101);
+  assert.deepEqual(troubles, [
+    'trip_duration is gone; it is made anew and filled from the first result',
+    undefined,
+  ]);
+});
+
+it('O4 somebody else may be faster to make it', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  const sink = await openSink(state, server);
+  sink.wake();
+  await until('all are there', () => state.cursor?.delivered === 101);
+  const before = server.indices;
+  server.takeAway();
+  server.front = (path) => {
+    if (path !== '/') return;
+    server.indices = before;
+    server.documents.set('of somebody else', { version: 1n, source: '{"fate":"taken"}' });
+  };
+  state.commit([resultOf(101)]);
+  sink.wake();
+  await sink.close(false);
+  assert.equal(server.documents.size, 102);
+});
+
+it('O4 who may not make it for now waits, and goes on', async () => {
+  const state = stateWith(100);
+  const server = new ModelServer(randomOf(1));
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  sink.wake();
+  await until('all are there', () => state.cursor?.delivered === 101);
+  server.takeAway();
+  let refused = 0;
+  server.front = (path) => {
+    if (path === '/trip_duration-000001' && refused++ < 3) throw answered(403);
+  };
+  state.commit([resultOf(101)]);
+  sink.wake();
+  await sink.close(false);
+  assert.equal(server.documents.size, 101);
+  assert.match(troubles.join(), /does not allow this/);
+});
+
+it('O4 a kill after the index was made anew takes none of its documents away', async () => {
+  const state = stateWith(5_000);
+  const server = new ModelServer(randomOf(1));
+  server.limit = Number.POSITIVE_INFINITY;
+  const first = await openSink(state, server);
+  await first.close(false);
+  server.takeAway();
+  let alive = true;
+  const killed = await openSink(state, server, { alive: () => alive });
+  // One request is done, but the state never hears of it.
+  alive = false;
+  server.script = () => {
+    if (server.documents.size > 0) throw answered(503);
+    return undefined;
+  };
+  killed.wake();
+  await until('some are there', () => server.documents.size > 0);
+  await killed.close(true);
+  assert.ok(server.documents.size < 5_000, 'all got through, so nothing was tried');
+  server.script = undefined;
+  const next = await openSink(state, server);
+  await next.close(false);
+  assert.equal(server.documents.size, 5_000);
+});
+
+it('O3 what was refused before its index went is a dead letter once, also over a kill', async () => {
+  const state = stateWith(10);
+  state.commit([{ ...resultOf(11), fate: 'refused' }]);
+  const server = new ModelServer(randomOf(1));
+  await (await openSink(state, server)).close(false);
+  server.takeAway();
+  // Gone before it has passed anything.
+  await (await openSink(state, server)).close(true);
+  await (await openSink(state, server)).close(false);
+  assert.deepEqual(
+    state.letters.map(({ raw }) => (JSON.parse(raw) as { number: number }).number),
+    [11],
+  );
+  assert.equal(server.documents.size, 10);
 });
 
 it('who is not let in is told so at the start', async () => {

@@ -50,7 +50,7 @@ function idOf(line: string): string {
 }
 
 for (const version of ['2.19.1', '7.10.2'] as const) {
-  it(`results in ${productOf(version)} agree with the oracle, a corrected one included`, {
+  it(`results in ${productOf(version)} agree with the oracle, a corrected one and those of an index that went included`, {
     skip: withoutVersion(version),
   }, async (t) => {
     const search = await startOpenSearch(t, { version });
@@ -69,6 +69,7 @@ for (const version of ['2.19.1', '7.10.2'] as const) {
     }
     const check = await taxiflow([...setup, '--check']);
     assert.equal(check.code, 0, check.stdout);
+    await indexGone(t, search);
   });
 }
 
@@ -128,11 +129,15 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
       const flow = [...flowOf(folder, search, 'gone-'), ...TO_END];
       assert.equal((await taxiflow(flow)).code, 0);
       for (const gone of [VIEWS, VIEWS.slice(0, 1), VIEWS.slice(1)]) {
-        for (const view of gone) await search.request('DELETE', `/gone-${view}`);
+        for (const view of gone) await search.request('DELETE', `/gone-${view}-000001`);
         assert.equal((await taxiflow(flow)).code, 0);
         await showsExactly(search, 'gone-', lines, `${gone.join(' and ')} filled again`);
       }
     });
+
+    await t.test('O4 an index that goes while process runs is made anew, and loses nothing', (t) =>
+      indexGone(t, search),
+    );
 
     await t.test('C3 a sink that is added later is filled from the first result', async (t) => {
       const { folder } = await replayed(t, [fixture('yellow-2015.csv')]);
@@ -221,6 +226,44 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
     await tooSmall(t, search);
   });
 });
+
+/** An index is deleted while process runs; later an alias has no index to write to, which is no fault of the documents. */
+async function indexGone(t: TestContext, search: OpenSearch): Promise<void> {
+  const file = madeTrips(temporaryFolder(t), 10_000, 6);
+  const line = new Line(temporaryFolder(t), [file], 4);
+  const output = join(line.folder, 'out.ndjson');
+  const flow = [...flowOf(line.folder, search, 'away-'), '--output', output];
+  const process = following(t, flow);
+  const there = async () => {
+    const fired = resultsIn(output).length;
+    return fired > 0 && (await countOf(search, 'away-').catch(() => 0)) === fired;
+  };
+  await line.replay({ until: Date.UTC(2016, 0, 11, 8) });
+  await process.until('the night is there', there);
+  const night = resultsIn(output).length;
+
+  await search.request('DELETE', '/away-trip_duration-000001');
+  await line.replay({ until: Date.UTC(2016, 0, 11, 16), resume: true });
+  await process.until('the morning is there', () => resultsIn(output).length > night);
+  await process.until('and what was taken away', there);
+  assert.match(process.said(), /away-trip_duration is gone; it is made anew/);
+  const day = resultsIn(output).length;
+
+  const writes = (on: boolean) => ({
+    add: { index: 'away-pickup_count-000001', alias: 'away-pickup_count', is_write_index: on },
+  });
+  await search.request('POST', '/_aliases', { actions: [writes(false)] });
+  await line.replay({ resume: true });
+  await process.until('what to do is told', () => process.said().includes('taxiflow es-setup'));
+  await search.request('POST', '/_aliases', { actions: [writes(true)] });
+  await process.until('the evening is there', () => resultsIn(output).length > day);
+  await process.until('all is there', there);
+  assert.equal((await process.interrupt()).code, 130);
+  const last = await taxiflow([...flow, ...TO_END]);
+  assert.equal(last.code, 0, last.stderr);
+  await showsExactly(search, 'away-', (await expectedLines([file])).lines, 'after both');
+  await noDeadLetters(line.folder);
+}
 
 /** An index is replaced by one that takes whole minutes only; its averages are often none. */
 async function contradictedWhileRunning(t: TestContext, search: OpenSearch): Promise<void> {
