@@ -12,6 +12,8 @@ export interface Bulk {
   readonly numbers: readonly number[];
   /** The action and the document of each, a line each. */
   readonly text: string;
+  /** Nothing of it goes out before the caller is first. */
+  readonly inOrder: boolean;
 }
 
 export interface Refusal {
@@ -89,7 +91,7 @@ export class BulkSender {
     const refused: Refusal[] = [];
     let left = bulk;
     for (let attempt = 0; ; ) {
-      while (this.#slow && !first() && !signal.aborted)
+      while ((this.#slow || bulk.inOrder) && !first() && !signal.aborted)
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       signal.throwIfAborted();
       const answer = await this.#send(left);
@@ -195,11 +197,12 @@ export class BulkSender {
   }
 }
 
-function pick({ numbers, text }: Bulk, which: readonly number[]): Bulk {
+function pick({ numbers, text, inOrder }: Bulk, which: readonly number[]): Bulk {
   const lines = text.split('\n');
   return {
     numbers: which.map((i) => numbers[i]!),
     text: which.map((i) => `${lines[2 * i]}\n${lines[2 * i + 1]}\n`).join(''),
+    inOrder,
   };
 }
 
@@ -214,7 +217,7 @@ function refusal(
 }
 
 function targetOf(action: string): { readonly _index: string; readonly _id: string } {
-  return (JSON.parse(action) as { index: { _index: string; _id: string } }).index;
+  return Object.values(JSON.parse(action) as Record<string, { _index: string; _id: string }>)[0]!;
 }
 
 /** What became of each of `sent` documents; none are listed when all went well. Throws unless it is an answer to them all. */

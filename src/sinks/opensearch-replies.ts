@@ -21,6 +21,8 @@ export function classify({ status, error }: ReplyItem): Verdict {
   if (status < 300) return 'done';
   // Ours are the only conflicts there can be: a later version of this result is there already.
   if (status === 409) return 'done';
+  // What was to be deleted is not there.
+  if (status === 404 && error === undefined) return 'done';
   // A flood stage also says 429, and does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
   if (error?.type === 'index_not_found_exception') return 'gone';
@@ -72,6 +74,10 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
   [
     /^no write index is defined for alias/,
     'run "taxiflow es-setup", or set is_write_index of one of its indices',
+  ],
+  [
+    /^Document ID is not supported in create\/index operation request/,
+    'serverless collections take ids only when they are of the type "search"',
   ],
   [
     /^pipeline with id .* does not exist/,

@@ -3,7 +3,8 @@
  *
  *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before.
  *  O2 its version is that of the result: of what is sent twice, late or out of order, the latest stays. A state that
- *     was made later writes higher versions.
+ *     was made later writes higher versions. What takes a result back waits until all before it is settled, since the
+ *     server forgets the version of a document that is deleted.
  *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
  *     the same transaction.
  *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled from the
@@ -24,7 +25,7 @@ import {
   mappingOf,
 } from '../opensearch/templates.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
-import type { View } from '../views/language.ts';
+import { RETRACTED, type View } from '../views/language.ts';
 import { type Bulk, BulkSender, IndexGone, type Refusal } from './bulk.ts';
 import { documentIds } from './document-id.ts';
 
@@ -43,6 +44,9 @@ export interface OpenSearchSinkOptions {
   readonly onTrouble: (trouble: string | undefined) => void;
 }
 
+const INDEX = '{"index":';
+const DELETE = '{"delete":';
+const TAKEN_BACK = `,"${RETRACTED}":true}`;
 const BATCH_DOCUMENTS = 2_000;
 const REQUESTS_AT_ONCE = 3;
 /** Bits of a version that count results; those above tell states apart. */
@@ -246,6 +250,7 @@ export class OpenSearchSink implements Sink {
     this.#lines ??= this.#read(this.#next, actions);
     const numbers: number[] = [];
     let text = '';
+    let inOrder = false;
     while (numbers.length < BATCH_DOCUMENTS && text.length < this.#bulk.bytes) {
       const { value, done } = this.#lines.next();
       if (done) {
@@ -253,16 +258,20 @@ export class OpenSearchSink implements Sink {
         break;
       }
       text += value;
+      inOrder ||= value.startsWith(DELETE);
       numbers.push(this.#next - 1);
     }
-    return numbers.length > 0 ? { numbers, text, to: this.#next } : undefined;
+    return numbers.length > 0 ? { numbers, text, inOrder, to: this.#next } : undefined;
   }
 
-  /** Action and document of each result from that number on; `#next` is the number of the one after. */
+  /**
+   * Action and document of each result from that number on; `#next` is the number of the one after. One that takes a
+   * result back has an empty line for a document, which the server passes over.
+   */
   *#read(from: number, actions: ReadonlyMap<string, string>): Generator<string> {
     const { created } = this.#o.outbox;
     const state = BigInt(Math.max(0, Math.floor((created - STATES_SINCE) / STATES_APART_MS)));
-    for (const { first, view, docs } of this.#o.outbox.firingsFrom(from)) {
+    for (const { first, view, docs, correction } of this.#o.outbox.firingsFrom(from)) {
       const [action, idOf] = [actions.get(view)!, this.#ids.get(view)!];
       // No line break is inside a document: JSON writes it as \n.
       for (const [i, document] of docs.slice(1, -1).split(',\n').entries()) {
@@ -270,7 +279,9 @@ export class OpenSearchSink implements Sink {
         if (number < from) continue;
         const version = (state << RESULT_BITS) + BigInt(number);
         this.#next = number + 1;
-        yield `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n${document}\n`;
+        const what = `${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n`;
+        if (correction && document.endsWith(TAKEN_BACK)) yield `${action.replace(INDEX, DELETE)}${what}\n`;
+        else yield `${action}${what}${document}\n`;
       }
     }
   }
@@ -320,7 +331,7 @@ export class OpenSearchSink implements Sink {
       }
       // A server makes an index that is missing by its own guess; an alias it can't make.
       const alias = name in live ? '' : '"require_alias":true,';
-      actions.set(view.name, `{"index":{"_index":"${name}",${alias}"_id":`);
+      actions.set(view.name, `${INDEX}{"_index":"${name}",${alias}"_id":`);
     }
     // Somebody took all documents away.
     if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();

@@ -83,6 +83,8 @@ describe('what no recording has', () => {
       assert.equal(classifyResponse(status, ''), expected));
   }
 
+  it('what is not there need not be deleted', () => assert.equal(classify({ status: 404 }), 'done'));
+
   it('a right that is missing is asked for, not a reason to give results up', () => {
     const error = { type: 'security_exception', reason: 'no permissions for [indices:data/write/bulk[s]]' };
     assert.equal(classify({ status: 403, error }), 'blocked');
@@ -95,6 +97,8 @@ describe('what no recording has', () => {
       /es-setup/,
     ],
     ['pipeline with id [gone] does not exist', /index\.default_pipeline/],
+    // As a serverless collection of time series says it.
+    ['Document ID is not supported in create/index operation request', /"search"/],
   ];
   for (const [reason, advice] of faults) {
     it(`a fault of the index is not held against documents: ${reason.slice(0, 40)}`, () => {

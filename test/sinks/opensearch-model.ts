@@ -43,13 +43,13 @@ export class ModelState {
   cursor: Cursor | undefined;
   nextResult = 1;
 
-  commit(documents: readonly object[]): void {
+  commit(documents: readonly object[], correction = false): void {
     this.firings.push({
       first: this.nextResult,
       count: documents.length,
       view: 'trip_duration',
       windowStart: 0,
-      correction: false,
+      correction,
       docs: `[${documents.map((document) => JSON.stringify(document)).join(',\n')}]`,
     });
     this.nextResult += documents.length;
@@ -76,9 +76,10 @@ export class ModelState {
   }
 }
 
-interface Action {
-  readonly index: { readonly _index: string; readonly _id: string; readonly require_alias?: boolean };
-}
+type Target = { readonly _index: string; readonly _id: string; readonly require_alias?: boolean };
+
+/** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
+const TOMBSTONE_MS = 100;
 
 interface Asked {
   readonly method: string;
@@ -90,6 +91,7 @@ interface Asked {
 /** OpenSearch as far as the sink needs it, and as bad as it can be. */
 export class ModelServer {
   readonly documents = new Map<string, { version: bigint; source: string }>();
+  readonly #deleted = new Map<string, bigint>();
   /** Share of the requests that something happens to. */
   trouble = 0;
   /** Given: it answers bulk requests in place of chance; undefined lets the model do as it is told. */
@@ -118,8 +120,9 @@ export class ModelServer {
     this.documents.clear();
   }
 
-  get client(): Client {
-    const request = (params: Asked) => this.#answer(params);
+  /** Of one process, which sends nothing more once it is dead. */
+  clientOf(alive: () => boolean): Client {
+    const request = (params: Asked) => (alive() ? this.#answer(params) : new Promise(() => {}));
     return { transport: { request }, close: async () => {} } as unknown as Client;
   }
 
@@ -149,7 +152,7 @@ export class ModelServer {
   }
 
   async #bulk(body: string): Promise<unknown> {
-    const lines = body.trimEnd().split('\n');
+    const lines = body.slice(0, -1).split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
     this.most.characters = Math.max(this.most.characters, body.length);
     const scripted = this.script?.(++this.requests);
@@ -184,27 +187,37 @@ export class ModelServer {
     }
   }
 
+  #versionOf(id: string): bigint {
+    return this.documents.get(id)?.version ?? this.#deleted.get(id) ?? 0n;
+  }
+
   #done(lines: readonly string[], turnsAway: () => boolean, status = 0, type = ''): unknown {
-    const items = [];
+    const items: Record<string, { status: number; error?: object }>[] = [];
     for (let i = 0; i < lines.length; i += 2) {
-      const { index } = JSON.parse(lines[i]!) as Action;
+      const [[what, target]] = Object.entries(JSON.parse(lines[i]!) as Record<string, Target>) as [
+        [string, Target],
+      ];
       // The version is a long, beyond what a number holds exactly.
       const version = BigInt(/"version":(\d+)/.exec(lines[i]!)![1]!);
       const source = lines[i + 1]!;
-      const here = this.indices.get(index._index);
-      if (here === undefined || (index.require_alias && here.name === index._index))
-        items.push({ index: { status: 404, error: { type: 'index_not_found_exception' } } });
-      else if (turnsAway()) items.push({ index: { status, error: { type, reason: 'turned away' } } });
-      else if (fateOf(source) === 'refused')
-        items.push({ index: { status: 400, error: { type: 'mapper_parsing_exception', reason: 'no' } } });
-      else if ((this.documents.get(index._id)?.version ?? 0n) > version)
-        items.push({ index: { status: 409, error: { type: 'version_conflict_engine_exception' } } });
-      else {
-        this.documents.set(index._id, { version, source });
-        items.push({ index: { status: 201 } });
+      const here = this.indices.get(target._index);
+      const item = (status: number, type?: string) =>
+        items.push({ [what]: { status, ...(type ? { error: { type, reason: 'of the model' } } : {}) } });
+      if (here === undefined || (target.require_alias && here.name === target._index))
+        item(404, 'index_not_found_exception');
+      else if (turnsAway()) item(status, type);
+      else if (fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
+      else if (this.#versionOf(target._id) > version) item(409, 'version_conflict_engine_exception');
+      else if (what === 'delete') {
+        item(this.documents.delete(target._id) ? 200 : 404);
+        this.#deleted.set(target._id, version);
+        setTimeout(() => this.#deleted.delete(target._id), TOMBSTONE_MS);
+      } else {
+        this.documents.set(target._id, { version, source });
+        item(201);
       }
     }
-    const errors = items.some(({ index }) => 'error' in index);
+    const errors = items.some((item) => Object.values(item).some(({ error }) => error !== undefined));
     return errors ? { errors, items } : { errors };
   }
 }
@@ -221,7 +234,7 @@ function reset(): Error {
 }
 
 export function fateOf(source: string): Fate {
-  return (JSON.parse(source) as { fate: Fate }).fate;
+  return source === '' ? 'taken' : (JSON.parse(source) as { fate: Fate }).fate;
 }
 
 /** A sink between both; `alive` says whether its process still is. */
@@ -234,7 +247,7 @@ export async function openSink(
   }: { alive?: () => boolean; onTrouble?: (trouble?: string) => void } = {},
 ): Promise<OpenSearchSink> {
   const sink = new OpenSearchSink({
-    client: server.client,
+    client: server.clientOf(alive),
     url: 'http://model:9200',
     prefix: '',
     views: VIEWS,

@@ -2,7 +2,7 @@
  * The OpenSearch sink against a model of the server that loses answers, turns requests and documents away, does things
  * late, answers nonsense and loses its indices, while the sink is killed and interrupted in between:
  *
- *  O1, O2, O4 each id has its last acceptable result; O3 each result is there or a dead letter, and a dead letter once.
+ *  O1, O2, O4 each id has its last acceptable result, or none if that was taken back; O3 each result is there or a dead letter, and a dead letter once.
  * TAXIFLOW_SIMULATIONS says how many, TAXIFLOW_SEED which one is first.
  */
 import assert from 'node:assert/strict';
@@ -26,7 +26,7 @@ const CRASHES = 6;
 const PARTS = ['a', 'b', 'a|b', 'b|a', 'a\\', 'a\\|b', '|', '\\'];
 
 /** Few windows and cells, so that many results correct others. */
-function result(number: number, random: Random): object {
+function result(number: number, random: Random): Record<string, unknown> {
   const draw = random();
   const fate: Fate = draw < 0.002 ? 'spoils' : draw < 0.03 ? 'refused' : draw < 0.031 ? 'too-large' : 'taken';
   return {
@@ -36,6 +36,7 @@ function result(number: number, random: Random): object {
     airport_code: PARTS[Math.floor(random() * PARTS.length)]!,
     number,
     fate,
+    ...(fate === 'taken' && random() < 0.05 ? { retracted: true } : {}),
     ...(fate === 'too-large' ? { text: 'x'.repeat(LARGEST_REQUEST) } : {}),
   };
 }
@@ -46,9 +47,12 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
   const server = new ModelServer(random);
   const results: Record<string, unknown>[] = [];
   const commit = (count: number) => {
-    const documents = Array.from({ length: count }, (_, i) => result(results.length + i + 1, random));
-    results.push(...(documents as Record<string, unknown>[]));
-    state.commit(documents);
+    const fired = Array.from({ length: count }, (_, i) => result(results.length + i + 1, random));
+    results.push(...fired);
+    const documents = fired.map(({ number, fate, retracted, ...document }) =>
+      retracted ? { ...document, retracted } : { ...document, number, fate },
+    );
+    state.commit(documents, true);
   };
   const open = async () => {
     let alive = true;
@@ -89,10 +93,11 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
   await wait(80);
 
   const expected = new Map<string, string>();
-  for (const { fate, ...document } of results) {
+  for (const { fate, retracted, ...document } of results) {
     const { window_start, location, airport_code } = document;
     const id = JSON.stringify([window_start, location, airport_code]);
-    if (fate === 'taken') expected.set(id, JSON.stringify({ ...document, fate }));
+    if (retracted) expected.delete(id);
+    else if (fate === 'taken') expected.set(id, JSON.stringify({ ...document, fate }));
   }
   const numbers = (sources: Iterable<string>) =>
     [...sources].map((source) => (JSON.parse(source) as { number: number }).number).sort((a, b) => a - b);
