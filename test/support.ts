@@ -7,6 +7,11 @@ import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+// Tests say themselves which AWS they mean: a profile or an endpoint of the developer's would be asked instead.
+for (const name of Object.keys(process.env)) {
+  if (name.startsWith('AWS_') && !name.startsWith('AWS_SDK_JS_')) delete process.env[name];
+}
+
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const BIN = join(ROOT, 'bin', 'taxiflow.js');
 export const FIXTURES = join(ROOT, 'fixtures');

@@ -13,6 +13,8 @@ import { CreateStreamCommand, DescribeStreamSummaryCommand, KinesisClient } from
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import kinesalite from 'kinesalite';
 import type { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+// Takes the user's AWS settings away.
+import '../support.ts';
 
 /** Any credentials do for an emulator. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
