@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
-import { geohashText, type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
+import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
+import { cellText } from '../../src/views/geohash.ts';
 import { fixture, taxiflow, temporaryFolder } from '../support.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
@@ -228,7 +229,7 @@ describe('the server of the page', () => {
     const { url } = await serve(t);
     const { windows } = await historyOf(url);
     const shown = windows.flatMap((window) => {
-      const cells = [...undiffed(window.cells)].map((code) => geohashText(code, window.precision));
+      const cells = [...undiffed(window.cells)].map((code) => cellText(code, window.precision));
       const at = new Date(window.start).toISOString();
       return window.view === 'pickup_count'
         ? cells.map((cell, i) => [at, cell, window.counts[i]].join())

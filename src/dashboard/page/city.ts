@@ -1,10 +1,11 @@
 /** The city: where people were picked up in a window, and how long it took to the airports. */
-import { Cells, type Place } from './cells.ts';
+import { Cells } from './cells.ts';
 import { byId, make, renew, setText, table } from './elements.ts';
 import { count, dayOf, decimal, stamp, timeOf } from './format.ts';
 import { type Frame, Frames } from './frames.ts';
 import { AIRPORTS, Lines, minutesOf } from './lines.ts';
 import { CityMap } from './map.ts';
+import type { Place } from './places.ts';
 import { STEPS, stepOf, thresholds } from './scale.ts';
 import { Timeline } from './timeline.ts';
 import type { WindowUpdate } from './wire.ts';

@@ -1,10 +1,10 @@
 /** The page: the city and the job, and whether what they show is fresh. */
-import type { Place } from './cells.ts';
 import { City } from './city.ts';
 import { Connection } from './connection.ts';
 import { byId, setText } from './elements.ts';
 import { age } from './format.ts';
 import { Job } from './job.ts';
+import type { Place } from './places.ts';
 import type { JobStatus } from './wire.ts';
 
 /** A processor that has read nothing for this long waits for trips. */

@@ -173,7 +173,8 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
     version: 8,
     sources: {
       land: { type: 'geojson', data: land },
-      cells: { type: 'geojson', data: collection([]) },
+      // Squares: there is nothing to simplify, and small ones have to stay.
+      cells: { type: 'geojson', data: collection([]), tolerance: 0, buffer: 0 },
       marks: { type: 'geojson', data: collection([]) },
       ...(tiles ? { tiles: { type: 'raster', tiles: [tiles], tileSize: 256 } } : {}),
     },
