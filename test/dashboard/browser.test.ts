@@ -218,6 +218,32 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
+  it('more pages than a browser has connections: the oldest make room, and go on when somebody turns to them', async (t) => {
+    const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
+    const first = (await openPage(browser, url)).page;
+    await first.locator('#pill[data-state=stopped]').waitFor();
+    const next = async () => {
+      const page = await first.context().newPage();
+      await page.goto(url);
+      await page.locator('#pill[data-state=stopped]').waitFor();
+      return page;
+    };
+    const others: Page[] = [];
+    for (let i = 0; i < 4; i++) others.push(await next());
+    for (let i = 0; i < 3; i++) await others[0]!.reload();
+    await others[0]!.locator('#pill[data-state=stopped]').waitFor();
+    assert.equal(await first.locator('#pill').getAttribute('data-state'), 'stopped', 'five have room');
+    for (let i = 4; i < 7; i++) others.push(await next());
+    await first.locator('#pill[data-state=crowded]').waitFor();
+    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages listen;/);
+    assert.ok((await figure(first, '#total')) > 0, 'figures stay in sight');
+    await first.locator('#notice').click();
+    await first.locator('#pill[data-state=stopped]').waitFor();
+    await others[3]!.locator('#pill[data-state=crowded]').waitFor();
+    assert.equal(await others[6]!.locator('#pill').getAttribute('data-state'), 'stopped');
+    await first.context().close();
+  });
+
   it('a processor is started, killed and started again under the page, and it ends with the figures of the oracle', async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];

@@ -12,6 +12,8 @@ const KINDS = [
   ['dead', 'unreadable'],
 ] as const;
 
+const POSITION_SHOWN = 16;
+
 const REASONS: Readonly<Record<string, string>> = {
   late: 'came when its windows had all fired',
   'late-in-a-view': 'late in one view, in time in another',
@@ -123,18 +125,22 @@ function resultsOut({ rates, samples, totals }: JobStatus): Content[] {
 }
 
 function rateContent(value: number, note: string, past: readonly (readonly [number, number])[]): Content[] {
-  return [make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')), quiet(note), sparkline(past)];
+  return [
+    make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')),
+    quiet(note),
+    ...sparkline(past),
+  ];
 }
 
-/** Rates between checkpoints. */
-function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement {
+/** Rates between checkpoints, where there are some. */
+function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement[] {
   const box = { class: 'spark', viewBox: '0 0 240 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
   const svg = draw('svg', box);
   const rates = past.slice(1).map(([at, total], i) => {
     const [before, least] = past[i]!;
     return { at, value: (total - least) / Math.max(0.05, (at - before) / 1000) };
   });
-  if (rates.length < 2) return svg;
+  if (rates.length < 2) return [];
   const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
   const most = Math.max(1, ...rates.map(({ value }) => value));
   const points = rates
@@ -144,7 +150,7 @@ function sparkline(past: readonly (readonly [at: number, total: number])[]): SVG
     })
     .join(' ');
   svg.append(draw('polygon', { points: `0,40 ${points} 240,40` }), draw('polyline', { points }));
-  return svg;
+  return [svg];
 }
 
 function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
@@ -170,7 +176,7 @@ function shardTable({ shards, slowest }: JobStatus): Content[] {
     watermarkText(shard),
     shard.ended || shard.watermark === null ? '' : lagBar(behindOf(shard, ahead), behind),
     lagText(shard),
-    shard.position,
+    positionText(shard),
   ]);
   const found = table('Shards', ['Shard', 'Watermark', 'Behind', 'Lag', 'Position'], rows, [3, 4]);
   found.querySelectorAll('tbody tr').forEach((row, i) => {
@@ -186,6 +192,12 @@ function behindOf({ watermark }: ShardStatus, ahead: number): number {
 function watermarkText({ ended, watermark }: ShardStatus): string {
   if (ended) return 'read to its end';
   return watermark === null ? 'none yet' : stamp(watermark);
+}
+
+/** Sequence numbers of Kinesis have 56 digits, and differ in the last. */
+function positionText({ position }: ShardStatus): Content {
+  if (position.length <= POSITION_SHOWN) return position;
+  return make('span', { title: position }, `…${position.slice(-POSITION_SHOWN)}`);
 }
 
 /** Time since the last record read arrived. */
