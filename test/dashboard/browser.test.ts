@@ -96,6 +96,11 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         .map((start) => [start, average(start, 'JFK'), average(start, 'LGA')]);
       assert.deepEqual(byWindow, wanted, 'minutes of all windows');
       await page.locator('nav a', { hasText: 'Job' }).click();
+      assert.equal(
+        await page.locator('.shards .quiet').textContent(),
+        'All shards are at the same watermark.',
+        'they are open, though nothing is left to read',
+      );
       const [sink] = await cells(page, 'Sinks, as a table');
       const results = oracle.results.toLocaleString('en-US');
       assert.deepEqual(sink!.slice(1), [results, '0', '0', '0'], 'delivered, pending, retries, refused');
@@ -350,6 +355,33 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
+  it('a stopped job with views of its own says what prints them', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const views = join(dataDir, 'views.json');
+    writeFileSync(
+      views,
+      JSON.stringify([
+        {
+          name: 'by_vendor',
+          by: {},
+          window: { kind: 'tumbling', size_ms: 600_000 },
+          aggregates: { trips: { fn: 'count' } },
+        },
+      ]),
+    );
+    await putRecords(dataDir, 'own', [tripEndingAt('2016-03-10T10:01:00Z')]);
+    await run('process', '--stream', 'local:own', '--views', views, '--until-end', '--drain', ...at);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page, complaints } = await openPage(browser, url);
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    await page.locator('#city-none', { hasText: '“taxiflow results” prints by_vendor' }).waitFor();
+    for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
+      assert.equal(await page.locator(`#${id}`).isVisible(), false, `${id} has nothing to show`);
+    assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
   it('a state that can’t be read is told with what to do', async (t) => {
     const dataDir = temporaryFolder(t);
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'broken', '--port', '0']);
@@ -400,6 +432,15 @@ async function accessible(page: Page, what: string): Promise<void> {
   const wide = await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]');
   const [needed, there] = wide as [number, number];
   assert.ok(needed <= there, `${what} is ${needed} px wide, the window ${there}`);
+  const least = there < 540 ? 44 : 24;
+  const targets = (await page.evaluate(
+    `[...document.querySelectorAll('a, button, summary, input')].filter((e) => e.checkVisibility()).map((e) => {
+      const { top, width, height } = e.getBoundingClientRect();
+      return [e.textContent || e.ariaLabel, top, Math.min(width, height)];
+    })`,
+  )) as [name: string, top: number, size: number][];
+  const small = targets.filter(([, top, size]) => top >= 0 && size < least);
+  assert.deepEqual(small, [], `${what}: what is too small for a finger`);
   await page.evaluate(AXE);
   const { violations } = (await page.evaluate('axe.run(document)')) as { violations: Violation[] };
   const found = violations

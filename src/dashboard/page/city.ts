@@ -62,7 +62,8 @@ export class City {
 
   take(windows: readonly WindowUpdate[]): void {
     this.#frames.take(windows);
-    for (const id of ['window-time', 'figures', 'areas-box', 'tables', 'legend']) byId(id).hidden = this.isEmpty;
+    for (const id of ['window-time', 'figures', 'areas-box', 'tables', 'legend'])
+      byId(id).hidden = this.isEmpty;
     const scale = thresholds(this.#frames.most);
     if (scale.join() !== this.#scale.join()) {
       this.#scale = scale;

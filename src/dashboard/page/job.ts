@@ -207,8 +207,11 @@ function lagText({ lagMs, ended }: ShardStatus): string {
 }
 
 function slowestText(shards: readonly ShardStatus[], slowest: string | undefined, behind: number): string {
-  const held = shards.find(({ id }) => id === slowest);
-  if (!held) return 'All shards are read to their end.';
+  const open = shards.filter(({ ended }) => !ended);
+  if (open.length === 0) return 'All shards are read to their end.';
+  if (open.every(({ watermark }) => watermark === null)) return 'No shard has a watermark yet.';
+  const held = open.find(({ id }) => id === slowest);
+  if (!held) return 'All shards are at the same watermark.';
   const name = shortId(held.id);
   if (held.watermark === null) return `${name} has no watermark yet and holds all windows back.`;
   if (behind === 0) return 'All shards are at the same watermark.';
