@@ -34,7 +34,7 @@ import {
   span,
   thousands,
 } from '../terminal.ts';
-import { LOOPBACK, openBrowser } from './dashboard.ts';
+import { LOOPBACK, openBrowser, tellPageFailed } from './dashboard.ts';
 
 const NAME = 'demo';
 const DAY = '2016-01-14';
@@ -58,7 +58,7 @@ export async function demo(args: Arguments): Promise<number> {
   try {
     removeState(dataDir, NAME);
     LocalStream.delete(dataDir, NAME);
-    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port });
+    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
     const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
     say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
     say(
