@@ -193,6 +193,19 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       ));
   }
 
+  it('without WebGL it says so, and the figures are there', async (t) => {
+    const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
+    const { page } = await openPage(browser, url);
+    await page.addInitScript('HTMLCanvasElement.prototype.getContext = () => null');
+    await page.reload();
+    await page.locator('#map-note', { hasText: 'it needs WebGL 2' }).waitFor();
+    const first = page.locator('#areas button').first();
+    assert.ok(number((await first.locator('.figure').textContent())!) > 0, 'figures');
+    await first.click();
+    assert.equal(await first.getAttribute('aria-pressed'), 'true');
+    await page.context().close();
+  });
+
   it('is small without the map library', (t) =>
     golden(t, async ({ page }) => {
       const sizes = (await page.evaluate(
