@@ -18,6 +18,8 @@ const REASONS: Readonly<Record<string, string>> = {
   late: 'came when its windows had all fired',
   'late-in-a-view': 'late in one view, in time in another',
   'not-readable': 'not a trip that can be read',
+  'opensearch-rejected': 'results that OpenSearch refused',
+  'opensearch-too-large': 'results larger than OpenSearch takes',
 };
 
 const CARDS: readonly (readonly [
