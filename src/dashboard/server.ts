@@ -37,6 +37,8 @@ const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 const PORTS_TRIED = 50;
+/** Only the path of an address is looked at. */
+const BASE = 'http://page';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
@@ -131,8 +133,9 @@ class Site {
       response.setHeader('allow', 'GET, HEAD');
       return refuse(response, 405, 'this page can only be read\n');
     }
-    const url = URL.parse(request.url ?? '/', 'http://page');
-    if (!url) return refuse(response, 400, 'this is no address\n');
+    const path = request.url ?? '/';
+    if (!URL.canParse(path, BASE)) return refuse(response, 400, 'this is no address\n');
+    const url = new URL(path, BASE);
     const data = url.pathname.startsWith('/api/');
     if (data && headers['sec-fetch-site'] === 'cross-site') {
       return refuse(response, 403, 'other sites get no figures\n');

@@ -170,6 +170,28 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       assert.equal(await slider.inputValue(), String(last), 'playing ends at the newest window');
     }));
 
+  it('what has the focus shows it, wherever it is', (t) =>
+    golden(t, async ({ page }) => {
+      const stops: string[] = [];
+      for (;;) {
+        await page.keyboard.press('Tab');
+        const [tag, name, line, wide, away] = (await page.evaluate(`(() => {
+          const found = document.activeElement;
+          const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(found);
+          const name = found.ariaLabel ?? found.textContent;
+          return [found.tagName, name, outlineStyle, parseFloat(outlineWidth), parseFloat(outlineOffset)];
+        })()`)) as [string, string, string, number, number];
+        if (tag === 'BODY') break;
+        assert.ok(line !== 'none' && wide >= 2, `${tag} ${name}: ${line} ${wide} px`);
+        assert.ok(name !== '', `${tag} has a name`);
+        // The map is cut off at its edges.
+        if (tag === 'CANVAS' || name.startsWith('Zoom')) assert.ok(away <= -wide, `${name}: ${away} px`);
+        stops.push(tag);
+      }
+      const wanted = ['A', 'A', 'A', 'CANVAS', 'BUTTON', 'BUTTON', ...Array(8).fill('BUTTON'), 'SUMMARY'];
+      assert.deepEqual(stops, [...wanted, 'BUTTON', 'INPUT', 'BUTTON']);
+    }));
+
   for (const [name, options] of [
     ['light', {}],
     ['dark', { dark: true }],
