@@ -14,7 +14,7 @@ import {
   startChromium,
   withoutChromium,
 } from '../services/chromium.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder, until } from '../support.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -414,6 +414,33 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
       assert.equal(await page.locator(`#${id}`).isVisible(), false, `${id} has nothing to show`);
     assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('cells smaller than a pixel are drawn', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const views = join(dataDir, 'views.json');
+    const [lat, lon] = ['pickup_lat', 'pickup_lon'].map((name) => ({ op: 'field', name }));
+    const fine = {
+      name: 'pickup_count',
+      by: { location: { op: 'geohash', lat, lon, precision: 8 } },
+      window: { kind: 'tumbling', size_ms: 3_600_000 },
+      aggregates: { pickup_count: { fn: 'count' } },
+    };
+    writeFileSync(views, JSON.stringify([fine]));
+    await run('replay', file, '--speedup', 'max', ...at);
+    await run('process', '--views', views, '--until-end', '--drain', ...at);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page } = await openPage(browser, url);
+    await page.locator('#map-note').waitFor({ state: 'hidden' });
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    assert.ok((await figure(page, '#areas-count')) > 1_000, 'many cells');
+    const city = page.locator('#map canvas');
+    await page.locator('#slider').press('End');
+    const without = await city.screenshot();
+    await page.locator('#slider').press('Home');
+    await until('the map shows other cells', async () => !without.equals(await city.screenshot()));
     await page.context().close();
   });
 
