@@ -410,7 +410,11 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     const { url } = await dashboard(t, [...at, '--port', '0']);
     const { page, complaints } = await openPage(browser, url);
     await page.locator('#pill[data-state=stopped]').waitFor();
-    await page.locator('#city-none', { hasText: '“taxiflow results” prints by_vendor' }).waitFor();
+    await page
+      .locator('#city-none', {
+        hasText: `“taxiflow results --app own --data-dir ${dataDir}” prints by_vendor`,
+      })
+      .waitFor();
     for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
       assert.equal(await page.locator(`#${id}`).isVisible(), false, `${id} has nothing to show`);
     assert.deepEqual(complaints, []);

@@ -5,11 +5,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { PLACES } from '../../scripts/outline.ts';
 import { Cells } from '../../src/dashboard/page/cells.ts';
+import { command, processCommand } from '../../src/dashboard/page/command.ts';
 import { age } from '../../src/dashboard/page/format.ts';
 import { Frames } from '../../src/dashboard/page/frames.ts';
 import type { Place } from '../../src/dashboard/page/places.ts';
 import { STEPS, stepOf, thresholds } from '../../src/dashboard/page/scale.ts';
-import type { PickupWindow, WindowUpdate } from '../../src/dashboard/page/wire.ts';
+import type { JobStatus, PickupWindow, WindowUpdate } from '../../src/dashboard/page/wire.ts';
 import { windowUpdate } from '../../src/dashboard/windows.ts';
 import { cell, cellCode } from '../../src/views/geohash.ts';
 
@@ -102,6 +103,13 @@ test('areas that people know have the names that people use', () => {
   ] as const) {
     assert.deepEqual([named(lat, lon).name, named(lat, lon).borough], [name, borough]);
   }
+});
+
+test('commands can be pasted: of the app, in the folder, each a word', () => {
+  const status = { app: 'a', dataDir: '.taxiflow', stream: 'local:s (id)' } as JobStatus;
+  assert.equal(processCommand(status), '“taxiflow process --stream local:s --app a”');
+  const odd = { ...status, dataDir: "/tmp/it's mine" };
+  assert.equal(command('results', odd), `“taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
 });
 
 test('ages are told in the unit that says enough', () => {

@@ -1,4 +1,5 @@
 /** The job: how far it is, how fast, and what it refused. */
+import { command } from './command.ts';
 import { byId, type Content, draw, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
 import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
@@ -64,7 +65,8 @@ export class Job {
   }
 
   /** Only when they change: a sample that is read stays open. */
-  #showRefused({ deadLetters }: JobStatus): void {
+  #showRefused(status: JobStatus): void {
+    const { deadLetters } = status;
     const letters = JSON.stringify(deadLetters);
     if (letters === this.#shownLetters) return;
     this.#shownLetters = letters;
@@ -77,7 +79,7 @@ export class Job {
     );
     this.#refused.replaceChildren(
       ...deadLetters.map(({ reason, count: number, kept }) => {
-        const details = letterDetails(reason, number, kept);
+        const details = letterDetails(status, reason, number, kept);
         details.open = open.includes(reason);
         return details;
       }),
@@ -236,10 +238,11 @@ function recordTable({ totals }: JobStatus): Content[] {
   return [found];
 }
 
-function sinkTable({ sinks, views }: JobStatus): Content[] {
+function sinkTable(status: JobStatus): Content[] {
+  const { sinks, views } = status;
   if (sinks.length === 0) {
     const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'what is computed is';
-    return [quiet(`None: ${kept} kept in the state. “taxiflow results” prints them.`)];
+    return [quiet(`None: ${kept} kept in the state. ${command('results', status)} prints them.`)];
   }
   const rows = sinks.map(({ name, delivered, pending, retries, rejected }) => [
     name,
@@ -252,18 +255,18 @@ function sinkTable({ sinks, views }: JobStatus): Content[] {
   ];
 }
 
-function letterDetails(reason: string, number: number, kept: number): HTMLDetailsElement {
+function letterDetails(status: JobStatus, reason: string, number: number, kept: number): HTMLDetailsElement {
   const samples = make('div', { class: 'samples' });
   const figure = make('span', { class: 'figure' }, count(number));
   const summary = make('summary', {}, make('b', {}, reason), ` ${REASONS[reason] ?? ''} `, figure);
   const details = make('details', { 'data-reason': reason }, summary, samples);
   details.addEventListener('toggle', () => {
-    if (details.open) showSamples(samples, reason, kept);
+    if (details.open) showSamples(samples, status, reason, kept);
   });
   return details;
 }
 
-async function showSamples(box: HTMLElement, reason: string, kept: number): Promise<void> {
+async function showSamples(box: HTMLElement, status: JobStatus, reason: string, kept: number): Promise<void> {
   try {
     const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
     const letters = (await response.json()) as DeadLetterSample[];
@@ -271,7 +274,7 @@ async function showSamples(box: HTMLElement, reason: string, kept: number): Prom
       const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
       return make('li', {}, make('p', {}, where), make('code', {}, raw));
     });
-    const note = `${count(letters.length)} of ${count(kept)} that are kept; “taxiflow dead-letters --reason ${reason}” prints all of them.`;
+    const note = `${count(letters.length)} of ${count(kept)} that are kept; ${command(`dead-letters --reason ${reason}`, status)} prints all of them.`;
     box.replaceChildren(quiet(note), make('ul', {}, ...items));
   } catch {
     box.replaceChildren(quiet('They can’t be read now; open this again in a moment.'));

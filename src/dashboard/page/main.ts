@@ -1,5 +1,6 @@
 /** The page: the city and the job, and whether what they show is fresh. */
 import { City } from './city.ts';
+import { command, processCommand } from './command.ts';
 import { Connection } from './connection.ts';
 import { byId, setText } from './elements.ts';
 import { age } from './format.ts';
@@ -120,7 +121,7 @@ function notice(state: State): readonly [text: string, hint: string] {
       : 'it has written nothing yet';
     return [
       `The processor is stopped; ${figures}.`,
-      `“${commandLine()}”, with the options it had, goes on from there.`,
+      `${status ? processCommand(status) : 'It'}, with the options it had, goes on from there.`,
     ];
   }
   if ((state === 'live' || state === 'waiting') && city.isEmpty) return noResults();
@@ -128,31 +129,21 @@ function notice(state: State): readonly [text: string, hint: string] {
 }
 
 function noResults(): readonly [string, string] {
-  const views = status?.views ?? [];
+  if (!status) return ['', ''];
+  const { views } = status;
   if (!views.includes('pickup_count') && !views.includes('trip_duration')) {
     return [
       'This job has other views than the page draws.',
-      `“taxiflow results” prints ${views.join(' and ')}.`,
+      `${command('results', status)} prints ${views.join(' and ')}.`,
     ];
   }
-  if (!status?.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
+  if (!status.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
   if (status.watermark === null)
     return ['No window has fired yet.', 'One does when the watermark passes its end.'];
   return [
     'No results yet.',
     'They come when the watermark passes the end of a window with trips in the city.',
   ];
-}
-
-function commandLine(): string {
-  const stream = status?.stream?.replace(/ \(.*\)$/, '') ?? '';
-  const folder = status && status.dataDir !== '.taxiflow' ? ` --data-dir ${quoted(status.dataDir)}` : '';
-  return `taxiflow process --stream ${stream} --app ${status?.app ?? ''}${folder}`;
-}
-
-/** As a shell takes it for one word. */
-function quoted(text: string): string {
-  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function sentence(text: string): string {
