@@ -103,7 +103,7 @@ export class City {
     this.#counts = counts;
     this.#map?.show(cells, (cell) => stepOf(counts[cell] ?? 0, this.#scale));
     this.#lines.mark(this.#timeline.index);
-    setText(byId('window-day'), frame ? dayOf(frame.start) : 'Nothing to show yet');
+    setText(byId('window-day'), frame ? dayOf(frame.start) : 'Nothing to show');
     setText(byId('window-time'), frame ? `${timeOf(frame.start)} – ${timeOf(frame.end)}` : '–');
     setText(byId('total'), frame ? count(frame.total) : '–');
     setText(byId('areas-count'), frame ? count(frame.cells.length) : '–');
