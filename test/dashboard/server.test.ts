@@ -12,7 +12,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
 import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
 import { cellText } from '../../src/views/geohash.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
 interface Answer {
@@ -429,6 +429,18 @@ describe('the server of the page', () => {
     const elsewhere = await taxiflow(['dashboard', ...at, '--host', '203.0.113.7', '--port', '0']);
     assert.equal(elsewhere.code, 1);
     assert.match(elsewhere.stderr, /can't be served at 203\.0\.113\.7:0 \(EADDRNOTAVAIL\)/);
+  });
+
+  it('process --dashboard: is there while the processor is, and goes with it', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const run = following(t, ['process', '--dashboard', '--port', '0', '--data-dir', dataDir]);
+    const address = () => /the live page: (\S+)\n/.exec(run.said())?.[1];
+    await run.until('it says where its page is', () => address() !== undefined);
+    const url = address()!;
+    await listen(url, '', ({ event, data }) => event === 'status' && (JSON.parse(data) as JobStatus).running);
+    const ended = await run.interrupt();
+    assert.equal(ended.code, 130, ended.stderr);
+    await assert.rejects(ask(url), { code: 'ECONNREFUSED' });
   });
 
   it('runs in a thread of its own beside a processor', async () => {
