@@ -14,7 +14,7 @@ import {
   startChromium,
   withoutChromium,
 } from '../services/chromium.ts';
-import { temporaryFolder, until } from '../support.ts';
+import { following, temporaryFolder, until } from '../support.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -332,6 +332,28 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       'C7: it adds up',
     );
     assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('the demo fills the page while trips flow', async (t) => {
+    const demo = following(t, [
+      ...['demo', '--trips', '20000', '--speedup', '14400', '--port', '0', '--exit'],
+      ...['--data-dir', temporaryFolder(t)],
+    ]);
+    const address = () => /the live page: (\S+)\n/.exec(demo.said())?.[1];
+    await demo.until('it says where its page is', () => address() !== undefined);
+    const { page } = await openPage(browser, address()!);
+    await page.locator('#pill[data-state=live]').waitFor();
+    const slider = page.locator('#slider');
+    const seen = new Set<string>();
+    await demo.until('windows come one after the other, and the newest is shown', async () => {
+      if (await slider.isEnabled()) seen.add(await slider.inputValue());
+      return seen.size >= 5;
+    });
+    assert.equal(await page.locator('#live').getAttribute('aria-pressed'), 'true');
+    await demo.interrupt();
+    await page.locator('#pill[data-state=offline]').waitFor();
+    assert.ok((await page.locator('#areas button').count()) > 0, 'areas stay in sight');
     await page.context().close();
   });
 
