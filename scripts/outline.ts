@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { nearest, type Place } from '../src/dashboard/page/places.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 export const ZONES = join(ROOT, '..', 'shared', 'data', 'zones');
@@ -266,10 +267,58 @@ function round(value: number): number {
   return Math.round(value * 1e4) / 1e4;
 }
 
-/** Name, borough, longitude and latitude of each zone. */
-export type Place = readonly [name: string, borough: string, lon: number, lat: number];
+/** Places that people know better than the zone they are in. */
+const LANDMARKS: readonly (readonly [name: string, lat: number, lon: number])[] = [
+  ['Wall Street', 40.7065, -74.009],
+  ['World Trade Center', 40.7127, -74.0134],
+  ['Tribeca', 40.7195, -74.0089],
+  ['SoHo', 40.7233, -74.003],
+  ['Lower East Side', 40.715, -73.9843],
+  ['East Village', 40.7265, -73.9815],
+  ['Greenwich Village', 40.7336, -74.0027],
+  ['Union Square', 40.7359, -73.9911],
+  ['Meatpacking District', 40.7409, -74.0075],
+  ['Flatiron Building', 40.7411, -73.9897],
+  ['Chelsea', 40.7465, -74.0014],
+  ['Murray Hill', 40.7479, -73.9757],
+  ['Empire State Building', 40.7484, -73.9857],
+  ['Penn Station', 40.7506, -73.9935],
+  ['Grand Central', 40.7527, -73.9772],
+  ['Port Authority', 40.7569, -73.9904],
+  ['Times Square', 40.758, -73.9855],
+  ['Rockefeller Center', 40.7587, -73.9787],
+  ['Turtle Bay', 40.7543, -73.9681],
+  ['Columbus Circle', 40.7681, -73.9819],
+  ['Lincoln Center', 40.7725, -73.9835],
+  ['Upper East Side', 40.7736, -73.9566],
+  ['Lenox Hill', 40.7662, -73.9602],
+  ['Metropolitan Museum', 40.7794, -73.9632],
+  ['Natural History Museum', 40.7813, -73.974],
+  ['Upper West Side', 40.787, -73.9754],
+  ['Yorkville', 40.7762, -73.9492],
+  ['Columbia University', 40.8075, -73.9626],
+  ['Harlem', 40.8116, -73.9465],
+  ['Williamsburg', 40.7143, -73.9614],
+  ['Downtown Brooklyn', 40.6928, -73.9903],
+  ['Park Slope', 40.671, -73.9814],
+  ['Long Island City', 40.7447, -73.9485],
+  ['Astoria', 40.7644, -73.9235],
+  ['LaGuardia Airport', 40.7735, -73.8717],
+  ['JFK Airport', 40.6441, -73.7822],
+];
 
+/** The zones, and the landmarks with the borough of the nearest zone. */
 export function places(csv: string): Place[] {
+  const zones = zonePlaces(csv);
+  const names = new Set(zones.map(([name]) => name));
+  const landmarks = LANDMARKS.filter(([name]) => !names.has(name));
+  return [
+    ...zones,
+    ...landmarks.map(([name, lat, lon]): Place => [name, nearest(zones, lat, lon)[1], lon, lat]),
+  ];
+}
+
+function zonePlaces(csv: string): Place[] {
   const rows = csv.trimEnd().split(/\r?\n/).slice(1);
   return rows.map((row) => {
     const [, name, borough, lon, lat] = /^\d+,(.*),([^,]*),(-?[\d.]+),(-?[\d.]+)$/.exec(row) ?? [];

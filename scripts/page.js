@@ -13,6 +13,9 @@ for (const file of readdirSync(source)) {
     copyFileSync(join(source, file), join(target, file));
   }
 }
+// As a browser asks for what the page shares with the views: `../../views/` of a page at the root is `/views/`.
+mkdirSync(join(target, 'views'), { recursive: true });
+copyFileSync(join(root, 'dist', 'views', 'geohash.js'), join(target, 'views', 'geohash.js'));
 mkdirSync(join(target, 'vendor'), { recursive: true });
 for (const file of ['maplibre-gl.mjs', 'maplibre-gl-worker.mjs', 'maplibre-gl.css']) {
   copyFileSync(join(library, 'dist', file), join(target, 'vendor', file));

@@ -30,7 +30,7 @@ export interface Body {
 
 export interface Asset {
   readonly type: string;
-  /** Of the content, for `ETag`. */
+  /** Of the content, in whichever encoding, for `ETag`: weak. */
   readonly tag: string;
   body(encoding: Encoding): Promise<Body>;
 }
@@ -60,10 +60,11 @@ export class Assets {
   }
 }
 
-/** The best encoding that a request takes. */
+/** The best encoding that a request takes; a quality of 0 refuses one. */
 export function accepted(header: string | undefined): Encoding {
-  const names = (header ?? '').split(',').map((part) => part.trim());
-  const takes = (name: string) => names.some((part) => part === name || part.startsWith(`${name};`));
+  const parts = (header ?? '').split(',').map((part) => part.replaceAll(' ', '').toLowerCase());
+  const takes = (name: string) =>
+    parts.some((part) => part === name || (part.startsWith(`${name};`) && !/;q=0(\.0*)?$/.test(part)));
   if (takes('br')) return 'br';
   return takes('gzip') ? 'gzip' : 'identity';
 }
@@ -73,7 +74,7 @@ async function load(path: string): Promise<Asset> {
   const bodies = new Map<Encoding, Promise<Body>>();
   return {
     type: TYPES[extname(path)]!,
-    tag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 16)}"`,
+    tag: `W/"${createHash('sha256').update(bytes).digest('base64url').slice(0, 16)}"`,
     body: (encoding) => {
       const body = bodies.get(encoding) ?? compress(bytes, encoding);
       bodies.set(encoding, body);

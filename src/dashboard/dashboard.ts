@@ -14,9 +14,13 @@ export type Said =
       readonly error: { readonly code: string; readonly message: string; readonly hint?: string | undefined };
     };
 
-/** Serves the page of an app until it is closed. Throws `cannot-listen`. */
-export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
+/** Serves the page of an app until it is closed; a page that fails is told, and fails alone. Throws `cannot-listen`. */
+export async function startDashboard(
+  options: DashboardOptions,
+  onFailure: (error: Error) => void,
+): Promise<Dashboard> {
   const thread = new Worker(THREAD, { workerData: options });
+  const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
   const [said] = (await once(thread, 'message')) as [Said];
   if ('error' in said) {
     await thread.terminate();
@@ -26,11 +30,12 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       said.error.hint ? { hint: said.error.hint } : {},
     );
   }
+  thread.on('error', onFailure);
   return {
     url: said.url,
     close: async () => {
       thread.postMessage('close');
-      await once(thread, 'exit');
+      await ended;
     },
   };
 }

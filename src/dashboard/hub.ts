@@ -8,10 +8,8 @@ import type { ServerResponse } from 'node:http';
 
 /** What a page may leave unread before it is passed over. */
 const UNREAD_LIMIT = 512 * 1024;
-/** More than this at once is cheaper loaded whole, compressed. */
+/** More than this at once is cheaper loaded whole, compressed: of one event, or of all that a page missed. */
 const EVENT_LIMIT = 256 * 1024;
-/** Events kept for pages that come back. */
-const KEPT_LIMIT = 4 * 1024 * 1024;
 const BYTES_A_MS = 4_000;
 const MOST_PAGES = 500;
 
@@ -77,7 +75,7 @@ export class Hub {
     }
     this.#kept.push({ after: this.#id, bytes });
     this.#keptBytes += bytes.length;
-    while (this.#keptBytes > KEPT_LIMIT) this.#keptBytes -= this.#kept.shift()!.bytes.length;
+    while (this.#keptBytes > EVENT_LIMIT) this.#keptBytes -= this.#kept.shift()!.bytes.length;
     this.#id = id;
     this.#tell(bytes, now);
   }

@@ -1,13 +1,14 @@
 /**
  * The page's server: static files, what the state holds, and what changes. Read-only.
  *
- *  It answers GET and HEAD, to whom addresses this machine by a name of its own (a page elsewhere can give its own name
- *  this machine's address), and nothing on the page comes from anywhere else.
+ *  It answers GET and HEAD, to whom addresses this machine by a name of its own or by an address (a page elsewhere can
+ *  give its own name this machine's address, but has no address for a name), and nothing on the page comes from anywhere
+ *  else.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname } from 'node:os';
 import { systemCode, TaxiflowError } from '../errors.ts';
 import { Assets, accepted, type Body, compress, type Encoding } from './assets.ts';
 import { Hub } from './hub.ts';
@@ -36,6 +37,8 @@ const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 const PORTS_TRIED = 50;
+/** Only the path of an address is looked at. */
+const BASE = 'http://page';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
@@ -121,15 +124,18 @@ class Site {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(this.#headers)) response.setHeader(name, value);
     const { method, headers } = request;
-    if (!this.#names.has(hostName(headers.host))) {
-      return refuse(response, 421, 'this page is only served under the names of its machine\n');
+    const name = hostName(headers.host);
+    if (isIP(name) === 0 && !this.#names.has(name)) {
+      const advice = 'ask for its address, or give "taxiflow dashboard --host" this name';
+      return refuse(response, 421, `this page is only served under the names of its machine: ${advice}\n`);
     }
     if (method !== 'GET' && method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
       return refuse(response, 405, 'this page can only be read\n');
     }
-    const url = URL.parse(request.url ?? '/', 'http://page');
-    if (!url) return refuse(response, 400, 'this is no address\n');
+    const path = request.url ?? '/';
+    if (!URL.canParse(path, BASE)) return refuse(response, 400, 'this is no address\n');
+    const url = new URL(path, BASE);
     const data = url.pathname.startsWith('/api/');
     if (data && headers['sec-fetch-site'] === 'cross-site') {
       return refuse(response, 403, 'other sites get no figures\n');
@@ -148,7 +154,8 @@ class Site {
     if (!asset) return refuse(response, 404, 'there is nothing here\n');
     response.setHeader('etag', asset.tag);
     response.setHeader('cache-control', 'no-cache');
-    if (headers['if-none-match'] === asset.tag) {
+    response.setHeader('vary', 'accept-encoding');
+    if (headers['if-none-match']?.includes(asset.tag)) {
       response.writeHead(304).end();
       return;
     }
@@ -268,11 +275,9 @@ function securityHeaders(tiles: string | undefined): Record<string, string> {
   };
 }
 
-/** Names and addresses this machine goes by; a numeric address can't be given to a name of somebody else. */
+/** Names this machine goes by. */
 function ownNames(host: string): Set<string> {
-  const names = ['localhost', '127.0.0.1', '::1', host, hostname()];
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  return new Set([...names, ...addresses.map(({ address }) => address)].map((name) => name.toLowerCase()));
+  return new Set(['localhost', host, hostname()].map((name) => name.toLowerCase()));
 }
 
 /** Without its port and the brackets of IPv6; empty when there is none or it can't be read. */

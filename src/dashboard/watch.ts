@@ -70,21 +70,35 @@ export class StateWatch {
   }
 
   look(): Change {
+    const had = this.#reader !== undefined;
     try {
       const opened = this.#follow();
       const windows = opened ? [] : this.#changes();
       this.#trouble = this.#reader ? undefined : this.#nothingYet();
       return { opened, windows };
     } catch (error) {
-      const { code, hint } = error instanceof TaxiflowError ? error : { code: 'not-readable' };
-      const opened = this.#reader !== undefined;
-      this.#forget();
-      this.#trouble = { code, message: (error as Error).message, ...(hint ? { hint } : {}) };
-      return { opened, windows: [] };
+      this.#fail(error);
+      return { opened: had, windows: [] };
     }
   }
 
+  /** Says so in `trouble` when the state can't be read. */
   status(): JobStatus {
+    try {
+      return this.#status();
+    } catch (error) {
+      this.#fail(error);
+      return this.#status();
+    }
+  }
+
+  #fail(error: unknown): void {
+    const { code, hint } = error instanceof TaxiflowError ? error : { code: 'not-readable' };
+    this.#forget();
+    this.#trouble = { code, message: (error as Error).message, ...(hint ? { hint } : {}) };
+  }
+
+  #status(): JobStatus {
     const { dataDir, now } = this.#o;
     const head = { now: now(), app: this.#app ?? null, dataDir, trouble: this.#trouble };
     const nothing = { views: [], shards: [], sinks: [], deadLetters: [], samples: [] };
@@ -256,7 +270,7 @@ export class StateWatch {
 
   #nothingYet(): JobStatus['trouble'] {
     const { dataDir, app } = this.#o;
-    const others = listApps(dataDir);
+    const others = listApps(dataDir).filter((name) => name !== app);
     if (app !== undefined && others.length > 0) {
       return {
         code: 'no-app',

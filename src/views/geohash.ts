@@ -1,4 +1,4 @@
-/** Geohash cells as whole numbers of 5 bits a character, in the order of their strings. */
+/** Geohash cells as whole numbers of 5 bits a character, in the order of their strings. Runs in the page too. */
 
 const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
 export const MAX_PRECISION = 10;
@@ -72,10 +72,16 @@ export function cellCode(text: string): number {
   return code;
 }
 
-/** The middle of a cell, in degrees. */
-export function cellCenter(text: string): { lat: number; lon: number } {
-  const code = cellCode(text);
-  const bits = text.length * 5;
+/** Edges of a cell, in degrees. */
+export interface Bounds {
+  readonly west: number;
+  readonly south: number;
+  readonly east: number;
+  readonly north: number;
+}
+
+export function cellBounds(code: number, precision: number): Bounds {
+  const bits = precision * 5;
   let [south, north, west, east] = [-90, 90, -180, 180];
   for (let i = 0; i < bits; i++) {
     const upper = Math.floor(code / 2 ** (bits - 1 - i)) % 2 === 1;
@@ -85,5 +91,11 @@ export function cellCenter(text: string): { lat: number; lon: number } {
     } else if (upper) south = (south + north) / 2;
     else north = (south + north) / 2;
   }
+  return { west, south, east, north };
+}
+
+/** The middle of a cell, in degrees. */
+export function cellCenter(text: string): { lat: number; lon: number } {
+  const { west, south, east, north } = cellBounds(cellCode(text), text.length);
   return { lat: (south + north) / 2, lon: (west + east) / 2 };
 }

@@ -14,7 +14,9 @@ export async function pagesBench(
   dataDir: string,
   processAll: (dataDir: string, app: string) => Promise<void>,
 ): Promise<boolean> {
-  const dashboard = await startDashboard({ dataDir, app: 'watched', host: '127.0.0.1', port: 0 });
+  const dashboard = await startDashboard({ dataDir, app: 'watched', host: '127.0.0.1', port: 0 }, (error) => {
+    throw error;
+  });
   const script = fileURLToPath(new URL('page-clients.ts', import.meta.url));
   const clients = spawn(process.execPath, ['--import', 'tsx', script, dashboard.url, String(PAGES)], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { putRecords } from './model.ts';
 
 const SHARDS = 4;
 
@@ -23,6 +24,14 @@ async function statusOf(folder: string): Promise<Status> {
   return json<Status>();
 }
 
+/** Names in the paragraph on `status --json`. */
+function documentedFields(): string[] {
+  const formats = readFileSync(join(ROOT, 'docs', 'formats.md'), 'utf8');
+  const paragraph = formats.split('\n\n').find((found) => found.startsWith('`status --json`:'));
+  const names = [...(paragraph ?? '').matchAll(/`([a-z_]+)`/g)].map(([, name]) => name!);
+  return [...new Set(names)].sort();
+}
+
 describe('status', () => {
   it('says the same of a run as the run itself, while it goes on and after', async (t) => {
     const folder = temporaryFolder(t);
@@ -32,6 +41,7 @@ describe('status', () => {
       ...at,
     ]);
     assert.equal(sent.code, 0, sent.stderr);
+    await putRecords(folder, 'taxi-trip-events', ['no trip\n']);
     const run = following(t, ['process', '--output', join(folder, 'out.ndjson'), '--json', ...at]);
     await run.until('it has read everything and says so', async () => {
       const { code, json } = await taxiflow(['status', '--json', ...at]);
@@ -58,6 +68,13 @@ describe('status', () => {
     );
     assert.ok(after.checkpoint.number >= during.checkpoint.number, 'checkpoints only go on');
 
+    const fields = [after, after.checkpoint, after.shards[0], after.sinks[0], after.dead_letters[0]];
+    assert.deepEqual(
+      [...new Set(fields.flatMap((part) => Object.keys(part ?? {})))].sort(),
+      documentedFields(),
+      'the fields are those of docs/formats.md',
+    );
+
     const text = await taxiflow(['status', ...at]);
     assert.equal(text.code, 0);
     assert.match(text.stdout, /not running/);
@@ -82,7 +99,7 @@ describe('status', () => {
     assert.equal(status!.stderr, results!.stderr);
   });
 
-  it('--watch goes on until Ctrl-C', async (t) => {
+  it('--watch goes on until Ctrl-C, one report below the other where there is no terminal', async (t) => {
     const folder = temporaryFolder(t);
     const made = await taxiflow(['process', '--until-end', '--data-dir', folder]);
     assert.equal(made.code, 0, made.stderr);
@@ -95,5 +112,17 @@ describe('status', () => {
         }),
     });
     assert.equal(watching.code, 0, watching.stderr);
+    const reports = await taxiflow(['status', '--watch', '--data-dir', folder], {
+      onStart: (child) => {
+        let text = '';
+        child.stdout?.on('data', (chunk: Buffer) => {
+          text += String(chunk);
+          if (text.split('app  ').length > 2) child.kill('SIGINT');
+        });
+      },
+    });
+    assert.equal(reports.code, 0, reports.stderr);
+    assert.match(reports.stdout, /^app [\s\S]*\n\napp /, 'told apart by an empty line');
+    assert.ok(!reports.stdout.includes('\u001b'), 'nothing for a terminal');
   });
 });

@@ -14,7 +14,7 @@ import {
   startChromium,
   withoutChromium,
 } from '../services/chromium.ts';
-import { temporaryFolder } from '../support.ts';
+import { following, temporaryFolder, until } from '../support.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -96,6 +96,11 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         .map((start) => [start, average(start, 'JFK'), average(start, 'LGA')]);
       assert.deepEqual(byWindow, wanted, 'minutes of all windows');
       await page.locator('nav a', { hasText: 'Job' }).click();
+      assert.equal(
+        await page.locator('.shards .quiet').textContent(),
+        'All shards are at the same watermark.',
+        'they are open, though nothing is left to read',
+      );
       const [sink] = await cells(page, 'Sinks, as a table');
       const results = oracle.results.toLocaleString('en-US');
       assert.deepEqual(sink!.slice(1), [results, '0', '0', '0'], 'delivered, pending, retries, refused');
@@ -165,6 +170,28 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       assert.equal(await slider.inputValue(), String(last), 'playing ends at the newest window');
     }));
 
+  it('what has the focus shows it, wherever it is', (t) =>
+    golden(t, async ({ page }) => {
+      const stops: string[] = [];
+      for (;;) {
+        await page.keyboard.press('Tab');
+        const [tag, name, line, wide, away] = (await page.evaluate(`(() => {
+          const found = document.activeElement;
+          const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(found);
+          const name = found.ariaLabel ?? found.textContent;
+          return [found.tagName, name, outlineStyle, parseFloat(outlineWidth), parseFloat(outlineOffset)];
+        })()`)) as [string, string, string, number, number];
+        if (tag === 'BODY') break;
+        assert.ok(line !== 'none' && wide >= 2, `${tag} ${name}: ${line} ${wide} px`);
+        assert.ok(name !== '', `${tag} has a name`);
+        // The map is cut off at its edges.
+        if (tag === 'CANVAS' || name.startsWith('Zoom')) assert.ok(away <= -wide, `${name}: ${away} px`);
+        stops.push(tag);
+      }
+      const wanted = ['A', 'A', 'A', 'CANVAS', 'BUTTON', 'BUTTON', ...Array(8).fill('BUTTON'), 'SUMMARY'];
+      assert.deepEqual(stops, [...wanted, 'BUTTON', 'INPUT', 'BUTTON']);
+    }));
+
   for (const [name, options] of [
     ['light', {}],
     ['dark', { dark: true }],
@@ -187,6 +214,19 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         options,
       ));
   }
+
+  it('without WebGL it says so, and the figures are there', async (t) => {
+    const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
+    const { page } = await openPage(browser, url);
+    await page.addInitScript('HTMLCanvasElement.prototype.getContext = () => null');
+    await page.reload();
+    await page.locator('#map-note', { hasText: 'it needs WebGL 2' }).waitFor();
+    const first = page.locator('#areas button').first();
+    assert.ok(number((await first.locator('.figure').textContent())!) > 0, 'figures');
+    await first.click();
+    assert.equal(await first.getAttribute('aria-pressed'), 'true');
+    await page.context().close();
+  });
 
   it('is small without the map library', (t) =>
     golden(t, async ({ page }) => {
@@ -216,6 +256,32 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     assert.equal(await page.locator('#total').textContent(), total);
     await page.context().close();
+  });
+
+  it('more pages than a browser has connections: the oldest make room, and go on when somebody turns to them', async (t) => {
+    const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
+    const first = (await openPage(browser, url)).page;
+    await first.locator('#pill[data-state=stopped]').waitFor();
+    const next = async () => {
+      const page = await first.context().newPage();
+      await page.goto(url);
+      await page.locator('#pill[data-state=stopped]').waitFor();
+      return page;
+    };
+    const others: Page[] = [];
+    for (let i = 0; i < 4; i++) others.push(await next());
+    for (let i = 0; i < 3; i++) await others[0]!.reload();
+    await others[0]!.locator('#pill[data-state=stopped]').waitFor();
+    assert.equal(await first.locator('#pill').getAttribute('data-state'), 'stopped', 'five have room');
+    for (let i = 4; i < 7; i++) others.push(await next());
+    await first.locator('#pill[data-state=crowded]').waitFor();
+    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages listen;/);
+    assert.ok((await figure(first, '#total')) > 0, 'figures stay in sight');
+    await first.locator('#notice').click();
+    await first.locator('#pill[data-state=stopped]').waitFor();
+    await others[3]!.locator('#pill[data-state=crowded]').waitFor();
+    assert.equal(await others[6]!.locator('#pill').getAttribute('data-state'), 'stopped');
+    await first.context().close();
   });
 
   it('a processor is started, killed and started again under the page, and it ends with the figures of the oracle', async (t) => {
@@ -266,6 +332,28 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       'C7: it adds up',
     );
     assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('the demo fills the page while trips flow', async (t) => {
+    const demo = following(t, [
+      ...['demo', '--trips', '20000', '--speedup', '14400', '--port', '0', '--exit'],
+      ...['--data-dir', temporaryFolder(t)],
+    ]);
+    const address = () => /the live page: (\S+)\n/.exec(demo.said())?.[1];
+    await demo.until('it says where its page is', () => address() !== undefined);
+    const { page } = await openPage(browser, address()!);
+    await page.locator('#pill[data-state=live]').waitFor();
+    const slider = page.locator('#slider');
+    const seen = new Set<string>();
+    await demo.until('windows come one after the other, and the newest is shown', async () => {
+      if (await slider.isEnabled()) seen.add(await slider.inputValue());
+      return seen.size >= 5;
+    });
+    assert.equal(await page.locator('#live').getAttribute('aria-pressed'), 'true');
+    await demo.interrupt();
+    await page.locator('#pill[data-state=offline]').waitFor();
+    assert.ok((await page.locator('#areas button').count()) > 0, 'areas stay in sight');
     await page.context().close();
   });
 
@@ -324,6 +412,64 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
+  it('a stopped job with views of its own says what prints them', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const views = join(dataDir, 'views.json');
+    writeFileSync(
+      views,
+      JSON.stringify([
+        {
+          name: 'by_vendor',
+          by: {},
+          window: { kind: 'tumbling', size_ms: 600_000 },
+          aggregates: { trips: { fn: 'count' } },
+        },
+      ]),
+    );
+    await putRecords(dataDir, 'own', [tripEndingAt('2016-03-10T10:01:00Z')]);
+    await run('process', '--stream', 'local:own', '--views', views, '--until-end', '--drain', ...at);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page, complaints } = await openPage(browser, url);
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    await page
+      .locator('#city-none', {
+        hasText: `“taxiflow results --app own --data-dir ${dataDir}” prints by_vendor`,
+      })
+      .waitFor();
+    for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
+      assert.equal(await page.locator(`#${id}`).isVisible(), false, `${id} has nothing to show`);
+    assert.deepEqual(complaints, []);
+    await page.context().close();
+  });
+
+  it('cells smaller than a pixel are drawn', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const at = ['--data-dir', dataDir];
+    const views = join(dataDir, 'views.json');
+    const [lat, lon] = ['pickup_lat', 'pickup_lon'].map((name) => ({ op: 'field', name }));
+    const fine = {
+      name: 'pickup_count',
+      by: { location: { op: 'geohash', lat, lon, precision: 8 } },
+      window: { kind: 'tumbling', size_ms: 3_600_000 },
+      aggregates: { pickup_count: { fn: 'count' } },
+    };
+    writeFileSync(views, JSON.stringify([fine]));
+    await run('replay', file, '--speedup', 'max', ...at);
+    await run('process', '--views', views, '--until-end', '--drain', ...at);
+    const { url } = await dashboard(t, [...at, '--port', '0']);
+    const { page } = await openPage(browser, url);
+    await page.locator('#map-note').waitFor({ state: 'hidden' });
+    await page.locator('#pill[data-state=stopped]').waitFor();
+    assert.ok((await figure(page, '#areas-count')) > 1_000, 'many cells');
+    const city = page.locator('#map canvas');
+    await page.locator('#slider').press('End');
+    const without = await city.screenshot();
+    await page.locator('#slider').press('Home');
+    await until('the map shows other cells', async () => !without.equals(await city.screenshot()));
+    await page.context().close();
+  });
+
   it('a state that can’t be read is told with what to do', async (t) => {
     const dataDir = temporaryFolder(t);
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'broken', '--port', '0']);
@@ -374,6 +520,15 @@ async function accessible(page: Page, what: string): Promise<void> {
   const wide = await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]');
   const [needed, there] = wide as [number, number];
   assert.ok(needed <= there, `${what} is ${needed} px wide, the window ${there}`);
+  const least = there < 540 ? 44 : 24;
+  const targets = (await page.evaluate(
+    `[...document.querySelectorAll('a, button, summary, input')].filter((e) => e.checkVisibility()).map((e) => {
+      const { top, width, height } = e.getBoundingClientRect();
+      return [e.textContent || e.ariaLabel, top, Math.min(width, height)];
+    })`,
+  )) as [name: string, top: number, size: number][];
+  const small = targets.filter(([, top, size]) => top >= 0 && size < least);
+  assert.deepEqual(small, [], `${what}: what is too small for a finger`);
   await page.evaluate(AXE);
   const { violations } = (await page.evaluate('axe.run(document)')) as { violations: Violation[] };
   const found = violations

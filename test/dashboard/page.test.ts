@@ -1,38 +1,20 @@
 /** What the page computes by itself. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { PLACES } from '../../scripts/outline.ts';
 import { Cells } from '../../src/dashboard/page/cells.ts';
+import { command, processCommand } from '../../src/dashboard/page/command.ts';
 import { age } from '../../src/dashboard/page/format.ts';
 import { Frames } from '../../src/dashboard/page/frames.ts';
+import type { Place } from '../../src/dashboard/page/places.ts';
 import { STEPS, stepOf, thresholds } from '../../src/dashboard/page/scale.ts';
-import {
-  geohashBounds,
-  geohashText,
-  type PickupWindow,
-  type WindowUpdate,
-} from '../../src/dashboard/page/wire.ts';
+import type { JobStatus, PickupWindow, WindowUpdate } from '../../src/dashboard/page/wire.ts';
 import { windowUpdate } from '../../src/dashboard/windows.ts';
-import { cell, cellCenter, cellCode, cellText } from '../../src/views/geohash.ts';
+import { cell, cellCode } from '../../src/views/geohash.ts';
 
 const HOUR = 3_600_000;
-
-test('a cell of the map is the cell of the views', () => {
-  const place = fc.tuple(
-    fc.double({ min: -89, max: 89, noNaN: true }),
-    fc.double({ min: -179, max: 179, noNaN: true }),
-  );
-  fc.assert(
-    fc.property(place, fc.integer({ min: 1, max: 10 }), ([lat, lon], precision) => {
-      const code = cell(lat, lon, precision);
-      const text = cellText(code, precision);
-      const { west, south, east, north } = geohashBounds(code, precision);
-      assert.equal(geohashText(code, precision), text);
-      assert.ok(west <= lon && lon < east && south <= lat && lat < north, 'the place is in it');
-      assert.deepEqual({ lat: (south + north) / 2, lon: (west + east) / 2 }, cellCenter(text));
-    }),
-  );
-});
 
 test('the scale rises, begins at the least result, and its last step is reached', () => {
   fc.assert(
@@ -107,6 +89,27 @@ test('an area has the name of the nearest place', () => {
   const { name, borough, geohash } = cells.all[cells.numberOf(cellCode('dr5x0y'), 6)]!;
   assert.deepEqual([name, borough, geohash], ['Near', 'Queens', 'dr5x0y']);
   assert.equal(cells.numberOf(cellCode('dr5x0y'), 6), 0, 'known by then');
+});
+
+test('areas that people know have the names that people use', () => {
+  const cells = new Cells(JSON.parse(readFileSync(PLACES, 'utf8')) as Place[]);
+  const named = (lat: number, lon: number) => cells.all[cells.numberOf(cell(lat, lon, 6), 6)]!;
+  for (const [lat, lon, name, borough] of [
+    [40.758, -73.9855, 'Times Square', 'Manhattan'],
+    [40.7527, -73.9772, 'Grand Central', 'Manhattan'],
+    [40.6446, -73.7822, 'JFK Airport', 'Queens'],
+    [40.7735, -73.8717, 'LaGuardia Airport', 'Queens'],
+    [40.6928, -73.9903, 'Downtown Brooklyn', 'Brooklyn'],
+  ] as const) {
+    assert.deepEqual([named(lat, lon).name, named(lat, lon).borough], [name, borough]);
+  }
+});
+
+test('commands can be pasted: of the app, in the folder, each a word', () => {
+  const status = { app: 'a', dataDir: '.taxiflow', stream: 'local:s (id)' } as JobStatus;
+  assert.equal(processCommand(status), '“taxiflow process --stream local:s --app a”');
+  const odd = { ...status, dataDir: "/tmp/it's mine" };
+  assert.equal(command('results', odd), `“taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
 });
 
 test('ages are told in the unit that says enough', () => {

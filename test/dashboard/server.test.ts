@@ -1,16 +1,18 @@
 /** The page's server over plain HTTP: who is answered, with what, and what is pushed. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get, type IncomingHttpHeaders, request } from 'node:http';
 import { connect, createServer } from 'node:net';
-import { hostname, tmpdir } from 'node:os';
+import { hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
-import { geohashText, type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
+import { cellText } from '../../src/views/geohash.ts';
+import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
 interface Answer {
@@ -36,6 +38,14 @@ function ask(
     sent.end();
   });
 }
+
+const withoutIpv6 =
+  process.env['CI'] !== 'true' &&
+  !Object.values(networkInterfaces())
+    .flat()
+    .some((at) => at?.address === '::1')
+    ? 'this machine has no IPv6'
+    : false;
 
 /** Far longer than anything takes here. */
 const PATIENCE_MS = 30_000;
@@ -108,6 +118,9 @@ describe('the server of the page', () => {
       `[::1]:${port}`,
       hostname(),
       `127.0.0.1:1`,
+      // An address of the network, or the one a container is reached by: no name leads here by mistake.
+      `192.0.2.7:${port}`,
+      '[2001:db8::7]',
     ]) {
       assert.equal((await ask(url, { headers: { host } })).status, 200, host);
     }
@@ -117,6 +130,9 @@ describe('the server of the page', () => {
       'localhost.evil.example',
       '127.0.0.1.evil.example',
       '127.0.0.1:80:80',
+      '192.0.2.7.example:80',
+      '192.0.2',
+      '2130706433',
       '[::1',
     ]) {
       for (const path of ['/', '/api/history', '/api/events', '/nothing']) {
@@ -220,15 +236,33 @@ describe('the server of the page', () => {
       assert.equal(plain.headers.vary, 'accept-encoding');
     }
     const { etag = '' } = (await ask(url, { path: '/main.js' })).headers;
-    const again = await ask(url, { path: '/main.js', headers: { 'if-none-match': etag } });
-    assert.deepEqual([again.status, again.body.length], [304, 0]);
+    for (const known of [etag, `"other", ${etag}`]) {
+      const again = await ask(url, { path: '/main.js', headers: { 'if-none-match': known } });
+      assert.deepEqual(
+        [again.status, again.body.length, again.headers.vary],
+        [304, 0, 'accept-encoding'],
+        known,
+      );
+    }
+    const changed = await ask(url, { path: '/main.js', headers: { 'if-none-match': 'W/"other"' } });
+    assert.equal(changed.status, 200, 'another one');
+    for (const [header, wanted] of [
+      ['br;q=0, gzip', 'gzip'],
+      ['gzip;q=0.5, br;q=0.000', 'gzip'],
+      ['GZIP', 'gzip'],
+      ['gzip; q=0', undefined],
+      ['br;q=1.0', 'br'],
+    ] as const) {
+      const { headers } = await ask(url, { path: '/main.js', headers: { 'accept-encoding': header } });
+      assert.equal(headers['content-encoding'], wanted, header);
+    }
   });
 
   it('has all results of the two views in its history', async (t) => {
     const { url } = await serve(t);
     const { windows } = await historyOf(url);
     const shown = windows.flatMap((window) => {
-      const cells = [...undiffed(window.cells)].map((code) => geohashText(code, window.precision));
+      const cells = [...undiffed(window.cells)].map((code) => cellText(code, window.precision));
       const at = new Date(window.start).toISOString();
       return window.view === 'pickup_count'
         ? cells.map((cell, i) => [at, cell, window.counts[i]].join())
@@ -305,6 +339,52 @@ describe('the server of the page', () => {
     assert.notDeepEqual(second.windows, first.windows);
   });
 
+  it('a state that is damaged, emptied, taken away and put back under it is told, and followed', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const file = join(dataDir, 'apps', 'a.sqlite');
+    const whole = readFileSync(join(folder, 'apps', 'golden.sqlite'));
+    mkdirSync(join(dataDir, 'apps'));
+    writeFileSync(file, whole);
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
+    const trouble = async (wanted: string | undefined) => {
+      const events = await listen(
+        url,
+        '',
+        ({ event, data }) => event === 'status' && (JSON.parse(data) as JobStatus).trouble?.code === wanted,
+      );
+      return (JSON.parse(events.findLast(({ event }) => event === 'status')!.data) as JobStatus).trouble;
+    };
+    await trouble(undefined);
+    const windows = (await historyOf(url)).windows.length;
+    const damages: [what: string, damage: () => void, code: string][] = [
+      // In place: the file that is open is the one that changes.
+      ['another content', () => writeFileSync(file, randomBytes(whole.length)), 'corrupt'],
+      [
+        'pages of it',
+        () => writeFileSync(file, Buffer.concat([whole.subarray(0, 8192), randomBytes(whole.length - 8192)])),
+        'corrupt',
+      ],
+      ['cut off', () => writeFileSync(file, whole.subarray(0, 20_000)), 'corrupt'],
+      ['empty', () => writeFileSync(file, ''), 'no-app'],
+      ['gone', () => rmSync(file), 'no-app'],
+    ];
+    for (const [what, damage, code] of damages) {
+      damage();
+      assert.ok((await trouble(code))?.hint, `${what}: it is said what to do`);
+      assert.equal((await ask(url, { path: '/metrics' })).status, 200, `${what}: metrics`);
+      writeFileSync(file, whole);
+      await trouble(undefined);
+      assert.equal((await historyOf(url)).windows.length, windows, `${what}, and back`);
+    }
+  });
+
+  it('is reached by IPv6', { skip: withoutIpv6 }, async (t) => {
+    const { url, port } = await serve(t, '--host', '::1');
+    assert.equal(url, `http://[::1]:${port}/`);
+    assert.equal((await ask(url)).status, 200);
+    assert.equal((await ask(url, { headers: { host: 'evil.example' } })).status, 421);
+  });
+
   it('takes the next free port, and says so', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1');
     t.after(() => taken.close());
@@ -337,6 +417,10 @@ describe('the server of the page', () => {
       [['--port', '1.5'], /--port needs a whole number/],
       [['--tiles', 'ftp://x/{z}'], /is no address of tiles/],
       [['--tiles', "https://x.example/'; script-src *"], /is no address of tiles/],
+      [['--tiles', 'https://x.example;script-src/{z}'], /is no address of tiles/],
+      [['--tiles', 'https://x example/{z}'], /is no address of tiles/],
+      [['--tiles', 'https://{s}.x.example/{z}/{x}/{y}'], /is no address of tiles/],
+      [['--tiles', 'https://name:word@x.example/{z}'], /is no address of tiles/],
     ] as const) {
       const ran = await taxiflow(['dashboard', ...at, ...args]);
       assert.equal(ran.code, 2, args.join(' '));
@@ -347,13 +431,25 @@ describe('the server of the page', () => {
     assert.match(elsewhere.stderr, /can't be served at 203\.0\.113\.7:0 \(EADDRNOTAVAIL\)/);
   });
 
+  it('process --dashboard: is there while the processor is, and goes with it', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const run = following(t, ['process', '--dashboard', '--port', '0', '--data-dir', dataDir]);
+    const address = () => /the live page: (\S+)\n/.exec(run.said())?.[1];
+    await run.until('it says where its page is', () => address() !== undefined);
+    const url = address()!;
+    await listen(url, '', ({ event, data }) => event === 'status' && (JSON.parse(data) as JobStatus).running);
+    const ended = await run.interrupt();
+    assert.equal(ended.code, 130, ended.stderr);
+    await assert.rejects(ask(url), { code: 'ECONNREFUSED' });
+  });
+
   it('runs in a thread of its own beside a processor', async () => {
-    const page = await startDashboard({ dataDir: folder, host: '127.0.0.1', port: 0 });
+    const page = await startDashboard({ dataDir: folder, host: '127.0.0.1', port: 0 }, assert.ifError);
     assert.equal((await ask(page.url)).status, 200);
     assert.ok((await historyOf(page.url)).windows.length > 0, 'windows');
     await page.close();
     await assert.rejects(ask(page.url), { code: 'ECONNREFUSED' });
-    await assert.rejects(startDashboard({ dataDir: folder, host: '203.0.113.7', port: 0 }), {
+    await assert.rejects(startDashboard({ dataDir: folder, host: '203.0.113.7', port: 0 }, assert.ifError), {
       code: 'cannot-listen',
     });
   });

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { cell, cell6, cellCenter, cellCode, cellText, MAX_PRECISION } from '../../src/views/geohash.ts';
+import {
+  cell,
+  cell6,
+  cellBounds,
+  cellCenter,
+  cellCode,
+  cellText,
+  MAX_PRECISION,
+} from '../../src/views/geohash.ts';
 
 const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
 
@@ -119,6 +127,19 @@ describe('geohash cells', () => {
         const text = bisected(lat, lon, precision);
         const middle = cellCenter(text);
         assert.equal(bisected(middle.lat, middle.lon, precision), text);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('have what is in them between their edges', () => {
+    fc.assert(
+      fc.property(latitudes, longitudes, precisions, (lat, lon, precision) => {
+        const { west, south, east, north } = cellBounds(cell(lat, lon, precision), precision);
+        assert.ok(west <= lon && (lon < east || east === 180), `${west} <= ${lon} < ${east}`);
+        assert.ok(south <= lat && (lat < north || north === 90), `${south} <= ${lat} < ${north}`);
+        assert.equal((east - west) * 2 ** Math.ceil(precision * 2.5), 360);
+        assert.equal((north - south) * 2 ** Math.floor(precision * 2.5), 180);
       }),
       { numRuns: 2_000 },
     );

@@ -10,6 +10,8 @@ import { interruption, printJson, say } from '../terminal.ts';
 
 /** Only this machine can look. */
 export const LOOPBACK = '127.0.0.1';
+/** The origin goes into the page's policy as it stands: a plain name or address, nothing else. */
+const TILES = /^https?:\/\/(?:[a-z\d.-]+|\[[a-f\d:.]+\])(?::\d+)?\/.*\{z\}/i;
 
 export async function dashboard(args: Arguments): Promise<number> {
   const options = readOptions(args);
@@ -29,7 +31,7 @@ function readOptions(args: Arguments): DashboardOptions {
   const dataDir = text(args, 'data-dir')!;
   const port = portOf(args);
   const tiles = text(args, 'tiles');
-  if (tiles !== undefined && !/^https?:\/\/[^/]+\/.*\{z\}/.test(tiles)) {
+  if (tiles !== undefined && !TILES.test(tiles)) {
     throw usageError(
       `--tiles ${tiles} is no address of tiles`,
       'write for instance https://tiles.example/{z}/{x}/{y}.png',
@@ -52,6 +54,11 @@ function announce(args: Arguments, options: DashboardOptions, page: Dashboard): 
   if (app !== undefined && !listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
   say('the live page; Ctrl-C ends it');
   if (args['open']) openBrowser(page.url);
+}
+
+/** The page is gone, the run it shows is not. */
+export function tellPageFailed(error: Error): void {
+  say(`the live page ended: ${error.message}; "taxiflow dashboard" serves it again`);
 }
 
 /** Opens the page where a browser is there; the address was printed anyway. */

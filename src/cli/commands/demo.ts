@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../clock.ts';
 import { startDashboard } from '../../dashboard/dashboard.ts';
+import { nearest, type Place } from '../../dashboard/page/places.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { generateCsv } from '../../dataset/generator/generate.ts';
@@ -33,7 +34,7 @@ import {
   span,
   thousands,
 } from '../terminal.ts';
-import { LOOPBACK, openBrowser } from './dashboard.ts';
+import { LOOPBACK, openBrowser, tellPageFailed } from './dashboard.ts';
 
 const NAME = 'demo';
 const DAY = '2016-01-14';
@@ -43,6 +44,7 @@ const PLAIN_INTERVAL = 5_000;
 const CHECKPOINT_INTERVAL = 500;
 const AIRPORTS = ['JFK', 'LGA'] as const;
 const AREAS_SHOWN = 10;
+const PLACES = new URL('../../dashboard/page/places.json', import.meta.url);
 
 export async function demo(args: Arguments): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
@@ -56,7 +58,7 @@ export async function demo(args: Arguments): Promise<number> {
   try {
     removeState(dataDir, NAME);
     LocalStream.delete(dataDir, NAME);
-    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port });
+    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
     const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
     say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
     say(
@@ -246,6 +248,7 @@ interface HotArea {
 }
 
 function hottest(results: Iterable<ResultDocument>): HotArea[] {
+  const places = JSON.parse(readFileSync(PLACES, 'utf8')) as Place[];
   const pickups = new Map<string, number>();
   for (const { location, pickup_count } of results) {
     pickups.set(String(location), (pickups.get(String(location)) ?? 0) + Number(pickup_count));
@@ -253,7 +256,13 @@ function hottest(results: Iterable<ResultDocument>): HotArea[] {
   return [...pickups]
     .sort((a, b) => b[1] - a[1])
     .slice(0, AREAS_SHOWN)
-    .map(([location, count]) => ({ location, near: landmark(location), pickups: count }));
+    .map(([location, count]) => ({ location, near: nearTo(location, places), pickups: count }));
+}
+
+/** The name the page gives it. */
+function nearTo(location: string, places: readonly Place[]): string {
+  const { lat, lon } = cellCenter(location);
+  return nearest(places, lat, lon)[0];
 }
 
 interface HourOfAirport {
@@ -305,54 +314,3 @@ function bar(length: number): string {
   const whole = Math.floor(length);
   return '█'.repeat(whole) + (EIGHTHS[Math.floor((length - whole) * 8)] ?? '').trim();
 }
-
-/** The nearest of some places people know, within a kilometre and a half. */
-function landmark(location: string): string {
-  const { lat, lon } = cellCenter(location);
-  let nearest = '';
-  let least = 1.5;
-  for (const [name, placeLat, placeLon] of LANDMARKS) {
-    const km = Math.hypot((lat - placeLat) * 111.2, (lon - placeLon) * 84.3);
-    if (km < least) [nearest, least] = [name, km];
-  }
-  return nearest;
-}
-
-const LANDMARKS: readonly (readonly [name: string, lat: number, lon: number])[] = [
-  ['Wall Street', 40.7065, -74.009],
-  ['World Trade Center', 40.7127, -74.0134],
-  ['Tribeca', 40.7195, -74.0089],
-  ['SoHo', 40.7233, -74.003],
-  ['Lower East Side', 40.715, -73.9843],
-  ['East Village', 40.7265, -73.9815],
-  ['Greenwich Village', 40.7336, -74.0027],
-  ['Union Square', 40.7359, -73.9911],
-  ['Meatpacking District', 40.7409, -74.0075],
-  ['Flatiron Building', 40.7411, -73.9897],
-  ['Chelsea', 40.7465, -74.0014],
-  ['Murray Hill', 40.7479, -73.9757],
-  ['Empire State Building', 40.7484, -73.9857],
-  ['Penn Station', 40.7506, -73.9935],
-  ['Grand Central', 40.7527, -73.9772],
-  ['Port Authority', 40.7569, -73.9904],
-  ['Times Square', 40.758, -73.9855],
-  ['Rockefeller Center', 40.7587, -73.9787],
-  ['Turtle Bay', 40.7543, -73.9681],
-  ['Columbus Circle', 40.7681, -73.9819],
-  ['Lincoln Center', 40.7725, -73.9835],
-  ['Upper East Side', 40.7736, -73.9566],
-  ['Lenox Hill', 40.7662, -73.9602],
-  ['Metropolitan Museum', 40.7794, -73.9632],
-  ['Natural History Museum', 40.7813, -73.974],
-  ['Upper West Side', 40.787, -73.9754],
-  ['Yorkville', 40.7762, -73.9492],
-  ['Columbia University', 40.8075, -73.9626],
-  ['Harlem', 40.8116, -73.9465],
-  ['Williamsburg', 40.7143, -73.9614],
-  ['Downtown Brooklyn', 40.6928, -73.9903],
-  ['Park Slope', 40.671, -73.9814],
-  ['Long Island City', 40.7447, -73.9485],
-  ['Astoria', 40.7644, -73.9235],
-  ['LaGuardia Airport', 40.7735, -73.8717],
-  ['JFK Airport', 40.6441, -73.7822],
-];

@@ -163,12 +163,9 @@ async function run(
 async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefined> {
   if (!args['dashboard']) return undefined;
   const { startDashboard } = await import('../../dashboard/dashboard.ts');
-  const page = await startDashboard({
-    dataDir: text(args, 'data-dir')!,
-    app,
-    host: '127.0.0.1',
-    port: portOf(args),
-  });
+  const { LOOPBACK, tellPageFailed } = await import('./dashboard.ts');
+  const options = { dataDir: text(args, 'data-dir')!, app, host: LOOPBACK, port: portOf(args) };
+  const page = await startDashboard(options, tellPageFailed);
   say(`the live page: ${page.url}`);
   return page;
 }

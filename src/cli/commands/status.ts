@@ -16,16 +16,17 @@ export async function status(args: Arguments): Promise<number> {
   const watch = new StateWatch({ dataDir, app, now: Date.now });
   const { signal, done } = interruption();
   try {
+    // One screen on a terminal; elsewhere one report below the other.
+    const between = globalThis.process.stdout.isTTY ? CLEAR : '\n';
+    let before = args['watch'] && between === CLEAR ? CLEAR : '';
     for (let more = true; more && !signal.aborted; ) {
       watch.look();
       const now = watch.status();
       const { trouble } = now;
       if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
       if (args['json']) printJson(asJson(now));
-      else
-        globalThis.process.stdout.write(
-          `${args['watch'] && globalThis.process.stdout.isTTY ? CLEAR : ''}${asText(now)}`,
-        );
+      else globalThis.process.stdout.write(`${before}${asText(now)}`);
+      before = between;
       more = args['watch'] === true;
       if (more) await wait(LOOK_MS, undefined, { signal }).catch(() => {});
     }

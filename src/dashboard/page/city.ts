@@ -1,10 +1,11 @@
 /** The city: where people were picked up in a window, and how long it took to the airports. */
-import { Cells, type Place } from './cells.ts';
+import { Cells } from './cells.ts';
 import { byId, make, renew, setText, table } from './elements.ts';
 import { count, dayOf, decimal, stamp, timeOf } from './format.ts';
 import { type Frame, Frames } from './frames.ts';
 import { AIRPORTS, Lines, minutesOf } from './lines.ts';
 import { CityMap } from './map.ts';
+import type { Place } from './places.ts';
 import { STEPS, stepOf, thresholds } from './scale.ts';
 import { Timeline } from './timeline.ts';
 import type { WindowUpdate } from './wire.ts';
@@ -61,6 +62,8 @@ export class City {
 
   take(windows: readonly WindowUpdate[]): void {
     this.#frames.take(windows);
+    for (const id of ['window-time', 'figures', 'areas-box', 'tables', 'legend'])
+      byId(id).hidden = this.isEmpty;
     const scale = thresholds(this.#frames.most);
     if (scale.join() !== this.#scale.join()) {
       this.#scale = scale;
@@ -69,6 +72,12 @@ export class City {
     this.#lines.show(this.#frames.list);
     this.#timeline.show(this.#frames.list, (start) => this.#frames.indexOf(start));
     this.#draw();
+  }
+
+  /** Why there is nothing to see. */
+  explain(text: string): void {
+    byId('city-none').hidden = text === '';
+    setText(byId('city-none'), text);
   }
 
   /** Nothing more comes: the busiest window says more than the last. */
@@ -94,7 +103,7 @@ export class City {
     this.#counts = counts;
     this.#map?.show(cells, (cell) => stepOf(counts[cell] ?? 0, this.#scale));
     this.#lines.mark(this.#timeline.index);
-    setText(byId('window-day'), frame ? dayOf(frame.start) : 'No window yet');
+    setText(byId('window-day'), frame ? dayOf(frame.start) : 'Nothing to show');
     setText(byId('window-time'), frame ? `${timeOf(frame.start)} – ${timeOf(frame.end)}` : '–');
     setText(byId('total'), frame ? count(frame.total) : '–');
     setText(byId('areas-count'), frame ? count(frame.cells.length) : '–');
@@ -225,7 +234,7 @@ export class City {
             : [decimal(minutes), count(frame.airports.get(airport)!.trips)];
         }),
       ]);
-    const head = ['Window', ...AIRPORTS.flatMap((airport) => [`${airport} min`, 'Trips'])];
+    const head = ['Window', ...AIRPORTS.flatMap((airport) => [airport, 'Trips'])];
     return table('Average minutes to the airports', head, rows, [1, 2, 3, 4]);
   }
 }

@@ -1,6 +1,9 @@
 /**
  * The page's line to its server: all windows once, then what changes. It comes back by itself when the server was away,
  * and lets go while nobody looks.
+ *
+ *  A browser opens six connections to a server, for all its pages together. A page lets go of its own when enough others
+ *  came after it, so that the next one can load, and takes it up again when somebody turns to it.
  */
 import type { History, JobStatus, WindowUpdate } from './wire.ts';
 
@@ -11,6 +14,14 @@ export interface Listener {
   status(status: JobStatus): void;
   /** Whether the server answers. */
   connected(yes: boolean): void;
+  /** Whether this page waits because of others. */
+  crowded(yes: boolean): void;
+}
+
+/** What pages tell each other. */
+interface Announcement {
+  readonly page: number;
+  readonly listens: boolean;
 }
 
 /** The server says something every 15 seconds; when it doesn't, it is gone. */
@@ -19,6 +30,8 @@ const RETRY_MS = 1_000;
 const MOST_RETRY_MS = 10_000;
 /** A page that was put away for a moment need not begin again. */
 const HIDDEN_MS = 10_000;
+/** Pages that listen at once: one connection is left to load with. */
+const MOST_LISTENING = 5;
 
 export class Connection {
   readonly #listener: Listener;
@@ -29,10 +42,18 @@ export class Connection {
   #retry: number | undefined;
   #silence: number | undefined;
   #hidden: number | undefined;
+  readonly #others = new BroadcastChannel('taxiflow');
+  readonly #me = Math.random();
+  /** Pages that began to listen after this one. */
+  readonly #newer = new Set<number>();
+  #crowded = false;
 
   constructor(listener: Listener) {
     this.#listener = listener;
     document.addEventListener('visibilitychange', () => this.#visibility());
+    for (const turned of ['focus', 'pointerdown', 'keydown']) addEventListener(turned, () => this.#return());
+    addEventListener('pagehide', () => this.#shut());
+    this.#others.onmessage = ({ data }: MessageEvent<Announcement>) => this.#hear(data);
   }
 
   async open(): Promise<void> {
@@ -58,6 +79,8 @@ export class Connection {
     this.#shut();
     const events = new EventSource(`/api/events?after=${encodeURIComponent(this.#known)}`);
     this.#events = events;
+    this.#newer.clear();
+    this.#announce(true);
     this.#heard();
     events.addEventListener('status', (event) => {
       this.#heard();
@@ -104,13 +127,40 @@ export class Connection {
   #shut(): void {
     clearTimeout(this.#retry);
     clearTimeout(this.#silence);
-    this.#events?.close();
+    if (!this.#events) return;
+    this.#events.close();
     this.#events = undefined;
+    this.#announce(false);
+  }
+
+  #announce(listens: boolean): void {
+    this.#others.postMessage({ page: this.#me, listens } satisfies Announcement);
+  }
+
+  /** Makes room when enough others came. */
+  #hear({ page, listens }: Announcement): void {
+    if (!listens) this.#newer.delete(page);
+    else if (this.#events) this.#newer.add(page);
+    if (this.#newer.size < MOST_LISTENING) return;
+    this.#shut();
+    this.#crowd(true);
+  }
+
+  #return(): void {
+    if (!this.#crowded || document.hidden) return;
+    this.#crowd(false);
+    this.#resume();
+  }
+
+  #crowd(yes: boolean): void {
+    this.#crowded = yes;
+    this.#listener.crowded(yes);
   }
 
   #visibility(): void {
     clearTimeout(this.#hidden);
-    if (document.hidden) this.#hidden = window.setTimeout(() => this.#shut(), HIDDEN_MS);
+    if (this.#crowded) this.#return();
+    else if (document.hidden) this.#hidden = window.setTimeout(() => this.#shut(), HIDDEN_MS);
     else if (!this.#events && !this.#loading) this.#resume();
   }
 }

@@ -1,4 +1,5 @@
 /** The job: how far it is, how fast, and what it refused. */
+import { command } from './command.ts';
 import { byId, type Content, draw, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
 import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
@@ -12,10 +13,14 @@ const KINDS = [
   ['dead', 'unreadable'],
 ] as const;
 
+const POSITION_SHOWN = 16;
+
 const REASONS: Readonly<Record<string, string>> = {
   late: 'came when its windows had all fired',
   'late-in-a-view': 'late in one view, in time in another',
   'not-readable': 'not a trip that can be read',
+  'opensearch-rejected': 'results that OpenSearch refused',
+  'opensearch-too-large': 'results larger than OpenSearch takes',
 };
 
 const CARDS: readonly (readonly [
@@ -60,7 +65,8 @@ export class Job {
   }
 
   /** Only when they change: a sample that is read stays open. */
-  #showRefused({ deadLetters }: JobStatus): void {
+  #showRefused(status: JobStatus): void {
+    const { deadLetters } = status;
     const letters = JSON.stringify(deadLetters);
     if (letters === this.#shownLetters) return;
     this.#shownLetters = letters;
@@ -73,7 +79,7 @@ export class Job {
     );
     this.#refused.replaceChildren(
       ...deadLetters.map(({ reason, count: number, kept }) => {
-        const details = letterDetails(reason, number, kept);
+        const details = letterDetails(status, reason, number, kept);
         details.open = open.includes(reason);
         return details;
       }),
@@ -123,18 +129,22 @@ function resultsOut({ rates, samples, totals }: JobStatus): Content[] {
 }
 
 function rateContent(value: number, note: string, past: readonly (readonly [number, number])[]): Content[] {
-  return [make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')), quiet(note), sparkline(past)];
+  return [
+    make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')),
+    quiet(note),
+    ...sparkline(past),
+  ];
 }
 
-/** Rates between checkpoints. */
-function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement {
+/** Rates between checkpoints, where there are some. */
+function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement[] {
   const box = { class: 'spark', viewBox: '0 0 240 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
   const svg = draw('svg', box);
   const rates = past.slice(1).map(([at, total], i) => {
     const [before, least] = past[i]!;
     return { at, value: (total - least) / Math.max(0.05, (at - before) / 1000) };
   });
-  if (rates.length < 2) return svg;
+  if (rates.length < 2) return [];
   const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
   const most = Math.max(1, ...rates.map(({ value }) => value));
   const points = rates
@@ -144,7 +154,7 @@ function sparkline(past: readonly (readonly [at: number, total: number])[]): SVG
     })
     .join(' ');
   svg.append(draw('polygon', { points: `0,40 ${points} 240,40` }), draw('polyline', { points }));
-  return svg;
+  return [svg];
 }
 
 function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
@@ -170,7 +180,7 @@ function shardTable({ shards, slowest }: JobStatus): Content[] {
     watermarkText(shard),
     shard.ended || shard.watermark === null ? '' : lagBar(behindOf(shard, ahead), behind),
     lagText(shard),
-    shard.position,
+    positionText(shard),
   ]);
   const found = table('Shards', ['Shard', 'Watermark', 'Behind', 'Lag', 'Position'], rows, [3, 4]);
   found.querySelectorAll('tbody tr').forEach((row, i) => {
@@ -188,6 +198,12 @@ function watermarkText({ ended, watermark }: ShardStatus): string {
   return watermark === null ? 'none yet' : stamp(watermark);
 }
 
+/** Sequence numbers of Kinesis have 56 digits, and differ in the last. */
+function positionText({ position }: ShardStatus): Content {
+  if (position.length <= POSITION_SHOWN) return position;
+  return make('span', { title: position }, `…${position.slice(-POSITION_SHOWN)}`);
+}
+
 /** Time since the last record read arrived. */
 function lagText({ lagMs, ended }: ShardStatus): string {
   if (ended || lagMs === undefined) return '–';
@@ -195,8 +211,11 @@ function lagText({ lagMs, ended }: ShardStatus): string {
 }
 
 function slowestText(shards: readonly ShardStatus[], slowest: string | undefined, behind: number): string {
-  const held = shards.find(({ id }) => id === slowest);
-  if (!held) return 'All shards are read to their end.';
+  const open = shards.filter(({ ended }) => !ended);
+  if (open.length === 0) return 'All shards are read to their end.';
+  if (open.every(({ watermark }) => watermark === null)) return 'No shard has a watermark yet.';
+  const held = open.find(({ id }) => id === slowest);
+  if (!held) return 'All shards are at the same watermark.';
   const name = shortId(held.id);
   if (held.watermark === null) return `${name} has no watermark yet and holds all windows back.`;
   if (behind === 0) return 'All shards are at the same watermark.';
@@ -219,10 +238,11 @@ function recordTable({ totals }: JobStatus): Content[] {
   return [found];
 }
 
-function sinkTable({ sinks, views }: JobStatus): Content[] {
+function sinkTable(status: JobStatus): Content[] {
+  const { sinks, views } = status;
   if (sinks.length === 0) {
     const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'what is computed is';
-    return [quiet(`None: ${kept} kept in the state. “taxiflow results” prints them.`)];
+    return [quiet(`None: ${kept} kept in the state. ${command('results', status)} prints them.`)];
   }
   const rows = sinks.map(({ name, delivered, pending, retries, rejected }) => [
     name,
@@ -235,18 +255,18 @@ function sinkTable({ sinks, views }: JobStatus): Content[] {
   ];
 }
 
-function letterDetails(reason: string, number: number, kept: number): HTMLDetailsElement {
+function letterDetails(status: JobStatus, reason: string, number: number, kept: number): HTMLDetailsElement {
   const samples = make('div', { class: 'samples' });
   const figure = make('span', { class: 'figure' }, count(number));
   const summary = make('summary', {}, make('b', {}, reason), ` ${REASONS[reason] ?? ''} `, figure);
   const details = make('details', { 'data-reason': reason }, summary, samples);
   details.addEventListener('toggle', () => {
-    if (details.open) showSamples(samples, reason, kept);
+    if (details.open) showSamples(samples, status, reason, kept);
   });
   return details;
 }
 
-async function showSamples(box: HTMLElement, reason: string, kept: number): Promise<void> {
+async function showSamples(box: HTMLElement, status: JobStatus, reason: string, kept: number): Promise<void> {
   try {
     const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
     const letters = (await response.json()) as DeadLetterSample[];
@@ -254,7 +274,7 @@ async function showSamples(box: HTMLElement, reason: string, kept: number): Prom
       const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
       return make('li', {}, make('p', {}, where), make('code', {}, raw));
     });
-    const note = `${count(letters.length)} of ${count(kept)} that are kept; “taxiflow dead-letters --reason ${reason}” prints all of them.`;
+    const note = `${count(letters.length)} of ${count(kept)} that are kept; ${command(`dead-letters --reason ${reason}`, status)} prints all of them.`;
     box.replaceChildren(quiet(note), make('ul', {}, ...items));
   } catch {
     box.replaceChildren(quiet('They can’t be read now; open this again in a moment.'));

@@ -9,6 +9,11 @@ const HEIGHT = 190;
 const TOP = 10;
 const BOTTOM = 24;
 const LEFT = 26;
+/** Room for the names at the ends of the lines. */
+const RIGHT = 24;
+const NAME_HEIGHT = 13;
+/** Half of a time. */
+const WHEN_WIDTH = 18;
 
 export function minutesOf(frame: Frame, airport: string): number | undefined {
   const sum = frame.airports.get(airport);
@@ -30,9 +35,7 @@ export class Lines {
     this.#onPick = onPick;
     this.#box.append(this.#svg);
     for (const airport of AIRPORTS) {
-      this.#key.append(
-        make('span', { class: `airport ${airport}` }, `${airport} `, make('b', {}, '–'), ' min'),
-      );
+      this.#key.append(make('span', { class: `airport ${airport}` }, `${airport} `, make('b', {}, '–')));
     }
     new ResizeObserver(([entry]) => {
       this.#width = entry!.contentRect.width;
@@ -45,6 +48,7 @@ export class Lines {
 
   show(frames: readonly Frame[]): void {
     this.#frames = frames;
+    byId('minutes').hidden = !frames.some(({ airports }) => airports.size > 0);
     this.#draw();
   }
 
@@ -54,8 +58,13 @@ export class Lines {
     this.#tell();
   }
 
+  /** Width of the axis. */
+  get #span(): number {
+    return Math.max(0, this.#width - LEFT - RIGHT);
+  }
+
   #at(x: number): number {
-    const share = (x - LEFT - INSET) / Math.max(1, this.#width - LEFT - 2 * INSET);
+    const share = (x - LEFT - INSET) / Math.max(1, this.#span - 2 * INSET);
     return Math.max(0, Math.min(this.#frames.length - 1, Math.round(share * (this.#frames.length - 1))));
   }
 
@@ -78,7 +87,7 @@ export class Lines {
     const label = this.#svg.querySelector('.when');
     if (label) {
       setText(label, frame && this.#pointed !== undefined ? timeOf(frame.start) : '');
-      label.setAttribute('x', String(x));
+      label.setAttribute('x', String(Math.min(x, this.#width - WHEN_WIDTH)));
     }
     this.#svg.querySelectorAll<SVGCircleElement>('circle').forEach((dot, i) => {
       const minutes = frame && minutesOf(frame, AIRPORTS[i]!);
@@ -88,7 +97,7 @@ export class Lines {
   }
 
   #x(index: number): number {
-    return LEFT + placeOf(index, this.#frames.length, this.#width - LEFT);
+    return LEFT + placeOf(index, this.#frames.length, this.#span);
   }
 
   #y(minutes: number): number {
@@ -105,20 +114,36 @@ export class Lines {
     const grid: SVGElement[] = [];
     for (let minutes = 0; minutes <= this.#top; minutes += every) {
       const y = this.#y(minutes);
-      grid.push(draw('path', { class: 'rule', d: `M${LEFT} ${y}H${this.#width}` }));
+      grid.push(draw('path', { class: 'rule', d: `M${LEFT} ${y}h${this.#span}` }));
       grid.push(draw('text', { class: 'tick side', x: LEFT - 6, y: y + 4 }, String(minutes)));
     }
     this.#svg.replaceChildren(
       ...grid,
-      ...ticks(frames, this.#width - LEFT).map(({ x, text }) =>
+      ...ticks(frames, this.#span).map(({ x, text }) =>
         draw('text', { class: 'tick', x: LEFT + x, y: HEIGHT - 6 }, text),
       ),
       draw('path', { class: 'cursor' }),
       ...AIRPORTS.map((airport) => draw('path', { class: `line ${airport}`, d: this.#path(airport) })),
       ...AIRPORTS.map((airport) => draw('circle', { class: airport, r: 3.5, cy: -10 })),
+      ...this.#names(),
       draw('text', { class: 'tick when', y: TOP }),
     );
     this.#tell();
+  }
+
+  /** Names at the ends of the lines: colours are not all that tells them apart. */
+  #names(): SVGElement[] {
+    const ends = AIRPORTS.flatMap((airport) => {
+      const last = this.#frames.findLastIndex(({ airports }) => airports.has(airport));
+      if (last < 0) return [];
+      return { airport, x: this.#x(last) + 5, y: this.#y(minutesOf(this.#frames[last]!, airport)!) + 4 };
+    }).sort((a, b) => a.y - b.y);
+    const [upper, lower] = ends;
+    const overlap = upper && lower ? NAME_HEIGHT - (lower.y - upper.y) : 0;
+    return ends.map(({ airport, x, y }, i) => {
+      const moved = overlap > 0 ? y + (i === 0 ? -overlap / 2 : overlap / 2) : y;
+      return draw('text', { class: `end ${airport}`, x, y: moved }, airport);
+    });
   }
 
   /** A line through neighbouring windows; where one has no trips, it is broken. */

@@ -1,16 +1,17 @@
 /** The page: the city and the job, and whether what they show is fresh. */
-import type { Place } from './cells.ts';
 import { City } from './city.ts';
+import { command, processCommand } from './command.ts';
 import { Connection } from './connection.ts';
 import { byId, setText } from './elements.ts';
 import { age } from './format.ts';
 import { Job } from './job.ts';
+import type { Place } from './places.ts';
 import type { JobStatus } from './wire.ts';
 
 /** A processor that has read nothing for this long waits for trips. */
 const IDLE_MS = 10_000;
 
-type State = 'connecting' | 'live' | 'waiting' | 'stopped' | 'empty' | 'offline';
+type State = 'connecting' | 'live' | 'waiting' | 'stopped' | 'empty' | 'offline' | 'crowded';
 
 const PILLS: Readonly<Record<State, string>> = {
   connecting: 'Connecting',
@@ -19,6 +20,7 @@ const PILLS: Readonly<Record<State, string>> = {
   stopped: 'Stopped',
   empty: 'No results yet',
   offline: 'No connection',
+  crowded: 'Waiting for you',
 };
 
 const places = (await (await fetch('/places.json')).json()) as Place[];
@@ -27,6 +29,7 @@ const job = new Job();
 let status: JobStatus | undefined;
 let heardAt = 0;
 let connected: boolean | undefined;
+let crowded = false;
 let announced = '';
 
 const connection = new Connection({
@@ -49,9 +52,14 @@ const connection = new Connection({
     connected = yes;
     tell();
   },
+  crowded: (yes) => {
+    crowded = yes;
+    tell();
+  },
 });
 
 function stateNow(): State {
+  if (crowded) return 'crowded';
   if (connected === false) return 'offline';
   if (!status) return 'connecting';
   if (status.trouble) return 'empty';
@@ -79,6 +87,7 @@ function tell(): void {
   byId('notice').dataset['state'] = state;
   setText(byId('notice-text'), text);
   setText(byId('notice-hint'), hint);
+  city.explain(status && !status.trouble && city.isEmpty ? noResults().join(' ') : '');
   if (announced !== state) {
     announced = state;
     setText(byId('announcer'), `${PILLS[state]}. ${hint}`);
@@ -93,6 +102,12 @@ function notice(state: State): readonly [text: string, hint: string] {
       'The page comes back by itself when “taxiflow dashboard” runs again.',
     ];
   }
+  if (state === 'crowded') {
+    return [
+      `Five newer pages listen; figures are from ${age(Date.now() - heardAt)} ago.`,
+      'A browser lets no more of them listen at once. Click here, and this one goes on.',
+    ];
+  }
   if (state === 'empty') {
     const { message, hint } = status?.trouble ?? {
       message: 'No results yet',
@@ -104,28 +119,31 @@ function notice(state: State): readonly [text: string, hint: string] {
     const figures = status?.checkpoint
       ? `figures are from ${age(sinceCheckpoint())} ago`
       : 'it has written nothing yet';
-    return [`The processor is stopped; ${figures}.`, `“${commandLine()}” goes on from there.`];
+    return [
+      `The processor is stopped; ${figures}.`,
+      `${status ? processCommand(status) : 'It'}, with the options it had, goes on from there.`,
+    ];
   }
   if ((state === 'live' || state === 'waiting') && city.isEmpty) return noResults();
   return ['', ''];
 }
 
 function noResults(): readonly [string, string] {
-  const views = status?.views ?? [];
+  if (!status) return ['', ''];
+  const { views } = status;
   if (!views.includes('pickup_count') && !views.includes('trip_duration')) {
     return [
       'This job has other views than the page draws.',
-      `“taxiflow results” prints ${views.join(' and ')}.`,
+      `${command('results', status)} prints ${views.join(' and ')}.`,
     ];
   }
-  if (!status?.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
-  return ['No window has fired yet.', 'One does when the watermark passes its end.'];
-}
-
-function commandLine(): string {
-  const stream = status?.stream?.replace(/ \(.*\)$/, '') ?? '';
-  const folder = status && status.dataDir !== '.taxiflow' ? ` --data-dir ${status.dataDir}` : '';
-  return `taxiflow process --stream ${stream} --app ${status?.app ?? ''}${folder}`;
+  if (!status.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
+  if (status.watermark === null)
+    return ['No window has fired yet.', 'One does when the watermark passes its end.'];
+  return [
+    'No results yet.',
+    'They come when the watermark passes the end of a window with trips in the city.',
+  ];
 }
 
 function sentence(text: string): string {

@@ -22,18 +22,26 @@ export interface MapOptions {
 /** The city's middle, and what is shown at first: Manhattan and both airports. */
 const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
-/** Between cells, as a part of their size. */
+/** Between cells, as a part of their size; finer cells than these have no room for it. */
 const GAP = 0.035;
+const GAP_PRECISION = 6;
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
-const NAMES: readonly (readonly [name: string, lon: number, lat: number, kind: string])[] = [
-  ['Manhattan', -74.0235, 40.7735, 'borough'],
-  ['Brooklyn', -73.951, 40.6445, 'borough'],
-  ['Queens', -73.82, 40.719, 'borough'],
-  ['The Bronx', -73.868, 40.849, 'borough'],
-  ['Staten Island', -74.145, 40.583, 'borough'],
-  ['JFK', -73.7864, 40.6413, 'airport'],
-  ['LGA', -73.8736, 40.7744, 'airport'],
+/** What is busy is not written on: Manhattan's name ends before its shore, an airport's stands above its cells. */
+const NAMES: readonly (readonly [
+  name: string,
+  lon: number,
+  lat: number,
+  kind: string,
+  anchor: 'center' | 'right' | 'bottom',
+])[] = [
+  ['Manhattan', -74.008, 40.7735, 'borough', 'right'],
+  ['Brooklyn', -73.945, 40.654, 'borough', 'center'],
+  ['Queens', -73.82, 40.719, 'borough', 'center'],
+  ['The Bronx', -73.868, 40.849, 'borough', 'center'],
+  ['Staten Island', -74.145, 40.583, 'borough', 'center'],
+  ['JFK', -73.784, 40.6525, 'airport', 'bottom'],
+  ['LGA', -73.871, 40.7805, 'airport', 'bottom'],
 ];
 
 export class CityMap {
@@ -90,12 +98,15 @@ export class CityMap {
     map.keyboard.disableRotation();
     map.addControl(new NavigationControl({ showCompass: false }), 'top-right');
     map.addControl(
-      new AttributionControl({ compact: false, customAttribution: 'Land: NYC TLC taxi zones' }),
+      new AttributionControl({
+        compact: false,
+        customAttribution: 'Land: the city alone, from NYC TLC taxi zones',
+      }),
       'bottom-right',
     );
-    for (const [name, lon, lat, kind] of NAMES) {
+    for (const [name, lon, lat, kind, anchor] of NAMES) {
       const element = make('span', { class: `name ${kind}`, 'aria-hidden': 'true' }, name);
-      new Marker({ element }).setLngLat([lon, lat]).addTo(map);
+      new Marker({ element, anchor }).setLngLat([lon, lat]).addTo(map);
       for (const attribute of ['aria-label', 'role', 'tabindex']) element.removeAttribute(attribute);
     }
     await new Promise<void>((resolve) => map.once('load', () => resolve()));
@@ -156,7 +167,7 @@ export class CityMap {
     steps.set(this.#steps);
     this.#steps = steps;
     this.#drawn = this.#cells.length;
-    const features = this.#cells.map((cell) => polygon(cell, GAP));
+    const features = this.#cells.map((cell) => polygon(cell, cell.geohash.length > GAP_PRECISION ? 0 : GAP));
     this.#map.getSource<GeoJSONSource>('cells')?.setData(collection(features));
   }
 
@@ -173,7 +184,8 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
     version: 8,
     sources: {
       land: { type: 'geojson', data: land },
-      cells: { type: 'geojson', data: collection([]) },
+      // Squares: there is nothing to simplify, and small ones have to stay.
+      cells: { type: 'geojson', data: collection([]), tolerance: 0, buffer: 0 },
       marks: { type: 'geojson', data: collection([]) },
       ...(tiles ? { tiles: { type: 'raster', tiles: [tiles], tileSize: 256 } } : {}),
     },

@@ -24,6 +24,7 @@ export class Timeline {
   #following = true;
   #timer: number | undefined;
   #width = 0;
+  #bar = 1;
 
   constructor(onChange: () => void) {
     this.#onChange = onChange;
@@ -116,8 +117,12 @@ export class Timeline {
     if (!frame) return;
     const text = `${dayOf(frame.start)}, ${timeOf(frame.start)} to ${timeOf(frame.end)}: ${count(frame.total)} pick-ups`;
     this.#slider.setAttribute('aria-valuetext', text);
-    const at = placeOf(this.#index, this.#frames.length, this.#width);
-    this.#profile.querySelector('.done')?.setAttribute('width', String(at));
+    this.#profile.querySelector('.done')?.setAttribute('width', String(this.#doneWidth));
+  }
+
+  /** Up to the end of the bar of the window that is looked at. */
+  get #doneWidth(): number {
+    return placeOf(this.#index, this.#frames.length, this.#width) + this.#bar / 2;
   }
 
   /** Pick-ups of each window behind the slider, and the hours below it. */
@@ -128,6 +133,7 @@ export class Timeline {
     const most = Math.max(1, ...frames.map(({ total }) => total));
     const step = frames.length > 1 ? (this.#width - 2 * INSET) / (frames.length - 1) : 0;
     const bar = Math.max(1, step * 0.72);
+    this.#bar = bar;
     let bars = '';
     frames.forEach(({ total }, i) => {
       if (total === 0) return;
@@ -143,7 +149,7 @@ export class Timeline {
         x: 0,
         y: 0,
         height: 64,
-        width: placeOf(this.#index, frames.length, this.#width),
+        width: this.#doneWidth,
       }),
     );
     this.#profile.replaceChildren(

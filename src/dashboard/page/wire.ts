@@ -126,36 +126,3 @@ export function* undiffed(differences: readonly number[]): Generator<number> {
     yield value;
   }
 }
-
-const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
-
-export function geohashText(code: number, precision: number): string {
-  let text = '';
-  let rest = code;
-  for (let i = 0; i < precision; i++) {
-    text = ALPHABET[rest % 32]! + text;
-    rest = Math.floor(rest / 32);
-  }
-  return text;
-}
-
-export interface Bounds {
-  readonly west: number;
-  readonly south: number;
-  readonly east: number;
-  readonly north: number;
-}
-
-export function geohashBounds(code: number, precision: number): Bounds {
-  const bits = precision * 5;
-  let [south, north, west, east] = [-90, 90, -180, 180];
-  for (let i = 0; i < bits; i++) {
-    const upper = Math.floor(code / 2 ** (bits - 1 - i)) % 2 === 1;
-    if (i % 2 === 0) {
-      if (upper) west = (west + east) / 2;
-      else east = (west + east) / 2;
-    } else if (upper) south = (south + north) / 2;
-    else north = (south + north) / 2;
-  }
-  return { west, south, east, north };
-}

@@ -1,0 +1,21 @@
+/** Commands as a user can paste them: of this app, in this folder. */
+import type { JobStatus } from './wire.ts';
+
+const DEFAULT_FOLDER = '.taxiflow';
+
+export function command(name: string, { app, dataDir }: JobStatus): string {
+  const ofApp = app === null ? '' : ` --app ${quoted(app)}`;
+  const inFolder = dataDir === DEFAULT_FOLDER ? '' : ` --data-dir ${quoted(dataDir)}`;
+  return `“taxiflow ${name}${ofApp}${inFolder}”`;
+}
+
+/** What processes the stream of a job. */
+export function processCommand(status: JobStatus): string {
+  const stream = status.stream?.replace(/ \(.*\)$/, '');
+  return command(stream === undefined ? 'process' : `process --stream ${quoted(stream)}`, status);
+}
+
+/** As a shell takes it for one word. */
+function quoted(text: string): string {
+  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
