@@ -29,12 +29,16 @@ const lockHash = createHash('sha256')
   .update(process.versions.modules)
   .digest('hex');
 const installed = join('node_modules', '.taxiflow-installed');
+// As src/sqlite.ts has it: version 13 comes compiled and needs no script, version 12 does.
+const sqlite = Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 if (read(installed) !== lockHash) {
+  const compiles = sqlite === 'better-sqlite3-12';
   console.error(
-    'setting up: installing packages (once; better-sqlite3 may be compiled, which takes two minutes)',
+    `setting up: installing packages (once${compiles ? '; better-sqlite3 may be compiled, which takes two minutes' : ''})`,
   );
   const cache = temporaryCache();
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const scripts = compiles ? [] : ['--ignore-scripts'];
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...scripts], {
     ...compileEnvironment(),
     ...(cache ? { npm_config_cache: cache } : {}),
   });
@@ -75,7 +79,7 @@ function temporaryCache() {
 /** A native part that doesn't load is told here, and the next run installs again. */
 async function checkNative() {
   try {
-    const { default: Database } = await import('better-sqlite3');
+    const { default: Database } = await import(sqlite);
     new Database(':memory:').close();
   } catch (error) {
     const [reason] = error.message.split('\n');

@@ -1,14 +1,18 @@
 /** SQLite as taxiflow opens it, with its errors in words a user can act on. */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import Database from 'better-sqlite3';
+import type BetterSqlite3 from 'better-sqlite3';
 import { translating } from './errors.ts';
 
-/** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
-export { Database };
+// Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
+// Node.js 24.19 or newer, aborts when a statement is collected.
+const VERSION = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 
-export type Sqlite = Database.Database;
-export type Statement = Database.Statement;
+/** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
+export const { default: Database } = (await import(VERSION)) as { default: typeof BetterSqlite3 };
+
+export type Sqlite = BetterSqlite3.Database;
+export type Statement = BetterSqlite3.Statement;
 
 export interface OpenOptions {
   /** What the file is, for messages: `the stream "x"`. */

@@ -37,7 +37,7 @@ function clone(folder: string) {
   }
   mkdirSync(join(folder, 'src'));
   writeFileSync(join(folder, 'src', 'index.ts'), '');
-  const module = join(folder, 'node_modules', 'better-sqlite3');
+  const modules = join(folder, 'node_modules');
   const asked = join(folder, 'asked.txt');
   const tools = join(folder, 'tools');
   mkdirSync(tools);
@@ -46,11 +46,13 @@ function clone(folder: string) {
     `#!/bin/sh
 echo "$1 $2 nodedir=$npm_config_nodedir cache=$npm_config_cache" >> '${asked}'
 [ "$1" = ci ] || exit 0
-mkdir -p '${module}'
-echo '{"main":"index.js"}' > '${module}/package.json'
-cat > '${module}/index.js' <<END
+for name in better-sqlite3 better-sqlite3-12; do
+  mkdir -p "${modules}/$name"
+  echo '{"main":"index.js"}' > "${modules}/$name/package.json"
+  cat > "${modules}/$name/index.js" <<END
 module.exports = class { constructor() { if (process.env.BROKEN) throw new Error('another NODE_MODULE_VERSION\\nmore'); } close() {} };
 END
+done
 `,
     { mode: 0o755 },
   );
