@@ -50,7 +50,10 @@ export interface StreamReader {
   /** Tells this stream from another of the same name: one that is deleted and made again differs. */
   readonly identity: string;
   shards(): Promise<readonly Shard[]>;
-  /** At most `limit` records from `position` on; an empty batch when there are none yet. */
+  /**
+   * At most `limit` records from `position` on; an empty batch when there are none yet. Throws `no-shard` for a
+   * shard that has left the stream, which the list may be slower to say.
+   */
   read(shardId: string, position: Position, limit: number): Promise<RecordBatch>;
   close(): Promise<void>;
 }

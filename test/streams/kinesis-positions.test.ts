@@ -29,7 +29,7 @@ async function streamOf(t: TestContext, shards: number) {
     t.after(() => stream.close());
     return stream;
   };
-  return { stream: await open(), open, clock };
+  return { stream: await open(), open, clock, admin };
 }
 
 async function put(stream: KinesisStream, text: string): Promise<void> {
@@ -67,5 +67,17 @@ describe('positions in Kinesis', () => {
     assert.equal((await second.read(SHARD, next, 10)).lost, undefined, 'the next run knows of the quiet');
     const third = await open();
     assert.match((await third.read(SHARD, read.next, 10)).lost ?? '', /^2[56]\.\d hours$/);
+  });
+
+  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+    const { stream, admin } = await streamOf(t, 1);
+    await put(stream, 'a');
+    await assert.rejects(stream.read('shardId-000000000007', { at: 'trim-horizon' }, 10), {
+      code: 'no-shard',
+    });
+    assert.equal((await stream.read(SHARD, { at: 'trim-horizon' }, 10)).count, 1);
+    await admin.delete();
+    for (const shard of [SHARD, 'shardId-000000000007'])
+      await assert.rejects(stream.read(shard, { at: 'trim-horizon' }, 10), { code: 'no-stream' });
   });
 });

@@ -158,9 +158,19 @@ export class KinesisStream implements StreamReader, StreamWriter {
       } catch (error) {
         from = again;
         this.#iterators.delete(shardId);
+        if (error instanceof Error && error.name === 'ResourceNotFoundException')
+          await this.#refuseMissing(shardId);
         await pause(error, attempt, since, this.#stream, this.#clock);
       }
     }
+  }
+
+  /** What is missing is the shard, once its records are too old; if it is the stream, its list says so. */
+  async #refuseMissing(shardId: string): Promise<never> {
+    await this.shards();
+    throw new TaxiflowError('no-shard', `${this.name} no longer has ${shardId}`, {
+      hint: 'see "taxiflow stream describe"',
+    });
   }
 
   async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
