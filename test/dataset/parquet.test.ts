@@ -49,7 +49,10 @@ async function read(t: TestContext, path: string): Promise<Read> {
   const dataset = await Dataset.open({
     paths: [path],
     dataDir: temporaryFolder(t),
-    onReject: (rejection) => rejections.push(rejection),
+    onReject: (rejection) => {
+      const detail = rejection.detail();
+      rejections.push({ ...rejection, detail: () => detail });
+    },
   });
   const bodies: string[] = [];
   for await (const { count, data, starts, ends } of dataset.batches()) {
@@ -152,6 +155,13 @@ test('rejects: their reason, row number, and what was read as JSON; nulls are le
       [2, 'unreadable-time'],
       [3, 'dropoff-before-pickup'],
       [5, 'unreadable-time'],
+    ],
+  );
+  assert.deepEqual(
+    rejections.slice(0, 2).map(({ detail }) => detail()),
+    [
+      'pickup_datetime null is no time',
+      'dropoff_datetime "2024-01-01T09:59:59.000Z" is before pickup_datetime "2024-01-01T10:00:00.000Z"',
     ],
   );
   assert.equal(

@@ -133,8 +133,8 @@ async function runLine(
     const dataset = await Dataset.open({
       paths: [file],
       dataDir,
-      onReject: ({ reason, source, line, raw }) =>
-        rejected.add(reason, () => ({ source, position: String(line), detail: '', raw })),
+      onReject: ({ reason, source, line, raw, detail }) =>
+        rejected.add(reason, () => ({ source, position: String(line), detail: detail(), raw })),
     });
     const replay = runReplay({
       ...common,

@@ -76,8 +76,13 @@ function openDataset(
     },
     assumeSorted: args['assume-sorted'] === true,
     failOnReject: args['on-error'] === 'fail',
-    onReject: ({ reason, source, line, raw }) =>
-      rejected.add(reason, () => ({ source, position: String(line), detail: '', raw: raw.slice(0, 10_000) })),
+    onReject: ({ reason, source, line, raw, detail }) =>
+      rejected.add(reason, () => ({
+        source,
+        position: String(line),
+        detail: detail(),
+        raw: raw.slice(0, 10_000),
+      })),
     onProgress: (read, total) =>
       progress.update(
         `reading trips: ${thousands(read / 1e6)} MB${total ? ` of ${thousands(total / 1e6)}` : ''}`,
