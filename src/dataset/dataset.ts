@@ -186,7 +186,7 @@ export class Dataset {
     if (this.#options.failOnReject) {
       throw new TaxiflowError(
         'row-rejected',
-        `line ${line} of ${source} is no trip (${reason}: ${detail()}): ${raw.slice(0, 120)}`,
+        `line ${line} of ${source} is no trip (${reason}): ${detail()}: ${raw.slice(0, 120)}`,
         {
           hint: 'mend the row, or leave out --on-error fail to set such rows aside',
         },

@@ -328,7 +328,7 @@ describe('rows', () => {
     const path = join(put(temporaryFolder(t), { 'dirty.csv': dirty }), 'dirty.csv');
     await assert.rejects(
       load([path], { failOnReject: true }),
-      failsWith('row-rejected', /line 4 .*short-row: 3 of /),
+      failsWith('row-rejected', /line 4 .*\(short-row\): 3 of /),
     );
     const quoted = join(put(temporaryFolder(t), { 'q.csv': `${HEADER}\n"x"\n` }), 'q.csv');
     await assert.rejects(load([quoted], { failOnReject: true }), failsWith('row-rejected', /line 2/));

@@ -72,6 +72,11 @@ function regionOfArn(stream: string): string | undefined {
   return stream.startsWith('arn:') ? stream.split(':')[3] : undefined;
 }
 
+/** How a stream is named to the user, who may have given its ARN. */
+export function nameOf(stream: string): string {
+  return `kinesis:${stream.replace(/^.*\//, '')}`;
+}
+
 /** How a request names its stream. */
 export function streamInput(stream: string): { StreamARN: string } | { StreamName: string } {
   return stream.startsWith('arn:') ? { StreamARN: stream } : { StreamName: stream };
@@ -187,10 +192,11 @@ export function explained(error: unknown, stream: string): TaxiflowError {
   const failure = (code: string, text: string, hint: string) =>
     new TaxiflowError(code, text, { hint, cause: error });
   if (name === 'ResourceNotFoundException') {
+    const region = regionOfArn(stream);
     return failure(
       'no-stream',
       `there is no Kinesis stream ${stream}`,
-      `check name and region, or make it with "taxiflow stream create kinesis:${stream}"`,
+      `check name and region, or make it with "taxiflow stream create ${nameOf(stream)}${region ? ` --region ${region}` : ''}"`,
     );
   }
   if (name === 'CredentialsProviderError' || /could not load credentials/i.test(message)) {

@@ -27,6 +27,7 @@ import {
   type KinesisOptions,
   kinesisClient,
   listShards,
+  nameOf,
   pause,
   startingPosition,
   streamInput,
@@ -90,7 +91,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.retentionMs = retentionHours * 3_600_000;
     this.#fanOut =
       options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
-    this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
+    this.name = nameOf(options.stream);
     this.identity = `${arn} ${created?.toISOString() ?? ''}`;
   }
 
@@ -169,7 +170,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   async #refuseMissing(shardId: string): Promise<never> {
     await this.shards();
     throw new TaxiflowError('no-shard', `${this.name} no longer has ${shardId}`, {
-      hint: 'see "taxiflow stream describe"',
+      hint: `see "taxiflow stream describe ${this.name}"`,
     });
   }
 
