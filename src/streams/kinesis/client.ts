@@ -6,7 +6,7 @@ import {
   type ListShardsCommandOutput,
   type StartingPosition,
 } from '@aws-sdk/client-kinesis';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
 import { systemCode, TaxiflowError } from '../../errors.ts';
 import type { Position, Shard } from '../stream.ts';
@@ -22,6 +22,8 @@ export interface KinesisOptions {
 const CONNECT_MS = 3_000;
 /** A connection on which nothing moves for so long is given up, and the request sent again. */
 const SILENT_MS = 4_000;
+/** Even a shard without records sends an event every five seconds. */
+export const PUSH_SILENT_MS = 20_000;
 /** More sockets than shards that are read at once. */
 const SOCKETS = 512;
 const FIRST_CONTACT_MS = 8_000;
@@ -45,12 +47,15 @@ export function kinesisClient(options: KinesisOptions): KinesisClient {
 export function pushClient(options: KinesisOptions): KinesisClient {
   const endpoint =
     options.endpointUrl ?? process.env['AWS_ENDPOINT_URL_KINESIS'] ?? process.env['AWS_ENDPOINT_URL'];
-  const http1 = () =>
-    new NodeHttpHandler({
-      connectionTimeout: CONNECT_MS,
-      httpAgent: { keepAlive: true, maxSockets: SOCKETS },
-    });
-  return client(options, endpoint?.startsWith('http:') ? { requestHandler: http1() } : {});
+  return client(options, {
+    requestHandler: endpoint?.startsWith('http:')
+      ? new NodeHttpHandler({
+          connectionTimeout: CONNECT_MS,
+          socketTimeout: PUSH_SILENT_MS,
+          httpAgent: { keepAlive: true, maxSockets: SOCKETS },
+        })
+      : new NodeHttp2Handler({ disableConcurrentStreams: true, requestTimeout: PUSH_SILENT_MS }),
+  });
 }
 
 function client(
@@ -144,6 +149,11 @@ const TRANSIENT_CODES = [
   'ENETDOWN',
 ];
 
+/** A subscription that ended with an error which says nothing of the next one. */
+export class SubscriptionBroken extends Error {
+  override readonly name = 'SubscriptionBroken';
+}
+
 /** What to do about an error: wait and try again, take a new iterator, or tell the user. */
 export type Verdict = 'throttled' | 'again' | 'expired' | 'final';
 
@@ -151,7 +161,10 @@ export function verdict(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : '';
   if (THROTTLED.includes(name)) return 'throttled';
   if (name === 'ExpiredIteratorException') return 'expired';
-  if (name === 'TimeoutError' || TRANSIENT_CODES.includes(systemCode(error) ?? '')) return 'again';
+  const code = systemCode(error) ?? '';
+  if (name === 'TimeoutError' || TRANSIENT_CODES.includes(code) || code.startsWith('ERR_HTTP2_'))
+    return 'again';
+  if (error instanceof SubscriptionBroken) return 'again';
   const status = statusOf(error);
   if (status !== undefined && status >= 500) return 'again';
   // A torn answer can't be parsed: the SDK says so with a plain SyntaxError.

@@ -15,15 +15,19 @@ import {
 import type { Clock } from '../../clock.ts';
 import type { Position, RecordBatch } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
-import { type KinesisOptions, pushClient, startingPosition } from './client.ts';
+import {
+  type KinesisOptions,
+  PUSH_SILENT_MS,
+  pushClient,
+  SubscriptionBroken,
+  startingPosition,
+} from './client.ts';
 
 /** Ms that a read waits for records before it comes back without. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
 /** A subscription can't be taken over in its first five seconds. */
 const TAKEOVER_WAIT = 1_000;
-/** Even a shard without records sends an event every five seconds. */
-const SILENT_MS = 20_000;
 
 interface Subscription {
   /** Its ARN. */
@@ -62,7 +66,7 @@ export class FanOut {
       const result = await Promise.race([subscription.next, this.#clock.sleep(READ_WAIT, waited.signal)]);
       if (result && !result.done)
         return this.#batchOf(shardId, subscription, again, result.value.SubscribeToShardEvent);
-      const silent = this.#clock.now() - subscription.heard > SILENT_MS;
+      const silent = this.#clock.now() - subscription.heard > PUSH_SILENT_MS;
       if (result?.done || silent) this.#drop(shardId);
       else subscription.after = JSON.stringify(again);
       return { ...toBatch([], again), atTip: !silent && subscription.atTip };
@@ -192,7 +196,11 @@ export class FanOut {
 }
 
 function nextOf(events: AsyncIterator<SubscribeToShardEventStream>) {
-  const next = events.next();
+  const next = events.next().catch((error: unknown) => {
+    // A fault that is the client's own, such as a key it may not use, will not pass.
+    const own = (error as { $fault?: string }).$fault === 'client';
+    throw own ? error : new SubscriptionBroken(String(error), { cause: error });
+  });
   // It may fail while nobody waits for it; the next read is told.
   next.catch(() => {});
   return next;
