@@ -195,7 +195,7 @@ describe('compressed inputs', () => {
     assert.deepEqual((await load([folder])).vendors, ['a', 'b', 'c']);
   });
 
-  it('may have several gzip members or zstd frames, with skippable frames between them', async (t) => {
+  it('may have several gzip members or zstd frames, with skippable frames between and before them', async (t) => {
     const parts = [
       csv(row('a', 1)),
       `${row('b', 2)}\n${row('c', 3).slice(0, 9)}`,
@@ -206,8 +206,9 @@ describe('compressed inputs', () => {
       '1/a.csv.gz': Buffer.concat(parts.map((part) => gzipSync(part))),
       '2/a.csv.zst': Buffer.concat(parts.map(zstd)),
       '3/a.csv.zst': Buffer.concat(parts.flatMap((part) => [rawZstd(Buffer.from(part), 7), skippable])),
+      '4/a.csv.zst': Buffer.concat(parts.flatMap((part) => [skippable, zstd(part)])),
     });
-    for (const name of ['1', '2', '3']) {
+    for (const name of ['1', '2', '3', '4']) {
       assert.deepEqual((await load([join(folder, name)])).vendors, ['a', 'b', 'c'], name);
     }
   });

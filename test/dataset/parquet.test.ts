@@ -122,6 +122,20 @@ test('codecs, versions, units and sizes of row groups make no difference', async
   }
 });
 
+test('decimals have the digits that they are written with', async (t) => {
+  const cents = [0, 1, 7, 29, 57, 781, 113, 435, 100_001, 12_345_678, -781];
+  for (const [precision, scale] of [[9, 2], [18, 2], [38, 2], [12, 5]] as const) {
+    const path = await parquet(
+      t,
+      `SELECT TIMESTAMP '2024-01-01 10:00:00' AS pickup_datetime, TIMESTAMP '2024-01-01 10:00:00' AS dropoff_datetime,
+         (cents::DECIMAL(18, 0) / 100)::DECIMAL(${precision}, ${scale}) AS total_amount
+       FROM (SELECT unnest([${cents.join()}]) AS cents)`,
+    );
+    const amounts = (await read(t, path)).bodies.map((body) => /"total_amount":(.*)}/.exec(body)?.[1]);
+    assert.deepEqual(amounts, cents.map((amount) => String(amount / 100)), `DECIMAL(${precision}, ${scale})`);
+  }
+}); // biome-ignore format: one list
+
 test('files of 2009 and 2010: times as text, vendors by name, coordinates', async (t) => {
   const path = await parquet(
     t,
