@@ -9,10 +9,9 @@ import { startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
-/** A stream, and time that goes by in sleeps. */
-async function streamOf(t: TestContext, shards: number) {
+/** A stream, and time that goes by in sleeps, by a clock that is so many ms ahead of that of Kinesis. */
+async function streamOf(t: TestContext, shards: number, ahead = 0) {
   const { endpoint } = await startKinesis(t);
-  let ahead = 0;
   const clock: Clock = {
     now: () => Date.now() + ahead,
     sleep: async (ms) => {
@@ -48,6 +47,18 @@ describe('positions in Kinesis', () => {
     const batch = await second.read(SHARD, next, 10);
     assert.equal(batch.data.toString(), 'a');
     assert.equal((await first.read(SHARD, next, 10)).data.toString(), 'a');
+  });
+
+  it('K1 knows where the latest records were by the clock of Kinesis, whatever ours says', async (t) => {
+    for (const ahead of [3_600_000, -3_600_000]) {
+      const { stream, open } = await streamOf(t, 1, ahead);
+      const { next } = await stream.read(SHARD, { at: 'latest' }, 10);
+      assert.equal(next.at, 'time');
+      const off = Date.now() - (next.at === 'time' ? next.ms : 0);
+      assert.ok(off > 0 && off < 60_000, `it looks ${off} ms back`);
+      await put(stream, 'a');
+      assert.equal((await (await open()).read(SHARD, next, 10)).data.toString(), 'a');
+    }
   });
 
   it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {

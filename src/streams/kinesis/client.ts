@@ -73,6 +73,22 @@ function client(
   });
 }
 
+/** The time at Kinesis, as its answers tell it: our own clock may be wrong. Epoch ms. */
+export function timeAt(client: KinesisClient, clock: Clock): () => number {
+  let ahead = 0;
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { headers } = result.response as { headers?: Record<string, string> };
+      const told = Date.parse(headers?.['date'] ?? '');
+      if (!Number.isNaN(told)) ahead = told - clock.now();
+      return result;
+    },
+    { step: 'deserialize', priority: 'low', name: 'timeAt' },
+  );
+  return () => clock.now() + ahead;
+}
+
 function regionOfArn(stream: string): string | undefined {
   return stream.startsWith('arn:') ? stream.split(':')[3] : undefined;
 }
@@ -159,7 +175,7 @@ export type Verdict = 'throttled' | 'again' | 'expired' | 'final';
 
 export function verdict(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : '';
-  if (THROTTLED.includes(name)) return 'throttled';
+  if (THROTTLED.includes(name) || statusOf(error) === 429) return 'throttled';
   if (name === 'ExpiredIteratorException') return 'expired';
   const code = systemCode(error) ?? '';
   if (name === 'TimeoutError' || TRANSIENT_CODES.includes(code) || code.startsWith('ERR_HTTP2_'))
@@ -190,9 +206,11 @@ export async function firstContact<T>(
     try {
       return await request(signal);
     } catch (error) {
-      if (signal.aborted || verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS)
-        throw explained(error, stream);
-      await clock.sleep(backoff(attempt), signal);
+      const kind = verdict(error);
+      // Who is told to slow down has reached the stream, among many: that takes its time.
+      const tries = kind === 'throttled' ? Number.POSITIVE_INFINITY : FIRST_CONTACT_ATTEMPTS;
+      if (signal.aborted || kind === 'final' || attempt + 1 >= tries) throw explained(error, stream);
+      await clock.sleep(backoff(attempt, 100, 2_000), signal);
     }
   }
 }
@@ -201,7 +219,7 @@ export async function firstContact<T>(
 export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
   const name = error instanceof Error ? error.name : '';
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim();
   const failure = (code: string, text: string, hint: string) =>
     new TaxiflowError(code, text, { hint, cause: error });
   if (name === 'ResourceNotFoundException') {
@@ -212,10 +230,11 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       `check name and region, or make it with "taxiflow stream create ${nameOf(stream)}${region ? ` --region ${region}` : ''}"`,
     );
   }
-  if (name === 'CredentialsProviderError' || /could not load credentials/i.test(message)) {
+  const nowhere = /could not load credentials/i.test(message);
+  if (name === 'CredentialsProviderError' || name === 'TokenProviderError' || nowhere) {
     return failure(
       'no-credentials',
-      'no AWS credentials were found',
+      `no AWS credentials were found${nowhere ? '' : `: ${message}`}`,
       'run "aws configure" or "aws sso login", or set AWS_PROFILE or AWS_ACCESS_KEY_ID',
     );
   }

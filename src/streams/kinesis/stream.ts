@@ -31,6 +31,7 @@ import {
   pause,
   startingPosition,
   streamInput,
+  timeAt,
   untilDone,
 } from './client.ts';
 import { FanOut } from './fan-out.ts';
@@ -39,7 +40,7 @@ import { KinesisWriter } from './writer.ts';
 
 /** GetRecords is allowed five times a second and shard. */
 const READ_INTERVAL = 205;
-/** By how much the clock of Kinesis may be behind ours. */
+/** By how much the clocks within Kinesis may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
 
 export interface KinesisStreamOptions extends KinesisOptions {
@@ -62,6 +63,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #client: KinesisClient;
   readonly #stream: string;
   readonly #clock: Clock;
+  readonly #timeThere: () => number;
   readonly #writer: KinesisWriter;
   /** How long records are kept. */
   readonly retentionMs: number;
@@ -74,6 +76,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   private constructor(
     client: KinesisClient,
     options: KinesisStreamOptions,
+    timeThere: () => number,
     arn: string,
     created: Date | undefined,
     retentionHours: number,
@@ -81,6 +84,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
+    this.#timeThere = timeThere;
     this.#writer = new KinesisWriter({
       client,
       stream: options.stream,
@@ -98,6 +102,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
+    const timeThere = timeAt(client, options.clock);
     try {
       const { StreamDescriptionSummary: summary } = await firstContact(
         options.stream,
@@ -117,6 +122,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
       return new KinesisStream(
         client,
         options,
+        timeThere,
         summary.StreamARN ?? '',
         summary.StreamCreationTimestamp,
         summary.RetentionPeriodHours ?? 24,
@@ -150,7 +156,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
       // Where to find this place again, which latest no longer names a moment later.
       const again: Position =
-        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
+        from.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : from;
       try {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
