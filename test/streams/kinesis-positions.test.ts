@@ -4,8 +4,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { firstContact } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
-import { startKinesis } from '../services/kinesis.ts';
+import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
@@ -59,6 +60,40 @@ describe('positions in Kinesis', () => {
       await put(stream, 'a');
       assert.equal((await (await open()).read(SHARD, next, 10)).data.toString(), 'a');
     }
+  });
+
+  it('K1 keeps its iterator while it is throttled, also that of the latest records', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 1);
+    const asked: string[] = [];
+    const { endpoint } = await faulty(t, emulator, 0, 0, async (target, nth) => {
+      asked.push(target);
+      // The SDK itself asks twice.
+      if (target !== 'GetRecords' || nth > 6) return;
+      await put(writer, `record ${nth}`);
+      return 'throttled';
+    });
+    const clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const [writer, reader] = await Promise.all(
+      [emulator.endpoint, endpoint].map((endpointUrl) =>
+        KinesisStream.open({ stream: 'trips', endpointUrl, clock }),
+      ) as [Promise<KinesisStream>, Promise<KinesisStream>],
+    );
+    t.after(() => Promise.all([writer.close(), reader.close()]));
+    await put(writer, 'before');
+    const { data } = await reader.read(SHARD, { at: 'latest' }, 10);
+    assert.equal(data.toString(), [1, 2, 3, 4, 5, 6].map((nth) => `record ${nth}`).join(''));
+    assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
+  });
+
+  it('waits for its turn at first contact, as long as it is told to slow down', async () => {
+    let asked = 0;
+    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const answer = await firstContact('trips', clock, async () => {
+      if (++asked < 20) throw Object.assign(new Error('slow down'), { name: 'LimitExceededException' });
+      return 'here';
+    });
+    assert.deepEqual([answer, asked], ['here', 20]);
   });
 
   it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {

@@ -33,6 +33,7 @@ import {
   streamInput,
   timeAt,
   untilDone,
+  verdict,
 } from './client.ts';
 import { FanOut } from './fan-out.ts';
 import { getRecords } from './wire.ts';
@@ -152,19 +153,22 @@ export class KinesisStream implements StreamReader, StreamWriter {
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     // An iterator that stands there misses nothing, however long ago a record came.
     const lost = this.#isAt(shardId, position) ? undefined : this.#lost(position);
+    // Where to find this place again, which latest no longer names a moment later.
+    const again: Position =
+      position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
     let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
-      // Where to find this place again, which latest no longer names a moment later.
-      const again: Position =
-        from.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : from;
       try {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
           : await this.#poll(shardId, from, again, limit);
         return { ...batch, lost };
       } catch (error) {
-        from = again;
-        this.#iterators.delete(shardId);
+        // Who is told to slow down keeps the iterator: another one would cost a request too.
+        if (verdict(error) !== 'throttled' || !this.#isAt(shardId, from)) {
+          from = again;
+          this.#iterators.delete(shardId);
+        }
         if (error instanceof Error && error.name === 'ResourceNotFoundException')
           await this.#refuseMissing(shardId);
         await pause(error, attempt, since, this.#stream, this.#clock);
@@ -233,6 +237,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
         Timestamp: start.Timestamp,
       }),
     );
+    if (ShardIterator)
+      this.#iterators.set(shardId, { after: JSON.stringify(position), iterator: ShardIterator });
     return ShardIterator;
   }
 }
