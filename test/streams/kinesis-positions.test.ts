@@ -113,6 +113,9 @@ describe('positions in Kinesis', () => {
     assert.equal((await second.read(SHARD, next, 10)).lost, undefined, 'the next run knows of the quiet');
     const third = await open();
     assert.match((await third.read(SHARD, read.next, 10)).lost ?? '', /^2[56]\.\d hours$/);
+    const { next: quiet } = await first.read(SHARD, next, 10);
+    await clock.sleep(24 * 3_600_000 + 90_000);
+    assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
   });
 
   it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {

@@ -151,8 +151,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    // An iterator that stands there misses nothing, however long ago a record came.
-    const lost = this.#isAt(shardId, position) ? undefined : this.#lost(position);
+    // Also with an iterator that stands there: it goes on at what is left, without a word.
+    const lost = this.#lost(position);
     // Where to find this place again, which latest no longer names a moment later.
     const again: Position =
       position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
@@ -210,7 +210,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   #lost(position: Position): string | undefined {
     if (position.at !== 'after' || position.arrival === undefined) return undefined;
     const gone = this.#clock.now() - this.retentionMs - position.arrival;
-    return gone > 0 ? `${(gone / 3_600_000).toFixed(1)} hours` : undefined;
+    if (gone <= 0) return undefined;
+    return gone < 360_000 ? `${Math.ceil(gone / 60_000)} minutes` : `${(gone / 3_600_000).toFixed(1)} hours`;
   }
 
   async #untilReadable(shardId: string): Promise<void> {
