@@ -6,6 +6,7 @@ import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { firstContact } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import type { Position } from '../../src/streams/stream.ts';
 import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
@@ -84,6 +85,35 @@ describe('positions in Kinesis', () => {
     const { data } = await reader.read(SHARD, { at: 'latest' }, 10);
     assert.equal(data.toString(), [1, 2, 3, 4, 5, 6].map((nth) => `record ${nth}`).join(''));
     assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
+  });
+
+  it('reads a shard five times a second and two megabytes at most', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 2);
+    const open = async () => {
+      const time = { passed: 0 };
+      const sleep = async (ms: number) => {
+        time.passed += ms;
+      };
+      const clock = { now: () => time.passed, sleep };
+      const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
+      t.after(() => stream.close());
+      return { stream, time };
+    };
+    const writer = await open();
+    for (let i = 0; i < 6; i++) await put(writer.stream, 'x'.repeat(500_000));
+    const { stream, time } = await open();
+    let position: Position = { at: 'trim-horizon' };
+    const when: number[] = [];
+    for (const count of [4, 2, 0, 0]) {
+      const batch = await stream.read(SHARD, position, 4);
+      assert.equal(batch.count, count);
+      position = batch.next;
+      when.push(time.passed);
+    }
+    assert.deepEqual(when, [0, 1_000, 1_500, 1_705]);
+    await stream.read('shardId-000000000001', { at: 'trim-horizon' }, 4);
+    assert.equal(time.passed, 1_705, 'another shard has a rate of its own');
   });
 
   it('waits for its turn at first contact, as long as it is told to slow down', async () => {

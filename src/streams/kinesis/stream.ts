@@ -39,8 +39,10 @@ import { FanOut } from './fan-out.ts';
 import { getRecords } from './wire.ts';
 import { KinesisWriter } from './writer.ts';
 
-/** GetRecords is allowed five times a second and shard. */
+/** GetRecords is allowed five times a second and shard, and two megabytes, which is 10 MB and then 5 s nothing. */
 const READ_INTERVAL = 205;
+const READ_BYTES_PER_MS = 2_000;
+const LONGEST_READ_INTERVAL = 5_000;
 /** By how much the clocks within Kinesis may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
 
@@ -70,7 +72,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly retentionMs: number;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
-  readonly #lastRead = new Map<string, number>();
+  /** From when on a shard may be read again. */
+  readonly #readable = new Map<string, number>();
   /** Shards that were closed when they were listed last. */
   #closed: ReadonlySet<string> = new Set();
 
@@ -192,6 +195,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
     const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - (answer.behind ?? 0));
     const batch = toBatch(answer.records, quiet);
+    const took = Math.min(batch.data.length / READ_BYTES_PER_MS, LONGEST_READ_INTERVAL);
+    this.#readable.set(shardId, asked + Math.max(took, READ_INTERVAL));
     if (answer.next)
       this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
     else this.#iterators.delete(shardId);
@@ -215,10 +220,9 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async #untilReadable(shardId: string): Promise<void> {
-    const now = this.#clock.now();
-    const wait = (this.#lastRead.get(shardId) ?? Number.NEGATIVE_INFINITY) + READ_INTERVAL - now;
+    const wait = (this.#readable.get(shardId) ?? Number.NEGATIVE_INFINITY) - this.#clock.now();
     if (wait > 0) await this.#clock.sleep(wait);
-    this.#lastRead.set(shardId, this.#clock.now());
+    this.#readable.set(shardId, this.#clock.now() + READ_INTERVAL);
   }
 
   #isAt(shardId: string, position: Position): boolean {
