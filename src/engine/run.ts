@@ -310,7 +310,15 @@ class ProcessRun {
     const { from } = this.#o;
     const positions = shard.parents.map((parent) => this.#engine.shards.get(parent)?.position ?? from);
     const [time] = positions;
-    return time && positions.every(({ at }) => at === 'time') ? time : { at: 'trim-horizon' };
+    // What came to it came after what its parents have had.
+    const arrivals = positions.flatMap((position) =>
+      position.at === 'latest' ? [] : (position.arrival ?? []),
+    );
+    const known =
+      arrivals.length > 0 && arrivals.length === positions.length ? { arrival: Math.min(...arrivals) } : {};
+    return time?.at === 'time' && positions.every(({ at }) => at === 'time')
+      ? { at: 'time', ms: time.ms, ...known }
+      : { at: 'trim-horizon', ...known };
   }
 
   #follow(shard: ShardProgress): void {
@@ -324,7 +332,7 @@ class ProcessRun {
     for (const shard of this.#engine.shards.all) {
       if (shard.ended || listed.has(shard.id)) continue;
       const { position } = shard;
-      const since = position.at === 'after' && position.arrival !== undefined ? position.arrival : undefined;
+      const since = position.at === 'latest' ? undefined : position.arrival;
       const left = since === undefined ? '' : ` after ${new Date(since).toISOString()}`;
       this.#acceptLoss(shard, `what was left${left}`);
       shard.ended = true;

@@ -530,6 +530,22 @@ describe('records that are gone', () => {
     assert.deepEqual(counts(store), [[0, 4]]);
   });
 
+  it('of a child are reckoned from what its parents have had (C5)', async () => {
+    const reader = new MemoryReader(1);
+    const [parent] = reader.list;
+    reader.put(parent!, tripAt(1), 500);
+    const child = reader.add([parent!]);
+    const asked: unknown[] = [];
+    const read = reader.read.bind(reader);
+    reader.read = async (id, position, limit) => {
+      if (id === child.id) asked.push(position);
+      const batch = await read(id, position, limit);
+      return batch.next.at === 'after' ? { ...batch, next: { ...batch.next, arrival: 500 } } : batch;
+    };
+    await run(reader, new MemoryStore());
+    assert.deepEqual(asked[0], { at: 'trim-horizon', arrival: 500 });
+  });
+
   it('with their whole shard stop a run that had listed it, as soon as it can’t be read (C5)', async () => {
     for (const allowGap of [false, true]) {
       const reader = new MemoryReader(2);

@@ -148,6 +148,24 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
   });
 
+  it('C5 tells of a gap where nothing had been read yet, too', async (t) => {
+    const { stream, open, clock } = await streamOf(t, 2);
+    const EMPTY = 'shardId-000000000001';
+    await put(stream, 'a');
+    const found = [
+      [EMPTY, (await stream.read(EMPTY, { at: 'trim-horizon' }, 10)).next],
+      [SHARD, (await stream.read(SHARD, { at: 'latest' }, 10)).next],
+    ] as const;
+    const lost = () =>
+      Promise.all(found.map(async ([shard, next]) => (await (await open()).read(shard, next, 10)).lost));
+    await clock.sleep(23 * 3_600_000);
+    assert.deepEqual(await lost(), [undefined, undefined]);
+    await clock.sleep(3 * 3_600_000);
+    assert.deepEqual(await lost(), ['2.0 hours', '2.0 hours']);
+    const first = await (await open()).read(EMPTY, { at: 'trim-horizon' }, 10);
+    assert.equal(first.lost, undefined, 'who has not begun misses nothing');
+  });
+
   it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
     const { stream, admin } = await streamOf(t, 1);
     await put(stream, 'a');

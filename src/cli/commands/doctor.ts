@@ -173,7 +173,7 @@ function state(
       const checkpoint = reader.checkpoint();
       reader.verify();
       const arrivals = (checkpoint?.shards ?? []).map(({ ended, position }) =>
-        !ended && position.at === 'after'
+        !ended && position.at !== 'latest'
           ? (position.arrival ?? Number.POSITIVE_INFINITY)
           : Number.POSITIVE_INFINITY,
       );

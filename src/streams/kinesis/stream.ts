@@ -213,7 +213,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   /** Records that arrived before the retention began are gone; in words, for the user. */
   #lost(position: Position): string | undefined {
-    if (position.at !== 'after' || position.arrival === undefined) return undefined;
+    if (position.at === 'latest' || position.arrival === undefined) return undefined;
     const gone = this.#clock.now() - this.retentionMs - position.arrival;
     if (gone <= 0) return undefined;
     return gone < 360_000 ? `${Math.ceil(gone / 60_000)} minutes` : `${(gone / 3_600_000).toFixed(1)} hours`;
