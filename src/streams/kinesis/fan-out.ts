@@ -26,6 +26,8 @@ import {
 /** Ms that a read waits for records before it comes back without. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
+/** How long a run that ends waits for its consumer to be taken away. */
+const CLOSE_MS = 5_000;
 /** A subscription can't be taken over in its first five seconds. */
 const TAKEOVER_WAIT = 1_000;
 
@@ -87,8 +89,12 @@ export class FanOut {
   async close(): Promise<void> {
     for (const shardId of [...this.#subscriptions.keys()]) this.#drop(shardId);
     const ConsumerARN = await this.#consumer?.catch(() => undefined);
+    // Of a network that is away, the next run takes the consumer over.
+    const abortSignal = AbortSignal.timeout(CLOSE_MS);
     if (ConsumerARN)
-      await this.#client.send(new DeregisterStreamConsumerCommand({ ConsumerARN })).catch(() => {});
+      await this.#client
+        .send(new DeregisterStreamConsumerCommand({ ConsumerARN }), { abortSignal })
+        .catch(() => {});
     this.#client.destroy();
   }
 
