@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import { EXIT, TaxiflowError, usageError } from '../errors.ts';
 import type { Arguments, CommandSpec } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import { commandOf, completed } from './hints.ts';
 
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -64,20 +65,7 @@ function misuse(message: string, argv: readonly string[]): TaxiflowError {
 }
 
 function helpOf(argv: readonly string[]): string {
-  return `see "${['taxiflow', ...commandOf(argv), '--help'].join(' ')}"`;
-}
-
-/** The command a command line names, as far as there is one. */
-function commandOf(argv: readonly string[]): string[] {
-  const names: string[] = [];
-  let commands: readonly CommandSpec[] = COMMANDS;
-  for (const word of argv) {
-    const command = commands.find(({ usage }) => usage.split(' ')[0] === word);
-    if (!command) break;
-    names.push(word);
-    commands = command.commands ?? [];
-  }
-  return names;
+  return `see "${['taxiflow', ...commandOf(argv).names, '--help'].join(' ')}"`;
 }
 
 function parser(argv: string[]) {
@@ -100,7 +88,7 @@ function parser(argv: string[]) {
     .fail((message, error) => {
       throw error && error.name !== 'YError' ? error : misuse(error?.message ?? message, argv);
     });
-  for (const command of COMMANDS) addCommand(root as never, command);
+  for (const command of COMMANDS) addCommand(root as never, command, argv);
   return root;
 }
 
@@ -110,14 +98,14 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec): void {
+function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv: readonly string[]): void {
   parent.command(
     command.usage,
     command.summary,
     (inner) => {
       for (const [name, positional] of Object.entries(command.positionals ?? {}))
         inner.positional(name, positional);
-      for (const sub of command.commands ?? []) addCommand(inner as never, sub);
+      for (const sub of command.commands ?? []) addCommand(inner as never, sub, argv);
       if (command.commands)
         inner.demandCommand(
           1,
@@ -128,18 +116,23 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec): voi
     },
     async (args) => {
       if (!command.load) return;
-      const handler = await command.load();
-      process.exitCode = await handler(settled(args as Arguments, command.options));
+      const given = settled(args as Arguments, command.options);
+      try {
+        const handler = await command.load();
+        process.exitCode = await handler(given);
+      } catch (error) {
+        report(error, argv, given);
+      }
     },
   );
 }
 
-function report(error: unknown, argv: readonly string[]): void {
+function report(error: unknown, argv: readonly string[], args: Arguments = {}): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`Error: ${message}\n`);
   const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
-  if (hint) process.stderr.write(`Try: ${hint}\n`);
+  if (hint) process.stderr.write(`Try: ${completed(hint, args)}\n`);
   if (!known)
     process.stderr.write(
       `Try: this is a fault of taxiflow; please report it with this\n${error instanceof Error ? error.stack : ''}\n`,

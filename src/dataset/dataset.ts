@@ -22,6 +22,8 @@ export interface Rejection {
   readonly reason: RejectReason;
   /** The line as it is, or the columns of the row that were read as JSON. */
   readonly raw: string;
+  /** What is wrong with it, in words. To be asked while the rejection is being told. */
+  readonly detail: () => string;
 }
 
 export interface DatasetOptions {
@@ -128,9 +130,11 @@ export class Dataset {
           return used;
         },
         row: (cells, row) => {
-          const reason = this.#take(encoder!, cells, take);
-          if (reason)
-            this.#reject({ source, line: row, reason, raw: rowAsJson(names, used, encoder!, cells) });
+          const reader = encoder!;
+          const reason = this.#take(reader, cells, take);
+          if (!reason) return;
+          const detail = () => reader.explain(cells, reason);
+          this.#reject({ source, line: row, reason, raw: rowAsJson(names, used, reader, cells), detail });
         },
       });
     } catch (error) {
@@ -150,15 +154,16 @@ export class Dataset {
           encoder = new TripEncoder(readHeader(fields, source));
           return;
         }
-        const reason = this.#take(encoder, fields, take);
-        if (reason) this.#reject({ source, line, reason, raw });
+        const reader = encoder;
+        const reason = this.#take(reader, fields, take);
+        if (reason) this.#reject({ source, line, reason, raw, detail: () => reader.explain(fields, reason) });
       },
       blank: () => {
         this.counts.blank++;
       },
-      broken: (_why, line, raw) => {
+      broken: (why, line, raw) => {
         this.counts.rows++;
-        this.#reject({ source, line, reason: 'not-csv', raw });
+        this.#reject({ source, line, reason: 'not-csv', raw, detail: () => why });
       },
     };
     yield* readRows(input.open(onBytes), handler);
@@ -177,11 +182,11 @@ export class Dataset {
   }
 
   #reject(rejection: Rejection): void {
-    const { source, line, reason, raw } = rejection;
+    const { source, line, reason, raw, detail } = rejection;
     if (this.#options.failOnReject) {
       throw new TaxiflowError(
         'row-rejected',
-        `line ${line} of ${source} is no trip (${reason}): ${raw.slice(0, 120)}`,
+        `line ${line} of ${source} is no trip (${reason}): ${detail()}: ${raw.slice(0, 120)}`,
         {
           hint: 'mend the row, or leave out --on-error fail to set such rows aside',
         },

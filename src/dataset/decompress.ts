@@ -5,6 +5,8 @@ import { Decompress } from 'fzstd';
 
 const CHUNK = 1 << 18;
 const MAGIC_BYTES = 4;
+/** A frame, or one that is to be skipped, such as pzstd begins with. */
+const ZSTD = /^(?:28b52ffd|5.2a4d18)$/;
 
 /**
  * The content of a file. Gzip and zstd are told by the first bytes, not by the name.
@@ -16,7 +18,7 @@ export async function* decompressed(source: AsyncGenerator<Buffer>): AsyncGenera
   const all = resumed(first, source);
   const magic = first.subarray(0, MAGIC_BYTES).toString('hex');
   if (magic.startsWith('1f8b')) yield* gunzipped(all);
-  else if (magic === '28b52ffd') yield* unzstd(all);
+  else if (ZSTD.test(magic)) yield* unzstd(all);
   else yield* all;
 }
 

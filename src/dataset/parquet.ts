@@ -83,6 +83,8 @@ class ColumnReader {
   readonly #file: ByteRanges;
   readonly #decoder: ColumnDecoder;
   readonly #name: string;
+  /** Decimal places, where values have a fixed number of them. */
+  readonly #scale: number | undefined;
   /** Where the next bytes lie in the file, and where the column ends. */
   #position: number;
   readonly #end: number;
@@ -98,6 +100,7 @@ class ColumnReader {
     const [, { element }] = path;
     this.#file = file;
     this.#name = element.name;
+    this.#scale = element.converted_type === 'DECIMAL' ? (element.scale ?? 0) : undefined;
     this.#position = Number(meta.dictionary_page_offset || meta.data_page_offset);
     this.#end = this.#position + Number(meta.total_compressed_size);
     this.#decoder = {
@@ -121,6 +124,8 @@ class ColumnReader {
     const value = this.#values[this.#next++];
     switch (typeof value) {
       case 'number':
+        // 781 × 0.01 is not 7.81.
+        return this.#scale === undefined ? value : Number(value.toFixed(this.#scale));
       case 'string':
         return value;
       case 'bigint':

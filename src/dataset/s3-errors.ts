@@ -27,9 +27,11 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
   const failure = (code: string, message: string, hint: string) =>
     new TaxiflowError(code, message, { hint, cause: error });
   if (isOfCredentials(error)) {
+    const message = (error as Error).message.replace(/\s+/g, ' ').trim();
+    const why = /could not load/i.test(message) ? '' : `: ${message}`;
     return failure(
       'no-credentials',
-      `there are no AWS credentials to read ${url} with`,
+      `there are no AWS credentials to read ${url} with${why}`,
       'set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run "aws sso login", or add --no-sign-request for public data',
     );
   }
@@ -54,6 +56,13 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
       's3-wrong-region',
       `the bucket ${bucket} lies in another region${region ? `, ${region}` : ''}`,
       `name its region with --region${region ? ` ${region}` : ''}`,
+    );
+  }
+  if (name === 'ExpiredToken' || name === 'TokenRefreshRequired') {
+    return failure(
+      'no-credentials',
+      `the AWS credentials to read ${url} with have expired`,
+      'log in again, then run the same command again',
     );
   }
   if (status === 401 || status === 403) {

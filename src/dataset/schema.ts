@@ -23,6 +23,8 @@ const PROJECTED = ['pickupx', 'pickupy', 'dropoffx', 'dropoffy'];
 export type Columns = { readonly [K in keyof typeof NAMES]: number };
 
 export interface Schema extends Columns {
+  /** The columns as the file calls them. */
+  readonly names: readonly string[];
   /** Fields a whole row has at least. */
   readonly width: number;
 }
@@ -54,7 +56,7 @@ export function readHeader(header: readonly string[], source: string): Schema {
     });
   }
   const lastNamed = names.findLastIndex((name) => name !== '');
-  return { ...columns, width: lastNamed + 1 };
+  return { ...columns, names: header, width: lastNamed + 1 };
 }
 
 /** Indexes of the columns that trips are made of, ascending. */

@@ -29,6 +29,9 @@ const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
 const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
 const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
+/** Characters of a cell in an explanation. */
+const LONGEST_CELL = 100;
+
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
   readonly #schema: Schema;
@@ -68,6 +71,23 @@ export class TripEncoder {
       this.#number(',"total_amount":', row, schema.total) +
       '}\n';
     return { dropoff, body };
+  }
+
+  /** What it is in a row that makes it no trip, in words. */
+  explain(row: readonly Cell[], reason: RejectReason): string {
+    const { pickup, dropoff, width } = this.#schema;
+    if (reason === 'short-row') return `${row.length} of ${width} fields`;
+    if (reason === 'unreadable-time') {
+      const unreadable = [pickup, dropoff].filter((column) => Number.isNaN(timeOf(row[column]!)));
+      return unreadable.map((column) => `${this.#named(row, column)} is no time`).join(', ');
+    }
+    if (reason === 'dropoff-before-pickup')
+      return `${this.#named(row, dropoff)} is before ${this.#named(row, pickup)}`;
+    return `${this.#named(row, dropoff)} is before that of an earlier row`;
+  }
+
+  #named(row: readonly Cell[], column: number): string {
+    return `${this.#schema.names[column]!.trim()} ${JSON.stringify(this.readable(row, column)).slice(0, LONGEST_CELL)}`;
   }
 
   /** A cell as people read it: times as ISO 8601. */

@@ -7,7 +7,7 @@
 import type { Clock } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { TaxiflowError } from '../errors.ts';
-import type { Position, Shard, StreamReader } from '../streams/stream.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../streams/stream.ts';
 import type { View } from '../views/language.ts';
 import type { Counters, StateStore } from './checkpoint.ts';
 import { Engine } from './engine.ts';
@@ -96,6 +96,8 @@ export interface ProcessOutcome {
 const POLL_MS = 100;
 /** A replay sends a watermark every 5 s. */
 const WATERMARK_PATIENCE_MS = 15_000;
+/** By how long a list of shards may lag behind what reads say. */
+const LIST_LAG_MS = 10_000;
 /** How long a run that is to stop waits for the records it asked for. */
 const STOP_MS = 1_000;
 const BATCH_RECORDS = 4_000;
@@ -204,7 +206,7 @@ class ProcessRun {
 
   async #step(feed: Feed): Promise<void> {
     const shard = this.#engine.shards.get(feed.shardId)!;
-    const batch = await this.#unlessStopped(feed.take());
+    const batch = await this.#take(feed);
     if (!batch) return;
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) this.#engine.process(shard, batch);
@@ -228,6 +230,24 @@ class ProcessRun {
       await this.#discover(false);
     }
     if (batch.atTip) this.#engine.advance();
+  }
+
+  /** The next batch; undefined when the run is stopped, or the shard has left the stream since it was listed. */
+  async #take(feed: Feed): Promise<RecordBatch | undefined> {
+    const { clock, signal } = this.#o;
+    for (const since = clock.now(); ; ) {
+      try {
+        return await this.#unlessStopped(feed.take());
+      } catch (error) {
+        if (!(error instanceof TaxiflowError) || error.code !== 'no-shard') throw error;
+        // The list knows what to do about it (C5).
+        await this.#discover(false);
+        if (signal.aborted || !this.#feeds.has(feed.shardId)) return undefined;
+        if (clock.now() - since > LIST_LAG_MS) throw error;
+        await clock.sleep(POLL_MS, signal);
+        feed.poll(this.#engine.shards.get(feed.shardId)!.position);
+      }
+    }
   }
 
   /** Reads the list of shards and starts those whose turn has come. */
@@ -283,7 +303,15 @@ class ProcessRun {
     const { from } = this.#o;
     const positions = shard.parents.map((parent) => this.#engine.shards.get(parent)?.position ?? from);
     const [time] = positions;
-    return time && positions.every(({ at }) => at === 'time') ? time : { at: 'trim-horizon' };
+    // What came to it came after what its parents have had.
+    const arrivals = positions.flatMap((position) =>
+      position.at === 'latest' ? [] : (position.arrival ?? []),
+    );
+    const known =
+      arrivals.length > 0 && arrivals.length === positions.length ? { arrival: Math.min(...arrivals) } : {};
+    return time?.at === 'time' && positions.every(({ at }) => at === 'time')
+      ? { at: 'time', ms: time.ms, ...known }
+      : { at: 'trim-horizon', ...known };
   }
 
   #follow(shard: ShardProgress): void {
@@ -296,9 +324,13 @@ class ProcessRun {
     const listed = new Set(this.#listed.map((shard) => shard.id));
     for (const shard of this.#engine.shards.all) {
       if (shard.ended || listed.has(shard.id)) continue;
-      this.#acceptLoss(shard, 'what was left');
+      const { position } = shard;
+      const since = position.at === 'latest' ? undefined : position.arrival;
+      const left = since === undefined ? '' : ` after ${new Date(since).toISOString()}`;
+      this.#acceptLoss(shard, `what was left${left}`);
       shard.ended = true;
       this.#feeds.delete(shard.id);
+      this.#lags.delete(shard.id);
     }
   }
 

@@ -17,13 +17,15 @@ export interface Shard {
   readonly open: boolean;
 }
 
-/** Where to read a shard from. */
+/**
+ * Where to read a shard from. `arrival`, where the stream tells it: whatever came between this place and that time,
+ * epoch ms, has been read; if it is older than the retention, there is a gap.
+ */
 export type Position =
-  | { readonly at: 'trim-horizon' }
+  | { readonly at: 'trim-horizon'; readonly arrival?: number }
   | { readonly at: 'latest' }
   /** The first record that arrived at this time (epoch ms) or later. */
-  | { readonly at: 'time'; readonly ms: number }
-  /** Arrival of that record, epoch ms, where the stream tells it: older than the retention means a gap. */
+  | { readonly at: 'time'; readonly ms: number; readonly arrival?: number }
   | { readonly at: 'after'; readonly sequence: string; readonly arrival?: number };
 
 /** Records of one shard, in order. */
@@ -50,7 +52,10 @@ export interface StreamReader {
   /** Tells this stream from another of the same name: one that is deleted and made again differs. */
   readonly identity: string;
   shards(): Promise<readonly Shard[]>;
-  /** At most `limit` records from `position` on; an empty batch when there are none yet. */
+  /**
+   * At most `limit` records from `position` on; an empty batch when there are none yet. Throws `no-shard` for a
+   * shard that has left the stream, which the list may be slower to say.
+   */
   read(shardId: string, position: Position, limit: number): Promise<RecordBatch>;
   close(): Promise<void>;
 }

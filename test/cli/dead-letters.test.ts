@@ -32,6 +32,12 @@ const OF_RECORDS = BROKEN.map((text, i) => [
 ]);
 const told = ({ of, reason, source, position, raw }: Letter) => [of, reason, source, position, raw];
 
+/** How many fields there are, or what one of them holds. */
+function tellsWhy(raw: string, detail: string): boolean {
+  const fields = raw.split(',');
+  return detail.startsWith(`${fields.length} of`) || fields.some((field) => detail.includes(`"${field}"`));
+}
+
 describe('dead-letters', PARALLEL, () => {
   const cwd = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
 
@@ -46,6 +52,8 @@ describe('dead-letters', PARALLEL, () => {
     const { stdout, stderr } = await run(['dead-letters'], { cwd });
     const letters = lines(stdout) as unknown as Letter[];
     assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
+    for (const { of, raw, detail } of letters.filter(({ of }) => of === 'replay'))
+      assert.ok(tellsWhy(raw, detail), `${of}: "${detail}" says what is wrong with ${raw}`);
     for (const { at } of letters) assert.equal(new Date(at).toISOString(), at);
     for (const [reason, n] of Object.entries(dirtOf(readNaively(DIRTY)))) {
       assert.match(stderr, new RegExp(`^replay: ${n} ${reason}$`, 'm'));

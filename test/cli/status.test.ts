@@ -82,9 +82,12 @@ describe('status', () => {
   });
 
   it('without a state says what to do', async (t) => {
-    const ran = await taxiflow(['status', '--data-dir', temporaryFolder(t)]);
+    const folder = temporaryFolder(t);
+    const ran = await taxiflow(['status', '--data-dir', folder]);
     assert.equal(ran.code, 1);
-    assert.match(ran.stderr, /^Error: .*\nTry: run "taxiflow process" first/m);
+    const [, hint = ''] =
+      /^Error: .*\nTry: run "taxiflow process --data-dir ([^"]*)" first/m.exec(ran.stderr) ?? [];
+    assert.ok(hint.includes(folder), `the same folder: ${ran.stderr}`);
   });
 
   it('of a damaged state says so as every command does', async (t) => {

@@ -23,17 +23,23 @@ interface Loaded {
   readonly dropoffs: number[];
   readonly vendors: (string | undefined)[];
   readonly rejected: Rejection[];
+  /** What is said to be wrong with each of them. */
+  readonly details: string[];
 }
 
 async function load(paths: readonly string[], options: Partial<DatasetOptions> = {}): Promise<Loaded> {
   const rejected: Rejection[] = [];
+  const details: string[] = [];
   const dataset = await Dataset.open({
     paths,
     dataDir: join(paths[0]!, '..', 'data'),
-    onReject: (rejection) => rejected.push(rejection),
+    onReject: (rejection) => {
+      rejected.push(rejection);
+      details.push(rejection.detail());
+    },
     ...options,
   });
-  const found: Loaded = { dataset, ids: [], dropoffs: [], vendors: [], rejected };
+  const found: Loaded = { dataset, ids: [], dropoffs: [], vendors: [], rejected, details };
   for await (const batch of dataset.batches()) {
     for (let i = 0; i < batch.count; i++) {
       found.ids.push(batch.firstId + i);
@@ -189,7 +195,7 @@ describe('compressed inputs', () => {
     assert.deepEqual((await load([folder])).vendors, ['a', 'b', 'c']);
   });
 
-  it('may have several gzip members or zstd frames, with skippable frames between them', async (t) => {
+  it('may have several gzip members or zstd frames, with skippable frames between and before them', async (t) => {
     const parts = [
       csv(row('a', 1)),
       `${row('b', 2)}\n${row('c', 3).slice(0, 9)}`,
@@ -200,8 +206,9 @@ describe('compressed inputs', () => {
       '1/a.csv.gz': Buffer.concat(parts.map((part) => gzipSync(part))),
       '2/a.csv.zst': Buffer.concat(parts.map(zstd)),
       '3/a.csv.zst': Buffer.concat(parts.flatMap((part) => [rawZstd(Buffer.from(part), 7), skippable])),
+      '4/a.csv.zst': Buffer.concat(parts.flatMap((part) => [skippable, zstd(part)])),
     });
-    for (const name of ['1', '2', '3']) {
+    for (const name of ['1', '2', '3', '4']) {
       assert.deepEqual((await load([join(folder, name)])).vendors, ['a', 'b', 'c'], name);
     }
   });
@@ -283,7 +290,7 @@ describe('rows', () => {
 
   it('that are no trips are rejected with source, line, reason and text; the others are all there', async (t) => {
     const path = join(put(temporaryFolder(t), { 'dirty.csv': dirty }), 'dirty.csv');
-    const { dataset, vendors, rejected, ids } = await load([path]);
+    const { dataset, vendors, rejected, details, ids } = await load([path]);
     assert.deepEqual(vendors, ['second', 'third', 'first']);
     assert.deepEqual(ids, [0, 1, 2]);
     assert.deepEqual(
@@ -296,6 +303,15 @@ describe('rows', () => {
         [11, 'short-row', 'short'],
       ],
     );
+    const [fields, never, before, quote, field] = details;
+    const width = HEADER.split(',').length;
+    assert.deepEqual([fields, field], [`3 of ${width} fields`, `1 of ${width} fields`]);
+    assert.equal(never, 'dropoff_datetime "never" is no time');
+    assert.equal(
+      before,
+      'dropoff_datetime "2016-01-01 10:00:00" is before pickup_datetime "2016-01-01 11:00:00"',
+    );
+    assert.match(quote ?? '', /quote/i);
     assert.ok(
       rejected.every(({ source }) => source === path),
       'each names its file',
@@ -313,7 +329,7 @@ describe('rows', () => {
     const path = join(put(temporaryFolder(t), { 'dirty.csv': dirty }), 'dirty.csv');
     await assert.rejects(
       load([path], { failOnReject: true }),
-      failsWith('row-rejected', /line 4 .*short-row/),
+      failsWith('row-rejected', /line 4 .*\(short-row\): 3 of /),
     );
     const quoted = join(put(temporaryFolder(t), { 'q.csv': `${HEADER}\n"x"\n` }), 'q.csv');
     await assert.rejects(load([quoted], { failOnReject: true }), failsWith('row-rejected', /line 2/));
@@ -322,7 +338,7 @@ describe('rows', () => {
   it('are taken as they come where they are said to be sorted; what steps back is rejected', async (t) => {
     const text = csv(row('a', 5), row('b', 5), row('c', 4), row('d', 6), row('e', 5));
     const folder = put(temporaryFolder(t), { '1.csv': text, '2.csv': csv(row('f', 6), row('g', 1)) });
-    const { vendors, rejected, ids, dataset } = await load([folder], { assumeSorted: true });
+    const { vendors, rejected, details, ids, dataset } = await load([folder], { assumeSorted: true });
     assert.deepEqual(vendors, ['a', 'b', 'd', 'f']);
     assert.deepEqual(ids, [0, 1, 2, 3]);
     assert.deepEqual(
@@ -333,6 +349,7 @@ describe('rows', () => {
         [3, 'out-of-order'],
       ],
     );
+    assert.equal(details[0], 'dropoff_datetime "2016-01-01 12:04:00" is before that of an earlier row');
     assert.equal(dataset.counts.rows, 7);
   });
 

@@ -49,7 +49,10 @@ async function read(t: TestContext, path: string): Promise<Read> {
   const dataset = await Dataset.open({
     paths: [path],
     dataDir: temporaryFolder(t),
-    onReject: (rejection) => rejections.push(rejection),
+    onReject: (rejection) => {
+      const detail = rejection.detail();
+      rejections.push({ ...rejection, detail: () => detail });
+    },
   });
   const bodies: string[] = [];
   for await (const { count, data, starts, ends } of dataset.batches()) {
@@ -119,6 +122,20 @@ test('codecs, versions, units and sizes of row groups make no difference', async
   }
 });
 
+test('decimals have the digits that they are written with', async (t) => {
+  const cents = [0, 1, 7, 29, 57, 781, 113, 435, 100_001, 12_345_678, -781];
+  for (const [precision, scale] of [[9, 2], [18, 2], [38, 2], [12, 5]] as const) {
+    const path = await parquet(
+      t,
+      `SELECT TIMESTAMP '2024-01-01 10:00:00' AS pickup_datetime, TIMESTAMP '2024-01-01 10:00:00' AS dropoff_datetime,
+         (cents::DECIMAL(18, 0) / 100)::DECIMAL(${precision}, ${scale}) AS total_amount
+       FROM (SELECT unnest([${cents.join()}]) AS cents)`,
+    );
+    const amounts = (await read(t, path)).bodies.map((body) => /"total_amount":(.*)}/.exec(body)?.[1]);
+    assert.deepEqual(amounts, cents.map((amount) => String(amount / 100)), `DECIMAL(${precision}, ${scale})`);
+  }
+}); // biome-ignore format: one list
+
 test('files of 2009 and 2010: times as text, vendors by name, coordinates', async (t) => {
   const path = await parquet(
     t,
@@ -152,6 +169,13 @@ test('rejects: their reason, row number, and what was read as JSON; nulls are le
       [2, 'unreadable-time'],
       [3, 'dropoff-before-pickup'],
       [5, 'unreadable-time'],
+    ],
+  );
+  assert.deepEqual(
+    rejections.slice(0, 2).map(({ detail }) => detail()),
+    [
+      'pickup_datetime null is no time',
+      'dropoff_datetime "2024-01-01T09:59:59.000Z" is before pickup_datetime "2024-01-01T10:00:00.000Z"',
     ],
   );
   assert.equal(

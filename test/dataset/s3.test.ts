@@ -168,6 +168,7 @@ test('refusals have codes and hints', async (t) => {
     [403, 'AccessDenied', 's3-access-denied'],
     [403, 'InvalidAccessKeyId', 's3-access-denied'],
     [400, 'InvalidRequest', 's3-refused'],
+    [400, 'ExpiredToken', 'no-credentials'],
     [503, 'SlowDown', 's3-unreachable'],
   ] as const) {
     fake.fault = () => ({ status, code: name });

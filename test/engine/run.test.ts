@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import type { Counters } from '../../src/engine/checkpoint.ts';
 import { type ProcessOptions, type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
+import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews } from '../../src/views/check.ts';
 import * as l from '../../src/views/language.ts';
@@ -527,6 +528,64 @@ describe('records that are gone', () => {
     const { totals } = await run(reader, store, { allowGap: true });
     assert.equal(totals.read, 4);
     assert.deepEqual(counts(store), [[0, 4]]);
+  });
+
+  it('of a child are reckoned from what its parents have had (C5)', async () => {
+    const reader = new MemoryReader(1);
+    const [parent] = reader.list;
+    reader.put(parent!, tripAt(1), 500);
+    const child = reader.add([parent!]);
+    const asked: unknown[] = [];
+    const read = reader.read.bind(reader);
+    reader.read = async (id, position, limit) => {
+      if (id === child.id) asked.push(position);
+      const batch = await read(id, position, limit);
+      return batch.next.at === 'after' ? { ...batch, next: { ...batch.next, arrival: 500 } } : batch;
+    };
+    await run(reader, new MemoryStore());
+    assert.deepEqual(asked[0], { at: 'trim-horizon', arrival: 500 });
+  });
+
+  it('with their whole shard stop a run that had listed it, as soon as it can’t be read (C5)', async () => {
+    for (const allowGap of [false, true]) {
+      const reader = new MemoryReader(2);
+      const [staying, leaving] = [reader.list[0]!, reader.list[1]!];
+      for (let at = 0; at < 6; at++) for (const shard of reader.list) reader.put(shard, tripAt(at));
+      let left = 0;
+      reader.beforeRead = (_, id) => {
+        // Its second half leaves when it is its turn; its child keeps what came after.
+        if (id !== leaving.id || ++left !== 2) return;
+        const child = reader.add([leaving]);
+        reader.put(child, tripAt(7));
+        reader.list.splice(reader.list.indexOf(leaving), 1);
+      };
+      const done = run(reader, new MemoryStore(), { allowGap, batchRecords: 3 });
+      if (!allowGap)
+        await assert.rejects(done, { code: 'gap', message: new RegExp(`left of ${leaving.id}`) });
+      else {
+        const { lost, totals } = await done;
+        assert.deepEqual(lost, [`what was left of ${leaving.id}`]);
+        assert.equal(totals.read, staying.records.length + 3 + 1);
+      }
+    }
+  });
+
+  it('of a shard that is listed and can’t be read end the run with an error', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    reader.beforeRead = (_, id) => {
+      throw new TaxiflowError('no-shard', `there is no ${id}`);
+    };
+    await assert.rejects(run(reader, new MemoryStore()), { code: 'no-shard' });
+  });
+
+  it('of a shard that is listed before it can be read are read', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    reader.beforeRead = (read, id) => {
+      if (read < 3) throw new TaxiflowError('no-shard', `there is no ${id}`);
+    };
+    assert.equal((await run(reader, new MemoryStore())).totals.read, 1);
   });
 
   it('of a shard that nobody had begun to read are missed, where those it came from were read (C5)', async () => {

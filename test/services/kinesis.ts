@@ -95,8 +95,8 @@ export type Fault = (typeof FAULTS)[number];
 
 const LATEST_MS = 300;
 
-/** A request waits for what it returns; one that never comes makes a peer that stays silent. */
-export type Gate = (target: string, nth: number) => Promise<void> | undefined;
+/** A request waits for what it returns, and goes wrong as that says; one that never comes makes a peer that stays silent. */
+export type Gate = (target: string, nth: number) => Promise<Fault | undefined> | undefined;
 
 export interface FaultyEmulator extends Emulator {
   /** How often each fault happened. */
@@ -158,8 +158,8 @@ class FaultyProxy {
         .at(-1) ?? '';
     const nth = (this.#asked.get(target) ?? 0) + 1;
     this.#asked.set(target, nth);
-    await this.#gate?.(target, nth);
-    const fault = this.#random() < this.#rate ? chosen(target, this.#random()) : undefined;
+    const wanted = await this.#gate?.(target, nth);
+    const fault = wanted || (this.#random() < this.#rate ? chosen(target, this.#random()) : undefined);
     if (fault === undefined) answer(response, await forward(this.#emulator, request, body));
     else await this.#misbehave(fault, number, request, response, body);
     for (const [earlier, release] of this.#held) if (earlier < number) release(true);

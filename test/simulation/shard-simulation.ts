@@ -358,8 +358,6 @@ export class Simulation implements StreamReader {
     } catch (error) {
       if (error instanceof Crash) return false;
       const code = error instanceof TaxiflowError ? error.code : '';
-      // Its last records fell out of retention between the list and the read; the next run is told of the gap.
-      if (code === 'no-shard') return false;
       if (code !== 'gap') throw error;
       assert.ok(!this.#allowGap, 'gaps stop only those who do not allow them');
       this.#checkGap(error as TaxiflowError);

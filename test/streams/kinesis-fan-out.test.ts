@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { systemClock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position, RecordBatch } from '../../src/streams/stream.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
@@ -84,5 +85,21 @@ describe('enhanced fan-out', { skip: withoutMinistack }, () => {
       await readUntil(readers[round < 2 ? round % 2 : 0]!, () => seen.length >= sent.length);
     }
     assert.deepEqual(seen, sent);
+  });
+
+  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+    const { endpoint, env } = await startMinistack(t);
+    Object.assign(process.env, env);
+    const options = { stream: 'trips', endpointUrl: endpoint, clock: systemClock };
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await admin.create(1);
+    const reader = await KinesisStream.open({ ...options, fanOut: 'taxiflow-test' });
+    t.after(() => reader.close());
+    const read = (shard: string) => reader.read(shard, { at: 'trim-horizon' }, 10);
+    await assert.rejects(read('shardId-000000000007'), { code: 'no-shard' });
+    assert.equal((await read('shardId-000000000000')).count, 0);
+    await admin.delete();
+    await assert.rejects(read('shardId-000000000007'), { code: 'no-stream' });
   });
 });

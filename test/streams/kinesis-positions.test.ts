@@ -4,15 +4,16 @@ import { describe, it, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { firstContact } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
-import { startKinesis } from '../services/kinesis.ts';
+import type { Position } from '../../src/streams/stream.ts';
+import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
-/** A stream, and time that goes by in sleeps. */
-async function streamOf(t: TestContext, shards: number) {
+/** A stream, and time that goes by in sleeps, by a clock that is so many ms ahead of that of Kinesis. */
+async function streamOf(t: TestContext, shards: number, ahead = 0) {
   const { endpoint } = await startKinesis(t);
-  let ahead = 0;
   const clock: Clock = {
     now: () => Date.now() + ahead,
     sleep: async (ms) => {
@@ -29,7 +30,7 @@ async function streamOf(t: TestContext, shards: number) {
     t.after(() => stream.close());
     return stream;
   };
-  return { stream: await open(), open, clock };
+  return { stream: await open(), open, clock, admin };
 }
 
 async function put(stream: KinesisStream, text: string): Promise<void> {
@@ -50,6 +51,81 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, next, 10)).data.toString(), 'a');
   });
 
+  it('K1 knows where the latest records were by the clock of Kinesis, whatever ours says', async (t) => {
+    for (const ahead of [3_600_000, -3_600_000]) {
+      const { stream, open } = await streamOf(t, 1, ahead);
+      const { next } = await stream.read(SHARD, { at: 'latest' }, 10);
+      assert.equal(next.at, 'time');
+      const off = Date.now() - (next.at === 'time' ? next.ms : 0);
+      assert.ok(off > 0 && off < 60_000, `it looks ${off} ms back`);
+      await put(stream, 'a');
+      assert.equal((await (await open()).read(SHARD, next, 10)).data.toString(), 'a');
+    }
+  });
+
+  it('K1 keeps its iterator while it is throttled, also that of the latest records', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 1);
+    const asked: string[] = [];
+    const { endpoint } = await faulty(t, emulator, 0, 0, async (target, nth) => {
+      asked.push(target);
+      // The SDK itself asks twice.
+      if (target !== 'GetRecords' || nth > 6) return;
+      await put(writer, `record ${nth}`);
+      return 'throttled';
+    });
+    const clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const [writer, reader] = await Promise.all(
+      [emulator.endpoint, endpoint].map((endpointUrl) =>
+        KinesisStream.open({ stream: 'trips', endpointUrl, clock }),
+      ) as [Promise<KinesisStream>, Promise<KinesisStream>],
+    );
+    t.after(() => Promise.all([writer.close(), reader.close()]));
+    await put(writer, 'before');
+    const { data } = await reader.read(SHARD, { at: 'latest' }, 10);
+    assert.equal(data.toString(), [1, 2, 3, 4, 5, 6].map((nth) => `record ${nth}`).join(''));
+    assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
+  });
+
+  it('reads a shard five times a second and two megabytes at most', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 2);
+    const open = async () => {
+      const time = { passed: 0 };
+      const sleep = async (ms: number) => {
+        time.passed += ms;
+      };
+      const clock = { now: () => time.passed, sleep };
+      const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
+      t.after(() => stream.close());
+      return { stream, time };
+    };
+    const writer = await open();
+    for (let i = 0; i < 6; i++) await put(writer.stream, 'x'.repeat(500_000));
+    const { stream, time } = await open();
+    let position: Position = { at: 'trim-horizon' };
+    const when: number[] = [];
+    for (const count of [4, 2, 0, 0]) {
+      const batch = await stream.read(SHARD, position, 4);
+      assert.equal(batch.count, count);
+      position = batch.next;
+      when.push(time.passed);
+    }
+    assert.deepEqual(when, [0, 1_000, 1_500, 1_705]);
+    await stream.read('shardId-000000000001', { at: 'trim-horizon' }, 4);
+    assert.equal(time.passed, 1_705, 'another shard has a rate of its own');
+  });
+
+  it('waits for its turn at first contact, as long as it is told to slow down', async () => {
+    let asked = 0;
+    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const answer = await firstContact('trips', clock, async () => {
+      if (++asked < 20) throw Object.assign(new Error('slow down'), { name: 'LimitExceededException' });
+      return 'here';
+    });
+    assert.deepEqual([answer, asked], ['here', 20]);
+  });
+
   it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {
     const { stream, open, clock } = await streamOf(t, 1);
     await put(stream, 'a');
@@ -67,5 +143,38 @@ describe('positions in Kinesis', () => {
     assert.equal((await second.read(SHARD, next, 10)).lost, undefined, 'the next run knows of the quiet');
     const third = await open();
     assert.match((await third.read(SHARD, read.next, 10)).lost ?? '', /^2[56]\.\d hours$/);
+    const { next: quiet } = await first.read(SHARD, next, 10);
+    await clock.sleep(24 * 3_600_000 + 90_000);
+    assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
+  });
+
+  it('C5 tells of a gap where nothing had been read yet, too', async (t) => {
+    const { stream, open, clock } = await streamOf(t, 2);
+    const EMPTY = 'shardId-000000000001';
+    await put(stream, 'a');
+    const found = [
+      [EMPTY, (await stream.read(EMPTY, { at: 'trim-horizon' }, 10)).next],
+      [SHARD, (await stream.read(SHARD, { at: 'latest' }, 10)).next],
+    ] as const;
+    const lost = () =>
+      Promise.all(found.map(async ([shard, next]) => (await (await open()).read(shard, next, 10)).lost));
+    await clock.sleep(23 * 3_600_000);
+    assert.deepEqual(await lost(), [undefined, undefined]);
+    await clock.sleep(3 * 3_600_000);
+    assert.deepEqual(await lost(), ['2.0 hours', '2.0 hours']);
+    const first = await (await open()).read(EMPTY, { at: 'trim-horizon' }, 10);
+    assert.equal(first.lost, undefined, 'who has not begun misses nothing');
+  });
+
+  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+    const { stream, admin } = await streamOf(t, 1);
+    await put(stream, 'a');
+    await assert.rejects(stream.read('shardId-000000000007', { at: 'trim-horizon' }, 10), {
+      code: 'no-shard',
+    });
+    assert.equal((await stream.read(SHARD, { at: 'trim-horizon' }, 10)).count, 1);
+    await admin.delete();
+    for (const shard of [SHARD, 'shardId-000000000007'])
+      await assert.rejects(stream.read(shard, { at: 'trim-horizon' }, 10), { code: 'no-stream' });
   });
 });

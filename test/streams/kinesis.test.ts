@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -268,6 +268,9 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
       AWS_SHARED_CREDENTIALS_FILE: '/nonexistent',
       HOME: '/nonexistent',
     };
+    const profiles = join(temporaryFolder(t), 'config');
+    const session = 'sso_session = s\n[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://sso';
+    writeFileSync(profiles, `[profile p]\nsso_account_id = 1\nsso_role_name = r\n${session}\n`);
     const silent = await silentServer(t);
     const website = await helloServer(t);
     const cases: [string, Record<string, string>, string[], RegExp][] = [
@@ -283,6 +286,18 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
         { ...env, ...elsewhere, AWS_EC2_METADATA_DISABLED: '', AWS_EC2_METADATA_SERVICE_ENDPOINT: silent },
         [],
         /no AWS credentials/,
+      ],
+      [
+        'a profile that is not logged in',
+        {
+          ...env,
+          ...elsewhere,
+          AWS_PROFILE: 'p',
+          AWS_CONFIG_FILE: profiles,
+          AWS_EC2_METADATA_DISABLED: 'true',
+        },
+        [],
+        /no AWS credentials were found: .*aws sso login/,
       ],
       ['no region', { ...env, ...elsewhere, AWS_REGION: '' }, [], /no AWS region/],
       ['no such region', { ...env, AWS_ENDPOINT_URL: '' }, ['--region', 'nowhere-1'], /does not answer/],

@@ -21,6 +21,7 @@ import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
 import { portOf, speedup, text, whole } from '../read.ts';
 import { RunNotes } from '../run-notes.ts';
 import {
@@ -69,9 +70,8 @@ export async function demo(args: Arguments): Promise<number> {
     const line = await runLine(dataDir, file, factor, progress, signal);
     progress.stop();
     if (signal.aborted) {
-      say(
-        'interrupted; nothing is lost: "taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is',
-      );
+      const next = '"taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is';
+      say(`interrupted; nothing is lost: ${completed(next, args)}`);
       return EXIT.interrupted;
     }
     show(args, dataDir, line, Date.now() - started);
@@ -135,8 +135,8 @@ async function runLine(
     const dataset = await Dataset.open({
       paths: [file],
       dataDir,
-      onReject: ({ reason, source, line, raw }) =>
-        rejected.add(reason, () => ({ source, position: String(line), detail: '', raw })),
+      onReject: ({ reason, source, line, raw, detail }) =>
+        rejected.add(reason, () => ({ source, position: String(line), detail: detail(), raw })),
     });
     const replay = runReplay({
       ...common,

@@ -10,6 +10,7 @@ import { parseTarget, type StreamTarget } from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
 import { accessOf } from '../opensearch.ts';
 import { speedup, text } from '../read.ts';
 import { printJson, progressLine, several, span, thousands } from '../terminal.ts';
@@ -33,15 +34,18 @@ const HOUR = 3_600_000;
 export async function doctor(args: Arguments): Promise<number> {
   const target = parseTarget(text(args, 'stream'));
   const checks: Check[] = [runtime(), folder(text(args, 'data-dir')!)];
-  const found = await stream(args, target, checks);
-  state(args, target, found?.retentionMs, checks);
+  const { shards, retentionMs } = (await stream(args, target, checks)) ?? {};
+  state(args, target, retentionMs, checks);
   const paths = (args['paths'] as string[] | undefined) ?? [];
-  if (paths.length > 0) await rate(args, paths, found?.shards, target, checks);
+  if (paths.length > 0) await rate(args, paths, shards, target, checks);
   if (text(args, 'opensearch') !== undefined) await search(args, checks);
 
   const failed = checks.some(({ status }) => status === 'failed');
-  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks });
-  else for (const check of checks) process.stdout.write(`${line(check)}\n`);
+  const found = checks.map(({ advice, ...check }) =>
+    advice === undefined ? check : { ...check, advice: completed(advice, args) },
+  );
+  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: found });
+  else for (const check of found) process.stdout.write(`${line(check)}\n`);
   return failed ? EXIT.failed : EXIT.done;
 }
 
@@ -169,7 +173,7 @@ function state(
       const checkpoint = reader.checkpoint();
       reader.verify();
       const arrivals = (checkpoint?.shards ?? []).map(({ ended, position }) =>
-        !ended && position.at === 'after'
+        !ended && position.at !== 'latest'
           ? (position.arrival ?? Number.POSITIVE_INFINITY)
           : Number.POSITIVE_INFINITY,
       );

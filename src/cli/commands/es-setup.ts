@@ -7,6 +7,7 @@ import { duration } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
 import { accessOf } from '../opensearch.ts';
 import { text } from '../read.ts';
 import { printJson, progressLine, say, several } from '../terminal.ts';
@@ -86,9 +87,8 @@ function check(args: Arguments, plan: Plan, about: About): number {
     say('no difference: everything is as es-setup makes it');
     return EXIT.done;
   }
-  say(
-    `${several(differences.length, 'difference')}${mendable.length > 0 ? '; "taxiflow es-setup" mends what can be mended' : ''}`,
-  );
+  const mends = completed('; "taxiflow es-setup" mends what can be mended', args);
+  say(`${several(differences.length, 'difference')}${mendable.length > 0 ? mends : ''}`);
   return EXIT.rejected;
 }
 

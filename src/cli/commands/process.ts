@@ -20,6 +20,7 @@ import { tumbling, type View } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
 import { milliseconds, portOf, text, time, whole } from '../read.ts';
 import { RunNotes } from '../run-notes.ts';
 import {
@@ -297,7 +298,7 @@ function report(
       `${name}: ${several(delivered - rejected, 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
     );
   if (late + dead + rejected > 0)
-    say(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`);
+    say(completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`, args));
   if (outcome.interrupted) return EXIT.interrupted;
   return args['on-error'] === 'report' && late + dead + rejected > 0 ? EXIT.rejected : EXIT.done;
 }

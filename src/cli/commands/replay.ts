@@ -7,6 +7,7 @@ import { planReplay } from '../../replay/plan.ts';
 import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import { describeTarget, openStream, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
 import { speedup, text, time, whole } from '../read.ts';
 import {
   interruption,
@@ -76,8 +77,13 @@ function openDataset(
     },
     assumeSorted: args['assume-sorted'] === true,
     failOnReject: args['on-error'] === 'fail',
-    onReject: ({ reason, source, line, raw }) =>
-      rejected.add(reason, () => ({ source, position: String(line), detail: '', raw: raw.slice(0, 10_000) })),
+    onReject: ({ reason, source, line, raw, detail }) =>
+      rejected.add(reason, () => ({
+        source,
+        position: String(line),
+        detail: detail(),
+        raw: raw.slice(0, 10_000),
+      })),
     onProgress: (read, total) =>
       progress.update(
         `reading trips: ${thousands(read / 1e6)} MB${total ? ` of ${thousands(total / 1e6)}` : ''}`,
@@ -192,7 +198,7 @@ function report(
   say(
     `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
   );
-  if (rejected > 0) say('rejected rows: "taxiflow dead-letters"');
+  if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
     return EXIT.interrupted;

@@ -17,6 +17,7 @@ import {
   type KinesisOptions,
   kinesisClient,
   listShards,
+  nameOf,
   streamInput,
 } from './client.ts';
 
@@ -37,7 +38,7 @@ export class KinesisAdmin implements StreamAdmin {
   constructor(options: KinesisAdminOptions) {
     this.#client = kinesisClient(options);
     this.#o = options;
-    this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
+    this.name = nameOf(options.stream);
   }
 
   /** Makes the stream; `shards` undefined makes it on demand. */
@@ -51,7 +52,7 @@ export class KinesisAdmin implements StreamAdmin {
     } catch (error) {
       if (error instanceof Error && error.name === 'ResourceInUseException') {
         throw new TaxiflowError('stream-exists', `there is a Kinesis stream ${this.#o.stream} already`, {
-          hint: 'look at it with "taxiflow stream describe"',
+          hint: `look at it with "taxiflow stream describe ${this.name}"`,
         });
       }
       throw explained(error, this.#o.stream);
@@ -73,7 +74,7 @@ export class KinesisAdmin implements StreamAdmin {
     const shard = (await this.#shards()).find(({ id }) => id === shardId);
     if (!shard)
       throw new TaxiflowError('no-shard', `${this.#o.stream} has no ${shardId}`, {
-        hint: 'see "taxiflow stream describe"',
+        hint: `see "taxiflow stream describe ${this.name}"`,
       });
     const { firstHashKey: first, lastHashKey: last } = shard;
     const middle = at ?? first + (last - first + 1n) / 2n;

@@ -49,6 +49,6 @@ export function toBatch(records: readonly FetchedRecord[], position: Position): 
 
 /** A position that no record came after until `ms`, so that a quiet shard is not taken for a gap. */
 export function quietUntil(position: Position, ms: number): Position {
-  if (position.at !== 'after' || position.arrival === undefined) return position;
-  return { ...position, arrival: Math.max(position.arrival, ms) };
+  if (position.at === 'latest') return position;
+  return { ...position, arrival: Math.max(position.arrival ?? ms, ms) };
 }

@@ -6,7 +6,7 @@ import {
   type ListShardsCommandOutput,
   type StartingPosition,
 } from '@aws-sdk/client-kinesis';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
 import { systemCode, TaxiflowError } from '../../errors.ts';
 import type { Position, Shard } from '../stream.ts';
@@ -23,6 +23,8 @@ export interface KinesisOptions {
 const CONNECT_MS = 3_000;
 /** A connection on which nothing moves for so long is given up, and the request sent again. */
 const SILENT_MS = 4_000;
+/** Even a shard without records sends an event every five seconds. */
+export const PUSH_SILENT_MS = 20_000;
 /** More sockets than shards that are read at once. */
 const SOCKETS = 512;
 const FIRST_CONTACT_MS = 8_000;
@@ -45,12 +47,15 @@ export function kinesisClient(options: KinesisOptions): KinesisClient {
 /** A client for subscriptions, which Amazon pushes over HTTP/2 alone, and an emulator over what it has. */
 export function pushClient(options: KinesisOptions): KinesisClient {
   const endpoint = kinesisEndpoint(options.endpointUrl);
-  const http1 = () =>
-    new NodeHttpHandler({
-      connectionTimeout: CONNECT_MS,
-      httpAgent: { keepAlive: true, maxSockets: SOCKETS },
-    });
-  return client(options, endpoint?.startsWith('http:') ? { requestHandler: http1() } : {});
+  return client(options, {
+    requestHandler: endpoint?.startsWith('http:')
+      ? new NodeHttpHandler({
+          connectionTimeout: CONNECT_MS,
+          socketTimeout: PUSH_SILENT_MS,
+          httpAgent: { keepAlive: true, maxSockets: SOCKETS },
+        })
+      : new NodeHttp2Handler({ disableConcurrentStreams: true, requestTimeout: PUSH_SILENT_MS }),
+  });
 }
 
 function client(
@@ -68,8 +73,29 @@ function client(
   });
 }
 
+/** The time at Kinesis, as its answers tell it: our own clock may be wrong. Epoch ms. */
+export function timeAt(client: KinesisClient, clock: Clock): () => number {
+  let ahead = 0;
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { headers } = result.response as { headers?: Record<string, string> };
+      const told = Date.parse(headers?.['date'] ?? '');
+      if (!Number.isNaN(told)) ahead = told - clock.now();
+      return result;
+    },
+    { step: 'deserialize', priority: 'low', name: 'timeAt' },
+  );
+  return () => clock.now() + ahead;
+}
+
 function regionOfArn(stream: string): string | undefined {
   return stream.startsWith('arn:') ? stream.split(':')[3] : undefined;
+}
+
+/** How a stream is named to the user, who may have given its ARN. */
+export function nameOf(stream: string): string {
+  return `kinesis:${stream.replace(/^.*\//, '')}`;
 }
 
 /** How a request names its stream. */
@@ -139,14 +165,22 @@ const TRANSIENT_CODES = [
   'ENETDOWN',
 ];
 
+/** A subscription that ended with an error which says nothing of the next one. */
+export class SubscriptionBroken extends Error {
+  override readonly name = 'SubscriptionBroken';
+}
+
 /** What to do about an error: wait and try again, take a new iterator, or tell the user. */
 export type Verdict = 'throttled' | 'again' | 'expired' | 'final';
 
 export function verdict(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : '';
-  if (THROTTLED.includes(name)) return 'throttled';
+  if (THROTTLED.includes(name) || statusOf(error) === 429) return 'throttled';
   if (name === 'ExpiredIteratorException') return 'expired';
-  if (name === 'TimeoutError' || TRANSIENT_CODES.includes(systemCode(error) ?? '')) return 'again';
+  const code = systemCode(error) ?? '';
+  if (name === 'TimeoutError' || TRANSIENT_CODES.includes(code) || code.startsWith('ERR_HTTP2_'))
+    return 'again';
+  if (error instanceof SubscriptionBroken) return 'again';
   const status = statusOf(error);
   if (status !== undefined && status >= 500) return 'again';
   // A torn answer can't be parsed: the SDK says so with a plain SyntaxError.
@@ -172,9 +206,11 @@ export async function firstContact<T>(
     try {
       return await request(signal);
     } catch (error) {
-      if (signal.aborted || verdict(error) === 'final' || attempt + 1 >= FIRST_CONTACT_ATTEMPTS)
-        throw explained(error, stream);
-      await clock.sleep(backoff(attempt), signal);
+      const kind = verdict(error);
+      // Who is told to slow down has reached the stream, among many: that takes its time.
+      const tries = kind === 'throttled' ? Number.POSITIVE_INFINITY : FIRST_CONTACT_ATTEMPTS;
+      if (signal.aborted || kind === 'final' || attempt + 1 >= tries) throw explained(error, stream);
+      await clock.sleep(backoff(attempt, 100, 2_000), signal);
     }
   }
 }
@@ -183,20 +219,22 @@ export async function firstContact<T>(
 export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
   const name = error instanceof Error ? error.name : '';
-  const message = error instanceof Error ? error.message : String(error);
+  const message = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim();
   const failure = (code: string, text: string, hint: string) =>
     new TaxiflowError(code, text, { hint, cause: error });
   if (name === 'ResourceNotFoundException') {
+    const region = regionOfArn(stream);
     return failure(
       'no-stream',
       `there is no Kinesis stream ${stream}`,
-      `check name and region, or make it with "taxiflow stream create kinesis:${stream}"`,
+      `check name and region, or make it with "taxiflow stream create ${nameOf(stream)}${region ? ` --region ${region}` : ''}"`,
     );
   }
-  if (name === 'CredentialsProviderError' || /could not load credentials/i.test(message)) {
+  const nowhere = /could not load credentials/i.test(message);
+  if (name === 'CredentialsProviderError' || name === 'TokenProviderError' || nowhere) {
     return failure(
       'no-credentials',
-      'no AWS credentials were found',
+      `no AWS credentials were found${nowhere ? '' : `: ${message}`}`,
       'run "aws configure" or "aws sso login", or set AWS_PROFILE or AWS_ACCESS_KEY_ID',
     );
   }

@@ -3,6 +3,7 @@
  * A subscription ends after five minutes; the next one begins after the last record handed out (K1).
  */
 import {
+  type ConsumerDescription,
   DeregisterStreamConsumerCommand,
   DescribeStreamConsumerCommand,
   type KinesisClient,
@@ -14,17 +15,25 @@ import {
 import type { Clock } from '../../clock.ts';
 import type { Position, RecordBatch } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
-import { type KinesisOptions, pushClient, startingPosition } from './client.ts';
+import {
+  type KinesisOptions,
+  PUSH_SILENT_MS,
+  pushClient,
+  SubscriptionBroken,
+  startingPosition,
+} from './client.ts';
 
 /** Ms that a read waits for records before it comes back without. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
+/** How long a run that ends waits for its consumer to be taken away. */
+const CLOSE_MS = 5_000;
 /** A subscription can't be taken over in its first five seconds. */
 const TAKEOVER_WAIT = 1_000;
-/** Even a shard without records sends an event every five seconds. */
-const SILENT_MS = 20_000;
 
 interface Subscription {
+  /** Its ARN. */
+  readonly consumer: string;
   readonly events: AsyncIterator<SubscribeToShardEventStream>;
   readonly stop: AbortController;
   next: Promise<IteratorResult<SubscribeToShardEventStream>>;
@@ -39,28 +48,27 @@ interface Subscription {
 /** A consumer of a stream, registered at its first read, and its subscriptions. Throws the SDK's errors. */
 export class FanOut {
   readonly #client: KinesisClient;
-  readonly #streamArn: string;
-  readonly #name: string;
+  readonly #input: { readonly StreamARN: string; readonly ConsumerName: string };
   readonly #clock: Clock;
   readonly #subscriptions = new Map<string, Subscription>();
   #consumer: Promise<string> | undefined;
 
   constructor(options: KinesisOptions, streamArn: string, name: string, clock: Clock) {
     this.#client = pushClient(options);
-    this.#streamArn = streamArn;
-    this.#name = name;
+    this.#input = { StreamARN: streamArn, ConsumerName: name };
     this.#clock = clock;
   }
 
   /** `again` is where to find this place once `latest` means another one. */
   async read(shardId: string, position: Position, again: Position): Promise<RecordBatch> {
     const waited = new AbortController();
+    const consumer = this.#subscriptions.get(shardId)?.consumer ?? (await this.#registered());
     try {
       const subscription = await this.#subscriptionAt(shardId, position);
       const result = await Promise.race([subscription.next, this.#clock.sleep(READ_WAIT, waited.signal)]);
       if (result && !result.done)
         return this.#batchOf(shardId, subscription, again, result.value.SubscribeToShardEvent);
-      const silent = this.#clock.now() - subscription.heard > SILENT_MS;
+      const silent = this.#clock.now() - subscription.heard > PUSH_SILENT_MS;
       if (result?.done || silent) this.#drop(shardId);
       else subscription.after = JSON.stringify(again);
       return { ...toBatch([], again), atTip: !silent && subscription.atTip };
@@ -68,11 +76,9 @@ export class FanOut {
       this.#drop(shardId);
       const name = error instanceof Error ? error.name : '';
       if (name !== 'ResourceInUseException' && name !== 'ResourceNotFoundException') throw error;
-      // Somebody took the consumer away: if it is the stream that is gone, registering again tells.
-      if (name === 'ResourceNotFoundException') {
-        this.#consumer = undefined;
-        await this.#registered();
-      } else await this.#clock.sleep(TAKEOVER_WAIT);
+      if (name === 'ResourceInUseException') await this.#clock.sleep(TAKEOVER_WAIT);
+      // If the consumer is there, it is the shard that is gone, or the stream.
+      else if ((await this.#registeredNow()) === consumer) throw error;
       return toBatch([], again);
     } finally {
       waited.abort();
@@ -83,8 +89,12 @@ export class FanOut {
   async close(): Promise<void> {
     for (const shardId of [...this.#subscriptions.keys()]) this.#drop(shardId);
     const ConsumerARN = await this.#consumer?.catch(() => undefined);
+    // Of a network that is away, the next run takes the consumer over.
+    const abortSignal = AbortSignal.timeout(CLOSE_MS);
     if (ConsumerARN)
-      await this.#client.send(new DeregisterStreamConsumerCommand({ ConsumerARN })).catch(() => {});
+      await this.#client
+        .send(new DeregisterStreamConsumerCommand({ ConsumerARN }), { abortSignal })
+        .catch(() => {});
     this.#client.destroy();
   }
 
@@ -118,11 +128,11 @@ export class FanOut {
     const known = this.#subscriptions.get(shardId);
     if (known?.after === after) return known;
     this.#drop(shardId);
-    const ConsumerARN = await this.#registered();
+    const consumer = await this.#registered();
     const stop = new AbortController();
     const { EventStream: stream } = await this.#client.send(
       new SubscribeToShardCommand({
-        ConsumerARN,
+        ConsumerARN: consumer,
         ShardId: shardId,
         StartingPosition: startingPosition(position),
       }),
@@ -130,6 +140,7 @@ export class FanOut {
     );
     const events = stream![Symbol.asyncIterator]();
     const subscription = {
+      consumer,
       events,
       stop,
       next: nextOf(events),
@@ -157,26 +168,45 @@ export class FanOut {
     return this.#consumer;
   }
 
+  /** The consumer's ARN, another one if somebody took the last away. */
+  async #registeredNow(): Promise<string> {
+    const known = await this.#registered();
+    if ((await this.#described())?.ConsumerARN === known) return known;
+    this.#consumer = undefined;
+    return this.#registered();
+  }
+
   /** The consumer's ARN once it is active; one that an earlier run left behind is taken over. */
   async #register(): Promise<string> {
-    const input = { StreamARN: this.#streamArn, ConsumerName: this.#name };
     for (;;) {
       try {
-        await this.#client.send(new RegisterStreamConsumerCommand(input));
+        await this.#client.send(new RegisterStreamConsumerCommand(this.#input));
       } catch (error) {
         if (!(error instanceof Error && error.name === 'ResourceInUseException')) throw error;
       }
-      const { ConsumerDescription: consumer } = await this.#client.send(
-        new DescribeStreamConsumerCommand(input),
-      );
+      const consumer = await this.#described();
       if (consumer?.ConsumerStatus === 'ACTIVE') return consumer.ConsumerARN!;
       await this.#clock.sleep(POLL_MS);
+    }
+  }
+
+  async #described(): Promise<ConsumerDescription | undefined> {
+    try {
+      const answer = await this.#client.send(new DescribeStreamConsumerCommand(this.#input));
+      return answer.ConsumerDescription;
+    } catch (error) {
+      if (!(error instanceof Error && error.name === 'ResourceNotFoundException')) throw error;
+      return undefined;
     }
   }
 }
 
 function nextOf(events: AsyncIterator<SubscribeToShardEventStream>) {
-  const next = events.next();
+  const next = events.next().catch((error: unknown) => {
+    // A fault that is the client's own, such as a key it may not use, will not pass.
+    const own = (error as { $fault?: string }).$fault === 'client';
+    throw own ? error : new SubscriptionBroken(String(error), { cause: error });
+  });
   // It may fail while nobody waits for it; the next read is told.
   next.catch(() => {});
   return next;

@@ -27,18 +27,23 @@ import {
   type KinesisOptions,
   kinesisClient,
   listShards,
+  nameOf,
   pause,
   startingPosition,
   streamInput,
+  timeAt,
   untilDone,
+  verdict,
 } from './client.ts';
 import { FanOut } from './fan-out.ts';
 import { getRecords } from './wire.ts';
 import { KinesisWriter } from './writer.ts';
 
-/** GetRecords is allowed five times a second and shard. */
+/** GetRecords is allowed five times a second and shard, and two megabytes, which is 10 MB and then 5 s nothing. */
 const READ_INTERVAL = 205;
-/** By how much the clock of Kinesis may be behind ours. */
+const READ_BYTES_PER_MS = 2_000;
+const LONGEST_READ_INTERVAL = 5_000;
+/** By how much the clocks within Kinesis may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
 
 export interface KinesisStreamOptions extends KinesisOptions {
@@ -61,18 +66,21 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #client: KinesisClient;
   readonly #stream: string;
   readonly #clock: Clock;
+  readonly #timeThere: () => number;
   readonly #writer: KinesisWriter;
   /** How long records are kept. */
   readonly retentionMs: number;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
-  readonly #lastRead = new Map<string, number>();
+  /** From when on a shard may be read again. */
+  readonly #readable = new Map<string, number>();
   /** Shards that were closed when they were listed last. */
   #closed: ReadonlySet<string> = new Set();
 
   private constructor(
     client: KinesisClient,
     options: KinesisStreamOptions,
+    timeThere: () => number,
     arn: string,
     created: Date | undefined,
     retentionHours: number,
@@ -80,6 +88,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
+    this.#timeThere = timeThere;
     this.#writer = new KinesisWriter({
       client,
       stream: options.stream,
@@ -90,13 +99,14 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.retentionMs = retentionHours * 3_600_000;
     this.#fanOut =
       options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
-    this.name = `kinesis:${options.stream.replace(/^.*\//, '')}`;
+    this.name = nameOf(options.stream);
     this.identity = `${arn} ${created?.toISOString() ?? ''}`;
   }
 
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
+    const timeThere = timeAt(client, options.clock);
     try {
       const { StreamDescriptionSummary: summary } = await firstContact(
         options.stream,
@@ -116,6 +126,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
       return new KinesisStream(
         client,
         options,
+        timeThere,
         summary.StreamARN ?? '',
         summary.StreamCreationTimestamp,
         summary.RetentionPeriodHours ?? 24,
@@ -143,24 +154,37 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    // An iterator that stands there misses nothing, however long ago a record came.
-    const lost = this.#isAt(shardId, position) ? undefined : this.#lost(position);
+    // Also with an iterator that stands there: it goes on at what is left, without a word.
+    const lost = this.#lost(position);
+    // Where to find this place again, which latest no longer names a moment later.
+    const again: Position =
+      position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
     let from = position;
     for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
-      // Where to find this place again, which latest no longer names a moment later.
-      const again: Position =
-        from.at === 'latest' ? { at: 'time', ms: this.#clock.now() - CLOCKS_DIFFER_MS } : from;
       try {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
           : await this.#poll(shardId, from, again, limit);
         return { ...batch, lost };
       } catch (error) {
-        from = again;
-        this.#iterators.delete(shardId);
+        // Who is told to slow down keeps the iterator: another one would cost a request too.
+        if (verdict(error) !== 'throttled' || !this.#isAt(shardId, from)) {
+          from = again;
+          this.#iterators.delete(shardId);
+        }
+        if (error instanceof Error && error.name === 'ResourceNotFoundException')
+          await this.#refuseMissing(shardId);
         await pause(error, attempt, since, this.#stream, this.#clock);
       }
     }
+  }
+
+  /** What is missing is the shard, once its records are too old; if it is the stream, its list says so. */
+  async #refuseMissing(shardId: string): Promise<never> {
+    await this.shards();
+    throw new TaxiflowError('no-shard', `${this.name} no longer has ${shardId}`, {
+      hint: `see "taxiflow stream describe ${this.name}"`,
+    });
   }
 
   async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
@@ -171,6 +195,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
     const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - (answer.behind ?? 0));
     const batch = toBatch(answer.records, quiet);
+    const took = Math.min(batch.data.length / READ_BYTES_PER_MS, LONGEST_READ_INTERVAL);
+    this.#readable.set(shardId, asked + Math.max(took, READ_INTERVAL));
     if (answer.next)
       this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
     else this.#iterators.delete(shardId);
@@ -187,16 +213,16 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   /** Records that arrived before the retention began are gone; in words, for the user. */
   #lost(position: Position): string | undefined {
-    if (position.at !== 'after' || position.arrival === undefined) return undefined;
+    if (position.at === 'latest' || position.arrival === undefined) return undefined;
     const gone = this.#clock.now() - this.retentionMs - position.arrival;
-    return gone > 0 ? `${(gone / 3_600_000).toFixed(1)} hours` : undefined;
+    if (gone <= 0) return undefined;
+    return gone < 360_000 ? `${Math.ceil(gone / 60_000)} minutes` : `${(gone / 3_600_000).toFixed(1)} hours`;
   }
 
   async #untilReadable(shardId: string): Promise<void> {
-    const now = this.#clock.now();
-    const wait = (this.#lastRead.get(shardId) ?? Number.NEGATIVE_INFINITY) + READ_INTERVAL - now;
+    const wait = (this.#readable.get(shardId) ?? Number.NEGATIVE_INFINITY) - this.#clock.now();
     if (wait > 0) await this.#clock.sleep(wait);
-    this.#lastRead.set(shardId, this.#clock.now());
+    this.#readable.set(shardId, this.#clock.now() + READ_INTERVAL);
   }
 
   #isAt(shardId: string, position: Position): boolean {
@@ -216,6 +242,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
         Timestamp: start.Timestamp,
       }),
     );
+    if (ShardIterator)
+      this.#iterators.set(shardId, { after: JSON.stringify(position), iterator: ShardIterator });
     return ShardIterator;
   }
 }

@@ -20,7 +20,7 @@ export class LocalAdmin implements StreamAdmin {
     checkCount(shards);
     if (LocalStream.exists(this.#target.dataDir, this.#target.name)) {
       throw new TaxiflowError('stream-exists', `there is a stream ${this.name} already`, {
-        hint: `look at it with "taxiflow stream describe ${this.name}", or remove it with "taxiflow stream delete"`,
+        hint: `look at it with "taxiflow stream describe ${this.name}", or remove it with "taxiflow stream delete ${this.name}"`,
       });
     }
     await LocalStream.open({ ...this.#target, clock: systemClock, createShards: shards }).close();

@@ -1,0 +1,51 @@
+/** Commands that a hint names, completed so that they can be pasted: they mean the same place as the one that ran. */
+import type { Arguments, CommandSpec } from './command.ts';
+import { COMMANDS } from './commands.ts';
+
+/** The options that say where, and what another command calls them. */
+const PLACES = {
+  'data-dir': 'data-dir',
+  region: 'region',
+  'endpoint-url': 'endpoint-url',
+  endpoint: 'opensearch',
+  'index-prefix': 'index-prefix',
+  'aws-sigv4': 'aws-sigv4',
+  ca: 'ca',
+  insecure: 'insecure',
+} as const;
+
+const NAMED = /"taxiflow ([^"]*)"/g;
+
+/** `text` with the places of `args` in each `"taxiflow …"` that takes them and doesn't name its own. */
+export function completed(text: string, args: Arguments): string {
+  return text.replace(NAMED, (_, line: string) => {
+    const { options } = commandOf(line.split(' '));
+    const places = Object.entries(PLACES).flatMap(([name, alias]) => {
+      const option = options[name];
+      const value = args[name] ?? args[alias];
+      const meant = !option || value === undefined || value === option.default || line.includes(`--${name} `);
+      return meant ? [] : [value === true ? `--${name}` : `--${name} ${quoted(String(value))}`];
+    });
+    return `"${['taxiflow', line, ...places].join(' ')}"`;
+  });
+}
+
+/** The command a command line begins with, as far as there is one. */
+export function commandOf(line: readonly string[]): Pick<CommandSpec, 'options'> & { names: string[] } {
+  const names: string[] = [];
+  let options: CommandSpec['options'] = {};
+  let commands: readonly CommandSpec[] = COMMANDS;
+  for (const word of line) {
+    const command = commands.find(({ usage }) => usage.split(' ')[0] === word);
+    if (!command) break;
+    names.push(word);
+    options = command.options;
+    commands = command.commands ?? [];
+  }
+  return { names, options };
+}
+
+/** As a shell takes it. */
+function quoted(value: string): string {
+  return /^[\w./:@%+=,-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
+}
