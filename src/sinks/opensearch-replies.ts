@@ -18,7 +18,8 @@ interface ReplyError {
 }
 
 export function classify({ status, error }: ReplyItem): Verdict {
-  if (status < 300) return 'done';
+  // 404 without an error: what was to be deleted is not there.
+  if (status < 300 || (status === 404 && error === undefined)) return 'done';
   // Ours are the only conflicts there can be: a later version of this result is there already.
   if (status === 409) return 'done';
   // A flood stage also says 429, and does not pass by itself.

@@ -1,7 +1,8 @@
 /**
  * Results into OpenSearch or Elasticsearch, each exactly once, whatever fails:
  *
- *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before.
+ *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before;
+ *     one that takes it back deletes it.
  *  O2 its version is that of the result: of what is sent twice, late or out of order, the latest stays. A state that
  *     was made later writes higher versions.
  *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
@@ -24,7 +25,7 @@ import {
   mappingOf,
 } from '../opensearch/templates.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
-import type { View } from '../views/language.ts';
+import { RETRACTED, type View } from '../views/language.ts';
 import { type Bulk, BulkSender, IndexGone, type Refusal } from './bulk.ts';
 import { documentIds } from './document-id.ts';
 
@@ -56,6 +57,8 @@ const POLL_MS = 20;
 const GIVE_UP_MS = 60_000;
 const LAST_MS = 5_000;
 
+/** How a result ends that takes back the one of its window and key. */
+const TAKEN_BACK = `,"${RETRACTED}":true}`;
 const FINAL = new Set(['mapping-conflict', 'unsupported-server']);
 
 /** Results on their way, up to that of the number `to`. */
@@ -73,7 +76,7 @@ export class OpenSearchSink implements Sink {
   /** Ends what waits. */
   #going = new AbortController();
   #stopped = false;
-  /** How an action begins, by view; nothing as long as it isn't known whether their indices are there. */
+  /** How the target of an action begins, by view; nothing as long as it isn't known whether their indices are there. */
   #actions: ReadonlyMap<string, string> | undefined;
   #looking = false;
   /** In the order of their results. */
@@ -270,7 +273,8 @@ export class OpenSearchSink implements Sink {
         if (number < from) continue;
         const version = (state << RESULT_BITS) + BigInt(number);
         this.#next = number + 1;
-        yield `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n${document}\n`;
+        const target = `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n`;
+        yield document.endsWith(TAKEN_BACK) ? `{"delete":${target}` : `{"index":${target}${document}\n`;
       }
     }
   }
@@ -320,7 +324,7 @@ export class OpenSearchSink implements Sink {
       }
       // A server makes an index that is missing by its own guess; an alias it can't make.
       const alias = name in live ? '' : '"require_alias":true,';
-      actions.set(view.name, `{"index":{"_index":"${name}",${alias}"_id":`);
+      actions.set(view.name, `{"_index":"${name}",${alias}"_id":`);
     }
     // Somebody took all documents away.
     if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();

@@ -76,8 +76,10 @@ export class ModelState {
   }
 }
 
-interface Action {
-  readonly index: { readonly _index: string; readonly _id: string; readonly require_alias?: boolean };
+interface Target {
+  readonly _index: string;
+  readonly _id: string;
+  readonly require_alias?: boolean;
 }
 
 interface Asked {
@@ -112,10 +114,13 @@ export class ModelServer {
   /** By the name of the index and by its alias. */
   indices: ReadonlyMap<string, { readonly name: string; readonly mappings: unknown }> = new Map();
 
+  readonly #deleted = new Map<string, bigint>();
+
   /** Somebody deletes all indices. */
   takeAway(): void {
     this.indices = new Map();
     this.documents.clear();
+    this.#deleted.clear();
   }
 
   get client(): Client {
@@ -155,7 +160,7 @@ export class ModelServer {
     const scripted = this.script?.(++this.requests);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
-    const fates = lines.filter((_, i) => i % 2 === 1).map((line) => fateOf(line));
+    const fates = lines.filter((line) => line.startsWith('{"view"')).map((line) => fateOf(line));
     if (fates.includes('spoils')) throw answered(400);
     if (this.#random() >= this.trouble) return this.#done(lines, () => false);
     switch (Math.floor(this.#random() * 9)) {
@@ -186,26 +191,37 @@ export class ModelServer {
 
   #done(lines: readonly string[], turnsAway: () => boolean, status = 0, type = ''): unknown {
     const items = [];
-    for (let i = 0; i < lines.length; i += 2) {
-      const { index } = JSON.parse(lines[i]!) as Action;
+    for (let i = 0; i < lines.length; ) {
+      const line = lines[i++]!;
+      const [[op = '', index] = []] = Object.entries(JSON.parse(line) as Record<string, Target>);
+      if (!index) throw new Error(`no action: ${line}`);
       // The version is a long, beyond what a number holds exactly.
-      const version = BigInt(/"version":(\d+)/.exec(lines[i]!)![1]!);
-      const source = lines[i + 1]!;
+      const version = BigInt(/"version":(\d+)/.exec(line)![1]!);
+      const source = op === 'delete' ? '' : lines[i++]!;
       const here = this.indices.get(index._index);
       if (here === undefined || (index.require_alias && here.name === index._index))
         items.push({ index: { status: 404, error: { type: 'index_not_found_exception' } } });
       else if (turnsAway()) items.push({ index: { status, error: { type, reason: 'turned away' } } });
-      else if (fateOf(source) === 'refused')
+      else if (source !== '' && fateOf(source) === 'refused')
         items.push({ index: { status: 400, error: { type: 'mapper_parsing_exception', reason: 'no' } } });
-      else if ((this.documents.get(index._id)?.version ?? 0n) > version)
+      else if (this.#versionOf(index._id) > version)
         items.push({ index: { status: 409, error: { type: 'version_conflict_engine_exception' } } });
-      else {
+      else if (op === 'delete') {
+        const there = this.documents.delete(index._id);
+        this.#deleted.set(index._id, version);
+        items.push({ delete: { status: there ? 200 : 404 } });
+      } else {
         this.documents.set(index._id, { version, source });
         items.push({ index: { status: 201 } });
       }
     }
-    const errors = items.some(({ index }) => 'error' in index);
+    const errors = items.some((item) => Object.values(item).some((reply) => 'error' in reply));
     return errors ? { errors, items } : { errors };
+  }
+
+  /** A deletion is remembered for a while, as by the real server. */
+  #versionOf(id: string): bigint {
+    return this.documents.get(id)?.version ?? this.#deleted.get(id) ?? 0n;
   }
 }
 
