@@ -9,7 +9,7 @@ import { translating } from './errors.ts';
 const VERSION = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 
 /** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
-export const { default: Database } = (await import(VERSION)) as { default: typeof BetterSqlite3 };
+export const Database: typeof BetterSqlite3 = (await import(VERSION)).default;
 
 export type Sqlite = BetterSqlite3.Database;
 export type Statement = BetterSqlite3.Statement;

@@ -10,7 +10,7 @@ import { classify, classifyResponse, type ReplyItem, reasonOf, retryAfter } from
 export interface Bulk {
   /** Of each result. */
   readonly numbers: readonly number[];
-  /** The action and the document of each, a line each. */
+  /** The action and the document of each, a line each; a deletion has no document. */
   readonly text: string;
   /** Nothing of it goes out before the caller is first. */
   readonly inOrder: boolean;
@@ -42,6 +42,8 @@ export interface BulkOptions {
   readonly onTrouble: (trouble: string | undefined) => void;
 }
 
+/** How the action begins that has no document. */
+export const DELETION = '{"delete":';
 const BYTES = 4_000_000;
 const LEAST_BYTES = 10_000;
 const BACKOFF_MS = 100;
@@ -100,17 +102,15 @@ export class BulkSender {
       let { blocked, wait, why } = answer.kind === 'again' ? answer : { blocked: false, wait: 0, why: '' };
       if (answer.kind === 'items') {
         const again: number[] = [];
-        let lines: readonly string[] | undefined;
+        let entries: string[][] | undefined;
         for (const [i, reply] of answer.items.entries()) {
           const verdict = classify(reply);
           if (verdict === 'done') continue;
           why = reasonOf(reply);
-          lines ??= left.text.split('\n');
-          if (verdict === 'gone') throw new IndexGone(targetOf(lines[2 * i]!)._index);
+          entries ??= entriesOf(left.text);
+          if (verdict === 'gone') throw new IndexGone(targetOf(entries[i]![0]!)._index);
           if (verdict === 'dead')
-            refused.push(
-              refusal(left.numbers[i]!, lines.slice(2 * i, 2 * i + 2), 'opensearch-rejected', why),
-            );
+            refused.push(refusal(left.numbers[i]!, entries[i]!, 'opensearch-rejected', why));
           else again.push(i);
           blocked ||= verdict === 'blocked';
         }
@@ -152,7 +152,7 @@ export class BulkSender {
     if (count === 1) {
       this.settled++;
       const reason = tooLarge ? 'opensearch-too-large' : 'opensearch-rejected';
-      return [refusal(bulk.numbers[0]!, bulk.text.split('\n'), reason, why)];
+      return [refusal(bulk.numbers[0]!, entriesOf(bulk.text)[0]!, reason, why)];
     }
     if (tooLarge) this.bytes = Math.max(LEAST_BYTES, Math.min(this.bytes, bulk.text.length / 2));
     const all = Array.from({ length: count }, (_, i) => i);
@@ -198,12 +198,24 @@ export class BulkSender {
 }
 
 function pick({ numbers, text, inOrder }: Bulk, which: readonly number[]): Bulk {
-  const lines = text.split('\n');
+  const entries = entriesOf(text);
   return {
     numbers: which.map((i) => numbers[i]!),
-    text: which.map((i) => `${lines[2 * i]}\n${lines[2 * i + 1]}\n`).join(''),
+    text: which.map((i) => `${entries[i]!.join('\n')}\n`).join(''),
     inOrder,
   };
+}
+
+/** The lines of each result. */
+function entriesOf(text: string): string[][] {
+  const entries: string[][] = [];
+  const lines = text.split('\n');
+  for (let i = 0; i < lines.length - 1; ) {
+    const length = lines[i]!.startsWith(DELETION) ? 1 : 2;
+    entries.push(lines.slice(i, i + length));
+    i += length;
+  }
+  return entries;
 }
 
 function refusal(

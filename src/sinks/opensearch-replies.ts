@@ -18,11 +18,10 @@ interface ReplyError {
 }
 
 export function classify({ status, error }: ReplyItem): Verdict {
-  if (status < 300) return 'done';
+  // 404 without an error: what was to be deleted is not there.
+  if (status < 300 || (status === 404 && error === undefined)) return 'done';
   // Ours are the only conflicts there can be: a later version of this result is there already.
   if (status === 409) return 'done';
-  // What was to be deleted is not there.
-  if (status === 404 && error === undefined) return 'done';
   // A flood stage also says 429, and does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
   if (error?.type === 'index_not_found_exception') return 'gone';

@@ -1,7 +1,8 @@
 /**
  * Results into OpenSearch or Elasticsearch, each exactly once, whatever fails:
  *
- *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before.
+ *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before;
+ *     one that takes it back deletes it.
  *  O2 its version is that of the result: of what is sent twice, late or out of order, the latest stays. A state that
  *     was made later writes higher versions. What takes a result back waits until all before it is settled, since the
  *     server forgets the version of a document that is deleted.
@@ -26,7 +27,7 @@ import {
 } from '../opensearch/templates.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
 import { RETRACTED, type View } from '../views/language.ts';
-import { type Bulk, BulkSender, IndexGone, type Refusal } from './bulk.ts';
+import { type Bulk, BulkSender, DELETION, IndexGone, type Refusal } from './bulk.ts';
 import { documentIds } from './document-id.ts';
 
 /** What the sink needs of the state: the outbox, its own cursor, and when the state was made. */
@@ -44,9 +45,6 @@ export interface OpenSearchSinkOptions {
   readonly onTrouble: (trouble: string | undefined) => void;
 }
 
-const INDEX = '{"index":';
-const DELETE = '{"delete":';
-const TAKEN_BACK = `,"${RETRACTED}":true}`;
 const BATCH_DOCUMENTS = 2_000;
 const REQUESTS_AT_ONCE = 3;
 /** Bits of a version that count results; those above tell states apart. */
@@ -60,6 +58,8 @@ const POLL_MS = 20;
 const GIVE_UP_MS = 60_000;
 const LAST_MS = 5_000;
 
+/** How a result ends that takes back the one of its window and key. */
+const TAKEN_BACK = `,"${RETRACTED}":true}`;
 const FINAL = new Set(['mapping-conflict', 'unsupported-server']);
 
 /** Results on their way, up to that of the number `to`. */
@@ -77,7 +77,7 @@ export class OpenSearchSink implements Sink {
   /** Ends what waits. */
   #going = new AbortController();
   #stopped = false;
-  /** How an action begins, by view; nothing as long as it isn't known whether their indices are there. */
+  /** How the target of an action begins, by view; nothing as long as it isn't known whether their indices are there. */
   #actions: ReadonlyMap<string, string> | undefined;
   #looking = false;
   /** In the order of their results. */
@@ -258,16 +258,13 @@ export class OpenSearchSink implements Sink {
         break;
       }
       text += value;
-      inOrder ||= value.startsWith(DELETE);
+      inOrder ||= value.startsWith(DELETION);
       numbers.push(this.#next - 1);
     }
     return numbers.length > 0 ? { numbers, text, inOrder, to: this.#next } : undefined;
   }
 
-  /**
-   * Action and document of each result from that number on; `#next` is the number of the one after. One that takes a
-   * result back has an empty line for a document, which the server passes over.
-   */
+  /** Action and document of each result from that number on; `#next` is the number of the one after. */
   *#read(from: number, actions: ReadonlyMap<string, string>): Generator<string> {
     const { created } = this.#o.outbox;
     const state = BigInt(Math.max(0, Math.floor((created - STATES_SINCE) / STATES_APART_MS)));
@@ -279,9 +276,10 @@ export class OpenSearchSink implements Sink {
         if (number < from) continue;
         const version = (state << RESULT_BITS) + BigInt(number);
         this.#next = number + 1;
-        const what = `${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n`;
-        if (correction && document.endsWith(TAKEN_BACK)) yield `${action.replace(INDEX, DELETE)}${what}\n`;
-        else yield `${action}${what}${document}\n`;
+        const target = `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n`;
+        yield correction && document.endsWith(TAKEN_BACK)
+          ? `${DELETION}${target}`
+          : `{"index":${target}${document}\n`;
       }
     }
   }
@@ -331,7 +329,7 @@ export class OpenSearchSink implements Sink {
       }
       // A server makes an index that is missing by its own guess; an alias it can't make.
       const alias = name in live ? '' : '"require_alias":true,';
-      actions.set(view.name, `${INDEX}{"_index":"${name}",${alias}"_id":`);
+      actions.set(view.name, `{"_index":"${name}",${alias}"_id":`);
     }
     // Somebody took all documents away.
     if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();

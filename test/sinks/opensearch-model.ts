@@ -76,7 +76,11 @@ export class ModelState {
   }
 }
 
-type Target = { readonly _index: string; readonly _id: string; readonly require_alias?: boolean };
+interface Target {
+  readonly _index: string;
+  readonly _id: string;
+  readonly require_alias?: boolean;
+}
 
 /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
 const TOMBSTONE_MS = 100;
@@ -118,6 +122,7 @@ export class ModelServer {
   takeAway(): void {
     this.indices = new Map();
     this.documents.clear();
+    this.#deleted.clear();
   }
 
   /** Of one process, which sends nothing more once it is dead. */
@@ -158,7 +163,7 @@ export class ModelServer {
     const scripted = this.script?.(++this.requests);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
-    const fates = lines.filter((_, i) => i % 2 === 1).map((line) => fateOf(line));
+    const fates = lines.filter((line) => line.startsWith('{"view"')).map((line) => fateOf(line));
     if (fates.includes('spoils')) throw answered(400);
     if (this.#random() >= this.trouble) return this.#done(lines, () => false);
     switch (Math.floor(this.#random() * 9)) {
@@ -187,31 +192,27 @@ export class ModelServer {
     }
   }
 
-  #versionOf(id: string): bigint {
-    return this.documents.get(id)?.version ?? this.#deleted.get(id) ?? 0n;
-  }
-
   #done(lines: readonly string[], turnsAway: () => boolean, status = 0, type = ''): unknown {
     const items: Record<string, { status: number; error?: object }>[] = [];
-    for (let i = 0; i < lines.length; i += 2) {
-      const [[what, target]] = Object.entries(JSON.parse(lines[i]!) as Record<string, Target>) as [
-        [string, Target],
-      ];
+    for (let i = 0; i < lines.length; ) {
+      const line = lines[i++]!;
+      const [[what, target] = []] = Object.entries(JSON.parse(line) as Record<string, Target>);
+      if (!what || !target) throw new Error(`no action: ${line}`);
       // The version is a long, beyond what a number holds exactly.
-      const version = BigInt(/"version":(\d+)/.exec(lines[i]!)![1]!);
-      const source = lines[i + 1]!;
+      const version = BigInt(/"version":(\d+)/.exec(line)![1]!);
+      const source = what === 'delete' ? '' : lines[i++]!;
       const here = this.indices.get(target._index);
       const item = (status: number, type?: string) =>
         items.push({ [what]: { status, ...(type ? { error: { type, reason: 'of the model' } } : {}) } });
       if (here === undefined || (target.require_alias && here.name === target._index))
         item(404, 'index_not_found_exception');
       else if (turnsAway()) item(status, type);
-      else if (fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
+      else if (source !== '' && fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
       else if (this.#versionOf(target._id) > version) item(409, 'version_conflict_engine_exception');
       else if (what === 'delete') {
         item(this.documents.delete(target._id) ? 200 : 404);
         this.#deleted.set(target._id, version);
-        setTimeout(() => this.#deleted.delete(target._id), TOMBSTONE_MS);
+        setTimeout(() => this.#forget(target._id, version), TOMBSTONE_MS);
       } else {
         this.documents.set(target._id, { version, source });
         item(201);
@@ -219,6 +220,15 @@ export class ModelServer {
     }
     const errors = items.some((item) => Object.values(item).some(({ error }) => error !== undefined));
     return errors ? { errors, items } : { errors };
+  }
+
+  #forget(id: string, version: bigint): void {
+    if (this.#deleted.get(id) === version) this.#deleted.delete(id);
+  }
+
+  /** A deletion is remembered for a while, as by the real server. */
+  #versionOf(id: string): bigint {
+    return this.documents.get(id)?.version ?? this.#deleted.get(id) ?? 0n;
   }
 }
 
@@ -234,7 +244,7 @@ function reset(): Error {
 }
 
 export function fateOf(source: string): Fate {
-  return source === '' ? 'taken' : (JSON.parse(source) as { fate: Fate }).fate;
+  return (JSON.parse(source) as { fate: Fate }).fate;
 }
 
 /** A sink between both; `alive` says whether its process still is. */

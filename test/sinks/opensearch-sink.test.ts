@@ -132,6 +132,32 @@ it('an interrupted run waits for nobody who waits himself', async () => {
   assert.equal(state.cursor?.delivered, 1);
 });
 
+it('O1 a result that is taken back is deleted, beside some that are refused or turned away', async () => {
+  const state = stateWith(3);
+  const { number: _, fate: __, ...second } = resultOf(2) as Record<string, unknown>;
+  state.commit(
+    [
+      { ...second, retracted: true },
+      { ...second, location: 'never there', retracted: true },
+      { ...resultOf(6), fate: 'refused' },
+      resultOf(7),
+    ],
+    true,
+  );
+  const server = new ModelServer(randomOf(1));
+  const overloaded = { status: 429, error: { type: 'rejected_execution_exception', reason: 'full' } };
+  server.script = (request) =>
+    request === 1
+      ? { errors: true, items: Array.from({ length: 7 }, () => ({ index: overloaded })) }
+      : undefined;
+  const sink = await openSink(state, server);
+  await sink.close(false);
+  const lying = [...server.documents.values()].map(({ source }) => JSON.parse(source) as { number: number });
+  assert.deepEqual(lying.map(({ number }) => number).sort(), [1, 3, 7]);
+  assert.equal(sink.status().rejected, 1);
+  assert.match(state.letters[0]?.raw ?? '', /"number":6/);
+});
+
 it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomOf(1));
@@ -198,8 +224,8 @@ it('O4 a kill after the index was made anew takes none of its documents away', a
   let alive = true;
   const killed = await openSink(state, server, { alive: () => alive });
   // One request is done, but the state never hears of it.
-  alive = false;
   server.script = () => {
+    alive = false;
     if (server.documents.size > 0) throw answered(503);
     return undefined;
   };
