@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { putRecords, tripEndingAt } from '../cli/model.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts';
@@ -47,6 +48,36 @@ function flowOf(folder: string, search: { readonly endpoint: string }, prefix: s
 function idOf(line: string): string {
   const { view, window_start, location, airport_code } = JSON.parse(line) as Record<string, string>;
   return [view, window_start, location, airport_code].join();
+}
+
+/** Shows windows of an odd number of trips: another one takes the result away. */
+const ODD = `export const views = ({ view, tumbling, count, aggregate, divide, truncate, multiply, ne }) => [view({
+  name: 'odd', by: {}, window: tumbling('10m'), aggregates: { trips: count() },
+  having: ne(aggregate('trips'), multiply(2, truncate(divide(aggregate('trips'), 2)))),
+})];`;
+
+async function takenBack(t: TestContext, search: OpenSearch): Promise<void> {
+  const folder = temporaryFolder(t);
+  const views = join(folder, 'odd.mjs');
+  writeFileSync(views, ODD);
+  const flow = [...flowOf(folder, search, 'back-'), ...TO_END, '--views', views, '--allowed-lateness', '1h'];
+  const at = (time: string) => tripEndingAt(`2016-03-10T${time}:00Z`);
+  const shown = async () => {
+    const ran = await taxiflow([...flow, '--stream', 'local:own']);
+    assert.equal(ran.code, 0, ran.stderr);
+    await search.request('POST', '/back-odd/_refresh');
+    const { hits } = await search.request<{ hits: { hits: { _source: { trips: number } }[] } }>(
+      'GET',
+      '/back-odd/_search?sort=window_start',
+    );
+    return hits.hits.map(({ _source }) => _source.trips);
+  };
+  await putRecords(folder, 'own', [at('12:01'), at('12:15')]);
+  assert.deepEqual(await shown(), [1, 1]);
+  await putRecords(folder, 'own', [at('12:02')]);
+  assert.deepEqual(await shown(), [1], 'the result of two trips is deleted');
+  await putRecords(folder, 'own', [at('12:03')]);
+  assert.deepEqual(await shown(), [3, 1], 'that of three is there again');
 }
 
 for (const version of ['2.19.1', '7.10.2'] as const) {
@@ -168,6 +199,8 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
       );
       await showsExactly(search, 'corrected-', lines, 'both files');
     });
+
+    await t.test('a result that is taken back is deleted', (t) => takenBack(t, search));
 
     for (const block of ['write', 'read_only_allow_delete']) {
       await t.test(`results wait for the block ${block} to be lifted, and hold nobody up`, async (t) => {
