@@ -9,7 +9,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../src/clock.ts';
 import { Database } from '../../src/sqlite.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { kinesisClient } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { KinesisWriter } from '../../src/streams/kinesis/writer.ts';
 import { shardIdOf } from '../../src/streams/stream.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
@@ -183,6 +185,33 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     for (const { id } of (await stream.shards()).filter((shard) => shard.open)) {
       const { count, data, ends } = await stream.read(id, { at: 'trim-horizon' }, 10);
       assert.equal(Buffer.from(data.subarray(ends[count - 2] ?? 0)).toString(), id);
+    }
+  });
+
+  it('K3 a watermark reaches all shards while the list lags behind a split', async (t) => {
+    const emulator = await startKinesis(t);
+    await createStream(emulator, 'trips', 1);
+    const options = { stream: 'trips', endpointUrl: emulator.endpoint, clock: systemClock };
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    const reader = await KinesisStream.open(options);
+    t.after(() => reader.close());
+    const client = kinesisClient(options);
+    t.after(() => client.destroy());
+    const before = await reader.shards();
+    await admin.split(shardIdOf(0));
+    let lists = 0;
+    const shards = async () => (++lists <= 3 ? before : reader.shards());
+    const clock = { now: () => Date.now(), sleep: async () => {} };
+    const writer = new KinesisWriter({ ...options, client, clock, aggregate: false, shards });
+    await writer.broadcast((shard) => Buffer.from(shard));
+    for (const shard of [shardIdOf(1), shardIdOf(2)]) {
+      const { data } = await reader.read(shard, { at: 'trim-horizon' }, 10);
+      assert.match(
+        Buffer.from(data).toString(),
+        new RegExp(`${shard}$`),
+        'its own watermark is its last record',
+      );
     }
   });
 

@@ -2,8 +2,8 @@
  * Into Kinesis:
  *
  *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
- *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, it is
- *     written again.
+ *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, or it was
+ *     stored in one that the list doesn't have yet, it is written again.
  */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
@@ -15,6 +15,8 @@ import { type PutAnswer, putRecords } from './wire.ts';
 
 const PUTS_AT_ONCE = 8;
 const GROUPS_AT_ONCE = 3;
+/** A list of shards may lag behind what puts say. */
+const LIST_AGAIN_MS = 500;
 
 export interface WriterOptions {
   readonly client: KinesisClient;
@@ -61,8 +63,11 @@ export class KinesisWriter {
         budget: before.budgets[i]!,
       }));
       for (const request of packed(entries)) await this.#settle(request);
+      // Puts beside this one list anew too, when they learn of a shard.
+      const listed = this.#routes === before;
+      if (!listed) await this.#o.clock.sleep(LIST_AGAIN_MS);
       const after = await this.#list();
-      if ([...after.ids].every((id) => before.ids.has(id))) return;
+      if (listed && [...after.ids].every((id) => before.ids.has(id))) return;
       before = after;
     }
   }
