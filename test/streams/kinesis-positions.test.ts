@@ -148,6 +148,26 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
   });
 
+  it('C5 who begins at the oldest records is not told that they go meanwhile, only what goes later', async (t) => {
+    const { stream, open, clock } = await streamOf(t, 1);
+    await put(stream, 'a');
+    await put(stream, 'b');
+    // Both are about to go, as the oldest records of any stream.
+    await clock.sleep(24 * 3_600_000 + 10_000);
+    const reader = await open();
+    const first = await reader.read(SHARD, { at: 'trim-horizon' }, 1);
+    const second = await reader.read(SHARD, first.next, 1);
+    assert.deepEqual([first.count, first.lost, second.count, second.lost], [1, undefined, 1, undefined]);
+    assert.equal(
+      (await (await open()).read(SHARD, first.next, 1)).lost,
+      '1 minute',
+      'another run comes back to it',
+    );
+    const { next } = await reader.read(SHARD, (await reader.read(SHARD, second.next, 1)).next, 1);
+    await clock.sleep(25 * 3_600_000);
+    assert.equal((await reader.read(SHARD, next, 1)).lost, '1.0 hours');
+  });
+
   it('C5 tells of a gap where nothing had been read yet, too', async (t) => {
     const { stream, open, clock } = await streamOf(t, 2);
     const EMPTY = 'shardId-000000000001';

@@ -43,6 +43,8 @@ import { KinesisWriter } from './writer.ts';
 const READ_INTERVAL = 205;
 const READ_BYTES_PER_MS = 2_000;
 const LONGEST_READ_INTERVAL = 5_000;
+/** So far from the oldest records that are kept, a reader that began there is no longer overtaken by their going. */
+const EDGE_MS = 60_000;
 /** By how much the clocks within Kinesis may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
 
@@ -72,6 +74,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly retentionMs: number;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
+  /** Shards whose reading began at the oldest records and is still near them: they go meanwhile, and that is no gap. */
+  readonly #atEdge = new Set<string>();
   /** From when on a shard may be read again. */
   readonly #readable = new Map<string, number>();
   /** Shards that were closed when they were listed last. */
@@ -155,7 +159,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
     // Also with an iterator that stands there: it goes on at what is left, without a word.
-    const lost = this.#lost(position);
+    const lost = this.#lost(shardId, position);
     // Where to find this place again, which latest no longer names a moment later.
     const again: Position =
       position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
@@ -212,11 +216,18 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   /** Records that arrived before the retention began are gone; in words, for the user. */
-  #lost(position: Position): string | undefined {
-    if (position.at === 'latest' || position.arrival === undefined) return undefined;
+  #lost(shardId: string, position: Position): string | undefined {
+    if (position.at === 'latest') return undefined;
+    if (position.arrival === undefined) {
+      this.#atEdge.add(shardId);
+      return undefined;
+    }
     const gone = this.#clock.now() - this.retentionMs - position.arrival;
-    if (gone <= 0) return undefined;
-    return gone < 360_000 ? `${Math.ceil(gone / 60_000)} minutes` : `${(gone / 3_600_000).toFixed(1)} hours`;
+    if (gone < -EDGE_MS) this.#atEdge.delete(shardId);
+    if (gone <= 0 || this.#atEdge.has(shardId)) return undefined;
+    const minutes = Math.ceil(gone / 60_000);
+    if (minutes <= 6) return `${minutes} minute${minutes > 1 ? 's' : ''}`;
+    return `${(gone / 3_600_000).toFixed(1)} hours`;
   }
 
   async #untilReadable(shardId: string): Promise<void> {
