@@ -184,10 +184,15 @@ class ProcessRun {
     for (const feed of this.#feeds.values()) feed.stop();
     this.#engine.advance();
     if (!signal.aborted && this.#o.drain) this.#engine.drain();
-    this.#checkpoint();
+    // Stopped before it knew where "latest" is: the run never began.
+    if (!this.#searching()) this.#checkpoint();
     for (const sink of sinks) await sink.close(signal.aborted);
     this.#report(true);
     return this.#outcome();
+  }
+
+  #searching(): boolean {
+    return [...this.#engine.shards.all].some(({ position, ended }) => position.at === 'latest' && !ended);
   }
 
   /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
