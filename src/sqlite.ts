@@ -2,14 +2,19 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
-import { translating } from './errors.ts';
+import { nativePart, translating } from './errors.ts';
 
 // Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
 // Node.js 24.19 or newer, aborts when a statement is collected.
 const VERSION = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 
 /** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
-export const Database: typeof BetterSqlite3 = (await import(VERSION)).default;
+export const Database: typeof BetterSqlite3 = await import(VERSION).then(
+  (module) => module.default,
+  (error) => {
+    throw nativePart(error);
+  },
+);
 
 export type Sqlite = BetterSqlite3.Database;
 export type Statement = BetterSqlite3.Statement;

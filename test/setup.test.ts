@@ -163,8 +163,16 @@ test('npm gets a cache of its own for the set-up where the one of the user canno
 test('a native part that is missing or was built for another Node.js is told by the commands', async (t) => {
   const folder = temporaryFolder(t);
   const [trips] = fixtureFiles();
-  for (const code of ['ERR_DLOPEN_FAILED', 'MODULE_NOT_FOUND']) {
-    const script = `process.dlopen = () => { throw Object.assign(new Error('no'), { code: '${code}' }); }`;
+  const failing = (code: string) =>
+    `process.dlopen = () => { throw Object.assign(new Error('no'), { code: '${code}' }); }`;
+  // The one for another Node.js was installed, not the one for this.
+  const resolve = `export const resolve = async (name, context, next) => {
+    if (name.startsWith('better-sqlite3')) throw Object.assign(new Error('no'), { code: 'ERR_MODULE_NOT_FOUND' });
+    return next(name, context);
+  };`;
+  const hook = `data:text/javascript,${encodeURIComponent(resolve)}`;
+  const absent = `import { register } from 'node:module'; register(${JSON.stringify(hook)});`;
+  for (const script of [failing('ERR_DLOPEN_FAILED'), failing('MODULE_NOT_FOUND'), absent]) {
     const node = ['--import', `data:text/javascript,${encodeURIComponent(script)}`];
     for (const args of [
       ['replay', fixture(trips!)],
@@ -176,7 +184,7 @@ test('a native part that is missing or was built for another Node.js is told by 
       assert.equal(ran.code, 1, ran.stderr);
       assert.match(
         ran.stderr,
-        /Error: the native part of better-sqlite3 .*\nTry: "npm rebuild better-sqlite3".*\n$/,
+        /Error: the native part of better-sqlite3 .*\nTry: "npm install" and "npm rebuild" with this Node\.js.*\n$/,
       );
     }
   }

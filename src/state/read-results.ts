@@ -219,7 +219,7 @@ export class StateReader {
   /** Of results with the same key, the one written last, unless that takes it back. */
   #latest(view: string, docs: ResultDocument[]): ResultDocument[] {
     const fields = this.#keyFields(view);
-    const latest = new Map(docs.map((doc) => [fields.map((name) => doc[name]).join('|'), doc]));
+    const latest = new Map(docs.map((doc) => [JSON.stringify(fields.map((name) => doc[name])), doc]));
     return [...latest.values()].filter((doc) => !(RETRACTED in doc));
   }
 

@@ -229,6 +229,26 @@ describe('reading results', () => {
     assert.equal([...reader.results({ view: 'none' })].length, 0);
   });
 
+  it('tells keys apart whose parts would be the same text side by side', (t) => {
+    const dataDir = folder(t);
+    const views = '[{"name":"v","by":{"k":{},"l":{}}}]';
+    const state = open(dataDir, { ...IDENTITY, views });
+    t.after(() => state.close());
+    const keys = [
+      ['a|b', 'c'],
+      ['a', 'b|c'],
+    ] as const;
+    const docs = keys.map(([k, l]) => JSON.stringify({ view: 'v', k, l, n: 1 })).join(',\n');
+    const fired = { view: 'v', windowStart: 0, windowEnd: 10, docs, count: 2, correction: true };
+    state.commit(checkpoint({ firings: [fired] }));
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    assert.deepEqual(
+      [...reader.results()].map(({ k, l }) => [k, l]),
+      keys,
+    );
+  });
+
   it('shows results to SQL one by one, with their numbers', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
