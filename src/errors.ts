@@ -43,17 +43,8 @@ export function translating<T>(what: string, path: string, work: () => T, option
   }
 }
 
-/** better-sqlite3 can't be loaded: it was installed with another Node.js, or without its scripts. */
-export function nativePart(cause: unknown): TaxiflowError {
-  return new TaxiflowError(
-    'native-part',
-    `the native part of better-sqlite3 is missing, or built for another Node.js than this one, ${process.version}`,
-    {
-      hint: '"npm install" and "npm rebuild" with this Node.js; in a clone "npm run demo" or "npm test"',
-      cause,
-    },
-  );
-}
+/** A package that was installed with another Node.js, or without its scripts. */
+const UNLOADABLE = new Set(['ERR_DLOPEN_FAILED', 'ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']);
 
 /**
  * The error of SQLite or the file system in words a user can act on; other errors as they are. `option` is the one that
@@ -65,8 +56,15 @@ export function translate(error: unknown, what: string, path: string, option = '
   const failure = (id: string, message: string, hint: string) =>
     new TaxiflowError(id, `${message}: ${path}`, { hint, cause: error });
   const notFound = error instanceof Error && /^Could not locate the bindings file/.test(error.message);
-  if (code === 'ERR_DLOPEN_FAILED' || code === 'MODULE_NOT_FOUND' || notFound) {
-    return nativePart(error);
+  if (UNLOADABLE.has(code) || notFound) {
+    return new TaxiflowError(
+      'native-part',
+      `the native part of better-sqlite3 is missing, or built for another Node.js than this one, ${process.version}`,
+      {
+        hint: '"npm install" and "npm rebuild" with this Node.js; in a clone "npm run demo" or "npm test"',
+        cause: error,
+      },
+    );
   }
   // Every statement is ours and fixed: one that SQLite can't make sense of met a schema that isn't.
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR') {

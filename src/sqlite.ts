@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
-import { nativePart, translating } from './errors.ts';
+import { translate, translating } from './errors.ts';
 
 // Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
 // Node.js 24.19 or newer, aborts when a statement is collected.
@@ -12,7 +12,7 @@ const VERSION = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'bet
 export const Database: typeof BetterSqlite3 = await import(VERSION).then(
   (module) => module.default,
   (error) => {
-    throw nativePart(error);
+    throw translate(error, 'better-sqlite3', VERSION);
   },
 );
 
