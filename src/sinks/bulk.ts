@@ -96,7 +96,7 @@ export class BulkSender {
       while ((this.#slow || bulk.inOrder) && !first() && !signal.aborted)
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       signal.throwIfAborted();
-      const answer = await this.#send(left);
+      const answer = await this.#send(left, signal);
       if (answer.kind === 'halve')
         return [...refused, ...(await this.#inHalves(left, first, signal, answer))];
       let { blocked, wait, why } = answer.kind === 'again' ? answer : { blocked: false, wait: 0, why: '' };
@@ -121,7 +121,7 @@ export class BulkSender {
           return refused;
         }
         if (settled > 0) attempt = 0;
-        left = pick(left, again);
+        left = pick(left, left.inOrder ? withDeletions(again, entries!) : again);
       }
       this.retries += left.numbers.length;
       this.#slow = true;
@@ -163,9 +163,10 @@ export class BulkSender {
     ];
   }
 
-  async #send({ numbers, text }: Bulk): Promise<Answer> {
+  async #send({ numbers, text }: Bulk, signal: AbortSignal): Promise<Answer> {
     const { client, url, clock } = this.#o;
     const body = await pack(text, GZIP);
+    signal.throwIfAborted();
     try {
       const { body: reply } = await client.transport.request(
         { method: 'POST', path: '/_bulk', querystring: QUERY, bulkBody: body },
@@ -204,6 +205,21 @@ function pick({ numbers, text, inOrder }: Bulk, which: readonly number[]): Bulk 
     text: which.map((i) => `${entries[i]!.join('\n')}\n`).join(''),
     inOrder,
   };
+}
+
+/**
+ * With a result that is sent again go the deletions of its document that come after it, though they are settled: the
+ * server may have forgotten them by then, and would take it.
+ */
+function withDeletions(again: readonly number[], entries: readonly string[][]): number[] {
+  const late = new Set(again);
+  const documents = new Set<string>();
+  return entries.flatMap(([action = ''], i) => {
+    const { _index, _id } = targetOf(action);
+    const document = `${_index} ${_id}`;
+    if (late.has(i)) documents.add(document);
+    return late.has(i) || (action.startsWith(DELETION) && documents.has(document)) ? [i] : [];
+  });
 }
 
 /** The lines of each result. */

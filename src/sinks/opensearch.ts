@@ -4,8 +4,8 @@
  *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before;
  *     one that takes it back deletes it.
  *  O2 its version is that of the result: of what is sent twice, late or out of order, the latest stays. A state that
- *     was made later writes higher versions. What takes a result back waits until all before it is settled, since the
- *     server forgets the version of a document that is deleted.
+ *     was made later writes higher versions. What takes a result back waits until all before it is settled, and goes
+ *     again with what is sent again of the same document, since the server forgets the version of one that is deleted.
  *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
  *     the same transaction.
  *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled from the

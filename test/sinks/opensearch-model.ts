@@ -82,8 +82,8 @@ interface Target {
   readonly require_alias?: boolean;
 }
 
-/** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
-const TOMBSTONE_MS = 100;
+type TurnsAway = (action: string) => boolean;
+const FULL = [429, 'rejected_execution_exception'] as const;
 
 interface Asked {
   readonly method: string;
@@ -98,7 +98,12 @@ export class ModelServer {
   readonly #deleted = new Map<string, bigint>();
   /** Share of the requests that something happens to. */
   trouble = 0;
-  /** Given: it answers bulk requests in place of chance; undefined lets the model do as it is told. */
+  /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
+  tombstoneMs = 100;
+  /**
+   * Given: it answers bulk requests in place of chance; undefined lets the model do as it is told, a function says which
+   * actions are turned away.
+   */
   script: ((request: number) => unknown) | undefined;
   /** Told of every request before it is looked at. */
   front: (path: string) => void | Promise<void> = () => {};
@@ -123,6 +128,11 @@ export class ModelServer {
     this.indices = new Map();
     this.documents.clear();
     this.#deleted.clear();
+  }
+
+  /** Deletions that it still knows of. */
+  get tombstones(): number {
+    return this.#deleted.size;
   }
 
   /** Of one process, which sends nothing more once it is dead. */
@@ -161,6 +171,7 @@ export class ModelServer {
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
     this.most.characters = Math.max(this.most.characters, body.length);
     const scripted = this.script?.(++this.requests);
+    if (typeof scripted === 'function') return this.#done(lines, scripted as TurnsAway, ...FULL);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
     const fates = lines.filter((line) => line.startsWith('{"view"')).map((line) => fateOf(line));
@@ -181,7 +192,7 @@ export class ModelServer {
         setTimeout(() => this.#done(lines, () => false), this.#random() * 60);
         throw reset();
       case 5:
-        return this.#done(lines, () => this.#random() < 0.5, 429, 'rejected_execution_exception');
+        return this.#done(lines, () => this.#random() < 0.5, ...FULL);
       case 6:
         return this.#done(lines, () => this.#random() < 0.5, 503, 'unavailable_shards_exception');
       case 7:
@@ -192,7 +203,7 @@ export class ModelServer {
     }
   }
 
-  #done(lines: readonly string[], turnsAway: () => boolean, status = 0, type = ''): unknown {
+  #done(lines: readonly string[], turnsAway: TurnsAway, status = 0, type = ''): unknown {
     const items: Record<string, { status: number; error?: object }>[] = [];
     for (let i = 0; i < lines.length; ) {
       const line = lines[i++]!;
@@ -206,13 +217,13 @@ export class ModelServer {
         items.push({ [what]: { status, ...(type ? { error: { type, reason: 'of the model' } } : {}) } });
       if (here === undefined || (target.require_alias && here.name === target._index))
         item(404, 'index_not_found_exception');
-      else if (turnsAway()) item(status, type);
+      else if (turnsAway(what)) item(status, type);
       else if (source !== '' && fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
       else if (this.#versionOf(target._id) > version) item(409, 'version_conflict_engine_exception');
       else if (what === 'delete') {
         item(this.documents.delete(target._id) ? 200 : 404);
         this.#deleted.set(target._id, version);
-        setTimeout(() => this.#forget(target._id, version), TOMBSTONE_MS);
+        setTimeout(() => this.#forget(target._id, version), this.tombstoneMs);
       } else {
         this.documents.set(target._id, { version, source });
         item(201);

@@ -158,6 +158,26 @@ it('O1 a result that is taken back is deleted, beside some that are refused or t
   assert.match(state.letters[0]?.raw ?? '', /"number":6/);
 });
 
+it('O2 a result that was turned away does not come after its deletion, when the server has forgotten that', async () => {
+  const state = stateWith(2);
+  const { number: _, fate: __, ...second } = resultOf(2) as Record<string, unknown>;
+  state.commit([{ ...second, retracted: true }], true);
+  const server = new ModelServer(randomOf(1));
+  server.tombstoneMs = 1;
+  server.script = (request) => (request === 1 ? (action: string) => action === 'index' : undefined);
+  // The server answers again when it has forgotten what it deleted.
+  server.front = async (path) => {
+    if (path === '/_bulk' && server.requests === 1)
+      await until('it is forgotten', () => server.tombstones === 0);
+  };
+  const sink = await openSink(state, server);
+  await sink.close(false);
+  const lying = [...server.documents.values()].map(
+    ({ source }) => (JSON.parse(source) as { number: number }).number,
+  );
+  assert.deepEqual(lying, [1]);
+});
+
 it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomOf(1));
