@@ -1,15 +1,19 @@
 /**
- * Writes the page's map: the outline of New York's land, and the names of its places.
+ * Writes the page's map: the outline of New York's land, that of the counties around it, and the names of its places.
  *
  *     node --import tsx scripts/outline.ts
  *
  * Neighbouring TLC zones share no exact edges, so their borders are not joined: the zones are drawn on a fine grid,
  * the edges of each borough are followed on it and simplified. What two boroughs share comes out the same for both.
+ * The land around is the Census Bureau's counties, by the package us-atlas: coarse, and enough for a background.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { merge } from 'topojson-client';
+import type { GeometryCollection, MultiPolygon, Polygon, Topology } from 'topojson-specification';
 import { nearest, type Place } from '../src/dashboard/page/places.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -31,6 +35,27 @@ const TOLERANCE = 110;
 const PIER = 2;
 /** Islands below this are left out, square metres. */
 const LEAST_AREA = 400_000;
+/** What the page's map can show, and a bit more. */
+const AROUND = { west: -75, south: 40, east: -73, north: 41.4 };
+const CITY = {
+  manhattan: '36061',
+  bronx: '36005',
+  queens: '36081',
+  brooklyn: '36047',
+  statenIsland: '36085',
+};
+const [NEW_YORK, NEW_JERSEY] = ['36', '34'];
+/**
+ * How far the border between a county of the city and those of a state is moved, metres east and north: in the Hudson to
+ * the other shore, on land under the city's own, which is finer.
+ */
+const MOVED = [
+  [CITY.manhattan, NEW_JERSEY, -530, 290],
+  [CITY.bronx, NEW_JERSEY, -530, 290],
+  [CITY.bronx, NEW_YORK, 0, -600],
+  [CITY.queens, NEW_YORK, -600, 0],
+] as const;
+const METRES_A_DEGREE = METRES_A_STEP / STEP_LAT;
 const BOROUGHS = ['Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'];
 
 type Ring = readonly (readonly number[])[];
@@ -58,6 +83,7 @@ const WIDTH = COLUMNS + 1;
 const columnOf = (corner: Corner) => corner % WIDTH;
 const rowOf = (corner: Corner) => Math.floor(corner / WIDTH);
 
+/** The land around the city, called `around`, and the boroughs. */
 export function outline(zones: readonly Zone[]): Outline {
   const grid = new Uint8Array(COLUMNS * ROWS);
   for (const { properties, geometry } of zones) {
@@ -71,19 +97,70 @@ export function outline(zones: readonly Zone[]): Outline {
   const junctions = findJunctions(grid);
   return {
     type: 'FeatureCollection',
-    features: BOROUGHS.map((name, i) => ({
-      type: 'Feature',
-      properties: { name },
-      geometry: {
-        type: 'MultiPolygon',
-        coordinates: edges(grid, i + 1)
-          .filter((ring) => area(ring) >= LEAST_AREA)
-          .map((ring) => simplifyRing(ring, junctions))
-          .sort((a, b) => area(b) - area(a))
-          .map((ring) => [[...ring, ring[0]!].map(degrees)]),
-      },
-    })),
+    features: [
+      named('around', neighbours()),
+      ...BOROUGHS.map((name, i) =>
+        named(
+          name,
+          edges(grid, i + 1)
+            .filter((ring) => area(ring) >= LEAST_AREA)
+            .map((ring) => simplifyRing(ring, junctions))
+            .sort((a, b) => area(b) - area(a))
+            .map((ring) => [...ring, ring[0]!].map(degrees)),
+        ),
+      ),
+    ],
   };
+}
+
+function named(name: string, rings: readonly number[][][]): Outline['features'][number] {
+  const geometry = { type: 'MultiPolygon', coordinates: rings.map((ring) => [ring]) } as const;
+  return { type: 'Feature', properties: { name }, geometry };
+}
+
+/** Rings of the land around the city, which go under the city's. */
+function neighbours(): number[][][] {
+  const atlas = createRequire(import.meta.url)('us-atlas/counties-10m.json') as Topology<{
+    counties: GeometryCollection;
+  }>;
+  const counties = atlas.objects.counties.geometries as (Polygon | MultiPolygon)[];
+  const city = new Set(Object.values(CITY));
+  const near = counties
+    .filter(({ id }) => !city.has(String(id)))
+    .filter((county) => touches(pointsOf(atlas, county)));
+  const moved = new Map<string, readonly [lon: number, lat: number]>();
+  for (const [of, state, east, north] of MOVED) {
+    const [county] = counties.filter(({ id }) => id === of);
+    const own = new Set(pointsOf(atlas, county!).map(String));
+    const theirs = near
+      .filter(({ id }) => String(id).startsWith(state))
+      .flatMap((other) => pointsOf(atlas, other));
+    for (const point of theirs)
+      if (own.has(String(point)))
+        moved.set(String(point), [(east / METRES_A_DEGREE) * (STEP_LON / STEP_LAT), north / METRES_A_DEGREE]);
+  }
+  const rings = merge(atlas, near).coordinates.map(([outer]) =>
+    outer!.map((point) => {
+      const [east, north] = moved.get(String(point)) ?? [0, 0];
+      return [round(point[0]! + east), round(point[1]! + north)];
+    }),
+  );
+  return rings.filter(touches);
+}
+
+function pointsOf(atlas: Topology, county: Polygon | MultiPolygon): number[][] {
+  return merge(atlas, [county]).coordinates.flat(2);
+}
+
+function touches(points: readonly (readonly number[])[]): boolean {
+  const [lons, lats] = [points.map(([lon]) => lon!), points.map(([, lat]) => lat!)];
+  const { west, south, east, north } = AROUND;
+  return (
+    Math.max(...lons) > west &&
+    Math.min(...lons) < east &&
+    Math.max(...lats) > south &&
+    Math.min(...lats) < north
+  );
 }
 
 /** Labels the cells whose middle lies in a polygon: even-odd along each row of middles. */

@@ -2,6 +2,7 @@
 import type { Feature, FeatureCollection } from 'geojson';
 import type {
   ExpressionSpecification,
+  FillLayerSpecification,
   GeoJSONSource,
   MapLibreMap,
   MapMouseEvent,
@@ -25,6 +26,8 @@ const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 /** Between cells, as a part of their size; finer cells than these have no room for it. */
 const GAP = 0.035;
 const GAP_PRECISION = 6;
+/** The land that isn't the city's. */
+const IS_AROUND: ExpressionSpecification = ['==', ['get', 'name'], 'around'];
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 /** What is busy is not written on: Manhattan's name ends before its shore, an airport's stands above its cells. */
@@ -40,6 +43,7 @@ const NAMES: readonly (readonly [
   ['Queens', -73.82, 40.719, 'borough', 'center'],
   ['The Bronx', -73.868, 40.849, 'borough', 'center'],
   ['Staten Island', -74.145, 40.583, 'borough', 'center'],
+  ['New Jersey', -74.045, 40.7215, 'around', 'right'],
   ['JFK', -73.784, 40.6525, 'airport', 'bottom'],
   ['LGA', -73.871, 40.7805, 'airport', 'bottom'],
 ];
@@ -100,7 +104,7 @@ export class CityMap {
     map.addControl(
       new AttributionControl({
         compact: false,
-        customAttribution: 'Land: the city alone, from NYC TLC taxi zones',
+        customAttribution: 'Land: NYC TLC taxi zones, US Census',
       }),
       'bottom-right',
     );
@@ -193,7 +197,7 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
       { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
       ...(tiles
         ? [{ id: 'tiles', type: 'raster' as const, source: 'tiles', paint: { 'raster-saturation': -0.6 } }]
-        : [{ id: 'land', type: 'fill' as const, source: 'land', paint: { 'fill-color': colours.land } }]),
+        : [ground('around', IS_AROUND, colours.around), ground('land', ['!', IS_AROUND], colours.land)]),
       {
         id: 'cells',
         type: 'fill',
@@ -204,6 +208,7 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
         id: 'shore',
         type: 'line',
         source: 'land',
+        filter: ['!', IS_AROUND],
         layout: tiles ? { visibility: 'none' } : {},
         paint: { 'line-color': colours.shore, 'line-width': 1 },
       },
@@ -215,6 +220,10 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
       },
     ],
   };
+}
+
+function ground(id: string, filter: ExpressionSpecification, colour: string): FillLayerSpecification {
+  return { id, type: 'fill', source: 'land', filter, paint: { 'fill-color': colour } };
 }
 
 function collection(features: Feature[]): FeatureCollection {
@@ -240,7 +249,8 @@ function polygon({ index, bounds }: Cell, inset: number): Feature {
 function paint(map: MapLibreMap): void {
   const colours = themed();
   map.setPaintProperty('water', 'background-color', colours.water);
-  if (map.getLayer('land')) map.setPaintProperty('land', 'fill-color', colours.land);
+  for (const id of ['around', 'land'] as const)
+    if (map.getLayer(id)) map.setPaintProperty(id, 'fill-color', colours[id]);
   map.setPaintProperty('cells', 'fill-color', colours.cells);
   map.setPaintProperty('shore', 'line-color', colours.shore);
   map.setPaintProperty('marks', 'line-color', colours.ink);
@@ -254,6 +264,7 @@ function themed() {
   return {
     water: colour('water'),
     land: colour('land'),
+    around: colour('around'),
     shore: colour('shore'),
     ink: colour('ink'),
     cells: [
