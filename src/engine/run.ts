@@ -94,6 +94,8 @@ export interface ProcessOutcome {
 }
 
 const POLL_MS = 100;
+/** How far shards go on without one that has been asked again. */
+const ANSWER_MS = 1_000;
 /** A replay sends a watermark every 5 s. */
 const WATERMARK_PATIENCE_MS = 15_000;
 /** By how long a list of shards may lag behind what reads say. */
@@ -116,10 +118,15 @@ class ProcessRun {
   readonly #before: Counters;
   /** Shards with nothing to read until they are asked again. */
   readonly #atTip = new Set<string>();
+  /** Those of them that are being asked, and since when. */
+  readonly #polled = new Map<string, number>();
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
+  /** All shards had reached their tips, and were asked once more. */
+  #askedAgain = false;
   #listed: readonly Shard[] = [];
   #listedAt = Number.NEGATIVE_INFINITY;
+  #polledAt = Number.NEGATIVE_INFINITY;
   /** A shard was read to its end, and the list doesn't have its children yet. */
   #childless = false;
   readonly #over = new AbortController();
@@ -171,6 +178,7 @@ class ProcessRun {
       if (feed) {
         await this.#step(feed);
         if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
+        if (clock.now() - this.#polledAt >= POLL_MS) this.#pollIdle();
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && (await this.#allRead())) break;
@@ -213,6 +221,8 @@ class ProcessRun {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#take(feed);
     if (!batch) return;
+    const { toEnd, reached } = feed.asked;
+    this.#polled.delete(shard.id);
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) this.#engine.process(shard, batch);
     else if (!batch.ended) shard.position = batch.next;
@@ -224,9 +234,10 @@ class ProcessRun {
     } else if (batch.count > 0) {
       this.#lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[batch.count - 1]!));
     }
-    if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
+    if (toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
-    shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
+    shard.idle = this.#finished.has(shard.id);
+    if (batch.atTip && batch.count === 0) this.#engine.shards.foundIdle(shard, reached);
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
@@ -321,7 +332,8 @@ class ProcessRun {
 
   #follow(shard: ShardProgress): void {
     const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, untilEnd));
+    const now = () => ({ toEnd: untilEnd(), reached: this.#engine.shards.reached });
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, now));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -362,24 +374,33 @@ class ProcessRun {
     if (!this.#lost.includes(what)) this.#lost.push(what);
   }
 
+  /** The shard to go on with (W6); one that had nothing is not waited for at once where others have something. */
   #furthestBehind(): Feed | undefined {
     let behind: Feed | undefined;
     let least = Number.POSITIVE_INFINITY;
+    let polled: Feed | undefined;
+    const patience = this.#o.clock.now() - ANSWER_MS;
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
       if (this.#atTip.has(shard.id)) continue;
-      if (behind === undefined || shard.latest < least) {
+      const since = this.#polled.get(shard.id);
+      if (since !== undefined && since > patience && !feed.ready) polled ??= feed;
+      else if (behind === undefined || shard.latest < least) {
         behind = feed;
         least = shard.latest;
       }
     }
-    return behind;
+    return behind ?? polled;
   }
 
+  /** Asks those again that were at their tips; also while others are busy, or they would fall behind unheard. */
   #pollIdle(): void {
+    const now = this.#o.clock.now();
+    this.#polledAt = now;
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
       if (this.#finished.has(shard.id) || !this.#atTip.delete(shard.id)) continue;
+      this.#polled.set(shard.id, now);
       feed.poll(shard.position);
     }
   }
@@ -388,7 +409,12 @@ class ProcessRun {
   async #allRead(): Promise<boolean> {
     // A list may lag by a call.
     for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.#discover(false);
-    return this.#allFinished();
+    if (!this.#allFinished()) return false;
+    if (this.#askedAgain || !this.#engine.shards.ofTrips) return true;
+    // Who was at its tip before others were may have more by now, which must not be late (W5).
+    this.#askedAgain = true;
+    this.#finished.clear();
+    return false;
   }
 
   #allFinished(): boolean {

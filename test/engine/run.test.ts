@@ -458,6 +458,63 @@ describe('the watermark of a run', () => {
   });
 });
 
+describe('a producer in drop-off order, while shards are read to their tips and others are busy', () => {
+  const TRIPS = 600;
+
+  /** Writes four trips a read to two shards in turn, once the first of them was found empty. */
+  function producer(watermarks: boolean): { reader: MemoryReader; over: () => boolean } {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    let next = 0;
+    const write = (shard: typeof first) => reader.put(shard!, tripAt(next++), next * SECOND);
+    while (next < 20) write(second);
+    reader.beforeRead = (read) => {
+      if (read < 3) return;
+      for (let i = 0; i < 4 && next < TRIPS; i++) write(next % 2 === 0 ? first : second);
+      if (watermarks) reader.broadcast(watermarkAt(next - 1));
+    };
+    return { reader, over: () => next === TRIPS };
+  }
+
+  for (const [what, options] of [
+    ['drop-off times', { maxDisorder: 0 }],
+    ['arrival times', { eventTime: 'arrival' }],
+  ] as const) {
+    it(`has no late trips, where the watermark comes from ${what} (W5)`, async () => {
+      const { reader, over } = producer(false);
+      const { counters } = await run(reader, new MemoryStore(), {
+        ...options,
+        batchRecords: 2,
+        untilEnd: over,
+      });
+      assert.deepEqual([counters.read, counters.late], [TRIPS, 0]);
+    });
+
+    it(`nor over runs that end, where the watermark comes from ${what} (W5)`, async () => {
+      const { reader, over } = producer(false);
+      const store = new MemoryStore();
+      for (let runs = 0; !over() || runs < 2; runs++)
+        await run(reader, store, { ...options, batchRecords: 3, drain: false });
+      const { totals } = await run(reader, store, options);
+      assert.deepEqual([totals.read, totals.late, totals.processed], [TRIPS, 0, TRIPS]);
+    });
+  }
+
+  it('has few windows open, where it writes watermarks (W6)', async () => {
+    const { reader, over } = producer(true);
+    let most = 0;
+    await run(reader, new MemoryStore(), {
+      batchRecords: 2,
+      untilEnd: over,
+      checkpointInterval: 0,
+      onProgress: ({ openWindows }) => {
+        most = Math.max(most, openWindows);
+      },
+    });
+    assert.ok(most > 0 && most < 30, `${most} windows of 10 s were open at once`);
+  });
+});
+
 describe('shards that are far apart', () => {
   it('are read in event time, so that few windows are open at once (W6)', async () => {
     const reader = new MemoryReader(3);
