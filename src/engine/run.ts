@@ -190,17 +190,26 @@ class ProcessRun {
       this.#checkpointIfDue();
     }
     for (const feed of this.#feeds.values()) feed.stop();
-    this.#engine.advance();
-    if (!signal.aborted && this.#o.drain) this.#engine.drain();
-    // Stopped before it knew where "latest" is: the run never began.
-    if (!this.#searching()) this.#checkpoint();
+    if (this.#hasBegun()) {
+      this.#engine.advance();
+      if (!signal.aborted && this.#o.drain) this.#engine.drain();
+      this.#checkpoint();
+    }
     for (const sink of sinks) await sink.close(signal.aborted);
     this.#report(true);
     return this.#outcome();
   }
 
-  #searching(): boolean {
-    return [...this.#engine.shards.all].some(({ position, ended }) => position.at === 'latest' && !ended);
+  /** Not if it was stopped before it knew which shards there are, or where "latest" is. */
+  #hasBegun(): boolean {
+    const searching = [...this.#engine.shards.all].some(
+      ({ position, ended }) => position.at === 'latest' && !ended,
+    );
+    return this.#hasList && !searching;
+  }
+
+  get #hasList(): boolean {
+    return this.#listedAt > Number.NEGATIVE_INFINITY;
   }
 
   /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
@@ -269,7 +278,9 @@ class ProcessRun {
   /** Reads the list of shards and starts those whose turn has come. */
   async #discover(first: boolean): Promise<void> {
     const { shards } = this.#engine;
-    this.#listed = (await this.#unlessStopped(this.#o.reader.shards())) ?? this.#listed;
+    const found = await this.#unlessStopped(this.#o.reader.shards());
+    if (!found && !this.#hasList) return;
+    this.#listed = found ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));

@@ -274,6 +274,38 @@ describe('a processor', () => {
     assert.equal((await run(reader, store, options)).totals.read, 2);
   });
 
+  it('that is stopped before it knows its shards has read nothing, lost nothing and fired nothing', async () => {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    reader.put(first!, tripAt(1), 10);
+    reader.put(first!, tripAt(11), 20);
+    for (const shard of reader.list) reader.put(shard, watermarkAt(4), 20);
+    const store = new MemoryStore();
+    const options = { from: { at: 'time', ms: 15 } as const, drain: false, allowGap: true };
+    const listed = reader.shards;
+    const stopped = async () => {
+      const stop = new AbortController();
+      reader.shards = () => {
+        setImmediate(() => stop.abort());
+        return new Promise(() => {});
+      };
+      const { lost } = await run(reader, store, { ...options, signal: stop.signal });
+      reader.shards = listed;
+      assert.deepEqual(lost, []);
+    };
+    await stopped();
+    // One of them is split and drained; what follows in its children holds the windows back.
+    reader.put(second!, watermarkAt(30), 30);
+    reader.add([first!]);
+    await run(reader, store, { ...options, batchRecords: 1 });
+    const before = counts(store);
+    await stopped();
+    reader.put(reader.list[2]!, tripAt(12), 40);
+    reader.put(reader.list[2]!, watermarkAt(30), 40);
+    const { totals } = await run(reader, store, options);
+    assert.deepEqual([before, counts(store), totals.late], [[], [[10, 2]], 0]);
+  });
+
   it('that starts at a time reads nothing from before it, also of shards that came from others before it', async () => {
     const reader = new MemoryReader(1);
     const parent = reader.list[0]!;
