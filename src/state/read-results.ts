@@ -66,10 +66,16 @@ export class StateReader {
     }
   }
 
-  /** Each result once, in its latest version, by view and window. */
+  /** Each result once, in its latest version, by view and window; as they were when the first one is asked for. */
   *results(filter: ResultFilter = {}): Generator<ResultDocument> {
     try {
-      yield* this.#results(filter);
+      // One snapshot: the processor goes on, and may correct what was counted a moment ago.
+      this.#db.exec('BEGIN');
+      try {
+        yield* this.#results(filter);
+      } finally {
+        if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
+      }
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }

@@ -229,6 +229,23 @@ describe('reading results', () => {
     assert.equal([...reader.results({ view: 'none' })].length, 0);
   });
 
+  it('sees the results of one moment, while the processor goes on to correct them', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(checkpoint({ firings: [firing(0, ['a']), firing(10, ['a'])] }));
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    const seen: string[] = [];
+    for (const { k, n } of reader.results()) {
+      if (seen.length === 0) state.commit(checkpoint({ firings: [firing(10, ['a', 'b'], true, 2)] }));
+      seen.push(`${k}${n}`);
+    }
+    assert.deepEqual(seen, ['a1', 'a1']);
+    for (const _ of reader.results()) break;
+    assert.deepEqual([...reader.results()].map(({ k, n }) => `${k}${n}`), ['a1', 'a2', 'b2']); // biome-ignore format: one line
+  });
+
   it('tells keys apart whose parts would be the same text side by side', (t) => {
     const dataDir = folder(t);
     const views = '[{"name":"v","by":{"k":{},"l":{}}}]';
