@@ -331,8 +331,8 @@ export class OpenSearchSink implements Sink {
       const alias = name in live ? '' : '"require_alias":true,';
       actions.set(view.name, `{"_index":"${name}",${alias}"_id":`);
     }
-    // Somebody took all documents away.
-    if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();
+    // Somebody took the documents away.
+    if (this.#delivered > 1 && (await this.#isEmptied())) this.#startOver();
     this.#actions = actions;
   }
 
@@ -358,11 +358,21 @@ export class OpenSearchSink implements Sink {
     return (await this.#mappings(name)) ?? {};
   }
 
-  async #isEmpty(): Promise<boolean> {
-    const names = this.#o.views.map(({ name }) => indexName(this.#o.prefix, name)).join();
-    // One that is closed or blocked can't tell; what is sent to it finds that out.
-    const answer = await this.#request('GET', `/${names}/_count`, { expected: [400, 403, 404] });
-    return answer?.['count'] === 0;
+  /** Whether some view has no document, though results of it were delivered. */
+  async #isEmptied(): Promise<boolean> {
+    const empty = new Set<string>();
+    for (const { name } of this.#o.views) {
+      // One that is closed or blocked can't tell; what is sent to it finds that out.
+      const path = `/${indexName(this.#o.prefix, name)}/_count`;
+      const answer = await this.#request('GET', path, { expected: [400, 403, 404] });
+      if (answer?.['count'] === 0) empty.add(name);
+    }
+    if (empty.size === 0) return false;
+    for (const { view, first } of this.#o.outbox.firingsFrom(1)) {
+      if (first >= this.#delivered) break;
+      if (empty.has(view)) return true;
+    }
+    return false;
   }
 
   /** Undefined where the answer is one of the `expected`. */

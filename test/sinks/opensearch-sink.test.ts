@@ -259,6 +259,35 @@ it('O4 a kill after the index was made anew takes none of its documents away', a
   assert.equal(server.documents.size, 5_000);
 });
 
+it('O4 an index that was emptied beside one that was not is filled from the first result', async () => {
+  const state = stateWith(10);
+  const pickups = Array.from({ length: 5 }, (_, i) => ({ ...resultOf(11 + i), view: 'pickup_count' }));
+  state.commit(pickups, false, 'pickup_count');
+  const server = new ModelServer(randomOf(1));
+  server.script = () => undefined;
+  await (await openSink(state, server, { allViews: true })).close(false);
+  assert.equal(server.documents.size, 15);
+  const requests = async () => {
+    const before = server.requests;
+    await (await openSink(state, server, { allViews: true })).close(false);
+    return server.requests - before;
+  };
+  server.empty('trip_duration');
+  await requests();
+  assert.equal(server.documents.size, 15);
+  assert.equal(await requests(), 0, 'nothing is sent again when nothing is missing');
+});
+
+it('O4 a view that has no results yet is no index that was emptied', async () => {
+  const state = stateWith(10);
+  const server = new ModelServer(randomOf(1));
+  server.script = () => undefined;
+  for (const requests of [1, 1]) {
+    await (await openSink(state, server, { allViews: true })).close(false);
+    assert.equal(server.requests, requests);
+  }
+});
+
 it('O3 what was refused before its index went is a dead letter once, also over a kill', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
