@@ -178,6 +178,17 @@ it('O2 a result that was turned away does not come after its deletion, when the 
   assert.deepEqual(lying, [1]);
 });
 
+it('a result that is turned away for good ends the run, also with its deletion behind it', async () => {
+  const state = stateWith(1);
+  const { number: _, fate: __, ...result } = resultOf(1) as Record<string, unknown>;
+  state.commit([{ ...result, retracted: true }], true);
+  const server = new ModelServer(randomOf(1));
+  // 30 requests are more than a minute, if each waits longer than the one before.
+  server.script = (request) => (request < 30 ? (action: string) => action === 'index' : undefined);
+  const sink = await openSink(state, server);
+  await assert.rejects(sink.close(false), { code: 'opensearch-behind' });
+});
+
 it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomOf(1));
