@@ -177,8 +177,8 @@ class ProcessRun {
       const feed = this.#furthestBehind();
       if (feed) {
         await this.#step(feed);
-        if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
-        if (clock.now() - this.#polledAt >= POLL_MS) this.#pollIdle();
+        if (this.#childless && this.#isPast(this.#listedAt, POLL_MS)) await this.#discover(false);
+        if (this.#isPast(this.#polledAt, POLL_MS)) this.#pollIdle();
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && (await this.#allRead())) break;
@@ -436,9 +436,15 @@ class ProcessRun {
 
   /** Of a quiet stream too: the age of the last checkpoint tells whether a processor is well. */
   #checkpointIfDue(): void {
-    if (this.#o.clock.now() - this.#lastCheckpoint < this.#o.checkpointInterval) return;
+    if (!this.#isPast(this.#lastCheckpoint, this.#o.checkpointInterval)) return;
     this.#checkpoint();
     this.#report();
+  }
+
+  /** Whether so many ms have passed since then, or nobody knows, as the clock was set back. */
+  #isPast(then: number, ms: number): boolean {
+    const passed = this.#o.clock.now() - then;
+    return passed >= ms || passed < 0;
   }
 
   #checkpoint(): void {

@@ -334,6 +334,23 @@ describe('a processor', () => {
     assert.equal(outcome.counters.read, 2);
   });
 
+  it('goes on to commit when the clock is set back', async () => {
+    const reader = new MemoryReader(1);
+    const store = new MemoryStore();
+    const clock = new HurriedClock();
+    let read = 0;
+    reader.beforeRead = (number) => {
+      read = number;
+      if (number === 50) clock.setBack(3_600_000);
+      reader.put(reader.list[0]!, tripAt(number));
+    };
+    await run(reader, store, { clock, checkpointInterval: SECOND, untilEnd: () => read > 200 });
+    const longest = store.commits.map(
+      ({ counters }, i, all) => counters.read - (all[i - 1]?.counters.read ?? 0),
+    );
+    assert.ok(Math.max(...longest) < 60, `${longest} records from commit to commit`);
+  });
+
   it('fires the open windows at the end only when it is asked to drain', async () => {
     for (const drain of [false, true]) {
       const reader = new MemoryReader(1);
