@@ -17,10 +17,10 @@ import type { ShardProgress } from './watermarks.ts';
 /** How a sink stands. */
 export interface SinkStatus {
   readonly name: string;
-  /** Results it has, and those that are committed and still to come. */
+  /** Results it is done with, and those that are committed and still to come. */
   readonly delivered: number;
   readonly pending: number;
-  /** Results it refused for good, which are dead letters. */
+  /** Those of the results it is done with that it refused for good, in all runs; they are dead letters. */
   readonly rejected: number;
   readonly retries: number;
   /** What keeps it from going on, in words; undefined when nothing does. */

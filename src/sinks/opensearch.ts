@@ -30,8 +30,11 @@ import { RETRACTED, type View } from '../views/language.ts';
 import { type Bulk, BulkSender, DELETION, IndexGone, type Refusal } from './bulk.ts';
 import { documentIds } from './document-id.ts';
 
-/** What the sink needs of the state: the outbox, its own cursor, and when the state was made. */
-export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult' | 'created'>;
+/** What the sink needs of the state: the outbox, its own cursor, what it refused, and when the state was made. */
+export type Outbox = Pick<
+  SqliteState,
+  'cursor' | 'moveCursor' | 'refused' | 'firingsFrom' | 'nextResult' | 'created'
+>;
 
 export interface OpenSearchSinkOptions {
   readonly client: Client;
@@ -86,7 +89,8 @@ export class OpenSearchSink implements Sink {
   #next: number;
   /** Results below are settled. */
   #delivered: number;
-  #rejected = 0;
+  /** In all runs. */
+  #rejected: number;
   /** What was refused of the results below is a dead letter already. */
   #told: number;
   #underWay = 0;
@@ -100,6 +104,7 @@ export class OpenSearchSink implements Sink {
     const { delivered = 1, bytes: told = 1 } = options.outbox.cursor(this.name) ?? {};
     this.#delivered = this.#next = delivered;
     this.#told = Math.max(told, delivered);
+    this.#rejected = options.outbox.refused(this.name);
     // From now on the state knows of this sink, even if it gets nowhere.
     this.#moveCursor();
   }

@@ -207,7 +207,12 @@ export class StateReader {
   }
 
   deadLetterCounts(): DeadLetterCount[] {
-    return translating(this.#what, this.path, () => countDeadLetters(this.#db));
+    const counts = new Map<string, DeadLetterCount>();
+    for (const row of translating(this.#what, this.path, () => countDeadLetters(this.#db))) {
+      const { count = 0, kept = 0 } = counts.get(row.reason) ?? {};
+      counts.set(row.reason, { ...row, count: count + row.count, kept: kept + row.kept });
+    }
+    return [...counts.values()];
   }
 
   *deadLetters(reason?: string): Generator<KeptDeadLetter> {

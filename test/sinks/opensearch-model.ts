@@ -65,6 +65,7 @@ export class ModelState {
       },
       created: this.created,
       cursor: () => state.cursor,
+      refused: () => state.letters.length,
       moveCursor: (_name, cursor, refused) => {
         if (!alive()) return;
         state.cursor = cursor;

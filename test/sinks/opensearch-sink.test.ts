@@ -315,6 +315,24 @@ it('O3 what was refused before its index went is a dead letter once, also over a
   assert.equal(server.documents.size, 10);
 });
 
+it('what it refused is told in the next runs too, so that the results that are there are those of the server', async () => {
+  const state = stateWith(10);
+  state.commit([{ ...resultOf(11), fate: 'refused' }]);
+  const server = new ModelServer(randomOf(1));
+  const there = async () => {
+    const sink = await openSink(state, server);
+    await sink.close(false);
+    const { delivered, pending, rejected } = sink.status();
+    assert.equal(delivered - rejected, server.documents.size);
+    return [delivered, pending, rejected];
+  };
+  assert.deepEqual(await there(), [11, 0, 1]);
+  assert.deepEqual(await there(), [11, 0, 1]);
+  server.takeAway();
+  state.commit([{ ...resultOf(12), fate: 'refused' }, resultOf(13)]);
+  assert.deepEqual(await there(), [13, 0, 2]);
+});
+
 it('who is not let in is told so at the start', async () => {
   for (const [status, code] of [
     [401, 'opensearch-unauthorized'],

@@ -149,6 +149,31 @@ describe('a state', () => {
     assert.deepEqual(state.cursor('s'), { delivered: 11, bytes: 80 });
   });
 
+  it('O3 knows in the next run what each sink has refused', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    const letters = new DeadLetterBuffer(1);
+    const letter = () => ({ source: 's', position: 'p', detail: 'd', raw: 'r' });
+    state.commit(checkpoint());
+    for (const sink of ['a', 'b', 'a']) {
+      letters.add('refused', letter);
+      state.moveCursor(sink, { delivered: 9, bytes: 0 }, letters.take());
+    }
+    state.close();
+    const again = open(dataDir);
+    t.after(() => again.close());
+    assert.deepEqual(['a', 'b', 'c'].map((sink) => again.refused(sink)), [2, 1, 0]); // biome-ignore format: one line
+    const next = new DeadLetterBuffer(1, again.stored?.deadLetters);
+    next.add('refused', letter);
+    assert.equal(next.pending, 0, 'as many are kept as before');
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    assert.deepEqual(
+      reader.deadLetterCounts().map(({ reason, count, kept }) => [reason, count, kept]),
+      [['refused', 3, 1]],
+    );
+  });
+
   it('C4 is refused to a second processor, and free again when the first is gone', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
