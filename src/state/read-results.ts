@@ -130,8 +130,9 @@ export class StateReader {
 
   /** How far each sink has delivered, and how many results it still has to. */
   cursors(): { name: string; delivered: number; pending: number }[] {
-    const next = this.nextResult();
-    return translating(this.#what, this.path, () => {
+    // One snapshot: what is delivered meanwhile is not ahead of the last result.
+    const read = this.#db.transaction(() => {
+      const next = this.nextResult();
       const rows = this.#db.prepare('SELECT sink AS name, delivered FROM cursors ORDER BY sink').all() as {
         name: string;
         delivered: number;
@@ -142,6 +143,7 @@ export class StateReader {
         pending: next - delivered,
       }));
     });
+    return translating(this.#what, this.path, read);
   }
 
   /** The stream as its reader names it. */

@@ -271,6 +271,26 @@ describe('reading results', () => {
     assert.deepEqual([...reader.results()].map(({ k, n }) => `${k}${n}`), ['a1', 'a2', 'b2']); // biome-ignore format: one line
   });
 
+  it('sees the cursors of one moment, none of them ahead of the last result', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(checkpoint({ firings: [firing(0, ['a'])] }));
+    state.moveCursor('s', { delivered: 1, bytes: 0 });
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    const next = reader.nextResult.bind(reader);
+    reader.nextResult = () => {
+      const found = next();
+      state.commit(checkpoint({ firings: [firing(10, ['a', 'b'])] }));
+      state.moveCursor('s', { delivered: 4, bytes: 0 });
+      return found;
+    };
+    assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 0, pending: 1 }]);
+    reader.nextResult = next;
+    assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 3, pending: 0 }]);
+  });
+
   it('tells keys apart whose parts would be the same text side by side', (t) => {
     const dataDir = folder(t);
     const views = '[{"name":"v","by":{"k":{},"l":{}}}]';
