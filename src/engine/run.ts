@@ -33,7 +33,7 @@ export interface Sink {
   /** Something was committed. Holds nobody up; throws when the run can't go on like this. */
   wake(): void;
   status(): SinkStatus;
-  /** Delivers the rest; only what is on its way when the run was interrupted. */
+  /** Delivers the rest; only what is on its way when the run was interrupted. Again after a failure. */
   close(interrupted: boolean): Promise<void> | void;
 }
 
@@ -111,6 +111,13 @@ export async function runProcess(options: ProcessOptions): Promise<ProcessOutcom
   return run.run();
 }
 
+/** The first failure is the one to tell. */
+async function closed(sink: Sink): Promise<void> {
+  try {
+    await sink.close(true);
+  } catch {}
+}
+
 class ProcessRun {
   readonly #o: ProcessOptions;
   readonly #engine: Engine;
@@ -160,6 +167,10 @@ class ProcessRun {
     this.#o.signal.addEventListener('abort', () => void this.#patience(), { signal: this.#over.signal });
     try {
       return await this.#run();
+    } catch (error) {
+      // A sink that waits for its server would keep the process from ending.
+      for (const sink of this.#o.sinks) await closed(sink);
+      throw error;
     } finally {
       this.#over.abort();
     }

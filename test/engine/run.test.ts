@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import type { Counters } from '../../src/engine/checkpoint.ts';
-import { type ProcessOptions, type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
+import { type ProcessOptions, type ProcessOutcome, runProcess, type Sink } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews } from '../../src/views/check.ts';
@@ -332,6 +332,26 @@ describe('a processor', () => {
     };
     const outcome = await run(reader, new MemoryStore(), { untilEnd: () => ending });
     assert.equal(outcome.counters.read, 2);
+  });
+
+  it('that fails closes its sinks, or one that waits for its server would keep the process', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    const closed: [string, boolean][] = [];
+    const sinkOf = (name: string, failure?: Error): Sink => ({
+      name,
+      wake: () => {
+        if (failure) throw failure;
+      },
+      status: () => ({ name, delivered: 0, pending: 0, rejected: 0, retries: 0, trouble: undefined }),
+      close: (interrupted) => {
+        closed.push([name, interrupted]);
+        if (failure) throw new Error('once more');
+      },
+    });
+    const sinks = [sinkOf('a', new Error('full')), sinkOf('b')];
+    await assert.rejects(run(reader, new MemoryStore(), { sinks }), { message: 'full' });
+    assert.deepEqual(closed, [['a', true], ['b', true]]); // biome-ignore format: one line
   });
 
   it('goes on to commit when the clock is set back', async () => {

@@ -120,6 +120,16 @@ describe('the NDJSON sink', () => {
     assert.equal(readFileSync(path, 'utf8'), 'of another job\n');
   });
 
+  it('writes nothing more behind what it could not write whole', { skip: !existsSync('/dev/full') }, () => {
+    const outbox = new MemoryOutbox();
+    const sink = new NdjsonSink(outbox, '/dev/full');
+    outbox.commit(1);
+    assert.throws(() => sink.wake(), { code: 'disk-full' });
+    sink.close();
+    sink.close();
+    assert.equal(sink.status().pending, 1);
+  });
+
   it('says what is wrong with a file that cannot be', (t) => {
     const path = join(temporaryFolder(t), 'no', 'such', 'out.ndjson');
     assert.throws(() => new NdjsonSink(new MemoryOutbox(), path), { code: 'cannot-open' });
