@@ -69,6 +69,7 @@ export class NdjsonSink implements Sink {
   }
 
   #write(): void {
+    if (this.#regular && this.#outbox.nextResult > this.#delivered) this.#lookAtLength();
     const before = this.#delivered;
     for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
       const lines = Buffer.from(`${firing.docs.slice(1, -1).replaceAll(',\n', '\n')}\n`);
@@ -85,9 +86,13 @@ export class NdjsonSink implements Sink {
     const { size } = fstatSync(this.#file);
     if (size === 0) return;
     closeSync(this.#file);
-    throw new TaxiflowError(
+    throw this.#foreign(size);
+  }
+
+  #foreign(bytes: number): TaxiflowError {
+    return new TaxiflowError(
       'output-in-use',
-      `${this.#path} holds ${size.toLocaleString('en-US')} bytes that this app did not write`,
+      `${this.#path} holds ${bytes.toLocaleString('en-US')} bytes that this app did not write`,
       { hint: 'give --output another name, or remove that file first' },
     );
   }
@@ -101,6 +106,13 @@ export class NdjsonSink implements Sink {
     }
     if (size > this.#bytes) this.#translating(() => ftruncateSync(this.#file, this.#bytes));
     this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
+  }
+
+  /** Since the last lines: what another writes between ours would be cut off by the next run, or cut it off. */
+  #lookAtLength(): void {
+    const { size } = fstatSync(this.#file);
+    if (size > this.#bytes) throw this.#foreign(size - this.#bytes);
+    if (size < this.#bytes) this.#cutBack();
   }
 
   #writeSome(lines: Buffer, at: number): number {
