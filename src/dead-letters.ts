@@ -15,7 +15,7 @@ export interface DeadLetter {
 }
 
 export interface KeptDeadLetter extends DeadLetter {
-  /** Whose it is: a replay's id, or empty. */
+  /** Whose it is: a replay's id, the name of a sink, or empty. */
   readonly scope: string;
   /** ISO 8601. */
   readonly at: string;
@@ -57,7 +57,7 @@ export class DeadLetterBuffer {
 
   constructor(limit: number, known: Iterable<DeadLetterCount> = []) {
     this.#limit = limit;
-    for (const { reason, kept } of known) this.#kept.set(reason, kept);
+    for (const { reason, kept } of known) this.#kept.set(reason, (this.#kept.get(reason) ?? 0) + kept);
   }
 
   /** `letter` is only called for what is kept. */

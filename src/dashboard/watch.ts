@@ -6,8 +6,8 @@ import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
 import { StateReader } from '../state/read-results.ts';
 import { isRunning, listApps, statePath } from '../state/sqlite-state.ts';
-import type { DeadLetterSample, JobStatus, Sample } from './page/wire.ts';
-import { isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';
+import type { DeadLetterSample, JobStatus, Sample, WindowUpdate } from './page/wire.ts';
+import { emptied, isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
@@ -223,10 +223,14 @@ export class StateWatch {
 
   #keep(reader: StateReader, view: string, start: number): string | undefined {
     if (!isShown(view)) return undefined;
-    const update = windowUpdate(view, reader.window(view, start));
+    const key = `${view} ${start}`;
+    const known = this.#windows.get(key);
+    const docs = reader.window(view, start);
+    const update =
+      docs.length === 0 && known ? emptied(JSON.parse(known.json) as WindowUpdate) : windowUpdate(view, docs);
     if (!update) return undefined;
     const json = JSON.stringify(update);
-    this.#windows.set(`${view} ${start}`, { view, start, json });
+    this.#windows.set(key, { view, start, json });
     return json;
   }
 

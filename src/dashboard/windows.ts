@@ -38,3 +38,9 @@ export function windowUpdate(view: ShownView, docs: readonly ResultDocument[]): 
     minutes: numbers('sum_trip_duration'),
   };
 }
+
+/** A window whose last result was taken back: a page has to be told of what it shows. */
+export function emptied(update: WindowUpdate): WindowUpdate {
+  if (update.view === 'pickup_count') return { ...update, cells: [], counts: [] };
+  return { ...update, cells: [], airports: [], trips: [], minutes: [] };
+}

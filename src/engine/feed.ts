@@ -1,34 +1,38 @@
 /** One shard being read: a batch ahead of the engine, and no further, so that memory stays bounded. */
 import type { Position, RecordBatch, StreamReader } from '../streams/stream.ts';
 
+/** How things stand when a read begins. */
+export interface Asked {
+  /** The run is to stop at the end: only then a tip is the end. */
+  readonly toEnd: boolean;
+  /** Event time of the shards that have records, epoch ms: who has none now is as far (W5). */
+  readonly reached: number;
+}
+
 export class Feed {
   readonly shardId: string;
   readonly #reader: StreamReader;
   readonly #limit: number;
-  readonly #untilEnd: () => boolean;
+  readonly #now: () => Asked;
   #next: Promise<RecordBatch>;
-  #nextToEnd = false;
+  #nextAsked!: Asked;
   #stopped = false;
-  /** Whether the batch taken last was asked for when the run was to stop at the end: only then its tip is the end. */
-  toEnd = false;
+  /** What held when the batch taken last was asked for. */
+  asked!: Asked;
+  /** Whether the next batch is there. */
+  ready = false;
 
-  constructor(
-    reader: StreamReader,
-    shardId: string,
-    position: Position,
-    limit: number,
-    untilEnd: () => boolean,
-  ) {
+  constructor(reader: StreamReader, shardId: string, position: Position, limit: number, now: () => Asked) {
     this.shardId = shardId;
     this.#reader = reader;
     this.#limit = limit;
-    this.#untilEnd = untilEnd;
+    this.#now = now;
     this.#next = this.#read(position);
   }
 
   /** The next batch; the one after it is then on its way, unless the shard is at its tip or its end. */
   async take(): Promise<RecordBatch> {
-    this.toEnd = this.#nextToEnd;
+    this.asked = this.#nextAsked;
     const batch = await this.#next;
     if (!batch.atTip && !batch.ended && !this.#stopped) this.#next = this.#read(batch.next);
     return batch;
@@ -45,10 +49,14 @@ export class Feed {
   }
 
   #read(position: Position): Promise<RecordBatch> {
-    this.#nextToEnd = this.#untilEnd();
+    this.#nextAsked = this.#now();
+    this.ready = false;
     const read = this.#reader.read(this.shardId, position, this.#limit);
+    const settled = () => {
+      this.ready = true;
+    };
     // What goes wrong is told of when the batch is taken.
-    read.catch(() => {});
+    read.then(settled, settled);
     return read;
   }
 }

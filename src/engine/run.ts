@@ -17,10 +17,10 @@ import type { ShardProgress } from './watermarks.ts';
 /** How a sink stands. */
 export interface SinkStatus {
   readonly name: string;
-  /** Results it has, and those that are committed and still to come. */
+  /** Results it is done with, and those that are committed and still to come. */
   readonly delivered: number;
   readonly pending: number;
-  /** Results it refused for good, which are dead letters. */
+  /** Those of the results it is done with that it refused for good, in all runs; they are dead letters. */
   readonly rejected: number;
   readonly retries: number;
   /** What keeps it from going on, in words; undefined when nothing does. */
@@ -33,7 +33,7 @@ export interface Sink {
   /** Something was committed. Holds nobody up; throws when the run can't go on like this. */
   wake(): void;
   status(): SinkStatus;
-  /** Delivers the rest; only what is on its way when the run was interrupted. */
+  /** Delivers the rest; only what is on its way when the run was interrupted. Again after a failure. */
   close(interrupted: boolean): Promise<void> | void;
 }
 
@@ -94,6 +94,8 @@ export interface ProcessOutcome {
 }
 
 const POLL_MS = 100;
+/** How far shards go on without one that has been asked again. */
+const ANSWER_MS = 1_000;
 /** A replay sends a watermark every 5 s. */
 const WATERMARK_PATIENCE_MS = 15_000;
 /** By how long a list of shards may lag behind what reads say. */
@@ -109,6 +111,13 @@ export async function runProcess(options: ProcessOptions): Promise<ProcessOutcom
   return run.run();
 }
 
+/** The first failure is the one to tell. */
+async function closed(sink: Sink): Promise<void> {
+  try {
+    await sink.close(true);
+  } catch {}
+}
+
 class ProcessRun {
   readonly #o: ProcessOptions;
   readonly #engine: Engine;
@@ -116,10 +125,15 @@ class ProcessRun {
   readonly #before: Counters;
   /** Shards with nothing to read until they are asked again. */
   readonly #atTip = new Set<string>();
+  /** Those of them that are being asked, and since when. */
+  readonly #polled = new Map<string, number>();
   /** Shards whose tip was reached since `untilEnd` was asked for. */
   readonly #finished = new Set<string>();
+  /** All shards had reached their tips, and were asked once more. */
+  #askedAgain = false;
   #listed: readonly Shard[] = [];
   #listedAt = Number.NEGATIVE_INFINITY;
+  #polledAt = Number.NEGATIVE_INFINITY;
   /** A shard was read to its end, and the list doesn't have its children yet. */
   #childless = false;
   readonly #over = new AbortController();
@@ -153,6 +167,10 @@ class ProcessRun {
     this.#o.signal.addEventListener('abort', () => void this.#patience(), { signal: this.#over.signal });
     try {
       return await this.#run();
+    } catch (error) {
+      // A sink that waits for its server would keep the process from ending.
+      for (const sink of this.#o.sinks) await closed(sink);
+      throw error;
     } finally {
       this.#over.abort();
     }
@@ -170,7 +188,8 @@ class ProcessRun {
       const feed = this.#furthestBehind();
       if (feed) {
         await this.#step(feed);
-        if (this.#childless && clock.now() - this.#listedAt >= POLL_MS) await this.#discover(false);
+        if (this.#childless && this.#isPast(this.#listedAt, POLL_MS)) await this.#discover(false);
+        if (this.#isPast(this.#polledAt, POLL_MS)) this.#pollIdle();
         await clock.sleep(0);
       } else {
         if (this.#o.untilEnd() && (await this.#allRead())) break;
@@ -182,17 +201,26 @@ class ProcessRun {
       this.#checkpointIfDue();
     }
     for (const feed of this.#feeds.values()) feed.stop();
-    this.#engine.advance();
-    if (!signal.aborted && this.#o.drain) this.#engine.drain();
-    // Stopped before it knew where "latest" is: the run never began.
-    if (!this.#searching()) this.#checkpoint();
+    if (this.#hasBegun()) {
+      this.#engine.advance();
+      if (!signal.aborted && this.#o.drain) this.#engine.drain();
+      this.#checkpoint();
+    }
     for (const sink of sinks) await sink.close(signal.aborted);
     this.#report(true);
     return this.#outcome();
   }
 
-  #searching(): boolean {
-    return [...this.#engine.shards.all].some(({ position, ended }) => position.at === 'latest' && !ended);
+  /** Not if it was stopped before it knew which shards there are, or where "latest" is. */
+  #hasBegun(): boolean {
+    const searching = [...this.#engine.shards.all].some(
+      ({ position, ended }) => position.at === 'latest' && !ended,
+    );
+    return this.#hasList && !searching;
+  }
+
+  get #hasList(): boolean {
+    return this.#listedAt > Number.NEGATIVE_INFINITY;
   }
 
   /** What is under way ends in a moment; but a stream that is away is tried for minutes, which a stop needn't wait for. */
@@ -213,6 +241,8 @@ class ProcessRun {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#take(feed);
     if (!batch) return;
+    const { toEnd, reached } = feed.asked;
+    this.#polled.delete(shard.id);
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) this.#engine.process(shard, batch);
     else if (!batch.ended) shard.position = batch.next;
@@ -224,9 +254,10 @@ class ProcessRun {
     } else if (batch.count > 0) {
       this.#lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[batch.count - 1]!));
     }
-    if (feed.toEnd && batch.atTip) this.#finished.add(shard.id);
+    if (toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
-    shard.idle = batch.atTip && (batch.count === 0 || this.#finished.has(shard.id));
+    shard.idle = this.#finished.has(shard.id);
+    if (batch.atTip && batch.count === 0) this.#engine.shards.foundIdle(shard, reached);
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
@@ -258,7 +289,9 @@ class ProcessRun {
   /** Reads the list of shards and starts those whose turn has come. */
   async #discover(first: boolean): Promise<void> {
     const { shards } = this.#engine;
-    this.#listed = (await this.#unlessStopped(this.#o.reader.shards())) ?? this.#listed;
+    const found = await this.#unlessStopped(this.#o.reader.shards());
+    if (!found && !this.#hasList) return;
+    this.#listed = found ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     this.#refuseVanished();
     const listed = new Set(this.#listed.map((shard) => shard.id));
@@ -321,7 +354,8 @@ class ProcessRun {
 
   #follow(shard: ShardProgress): void {
     const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, untilEnd));
+    const now = () => ({ toEnd: untilEnd(), reached: this.#engine.shards.reached });
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, now));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -362,24 +396,33 @@ class ProcessRun {
     if (!this.#lost.includes(what)) this.#lost.push(what);
   }
 
+  /** The shard to go on with (W6); one that had nothing is not waited for at once where others have something. */
   #furthestBehind(): Feed | undefined {
     let behind: Feed | undefined;
     let least = Number.POSITIVE_INFINITY;
+    let polled: Feed | undefined;
+    const patience = this.#o.clock.now() - ANSWER_MS;
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
       if (this.#atTip.has(shard.id)) continue;
-      if (behind === undefined || shard.latest < least) {
+      const since = this.#polled.get(shard.id);
+      if (since !== undefined && since > patience && !feed.ready) polled ??= feed;
+      else if (behind === undefined || shard.latest < least) {
         behind = feed;
         least = shard.latest;
       }
     }
-    return behind;
+    return behind ?? polled;
   }
 
+  /** Asks those again that were at their tips; also while others are busy, or they would fall behind unheard. */
   #pollIdle(): void {
+    const now = this.#o.clock.now();
+    this.#polledAt = now;
     for (const feed of this.#feeds.values()) {
       const shard = this.#engine.shards.get(feed.shardId)!;
       if (this.#finished.has(shard.id) || !this.#atTip.delete(shard.id)) continue;
+      this.#polled.set(shard.id, now);
       feed.poll(shard.position);
     }
   }
@@ -388,7 +431,12 @@ class ProcessRun {
   async #allRead(): Promise<boolean> {
     // A list may lag by a call.
     for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.#discover(false);
-    return this.#allFinished();
+    if (!this.#allFinished()) return false;
+    if (this.#askedAgain || !this.#engine.shards.ofTrips) return true;
+    // Who was at its tip before others were may have more by now, which must not be late (W5).
+    this.#askedAgain = true;
+    this.#finished.clear();
+    return false;
   }
 
   #allFinished(): boolean {
@@ -399,9 +447,15 @@ class ProcessRun {
 
   /** Of a quiet stream too: the age of the last checkpoint tells whether a processor is well. */
   #checkpointIfDue(): void {
-    if (this.#o.clock.now() - this.#lastCheckpoint < this.#o.checkpointInterval) return;
+    if (!this.#isPast(this.#lastCheckpoint, this.#o.checkpointInterval)) return;
     this.#checkpoint();
     this.#report();
+  }
+
+  /** Whether so many ms have passed since then, or nobody knows, as the clock was set back. */
+  #isPast(then: number, ms: number): boolean {
+    const passed = this.#o.clock.now() - then;
+    return passed >= ms || passed < 0;
   }
 
   #checkpoint(): void {

@@ -3,7 +3,8 @@
  *
  *  W4 the watermark is the minimum over the shards that are being read; a child starts from its parents'
  *     watermark once they are drained, and until then they stand for it.
- *  W5 without watermark records, a shard that is idle (read to its end, nothing behind) holds nobody back.
+ *  W5 without watermark records, a shard that is idle (read to its end, nothing behind) is as far as the others were
+ *     when it was asked; what has come since is another matter.
  */
 import type { Position } from '../streams/stream.ts';
 
@@ -27,15 +28,16 @@ const UNKNOWN = Number.NEGATIVE_INFINITY;
 
 export class ShardWatermarks {
   readonly #shards = new Map<string, ShardProgress>();
-  readonly #idleHoldsNobody: boolean;
+  /** Whether the trips make the watermark, so that an idle shard brings none. */
+  readonly ofTrips: boolean;
   #value = UNKNOWN;
   /** Drained shards whose child isn't listed yet, or still waits for its other parent. */
   standIns: ReadonlySet<string> = new Set();
   /** A shard waits for its turn that nobody can stand for, as one of its parents was gone before it was known. */
   blocked = false;
 
-  constructor(idleHoldsNobody: boolean) {
-    this.#idleHoldsNobody = idleHoldsNobody;
+  constructor(ofTrips: boolean) {
+    this.ofTrips = ofTrips;
   }
 
   get all(): IterableIterator<ShardProgress> {
@@ -74,15 +76,27 @@ export class ShardWatermarks {
   /** The watermark of the whole stream; never goes back. */
   get value(): number {
     if (this.blocked) return this.#value;
-    const holding = [...this.#shards.values()].filter(
-      (shard) => this.standIns.has(shard.id) || !(shard.ended || (this.#idleHoldsNobody && shard.idle)),
-    );
-    const now =
-      holding.length > 0
-        ? Math.min(...holding.map((shard) => shard.watermark))
-        : Math.max(...[...this.#shards.values()].map((shard) => shard.watermark));
+    const now = this.#leastOf((shard) => !shard.ended);
     if (now > this.#value) this.#value = now;
     return this.#value;
+  }
+
+  /** How far the shards are that are not idle. */
+  get reached(): number {
+    return this.blocked ? UNKNOWN : this.#leastOf((shard) => !(shard.ended || shard.idle));
+  }
+
+  /** Nothing was in a shard, nor behind, when it was asked and the others had `reached` so far (W5). */
+  foundIdle(shard: ShardProgress, reached: number): void {
+    shard.idle = true;
+    if (this.ofTrips) shard.watermark = Math.max(shard.watermark, reached);
+  }
+
+  #leastOf(holds: (shard: ShardProgress) => boolean): number {
+    const all = [...this.#shards.values()];
+    const holding = all.filter((shard) => this.standIns.has(shard.id) || holds(shard));
+    if (holding.length > 0) return Math.min(...holding.map((shard) => shard.watermark));
+    return Math.max(...all.map((shard) => shard.watermark));
   }
 
   /** The shard that holds the watermark back; undefined when all are as far. */

@@ -87,6 +87,8 @@ class ReplayRun {
   readonly #refused: Record<string, number> = {};
   #entry!: ReplayEntry;
   #composer!: RecordComposer;
+  /** The latest time something was sent as of. */
+  #now = Number.NEGATIVE_INFINITY;
   #earlier = 0;
   #sent = 0;
   #acknowledged = 0;
@@ -151,6 +153,7 @@ class ReplayRun {
       goesOn?.replay ??
       shortHash([fingerprint, adaptTime, adaptTime === 'original' ? '' : String(startedAt)]);
     this.#earlier = goesOn?.acknowledged ?? 0;
+    if (adaptTime === 'ingestion') this.#now = (earlier?.watermark ?? Number.NEGATIVE_INFINITY) + 1;
     this.#entry = {
       key,
       stream: writer.name,
@@ -245,7 +248,11 @@ class ReplayRun {
 
   #shift(dropoff: number): number {
     const { adaptTime, clock } = this.#o;
-    if (adaptTime === 'ingestion') return clock.now() - dropoff;
+    if (adaptTime === 'ingestion') {
+      // A clock may be set back; what is sent is never behind a watermark (W1).
+      this.#now = Math.max(this.#now, clock.now());
+      return this.#now - dropoff;
+    }
     if (adaptTime === 'original') return 0;
     // The first trip ends when the replay was first invoked.
     return this.#entry.invokedAt - this.#firstWanted!;

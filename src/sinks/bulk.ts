@@ -114,14 +114,15 @@ export class BulkSender {
           else again.push(i);
           blocked ||= verdict === 'blocked';
         }
-        const settled = left.numbers.length - again.length;
+        const next = left.inOrder && again.length > 0 ? withDeletions(again, entries!) : again;
+        const settled = left.numbers.length - next.length;
         this.settled += settled;
-        if (again.length === 0) {
+        if (next.length === 0) {
           this.over();
           return refused;
         }
         if (settled > 0) attempt = 0;
-        left = pick(left, left.inOrder ? withDeletions(again, entries!) : again);
+        left = pick(left, next);
       }
       this.retries += left.numbers.length;
       this.#slow = true;

@@ -22,6 +22,9 @@ export class NdjsonSink implements Sink {
   readonly #regular: boolean;
   #delivered: number;
   #bytes: number;
+  /** The file may end in part of a line, which the next run cuts off. */
+  #failed = false;
+  #closed = false;
 
   /** `path` is a file, or `-` for standard output, which can't be cut back: there only the cursor counts. */
   constructor(outbox: Outbox, path: string) {
@@ -39,16 +42,12 @@ export class NdjsonSink implements Sink {
 
   wake(): void {
     const before = this.#delivered;
-    this.#translating(() => {
-      for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
-        const lines = Buffer.from(`${firing.docs.slice(1, -1).replaceAll(',\n', '\n')}\n`);
-        for (let at = 0; at < lines.length; ) at += this.#write(lines, at);
-        this.#bytes += lines.length;
-        this.#delivered = firing.first + firing.count;
-      }
-      // The lines are on the disk before the cursor says so.
-      if (this.#regular && this.#delivered > before) fdatasyncSync(this.#file);
-    });
+    try {
+      this.#translating(() => this.#write());
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
     if (this.#delivered > before)
       this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
   }
@@ -60,8 +59,26 @@ export class NdjsonSink implements Sink {
   }
 
   close(): void {
-    this.wake();
-    if (this.#file !== STDOUT) closeSync(this.#file);
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      if (!this.#failed) this.wake();
+    } finally {
+      if (this.#file !== STDOUT) closeSync(this.#file);
+    }
+  }
+
+  #write(): void {
+    if (this.#regular && this.#outbox.nextResult > this.#delivered) this.#lookAtLength();
+    const before = this.#delivered;
+    for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
+      const lines = Buffer.from(`${firing.docs.slice(1, -1).replaceAll(',\n', '\n')}\n`);
+      for (let at = 0; at < lines.length; ) at += this.#writeSome(lines, at);
+      this.#bytes += lines.length;
+      this.#delivered = firing.first + firing.count;
+    }
+    // The lines are on the disk before the cursor says so.
+    if (this.#regular && this.#delivered > before) fdatasyncSync(this.#file);
   }
 
   /** What somebody else wrote is not cut off. */
@@ -69,9 +86,13 @@ export class NdjsonSink implements Sink {
     const { size } = fstatSync(this.#file);
     if (size === 0) return;
     closeSync(this.#file);
-    throw new TaxiflowError(
+    throw this.#foreign(size);
+  }
+
+  #foreign(bytes: number): TaxiflowError {
+    return new TaxiflowError(
       'output-in-use',
-      `${this.#path} holds ${size.toLocaleString('en-US')} bytes that this app did not write`,
+      `${this.#path} holds ${bytes.toLocaleString('en-US')} bytes that this app did not write`,
       { hint: 'give --output another name, or remove that file first' },
     );
   }
@@ -87,7 +108,14 @@ export class NdjsonSink implements Sink {
     this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
   }
 
-  #write(lines: Buffer, at: number): number {
+  /** Since the last lines: what another writes between ours would be cut off by the next run, or cut it off. */
+  #lookAtLength(): void {
+    const { size } = fstatSync(this.#file);
+    if (size > this.#bytes) throw this.#foreign(size - this.#bytes);
+    if (size < this.#bytes) this.#cutBack();
+  }
+
+  #writeSome(lines: Buffer, at: number): number {
     try {
       return writeSync(this.#file, lines, at, lines.length - at);
     } catch (error) {

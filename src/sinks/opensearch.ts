@@ -30,8 +30,11 @@ import { RETRACTED, type View } from '../views/language.ts';
 import { type Bulk, BulkSender, DELETION, IndexGone, type Refusal } from './bulk.ts';
 import { documentIds } from './document-id.ts';
 
-/** What the sink needs of the state: the outbox, its own cursor, and when the state was made. */
-export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult' | 'created'>;
+/** What the sink needs of the state: the outbox, its own cursor, what it refused, and when the state was made. */
+export type Outbox = Pick<
+  SqliteState,
+  'cursor' | 'moveCursor' | 'refused' | 'firingsFrom' | 'nextResult' | 'created'
+>;
 
 export interface OpenSearchSinkOptions {
   readonly client: Client;
@@ -86,7 +89,8 @@ export class OpenSearchSink implements Sink {
   #next: number;
   /** Results below are settled. */
   #delivered: number;
-  #rejected = 0;
+  /** In all runs. */
+  #rejected: number;
   /** What was refused of the results below is a dead letter already. */
   #told: number;
   #underWay = 0;
@@ -100,6 +104,7 @@ export class OpenSearchSink implements Sink {
     const { delivered = 1, bytes: told = 1 } = options.outbox.cursor(this.name) ?? {};
     this.#delivered = this.#next = delivered;
     this.#told = Math.max(told, delivered);
+    this.#rejected = options.outbox.refused(this.name);
     // From now on the state knows of this sink, even if it gets nowhere.
     this.#moveCursor();
   }
@@ -331,8 +336,8 @@ export class OpenSearchSink implements Sink {
       const alias = name in live ? '' : '"require_alias":true,';
       actions.set(view.name, `{"_index":"${name}",${alias}"_id":`);
     }
-    // Somebody took all documents away.
-    if (this.#delivered > 1 && (await this.#isEmpty())) this.#startOver();
+    // Somebody took the documents away.
+    if (this.#delivered > 1 && (await this.#isEmptied())) this.#startOver();
     this.#actions = actions;
   }
 
@@ -358,11 +363,21 @@ export class OpenSearchSink implements Sink {
     return (await this.#mappings(name)) ?? {};
   }
 
-  async #isEmpty(): Promise<boolean> {
-    const names = this.#o.views.map(({ name }) => indexName(this.#o.prefix, name)).join();
-    // One that is closed or blocked can't tell; what is sent to it finds that out.
-    const answer = await this.#request('GET', `/${names}/_count`, { expected: [400, 403, 404] });
-    return answer?.['count'] === 0;
+  /** Whether some view has no document, though results of it were delivered. */
+  async #isEmptied(): Promise<boolean> {
+    const empty = new Set<string>();
+    for (const { name } of this.#o.views) {
+      // One that is closed or blocked can't tell; what is sent to it finds that out.
+      const path = `/${indexName(this.#o.prefix, name)}/_count`;
+      const answer = await this.#request('GET', path, { expected: [400, 403, 404] });
+      if (answer?.['count'] === 0) empty.add(name);
+    }
+    if (empty.size === 0) return false;
+    for (const { view, first } of this.#o.outbox.firingsFrom(1)) {
+      if (first >= this.#delivered) break;
+      if (empty.has(view)) return true;
+    }
+    return false;
   }
 
   /** Undefined where the answer is one of the `expected`. */

@@ -66,10 +66,16 @@ export class StateReader {
     }
   }
 
-  /** Each result once, in its latest version, by view and window. */
+  /** Each result once, in its latest version, by view and window; as they were when the first one is asked for. */
   *results(filter: ResultFilter = {}): Generator<ResultDocument> {
     try {
-      yield* this.#results(filter);
+      // One snapshot: the processor goes on, and may correct what was counted a moment ago.
+      this.#db.exec('BEGIN');
+      try {
+        yield* this.#results(filter);
+      } finally {
+        if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
+      }
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -124,8 +130,9 @@ export class StateReader {
 
   /** How far each sink has delivered, and how many results it still has to. */
   cursors(): { name: string; delivered: number; pending: number }[] {
-    const next = this.nextResult();
-    return translating(this.#what, this.path, () => {
+    // One snapshot: what is delivered meanwhile is not ahead of the last result.
+    const read = this.#db.transaction(() => {
+      const next = this.nextResult();
       const rows = this.#db.prepare('SELECT sink AS name, delivered FROM cursors ORDER BY sink').all() as {
         name: string;
         delivered: number;
@@ -136,6 +143,7 @@ export class StateReader {
         pending: next - delivered,
       }));
     });
+    return translating(this.#what, this.path, read);
   }
 
   /** The stream as its reader names it. */
@@ -201,7 +209,12 @@ export class StateReader {
   }
 
   deadLetterCounts(): DeadLetterCount[] {
-    return translating(this.#what, this.path, () => countDeadLetters(this.#db));
+    const counts = new Map<string, DeadLetterCount>();
+    for (const row of translating(this.#what, this.path, () => countDeadLetters(this.#db))) {
+      const { count = 0, kept = 0 } = counts.get(row.reason) ?? {};
+      counts.set(row.reason, { ...row, count: count + row.count, kept: kept + row.kept });
+    }
+    return [...counts.values()];
   }
 
   *deadLetters(reason?: string): Generator<KeptDeadLetter> {

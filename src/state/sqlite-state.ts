@@ -11,7 +11,12 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
+import {
+  countDeadLetters,
+  DEAD_LETTER_SCHEMA,
+  type DeadLetterBuffer,
+  DeadLetterTable,
+} from '../dead-letters.ts';
 import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
 import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
 import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
@@ -253,6 +258,12 @@ export class SqliteState implements StateStore {
     return { delivered, bytes };
   }
 
+  /** How many results a sink has refused in all runs. */
+  refused(sink: string): number {
+    const counts = this.#reading(() => new DeadLetterTable(this.#db, sink).counts());
+    return counts.reduce((sum, { count }) => sum + count, 0);
+  }
+
   /** What the sink refused of the results it passes goes with the cursor, in one transaction. */
   moveCursor(
     sink: string,
@@ -266,7 +277,7 @@ export class SqliteState implements StateStore {
       else
         transaction(this.#db, () => {
           move();
-          this.#deadLetters.write(refused, new Date().toISOString());
+          new DeadLetterTable(this.#db, sink).write(refused, new Date().toISOString());
         });
     } catch (error) {
       throw translate(error, this.#what, this.path);
@@ -389,7 +400,7 @@ export class SqliteState implements StateStore {
       windows: windows.map((window) => ({ ...window, fired: window.fired === 1 })),
       pages,
       ranges: ranges.map(({ replay, ranges: text }) => ({ replay, ranges: JSON.parse(text) as SeenRange[] })),
-      deadLetters: this.#deadLetters.counts(),
+      deadLetters: countDeadLetters(this.#db),
     };
   }
 

@@ -1,6 +1,7 @@
 /**
  * Views → functions over columns of trips. Strings are handled as whole-number codes of a domain: −1 is
- * missing. Numbers and times are doubles: NaN is missing, so that comparisons with it are false by themselves.
+ * missing. Numbers and times are doubles: NaN is missing, so that comparisons with it are false by themselves; what is no
+ * finite number, such as something divided by zero, is missing too.
  */
 import { Dictionary, type TripColumns } from '../events/columns.ts';
 import { TRIP_FIELDS } from '../events/trip.ts';
@@ -100,6 +101,9 @@ class StringCodes implements Domain {
   }
 }
 
+/** JSON, and so a state and a result, has no other numbers. */
+const finiteOrMissing = (x: number): number => (x - x === 0 ? x : Number.NaN);
+
 /** Expression → JavaScript source, with what the source refers to. */
 class Source {
   readonly refs = new Map<string, unknown>();
@@ -129,7 +133,7 @@ class Source {
       case 'subtract':
       case 'multiply':
       case 'divide':
-        return `(${this.of(e.left)} ${{ add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op]} ${this.of(e.right)})`;
+        return this.#arithmetic(e);
       case 'truncate':
         return `Math.trunc(${this.of(e.of)})`;
       case 'eq':
@@ -192,6 +196,18 @@ class Source {
       };
     }
     return new StringCodes(this.#literals(e), true);
+  }
+
+  #arithmetic(e: Extract<Expression, { op: 'add' | 'subtract' | 'multiply' | 'divide' }>): string {
+    const sign = { add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op];
+    const result = `(${this.of(e.left)} ${sign} ${this.of(e.right)})`;
+    // What times are apart, and what is divided by 1 or more, is finite without a look.
+    const { right } = e;
+    const finite =
+      e.op === 'divide'
+        ? right.op === 'literal' && Math.abs(Number(right.value)) >= 1
+        : this.type(right) === 'time';
+    return finite ? result : `${this.ref('f', finiteOrMissing)}(${result})`;
   }
 
   #comparison(e: Extract<Expression, { left: Expression }>): string {
@@ -285,7 +301,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
     },
     accumulate: make(columns, ...source.refs.values()),
     values: (numbers, base, paneSets) =>
-      states.map((state) => aggregateValue(state, numbers, base, paneSets)),
+      states.map((state) => finiteOrMissing(aggregateValue(state, numbers, base, paneSets))),
     having: compileHaving(view, columns),
   };
 }

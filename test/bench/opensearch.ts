@@ -31,7 +31,12 @@ export async function openSearchBench(state: Outbox): Promise<boolean> {
   try {
     const views = taxiViews();
     const documents = documentsOf(state);
-    const outbox = { ...only(state, documents.length), cursor: () => undefined, moveCursor: () => {} };
+    const outbox = {
+      ...only(state, documents.length),
+      cursor: () => undefined,
+      moveCursor: () => {},
+      refused: () => 0,
+    };
     const alone = new Client({ node: search.endpoint });
     const prepared = Array.from({ length: ROUNDS + 1 }, (_, round) => bodiesOf(documents, `alone-${round}-`));
     let ours = 0;

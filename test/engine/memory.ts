@@ -200,6 +200,11 @@ export class HurriedClock implements Clock {
     return this.#ms++;
   }
 
+  /** Somebody sets it. */
+  setBack(ms: number): void {
+    this.#ms -= ms;
+  }
+
   async sleep(ms: number): Promise<void> {
     this.#ms += ms;
     // A run that never ends can still be stopped then.

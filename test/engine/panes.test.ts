@@ -101,6 +101,17 @@ const views = [
     aggregates: { n: l.count(), total: l.sum(l.field('total_amount')) },
     having: l.any(l.lt(l.aggregate('total'), 40), l.eq(l.truncate(l.divide(l.aggregate('n'), 2)), 1), l.lt(l.aggregate('n'), 1)),
   }),
+  // Nothing that is divided by zero is a number, before a restart nor after it.
+  l.view({
+    name: 'rates',
+    by: { each: l.divide(l.field('trip_distance'), l.subtract(l.field('pickup_zone'), 1)) },
+    window: l.tumbling('10m'),
+    aggregates: {
+      most: l.max(l.divide(l.field('total_amount'), l.subtract(l.field('trip_distance'), 2))),
+      rates: l.countDistinct(l.divide(l.field('total_amount'), l.subtract(l.field('trip_distance'), 2))),
+    },
+    having: l.not(l.gt(l.aggregate('most'), 60)),
+  }),
   l.view({ name: 'whole', by: {}, window: l.tumbling('7m'), aggregates: { n: l.count(), low: l.min(l.field('total_amount')) } }),
 ]; // biome-ignore format: a part a line
 checkViews(views);

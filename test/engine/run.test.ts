@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import type { Counters } from '../../src/engine/checkpoint.ts';
-import { type ProcessOptions, type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
+import { type ProcessOptions, type ProcessOutcome, runProcess, type Sink } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews } from '../../src/views/check.ts';
@@ -274,6 +274,38 @@ describe('a processor', () => {
     assert.equal((await run(reader, store, options)).totals.read, 2);
   });
 
+  it('that is stopped before it knows its shards has read nothing, lost nothing and fired nothing', async () => {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    reader.put(first!, tripAt(1), 10);
+    reader.put(first!, tripAt(11), 20);
+    for (const shard of reader.list) reader.put(shard, watermarkAt(4), 20);
+    const store = new MemoryStore();
+    const options = { from: { at: 'time', ms: 15 } as const, drain: false, allowGap: true };
+    const listed = reader.shards;
+    const stopped = async () => {
+      const stop = new AbortController();
+      reader.shards = () => {
+        setImmediate(() => stop.abort());
+        return new Promise(() => {});
+      };
+      const { lost } = await run(reader, store, { ...options, signal: stop.signal });
+      reader.shards = listed;
+      assert.deepEqual(lost, []);
+    };
+    await stopped();
+    // One of them is split and drained; what follows in its children holds the windows back.
+    reader.put(second!, watermarkAt(30), 30);
+    reader.add([first!]);
+    await run(reader, store, { ...options, batchRecords: 1 });
+    const before = counts(store);
+    await stopped();
+    reader.put(reader.list[2]!, tripAt(12), 40);
+    reader.put(reader.list[2]!, watermarkAt(30), 40);
+    const { totals } = await run(reader, store, options);
+    assert.deepEqual([before, counts(store), totals.late], [[], [[10, 2]], 0]);
+  });
+
   it('that starts at a time reads nothing from before it, also of shards that came from others before it', async () => {
     const reader = new MemoryReader(1);
     const parent = reader.list[0]!;
@@ -300,6 +332,43 @@ describe('a processor', () => {
     };
     const outcome = await run(reader, new MemoryStore(), { untilEnd: () => ending });
     assert.equal(outcome.counters.read, 2);
+  });
+
+  it('that fails closes its sinks, or one that waits for its server would keep the process', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    const closed: [string, boolean][] = [];
+    const sinkOf = (name: string, failure?: Error): Sink => ({
+      name,
+      wake: () => {
+        if (failure) throw failure;
+      },
+      status: () => ({ name, delivered: 0, pending: 0, rejected: 0, retries: 0, trouble: undefined }),
+      close: (interrupted) => {
+        closed.push([name, interrupted]);
+        if (failure) throw new Error('once more');
+      },
+    });
+    const sinks = [sinkOf('a', new Error('full')), sinkOf('b')];
+    await assert.rejects(run(reader, new MemoryStore(), { sinks }), { message: 'full' });
+    assert.deepEqual(closed, [['a', true], ['b', true]]); // biome-ignore format: one line
+  });
+
+  it('goes on to commit when the clock is set back', async () => {
+    const reader = new MemoryReader(1);
+    const store = new MemoryStore();
+    const clock = new HurriedClock();
+    let read = 0;
+    reader.beforeRead = (number) => {
+      read = number;
+      if (number === 50) clock.setBack(3_600_000);
+      reader.put(reader.list[0]!, tripAt(number));
+    };
+    await run(reader, store, { clock, checkpointInterval: SECOND, untilEnd: () => read > 200 });
+    const longest = store.commits.map(
+      ({ counters }, i, all) => counters.read - (all[i - 1]?.counters.read ?? 0),
+    );
+    assert.ok(Math.max(...longest) < 60, `${longest} records from commit to commit`);
   });
 
   it('fires the open windows at the end only when it is asked to drain', async () => {
@@ -455,6 +524,63 @@ describe('the watermark of a run', () => {
     const store = new MemoryStore();
     await run(reader, store, { eventTime: 'arrival', drain: false });
     assert.deepEqual(counts(store), [[0, 2], [10, 1]]); // biome-ignore format: one line
+  });
+});
+
+describe('a producer in drop-off order, while shards are read to their tips and others are busy', () => {
+  const TRIPS = 600;
+
+  /** Writes four trips a read to two shards in turn, once the first of them was found empty. */
+  function producer(watermarks: boolean): { reader: MemoryReader; over: () => boolean } {
+    const reader = new MemoryReader(2);
+    const [first, second] = reader.list;
+    let next = 0;
+    const write = (shard: typeof first) => reader.put(shard!, tripAt(next++), next * SECOND);
+    while (next < 20) write(second);
+    reader.beforeRead = (read) => {
+      if (read < 3) return;
+      for (let i = 0; i < 4 && next < TRIPS; i++) write(next % 2 === 0 ? first : second);
+      if (watermarks) reader.broadcast(watermarkAt(next - 1));
+    };
+    return { reader, over: () => next === TRIPS };
+  }
+
+  for (const [what, options] of [
+    ['drop-off times', { maxDisorder: 0 }],
+    ['arrival times', { eventTime: 'arrival' }],
+  ] as const) {
+    it(`has no late trips, where the watermark comes from ${what} (W5)`, async () => {
+      const { reader, over } = producer(false);
+      const { counters } = await run(reader, new MemoryStore(), {
+        ...options,
+        batchRecords: 2,
+        untilEnd: over,
+      });
+      assert.deepEqual([counters.read, counters.late], [TRIPS, 0]);
+    });
+
+    it(`nor over runs that end, where the watermark comes from ${what} (W5)`, async () => {
+      const { reader, over } = producer(false);
+      const store = new MemoryStore();
+      for (let runs = 0; !over() || runs < 2; runs++)
+        await run(reader, store, { ...options, batchRecords: 3, drain: false });
+      const { totals } = await run(reader, store, options);
+      assert.deepEqual([totals.read, totals.late, totals.processed], [TRIPS, 0, TRIPS]);
+    });
+  }
+
+  it('has few windows open, where it writes watermarks (W6)', async () => {
+    const { reader, over } = producer(true);
+    let most = 0;
+    await run(reader, new MemoryStore(), {
+      batchRecords: 2,
+      untilEnd: over,
+      checkpointInterval: 0,
+      onProgress: ({ openWindows }) => {
+        most = Math.max(most, openWindows);
+      },
+    });
+    assert.ok(most > 0 && most < 30, `${most} windows of 10 s were open at once`);
   });
 });
 

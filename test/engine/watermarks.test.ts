@@ -6,8 +6,8 @@ import { type ShardProgress, ShardWatermarks } from '../../src/engine/watermarks
 const HORIZON = { at: 'trim-horizon' } as const;
 const NONE = Number.NEGATIVE_INFINITY;
 
-function started(idleHoldsNobody: boolean, ...watermarks: number[]): [ShardWatermarks, ShardProgress[]] {
-  const all = new ShardWatermarks(idleHoldsNobody);
+function started(ofTrips: boolean, ...watermarks: number[]): [ShardWatermarks, ShardProgress[]] {
+  const all = new ShardWatermarks(ofTrips);
   const shards = watermarks.map((watermark, i) => {
     const shard = all.add(`${i}`, HORIZON, []);
     shard.watermark = watermark;
@@ -24,20 +24,32 @@ describe('the watermark of a stream', () => {
       { maxLength: 40 },
     );
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 5 }), fc.boolean(), changes, (count, idleHoldsNobody, steps) => {
-        const [all, shards] = started(idleHoldsNobody, ...new Array<number>(count).fill(NONE));
+      fc.property(fc.integer({ min: 1, max: 5 }), fc.boolean(), changes, (count, ofTrips, steps) => {
+        const [all, shards] = started(ofTrips, ...new Array<number>(count).fill(NONE));
+        // Where nobody holds it, all that was there has been read.
+        const least = (holds: (shard: ShardProgress) => boolean) => {
+          const holding = shards.filter(holds).map((s) => s.watermark);
+          return holding.length > 0 ? Math.min(...holding) : Math.max(...shards.map((s) => s.watermark));
+        };
         let highest = NONE;
         for (const [n, what, to] of steps) {
           const shard = shards[n % count]!;
           if (what === 'move') shard.watermark = Math.max(shard.watermark, to);
           else if (what === 'end') shard.ended = true;
-          else shard.idle = what === 'idle';
-          const holding = shards.filter((s) => !s.ended && !(idleHoldsNobody && s.idle));
-          const least = Math.min(...holding.map((s) => s.watermark));
-          // Where nobody holds it, all that was there has been read.
+          else if (what === 'busy') shard.idle = false;
+          else {
+            const expected = ofTrips
+              ? Math.max(
+                  shard.watermark,
+                  least((s) => !s.ended && !s.idle),
+                )
+              : shard.watermark;
+            all.foundIdle(shard, all.reached);
+            assert.equal(shard.watermark, expected);
+          }
           highest = Math.max(
             highest,
-            holding.length > 0 ? least : Math.max(...shards.map((s) => s.watermark)),
+            least((s) => !s.ended),
           );
           assert.equal(all.value, highest);
         }
@@ -49,7 +61,7 @@ describe('the watermark of a stream', () => {
   it('is none while some shard has none, though the others are far ahead (W4)', () => {
     const [all, [first]] = started(false, NONE, 100);
     assert.equal(all.value, NONE);
-    first!.idle = true;
+    all.foundIdle(first!, all.reached);
     assert.equal(all.value, NONE, 'an idle shard that gets watermark records holds it all the same');
     first!.watermark = 5;
     assert.equal(all.value, 5);
@@ -59,12 +71,17 @@ describe('the watermark of a stream', () => {
   it('is not held by an idle shard where the trips make it (W5)', () => {
     const [all, [first, second]] = started(true, NONE, 100);
     assert.equal(all.value, NONE);
-    first!.idle = true;
-    assert.equal(all.value, 100);
+    const then = all.reached;
     second!.watermark = 120;
+    assert.equal(then, NONE, 'it was not known to be idle then');
+    all.foundIdle(first!, then);
+    const { reached } = all;
+    second!.watermark = 130;
+    all.foundIdle(first!, reached);
+    assert.equal(all.value, 120, 'as far as the others were when it was asked');
     first!.idle = false;
-    first!.watermark = 110;
-    assert.equal(all.value, 110);
+    first!.watermark = 125;
+    assert.equal(all.value, 125);
   });
 
   it('goes on where a checkpoint left it', () => {

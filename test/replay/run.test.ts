@@ -34,6 +34,11 @@ class VirtualClock implements Clock {
     return this.#now;
   }
 
+  /** Somebody sets it. */
+  setBack(ms: number): void {
+    this.#now -= ms;
+  }
+
   /** The time, without a tick. */
   get time(): number {
     return this.#now;
@@ -471,6 +476,28 @@ describe('adapted times', () => {
           'the last watermark is the last drop-off',
         );
       }
+    }
+  });
+});
+
+describe('a clock that is set back', () => {
+  const trips = [0, 5, 5, 60, 61, 300].map((minutes) => NOON + minutes * MINUTE);
+
+  it('sends nothing behind a watermark, in this run and in the next (W1)', async (t) => {
+    const folder = fileOf(t, trips);
+    const options = { adaptTime: 'ingestion', speedup: 600 } as const;
+    const clock = new VirtualClock();
+    const onBroadcast = (broadcast: number) => {
+      if (broadcast === 1) clock.setBack(10 * MINUTE);
+    };
+    const first = await replay(folder, { ...options, clock, limit: 5, onBroadcast });
+    assert.ok(first.writer.watermarks.length > 1, 'trips were sent after a watermark');
+    clock.setBack(10 * MINUTE);
+    for (const resume of [true, false]) {
+      const next = await replay(folder, { ...options, clock, resume });
+      assert.equal(next.writer.sent.length, resume ? 1 : 6);
+      for (const { dropoff } of next.writer.sent)
+        assert.ok(dropoff > first.outcome.lastWatermark!, `${dropoff} after ${first.outcome.lastWatermark}`);
     }
   });
 });

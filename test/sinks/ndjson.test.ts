@@ -111,6 +111,34 @@ describe('the NDJSON sink', () => {
     assert.deepEqual(numbersIn(path), outbox.numbers);
   });
 
+  it('writes a file anew that somebody shortened while it runs', (t) => {
+    const path = join(temporaryFolder(t), 'out.ndjson');
+    const outbox = new MemoryOutbox();
+    outbox.commit(4);
+    const sink = new NdjsonSink(outbox, path);
+    sink.wake();
+    truncateSync(path, 10);
+    outbox.commit(2);
+    sink.wake();
+    assert.deepEqual(numbersIn(path), outbox.numbers);
+    sink.close();
+    new NdjsonSink(outbox, path).close();
+    assert.deepEqual(numbersIn(path), outbox.numbers);
+  });
+
+  it('stops where another app writes to the same file, which keeps its lines', (t) => {
+    const path = join(temporaryFolder(t), 'out.ndjson');
+    const [one, other] = [new MemoryOutbox(), new MemoryOutbox()];
+    const [first, second] = [new NdjsonSink(one, path), new NdjsonSink(other, path)];
+    for (const outbox of [one, other]) outbox.commit(3);
+    first.wake();
+    assert.throws(() => second.wake(), { code: 'output-in-use' });
+    second.close();
+    one.commit(2);
+    first.close();
+    assert.deepEqual(numbersIn(path), one.numbers);
+  });
+
   it('leaves what somebody else wrote', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     writeFileSync(path, 'of another job\n');
@@ -118,6 +146,16 @@ describe('the NDJSON sink', () => {
     outbox.commit(1);
     assert.throws(() => new NdjsonSink(outbox, path), { code: 'output-in-use' });
     assert.equal(readFileSync(path, 'utf8'), 'of another job\n');
+  });
+
+  it('writes nothing more behind what it could not write whole', { skip: !existsSync('/dev/full') }, () => {
+    const outbox = new MemoryOutbox();
+    const sink = new NdjsonSink(outbox, '/dev/full');
+    outbox.commit(1);
+    assert.throws(() => sink.wake(), { code: 'disk-full' });
+    sink.close();
+    sink.close();
+    assert.equal(sink.status().pending, 1);
   });
 
   it('says what is wrong with a file that cannot be', (t) => {

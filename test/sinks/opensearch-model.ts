@@ -10,7 +10,8 @@ import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 
 export const LARGEST_REQUEST = 30_000;
-const VIEWS = checkViews(taxiViews()).filter(({ name }) => name === 'trip_duration');
+const TAXI_VIEWS = checkViews(taxiViews());
+const VIEWS = TAXI_VIEWS.filter(({ name }) => name === 'trip_duration');
 
 export type Random = () => number;
 
@@ -43,11 +44,11 @@ export class ModelState {
   cursor: Cursor | undefined;
   nextResult = 1;
 
-  commit(documents: readonly object[], correction = false): void {
+  commit(documents: readonly object[], correction = false, view = 'trip_duration'): void {
     this.firings.push({
       first: this.nextResult,
       count: documents.length,
-      view: 'trip_duration',
+      view,
       windowStart: 0,
       correction,
       docs: `[${documents.map((document) => JSON.stringify(document)).join(',\n')}]`,
@@ -64,6 +65,7 @@ export class ModelState {
       },
       created: this.created,
       cursor: () => state.cursor,
+      refused: () => state.letters.length,
       moveCursor: (_name, cursor, refused) => {
         if (!alive()) return;
         state.cursor = cursor;
@@ -130,6 +132,15 @@ export class ModelServer {
     this.#deleted.clear();
   }
 
+  /** Somebody makes the index of a view anew. */
+  empty(view: string): void {
+    for (const id of this.documents.keys()) if (id.startsWith(`${view}|`)) this.documents.delete(id);
+  }
+
+  #count(names: readonly string[]): number {
+    return [...this.documents.keys()].filter((id) => names.includes(id.split('|')[0]!)).length;
+  }
+
   /** Deletions that it still knows of. */
   get tombstones(): number {
     return this.#deleted.size;
@@ -150,7 +161,7 @@ export class ModelServer {
       this.#underWay--;
     }
     if (path === '/') return { body: { version: { number: '3.8.0', distribution: 'opensearch' } } };
-    if (path.endsWith('/_count')) return { body: { count: this.documents.size } };
+    if (path.endsWith('/_count')) return { body: { count: this.#count(path.split('/')[1]!.split(',')) } };
     if (path.endsWith('/_mapping')) {
       const index = this.indices.get(path.slice(1, -'/_mapping'.length));
       if (!index) throw answered(404);
@@ -265,13 +276,14 @@ export async function openSink(
   {
     alive = () => true,
     onTrouble = () => {},
-  }: { alive?: () => boolean; onTrouble?: (trouble?: string) => void } = {},
+    allViews = false,
+  }: { alive?: () => boolean; onTrouble?: (trouble?: string) => void; allViews?: boolean } = {},
 ): Promise<OpenSearchSink> {
   const sink = new OpenSearchSink({
     client: server.clientOf(alive),
     url: 'http://model:9200',
     prefix: '',
-    views: VIEWS,
+    views: allViews ? TAXI_VIEWS : VIEWS,
     outbox: state.outbox(alive),
     deadLetters: new DeadLetterBuffer(Number.POSITIVE_INFINITY),
     clock: HURRIED,

@@ -178,6 +178,17 @@ it('O2 a result that was turned away does not come after its deletion, when the 
   assert.deepEqual(lying, [1]);
 });
 
+it('a result that is turned away for good ends the run, also with its deletion behind it', async () => {
+  const state = stateWith(1);
+  const { number: _, fate: __, ...result } = resultOf(1) as Record<string, unknown>;
+  state.commit([{ ...result, retracted: true }], true);
+  const server = new ModelServer(randomOf(1));
+  // 30 requests are more than a minute, if each waits longer than the one before.
+  server.script = (request) => (request < 30 ? (action: string) => action === 'index' : undefined);
+  const sink = await openSink(state, server);
+  await assert.rejects(sink.close(false), { code: 'opensearch-behind' });
+});
+
 it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomOf(1));
@@ -259,6 +270,35 @@ it('O4 a kill after the index was made anew takes none of its documents away', a
   assert.equal(server.documents.size, 5_000);
 });
 
+it('O4 an index that was emptied beside one that was not is filled from the first result', async () => {
+  const state = stateWith(10);
+  const pickups = Array.from({ length: 5 }, (_, i) => ({ ...resultOf(11 + i), view: 'pickup_count' }));
+  state.commit(pickups, false, 'pickup_count');
+  const server = new ModelServer(randomOf(1));
+  server.script = () => undefined;
+  await (await openSink(state, server, { allViews: true })).close(false);
+  assert.equal(server.documents.size, 15);
+  const requests = async () => {
+    const before = server.requests;
+    await (await openSink(state, server, { allViews: true })).close(false);
+    return server.requests - before;
+  };
+  server.empty('trip_duration');
+  await requests();
+  assert.equal(server.documents.size, 15);
+  assert.equal(await requests(), 0, 'nothing is sent again when nothing is missing');
+});
+
+it('O4 a view that has no results yet is no index that was emptied', async () => {
+  const state = stateWith(10);
+  const server = new ModelServer(randomOf(1));
+  server.script = () => undefined;
+  for (const requests of [1, 1]) {
+    await (await openSink(state, server, { allViews: true })).close(false);
+    assert.equal(server.requests, requests);
+  }
+});
+
 it('O3 what was refused before its index went is a dead letter once, also over a kill', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
@@ -273,6 +313,24 @@ it('O3 what was refused before its index went is a dead letter once, also over a
     [11],
   );
   assert.equal(server.documents.size, 10);
+});
+
+it('what it refused is told in the next runs too, so that the results that are there are those of the server', async () => {
+  const state = stateWith(10);
+  state.commit([{ ...resultOf(11), fate: 'refused' }]);
+  const server = new ModelServer(randomOf(1));
+  const there = async () => {
+    const sink = await openSink(state, server);
+    await sink.close(false);
+    const { delivered, pending, rejected } = sink.status();
+    assert.equal(delivered - rejected, server.documents.size);
+    return [delivered, pending, rejected];
+  };
+  assert.deepEqual(await there(), [11, 0, 1]);
+  assert.deepEqual(await there(), [11, 0, 1]);
+  server.takeAway();
+  state.commit([{ ...resultOf(12), fate: 'refused' }, resultOf(13)]);
+  assert.deepEqual(await there(), [13, 0, 2]);
 });
 
 it('who is not let in is told so at the start', async () => {

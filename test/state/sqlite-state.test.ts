@@ -149,6 +149,31 @@ describe('a state', () => {
     assert.deepEqual(state.cursor('s'), { delivered: 11, bytes: 80 });
   });
 
+  it('O3 knows in the next run what each sink has refused', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    const letters = new DeadLetterBuffer(1);
+    const letter = () => ({ source: 's', position: 'p', detail: 'd', raw: 'r' });
+    state.commit(checkpoint());
+    for (const sink of ['a', 'b', 'a']) {
+      letters.add('refused', letter);
+      state.moveCursor(sink, { delivered: 9, bytes: 0 }, letters.take());
+    }
+    state.close();
+    const again = open(dataDir);
+    t.after(() => again.close());
+    assert.deepEqual(['a', 'b', 'c'].map((sink) => again.refused(sink)), [2, 1, 0]); // biome-ignore format: one line
+    const next = new DeadLetterBuffer(1, again.stored?.deadLetters);
+    next.add('refused', letter);
+    assert.equal(next.pending, 0, 'as many are kept as before');
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    assert.deepEqual(
+      reader.deadLetterCounts().map(({ reason, count, kept }) => [reason, count, kept]),
+      [['refused', 3, 1]],
+    );
+  });
+
   it('C4 is refused to a second processor, and free again when the first is gone', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
@@ -227,6 +252,43 @@ describe('reading results', () => {
     );
     assert.equal([...reader.results({ since: 10 })].length, 1);
     assert.equal([...reader.results({ view: 'none' })].length, 0);
+  });
+
+  it('sees the results of one moment, while the processor goes on to correct them', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(checkpoint({ firings: [firing(0, ['a']), firing(10, ['a'])] }));
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    const seen: string[] = [];
+    for (const { k, n } of reader.results()) {
+      if (seen.length === 0) state.commit(checkpoint({ firings: [firing(10, ['a', 'b'], true, 2)] }));
+      seen.push(`${k}${n}`);
+    }
+    assert.deepEqual(seen, ['a1', 'a1']);
+    for (const _ of reader.results()) break;
+    assert.deepEqual([...reader.results()].map(({ k, n }) => `${k}${n}`), ['a1', 'a2', 'b2']); // biome-ignore format: one line
+  });
+
+  it('sees the cursors of one moment, none of them ahead of the last result', (t) => {
+    const dataDir = folder(t);
+    const state = open(dataDir);
+    t.after(() => state.close());
+    state.commit(checkpoint({ firings: [firing(0, ['a'])] }));
+    state.moveCursor('s', { delivered: 1, bytes: 0 });
+    const reader = new StateReader(dataDir, 'app');
+    t.after(() => reader.close());
+    const next = reader.nextResult.bind(reader);
+    reader.nextResult = () => {
+      const found = next();
+      state.commit(checkpoint({ firings: [firing(10, ['a', 'b'])] }));
+      state.moveCursor('s', { delivered: 4, bytes: 0 });
+      return found;
+    };
+    assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 0, pending: 1 }]);
+    reader.nextResult = next;
+    assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 3, pending: 0 }]);
   });
 
   it('tells keys apart whose parts would be the same text side by side', (t) => {

@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { Clock } from '../../src/clock.ts';
+import { DeadLetterBuffer } from '../../src/dead-letters.ts';
+import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
 import { LocalStream, localStreamPath } from '../../src/streams/local/log.ts';
@@ -13,6 +15,8 @@ import {
   type Position,
   type RecordBatch,
 } from '../../src/streams/stream.ts';
+import { count, tumbling, view } from '../../src/views/language.ts';
+import { HurriedClock, MemoryStore } from '../engine/memory.ts';
 import { temporaryFolder } from '../support.ts';
 
 class DrivenClock implements Clock {
@@ -95,12 +99,12 @@ interface ModelShard {
   readonly last: bigint;
   open: boolean;
   trimmed: number;
-  lastArrival: number;
   readonly records: { text: string; arrival: number }[];
 }
 
 class Model {
   readonly shards: ModelShard[] = [];
+  #lastArrival = 0;
 
   constructor(count: number) {
     for (const [first, last] of evenRanges(count)) this.add(first, last, []);
@@ -115,7 +119,6 @@ class Model {
       last,
       open: true,
       trimmed: 0,
-      lastArrival: 0,
       records: [],
     });
   }
@@ -126,8 +129,8 @@ class Model {
 
   append(to: ModelShard, now: number, texts: string[]): void {
     if (texts.length === 0) return;
-    to.lastArrival = Math.max(now, to.lastArrival);
-    to.records.push(...texts.map((text) => ({ text, arrival: to.lastArrival })));
+    this.#lastArrival = Math.max(now, this.#lastArrival);
+    to.records.push(...texts.map((text) => ({ text, arrival: this.#lastArrival })));
   }
 
   put(now: number, records: readonly { hash: number; data: string }[]): void {
@@ -351,6 +354,37 @@ describe('the embedded stream', () => {
       (await readAll(stream, shard(0), { at: 'time', ms: start + ms })).map(({ text }) => text);
     assert.deepEqual(await at(10), ['10', '5', '-100', '11']);
     assert.deepEqual(await at(12), []);
+  });
+
+  it('nor in a shard to which another is ahead, or else its records would be late (W5)', async (t) => {
+    const { stream, clock } = open(t, 2);
+    const tripTo = (hash: number) => ({
+      hash,
+      data: `{"type":"trip","dropoff_datetime":"2016-01-01T12:00:00.000Z"}\n`,
+    });
+    const store = new MemoryStore();
+    const read = () =>
+      runProcess({
+        reader: stream,
+        store: store.reopen(),
+        views: [view({ name: 'counted', by: {}, window: tumbling('1s'), aggregates: { n: count() } })],
+        deadLetters: new DeadLetterBuffer(0),
+        sinks: [],
+        clock: new HurriedClock(),
+        from: HORIZON,
+        eventTime: 'arrival',
+        allowedLateness: 0,
+        checkpointInterval: 1,
+        untilEnd: () => true,
+        drain: false,
+        signal: new AbortController().signal,
+      });
+    await stream.put(outgoing([tripTo(0)]));
+    await read();
+    clock.ms -= 3_600_000;
+    await stream.put(outgoing([tripTo(0xffff_ffff)]));
+    const { counters } = await read();
+    assert.deepEqual([counters.processed, counters.late], [1, 0]);
   });
 
   it('reads on from the middle of what one put brought', async (t) => {

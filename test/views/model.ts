@@ -40,7 +40,8 @@ export function evaluate(e: Expression, of: Lookup): Value {
     case 'divide': {
       const [a, b] = [number(e.left), number(e.right)];
       if (a === undefined || b === undefined) return undefined;
-      return { add: a + b, subtract: a - b, multiply: a * b, divide: a / b }[e.op];
+      const result = { add: a + b, subtract: a - b, multiply: a * b, divide: a / b }[e.op];
+      return Number.isFinite(result) ? result : undefined;
     }
     case 'truncate': {
       const value = number(e.of);

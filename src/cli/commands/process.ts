@@ -114,6 +114,7 @@ async function run(
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
     const sinks = await openSinks(args, views, state, deadLetterLimit, search);
+    const refusedBefore = refusedBy(sinks);
     const started = Date.now();
     const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
@@ -148,6 +149,7 @@ async function run(
       args,
       outcome,
       sinks.map((sink) => sink.status()),
+      refusedBy(sinks) - refusedBefore,
       reader.name,
       app,
       state.path,
@@ -247,10 +249,16 @@ function startPosition(args: Arguments): Position {
   return { at: 'time', ms: time(args, 'from')! };
 }
 
+/** Results refused in all runs. */
+function refusedBy(sinks: readonly Sink[]): number {
+  return sinks.reduce((sum, sink) => sum + sink.status().rejected, 0);
+}
+
 function report(
   args: Arguments,
   outcome: ProcessOutcome,
   sinks: readonly SinkStatus[],
+  refused: number,
   stream: string,
   app: string,
   path: string,
@@ -292,13 +300,13 @@ function report(
   if (outcome.noWatermark) say(NO_WATERMARK);
   if (outcome.openWindows > 0)
     say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);
-  const rejected = sinks.reduce((sum, sink) => sum + sink.rejected, 0);
   for (const { name, delivered, pending, rejected } of sinks)
     say(
-      `${name}: ${several(delivered - rejected, 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
+      // While an index is filled anew, what it refused before is still to come.
+      `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
     );
-  if (late + dead + rejected > 0)
+  if (late + dead + refused > 0)
     say(completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`, args));
   if (outcome.interrupted) return EXIT.interrupted;
-  return args['on-error'] === 'report' && late + dead + rejected > 0 ? EXIT.rejected : EXIT.done;
+  return args['on-error'] === 'report' && late + dead + refused > 0 ? EXIT.rejected : EXIT.done;
 }

@@ -105,6 +105,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly #insert: Statement;
   readonly #advance: Statement;
   readonly #shardRow: Statement;
+  readonly #lastArrival: Statement;
   readonly #rowAt: Statement;
   readonly #rowBefore: Statement;
   /** Changes whenever another connection changed the file: then the shards are read again. */
@@ -123,6 +124,7 @@ export class LocalStream implements StreamReader, StreamWriter {
       'UPDATE shards SET next_seq = ?, last_arrival = ?, bytes = bytes + ? WHERE shard = ?',
     );
     this.#shardRow = db.prepare('SELECT * FROM shards WHERE shard = ?');
+    this.#lastArrival = db.prepare('SELECT max(last_arrival) FROM shards').pluck();
     this.#rowAt = db.prepare('SELECT * FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1');
     this.#rowBefore = db.prepare('SELECT * FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1');
   }
@@ -192,9 +194,10 @@ export class LocalStream implements StreamReader, StreamWriter {
   async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
     this.#translating(() =>
       transaction(this.#db, () => {
+        const arrival = this.#arrival();
         for (const shard of this.#currentRouter().shards) {
           const data = Buffer.from(recordFor(shard.id));
-          this.#appendTo(indexOf(shard.id), data, Uint32Array.of(data.length));
+          this.#appendTo(indexOf(shard.id), data, Uint32Array.of(data.length), arrival);
         }
       }),
     );
@@ -355,14 +358,19 @@ export class LocalStream implements StreamReader, StreamWriter {
       part.ends[part.count++] = part.filled;
       start = end;
     }
+    const arrival = this.#arrival();
     for (const [s, part] of parts.entries()) {
-      if (part.count > 0) this.#appendTo(indexOf(router.shards[s]!.id), part.data, part.ends);
+      if (part.count > 0) this.#appendTo(indexOf(router.shards[s]!.id), part.data, part.ends, arrival);
     }
   }
 
-  #appendTo(shard: number, data: Buffer, ends: Uint32Array): void {
+  /** Now; a clock that was set back would have one shard's records arrive before what another's readers have seen. */
+  #arrival(): number {
+    return Math.max(this.#clock.now(), this.#lastArrival.get() as number);
+  }
+
+  #appendTo(shard: number, data: Buffer, ends: Uint32Array, arrival: number): void {
     const row = this.#shardRow.get(shard) as ShardRow;
-    const arrival = Math.max(this.#clock.now(), row.last_arrival);
     for (let from = 0; from < ends.length; from += ROW_RECORDS) {
       const until = Math.min(from + ROW_RECORDS, ends.length);
       const start = from === 0 ? 0 : ends[from - 1]!;
