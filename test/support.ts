@@ -144,18 +144,21 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
-/** Runs the binary and kills it so many ms after its first word, unless it ends before. */
+/** Runs the binary and kills it so many ms after it said `word`, by default its first, unless it ends before. */
 export async function killedAfter(
   ms: number,
   args: readonly string[],
   env: Record<string, string> = {},
+  word = /./,
 ): Promise<Ran> {
   let timer: NodeJS.Timeout | undefined;
   const ran = await taxiflow(args, {
     env,
     onStart: (child) => {
-      child.stderr?.once('data', () => {
-        timer = setTimeout(() => child.kill('SIGKILL'), ms);
+      let said = '';
+      child.stderr?.on('data', (chunk: Buffer) => {
+        said += chunk;
+        if (word.test(said)) timer ??= setTimeout(() => child.kill('SIGKILL'), ms);
       });
     },
   });
