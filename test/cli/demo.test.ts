@@ -20,7 +20,7 @@ test('on a terminal, even one without a size, the page stays until Ctrl-C', {
   skip: withoutScript,
 }, async (t) => {
   // With exec, whatever the shell: dash would stay beside the demo, take the Ctrl-C too and answer it with 130.
-  const command = `exec ${process.execPath} ${BIN} demo ${SMALL.join(' ')} --data-dir ${temporaryFolder(t)}`;
+  const command = `exec '${process.execPath}' '${BIN}' demo ${SMALL.join(' ')} --data-dir '${temporaryFolder(t)}'`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
   const ended = once(child, 'exit');
