@@ -29,7 +29,10 @@ test('on a terminal, even one without a size, the page stays until Ctrl-C', {
     said += chunk.toString();
   });
   const address = () => /the live page stays at (http:\S+) until/.exec(said)?.[1];
-  await until('it says that the page stays', () => address() !== undefined);
+  await until('it says that the page stays', () => {
+    assert.equal(child.exitCode, null, said);
+    return address() !== undefined;
+  });
   const url = address()!;
   for (let i = 0; i < 50; i++) {
     const page = await fetch(url);
