@@ -437,7 +437,8 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     await page
       .locator('#city-none', {
-        hasText: `“taxiflow results --app own --data-dir ${dataDir}” prints by_vendor`,
+        // A folder whose name a shell would take apart is quoted.
+        hasText: `“taxiflow results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
       })
       .waitFor();
     for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
