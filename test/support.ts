@@ -18,6 +18,9 @@ export const FIXTURES = join(ROOT, 'fixtures');
 /** Real TLC samples beside the checkout; not everybody has them. */
 export const SHARED_DATA = join(ROOT, '..', 'shared', 'data');
 
+/** What never comes is given up after this; nothing takes so long, on however slow and busy a machine. */
+export const PATIENCE_MS = 300_000;
+
 /** For node:test's `skip`: why a test that needs the samples can't run, or false. */
 export const withoutSamples: string | false = existsSync(SHARED_DATA)
   ? false
@@ -91,7 +94,7 @@ export function taxiflow(args: readonly string[], options: RunOptions = {}): Pro
 export interface Following {
   /** What it has printed on stderr. */
   said(): string;
-  /** Returns once `condition` holds; throws if the process ends before, or nothing happens for a minute. */
+  /** Returns once `condition` holds; throws if the process ends before, or after `PATIENCE_MS`. */
   until(what: string, condition: () => boolean | Promise<boolean>): Promise<void>;
   /** Interrupts it as Ctrl-C does, and waits for its end. */
   interrupt(): Promise<Ran>;
@@ -134,25 +137,28 @@ export function following(t: TestContext, args: readonly string[], options: RunO
   };
 }
 
-/** Looks again and again until `condition` holds; throws after a minute. */
+/** Looks again and again until `condition` holds; throws after `PATIENCE_MS`. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await condition()); await wait(20)) {
-    if (Date.now() > deadline) throw new Error(`not within a minute: ${what}`);
+  for (const deadline = Date.now() + PATIENCE_MS; !(await condition()); await wait(20)) {
+    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
   }
 }
 
-/** Runs the binary and kills it so many ms after its first word, unless it ends before. */
+/** Runs the binary and kills it so many ms after it said `word`, by default its first, unless it ends before. */
 export async function killedAfter(
   ms: number,
   args: readonly string[],
   env: Record<string, string> = {},
+  word = /./,
 ): Promise<Ran> {
   let timer: NodeJS.Timeout | undefined;
   const ran = await taxiflow(args, {
     env,
     onStart: (child) => {
-      child.stderr?.once('data', () => {
-        timer = setTimeout(() => child.kill('SIGKILL'), ms);
+      let said = '';
+      child.stderr?.on('data', (chunk: Buffer) => {
+        said += chunk;
+        if (word.test(said)) timer ??= setTimeout(() => child.kill('SIGKILL'), ms);
       });
     },
   });

@@ -88,15 +88,17 @@ export async function reach(
 ): Promise<Server> {
   const deadline = clock.now() + wait;
   for (;;) {
+    // The wait may pass in the middle of a try, so that another one comes after it.
+    const last = clock.now() >= deadline;
     try {
       const server = await serverOf(client, url, { requestTimeout: PROBE_MS });
       // A cluster may stay red for the sake of an index that is not ours: after the wait it is tried all the same.
-      if (clock.now() < deadline && !isServerless(url)) await ready(client, url);
+      if (!last && !isServerless(url)) await ready(client, url);
       if (dashboards)
         await readObject(dashboards, { type: 'dashboard', id: 'taxiflow' }, { requestTimeout: PROBE_MS });
       return server;
     } catch (error) {
-      if (!isAway(error) || clock.now() >= deadline) throw error;
+      if (!isAway(error) || last) throw error;
       onWait((error as Error).message);
       await clock.sleep(Math.min(POLL_MS, deadline - clock.now()));
     }

@@ -20,7 +20,7 @@ test('on a terminal, even one without a size, the page stays until Ctrl-C', {
   skip: withoutScript,
 }, async (t) => {
   // With exec, whatever the shell: dash would stay beside the demo, take the Ctrl-C too and answer it with 130.
-  const command = `exec ${process.execPath} ${BIN} demo ${SMALL.join(' ')} --data-dir ${temporaryFolder(t)}`;
+  const command = `exec '${process.execPath}' '${BIN}' demo ${SMALL.join(' ')} --data-dir '${temporaryFolder(t)}'`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
   const ended = once(child, 'exit');
@@ -28,8 +28,12 @@ test('on a terminal, even one without a size, the page stays until Ctrl-C', {
   child.stdout.on('data', (chunk: Buffer) => {
     said += chunk.toString();
   });
-  await until('it says that the page stays', () => /the live page stays at/.test(said));
-  const url = /stays at (http:\S+)/.exec(said)![1]!;
+  const address = () => /the live page stays at (http:\S+) until/.exec(said)?.[1];
+  await until('it says that the page stays', () => {
+    assert.equal(child.exitCode, null, said);
+    return address() !== undefined;
+  });
+  const url = address()!;
   for (let i = 0; i < 50; i++) {
     const page = await fetch(url);
     assert.equal(page.status, 200);

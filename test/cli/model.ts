@@ -7,15 +7,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
-import { fixture, type Ran, type RunOptions, taxiflow } from '../support.ts';
+import { fixture, PATIENCE_MS, type Ran, type RunOptions, taxiflow } from '../support.ts';
 
 /** Tests of one file run two at a time: each waits for processes of its own. */
 export const PARALLEL = { concurrency: 2 };
 
-/** A command that should have ended long ago is ended, so that its test fails rather than hangs. */
-const WATCHDOG = 60_000;
-
-/** Runs the binary and says what it printed when it ends otherwise than it should. */
+/**
+ * Runs the binary and says what it printed when it ends otherwise than it should. One that should have ended long ago is
+ * ended, so that its test fails rather than hangs.
+ */
 export async function run(
   args: readonly string[],
   options: RunOptions & { code?: number } = {},
@@ -25,7 +25,7 @@ export async function run(
   const ran = await taxiflow(args, {
     ...rest,
     onStart: (child) => {
-      watchdog = setTimeout(() => child.kill('SIGKILL'), WATCHDOG);
+      watchdog = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
       rest.onStart?.(child);
     },
   });

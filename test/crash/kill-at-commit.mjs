@@ -1,6 +1,7 @@
 /**
  * For `node --import`: this process dies, as of SIGKILL, around the nth time it comes to a point of its work.
  * TAXIFLOW_KILL is `point:when:nth`; points are commit, cursor, write, sync and cut, `when` is before, half or after.
+ * `trips:after:n` is a replay that dies once it has said that so many trips are acknowledged.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -28,6 +29,14 @@ Database.prototype.prepare = function (sql) {
     statement.run = (...values) => around('cursor', () => run.apply(statement, values));
   }
   return statement;
+};
+
+const say = process.stderr.write.bind(process.stderr);
+process.stderr.write = (text, ...rest) => {
+  const said = say(text, ...rest);
+  const trips = /Z {2}([\d,]+) trips/.exec(String(text))?.[1]?.replaceAll(',', '');
+  if (point === 'trips' && Number(trips) >= Number(nth)) process.kill(process.pid, 'SIGKILL');
+  return said;
 };
 
 const { writeSync, ftruncateSync, fdatasyncSync } = fs;

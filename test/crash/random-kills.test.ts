@@ -9,25 +9,21 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { killedAfter, type Ran, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, type Ran, ROOT, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 200 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
+const PRELOAD = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 const DAY = Date.UTC(2016, 0, 11);
 
-/** Kills a replay once it says that it has sent so many trips. */
+/** A replay dies once it says that so many trips are acknowledged: by itself, as whoever looks on may look too late. */
 function killedAt(trips: number, args: readonly string[]): Promise<Ran> {
-  return taxiflow([...args, '--statistics-frequency', '1'], {
-    onStart: (child) => {
-      child.stderr?.on('data', (chunk: Buffer) => {
-        const sent = [...chunk.toString().matchAll(/Z {2}([\d,]+) trips/g)].at(-1)?.[1] ?? '0';
-        if (Number(sent.replaceAll(',', '')) >= trips) child.kill('SIGKILL');
-      });
-    },
-  });
+  const env = { TAXIFLOW_KILL: `trips:after:${Math.ceil(trips)}` };
+  return taxiflow([...args, '--statistics-frequency', '1'], { node: PRELOAD, env });
 }
 
 interface Replayed {
@@ -158,7 +154,10 @@ describe(`killed at random (seed ${SEED})`, () => {
     const places = [120_000, ...Array.from({ length: KILLS / 20 }, () => 1 + random() * 90_000)];
     for (const trips of places) {
       const ran = await killedAt(trips, args);
-      assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);
+      if (ran.signal === 'SIGKILL') continue;
+      // On a slow machine it notes its progress by time too, so that in the end less is left than to the next kill.
+      assert.equal(ran.code, 0, ran.stderr);
+      break;
     }
     const { duplicate } = await comesOutRight(folder, large);
     assert.ok(duplicate > 0, 'no trip was sent again: the kills came at no interesting time');

@@ -14,6 +14,7 @@ import {
   startChromium,
   withoutChromium,
 } from '../services/chromium.ts';
+import { freePort } from '../services/service.ts';
 import { following, temporaryFolder, until } from '../support.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
@@ -241,7 +242,8 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
 
   it('the server is killed and started again: the page says so, and comes back by itself', async (t) => {
     const args = ['--data-dir', folder];
-    const first = await dashboard(t, [...args, '--port', '0']);
+    // One that nobody gets by chance meanwhile.
+    const first = await dashboard(t, [...args, '--port', String(await freePort())]);
     const { page } = await openPage(browser, first.url);
     await page.locator('#pill[data-state=stopped]').waitFor();
     const total = await page.locator('#total').textContent();
@@ -337,7 +339,8 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
 
   it('the demo fills the page while trips flow', async (t) => {
     const demo = following(t, [
-      ...['demo', '--trips', '20000', '--speedup', '14400', '--port', '0', '--exit'],
+      // A day in a minute: a browser that is slow to start comes in time.
+      ...['demo', '--trips', '20000', '--speedup', '1440', '--port', '0', '--exit'],
       ...['--data-dir', temporaryFolder(t)],
     ]);
     const address = () => /the live page: (\S+)\n/.exec(demo.said())?.[1];
@@ -434,7 +437,8 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     await page
       .locator('#city-none', {
-        hasText: `“taxiflow results --app own --data-dir ${dataDir}” prints by_vendor`,
+        // A folder whose name a shell would take apart is quoted.
+        hasText: `“taxiflow results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
       })
       .waitFor();
     for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])

@@ -12,7 +12,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
 import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
 import { cellText } from '../../src/views/geohash.ts';
-import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, following, PATIENCE_MS, taxiflow, temporaryFolder, until } from '../support.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
 interface Answer {
@@ -46,9 +46,6 @@ const withoutIpv6 =
     .some((at) => at?.address === '::1')
     ? 'this machine has no IPv6'
     : false;
-
-/** Far longer than anything takes here. */
-const PATIENCE_MS = 30_000;
 
 interface Pushed {
   readonly event: string;
@@ -94,6 +91,18 @@ function listen(
 
 async function historyOf(url: string): Promise<History> {
   return JSON.parse((await ask(`${url}api/history`)).body.toString()) as History;
+}
+
+/** The history, once the server has looked at the state again and has all results: it looks now and then, busy or not. */
+async function wholeHistoryOf(url: string, dataDir: string, app: string): Promise<History> {
+  const results = (await run('results', '--app', app, '--data-dir', dataDir, '--json')).trim();
+  const count = (JSON.parse(results) as unknown[]).length;
+  let history = await historyOf(url);
+  await until('the server has all results', async () => {
+    history = await historyOf(url);
+    return history.windows.reduce((sum, { cells }) => sum + cells.length, 0) === count;
+  });
+  return history;
 }
 
 describe('the server of the page', () => {
@@ -305,7 +314,7 @@ describe('the server of the page', () => {
     await run('replay', fixture('yellow-2015.csv'), '--speedup', 'max', ...at);
     await run(...process, '--drain');
     const pushed = (await listening).at(-1)!;
-    const now = await historyOf(url);
+    const now = await wholeHistoryOf(url, dataDir, 'a');
     assert.ok(now.windows.length > windows.length, 'more windows than before');
 
     // A page that lost its connection resumes by the last event it saw, as browsers send it.
@@ -329,12 +338,12 @@ describe('the server of the page', () => {
     );
     await run(...demo);
     await listening;
-    const first = await historyOf(url);
+    const first = await wholeHistoryOf(url, dataDir, 'demo');
     assert.ok(first.windows.length > 0, 'windows of the first demo');
     const reset = listen(url, first.id, ({ event }) => event === 'reset');
     await run(...demo, '--seed', '2');
     await reset;
-    const second = await historyOf(url);
+    const second = await wholeHistoryOf(url, dataDir, 'demo');
     assert.notEqual(second.id, first.id);
     assert.notDeepEqual(second.windows, first.windows);
   });

@@ -293,7 +293,7 @@ describe('golden over Kinesis', { concurrency: true }, () => {
       runs.map(([aggregate, rate], i) =>
         t.test(
           `${aggregate ? 'aggregated' : 'a trip a record'}${rate > 0 ? ', and a fifth of all requests go wrong' : ''}`,
-          { timeout: 120_000 },
+          { timeout: 600_000 },
           (inner) => followsResharding(inner, aggregate, rate, SEED + i),
         ),
       ),

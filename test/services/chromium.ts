@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { PATIENCE_MS } from '../support.ts';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
@@ -53,7 +54,7 @@ export interface OpenPage {
 /** Starts a browser with a fresh profile; whoever starts it closes it. */
 export function startChromium(): Promise<Browser> {
   if (CHROMIUM === undefined) throw new Error('there is no Chromium here');
-  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS, timeout: PATIENCE_MS });
 }
 
 /** Opens an address in a window of its own, without cookies or cache. */
@@ -63,6 +64,7 @@ export async function openPage(browser: Browser, url: string, options: PageOptio
     colorScheme: options.dark ? 'dark' : 'light',
     deviceScaleFactor: options.scale ?? 1,
   });
+  context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const requests: string[] = [];
   const complaints: string[] = [];

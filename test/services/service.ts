@@ -1,8 +1,9 @@
 /** What the services of tests share: a cache outside the checkout, free ports, waiting until one answers, its end. */
 import { type ChildProcess, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, constants, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -19,8 +20,9 @@ export const withoutCache: string | false = (() => {
     return `needs a folder it may write: ${CACHE}, or TAXIFLOW_TEST_CACHE`;
   }
 })();
-const STARTS_WITHIN_MS = 90_000;
-const INSTALLED_WITHIN_MS = 600_000;
+const STARTS_WITHIN_MS = 300_000;
+/** Longer than a download of some hundred megabytes takes. */
+const INSTALLED_WITHIN_MS = 1_800_000;
 
 /** The folder `name` of the cache, filled by `make` the first time; one test file makes it, others wait. */
 export function installed(name: string, make: (folder: string) => void): string {
@@ -68,13 +70,23 @@ export function step(command: string, args: readonly string[], env: Record<strin
     );
 }
 
+/** Below what systems give to those who ask for any port or connect: nobody gets it by chance until a service has it. */
+const PORTS = { from: 10_000, to: 32_000 };
+
+/** A port of 127.0.0.1 that is free, also after the service that had it was stopped. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Returns once `url` is answered with success; throws if the process ends before, or it takes too long. */

@@ -26,13 +26,48 @@ export function randomOf(seed: number): Random {
   };
 }
 
-/** A second passes in five milliseconds. */
-export const HURRIED: Clock = {
-  now: () => Math.floor(performance.now() * 200),
-  sleep: async (ms, signal) => {
-    await wait(ms / 200, undefined, signal ? { signal } : {}).catch(() => {});
-  },
-};
+const HURRIED_TICK_MS = 200;
+
+/**
+ * A second passes in five milliseconds, or in more: time goes by in ticks, so that while somebody else has the processor
+ * nobody's patience ends.
+ */
+class HurriedClock implements Clock {
+  #now = 0;
+  #ticking = false;
+  readonly #sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return;
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        this.#sleepers.delete(sleeper);
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      const sleeper = { until: this.#now + ms, wake };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener('abort', wake);
+      if (!this.#ticking) void this.#tick();
+    });
+  }
+
+  async #tick(): Promise<void> {
+    this.#ticking = true;
+    while (this.#sleepers.size > 0) {
+      await wait(1);
+      this.#now += HURRIED_TICK_MS;
+      for (const { until, wake } of this.#sleepers) if (until <= this.#now) wake();
+    }
+    this.#ticking = false;
+  }
+}
+
+export const HURRIED: Clock = new HurriedClock();
 
 export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 
@@ -277,7 +312,13 @@ export async function openSink(
     alive = () => true,
     onTrouble = () => {},
     allViews = false,
-  }: { alive?: () => boolean; onTrouble?: (trouble?: string) => void; allViews?: boolean } = {},
+    clock = HURRIED,
+  }: {
+    alive?: () => boolean;
+    onTrouble?: (trouble?: string) => void;
+    allViews?: boolean;
+    clock?: Clock;
+  } = {},
 ): Promise<OpenSearchSink> {
   const sink = new OpenSearchSink({
     client: server.clientOf(alive),
@@ -286,7 +327,7 @@ export async function openSink(
     views: allViews ? TAXI_VIEWS : VIEWS,
     outbox: state.outbox(alive),
     deadLetters: new DeadLetterBuffer(Number.POSITIVE_INFINITY),
-    clock: HURRIED,
+    clock,
     onTrouble,
   });
   await sink.open();

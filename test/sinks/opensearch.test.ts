@@ -330,6 +330,10 @@ async function contradictedWhileRunning(t: TestContext, search: OpenSearch): Pro
     ...rides.filter((line) => !refused.includes(line)),
   ];
   await process.until('the evening is there', async () => (await countOf(search, prefix)) === kept.length);
+  await process.until(
+    'what was refused is told',
+    async () => (await deadLetters(line.folder)).length >= refused.length,
+  );
   assert.equal((await process.interrupt()).code, 130);
   sameLines(await documents(search, prefix), kept, 'documents');
   const letters = await deadLetters(line.folder);
