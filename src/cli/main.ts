@@ -10,11 +10,18 @@ import { commandOf, completed } from './hints.ts';
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
   try {
-    await parser(normaliseFlags(argv)).parseAsync();
+    await parser(normaliseFlags(helpLast(argv))).parseAsync();
   } catch (error) {
     report(error, argv);
   }
 }
+
+/** `help COMMAND` is `COMMAND --help`. */
+function helpLast(argv: readonly string[]): readonly string[] {
+  return argv[0] === 'help' && argv.length > 1 ? [...argv.slice(1), '--help'] : argv;
+}
+
+const CONTROL = /[^\P{Cc}\n]/gu;
 
 /** Stands before what yargs would take for a flag, or drop, and is taken off again once it has parsed. */
 const PLAIN = '\u0001';
@@ -130,14 +137,19 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv
 function report(error: unknown, argv: readonly string[], args: Arguments = {}): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`Error: ${message}\n`);
+  process.stderr.write(`Error: ${printable(message)}\n`);
   const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
-  if (hint) process.stderr.write(`Try: ${completed(hint, args)}\n`);
+  if (hint) process.stderr.write(`Try: ${printable(completed(hint, args))}\n`);
   if (!known)
     process.stderr.write(
       `Try: this is a fault of taxiflow; please report it with this\n${error instanceof Error ? error.stack : ''}\n`,
     );
   process.exitCode = known ? error.exitCode : EXIT.failed;
+}
+
+/** What is quoted from a file may hold anything, also what a terminal would obey. */
+function printable(text: string): string {
+  return text.replace(CONTROL, '·');
 }
 
 /** Whoever reads our output may stop reading. */

@@ -414,6 +414,20 @@ describe('--app', PARALLEL, () => {
     assert.match(failed[0]?.['detail'] ?? '', /made anew since/);
   });
 
+  test('C3: when nobody reads the results any more the run says so, and the next one delivers them', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(REPLAY, { cwd });
+    const ran = await run([...TO_END, '--output', '-'], {
+      cwd,
+      code: 1,
+      onStart: (child) => child.stdout!.destroy(),
+    });
+    assert.match(ran.stderr, /^Error: nobody reads the output any more: standard output\nTry: /m);
+    const { stdout } = await run([...TO_END, '--output', '-'], { cwd });
+    const { stdout: all } = await run(['results', '--format', 'ndjson'], { cwd });
+    assert.deepEqual(comparable(stdout), comparable(all));
+  });
+
   test('C4: a second process on the same app is refused with a hint, the first goes on', async (t) => {
     const cwd = temporaryFolder(t);
     await run([...REPLAY, '--limit', '100'], { cwd });

@@ -255,6 +255,13 @@ describe('replay reads', PARALLEL, () => {
     assert.deepEqual(unsorted.rejected_by_reason, { 'out-of-order': steps.length });
   });
 
+  test('what a file has in place of a header can do nothing to a terminal', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'odd.csv'), '\u001b[2J\u0007odd,\u009bheader\n1,2\n');
+    const { stderr } = await run(['replay', 'odd.csv', '--speedup', 'max'], { cwd, code: 1 });
+    assert.match(stderr, /its header is: ·\[2J·odd,·header$/m);
+  });
+
   test('what is no trip file is refused in one message', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'empty.csv'), '');
