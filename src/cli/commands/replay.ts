@@ -36,8 +36,8 @@ export async function replay(args: Arguments): Promise<number> {
   const progress = await progressLine(settings.statisticsFrequency);
   const { signal, done } = interruption();
   try {
-    const dataset = await openDataset(args, paths, rejected, progress);
-    if (args['dry-run']) return await dryRun(args, settings, dataset, progress);
+    const dataset = await openDataset(args, paths, rejected, progress, signal);
+    if (args['dry-run']) return await dryRun(args, settings, dataset, progress, signal);
     return await send(args, settings, dataset, rejected, progress, signal);
   } finally {
     progress.stop();
@@ -65,9 +65,11 @@ function openDataset(
   paths: string[],
   rejected: DeadLetterBuffer,
   progress: ProgressLine,
+  signal: AbortSignal,
 ): Promise<Dataset> {
   return Dataset.open({
     paths,
+    signal,
     dataDir: text(args, 'data-dir')!,
     s3: {
       region: text(args, 'region'),
@@ -198,6 +200,10 @@ function report(
   say(
     `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
   );
+  if (outcome.replay === null) {
+    say('interrupted while the trips were being read: nothing was sent');
+    return EXIT.interrupted;
+  }
   if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
@@ -211,9 +217,11 @@ async function dryRun(
   { speedup, seek, until, limit }: Settings,
   dataset: Dataset,
   progress: ProgressLine,
+  signal: AbortSignal,
 ): Promise<number> {
   const plan = await planReplay(dataset, speedup, seek, until, limit);
   progress.stop();
+  if (signal.aborted) return EXIT.interrupted;
   if (args['json']) {
     printJson({
       command: 'replay',
