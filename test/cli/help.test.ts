@@ -130,6 +130,7 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['generate --dirty 1.5', /--dirty/],
   ['generate --from 1960-01-01', /--from 1960-01-01/],
   ['stream create --shards 1001', /--shards/],
+  ['stream create trips --on-demand --shards 3', /--on-demand/],
   ['stream create local:../x', /\.\.\/x/],
   ['stream split', /argument/],
   ['stream split 1 --at middle', /--at middle/],

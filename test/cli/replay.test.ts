@@ -283,6 +283,21 @@ describe('replay reads', PARALLEL, () => {
 });
 
 describe('replay sends', PARALLEL, () => {
+  test('--shards is for a stream that is made: one that is there keeps its own, and that is said', async (t) => {
+    const cwd = temporaryFolder(t);
+    const few = ['replay', YELLOW, ...MAX, '--limit', '1', '--stream', 'local:x', '--data-dir', 'D'];
+    const first = await run([...few, '--shards', '3'], { cwd });
+    const same = await run([...few, '--shards', '3'], { cwd });
+    const unsaid = await run(few, { cwd });
+    for (const { stderr } of [first, same, unsaid]) assert.doesNotMatch(stderr, /--shards/);
+    const other = await run([...few, '--shards', '5'], { cwd });
+    const [, command] =
+      /note: local:x has 3 open shards; .*"taxiflow (stream reshard [^"]*)"/.exec(other.stderr) ?? [];
+    await run(command?.split(' ') ?? [], { cwd });
+    const after = await run([...few, '--shards', '5'], { cwd });
+    assert.doesNotMatch(after.stderr, /--shards/, 'the command that it names does it');
+  });
+
   test('--seek, --until and --limit choose trips and account for the others', async (t) => {
     const cwd = temporaryFolder(t);
     const trips = tripsInOrder(readNaively(YELLOW));

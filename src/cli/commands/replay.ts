@@ -5,7 +5,8 @@ import { EXIT, usageError } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
-import { describeTarget, openStream, parseTarget } from '../../streams/target.ts';
+import type { StreamReader } from '../../streams/stream.ts';
+import { DEFAULT_SHARDS, describeTarget, openStream, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
 import { completed } from '../hints.ts';
 import { speedup, text, time, whole } from '../read.ts';
@@ -54,7 +55,7 @@ function readSettings(args: Arguments) {
     seek: time(args, 'seek'),
     until: time(args, 'until'),
     limit: whole(args, 'limit', 0),
-    shards: whole(args, 'shards', 1)!,
+    shards: whole(args, 'shards', 1),
     deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
     statisticsFrequency: whole(args, 'statistics-frequency', 1)!,
   };
@@ -106,11 +107,12 @@ async function send(
   say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
   const writer = await openStream(target, {
     dataDir,
-    createShards: shards,
+    createShards: shards ?? DEFAULT_SHARDS,
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
     aggregate: args['aggregate'] === true,
   });
+  if (shards !== undefined) await noteOtherShards(args, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   try {
@@ -151,6 +153,19 @@ async function send(
     ledger.close();
     await writer.close();
   }
+}
+
+/** A stream that is there keeps its shards. */
+async function noteOtherShards(args: Arguments, stream: StreamReader, wanted: number): Promise<void> {
+  const open = (await stream.shards()).filter((shard) => shard.open).length;
+  if (open === wanted) return;
+  const command = `"taxiflow stream reshard ${stream.name} --shards ${wanted}"`;
+  say(
+    completed(
+      `note: ${stream.name} has ${several(open, 'open shard')}; --shards is for one that is made, ${command} changes it`,
+      args,
+    ),
+  );
 }
 
 function report(
