@@ -632,6 +632,21 @@ describe('an input that can not be read', () => {
     );
   });
 
+  it('names a state in a folder that may not be written, which even a reader has to', {
+    skip: noPermissions,
+  }, async (t) => {
+    const line = new Line(temporaryFolder(t), [SMALL], 2);
+    await line.replay();
+    const ran = await taxiflow(finishing(line.folder));
+    assert.equal(ran.code, 0, ran.stderr);
+    chmodSync(line.folder, 0o755);
+    chmodSync(join(line.folder, 'apps'), 0o555);
+    const refused = await asNobody(['results', '--data-dir', line.folder]);
+    chmodSync(join(line.folder, 'apps'), 0o755);
+    const error = oneClearError(refused);
+    assert.match(error, /can't even read the state .* in a folder that it can't write to/);
+  });
+
   it('names a file and a folder that may not be read', { skip: noPermissions }, async (t) => {
     const folder = temporaryFolder(t);
     chmodSync(folder, 0o777);
