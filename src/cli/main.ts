@@ -10,9 +10,22 @@ import { commandOf, completed } from './hints.ts';
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
   try {
-    await parser(normaliseFlags(helpLast(argv))).parseAsync();
+    const flags = normaliseFlags(helpLast(argv));
+    refuseValues(flags);
+    await parser(flags).parseAsync();
   } catch (error) {
     report(error, argv);
+  }
+}
+
+/** yargs takes every value of a switch but `true` for false, without a word. */
+function refuseValues(flags: readonly string[]): void {
+  const { options } = commandOf(flags);
+  for (const flag of flags) {
+    const [, given = '', value] = /^--(?:no-)?([a-zA-Z-]+)=(.*)$/s.exec(flag) ?? [];
+    const name = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (options[name]?.type === 'boolean' && !/^(?:true|false)$/.test(value ?? ''))
+      throw misuse(`--${name} is a switch: it takes no value such as ${value}`, flags);
   }
 }
 
@@ -125,6 +138,7 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv
       if (!command.load) return;
       const given = settled(args as Arguments, command.options);
       try {
+        if (given['data-dir'] === '') throw usageError('--data-dir needs the name of a folder');
         const handler = await command.load();
         process.exitCode = await handler(given);
       } catch (error) {
