@@ -411,7 +411,10 @@ const deadLetters: CommandSpec = {
   usage: 'dead-letters',
   summary: 'List what was refused, why and from where',
   options: {
-    app,
+    app: {
+      ...app,
+      describe: 'Only of this processor  [default: of all, and rows that replays refused]',
+    },
     'data-dir': dataDir,
     reason: { type: 'string', requiresArg: true, describe: 'Only with this reason' },
     format,

@@ -248,7 +248,7 @@ async function rate(
 async function search(args: Arguments, checks: Check[]): Promise<void> {
   const url = text(args, 'opensearch')!;
   await attempt(checks, 'opensearch', async () => {
-    const { connect } = await import('../../opensearch/connection.ts');
+    const { connect, productOf } = await import('../../opensearch/connection.ts');
     const { checkedPrefix } = await import('../../opensearch/templates.ts');
     const { planSetup, reach } = await import('../../opensearch/setup.ts');
     const client = await connect(accessOf(args, url));
@@ -256,9 +256,9 @@ async function search(args: Arguments, checks: Check[]): Promise<void> {
       const views = checkViews(taxiViews());
       const prefix = checkedPrefix(text(args, 'index-prefix')!);
       const target = { client, url, prefix, views };
-      const { distribution, number } = await reach(target);
+      const server = await reach(target);
       const { conflicts, steps } = await planSetup(target);
-      const detail = `${distribution} ${number} at ${url}`;
+      const detail = `${productOf(server)} at ${url}`;
       const [conflict] = conflicts;
       const command = `"taxiflow es-setup --endpoint ${url}"`;
       if (conflict !== undefined)
