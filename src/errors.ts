@@ -43,6 +43,9 @@ export function translating<T>(what: string, path: string, work: () => T, option
   }
 }
 
+/** SHMSIZE: there is no room for the index of the write-ahead log, which even a reader makes. */
+const NO_ROOM = new Set(['SQLITE_FULL', 'SQLITE_IOERR_WRITE', 'SQLITE_IOERR_SHMSIZE', 'ENOSPC', 'EDQUOT']);
+
 /** A package that was installed with another Node.js, or without its scripts. */
 const UNLOADABLE = new Set(['ERR_DLOPEN_FAILED', 'ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']);
 
@@ -74,7 +77,7 @@ export function translate(error: unknown, what: string, path: string, option = '
       'put back a copy of the file, or move it away and start afresh',
     );
   }
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_IOERR_WRITE') {
+  if (NO_ROOM.has(code)) {
     return failure(
       'disk-full',
       `no room on the disk for ${what}`,
@@ -99,6 +102,13 @@ export function translate(error: unknown, what: string, path: string, option = '
       'cannot-open',
       `${what} can't be opened`,
       `check that the folder exists and may be written, or choose another with ${option}`,
+    );
+  }
+  if (code === 'EPIPE') {
+    return failure(
+      'not-read',
+      `nobody reads ${what} any more`,
+      'run the same command again: it goes on after what was delivered',
     );
   }
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
-import { translate, translating } from './errors.ts';
+import { systemCode, TaxiflowError, translate, translating } from './errors.ts';
 
 // Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
 // Node.js 24.19 or newer, aborts when a statement is collected.
@@ -46,10 +46,21 @@ export function openSqlite(path: string, options: OpenOptions): Sqlite {
       db.prepare('SELECT count(*) FROM sqlite_schema').get();
     } catch (error) {
       db.close();
-      throw error;
+      throw systemCode(error) === 'SQLITE_READONLY_DIRECTORY' && options.readonly
+        ? unreadable(options.what, path)
+        : error;
     }
     return db;
   });
+}
+
+/** Where no index of the write-ahead log lies beside a file, a reader makes one. */
+function unreadable(what: string, path: string): TaxiflowError {
+  return new TaxiflowError(
+    'not-writable',
+    `SQLite can't even read ${what} in a folder that it can't write to: ${path}`,
+    { hint: 'check the permissions of the folder, or copy it and name the copy with --data-dir' },
+  );
 }
 
 /** Runs `work` in one write transaction that takes the write lock at once. */

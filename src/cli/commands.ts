@@ -85,9 +85,8 @@ const replay: CommandSpec = {
     },
     shards: {
       type: 'number',
-      default: 8,
       requiresArg: true,
-      describe: 'Shards of an embedded stream that is made',
+      describe: 'Shards of an embedded stream that is made  [default: 8]',
     },
     aggregate: {
       type: 'boolean',
@@ -259,7 +258,7 @@ const streamCommand: CommandSpec = {
         'data-dir': dataDir,
         region,
         'endpoint-url': endpointUrl,
-        shards: { type: 'number', default: 8, requiresArg: true, describe: 'Number of shards' },
+        shards: { type: 'number', requiresArg: true, describe: 'Number of shards  [default: 8]' },
         'on-demand': { type: 'boolean', default: false, describe: 'Kinesis: as many shards as it takes' },
         json,
       },
@@ -412,7 +411,10 @@ const deadLetters: CommandSpec = {
   usage: 'dead-letters',
   summary: 'List what was refused, why and from where',
   options: {
-    app,
+    app: {
+      ...app,
+      describe: 'Only of this processor  [default: of all, and rows that replays refused]',
+    },
     'data-dir': dataDir,
     reason: { type: 'string', requiresArg: true, describe: 'Only with this reason' },
     format,

@@ -10,11 +10,31 @@ import { commandOf, completed } from './hints.ts';
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
   try {
-    await parser(normaliseFlags(argv)).parseAsync();
+    const flags = normaliseFlags(helpLast(argv));
+    refuseValues(flags);
+    await parser(flags).parseAsync();
   } catch (error) {
     report(error, argv);
   }
 }
+
+/** yargs takes every value of a switch but `true` for false, without a word. */
+function refuseValues(flags: readonly string[]): void {
+  const { options } = commandOf(flags);
+  for (const flag of flags) {
+    const [, given = '', value] = /^--(?:no-)?([a-zA-Z-]+)=(.*)$/s.exec(flag) ?? [];
+    const name = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (options[name]?.type === 'boolean' && !/^(?:true|false)$/.test(value ?? ''))
+      throw misuse(`--${name} is a switch: it takes no value such as ${value}`, flags);
+  }
+}
+
+/** `help COMMAND` is `COMMAND --help`. */
+function helpLast(argv: readonly string[]): readonly string[] {
+  return argv[0] === 'help' && argv.length > 1 ? [...argv.slice(1), '--help'] : argv;
+}
+
+const CONTROL = /[^\P{Cc}\n]/gu;
 
 /** Stands before what yargs would take for a flag, or drop, and is taken off again once it has parsed. */
 const PLAIN = '\u0001';
@@ -118,6 +138,7 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv
       if (!command.load) return;
       const given = settled(args as Arguments, command.options);
       try {
+        if (given['data-dir'] === '') throw usageError('--data-dir needs the name of a folder');
         const handler = await command.load();
         process.exitCode = await handler(given);
       } catch (error) {
@@ -130,14 +151,19 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv
 function report(error: unknown, argv: readonly string[], args: Arguments = {}): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`Error: ${message}\n`);
+  process.stderr.write(`Error: ${printable(message)}\n`);
   const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
-  if (hint) process.stderr.write(`Try: ${completed(hint, args)}\n`);
+  if (hint) process.stderr.write(`Try: ${printable(completed(hint, args))}\n`);
   if (!known)
     process.stderr.write(
       `Try: this is a fault of taxiflow; please report it with this\n${error instanceof Error ? error.stack : ''}\n`,
     );
   process.exitCode = known ? error.exitCode : EXIT.failed;
+}
+
+/** What is quoted from a file may hold anything, also what a terminal would obey. */
+function printable(text: string): string {
+  return text.replace(CONTROL, '·');
 }
 
 /** Whoever reads our output may stop reading. */

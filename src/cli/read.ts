@@ -13,10 +13,17 @@ export function text(args: Arguments, name: string): string | undefined {
 export function time(args: Arguments, name: string): number | undefined {
   const value = text(args, name);
   if (value === undefined) return undefined;
-  const ms = parseTime(/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00Z` : value);
-  if (Number.isNaN(ms))
+  const day = /^\d{4}-\d\d-\d\d$/.test(value);
+  const ms = parseTime(day ? `${value}T00:00:00Z` : value);
+  if (Number.isNaN(ms) || !isDay(value.slice(0, 10)))
     throw usageError(`--${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
   return ms;
+}
+
+/** Whether there is such a day: 30 February would be taken for the first of March. */
+function isDay(value: string): boolean {
+  const ms = Date.parse(`${value}T00:00:00Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(value);
 }
 
 /** Milliseconds of a duration; undefined when the option isn't given. */

@@ -25,7 +25,8 @@ export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressL
   if (process.stderr.isTTY && process.stderr.columns > 0) {
     const { default: ora } = await import('ora');
     // discardStdin would keep Ctrl-C from arriving as a signal.
-    const spinner = ora({ stream: process.stderr, discardStdin: false }).start();
+    const color = process.env['NO_COLOR'] ? false : 'cyan';
+    const spinner = ora({ stream: process.stderr, discardStdin: false, color }).start();
     return {
       update: (text) => {
         spinner.text = text;
@@ -133,7 +134,7 @@ function cellText(value: unknown): string {
   if (typeof value === 'number' && !Number.isInteger(value)) return value.toFixed(2);
   return String(value)
     .replace(/\.000Z$/, 'Z')
-    .replaceAll(/\s/g, ' ')
+    .replaceAll(/[\s\p{Cc}]/gu, ' ')
     .slice(0, 80);
 }
 

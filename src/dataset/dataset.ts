@@ -38,6 +38,8 @@ export interface DatasetOptions {
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   readonly onReject?: (rejection: Rejection) => void;
+  /** Ends the reading early; what was read by then is counted. */
+  readonly signal?: AbortSignal;
   readonly onProgress?: (bytesRead: number, bytesTotal: number | undefined) => void;
 }
 
@@ -81,21 +83,28 @@ export class Dataset {
     return [...parts, this.#options.assumeSorted ? 'as-is' : 'sorted'].join('\n');
   }
 
-  /** All trips, in order. Throws `TaxiflowError` for what can't be read or has no usable header. */
+  /** All trips, in order; none any more once the reading was stopped. Throws `TaxiflowError` for what can't be read or has no usable header. */
   async *batches(): AsyncGenerator<TripBatch> {
     if (this.#options.assumeSorted) {
       const collector = new TripCollector();
-      for await (const _ of this.#read((trip) => collector.add(trip))) yield* collector.full();
+      for await (const _ of this.#read((trip) => collector.add(trip))) {
+        if (this.#stopped) return;
+        yield* collector.full();
+      }
       yield* collector.rest();
       return;
     }
     const sorter = new TripSorter(join(this.#options.dataDir, 'tmp'));
     try {
-      for await (const _ of this.#read((trip) => sorter.add(trip)));
+      for await (const _ of this.#read((trip) => sorter.add(trip))) if (this.#stopped) return;
       yield* sorter.batches();
     } finally {
       sorter.close();
     }
+  }
+
+  get #stopped(): boolean {
+    return this.#options.signal?.aborted === true;
   }
 
   /** Reads every input once; yields now and then. */

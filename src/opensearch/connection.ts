@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { Client, Connection } from '@opensearch-project/opensearch';
-import { systemCode, TaxiflowError, translating, usageError } from '../errors.ts';
+import { systemCode, TaxiflowError, usageError } from '../errors.ts';
 
 export interface Access {
   /** `http://` or `https://`, with a path where the server stands behind one. */
@@ -29,7 +29,7 @@ const REQUEST_MS = 30_000;
 
 /**
  * A client that never retries by itself. Basic auth is from OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD; a signature
- * takes its place. Nothing is sent yet. Throws `usage`, `no-region`, `bad-ca` or what keeps the CA from being read.
+ * takes its place. Nothing is sent yet. Throws `usage`, `no-region` or `bad-ca`.
  */
 export async function connect(access: Access, env: Environment = process.env): Promise<Client> {
   const url = checkedUrl(access.url);
@@ -80,11 +80,17 @@ function basicAuth(env: Environment): { username: string; password: string } | u
 }
 
 function readCa(path: string): string {
-  const pem = translating('the CA file', path, () => readFileSync(path, 'utf8'), '--ca');
+  const hint = 'give --ca a file of PEM certificates';
+  let pem: string;
+  try {
+    pem = readFileSync(path, 'utf8');
+  } catch (cause) {
+    const code = systemCode(cause);
+    const why = code === 'ENOENT' ? `there is no ${path}` : `${path} can't be read (${code})`;
+    throw new TaxiflowError('bad-ca', why, { hint, cause });
+  }
   if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
-  throw new TaxiflowError('bad-ca', `no certificate is in ${path}`, {
-    hint: 'give --ca a file of PEM certificates',
-  });
+  throw new TaxiflowError('bad-ca', `no certificate is in ${path}`, { hint });
 }
 
 async function awsSigner(url: URL, region: string | undefined, env: Environment) {
@@ -318,9 +324,13 @@ export async function serverOf(
   const distribution = version?.distribution === 'opensearch' ? 'opensearch' : 'elasticsearch';
   // OpenSearch can be set to call itself 7.10, for old clients.
   const supported = distribution === 'opensearch' ? /^([23]|7\.10)\./ : /^7\.10\./;
-  if (!supported.test(number))
-    throw unsupported(url, `${distribution === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number}`);
+  if (!supported.test(number)) throw unsupported(url, productOf({ distribution, number }));
   return { distribution, number };
+}
+
+/** `OpenSearch 3.8.0`. */
+export function productOf({ distribution, number }: Server): string {
+  return `${distribution === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number}`;
 }
 
 function unsupported(url: string, what: string): TaxiflowError {

@@ -54,7 +54,8 @@ export interface ReplayProgress {
 }
 
 export interface ReplayOutcome {
-  readonly replay: string;
+  /** Null when it was stopped before the trips were read. */
+  readonly replay: string | null;
   readonly sent: number;
   readonly acknowledged: number;
   readonly refused: Record<string, number>;
@@ -86,6 +87,7 @@ class ReplayRun {
   readonly #skipped = { before_seek: 0, after_until: 0, over_limit: 0, already_sent: 0 };
   readonly #refused: Record<string, number> = {};
   #entry!: ReplayEntry;
+  #begun = false;
   #composer!: RecordComposer;
   /** The latest time something was sent as of. */
   #now = Number.NEGATIVE_INFINITY;
@@ -119,6 +121,7 @@ class ReplayRun {
     const batches = dataset.batches();
     // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
     let batch = await batches.next();
+    if (batch.done && signal.aborted) return this.#outcome(true);
     this.#begin(await dataset.fingerprint());
     this.#watermarkWall = clock.now();
     try {
@@ -143,6 +146,7 @@ class ReplayRun {
   }
 
   #begin(fingerprint: string): void {
+    this.#begun = true;
     const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
     // Where a replay begins belongs to it: what one that began later skipped was never sent.
     const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
@@ -340,7 +344,7 @@ class ReplayRun {
     const rest = this.#o.dataset.counts.trips - this.#sent - skipped();
     if (this.#over && !interrupted) this.#skipped[this.#over] += rest;
     return {
-      replay: this.#entry.replay,
+      replay: this.#begun ? this.#entry.replay : null,
       sent: this.#sent,
       acknowledged: this.#acknowledged,
       refused: this.#refused,

@@ -20,6 +20,7 @@ import {
   rowCrc,
   type StoredCheckpoint,
   statePath,
+  streamName,
 } from './sqlite-state.ts';
 
 export type ResultDocument = Readonly<Record<string, string | number | null>>;
@@ -148,12 +149,16 @@ export class StateReader {
 
   /** The stream as its reader names it. */
   stream(): string {
+    return streamName(this.streamIdentity());
+  }
+
+  /** The stream as the processor wrote it into the state. */
+  streamIdentity(): string {
     return translating(this.#what, this.path, () => {
       const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'stream'").get() as
         | { value: string }
         | undefined;
-      // What tells it from another of its name is not for people.
-      return row?.value.replace(/ \(.*\)$/, '') ?? '';
+      return row?.value ?? '';
     });
   }
 

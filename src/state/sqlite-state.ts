@@ -572,11 +572,40 @@ function checkIdentity(db: Sqlite, identity: StateIdentity, app: string): void {
   }[];
   for (const { name, value } of rows) {
     if (identity[name] === value) continue;
+    if (name === 'stream') refuseOtherStream(value, identity.stream, app, db.name);
     const detail = name === 'views' ? '' : `: it has ${value}, this is ${identity[name]}`;
     throw new TaxiflowError('other-state', `the state of app "${app}" was made with other ${name}${detail}`, {
       hint: 'run it as it was made, or give this job a name of its own with --app NAME',
     });
   }
+}
+
+/** A state made with one stream goes on with no other, also if that has its name. Throws `other-state`. */
+export function refuseOtherStream(made: string, found: string, app: string, path: string): void {
+  if (made === found) return;
+  const [before, now] = [streamName(made), streamName(found)];
+  const otherName = before !== now;
+  const elsewhere = now.startsWith('local:') ? '' : ', or lies in another region or account';
+  const detail = otherName ? `it has ${before}, this is ${now}` : `${now} was made anew since${elsewhere}`;
+  throw new TaxiflowError(
+    'other-state',
+    `the state of app "${app}" was made with another stream: ${detail}`,
+    {
+      hint: otherName
+        ? 'run it as it was made, or give this job a name of its own with --app NAME'
+        : `give this job a name of its own with --app NAME, or remove ${path} to begin afresh`,
+    },
+  );
+}
+
+/** How a state has its stream: what tells it from another of its name goes with it. */
+export function streamIdentity(stream: { readonly name: string; readonly identity: string }): string {
+  return `${stream.name} (${stream.identity})`;
+}
+
+/** A stream without what tells it from another of its name, which is not for people. */
+export function streamName(identity: string): string {
+  return identity.replace(/ \(.*\)$/, '');
 }
 
 function damage(what: string, path: string, detail: string): TaxiflowError {

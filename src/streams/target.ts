@@ -1,10 +1,13 @@
 /** `--stream TARGET`, understood the same way by every subcommand. */
 import { systemClock } from '../clock.ts';
+import { usageError } from '../errors.ts';
 import { kinesisEndpoint } from './kinesis/endpoint.ts';
 import type { StreamAdmin, StreamReader, StreamWriter } from './stream.ts';
 
 export const DEFAULT_STREAM = 'taxi-trip-events';
 export const DEFAULT_SHARDS = 8;
+
+const KINESIS_NAME = /^(?:arn:.+|[a-zA-Z0-9_.-]{1,128})$/;
 
 export type StreamTarget =
   | { readonly kind: 'local'; readonly name: string }
@@ -16,7 +19,12 @@ export function parseTarget(text: string | undefined): StreamTarget {
     return { kind: 'local', name: DEFAULT_STREAM };
   }
   if (text.startsWith('local:')) return { kind: 'local', name: text.slice('local:'.length) };
-  return { kind: 'kinesis', name: text.startsWith('kinesis:') ? text.slice('kinesis:'.length) : text };
+  const name = text.startsWith('kinesis:') ? text.slice('kinesis:'.length) : text;
+  if (KINESIS_NAME.test(name)) return { kind: 'kinesis', name };
+  throw usageError(
+    `"${text}" can't name a stream`,
+    'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis',
+  );
 }
 
 export interface StreamOptions {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
+import { SqliteState } from '../../src/state/sqlite-state.ts';
 import { BIN, taxiflow, temporaryFolder, until } from '../support.ts';
 
 const SMALL = ['--trips', '2000', '--speedup', 'max', '--port', '0'];
@@ -14,6 +16,17 @@ test('the demo ends by itself where there is no terminal, and tells where its pa
   const ran = await taxiflow(['demo', ...SMALL, '--data-dir', temporaryFolder(t)]);
   assert.equal(ran.code, 0, ran.stderr);
   assert.match(ran.stderr, /^the live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
+});
+
+test('a second demo in the same folder is told to take another one, and harms nothing', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const identity = { stream: 's', views: '[]', settings: '' };
+  const running = SqliteState.open({ dataDir, app: 'demo', identity });
+  t.after(() => running.close());
+  const ran = await taxiflow(['demo', ...SMALL, '--data-dir', dataDir]);
+  assert.equal(ran.code, 1, ran.stdout);
+  assert.match(ran.stderr, /^Error: a demo is running in this folder already\nTry: .*--data-dir/m);
+  assert.ok(existsSync(running.path), 'the state of the first is there');
 });
 
 test('on a terminal, even one without a size, the page stays until Ctrl-C', {

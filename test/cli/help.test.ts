@@ -70,6 +70,16 @@ describe('help', PARALLEL, () => {
     });
   }
 
+  test('"help COMMAND" is "COMMAND --help"', async () => {
+    for (const words of [['replay'], ['stream', 'split']]) {
+      const [asked, flagged] = await Promise.all([
+        taxiflow(['help', ...words], { node: REFUSE_HEAVY }),
+        taxiflow([...words, '--help']),
+      ]);
+      assert.deepEqual([asked.code, asked.stdout, asked.stderr], [0, flagged.stdout, '']);
+    }
+  });
+
   test('a command that needs SQLite does load it: the check above can fail', async () => {
     const { code, stderr } = await taxiflow(['results'], { node: REFUSE_HEAVY });
     assert.equal(code, 1);
@@ -97,6 +107,14 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['replay x.csv --speedup 0', /--speedup 0/],
   ['replay x.csv --speedup -5', /--speedup -5/],
   ['replay x.csv --seek yesterday', /--seek yesterday/],
+  ['replay x.csv --seek 2015-02-29', /--seek 2015-02-29 is no time/],
+  ['generate --from 2016-04-31T08:00:00Z', /--from 2016-04-31T08:00:00Z is no time/],
+  ['process --stream file:x', /"file:x" can't name a stream/],
+  ['process --stream a/b', /"a\/b" can't name a stream/],
+  ['process --window 0', /--window needs/],
+  ['process --until-end=yes', /--until-end .*switch.* yes/],
+  ['process -untilEnd=1', /--until-end .*switch.* 1/],
+  ['results --data-dir=', /--data-dir needs/],
   ['replay x.csv --limit -1', /--limit/],
   ['replay x.csv --adapt-time now', /--adapt-time now.*invocation/],
   ['replay x.csv --statistics-frequency 0', /--statistics-frequency/],
@@ -115,6 +133,7 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['generate --dirty 1.5', /--dirty/],
   ['generate --from 1960-01-01', /--from 1960-01-01/],
   ['stream create --shards 1001', /--shards/],
+  ['stream create trips --on-demand --shards 3', /--on-demand/],
   ['stream create local:../x', /\.\.\/x/],
   ['stream split', /argument/],
   ['stream split 1 --at middle', /--at middle/],

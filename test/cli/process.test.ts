@@ -389,7 +389,7 @@ describe('--app', PARALLEL, () => {
       [['--window', '1h'], /Error: the state of app "one" was made with other views\nTry: .*--app NAME/],
       [
         ['--stream', 'local:second'],
-        /Error: .*other stream: it has local:taxi-trip-events .*\nTry: .*--app NAME/,
+        /Error: .*another stream: it has local:taxi-trip-events, this is local:second\nTry: .*--app NAME/,
       ],
     ];
     for (const [args, message] of refusals) {
@@ -399,7 +399,33 @@ describe('--app', PARALLEL, () => {
     await run(['stream', 'delete'], { cwd });
     await run([...REPLAY, '--limit', '10'], { cwd });
     const { stderr } = await run([...TO_END, '--app', 'one'], { cwd, code: 1 });
-    assert.match(stderr, /other stream/, 'a stream that was made anew is another stream');
+    assert.match(
+      stderr,
+      /Error: .*another stream: local:taxi-trip-events was made anew since\nTry: .*one\.sqlite/,
+    );
+    const told = await run(['doctor', '--app', 'one', '--json'], { cwd, code: 1 });
+    const failed = told
+      .json<{ checks: Record<string, string>[] }>()
+      .checks.filter(({ status }) => status === 'failed');
+    assert.deepEqual(
+      failed.map(({ check }) => check),
+      ['state'],
+    );
+    assert.match(failed[0]?.['detail'] ?? '', /made anew since/);
+  });
+
+  test('C3: when nobody reads the results any more the run says so, and the next one delivers them', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(REPLAY, { cwd });
+    const ran = await run([...TO_END, '--output', '-'], {
+      cwd,
+      code: 1,
+      onStart: (child) => child.stdout!.destroy(),
+    });
+    assert.match(ran.stderr, /^Error: nobody reads the output any more: standard output\nTry: /m);
+    const { stdout } = await run([...TO_END, '--output', '-'], { cwd });
+    const { stdout: all } = await run(['results', '--format', 'ndjson'], { cwd });
+    assert.deepEqual(comparable(stdout), comparable(all));
   });
 
   test('C4: a second process on the same app is refused with a hint, the first goes on', async (t) => {

@@ -255,6 +255,13 @@ describe('replay reads', PARALLEL, () => {
     assert.deepEqual(unsorted.rejected_by_reason, { 'out-of-order': steps.length });
   });
 
+  test('what a file has in place of a header can do nothing to a terminal', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'odd.csv'), '\u001b[2J\u0007odd,\u009bheader\n1,2\n');
+    const { stderr } = await run(['replay', 'odd.csv', '--speedup', 'max'], { cwd, code: 1 });
+    assert.match(stderr, /its header is: ·\[2J·odd,·header$/m);
+  });
+
   test('what is no trip file is refused in one message', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'empty.csv'), '');
@@ -276,6 +283,21 @@ describe('replay reads', PARALLEL, () => {
 });
 
 describe('replay sends', PARALLEL, () => {
+  test('--shards is for a stream that is made: one that is there keeps its own, and that is said', async (t) => {
+    const cwd = temporaryFolder(t);
+    const few = ['replay', YELLOW, ...MAX, '--limit', '1', '--stream', 'local:x', '--data-dir', 'D'];
+    const first = await run([...few, '--shards', '3'], { cwd });
+    const same = await run([...few, '--shards', '3'], { cwd });
+    const unsaid = await run(few, { cwd });
+    for (const { stderr } of [first, same, unsaid]) assert.doesNotMatch(stderr, /--shards/);
+    const other = await run([...few, '--shards', '5'], { cwd });
+    const [, command] =
+      /note: local:x has 3 open shards; .*"taxiflow (stream reshard [^"]*)"/.exec(other.stderr) ?? [];
+    await run(command?.split(' ') ?? [], { cwd });
+    const after = await run([...few, '--shards', '5'], { cwd });
+    assert.doesNotMatch(after.stderr, /--shards/, 'the command that it names does it');
+  });
+
   test('--seek, --until and --limit choose trips and account for the others', async (t) => {
     const cwd = temporaryFolder(t);
     const trips = tripsInOrder(readNaively(YELLOW));

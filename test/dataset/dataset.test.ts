@@ -144,6 +144,20 @@ describe('inputs', () => {
     assert.deepEqual(seen.at(-1), [total, total]);
   });
 
+  it('are read no further once the reading is stopped; what was read is counted', async (t) => {
+    const folder = put(temporaryFolder(t), {
+      'a.csv': csv(row('a', 1), row('b', 2)),
+      'b.csv': csv(row('c', 3)),
+    });
+    for (const assumeSorted of [false, true]) {
+      const stop = new AbortController();
+      const onProgress = () => stop.abort();
+      const { ids, dataset } = await load([folder], { signal: stop.signal, onProgress, assumeSorted });
+      assert.deepEqual(ids, []);
+      assert.deepEqual([dataset.counts.rows, dataset.counts.trips], [2, 2], 'the second file was not opened');
+    }
+  });
+
   it('come from standard input too, plain or compressed', async (t) => {
     const content = csv(row('a', 3), row('b', 1), row('c', 2), 'short');
     for (const input of [Buffer.from(content), gzipSync(content), rawZstd(Buffer.from(content))]) {

@@ -288,7 +288,7 @@ describe('TLS', { skip: noOpenssl }, () => {
 
   test('--ca needs a file with a certificate', async (t) => {
     const { url, folder } = await tlsServer(t);
-    await assert.rejects(connect({ url, ca: join(folder, 'nosuch.pem') }, NOBODY), { code: 'cannot-open' });
+    await assert.rejects(connect({ url, ca: join(folder, 'nosuch.pem') }, NOBODY), { code: 'bad-ca' });
     const empty = join(folder, 'empty.pem');
     writeFileSync(empty, 'nothing\n');
     await assert.rejects(connect({ url, ca: empty }, NOBODY), { code: 'bad-ca' });

@@ -550,6 +550,24 @@ describe('a replay that is stopped', () => {
     assert.deepEqual([writer.sent, outcome.interrupted, outcome.notSent], [[], true, 2]);
   });
 
+  it('while the trips are read has sent nothing, and is no replay yet', async (t) => {
+    const folder = fileOf(t, [NOON, NOON + 1]);
+    const stop = new AbortController();
+    const dataset = await Dataset.open({
+      paths: [join(folder, 'trips.csv')],
+      dataDir: folder,
+      signal: stop.signal,
+      onProgress: () => stop.abort(),
+    });
+    const { outcome, writer } = await replay(folder, { dataset, signal: stop.signal });
+    assert.deepEqual(
+      [writer.sent, writer.watermarks, outcome.replay, outcome.interrupted, outcome.notSent],
+      [[], [], null, true, 2],
+    );
+    const whole = await replay(folder, { resume: true });
+    assert.equal(whole.outcome.sent, 2);
+  });
+
   it('in the middle of a long wait ends at once', async (t) => {
     const stop = new AbortController();
     const { outcome, clock } = await replay(fileOf(t, [NOON, NOON + 60 * MINUTE]), {

@@ -481,6 +481,24 @@ describe('the embedded stream', () => {
     assert.deepEqual(LocalStream.list(folder), ['trips']);
   });
 
+  // Windows doesn't delete a file in use.
+  const onWindows = process.platform === 'win32';
+  it('takes nothing more once its file is deleted or another is in its place', {
+    skip: onWindows,
+  }, async (t) => {
+    const { stream, folder, clock } = open(t);
+    await stream.put(outgoing([{ hash: 0, data: 'a' }]));
+    LocalStream.delete(folder, 'trips');
+    const refused = (work: () => Promise<unknown>) => assert.rejects(work, fails('no-stream'));
+    await refused(() => stream.put(outgoing([{ hash: 0, data: 'b' }])));
+    const again = LocalStream.open({ dataDir: folder, name: 'trips', clock, createShards: 3 });
+    t.after(() => again.close());
+    await refused(() => stream.put(outgoing([{ hash: 0, data: 'c' }])));
+    await refused(() => stream.broadcast(() => Buffer.from('w')));
+    await refused(() => stream.shards());
+    assert.equal((await again.put(outgoing([{ hash: 0, data: 'd' }]))).acknowledged, 1);
+  });
+
   it('keeps its shards when it is opened with another number of them', async (t) => {
     const { folder, clock } = open(t, 3);
     const again = LocalStream.open({ dataDir: folder, name: 'trips', clock, createShards: 9 });

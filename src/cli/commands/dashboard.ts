@@ -51,7 +51,8 @@ function announce(args: Arguments, options: DashboardOptions, page: Dashboard): 
   if (port !== 0 && Number(url.port) !== port) say(`port ${port} is taken; this is the next free one`);
   if (!['127.0.0.1', 'localhost', '::1'].includes(host))
     say(`note: everybody who reaches ${host} can look at this page; there is no password`);
-  if (app !== undefined && !listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
+  if (app === undefined) say(`waiting for a processor in ${dataDir}`);
+  else if (!listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
   say('the live page; Ctrl-C ends it');
   if (args['open']) openBrowser(page.url);
 }

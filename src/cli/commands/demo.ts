@@ -11,11 +11,11 @@ import { Dataset } from '../../dataset/dataset.ts';
 import { generateCsv } from '../../dataset/generator/generate.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
-import { EXIT, translate } from '../../errors.ts';
+import { EXIT, TaxiflowError, translate } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import { type ResultDocument, StateReader } from '../../state/read-results.ts';
-import { removeState, SqliteState } from '../../state/sqlite-state.ts';
+import { removeState, SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
@@ -57,8 +57,7 @@ export async function demo(args: Arguments): Promise<number> {
   const started = Date.now();
   let page: Dashboard | undefined;
   try {
-    removeState(dataDir, NAME);
-    LocalStream.delete(dataDir, NAME);
+    startAfresh(dataDir);
     page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
     const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
     say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
@@ -92,6 +91,23 @@ interface Line {
   readonly process: ProcessOutcome;
 }
 
+/** What the last one left goes, unless it still runs: the demo has its fixed name, so only another folder is free. */
+function startAfresh(dataDir: string): void {
+  try {
+    removeState(dataDir, NAME);
+  } catch (error) {
+    throw otherFolder(error);
+  }
+  LocalStream.delete(dataDir, NAME);
+}
+
+function otherFolder(error: unknown): unknown {
+  if (!(error instanceof TaxiflowError) || error.code !== 'app-running') return error;
+  return new TaxiflowError(error.code, 'a demo is running in this folder already', {
+    hint: 'stop that one first, or give this one a folder of its own with --data-dir',
+  });
+}
+
 async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
   const file = join(dataDir, 'demo-trips.csv');
   try {
@@ -119,7 +135,7 @@ async function runLine(
     dataDir,
     app: NAME,
     identity: {
-      stream: `${stream.name} (${stream.identity})`,
+      stream: streamIdentity(stream),
       views: JSON.stringify(views),
       settings: 'event time dropoff, allowed lateness 0 ms',
     },

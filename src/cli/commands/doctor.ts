@@ -4,7 +4,7 @@ import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translating } from '../../errors.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { StateReader } from '../../state/read-results.ts';
-import { isRunning, statePath } from '../../state/sqlite-state.ts';
+import { isRunning, refuseOtherStream, statePath, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import { parseTarget, type StreamTarget } from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';
@@ -34,18 +34,18 @@ const HOUR = 3_600_000;
 export async function doctor(args: Arguments): Promise<number> {
   const target = parseTarget(text(args, 'stream'));
   const checks: Check[] = [runtime(), folder(text(args, 'data-dir')!)];
-  const { shards, retentionMs } = (await stream(args, target, checks)) ?? {};
-  state(args, target, retentionMs, checks);
+  const found = await stream(args, target, checks);
+  state(args, target, found, checks);
   const paths = (args['paths'] as string[] | undefined) ?? [];
-  if (paths.length > 0) await rate(args, paths, shards, target, checks);
+  if (paths.length > 0) await rate(args, paths, found?.shards, target, checks);
   if (text(args, 'opensearch') !== undefined) await search(args, checks);
 
   const failed = checks.some(({ status }) => status === 'failed');
-  const found = checks.map(({ advice, ...check }) =>
+  const told = checks.map(({ advice, ...check }) =>
     advice === undefined ? check : { ...check, advice: completed(advice, args) },
   );
-  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: found });
-  else for (const check of found) process.stdout.write(`${line(check)}\n`);
+  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: told });
+  else for (const check of told) process.stdout.write(`${line(check)}\n`);
   return failed ? EXIT.failed : EXIT.done;
 }
 
@@ -92,6 +92,8 @@ function folder(path: string): Check {
 }
 
 interface Found {
+  /** As a state has it. */
+  readonly identity: string;
   /** That are open. */
   readonly shards: number;
   readonly retentionMs: number;
@@ -122,7 +124,7 @@ async function stream(args: Arguments, target: StreamTarget, checks: Check[]): P
         status: 'ok',
         detail: `${hours} hours: a processor that is away for longer loses records`,
       });
-      return { shards: open, retentionMs: opened.retentionMs };
+      return { identity: streamIdentity(opened), shards: open, retentionMs: opened.retentionMs };
     } finally {
       await opened.close();
     }
@@ -147,19 +149,14 @@ async function localStream(dataDir: string, name: string, checks: Check[]): Prom
         detail: `local:${name}, ${several(open, 'open shard')}, ${several(records, 'record')}`,
       });
       // An embedded stream forgets nothing by itself.
-      return { shards: open, retentionMs: Number.POSITIVE_INFINITY };
+      return { identity: streamIdentity(opened), shards: open, retentionMs: Number.POSITIVE_INFINITY };
     } finally {
       await opened.close();
     }
   });
 }
 
-function state(
-  args: Arguments,
-  target: StreamTarget,
-  retentionMs = Number.POSITIVE_INFINITY,
-  checks: Check[],
-): void {
+function state(args: Arguments, target: StreamTarget, found: Found | undefined, checks: Check[]): void {
   const check = 'state';
   const dataDir = text(args, 'data-dir')!;
   const app = text(args, 'app') ?? appOf(target);
@@ -172,6 +169,8 @@ function state(
     try {
       const checkpoint = reader.checkpoint();
       reader.verify();
+      const { identity, retentionMs = Number.POSITIVE_INFINITY } = found ?? {};
+      if (identity !== undefined) refuseOtherStream(reader.streamIdentity(), identity, app, reader.path);
       const arrivals = (checkpoint?.shards ?? []).map(({ ended, position }) =>
         !ended && position.at !== 'latest'
           ? (position.arrival ?? Number.POSITIVE_INFINITY)
@@ -249,7 +248,7 @@ async function rate(
 async function search(args: Arguments, checks: Check[]): Promise<void> {
   const url = text(args, 'opensearch')!;
   await attempt(checks, 'opensearch', async () => {
-    const { connect } = await import('../../opensearch/connection.ts');
+    const { connect, productOf } = await import('../../opensearch/connection.ts');
     const { checkedPrefix } = await import('../../opensearch/templates.ts');
     const { planSetup, reach } = await import('../../opensearch/setup.ts');
     const client = await connect(accessOf(args, url));
@@ -257,9 +256,9 @@ async function search(args: Arguments, checks: Check[]): Promise<void> {
       const views = checkViews(taxiViews());
       const prefix = checkedPrefix(text(args, 'index-prefix')!);
       const target = { client, url, prefix, views };
-      const { distribution, number } = await reach(target);
+      const server = await reach(target);
       const { conflicts, steps } = await planSetup(target);
-      const detail = `${distribution} ${number} at ${url}`;
+      const detail = `${productOf(server)} at ${url}`;
       const [conflict] = conflicts;
       const command = `"taxiflow es-setup --endpoint ${url}"`;
       if (conflict !== undefined)

@@ -1,5 +1,5 @@
 import { EXIT, usageError } from '../../errors.ts';
-import { connect } from '../../opensearch/connection.ts';
+import { connect, productOf } from '../../opensearch/connection.ts';
 import { carryOut, type Plan, planDelete, planSetup, reach, type Target } from '../../opensearch/setup.ts';
 import { checkedPrefix } from '../../opensearch/templates.ts';
 import { checkViews } from '../../views/check.ts';
@@ -67,10 +67,7 @@ function waitOf(args: Arguments): number {
 async function reached(target: Target, wait: number): Promise<string> {
   const progress = await progressLine();
   try {
-    const { distribution, number } = await reach(target, wait, {
-      onWait: (why) => progress.update(`waiting: ${why}`),
-    });
-    return `${distribution === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number}`;
+    return productOf(await reach(target, wait, { onWait: (why) => progress.update(`waiting: ${why}`) }));
   } finally {
     progress.stop();
   }

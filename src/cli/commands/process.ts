@@ -4,7 +4,7 @@ import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
-import { SqliteState } from '../../state/sqlite-state.ts';
+import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
 import {
@@ -101,7 +101,7 @@ async function run(
     dataDir: text(args, 'data-dir')!,
     app,
     identity: {
-      stream: `${reader.name} (${reader.identity})`,
+      stream: streamIdentity(reader),
       views: JSON.stringify(views),
       settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
     },
@@ -237,6 +237,7 @@ export function appOf(target: StreamTarget): string {
 async function chosenViews(args: Arguments): Promise<View[]> {
   const file = text(args, 'views');
   const size = milliseconds(args, 'window');
+  if (size === 0) throw usageError('--window needs some length', 'write for instance 10m or 1h');
   if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
   if (size !== undefined)
     throw usageError('--window is for the default views', 'set the window in your own views');

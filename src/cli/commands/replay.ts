@@ -5,7 +5,8 @@ import { EXIT, usageError } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
-import { describeTarget, openStream, parseTarget } from '../../streams/target.ts';
+import type { StreamReader } from '../../streams/stream.ts';
+import { DEFAULT_SHARDS, describeTarget, openStream, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
 import { completed } from '../hints.ts';
 import { speedup, text, time, whole } from '../read.ts';
@@ -36,8 +37,8 @@ export async function replay(args: Arguments): Promise<number> {
   const progress = await progressLine(settings.statisticsFrequency);
   const { signal, done } = interruption();
   try {
-    const dataset = await openDataset(args, paths, rejected, progress);
-    if (args['dry-run']) return await dryRun(args, settings, dataset, progress);
+    const dataset = await openDataset(args, paths, rejected, progress, signal);
+    if (args['dry-run']) return await dryRun(args, settings, dataset, progress, signal);
     return await send(args, settings, dataset, rejected, progress, signal);
   } finally {
     progress.stop();
@@ -54,7 +55,7 @@ function readSettings(args: Arguments) {
     seek: time(args, 'seek'),
     until: time(args, 'until'),
     limit: whole(args, 'limit', 0),
-    shards: whole(args, 'shards', 1)!,
+    shards: whole(args, 'shards', 1),
     deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
     statisticsFrequency: whole(args, 'statistics-frequency', 1)!,
   };
@@ -65,9 +66,11 @@ function openDataset(
   paths: string[],
   rejected: DeadLetterBuffer,
   progress: ProgressLine,
+  signal: AbortSignal,
 ): Promise<Dataset> {
   return Dataset.open({
     paths,
+    signal,
     dataDir: text(args, 'data-dir')!,
     s3: {
       region: text(args, 'region'),
@@ -104,11 +107,12 @@ async function send(
   say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
   const writer = await openStream(target, {
     dataDir,
-    createShards: shards,
+    createShards: shards ?? DEFAULT_SHARDS,
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
     aggregate: args['aggregate'] === true,
   });
+  if (shards !== undefined) await noteOtherShards(args, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   try {
@@ -149,6 +153,19 @@ async function send(
     ledger.close();
     await writer.close();
   }
+}
+
+/** A stream that is there keeps its shards. */
+async function noteOtherShards(args: Arguments, stream: StreamReader, wanted: number): Promise<void> {
+  const open = (await stream.shards()).filter((shard) => shard.open).length;
+  if (open === wanted) return;
+  const command = `"taxiflow stream reshard ${stream.name} --shards ${wanted}"`;
+  say(
+    completed(
+      `note: ${stream.name} has ${several(open, 'open shard')}; --shards is for one that is made, ${command} changes it`,
+      args,
+    ),
+  );
 }
 
 function report(
@@ -198,6 +215,10 @@ function report(
   say(
     `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
   );
+  if (outcome.replay === null) {
+    say('interrupted while the trips were being read: nothing was sent');
+    return EXIT.interrupted;
+  }
   if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
@@ -211,9 +232,11 @@ async function dryRun(
   { speedup, seek, until, limit }: Settings,
   dataset: Dataset,
   progress: ProgressLine,
+  signal: AbortSignal,
 ): Promise<number> {
   const plan = await planReplay(dataset, speedup, seek, until, limit);
   progress.stop();
+  if (signal.aborted) return EXIT.interrupted;
   if (args['json']) {
     printJson({
       command: 'replay',

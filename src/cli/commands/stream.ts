@@ -1,6 +1,6 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
-import { openAdmin, parseTarget } from '../../streams/target.ts';
+import { DEFAULT_SHARDS, openAdmin, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
 import { text, time, whole } from '../read.ts';
 import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
@@ -37,7 +37,11 @@ function shardArgument(args: Arguments, name: string): string {
 
 export function create(args: Arguments): Promise<number> {
   return withAdmin(args, async (admin) => {
-    const shards = args['on-demand'] === true ? undefined : whole(args, 'shards', 1)!;
+    const given = whole(args, 'shards', 1);
+    const onDemand = args['on-demand'] === true;
+    if (onDemand && given !== undefined)
+      throw usageError('--on-demand chooses its shards itself', 'leave out --shards');
+    const shards = onDemand ? undefined : (given ?? DEFAULT_SHARDS);
     await admin.create(shards);
     if (args['json']) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
     say(`made ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);

@@ -5,7 +5,7 @@
  * row a batch. Sequence numbers count the records of a shard from 0. `PRAGMA user_version` is the format.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
@@ -102,6 +102,8 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly #db: Sqlite;
   readonly #clock: Clock;
   readonly #what: string;
+  /** Which file was opened: once it is deleted, what is written there is lost, and nothing new comes from it. */
+  readonly #inode: number | undefined;
   readonly #insert: Statement;
   readonly #advance: Statement;
   readonly #shardRow: Statement;
@@ -118,6 +120,7 @@ export class LocalStream implements StreamReader, StreamWriter {
     this.name = `local:${options.name}`;
     this.#what = `the stream ${this.name}`;
     this.#clock = options.clock;
+    this.#inode = inodeOf(path);
     this.identity = (db.prepare('SELECT identity FROM stream').get() as { identity: string }).identity;
     this.#insert = db.prepare('INSERT INTO batches (id, count, arrival, ends, data) VALUES (?, ?, ?, ?, ?)');
     this.#advance = db.prepare(
@@ -135,7 +138,7 @@ export class LocalStream implements StreamReader, StreamWriter {
     const what = `the stream local:${options.name}`;
     if (!existsSync(path) && options.createShards === undefined) {
       throw new TaxiflowError('no-stream', `there is no stream local:${options.name} in ${options.dataDir}`, {
-        hint: `make one with "taxiflow stream create local:${options.name}", or fill it with "taxiflow replay"`,
+        hint: `make one with "taxiflow stream create local:${options.name}", or fill it with "taxiflow replay FILES --stream local:${options.name}"`,
       });
     }
     const db = openSqlite(path, { what, pageSize: 32_768 });
@@ -183,24 +186,31 @@ export class LocalStream implements StreamReader, StreamWriter {
   }
 
   async shards(): Promise<readonly Shard[]> {
-    return this.#translating(() => this.#shards());
+    return this.#translating(() => {
+      this.#refuseDeleted();
+      return this.#shards();
+    });
   }
 
   async put(batch: OutgoingBatch): Promise<PutResult> {
-    this.#translating(() => transaction(this.#db, () => this.#append(batch)));
+    this.#translating(() => {
+      transaction(this.#db, () => this.#append(batch));
+      this.#refuseDeleted();
+    });
     return { acknowledged: batch.count, refused: {} };
   }
 
   async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
-    this.#translating(() =>
+    this.#translating(() => {
       transaction(this.#db, () => {
         const arrival = this.#arrival();
         for (const shard of this.#currentRouter().shards) {
           const data = Buffer.from(recordFor(shard.id));
           this.#appendTo(indexOf(shard.id), data, Uint32Array.of(data.length), arrival);
         }
-      }),
-    );
+      });
+      this.#refuseDeleted();
+    });
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
@@ -297,6 +307,13 @@ export class LocalStream implements StreamReader, StreamWriter {
         return trimmed;
       }),
     );
+  }
+
+  #refuseDeleted(): void {
+    if (inodeOf(this.path) === this.#inode) return;
+    throw new TaxiflowError('no-stream', `${this.#what} was deleted while it was in use`, {
+      hint: 'its records are gone with it; replay them again, and process them with an --app of its own',
+    });
   }
 
   #translating<T>(work: () => T): T {
@@ -461,6 +478,10 @@ export class LocalStream implements StreamReader, StreamWriter {
     const { next } = this.#db.prepare('SELECT max(shard) + 1 AS next FROM shards').get() as { next: number };
     return insertShards(this.#db, next, ranges, parents);
   }
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
 /** −1 when it is no shard id. */
