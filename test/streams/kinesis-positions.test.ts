@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { firstContact } from '../../src/streams/kinesis/client.ts';
@@ -85,6 +86,31 @@ describe('positions in Kinesis', () => {
     const { data } = await reader.read(SHARD, { at: 'latest' }, 10);
     assert.equal(data.toString(), [1, 2, 3, 4, 5, 6].map((nth) => `record ${nth}`).join(''));
     assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
+  });
+
+  it('K2 gives a slow Kinesis more time each time, and no more than usual once it answers', async (t) => {
+    const { endpoint } = await startKinesis(t);
+    await createStream({ endpoint }, 'trips', 1);
+    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const options = { stream: 'trips', endpointUrl: endpoint, clock };
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    const given: (number | undefined)[] = [];
+    const { handle } = NodeHttpHandler.prototype;
+    t.mock.method(
+      NodeHttpHandler.prototype,
+      'handle',
+      async function (this: NodeHttpHandler, ...args: unknown[]) {
+        const { configProvider } = this as unknown as { configProvider: Promise<{ socketTimeout?: number }> };
+        given.push((await configProvider).socketTimeout);
+        if (given.length <= 6) throw Object.assign(new Error('it is slow'), { name: 'TimeoutError' });
+        return handle.apply(this, args as Parameters<typeof handle>);
+      },
+    );
+    // Answers come in no time, however busy the machine is.
+    t.mock.method(performance, 'now', () => 0);
+    await stream.broadcast(() => Buffer.from('a'));
+    assert.deepEqual(given.slice(0, 8), [4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000, 4_000]);
   });
 
   it('reads a shard five times a second and two megabytes at most', async (t) => {

@@ -23,6 +23,8 @@ export interface KinesisOptions {
 const CONNECT_MS = 3_000;
 /** A connection on which nothing moves for so long is given up, and the request sent again. */
 const SILENT_MS = 4_000;
+/** A slow peer is given more time, up to this. */
+const MOST_SILENT_MS = 64_000;
 /** Even a shard without records sends an event every five seconds. */
 export const PUSH_SILENT_MS = 20_000;
 /** More sockets than shards that are read at once. */
@@ -33,15 +35,44 @@ const FIRST_CONTACT_ATTEMPTS = 5;
 /** A client by the SDK's normal chain of credentials and regions. */
 export function kinesisClient(options: KinesisOptions): KinesisClient {
   const agent = { keepAlive: true, maxSockets: SOCKETS };
-  return client(options, {
-    // Not the SDK's HTTP/2: emulators don't speak it, it waits for a silent peer for ever, and names no cause.
-    requestHandler: new NodeHttpHandler({
-      connectionTimeout: CONNECT_MS,
-      socketTimeout: SILENT_MS,
-      httpAgent: agent,
-      httpsAgent: agent,
-    }),
+  // Not the SDK's HTTP/2: emulators don't speak it, it waits for a silent peer for ever, and names no cause.
+  const requestHandler = new NodeHttpHandler({
+    connectionTimeout: CONNECT_MS,
+    socketTimeout: SILENT_MS,
+    httpAgent: agent,
+    httpsAgent: agent,
   });
+  return patient(client(options, { requestHandler }), requestHandler);
+}
+
+/**
+ * Whoever is slow still works on what was given up: asked again as impatiently, it would never be through. So each time
+ * out doubles what the next request is given, until an answer comes in the usual time.
+ */
+function patient(client: KinesisClient, handler: NodeHttpHandler): KinesisClient {
+  let silentMs = SILENT_MS;
+  const give = (ms: number) => {
+    if (ms === silentMs) return;
+    silentMs = ms;
+    handler.updateHttpClientConfig('socketTimeout', ms);
+  };
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const [started, given] = [performance.now(), silentMs];
+      try {
+        const result = await next(args);
+        if (performance.now() - started < SILENT_MS) give(SILENT_MS);
+        return result;
+      } catch (error) {
+        // Of requests that went out together only the first one to end counts.
+        if ((error as Error).name === 'TimeoutError' && given === silentMs)
+          give(Math.min(2 * given, MOST_SILENT_MS));
+        throw error;
+      }
+    },
+    { step: 'deserialize', priority: 'low', name: 'patient' },
+  );
+  return client;
 }
 
 /** A client for subscriptions, which Amazon pushes over HTTP/2 alone, and an emulator over what it has. */
