@@ -157,6 +157,7 @@ export class Dataset {
   async *#readCsv(input: Input, onBytes: OnBytes, take: TakeTrip): AsyncGenerator<void> {
     const source = input.name;
     let encoder: TripEncoder | undefined;
+    let unreadable = false;
     const handler: RowHandler = {
       row: (fields, line, raw) => {
         if (!encoder) {
@@ -171,11 +172,17 @@ export class Dataset {
         this.counts.blank++;
       },
       broken: (why, line, raw) => {
+        unreadable ||= !encoder;
         this.counts.rows++;
         this.#reject({ source, line, reason: 'not-csv', raw, detail: () => why });
       },
     };
     yield* readRows(input.open(onBytes), handler);
+    if (!encoder && unreadable) {
+      throw new TaxiflowError('unknown-header', `${source} has no line that can be read as a header`, {
+        hint: 'the first line has to be the header of a TLC file; packed files are read if they are gzip or zstd',
+      });
+    }
     if (!encoder) readHeader([], source);
     this.counts.unreadableValues += encoder?.unreadableValues ?? 0;
   }

@@ -51,7 +51,7 @@ export async function isParquet(ranges: ByteRanges): Promise<boolean> {
 export async function findInputs(paths: readonly string[], s3: S3Options = {}): Promise<Input[]> {
   const inputs: Input[] = [];
   for (const path of paths) {
-    if (path === '-') inputs.push(standardInput());
+    if (path === '-') inputs.push(readOnce('standard input', () => process.stdin));
     // Only here, so that local files never wait for the SDK.
     else if (/^s3:\/\//i.test(path)) inputs.push(...(await (await import('./s3.ts')).findObjects(path, s3)));
     else inputs.push(...(await filesOf(path)).map(fileInput));
@@ -88,13 +88,14 @@ function stat(path: string): Stats | undefined {
 }
 
 function fileInput(path: string): Input {
-  const size = stat(path)?.size;
+  const stats = stat(path);
+  // What is no plain file, such as a named pipe, can be read only once, from its start.
+  if (stats && !stats.isFile()) return readOnce(path, () => createReadStream(path, { highWaterMark: CHUNK }));
   return {
     name: path,
-    size,
+    size: stats?.size,
     open: (onBytes) => content(path, counted(createReadStream(path, { highWaterMark: CHUNK }), onBytes)),
-    // What is no plain file, such as a named pipe, can be read only once, from its start.
-    ...(stat(path)?.isFile() ? { ranges: (onBytes) => fileRanges(path, onBytes) } : {}),
+    ranges: (onBytes) => fileRanges(path, onBytes),
     fingerprint: async () => {
       const hash = createHash('sha256');
       try {
@@ -129,19 +130,20 @@ async function fileRanges(path: string, onBytes: OnBytes): Promise<ByteRanges> {
   }
 }
 
-function standardInput(): Input {
+/** An input that is told from others while it is read. */
+function readOnce(name: string, source: () => Readable): Input {
   const hash = createHash('sha256');
   let read = false;
   return {
-    name: 'standard input',
+    name,
     size: undefined,
     open: async function* (onBytes) {
-      yield* content('standard input', counted(process.stdin, onBytes, hash));
+      yield* content(name, counted(source(), onBytes, hash));
       read = true;
     },
     fingerprint: async () => {
       if (!read) {
-        throw new TaxiflowError('not-repeatable', 'standard input has no name until it is read to its end', {
+        throw new TaxiflowError('not-repeatable', `${name} has no name until it is read to its end`, {
           hint: 'give a file, or leave out --assume-sorted',
         });
       }

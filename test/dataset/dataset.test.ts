@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -131,6 +132,24 @@ describe('inputs', () => {
     for (const path of ['none.csv', 'none/*.csv', 'empty']) {
       await assert.rejects(load([join(folder, path)]), failsWith('no-input', /generate/), path);
     }
+  });
+
+  it('that are a pipe are read once', {
+    skip: process.platform === 'win32' && 'needs named pipes',
+    timeout: 30_000,
+  }, async (t) => {
+    const folder = temporaryFolder(t);
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const text = csv(row('a', 1), row('b', 2));
+    const args = ['replay', pipe, '--speedup', 'max', '--json', '--data-dir', join(folder, 'data')];
+    const writing = (child: ChildProcess) => {
+      t.after(() => child.kill('SIGKILL'));
+      void writeFile(pipe, text);
+    };
+    const ran = await taxiflow(args, { onStart: writing });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(ran.json<{ sent: number }>().sent, 2);
   });
 
   it('say how much of them was read', async (t) => {
@@ -274,6 +293,11 @@ describe('headers', () => {
       await assert.rejects(load([join(folder, name)]), failsWith('unknown-header', new RegExp(name)), name);
     }
     await assert.rejects(load([join(folder, 'metres.csv')]), failsWith('not-degrees', /metres.csv/));
+  });
+
+  it('that no reader of CSV can make out are an error too, and not an empty file', async (t) => {
+    const folder = put(temporaryFolder(t), { 'packed.zip': 'PK\u0003\u0004 "packed' });
+    await assert.rejects(load([join(folder, 'packed.zip')]), failsWith('unknown-header', /gzip or zstd/));
   });
 
   it('are looked for in each file', async (t) => {
