@@ -82,6 +82,12 @@ async function checkNative() {
     const { default: Database } = await import(sqlite);
     new Database(':memory:').close();
   } catch (error) {
+    if (error.code === 'ERR_MODULE_NOT_FOUND') {
+      stop(
+        'npm left better-sqlite3 out, as it does without a word with an optional package that it could not fetch or compile',
+        'the same command again, with a network that reaches the npm registry; for compiling, Python 3 and a C++ toolchain',
+      );
+    }
     const [reason] = error.message.split('\n');
     stop(
       `better-sqlite3 was installed, but does not run on Node.js ${process.versions.node}: ${reason}`,

@@ -45,7 +45,7 @@ function clone(folder: string) {
     join(tools, 'npm'),
     `#!/bin/sh
 echo "$1 $2 nodedir=$npm_config_nodedir cache=$npm_config_cache" >> '${asked}'
-[ "$1" = ci ] || exit 0
+[ "$1" = ci ] && [ -z "$OFFLINE" ] || exit 0
 for name in better-sqlite3 better-sqlite3-12; do
   mkdir -p "${modules}/$name"
   echo '{"main":"index.js"}' > "${modules}/$name/package.json"
@@ -129,6 +129,12 @@ test('a native part that does not load is told, and installed again by the next 
     asked().map((line) => line.split(' ')[0]),
     ['ci', 'ci', 'run'],
   );
+});
+
+test('one that npm left out is told as that, and installed by the next run', { skip: withoutShell }, (t) => {
+  const { setUp } = clone(temporaryFolder(t));
+  saysOneError(setUp({ OFFLINE: '1' }), /npm left better-sqlite3 out/, /Try: the same command again/);
+  assert.equal(setUp().status, 0);
 });
 
 test("it is compiled with this Node's own headers if they are there, whatever nodedir the user has", {
