@@ -55,7 +55,6 @@ const MOVED = [
   [CITY.bronx, NEW_YORK, 0, -600],
   [CITY.queens, NEW_YORK, -600, 0],
 ] as const;
-const METRES_A_DEGREE = METRES_A_STEP / STEP_LAT;
 const BOROUGHS = ['Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'];
 
 type Ring = readonly (readonly number[])[];
@@ -137,7 +136,7 @@ function neighbours(): number[][][] {
       .flatMap((other) => pointsOf(atlas, other));
     for (const point of theirs)
       if (own.has(String(point)))
-        moved.set(String(point), [(east / METRES_A_DEGREE) * (STEP_LON / STEP_LAT), north / METRES_A_DEGREE]);
+        moved.set(String(point), [(east / METRES_A_STEP) * STEP_LON, (north / METRES_A_STEP) * STEP_LAT]);
   }
   const rings = merge(atlas, near).coordinates.map(([outer]) =>
     outer!.map((point) => {

@@ -55,9 +55,10 @@ export class DeadLetterBuffer {
   #counts = new Map<string, number>();
   #letters: DeadLetter[] = [];
 
+  /** `known` has each reason once. */
   constructor(limit: number, known: Iterable<DeadLetterCount> = []) {
     this.#limit = limit;
-    for (const { reason, kept } of known) this.#kept.set(reason, (this.#kept.get(reason) ?? 0) + kept);
+    for (const { reason, kept } of known) this.#kept.set(reason, kept);
   }
 
   /** `letter` is only called for what is kept. */
@@ -122,6 +123,16 @@ export class DeadLetterTable {
 export function countDeadLetters(db: Sqlite): DeadLetterCount[] {
   return db
     .prepare('SELECT scope, reason, count, kept FROM dead_letter_counts ORDER BY scope, reason')
+    .all() as DeadLetterCount[];
+}
+
+/** Each reason once, whosever they are. */
+export function countByReason(db: Sqlite): DeadLetterCount[] {
+  return db
+    .prepare(
+      `SELECT max(scope) AS scope, reason, sum(count) AS count, sum(kept) AS kept FROM dead_letter_counts
+       GROUP BY reason ORDER BY min(scope), reason`,
+    )
     .all() as DeadLetterCount[];
 }
 

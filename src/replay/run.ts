@@ -87,7 +87,6 @@ class ReplayRun {
   readonly #skipped = { before_seek: 0, after_until: 0, over_limit: 0, already_sent: 0 };
   readonly #refused: Record<string, number> = {};
   #entry!: ReplayEntry;
-  #begun = false;
   #composer!: RecordComposer;
   /** The latest time something was sent as of. */
   #now = Number.NEGATIVE_INFINITY;
@@ -146,7 +145,6 @@ class ReplayRun {
   }
 
   #begin(fingerprint: string): void {
-    this.#begun = true;
     const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
     // Where a replay begins belongs to it: what one that began later skipped was never sent.
     const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
@@ -344,7 +342,7 @@ class ReplayRun {
     const rest = this.#o.dataset.counts.trips - this.#sent - skipped();
     if (this.#over && !interrupted) this.#skipped[this.#over] += rest;
     return {
-      replay: this.#begun ? this.#entry.replay : null,
+      replay: (this.#entry as ReplayEntry | undefined)?.replay ?? null,
       sent: this.#sent,
       acknowledged: this.#acknowledged,
       refused: this.#refused,

@@ -1,7 +1,7 @@
 /** Reading a state beside its processor: the same file, read-only. */
 import { existsSync } from 'node:fs';
 import {
-  countDeadLetters,
+  countByReason,
   type DeadLetterCount,
   type KeptDeadLetter,
   listDeadLetters,
@@ -214,12 +214,7 @@ export class StateReader {
   }
 
   deadLetterCounts(): DeadLetterCount[] {
-    const counts = new Map<string, DeadLetterCount>();
-    for (const row of translating(this.#what, this.path, () => countDeadLetters(this.#db))) {
-      const { count = 0, kept = 0 } = counts.get(row.reason) ?? {};
-      counts.set(row.reason, { ...row, count: count + row.count, kept: kept + row.kept });
-    }
-    return [...counts.values()];
+    return translating(this.#what, this.path, () => countByReason(this.#db));
   }
 
   *deadLetters(reason?: string): Generator<KeptDeadLetter> {

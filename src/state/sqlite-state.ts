@@ -12,7 +12,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import {
-  countDeadLetters,
+  countByReason,
   DEAD_LETTER_SCHEMA,
   type DeadLetterBuffer,
   DeadLetterTable,
@@ -400,7 +400,7 @@ export class SqliteState implements StateStore {
       windows: windows.map((window) => ({ ...window, fired: window.fired === 1 })),
       pages,
       ranges: ranges.map(({ replay, ranges: text }) => ({ replay, ranges: JSON.parse(text) as SeenRange[] })),
-      deadLetters: countDeadLetters(this.#db),
+      deadLetters: countByReason(this.#db),
     };
   }
 

@@ -96,16 +96,12 @@ function startAfresh(dataDir: string): void {
   try {
     removeState(dataDir, NAME);
   } catch (error) {
-    throw otherFolder(error);
+    if (!(error instanceof TaxiflowError) || error.code !== 'app-running') throw error;
+    throw new TaxiflowError(error.code, 'a demo is running in this folder already', {
+      hint: 'stop that one first, or give this one a folder of its own with --data-dir',
+    });
   }
   LocalStream.delete(dataDir, NAME);
-}
-
-function otherFolder(error: unknown): unknown {
-  if (!(error instanceof TaxiflowError) || error.code !== 'app-running') return error;
-  return new TaxiflowError(error.code, 'a demo is running in this folder already', {
-    hint: 'stop that one first, or give this one a folder of its own with --data-dir',
-  });
 }
 
 async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
