@@ -30,44 +30,54 @@ const HURRIED_TICK_MS = 200;
 
 /**
  * A second passes in five milliseconds, or in more: time goes by in ticks, so that while somebody else has the processor
- * nobody's patience ends.
+ * nobody's patience ends, and what is due first comes first, which Node's timers don't promise after a stall.
  */
 class HurriedClock implements Clock {
   #now = 0;
   #ticking = false;
-  readonly #sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
+  /** By when they are due. */
+  readonly #waiting: { readonly due: number; readonly run: () => void }[] = [];
 
   now(): number {
     return this.#now;
+  }
+
+  /** Returns what calls it off. */
+  after(ms: number, run: () => void): () => void {
+    const event = { due: this.#now + ms, run };
+    this.#waiting.splice(this.#waiting.findLastIndex(({ due }) => due <= event.due) + 1, 0, event);
+    if (!this.#ticking) void this.#tick();
+    return () => {
+      const place = this.#waiting.indexOf(event);
+      if (place >= 0) this.#waiting.splice(place, 1);
+    };
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return;
     await new Promise<void>((resolve) => {
       const wake = () => {
-        this.#sleepers.delete(sleeper);
+        callOff();
         signal?.removeEventListener('abort', wake);
         resolve();
       };
-      const sleeper = { until: this.#now + ms, wake };
-      this.#sleepers.add(sleeper);
+      const callOff = this.after(ms, wake);
       signal?.addEventListener('abort', wake);
-      if (!this.#ticking) void this.#tick();
     });
   }
 
   async #tick(): Promise<void> {
     this.#ticking = true;
-    while (this.#sleepers.size > 0) {
+    while (this.#waiting.length > 0) {
       await wait(1);
       this.#now += HURRIED_TICK_MS;
-      for (const { until, wake } of this.#sleepers) if (until <= this.#now) wake();
+      while (this.#waiting[0] && this.#waiting[0].due <= this.#now) this.#waiting.shift()!.run();
     }
     this.#ticking = false;
   }
 }
 
-export const HURRIED: Clock = new HurriedClock();
+export const HURRIED = new HurriedClock();
 
 export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 
@@ -119,6 +129,10 @@ interface Target {
   readonly require_alias?: boolean;
 }
 
+const ANSWER_MS = 600;
+/** A request that nobody waits for any more is done by then. */
+export const LATE_MS = 12_000;
+
 type TurnsAway = (action: string) => boolean;
 const FULL = [429, 'rejected_execution_exception'] as const;
 
@@ -136,7 +150,7 @@ export class ModelServer {
   /** Share of the requests that something happens to. */
   trouble = 0;
   /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
-  tombstoneMs = 100;
+  tombstoneMs = 20_000;
   /**
    * Given: it answers bulk requests in place of chance; undefined lets the model do as it is told, a function says which
    * actions are turned away.
@@ -191,7 +205,7 @@ export class ModelServer {
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
     try {
       await this.front(path);
-      await wait(this.#random() * 3);
+      await HURRIED.sleep(this.#random() * ANSWER_MS);
     } finally {
       this.#underWay--;
     }
@@ -235,7 +249,7 @@ export class ModelServer {
         throw reset();
       case 4:
         // It comes through when nobody waits for it any more.
-        setTimeout(() => this.#done(lines, () => false), this.#random() * 60);
+        HURRIED.after(this.#random() * LATE_MS, () => this.#done(lines, () => false));
         throw reset();
       case 5:
         return this.#done(lines, () => this.#random() < 0.5, ...FULL);
@@ -269,7 +283,7 @@ export class ModelServer {
       else if (what === 'delete') {
         item(this.documents.delete(target._id) ? 200 : 404);
         this.#deleted.set(target._id, version);
-        setTimeout(() => this.#forget(target._id, version), this.tombstoneMs);
+        HURRIED.after(this.tombstoneMs, () => this.#forget(target._id, version));
       } else {
         this.documents.set(target._id, { version, source });
         item(201);

@@ -7,10 +7,11 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import {
   type Fate,
+  HURRIED,
   LARGEST_REQUEST,
+  LATE_MS,
   ModelServer,
   ModelState,
   openSink,
@@ -71,7 +72,7 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
       if (random() < 0.1) server.takeAway();
       commit(Math.ceil(random() * 250));
       sink.wake();
-      await wait(random() * 20);
+      await HURRIED.sleep(random() * 4_000);
     }
     if (random() < 0.6) await sink.close(true);
     else kill();
@@ -90,7 +91,7 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
     }
   }
   // What a dead sink had sent may still be on its way.
-  await wait(80);
+  await HURRIED.sleep(LATE_MS + 1_000);
 
   const expected = new Map<string, string>();
   for (const { fate, retracted, ...document } of results) {
