@@ -335,9 +335,10 @@ const streamCommand: CommandSpec = {
       load: async () => (await import('./commands/stream.ts')).trim,
     },
     {
-      usage: 'delete [name]',
+      usage: 'delete <name>',
       summary: 'Remove a stream with all its records',
-      positionals: target,
+      // Nothing is taken away by default.
+      positionals: { name: { type: 'string', demandOption: true, describe: 'Stream, as for --stream' } },
       options: { 'data-dir': dataDir, region, 'endpoint-url': endpointUrl, json },
       load: async () => (await import('./commands/stream.ts')).remove,
     },

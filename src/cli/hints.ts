@@ -31,18 +31,20 @@ export function completed(text: string, args: Arguments): string {
 }
 
 /** The command a command line begins with, as far as there is one. */
-export function commandOf(line: readonly string[]): Pick<CommandSpec, 'options'> & { names: string[] } {
+export function commandOf(
+  line: readonly string[],
+): Pick<CommandSpec, 'usage' | 'options'> & { names: string[] } {
   const names: string[] = [];
-  let options: CommandSpec['options'] = {};
+  let [usage, options]: [string, CommandSpec['options']] = ['', {}];
   let commands: readonly CommandSpec[] = COMMANDS;
   for (const word of line) {
     const command = commands.find(({ usage }) => usage.split(' ')[0] === word);
     if (!command) break;
     names.push(word);
-    options = command.options;
+    ({ usage, options } = command);
     commands = command.commands ?? [];
   }
-  return { names, options };
+  return { names, usage, options };
 }
 
 /** As a shell takes it. */

@@ -71,7 +71,7 @@ function settled(args: Arguments, options: CommandSpec['options']): Arguments {
 const MISTAKES: readonly (readonly [RegExp, string])[] = [
   [/^Not enough arguments following: (.*)$/, '--$1 needs a value'],
   [/^Missing required arguments?: (.*)$/, '--$1 is needed'],
-  [/^Not enough non-option arguments: .*$/, 'an argument is missing'],
+  [/^Not enough non-option arguments: .*$/, 'an argument is missing: USAGE'],
   [/^Unknown commands?: (.*)$/, 'unknown command $1'],
   [/^Unknown arguments?: (.*)$/, 'unknown option $1'],
   [/^Did you mean (.*)\?$/, 'unknown command; did you mean $1?'],
@@ -80,7 +80,8 @@ const MISTAKES: readonly (readonly [RegExp, string])[] = [
 
 function misuse(message: string, argv: readonly string[]): TaxiflowError {
   const [pattern, words] = MISTAKES.find(([known]) => known.test(message)) ?? [];
-  const text = pattern && words ? message.replace(pattern, words) : message;
+  const text =
+    pattern && words ? message.replace(pattern, words.replace('USAGE', commandOf(argv).usage)) : message;
   return usageError(text.replaceAll(PLAIN, ''), helpOf(argv));
 }
 

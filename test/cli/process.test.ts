@@ -396,7 +396,7 @@ describe('--app', PARALLEL, () => {
       const { stderr } = await run([...TO_END, '--app', 'one', ...args], { cwd, code: 1 });
       assert.match(stderr, message);
     }
-    await run(['stream', 'delete'], { cwd });
+    await run(['stream', 'delete', 'local:taxi-trip-events'], { cwd });
     await run([...REPLAY, '--limit', '10'], { cwd });
     const { stderr } = await run([...TO_END, '--app', 'one'], { cwd, code: 1 });
     assert.match(

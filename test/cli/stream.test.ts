@@ -143,7 +143,7 @@ describe('stream', PARALLEL, () => {
     assert.match(header!, /^shard +state +parents +hash keys +records +MB +last arrival$/);
     assert.match(rows[0]!, /^shardId-000000000000 +closed +– +0\.00 – 100\.00 % +0 +0 +–$/);
     assert.match(rows[2]!, /^shardId-000000000002 +open +shardId-000000000000 +50\.00 – 100\.00 % +0 +0 +–$/);
-    const deleted = await run(['stream', 'delete'], { cwd });
+    const deleted = await run(['stream', 'delete', 'local:taxi-trip-events'], { cwd });
     assert.equal(deleted.stderr, 'deleted local:taxi-trip-events\n');
   });
 
@@ -157,6 +157,7 @@ describe('stream', PARALLEL, () => {
       [2, ['reshard', 'local:own', '--shards', '1001'], /--shards is 1,000 at most/],
       [1, ['describe', 'local:other'], /no stream local:other in \.taxiflow[\s\S]*stream create local:other/],
       [1, ['delete', 'local:other'], /no stream local:other/],
+      [2, ['delete'], /an argument is missing: delete <name>\n/],
       [1, ['trim', 'local:own', '--before', 'now', '--shard', '77'], /no shardId-000000000077/],
       [1, ['split', '3', 'local:own'], /no open shardId-000000000003[\s\S]*describe/],
       [1, ['split', 'nosuch', 'local:own'], /no open nosuch/],
