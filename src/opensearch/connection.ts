@@ -114,15 +114,19 @@ async function awsSigner(url: URL, region: string | undefined, env: Environment)
   return { Connection, Transport };
 }
 
+/** `NAME.REGION.es.amazonaws.com` (`.cn` in China), or `NAME.aos.REGION.on.aws`; collections with aoss, or aoss-fips. */
+const AMAZON =
+  /\.(?<old>[a-z0-9-]+)\.(?:es|(?<oldAoss>aoss(?:-fips)?))\.amazonaws\.com(?:\.cn)?$|\.(?:aos|(?<aoss>aoss(?:-fips)?))\.(?<region>[a-z0-9-]+)\.on\.aws$/;
+
 /** Whether the URL is of an Amazon OpenSearch Serverless collection. */
 export function isServerless(url: string): boolean {
-  return /\.aoss\.(amazonaws\.com|[a-z0-9-]+\.on\.aws)$/.test(new URL(url).hostname);
+  const { oldAoss, aoss } = AMAZON.exec(new URL(url).hostname)?.groups ?? {};
+  return (oldAoss ?? aoss) !== undefined;
 }
 
 function regionOfHost(host: string): string | undefined {
-  const [, old, dual] =
-    /\.([a-z0-9-]+)\.(?:es|aoss)\.amazonaws\.com$|\.(?:aos|aoss)\.([a-z0-9-]+)\.on\.aws$/.exec(host) ?? [];
-  return old ?? dual;
+  const { old, region } = AMAZON.exec(host)?.groups ?? {};
+  return old ?? region;
 }
 
 /**

@@ -168,15 +168,18 @@ test('without a region: what to do', async () => {
   await assert.rejects(connect({ url: 'http://127.0.0.1:1', awsSigv4: true }, {}), { code: 'no-region' });
 });
 
-for (const [host, service] of [
-  ['abc123.us-east-1.aoss.amazonaws.com', 'aoss'],
-  ['abc123.aoss.us-east-1.on.aws', 'aoss'],
-  ['search-taxi-x1.us-east-1.es.amazonaws.com', 'es'],
-  ['search-taxi-x1.aos.us-east-1.on.aws', 'es'],
+for (const [host, service, region] of [
+  ['abc123.us-east-1.aoss.amazonaws.com', 'aoss', 'us-east-1'],
+  ['abc123.us-east-1.aoss-fips.amazonaws.com', 'aoss', 'us-east-1'],
+  ['abc123.aoss.us-east-1.on.aws', 'aoss', 'us-east-1'],
+  ['abc123.aoss-fips.us-east-1.on.aws', 'aoss', 'us-east-1'],
+  ['search-taxi-x1.us-east-1.es.amazonaws.com', 'es', 'us-east-1'],
+  ['search-taxi-x1.cn-north-1.es.amazonaws.com.cn', 'es', 'cn-north-1'],
+  ['search-taxi-x1.aos.us-east-1.on.aws', 'es', 'us-east-1'],
 ] as const) {
   test(`${host} is signed for ${service}, in its own region`, async (t) => {
     const refused: string[] = [];
-    const { port, asked } = await guarded(t, service, 'us-east-1', refused);
+    const { port, asked } = await guarded(t, service, region, refused);
     // The name is Amazon's; the address is ours.
     t.mock.method(
       dns,
