@@ -208,6 +208,20 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
   const status = statusOf(error);
   const reason = reasonOf(error);
   const said = reason === '' ? '' : `: ${reason}`;
+  if ((status === 403 || status === 429) && isBlock(error)) {
+    return failure(
+      'blocked',
+      `${service.name} at ${url} takes no changes${said}`,
+      adviceOnBlock(reason) ?? 'look at its disks, then at the settings cluster.blocks.* and index.blocks.*',
+    );
+  }
+  if (status === 401 && isServerless(url)) {
+    return failure(
+      'unauthorized',
+      `the network policy of the collection at ${url} does not let this network in${said}`,
+      "allow this network, or its VPC endpoint, in the collection's network policy",
+    );
+  }
   if (status === 401) {
     return failure(
       'unauthorized',
@@ -219,7 +233,9 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
     return failure(
       'forbidden',
       `${service.name} at ${url} does not allow this${said}`,
-      'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region',
+      isServerless(url)
+        ? `sign with --aws-sigv4; name this role in a data access policy of the collection, and give it ${service === DASHBOARDS ? 'aoss:DashboardsAccessAll' : 'aoss:APIAccessAll'}`
+        : 'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region',
     );
   }
   const code = networkCode(error);
@@ -273,7 +289,33 @@ export function reasonOf(error: unknown): string {
   if (typeof body === 'string') return /<html/i.test(body) ? '' : body.slice(0, 300).trim();
   const { error: inner, message, Message } = (body ?? {}) as Record<string, unknown>;
   const words = deepestReason(inner) ?? message ?? Message ?? inner;
-  return typeof words === 'string' ? words : '';
+  // Amazon repeats the whole request it should have been signed for, with the session's token.
+  return typeof words === 'string' ? words.replace(/\s*The Canonical String.*$/s, '') : '';
+}
+
+/** The settings behind the blocks, by the numbers the server gives them. */
+const BLOCKS: Readonly<Record<string, string>> = {
+  4: 'the index is closed; open it with POST /INDEX/_open',
+  5: 'look at the setting index.blocks.read_only',
+  6: 'look at the setting cluster.blocks.read_only',
+  8: 'look at the disk and the memory, by which Amazon sets it, then at the setting index.blocks.write',
+  9: 'look at the setting index.blocks.metadata',
+  10: 'look at the disk and the memory, then at the setting cluster.blocks.create_index',
+  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
+  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
+};
+
+/** What to do about a block, by the words the server has for it; undefined when they are of something else. */
+export function adviceOnBlock(reason: string): string | undefined {
+  const number = /\[[A-Z_]+\/(\d+)\//.exec(reason)?.[1];
+  return number === undefined ? undefined : BLOCKS[number];
+}
+
+function isBlock(error: unknown): boolean {
+  const { error: inner } = ((error as { meta?: { body?: unknown } }).meta?.body ?? {}) as {
+    error?: { type?: unknown };
+  };
+  return /^(cluster|index_create)_block_exception$/.test(String(inner?.type));
 }
 
 function deepestReason(error: unknown): string | undefined {

@@ -1,4 +1,5 @@
 /** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
+import { adviceOnBlock } from '../opensearch/connection.ts';
 
 /**
  * What becomes of a document: it is there · send it again · send it again when somebody has helped · its index is not
@@ -56,19 +57,7 @@ export function retryAfter(header: unknown, now: number): number {
   return Number.isFinite(ms) ? Math.min(LONGEST_WAIT_MS, Math.max(0, ms)) : 0;
 }
 
-/** The settings behind the blocks, by the numbers the server gives them. */
-const BLOCKS: Readonly<Record<string, string>> = {
-  4: 'the index is closed; open it with POST /INDEX/_open',
-  5: 'look at the setting index.blocks.read_only',
-  6: 'look at the setting cluster.blocks.read_only',
-  8: 'look at the setting index.blocks.write',
-  9: 'look at the setting index.blocks.metadata',
-  10: 'look at the setting cluster.blocks.create_index',
-  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
-  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
-};
-
-/** The same of what has no number. */
+/** What to do about what is wrong with an index, by the words the server has for it. */
 const FAULTS: readonly (readonly [RegExp, string])[] = [
   [
     /^no write index is defined for alias/,
@@ -93,7 +82,6 @@ export function reasonOf({ status, error }: ReplyItem): string {
   const deepest = (e: ReplyError): string =>
     e.caused_by ? `${e.reason ?? e.type}: ${deepest(e.caused_by)}` : (e.reason ?? e.type ?? '');
   const words = error ? deepest(error).replaceAll(/\s+/g, ' ') : `status ${status}`;
-  const number = /\[[A-Z_]+\/(\d+)\//.exec(words)?.[1];
-  const advice = number === undefined ? adviceOn(words) : BLOCKS[number];
+  const advice = adviceOnBlock(words) ?? adviceOn(words);
   return advice ? `${words} (${advice})` : words;
 }

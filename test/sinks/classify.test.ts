@@ -42,7 +42,7 @@ const ADVICE: Readonly<Record<string, RegExp>> = {
   'bulk-flood-stage-real': /index\.blocks\.read_only_allow_delete/,
   'bulk-partial-mapping-errors': /trip_count.*many/,
   'bulk-read-only-allow-delete': /index\.blocks\.read_only_allow_delete/,
-  'bulk-write-block': /index\.blocks\.write/,
+  'bulk-write-block': /disk.*memory.*index\.blocks\.write/,
 };
 
 function verdictOf(reply: Reply): ResponseVerdict | Verdict[] {
