@@ -56,6 +56,12 @@ function checkedUrl(text: string): URL {
       `${withoutUser(text)} is no URL of a server`,
       'write for instance http://localhost:9200',
     );
+  if (/^\d{12}\.aoss(-fips)?\./.test(url.hostname)) {
+    throw usageError(
+      `${url.hostname} is the endpoint of an account, and does not say which of its collections is meant`,
+      "give the collection's own, such as https://COLLECTION-ID.aoss.REGION.on.aws",
+    );
+  }
   if (url.username !== '' || url.password !== '') {
     throw usageError(
       `a name or password in a URL ends up in histories and logs: ${withoutUser(text)}`,
@@ -353,14 +359,18 @@ export async function serverOf(
   url: string,
   options: { requestTimeout?: number } = {},
 ): Promise<Server> {
-  // A serverless collection doesn't answer at its root.
-  if (isServerless(url)) return { distribution: 'opensearch', number: 'serverless' };
+  const collection: Server | undefined = isServerless(url)
+    ? { distribution: 'opensearch', number: 'serverless' }
+    : undefined;
   let body: unknown;
   try {
     ({ body } = await client.transport.request({ method: 'GET', path: '/' }, options));
+    if (collection) return collection;
   } catch (error) {
-    if (statusOf(error) === 404)
-      throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
+    const status = statusOf(error);
+    // A collection has nothing at its root, and need not allow to look; but it answers.
+    if (collection && (status === 403 || status === 404)) return collection;
+    if (status === 404) throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
     throw explained(error, url);
   }
   const { version } = (body ?? {}) as { version?: { number?: unknown; distribution?: unknown } };

@@ -48,6 +48,13 @@ describe('what is asked of whom', () => {
     });
   }
 
+  for (const domain of ['aoss', 'aoss-fips']) {
+    test(`the ${domain} endpoint of an account says nothing of a collection`, async () => {
+      const url = `https://123456789012.${domain}.us-east-1.on.aws`;
+      await assert.rejects(connect({ url }, NOBODY), { code: 'usage', exitCode: 2, message: /account/ });
+    });
+  }
+
   test('a password in the URL is refused, and not repeated', async () => {
     const refused = connect({ url: 'https://admin:secret@search.example.com' }, NOBODY);
     await assert.rejects(refused, (error: TaxiflowError) => {
