@@ -369,7 +369,8 @@ export async function serverOf(
   } catch (error) {
     const status = statusOf(error);
     // A collection has nothing at its root, and need not allow to look; but it answers.
-    if (collection && (status === 403 || status === 404)) return collection;
+    if (collection && status !== undefined && status < 500 && status !== 401 && !isAway(error))
+      return collection;
     if (status === 404) throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
     throw explained(error, url);
   }
