@@ -31,6 +31,7 @@ import {
   firstIndex,
   firstIndexOf,
   indexName,
+  isDataStream,
   type LiveMapping,
   mappingOf,
   templateName,
@@ -236,6 +237,9 @@ async function planIndex(target: Target, view: View, plan: Mutable<Plan>): Promi
     plan.steps.push(live ? aliasStep(target, name, first, 'is missing') : indexStep(target, view));
   } else if (name in live) {
     plan.notes.push(`${name} is an index of its own, not an alias; it is used as it is`);
+  } else if (isDataStream(name, Object.keys(live))) {
+    plan.conflicts.push(`${name} is a data stream, which takes no result twice`);
+    return;
   } else if (!takesWrites(live, name)) {
     const indices = Object.keys(live).sort();
     const several = indices.length > 1 ? 'several indices and none' : 'no index';
@@ -397,6 +401,10 @@ async function planIndicesAway(
   const live = ((await read(target, `/${name}`)) ??
     (await read(target, `/${firstIndex(target.prefix, view.name)}`)) ??
     {}) as LiveIndices;
+  if (isDataStream(name, Object.keys(live))) {
+    plan.notes.push(`kept: ${name} is a data stream, and not from here`);
+    return;
+  }
   for (const index of Object.keys(live)) {
     const documents = await countOf(target, index);
     const ours = index.startsWith(name) && /^(-\d{6})?$/.test(index.slice(name.length));

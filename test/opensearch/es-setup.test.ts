@@ -202,6 +202,25 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
     },
   );
 
+  await t.test("a data stream of somebody else's is refused, and nothing is sent", async () => {
+    const setup = setupOf(search, 'l-');
+    await put('/_index_template/streams', {
+      index_patterns: ['l-pickup_count'],
+      priority: 900,
+      data_stream: {},
+      template: { mappings: mappingOf(views[0]!) },
+    });
+    await put('/_data_stream/l-pickup_count');
+    const { differences } = (await setup(['--check', '--json'], 3)).json<{ differences: string[] }>();
+    const told = 'l-pickup_count is a data stream, which takes no result twice';
+    assert.ok(differences.includes(told), differences.join('\n'));
+    const { stderr } = await setup([], 1);
+    assert.match(stderr, /\nError: [^\n]*l-pickup_count is a data stream[^\n]*\nTry: [^\n]*--index-prefix/);
+    await assert.rejects(search.request('GET', '/l-trip_duration'), /404/, 'nothing was made');
+    const kept = await setup(['--delete', '--with-data']);
+    assert.match(kept.stderr, /kept: l-pickup_count is a data stream, and not from here/);
+  });
+
   await t.test('several indices and none to write to: the newest', async () => {
     const setup = setupOf(search, 'e-');
     await setup();

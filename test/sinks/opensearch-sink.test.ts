@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
+import { mappingOf } from '../../src/opensearch/templates.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
 import { until } from '../support.ts';
 import { answered, HURRIED, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
 
@@ -349,4 +351,12 @@ it('who is not let in is told so at the start', async () => {
     };
     await assert.rejects(openSink(stateWith(1), server), { code });
   }
+});
+
+it('a data stream is refused at the start, and not made anew for ever', async () => {
+  const server = new ModelServer(randomOf(1));
+  const [view] = taxiViews().filter(({ name }) => name === 'trip_duration');
+  const stream = { name: '.ds-trip_duration-000001', mappings: mappingOf(view!) };
+  server.indices = new Map([['trip_duration', stream]]);
+  await assert.rejects(openSink(stateWith(1), server), { code: 'mapping-conflict', message: /data stream/ });
 });
