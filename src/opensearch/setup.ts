@@ -350,8 +350,9 @@ async function timesOf(target: Target): Promise<TimeRange | undefined> {
       to: new Date((Math.floor(max.value / DAY_MS) + 1) * DAY_MS).toISOString(),
     };
   } catch (error) {
-    // A mapping that contradicts the views is told by the plan.
-    if (statusOf(error) === 400) return undefined;
+    // A mapping that contradicts the views is told by the plan, and a missing index too: Amazon does not promise to look
+    // at the parameters of a signed POST.
+    if (statusOf(error) === 400 || statusOf(error) === 404) return undefined;
     throw explained(error, target.url);
   }
 }

@@ -484,6 +484,16 @@ describe('with something else', { concurrency: 2 }, () => {
     assert.match(stderr, /\nError: [^\n]*no permissions for \[indices:admin\/index_template\/put\]\nTry: /);
   });
 
+  // Amazon's documentation says that it ignores the parameters of a POST that is signed.
+  test('a search that does not put up with a missing index is one without results', async (t) => {
+    const fake = await startDashboards(t);
+    const { url } = await serve(t, (one) =>
+      emptyOpenSearch(one.path.includes('_search') ? { method: 'GET', path: '/no-such' } : one),
+    );
+    await run(['es-setup', '--endpoint', url, '--dashboards', fake.url]);
+    assert.equal(fake.objects.get('dashboard:Taxi-Trips-Dashboard')?.attributes['timeTo'], 'now');
+  });
+
   for (const [args, names] of [
     ['--with-data', /--with-data is for --delete/],
     ['--check --dry-run', /--check/],
