@@ -40,10 +40,11 @@ export function classifyResponse(status: number, body: unknown): ResponseVerdict
   if (status < 300) return 'items';
   if (status === 408 || status === 429 || status >= 500) return 'retry';
   if (status === 413) return 'halve';
-  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents.
-  if (status === 400 && typeof (body as { error?: { type?: unknown } })?.error?.type === 'string')
-    return 'halve';
-  return 'blocked';
+  if (status !== 400) return 'blocked';
+  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents,
+  // or all of them are alike in what is wrong.
+  const { type, reason } = (body as { error?: ReplyError } | undefined)?.error ?? {};
+  return typeof type === 'string' && adviceOn(reason) === undefined ? 'halve' : 'blocked';
 }
 
 /** No server knows better than this; and beyond 24 days a timer goes off at once. */
@@ -71,9 +72,18 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
     /^pipeline with id .* does not exist/,
     'look at the settings index.default_pipeline and index.final_pipeline',
   ],
+  [
+    /^explicit index in bulk is not allowed/,
+    'set rest.action.multi.allow_explicit_index to true; on Amazon it is an advanced option of the domain',
+  ],
+  [
+    /^Action\/metadata line \[\d+\] contains an unknown parameter/,
+    'results need a server that knows ids, versions and require_alias in bulk requests',
+  ],
 ];
 
-function adviceOn(reason = ''): string | undefined {
+/** What to do about a fault of the server's or the index's, by its words; undefined where it is of a document. */
+export function adviceOn(reason = ''): string | undefined {
   return FAULTS.find(([fault]) => fault.test(reason))?.[1];
 }
 

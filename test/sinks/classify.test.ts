@@ -108,6 +108,17 @@ describe('what no recording has', () => {
     });
   }
 
+  // As OpenSearch 2.19 and Elasticsearch 7.10 say it.
+  for (const reason of [
+    'explicit index in bulk is not allowed',
+    'Action/metadata line [1] contains an unknown parameter [require_alias]',
+  ]) {
+    it(`what is wrong with all documents is no reason to give each of them up: ${reason.slice(0, 40)}`, () => {
+      const error = { type: 'illegal_argument_exception', reason };
+      assert.equal(classifyResponse(400, { error }), 'blocked');
+    });
+  }
+
   const now = Date.UTC(2026, 0, 1);
   const waits: readonly (readonly [unknown, number])[] = [
     ['3', 3_000],
