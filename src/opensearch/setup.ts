@@ -409,12 +409,17 @@ async function planIndicesAway(
   for (const index of Object.keys(live)) {
     const documents = await countOf(target, index);
     const ours = index.startsWith(name) && /^(-\d{6})?$/.test(index.slice(name.length));
+    // A collection shows documents seconds after it took them, and can't be told to hurry.
+    const late = documents === 0 && isServerless(target.url);
     const holds =
       documents === undefined
         ? `index ${index} is closed, so it does not say what it holds`
-        : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
+        : late
+          ? `index ${index} may hold documents that the collection does not show yet`
+          : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
     if (!ours) plan.notes.push(`kept: index ${index} has the alias ${name}, but is not from here`);
-    else if (documents !== 0 && !withData) plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
+    else if ((documents !== 0 || late) && !withData)
+      plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
     else
       plan.steps.push(deleteStep(target, `/${index}`, `index ${index} with ${documents ?? 'its'} documents`));
   }
@@ -423,7 +428,7 @@ async function planIndicesAway(
 /** Undefined for a closed index. */
 async function countOf(target: Target, index: string): Promise<number | undefined> {
   try {
-    // Documents that aren't searchable yet count too; a serverless collection can't be told to hurry.
+    // Documents that aren't searchable yet count too.
     if (!isServerless(target.url))
       await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
     const { count } = (await read(target, `/${index}/_count`)) as { count: number };

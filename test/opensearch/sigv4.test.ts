@@ -4,7 +4,7 @@ import dns from 'node:dns';
 import { describe, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
-import { carryOut, planSetup, reach } from '../../src/opensearch/setup.ts';
+import { carryOut, planDelete, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { Line } from '../golden/line.ts';
 import { startDashboards } from '../services/dashboards.ts';
@@ -250,4 +250,22 @@ test('a collection that keeps this network out is told at once', async (t) => {
   const client = await connect({ url }, {});
   t.after(() => client.close());
   await assert.rejects(reach({ client, url, prefix: '', views: taxiViews() }, 60_000), /network policy/);
+});
+
+test('S2 an index of a collection is not taken for empty: documents show in it only after a while', async (t) => {
+  const indices = { 'pickup_count-000001': { aliases: { pickup_count: {} }, mappings: {} } };
+  const { port } = await serve(t, ({ path }) => {
+    if (path.endsWith('/_count')) return { body: { count: 0 } };
+    return path === '/pickup_count' ? { body: indices } : { status: 404, body: {} };
+  });
+  allNamesAreOurs(t);
+  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
+  const client = await connect({ url }, {});
+  t.after(() => client.close());
+  const target = { client, url, prefix: '', views: taxiViews() };
+  const { steps, notes } = await planDelete(target, false);
+  assert.deepEqual(steps, []);
+  assert.match(notes.join(), /pickup_count-000001 may hold documents.*--with-data/);
+  const paths = (await planDelete(target, true)).steps.map(({ request }) => request.path);
+  assert.deepEqual(paths, ['/pickup_count-000001']);
 });
