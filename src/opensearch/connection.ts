@@ -239,9 +239,7 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
     return failure(
       'forbidden',
       `${service.name} at ${url} does not allow this${said}`,
-      isServerless(url)
-        ? `sign with --aws-sigv4; name this role in a data access policy of the collection, and give it ${service === DASHBOARDS ? 'aoss:DashboardsAccessAll' : 'aoss:APIAccessAll'}`
-        : 'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region',
+      rightsHint(url, service),
     );
   }
   const code = networkCode(error);
@@ -277,6 +275,16 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
     `${service.name} at ${url} refuses (${status ?? nameOf(error)})${said}`,
     `see the documentation of ${service.name} for this error`,
   );
+}
+
+/** What a 403 is about, by who says it. */
+function rightsHint(url: string, service: Service): string {
+  const dashboards = service === DASHBOARDS;
+  if (isServerless(url))
+    return `sign with --aws-sigv4; name this role in a data access policy of the collection, and give it ${dashboards ? 'aoss:DashboardsAccessAll' : 'aoss:APIAccessAll'}`;
+  if (dashboards)
+    return 'give this user or role the right, in the global tenant too; Dashboards of an Amazon domain may not take --aws-sigv4, but OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD';
+  return 'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region';
 }
 
 /** The HTTP status of the client's error, if the server answered. */

@@ -239,6 +239,16 @@ describe('errors', () => {
     assert.match(dashboards.hint ?? '', /aoss:DashboardsAccessAll/);
   });
 
+  test('403 of Dashboards is a right in the tenant, or a signature that it does not look at', () => {
+    const forbidden = { meta: { statusCode: 403, body: { message: 'Forbidden' } } };
+    const { hint = '' } = explained(
+      forbidden,
+      'https://x.us-east-1.es.amazonaws.com/_dashboards',
+      DASHBOARDS,
+    );
+    assert.match(hint, /global tenant.*OPENSEARCH_USERNAME/);
+  });
+
   test('what Amazon says of a wrong signature is told without the token that it repeats', () => {
     const said =
       "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.\n\nThe Canonical String for this request should have been\n'GET\n/\n\nhost:x\nx-amz-security-token:IQoJSECRET\n\nhost\nabc'\n\nThe String-to-Sign should have been\n'AWS4-HMAC-SHA256'\n";
