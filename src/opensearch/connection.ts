@@ -56,6 +56,12 @@ function checkedUrl(text: string): URL {
       `${withoutUser(text)} is no URL of a server`,
       'write for instance http://localhost:9200',
     );
+  if (/^\d{12}\.aoss(-fips)?\./.test(url.hostname)) {
+    throw usageError(
+      `${url.hostname} is the endpoint of an account, and does not say which of its collections is meant`,
+      "give the collection's own, such as https://COLLECTION-ID.aoss.REGION.on.aws",
+    );
+  }
   if (url.username !== '' || url.password !== '') {
     throw usageError(
       `a name or password in a URL ends up in histories and logs: ${withoutUser(text)}`,
@@ -114,15 +120,19 @@ async function awsSigner(url: URL, region: string | undefined, env: Environment)
   return { Connection, Transport };
 }
 
+/** `NAME.REGION.es.amazonaws.com` (`.cn` in China), or `NAME.aos.REGION.on.aws`; collections with aoss, or aoss-fips. */
+const AMAZON =
+  /\.(?<old>[a-z0-9-]+)\.(?:es|(?<oldAoss>aoss(?:-fips)?))\.amazonaws\.com(?:\.cn)?$|\.(?:aos|(?<aoss>aoss(?:-fips)?))\.(?<region>[a-z0-9-]+)\.on\.aws$/;
+
 /** Whether the URL is of an Amazon OpenSearch Serverless collection. */
 export function isServerless(url: string): boolean {
-  return /\.aoss\.(amazonaws\.com|[a-z0-9-]+\.on\.aws)$/.test(new URL(url).hostname);
+  const { oldAoss, aoss } = AMAZON.exec(new URL(url).hostname)?.groups ?? {};
+  return (oldAoss ?? aoss) !== undefined;
 }
 
 function regionOfHost(host: string): string | undefined {
-  const [, old, dual] =
-    /\.([a-z0-9-]+)\.(?:es|aoss)\.amazonaws\.com$|\.(?:aos|aoss)\.([a-z0-9-]+)\.on\.aws$/.exec(host) ?? [];
-  return old ?? dual;
+  const { old, region } = AMAZON.exec(host)?.groups ?? {};
+  return old ?? region;
 }
 
 /**
@@ -204,6 +214,20 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
   const status = statusOf(error);
   const reason = reasonOf(error);
   const said = reason === '' ? '' : `: ${reason}`;
+  if ((status === 403 || status === 429) && isBlock(error)) {
+    return failure(
+      'blocked',
+      `${service.name} at ${url} takes no changes${said}`,
+      adviceOnBlock(reason) ?? 'look at its disks, then at the settings cluster.blocks.* and index.blocks.*',
+    );
+  }
+  if (status === 401 && isServerless(url)) {
+    return failure(
+      'unauthorized',
+      `the network policy of the collection at ${url} does not let this network in${said}`,
+      "allow this network, or its VPC endpoint, in the collection's network policy",
+    );
+  }
   if (status === 401) {
     return failure(
       'unauthorized',
@@ -215,7 +239,7 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
     return failure(
       'forbidden',
       `${service.name} at ${url} does not allow this${said}`,
-      'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region',
+      rightsHint(url, service),
     );
   }
   const code = networkCode(error);
@@ -253,6 +277,16 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
   );
 }
 
+/** What a 403 is about, by who says it. */
+function rightsHint(url: string, service: Service): string {
+  const dashboards = service === DASHBOARDS;
+  if (isServerless(url))
+    return `sign with --aws-sigv4; name this role in a data access policy of the collection, and give it ${dashboards ? 'aoss:DashboardsAccessAll' : 'aoss:APIAccessAll'}`;
+  if (dashboards)
+    return 'give this user or role the right, in the global tenant too; Dashboards of an Amazon domain may not take --aws-sigv4, but OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD';
+  return 'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region';
+}
+
 /** The HTTP status of the client's error, if the server answered. */
 export function statusOf(error: unknown): number | undefined {
   const status = (error as { meta?: { statusCode?: unknown } } | undefined)?.meta?.statusCode;
@@ -269,7 +303,33 @@ export function reasonOf(error: unknown): string {
   if (typeof body === 'string') return /<html/i.test(body) ? '' : body.slice(0, 300).trim();
   const { error: inner, message, Message } = (body ?? {}) as Record<string, unknown>;
   const words = deepestReason(inner) ?? message ?? Message ?? inner;
-  return typeof words === 'string' ? words : '';
+  // Amazon repeats the whole request it should have been signed for, with the session's token.
+  return typeof words === 'string' ? words.replace(/\s*The Canonical String.*$/s, '') : '';
+}
+
+/** The settings behind the blocks, by the numbers the server gives them. */
+const BLOCKS: Readonly<Record<string, string>> = {
+  4: 'the index is closed; open it with POST /INDEX/_open',
+  5: 'look at the setting index.blocks.read_only',
+  6: 'look at the setting cluster.blocks.read_only',
+  8: 'look at the disk and the memory, by which Amazon sets it, then at the setting index.blocks.write',
+  9: 'look at the setting index.blocks.metadata',
+  10: 'look at the disk and the memory, then at the setting cluster.blocks.create_index',
+  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
+  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
+};
+
+/** What to do about a block, by the words the server has for it; undefined when they are of something else. */
+export function adviceOnBlock(reason: string): string | undefined {
+  const number = /\[[A-Z_]+\/(\d+)\//.exec(reason)?.[1];
+  return number === undefined ? undefined : BLOCKS[number];
+}
+
+function isBlock(error: unknown): boolean {
+  const { error: inner } = ((error as { meta?: { body?: unknown } }).meta?.body ?? {}) as {
+    error?: { type?: unknown };
+  };
+  return /^(cluster|index_create)_block_exception$/.test(String(inner?.type));
 }
 
 function deepestReason(error: unknown): string | undefined {
@@ -307,14 +367,19 @@ export async function serverOf(
   url: string,
   options: { requestTimeout?: number } = {},
 ): Promise<Server> {
-  // A serverless collection doesn't answer at its root.
-  if (isServerless(url)) return { distribution: 'opensearch', number: 'serverless' };
+  const collection: Server | undefined = isServerless(url)
+    ? { distribution: 'opensearch', number: 'serverless' }
+    : undefined;
   let body: unknown;
   try {
     ({ body } = await client.transport.request({ method: 'GET', path: '/' }, options));
+    if (collection) return collection;
   } catch (error) {
-    if (statusOf(error) === 404)
-      throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
+    const status = statusOf(error);
+    // A collection has nothing at its root, and need not allow to look; but it answers.
+    if (collection && status !== undefined && status < 500 && status !== 401 && !isAway(error))
+      return collection;
+    if (status === 404) throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
     throw explained(error, url);
   }
   const { version } = (body ?? {}) as { version?: { number?: unknown; distribution?: unknown } };

@@ -10,8 +10,11 @@ export interface Dashboards {
   readonly url: string;
 }
 
-/** A request without one of them is refused; Kibana wants the other. */
-const HEADERS = { 'osd-xsrf': 'true', 'kbn-xsrf': 'true' };
+/**
+ * A request without the first is refused; Kibana wants the second. Where there are tenants, a user's own comes before
+ * the one that all see, and others would not find the dashboard.
+ */
+const HEADERS = { 'osd-xsrf': 'true', 'kbn-xsrf': 'true', securitytenant: 'global' };
 
 export const IMPORT_PATH = '/api/saved_objects/_import';
 
@@ -26,8 +29,9 @@ export async function readObject(
   options: { requestTimeout?: number } = {},
 ): Promise<LiveObject | undefined> {
   let body: unknown;
+  let headers: Readonly<Record<string, unknown>> | null | undefined;
   try {
-    ({ body } = await client.transport.request(
+    ({ body, headers } = await client.transport.request(
       { method: 'GET', path: objectPath(object) },
       { headers: HEADERS, ...options },
     ));
@@ -39,13 +43,15 @@ export async function readObject(
     throw explained(error, url, DASHBOARDS);
   }
   const live = body as LiveObject | undefined;
-  if (typeof live !== 'object' || typeof live?.attributes !== 'object') throw unsupported(url);
-  return live;
+  if (typeof live === 'object' && typeof live?.attributes === 'object') return live;
+  // To a page to log in, to TLS or to another path; what is behind the question mark is nobody's business.
+  const [location] = String(headers?.['location'] ?? '').split('?');
+  throw unsupported(url, undefined, location && `, but a redirection to ${location}`);
 }
 
-function unsupported(url: string, cause?: unknown): TaxiflowError {
-  return new TaxiflowError('unsupported-dashboards', `no OpenSearch Dashboards answers at ${url}`, {
-    hint: 'give --dashboards the URL of Dashboards with its base path, for instance http://localhost:5601 or https://DOMAIN/_dashboards',
+function unsupported(url: string, cause?: unknown, instead = ''): TaxiflowError {
+  return new TaxiflowError('unsupported-dashboards', `no OpenSearch Dashboards answers at ${url}${instead}`, {
+    hint: 'give --dashboards the URL of Dashboards with its base path, for instance http://localhost:5601 or https://DOMAIN/_dashboards (of Elasticsearch: https://DOMAIN/_plugin/kibana)',
     cause,
   });
 }

@@ -31,6 +31,7 @@ import {
   firstIndex,
   firstIndexOf,
   indexName,
+  isDataStream,
   type LiveMapping,
   mappingOf,
   templateName,
@@ -236,6 +237,9 @@ async function planIndex(target: Target, view: View, plan: Mutable<Plan>): Promi
     plan.steps.push(live ? aliasStep(target, name, first, 'is missing') : indexStep(target, view));
   } else if (name in live) {
     plan.notes.push(`${name} is an index of its own, not an alias; it is used as it is`);
+  } else if (isDataStream(name, Object.keys(live))) {
+    plan.conflicts.push(`${name} is a data stream, which takes no result twice`);
+    return;
   } else if (!takesWrites(live, name)) {
     const indices = Object.keys(live).sort();
     const several = indices.length > 1 ? 'several indices and none' : 'no index';
@@ -346,8 +350,9 @@ async function timesOf(target: Target): Promise<TimeRange | undefined> {
       to: new Date((Math.floor(max.value / DAY_MS) + 1) * DAY_MS).toISOString(),
     };
   } catch (error) {
-    // A mapping that contradicts the views is told by the plan.
-    if (statusOf(error) === 400) return undefined;
+    // A mapping that contradicts the views is told by the plan, and a missing index too: Amazon does not promise to look
+    // at the parameters of a signed POST.
+    if (statusOf(error) === 400 || statusOf(error) === 404) return undefined;
     throw explained(error, target.url);
   }
 }
@@ -397,15 +402,24 @@ async function planIndicesAway(
   const live = ((await read(target, `/${name}`)) ??
     (await read(target, `/${firstIndex(target.prefix, view.name)}`)) ??
     {}) as LiveIndices;
+  if (isDataStream(name, Object.keys(live))) {
+    plan.notes.push(`kept: ${name} is a data stream, and not from here`);
+    return;
+  }
   for (const index of Object.keys(live)) {
     const documents = await countOf(target, index);
     const ours = index.startsWith(name) && /^(-\d{6})?$/.test(index.slice(name.length));
+    // A collection shows documents seconds after it took them, and can't be told to hurry.
+    const late = documents === 0 && isServerless(target.url);
     const holds =
       documents === undefined
         ? `index ${index} is closed, so it does not say what it holds`
-        : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
+        : late
+          ? `index ${index} may hold documents that the collection does not show yet`
+          : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
     if (!ours) plan.notes.push(`kept: index ${index} has the alias ${name}, but is not from here`);
-    else if (documents !== 0 && !withData) plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
+    else if ((documents !== 0 || late) && !withData)
+      plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
     else
       plan.steps.push(deleteStep(target, `/${index}`, `index ${index} with ${documents ?? 'its'} documents`));
   }
@@ -414,7 +428,7 @@ async function planIndicesAway(
 /** Undefined for a closed index. */
 async function countOf(target: Target, index: string): Promise<number | undefined> {
   try {
-    // Documents that aren't searchable yet count too; a serverless collection can't be told to hurry.
+    // Documents that aren't searchable yet count too.
     if (!isServerless(target.url))
       await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
     const { count } = (await read(target, `/${index}/_count`)) as { count: number };

@@ -30,6 +30,11 @@ export function firstIndexOf(prefix: string, view: View) {
   return { aliases: { [indexName(prefix, view.name)]: { is_write_index: true } }, mappings: mappingOf(view) };
 }
 
+/** Whether the indices that a name stands for are those of a data stream, which takes no document twice. */
+export function isDataStream(name: string, indices: readonly string[]): boolean {
+  return indices.length > 0 && indices.every((index) => index.startsWith(`.ds-${name}-`));
+}
+
 export function templateName(prefix: string, view: string): string {
   return `taxiflow-${indexName(prefix, view)}`;
 }

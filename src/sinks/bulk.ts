@@ -4,7 +4,14 @@ import { gzip } from 'node:zlib';
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../clock.ts';
 import { explained, reasonOf as requestReason, statusOf } from '../opensearch/connection.ts';
-import { classify, classifyResponse, type ReplyItem, reasonOf, retryAfter } from './opensearch-replies.ts';
+import {
+  adviceOn,
+  classify,
+  classifyResponse,
+  type ReplyItem,
+  reasonOf,
+  retryAfter,
+} from './opensearch-replies.ts';
 
 /** Results as they go over the wire. */
 export interface Bulk {
@@ -179,12 +186,15 @@ export class BulkSender {
       const { headers, body } =
         (error as { meta?: { headers?: Record<string, unknown>; body?: unknown } }).meta ?? {};
       const verdict = status === undefined ? 'retry' : classifyResponse(status, body);
-      if (verdict === 'halve') return { kind: 'halve', tooLarge: status === 413, why: requestReason(error) };
+      const reason = requestReason(error);
+      if (verdict === 'halve') return { kind: 'halve', tooLarge: status === 413, why: reason };
+      const { message, hint } = explained(error, url);
+      const blocked = verdict === 'blocked';
       return {
         kind: 'again',
-        blocked: verdict === 'blocked',
+        blocked,
         wait: retryAfter(headers?.['retry-after'], clock.now()),
-        why: explained(error, url).message,
+        why: blocked ? `${message} (${adviceOn(reason) ?? hint})` : message,
       };
     }
   }

@@ -1,4 +1,5 @@
 /** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
+import { adviceOnBlock } from '../opensearch/connection.ts';
 
 /**
  * What becomes of a document: it is there · send it again · send it again when somebody has helped · its index is not
@@ -39,10 +40,11 @@ export function classifyResponse(status: number, body: unknown): ResponseVerdict
   if (status < 300) return 'items';
   if (status === 408 || status === 429 || status >= 500) return 'retry';
   if (status === 413) return 'halve';
-  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents.
-  if (status === 400 && typeof (body as { error?: { type?: unknown } })?.error?.type === 'string')
-    return 'halve';
-  return 'blocked';
+  if (status !== 400) return 'blocked';
+  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents,
+  // or all of them are alike in what is wrong.
+  const { type, reason } = (body as { error?: ReplyError } | undefined)?.error ?? {};
+  return typeof type === 'string' && adviceOn(reason) === undefined ? 'halve' : 'blocked';
 }
 
 /** No server knows better than this; and beyond 24 days a timer goes off at once. */
@@ -56,19 +58,7 @@ export function retryAfter(header: unknown, now: number): number {
   return Number.isFinite(ms) ? Math.min(LONGEST_WAIT_MS, Math.max(0, ms)) : 0;
 }
 
-/** The settings behind the blocks, by the numbers the server gives them. */
-const BLOCKS: Readonly<Record<string, string>> = {
-  4: 'the index is closed; open it with POST /INDEX/_open',
-  5: 'look at the setting index.blocks.read_only',
-  6: 'look at the setting cluster.blocks.read_only',
-  8: 'look at the setting index.blocks.write',
-  9: 'look at the setting index.blocks.metadata',
-  10: 'look at the setting cluster.blocks.create_index',
-  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
-  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
-};
-
-/** The same of what has no number. */
+/** What to do about what is wrong with an index, by the words the server has for it. */
 const FAULTS: readonly (readonly [RegExp, string])[] = [
   [
     /^no write index is defined for alias/,
@@ -82,9 +72,18 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
     /^pipeline with id .* does not exist/,
     'look at the settings index.default_pipeline and index.final_pipeline',
   ],
+  [
+    /^explicit index in bulk is not allowed/,
+    'set rest.action.multi.allow_explicit_index to true; on Amazon it is an advanced option of the domain',
+  ],
+  [
+    /^Action\/metadata line \[\d+\] contains an unknown parameter/,
+    'results need a server that knows ids, versions and require_alias in bulk requests',
+  ],
 ];
 
-function adviceOn(reason = ''): string | undefined {
+/** What to do about a fault of the server's or the index's, by its words; undefined where it is of a document. */
+export function adviceOn(reason = ''): string | undefined {
   return FAULTS.find(([fault]) => fault.test(reason))?.[1];
 }
 
@@ -93,7 +92,6 @@ export function reasonOf({ status, error }: ReplyItem): string {
   const deepest = (e: ReplyError): string =>
     e.caused_by ? `${e.reason ?? e.type}: ${deepest(e.caused_by)}` : (e.reason ?? e.type ?? '');
   const words = error ? deepest(error).replaceAll(/\s+/g, ' ') : `status ${status}`;
-  const number = /\[[A-Z_]+\/(\d+)\//.exec(words)?.[1];
-  const advice = number === undefined ? adviceOn(words) : BLOCKS[number];
+  const advice = adviceOnBlock(words) ?? adviceOn(words);
   return advice ? `${words} (${advice})` : words;
 }

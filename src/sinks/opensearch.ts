@@ -22,6 +22,7 @@ import {
   firstIndex,
   firstIndexOf,
   indexName,
+  isDataStream,
   type LiveMapping,
   mappingOf,
 } from '../opensearch/templates.ts';
@@ -325,6 +326,11 @@ export class OpenSearchSink implements Sink {
     for (const view of views) {
       const name = indexName(prefix, view.name);
       const live = (await this.#mappings(name)) ?? (await this.#make(view));
+      if (isDataStream(name, Object.keys(live))) {
+        throw new TaxiflowError('mapping-conflict', `${name} is a data stream, which takes no result twice`, {
+          hint: 'choose other names with --index-prefix',
+        });
+      }
       for (const [index, { mappings }] of Object.entries(live)) {
         const [difference] = differences(mappings, mappingOf(view));
         if (difference === undefined) continue;

@@ -9,6 +9,7 @@ import type { TaxiflowError } from '../../src/errors.ts';
 import {
   type Access,
   connect,
+  DASHBOARDS,
   type Environment,
   explained,
   isAway,
@@ -44,6 +45,13 @@ describe('what is asked of whom', () => {
   ] as const) {
     test(`${url} is no URL`, async () => {
       await assert.rejects(connect({ url }, NOBODY), { code: 'usage', exitCode: 2, message: names });
+    });
+  }
+
+  for (const domain of ['aoss', 'aoss-fips']) {
+    test(`the ${domain} endpoint of an account says nothing of a collection`, async () => {
+      const url = `https://123456789012.${domain}.us-east-1.on.aws`;
+      await assert.rejects(connect({ url }, NOBODY), { code: 'usage', exitCode: 2, message: /account/ });
     });
   }
 
@@ -173,6 +181,81 @@ describe('errors', () => {
       assert.equal(isAway(error), away, 'whether to wait for it');
     });
   }
+
+  /** As the client has it. */
+  const answered = (statusCode: number, error: object) => ({
+    meta: { statusCode, body: { error, status: statusCode } },
+  });
+  const BLOCKED: readonly [string, number, string, string, RegExp][] = [
+    // As OpenSearch 3.8 says it.
+    [
+      'no index may be made',
+      403,
+      'index_create_block_exception',
+      'blocked by: [FORBIDDEN/10/cluster create-index blocked (api)];',
+      /disk and the memory.*cluster\.blocks\.create_index/,
+    ],
+    [
+      'a disk that is full',
+      429,
+      'cluster_block_exception',
+      'index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block];',
+      /disk.*read_only_allow_delete/,
+    ],
+    ['a block of its own', 403, 'cluster_block_exception', 'blocked by: [FORBIDDEN/77/own];', /disks/],
+  ];
+  for (const [what, status, type, reason, hint] of BLOCKED) {
+    test(`a block is no missing right and no silence: ${what}`, () => {
+      const error = explained(answered(status, { type, reason }), 'http://localhost:9200');
+      assert.equal(error.code, 'opensearch-blocked');
+      assert.ok(error.message.includes(reason.slice(0, 30)), error.message);
+      assert.match(error.hint ?? '', hint);
+      assert.equal(isAway(error), status === 429, 'a disk may be freed');
+    });
+  }
+
+  test('a cluster that is not formed yet is away, though it calls that a block', () => {
+    const reason = 'blocked by: [SERVICE_UNAVAILABLE/1/state not recovered / initialized];';
+    const error = explained(answered(503, { type: 'cluster_block_exception', reason }), 'http://localhost');
+    assert.equal(error.code, 'opensearch-unreachable');
+  });
+
+  // As a collection answers where a policy is in the way.
+  const COLLECTION = 'https://abc123.us-east-1.aoss.amazonaws.com';
+  test('401 of a collection is its network policy; no name and password help', () => {
+    const { code, message, hint = '' } = explained({ meta: { statusCode: 401, body: '' } }, COLLECTION);
+    assert.equal(code, 'opensearch-unauthorized');
+    assert.match(`${message} ${hint}`, /network policy/);
+    assert.doesNotMatch(hint, /PASSWORD/);
+  });
+
+  test('403 of a collection is its data access policy, a right, or the signature', () => {
+    const forbidden = answered(403, { reason: '403 Forbidden', type: 'Forbidden' });
+    assert.match(
+      explained(forbidden, COLLECTION).hint ?? '',
+      /--aws-sigv4.*data access policy.*aoss:APIAccessAll/,
+    );
+    const dashboards = explained(forbidden, `${COLLECTION}/_dashboards`, DASHBOARDS);
+    assert.match(dashboards.hint ?? '', /aoss:DashboardsAccessAll/);
+  });
+
+  test('403 of Dashboards is a right in the tenant, or a signature that it does not look at', () => {
+    const forbidden = { meta: { statusCode: 403, body: { message: 'Forbidden' } } };
+    const { hint = '' } = explained(
+      forbidden,
+      'https://x.us-east-1.es.amazonaws.com/_dashboards',
+      DASHBOARDS,
+    );
+    assert.match(hint, /global tenant.*OPENSEARCH_USERNAME/);
+  });
+
+  test('what Amazon says of a wrong signature is told without the token that it repeats', () => {
+    const said =
+      "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.\n\nThe Canonical String for this request should have been\n'GET\n/\n\nhost:x\nx-amz-security-token:IQoJSECRET\n\nhost\nabc'\n\nThe String-to-Sign should have been\n'AWS4-HMAC-SHA256'\n";
+    const { message } = explained({ meta: { statusCode: 403, body: { message: said } } }, 'https://x');
+    assert.match(message, /signature you provided/);
+    assert.doesNotMatch(message, /SECRET|Canonical/);
+  });
 
   test('an error that is ours already stays as it is', async () => {
     const error = await failing({ url: `http://localhost:${await freePort()}` });

@@ -398,6 +398,23 @@ describe('es-setup --dashboards', { concurrency: 2 }, () => {
     const removed = await setup(t, fake.url, ['--delete']);
     assert.equal(removed.code, 0, removed.stderr);
     assert.deepEqual([...fake.objects.keys()], ['visualization:mine'], "what isn't ours stays");
+    assert.deepEqual(
+      new Set(fake.asked.map(({ method, headers }) => `${method} ${headers['securitytenant']}`)),
+      new Set(['GET global', 'POST global', 'DELETE global']),
+      "not in the tenant of one user's own, which is the default where there are tenants",
+    );
+  });
+
+  test('one that sends to a page to log in is refused with its address, but not with what it adds', async (t) => {
+    const location = 'https://login.example.com/oauth2/authorize?state=SECRET';
+    const { url } = await serve(t, () => ({ status: 302, body: '', headers: { location } }));
+    const { code, stderr } = await setup(t, url);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^Error: no OpenSearch Dashboards .* a redirection to https:\/\/login\.example\.com\/\S+\n/m,
+    );
+    assert.doesNotMatch(stderr, /SECRET/);
   });
 
   test('--dry-run prints the import and sends nothing', async (t) => {

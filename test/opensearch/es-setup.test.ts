@@ -202,6 +202,25 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
     },
   );
 
+  await t.test("a data stream of somebody else's is refused, and nothing is sent", async () => {
+    const setup = setupOf(search, 'l-');
+    await put('/_index_template/streams', {
+      index_patterns: ['l-pickup_count'],
+      priority: 900,
+      data_stream: {},
+      template: { mappings: mappingOf(views[0]!) },
+    });
+    await put('/_data_stream/l-pickup_count');
+    const { differences } = (await setup(['--check', '--json'], 3)).json<{ differences: string[] }>();
+    const told = 'l-pickup_count is a data stream, which takes no result twice';
+    assert.ok(differences.includes(told), differences.join('\n'));
+    const { stderr } = await setup([], 1);
+    assert.match(stderr, /\nError: [^\n]*l-pickup_count is a data stream[^\n]*\nTry: [^\n]*--index-prefix/);
+    await assert.rejects(search.request('GET', '/l-trip_duration'), /404/, 'nothing was made');
+    const kept = await setup(['--delete', '--with-data']);
+    assert.match(kept.stderr, /kept: l-pickup_count is a data stream, and not from here/);
+  });
+
   await t.test('several indices and none to write to: the newest', async () => {
     const setup = setupOf(search, 'e-');
     await setup();
@@ -463,6 +482,16 @@ describe('with something else', { concurrency: 2 }, () => {
     const { stderr } = await run(['es-setup', '--endpoint', url, '--insecure'], { code: 1 });
     assert.match(stderr, /^note: --insecure: /);
     assert.match(stderr, /\nError: [^\n]*no permissions for \[indices:admin\/index_template\/put\]\nTry: /);
+  });
+
+  // Amazon's documentation says that it ignores the parameters of a POST that is signed.
+  test('a search that does not put up with a missing index is one without results', async (t) => {
+    const fake = await startDashboards(t);
+    const { url } = await serve(t, (one) =>
+      emptyOpenSearch(one.path.includes('_search') ? { method: 'GET', path: '/no-such' } : one),
+    );
+    await run(['es-setup', '--endpoint', url, '--dashboards', fake.url]);
+    assert.equal(fake.objects.get('dashboard:Taxi-Trips-Dashboard')?.attributes['timeTo'], 'now');
   });
 
   for (const [args, names] of [

@@ -4,7 +4,7 @@ import dns from 'node:dns';
 import { describe, type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
-import { carryOut, planSetup, reach } from '../../src/opensearch/setup.ts';
+import { carryOut, planDelete, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { Line } from '../golden/line.ts';
 import { startDashboards } from '../services/dashboards.ts';
@@ -69,10 +69,12 @@ describe('the check itself', () => {
   });
 });
 
-/** An OpenSearch that answers only what bears a true signature. */
+/** An OpenSearch that answers only what bears a true signature; a collection has nothing at its root. */
 function guarded(t: TestContext, service: string, region: string, refused: string[]): Promise<Server> {
   return serve(t, (asked) => {
     const why = refusal(asked, SECRET, { region, service, now: Date.now() });
+    if (why === undefined && service === 'aoss' && /^\/(_cluster.*|.*_refresh)?$/.test(asked.path))
+      return { status: 404, body: { status: 404, error: { reason: '404 Not Found', type: 'NotFound' } } };
     if (why === undefined) return emptyOpenSearch(asked);
     refused.push(`${asked.method} ${asked.path}: ${why}`);
     return { status: 403, body: { message: why } };
@@ -168,24 +170,31 @@ test('without a region: what to do', async () => {
   await assert.rejects(connect({ url: 'http://127.0.0.1:1', awsSigv4: true }, {}), { code: 'no-region' });
 });
 
-for (const [host, service] of [
-  ['abc123.us-east-1.aoss.amazonaws.com', 'aoss'],
-  ['abc123.aoss.us-east-1.on.aws', 'aoss'],
-  ['search-taxi-x1.us-east-1.es.amazonaws.com', 'es'],
-  ['search-taxi-x1.aos.us-east-1.on.aws', 'es'],
+/** The name is Amazon's; the address is ours. */
+function allNamesAreOurs(t: TestContext): void {
+  t.mock.method(
+    dns,
+    'lookup',
+    (_host: string, options: { all?: boolean }, done: (...results: unknown[]) => void) => {
+      if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }]);
+      else done(null, '127.0.0.1', 4);
+    },
+  );
+}
+
+for (const [host, service, region] of [
+  ['abc123.us-east-1.aoss.amazonaws.com', 'aoss', 'us-east-1'],
+  ['abc123.us-east-1.aoss-fips.amazonaws.com', 'aoss', 'us-east-1'],
+  ['abc123.aoss.us-east-1.on.aws', 'aoss', 'us-east-1'],
+  ['abc123.aoss-fips.us-east-1.on.aws', 'aoss', 'us-east-1'],
+  ['search-taxi-x1.us-east-1.es.amazonaws.com', 'es', 'us-east-1'],
+  ['search-taxi-x1.cn-north-1.es.amazonaws.com.cn', 'es', 'cn-north-1'],
+  ['search-taxi-x1.aos.us-east-1.on.aws', 'es', 'us-east-1'],
 ] as const) {
   test(`${host} is signed for ${service}, in its own region`, async (t) => {
     const refused: string[] = [];
-    const { port, asked } = await guarded(t, service, 'us-east-1', refused);
-    // The name is Amazon's; the address is ours.
-    t.mock.method(
-      dns,
-      'lookup',
-      (_host: string, options: { all?: boolean }, done: (...results: unknown[]) => void) => {
-        if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }]);
-        else done(null, '127.0.0.1', 4);
-      },
-    );
+    const { port, asked } = await guarded(t, service, region, refused);
+    allNamesAreOurs(t);
     for (const [name, value] of Object.entries(ENV)) {
       const before = process.env[name];
       process.env[name] = value;
@@ -208,10 +217,55 @@ for (const [host, service] of [
       asked.every(({ headers }) => headers['x-amz-content-sha256']),
       'serverless asks for the hash of the body',
     );
-    if (service === 'aoss')
-      assert.ok(
-        asked.every(({ path }) => path !== '/'),
-        'serverless has nothing at its root',
-      );
   });
 }
+
+test('a collection that does not answer yet is waited for, as any other server', async (t) => {
+  let now = 0;
+  const clock = {
+    now: () => now,
+    sleep: async (ms: number) => {
+      now += ms;
+    },
+  };
+  const answers = [503, 503, 404];
+  const { port, asked } = await serve(t, () => ({ status: answers.shift() ?? 404 }));
+  allNamesAreOurs(t);
+  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
+  const client = await connect({ url }, {});
+  t.after(() => client.close());
+  const server = await reach({ client, url, prefix: '', views: taxiViews() }, 60_000, { clock });
+  assert.deepEqual(server, { distribution: 'opensearch', number: 'serverless' });
+  assert.deepEqual(
+    asked.map(({ path }) => path),
+    ['/', '/', '/'],
+    'the health of its cluster is not told',
+  );
+});
+
+test('a collection that keeps this network out is told at once', async (t) => {
+  const { port } = await serve(t, () => ({ status: 401 }));
+  allNamesAreOurs(t);
+  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
+  const client = await connect({ url }, {});
+  t.after(() => client.close());
+  await assert.rejects(reach({ client, url, prefix: '', views: taxiViews() }, 60_000), /network policy/);
+});
+
+test('S2 an index of a collection is not taken for empty: documents show in it only after a while', async (t) => {
+  const indices = { 'pickup_count-000001': { aliases: { pickup_count: {} }, mappings: {} } };
+  const { port } = await serve(t, ({ path }) => {
+    if (path.endsWith('/_count')) return { body: { count: 0 } };
+    return path === '/pickup_count' ? { body: indices } : { status: 404, body: {} };
+  });
+  allNamesAreOurs(t);
+  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
+  const client = await connect({ url }, {});
+  t.after(() => client.close());
+  const target = { client, url, prefix: '', views: taxiViews() };
+  const { steps, notes } = await planDelete(target, false);
+  assert.deepEqual(steps, []);
+  assert.match(notes.join(), /pickup_count-000001 may hold documents.*--with-data/);
+  const paths = (await planDelete(target, true)).steps.map(({ request }) => request.path);
+  assert.deepEqual(paths, ['/pickup_count-000001']);
+});

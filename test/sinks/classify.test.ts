@@ -42,7 +42,7 @@ const ADVICE: Readonly<Record<string, RegExp>> = {
   'bulk-flood-stage-real': /index\.blocks\.read_only_allow_delete/,
   'bulk-partial-mapping-errors': /trip_count.*many/,
   'bulk-read-only-allow-delete': /index\.blocks\.read_only_allow_delete/,
-  'bulk-write-block': /index\.blocks\.write/,
+  'bulk-write-block': /disk.*memory.*index\.blocks\.write/,
 };
 
 function verdictOf(reply: Reply): ResponseVerdict | Verdict[] {
@@ -105,6 +105,17 @@ describe('what no recording has', () => {
       const item = { status: 400, error: { type: 'illegal_argument_exception', reason } };
       assert.equal(classify(item), 'blocked');
       assert.match(reasonOf(item), advice);
+    });
+  }
+
+  // As OpenSearch 2.19 and Elasticsearch 7.10 say it.
+  for (const reason of [
+    'explicit index in bulk is not allowed',
+    'Action/metadata line [1] contains an unknown parameter [require_alias]',
+  ]) {
+    it(`what is wrong with all documents is no reason to give each of them up: ${reason.slice(0, 40)}`, () => {
+      const error = { type: 'illegal_argument_exception', reason };
+      assert.equal(classifyResponse(400, { error }), 'blocked');
     });
   }
 

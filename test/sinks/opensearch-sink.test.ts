@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
+import { mappingOf } from '../../src/opensearch/templates.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
 import { until } from '../support.ts';
 import { answered, HURRIED, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
 
@@ -349,4 +351,30 @@ it('who is not let in is told so at the start', async () => {
     };
     await assert.rejects(openSink(stateWith(1), server), { code });
   }
+});
+
+it('a data stream is refused at the start, and not made anew for ever', async () => {
+  const server = new ModelServer(randomOf(1));
+  const [view] = taxiViews().filter(({ name }) => name === 'trip_duration');
+  const stream = { name: '.ds-trip_duration-000001', mappings: mappingOf(view!) };
+  server.indices = new Map([['trip_duration', stream]]);
+  await assert.rejects(openSink(stateWith(1), server), { code: 'mapping-conflict', message: /data stream/ });
+});
+
+it('a domain that takes no index in bulk requests is waited for, and what to set is told', async () => {
+  const state = stateWith(10);
+  const server = new ModelServer(randomOf(1));
+  const error = { type: 'illegal_argument_exception', reason: 'explicit index in bulk is not allowed' };
+  server.script = (request) => {
+    if (request > 3) return undefined;
+    throw Object.assign(new Error(), {
+      meta: { statusCode: 400, headers: {}, body: { error, status: 400 } },
+    });
+  };
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  await sink.close(false);
+  assert.match(troubles[0] ?? '', /explicit index .*rest\.action\.multi\.allow_explicit_index/);
+  assert.equal(server.documents.size, 10);
+  assert.equal(state.letters.length, 0);
 });
