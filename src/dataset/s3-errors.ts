@@ -96,6 +96,12 @@ function statusOf(error: unknown): number | undefined {
   return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
 }
 
+/** Where the bucket lies, when it is asked for in another place: a redirect, or a signature of another region. */
+export function otherRegion(error: unknown): string | undefined {
+  const status = statusOf(error);
+  return status === 301 || status === 400 ? regionOf(error) : undefined;
+}
+
 /** Where the bucket lies, as far as S3 says it. */
 function regionOf(error: unknown): string | undefined {
   const { Region, $response } = error as {

@@ -8,7 +8,7 @@ import { Dataset } from '../../src/dataset/dataset.ts';
 import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import type { S3Options } from '../../src/dataset/s3.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
+import { type Asked, type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
 import { fixture, fixtureFiles, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
 
 /** No wait takes time. */
@@ -173,6 +173,30 @@ test('refusals have codes and hints', async (t) => {
   ] as const) {
     fake.fault = () => ({ status, code: name });
     assert.equal(await code(find(fake, 'x')), expected);
+  }
+});
+
+test('a bucket in another region is asked there from its second request on', async (t) => {
+  Object.assign(process.env, KEYS);
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const headers = { 'x-amz-bucket-region': 'eu-west-3' };
+  const isThere = ({ headers: { authorization } }: Asked) => /\/eu-west-3\/s3\//.test(String(authorization));
+  // A redirect; or, where the request came to the right place with the signature of another, a refusal.
+  for (const fault of [
+    { status: 301, code: 'PermanentRedirect', headers },
+    { status: 400, code: 'AuthorizationHeaderMalformed', headers },
+  ]) {
+    fake.asked.length = 0;
+    fake.fault = (asked) => (isThere(asked) ? undefined : fault);
+    const [input] = await findInputs(['s3://trips/x.csv'], {
+      endpointUrl: fake.endpoint,
+      region: 'us-east-1',
+      clock,
+    });
+    const ranges = await input!.ranges!(() => {});
+    const parts = await Promise.all([0, 1000, 2000].map((start) => ranges.read(start, start + 1000)));
+    assert.ok(Buffer.concat(parts).equals(csv.subarray(0, 3000)), 'the bytes are those of the file');
+    assert.deepEqual(fake.asked.map(isThere), [false, true, true, true, true]);
   }
 });
 
