@@ -167,6 +167,7 @@ test('refusals have codes and hints', async (t) => {
   for (const [status, name, expected] of [
     [403, 'AccessDenied', 's3-access-denied'],
     [403, 'InvalidAccessKeyId', 's3-access-denied'],
+    [403, 'InvalidObjectState', 's3-archived'],
     [400, 'InvalidRequest', 's3-refused'],
     [400, 'ExpiredToken', 'no-credentials'],
     [503, 'SlowDown', 's3-unreachable'],
@@ -198,6 +199,25 @@ test('a bucket in another region is asked there from its second request on', asy
     assert.ok(Buffer.concat(parts).equals(csv.subarray(0, 3000)), 'the bytes are those of the file');
     assert.deepEqual(fake.asked.map(isThere), [false, true, true, true, true]);
   }
+});
+
+test('a clock that is wrong is no hindrance', async (t) => {
+  Object.assign(process.env, KEYS);
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const there = Date.now() + 3_600_000;
+  const headers = { date: new Date(there).toUTCString() };
+  fake.fault = (asked) => {
+    const [, day, time] = /^(\d{8})T(\d{6})Z$/.exec(String(asked.headers['x-amz-date'])) ?? [];
+    const told = `${day}${time}`.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6Z');
+    const isRight = Math.abs(Date.parse(told) - there) < 900_000;
+    return isRight ? undefined : { status: 403, code: 'RequestTimeTooSkewed', headers };
+  };
+  const [input] = await findInputs(['s3://trips/'], {
+    endpointUrl: fake.endpoint,
+    region: 'us-east-1',
+    clock,
+  });
+  assert.ok((await read(input)).equals(csv), 'the bytes are those of the file');
 });
 
 test('the command line: one clear line and a hint, no word of the SDK', async (t) => {
