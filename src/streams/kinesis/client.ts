@@ -159,10 +159,19 @@ export async function listShards(
   const found: Shard[] = [];
   let next: string | undefined;
   do {
-    const input = next ? { NextToken: next } : streamInput(stream);
-    const page = await retrying((abortSignal) =>
-      client.send(new ListShardsCommand(input), abortSignal ? { abortSignal } : {}),
-    );
+    const page = await retrying(async (abortSignal) => {
+      const input = next ? { NextToken: next } : streamInput(stream);
+      try {
+        return await client.send(new ListShardsCommand(input), abortSignal ? { abortSignal } : {});
+      } catch (error) {
+        // A token is good for five minutes, and Amazon may be away for longer.
+        if (verdict(error) === 'expired') {
+          found.length = 0;
+          next = undefined;
+        }
+        throw error;
+      }
+    });
     for (const shard of page.Shards ?? []) {
       found.push({
         id: shard.ShardId!,
@@ -201,13 +210,13 @@ export class SubscriptionBroken extends Error {
   override readonly name = 'SubscriptionBroken';
 }
 
-/** What to do about an error: wait and try again, take a new iterator, or tell the user. */
+/** What to do about an error: wait and try again, begin anew with a fresh iterator or token, or tell the user. */
 export type Verdict = 'throttled' | 'again' | 'expired' | 'final';
 
 export function verdict(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : '';
   if (THROTTLED.includes(name) || statusOf(error) === 429) return 'throttled';
-  if (name === 'ExpiredIteratorException') return 'expired';
+  if (name === 'ExpiredIteratorException' || name === 'ExpiredNextTokenException') return 'expired';
   const code = systemCode(error) ?? '';
   if (name === 'TimeoutError' || TRANSIENT_CODES.includes(code) || code.startsWith('ERR_HTTP2_'))
     return 'again';

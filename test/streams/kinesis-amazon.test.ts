@@ -1,0 +1,137 @@
+/** What Amazon does and emulators don't, by a server that answers as its reference says. */
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import type { Clock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+
+const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
+const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
+/** No wait takes time. */
+const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+
+interface Asked {
+  readonly target: string;
+  readonly input: Record<string, unknown>;
+}
+
+/** What a request is answered; a text is the name of an error. */
+type Answer = (input: Record<string, unknown>, nth: number) => object | string;
+
+/** A Kinesis that answers as a test says, and keeps what it was asked. */
+async function amazon(t: TestContext, answers: Record<string, Answer>) {
+  Object.assign(process.env, KEYS);
+  const asked: Asked[] = [];
+  const server = createServer(async (request, response) => {
+    const target = String(request.headers['x-amz-target']).split('.').at(-1)!;
+    const input = JSON.parse(await bodyOf(request));
+    asked.push({ target, input });
+    const nth = asked.filter((it) => it.target === target).length;
+    const answer = answers[target]?.(input, nth) ?? {};
+    const failed = typeof answer === 'string';
+    response.writeHead(failed ? 400 : 200, { 'content-type': 'application/x-amz-json-1.1' });
+    response.end(JSON.stringify(failed ? { __type: answer, message: 'so it is' } : answer));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { asked, endpoint, options: { stream: 'trips', endpointUrl: endpoint, clock } };
+}
+
+async function bodyOf(message: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of message) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
+}
+
+function summary(fields: object = {}): object {
+  return {
+    StreamDescriptionSummary: {
+      StreamName: 'trips',
+      StreamARN: ARN,
+      StreamStatus: 'ACTIVE',
+      RetentionPeriodHours: 24,
+      StreamCreationTimestamp: 1_700_000_000,
+      OpenShardCount: 2,
+      EnhancedMonitoring: [],
+      ...fields,
+    },
+  };
+}
+
+/** Open shards of even size, `from` on. */
+function shards(count: number, from = 0): object[] {
+  return evenRanges(count).map(([first, last], i) => ({
+    ShardId: shardIdOf(from + i),
+    HashKeyRange: { StartingHashKey: String(first), EndingHashKey: String(last) },
+    SequenceNumberRange: { StartingSequenceNumber: '1' },
+  }));
+}
+
+describe('Amazon Kinesis, where no emulator is like it', () => {
+  it('a list of shards whose next page is no longer to be had begins anew', async (t) => {
+    const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: (_, nth) => pages[nth - 1]!,
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    assert.deepEqual(
+      (await stream.shards()).map(({ id }) => id),
+      [0, 1, 2, 3].map(shardIdOf),
+    );
+    const inputs = asked.filter(({ target }) => target === 'ListShards').map(({ input }) => input);
+    assert.deepEqual(inputs, [{ StreamName: 'trips' }, { NextToken: 'a' }, { StreamName: 'trips' }]);
+  });
+
+  it('a stream that was made a moment ago may be unknown still', async (t) => {
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: (_, nth) =>
+        nth <= 2 ? 'ResourceNotFoundException' : summary({ StreamStatus: nth <= 4 ? 'CREATING' : 'ACTIVE' }),
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await admin.create(2);
+    assert.equal(asked.filter(({ target }) => target === 'DescribeStreamSummary').length, 5);
+  });
+
+  for (const [from, to, steps] of [
+    [2, 9, [4, 8, 9]],
+    [9, 2, [5, 3, 2]],
+    [4, 6, [6]],
+    [4, 4, [4]],
+  ] as const) {
+    it(`goes from ${from} to ${to} shards as Amazon lets it, by ${steps.join(', ')}`, async (t) => {
+      let [open, made, updating] = [from as number, 0, false];
+      const { options, asked } = await amazon(t, {
+        DescribeStreamSummary: () => {
+          const status = updating ? 'UPDATING' : 'ACTIVE';
+          updating = false;
+          return summary({ StreamStatus: status });
+        },
+        ListShards: () => ({ Shards: shards(open, made) }),
+        UpdateShardCount: ({ TargetShardCount }) => {
+          const wanted = Number(TargetShardCount);
+          if (updating) return 'ResourceInUseException';
+          if (wanted > 2 * open || wanted < open / 2) return 'LimitExceededException';
+          [open, made, updating] = [wanted, made + open, true];
+          return {};
+        },
+      });
+      const admin = new KinesisAdmin(options);
+      t.after(() => admin.close());
+      assert.equal((await admin.reshard(to)).length, to);
+      const counts = asked
+        .filter(({ target }) => target === 'UpdateShardCount')
+        .map(({ input }) => input['TargetShardCount']);
+      assert.deepEqual(counts, steps);
+    });
+  }
+});
