@@ -22,6 +22,8 @@ import {
 } from './client.ts';
 
 const POLL_MS = 500;
+/** For so long Kinesis may not know of a stream that it has just made. */
+const UNKNOWN_MS = 30_000;
 
 export interface KinesisAdminOptions extends KinesisOptions {
   readonly clock: Clock;
@@ -57,6 +59,7 @@ export class KinesisAdmin implements StreamAdmin {
       }
       throw explained(error, this.#o.stream);
     }
+    await this.#untilKnown();
     await this.#untilActive();
   }
 
@@ -101,17 +104,22 @@ export class KinesisAdmin implements StreamAdmin {
     );
   }
 
-  /** Brings the stream to `shards` open shards of even size. */
+  /** Brings the stream to `shards` open shards of even size; a step doubles or halves them, more is not allowed. */
   async reshard(shards: number): Promise<string[]> {
-    return this.#changed(() =>
-      this.#client.send(
-        new UpdateShardCountCommand({
-          ...streamInput(this.#o.stream),
-          TargetShardCount: shards,
-          ScalingType: 'UNIFORM_SCALING',
-        }),
-      ),
-    );
+    return this.#changed(async () => {
+      let count = (await this.#shards()).filter(({ open }) => open).length;
+      do {
+        await this.#untilActive();
+        count = Math.min(2 * count, Math.max(Math.ceil(count / 2), shards));
+        await this.#client.send(
+          new UpdateShardCountCommand({
+            ...streamInput(this.#o.stream),
+            TargetShardCount: count,
+            ScalingType: 'UNIFORM_SCALING',
+          }),
+        );
+      } while (count !== shards);
+    });
   }
 
   async trim(): Promise<number> {
@@ -157,6 +165,19 @@ export class KinesisAdmin implements StreamAdmin {
       this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream)), { abortSignal }),
     );
     return answer.StreamDescriptionSummary?.StreamStatus ?? '';
+  }
+
+  async #untilKnown(): Promise<void> {
+    for (const since = this.#o.clock.now(); ; ) {
+      try {
+        await this.#status();
+        return;
+      } catch (error) {
+        const unknown = error instanceof TaxiflowError && error.code === 'no-stream';
+        if (!unknown || this.#o.clock.now() - since > UNKNOWN_MS) throw error;
+        await this.#o.clock.sleep(POLL_MS);
+      }
+    }
   }
 
   async #untilActive(): Promise<void> {
