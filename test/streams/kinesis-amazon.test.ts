@@ -1,12 +1,15 @@
 /** What Amazon does and emulators don't, by a server that answers as its reference says. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { taxiflow, temporaryFolder } from '../support.ts';
 
 const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
 const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
@@ -74,6 +77,16 @@ function shards(count: number, from = 0): object[] {
   }));
 }
 
+/** A TLC file of so many trips within one minute. */
+function busyMinute(trips: number): string {
+  const trip = '1,2016-01-01 00:00:00,2016-01-01 00:00:30,1,1,-73.9,40.7,1,N,-73.9,40.7,1,5,0,0,0,0,0,5';
+  const header =
+    'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,pickup_longitude,' +
+    'pickup_latitude,RatecodeID,store_and_fwd_flag,dropoff_longitude,dropoff_latitude,payment_type,fare_amount,' +
+    'extra,mta_tax,tip_amount,tolls_amount,improvement_surcharge,total_amount';
+  return `${header}\n${`${trip}\n`.repeat(trips)}`;
+}
+
 describe('Amazon Kinesis, where no emulator is like it', () => {
   it('a list of shards whose next page is no longer to be had begins anew', async (t) => {
     const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
@@ -134,4 +147,46 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
       assert.deepEqual(counts, steps);
     });
   }
+
+  it('K3 no watermark goes into a stream that takes no notice of hash keys', async (t) => {
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: () => summary({ RecordDistributionStrategy: 'AUTO' }),
+      ListShards: () => ({ Shards: shards(2) }),
+      PutRecords: ({ Records }) => ({
+        Records: (Records as object[]).map(() => ({ SequenceNumber: '1', ShardId: shardIdOf(0) })),
+      }),
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await assert.rejects(
+      stream.broadcast(() => Buffer.from('')),
+      { code: 'stream-spreads' },
+    );
+    assert.ok(!asked.some(({ target }) => target === 'PutRecords'), 'nothing was written');
+  });
+
+  it('doctor does not advise what a stream on demand refuses, and tells one that spreads by itself', async (t) => {
+    const file = join(temporaryFolder(t), 'trips.csv');
+    writeFileSync(file, busyMinute(3_000));
+    for (const [mode, strategy] of [
+      ['PROVISIONED', 'USER_PARTITION_KEY'],
+      ['ON_DEMAND', 'AUTO'],
+    ] as const) {
+      const { endpoint } = await amazon(t, {
+        DescribeStreamSummary: () =>
+          summary({ StreamModeDetails: { StreamMode: mode }, RecordDistributionStrategy: strategy }),
+        ListShards: () => ({ Shards: shards(2) }),
+      });
+      const at = ['--endpoint-url', endpoint, '--data-dir', temporaryFolder(t)];
+      const ran = await taxiflow(
+        ['doctor', file, '--stream', 'trips', '--speedup', '1000000', '--json', ...at],
+        { env: KEYS },
+      );
+      const { checks } = ran.json<{ checks: { check: string; status: string; advice?: string }[] }>();
+      const found = (name: string) => checks.find(({ check }) => check === name);
+      assert.equal(found('rate')?.status, 'warning');
+      assert.equal(/stream reshard/.test(found('rate')?.advice ?? ''), mode === 'PROVISIONED');
+      assert.equal(found('stream')?.status, strategy === 'AUTO' ? 'warning' : 'ok');
+    }
+  });
 });
