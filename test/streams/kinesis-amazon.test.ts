@@ -189,4 +189,26 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
       assert.equal(found('stream')?.status, strategy === 'AUTO' ? 'warning' : 'ok');
     }
   });
+
+  it('tells refused credentials as that, by whichever name', async (t) => {
+    for (const name of [
+      'UnrecognizedClientException',
+      'ExpiredTokenException',
+      'ExpiredToken',
+      'RequestExpired',
+    ]) {
+      const { options } = await amazon(t, { DescribeStreamSummary: () => name });
+      await assert.rejects(KinesisStream.open(options), { code: 'bad-credentials' }, name);
+    }
+  });
+
+  it('says to wait for a stream that is being changed', async (t) => {
+    const { options } = await amazon(t, {
+      ListShards: () => ({ Shards: shards(2) }),
+      SplitShard: () => 'ResourceInUseException',
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await assert.rejects(admin.split(shardIdOf(0)), { code: 'stream-not-active', hint: /wait/ });
+  });
 });

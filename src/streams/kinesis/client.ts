@@ -191,6 +191,8 @@ const THROTTLED = [
   'LimitExceededException',
   'KMSThrottlingException',
   'ThrottlingException',
+  // Of the service that hands out the credentials of a role.
+  'Throttling',
 ];
 const TRANSIENT_CODES = [
   'ECONNRESET',
@@ -222,7 +224,7 @@ export function verdict(error: unknown): Verdict {
     return 'again';
   if (error instanceof SubscriptionBroken) return 'again';
   const status = statusOf(error);
-  if (status !== undefined && status >= 500) return 'again';
+  if (status !== undefined && (status >= 500 || status === 408)) return 'again';
   // A torn answer can't be parsed: the SDK says so with a plain SyntaxError.
   return error instanceof SyntaxError ? 'again' : 'final';
 }
@@ -255,6 +257,18 @@ export async function firstContact<T>(
   }
 }
 
+/** Errors of credentials, without the "Exception" that some services put behind them. */
+const NOT_ACCEPTED = [
+  'UnrecognizedClient',
+  'InvalidClientTokenId',
+  'InvalidSignature',
+  'SignatureDoesNotMatch',
+  'IncompleteSignature',
+  'MissingAuthenticationToken',
+  'ExpiredToken',
+  'RequestExpired',
+];
+
 /** An error of the SDK as a `TaxiflowError`. */
 export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
@@ -286,14 +300,7 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       `this is no AWS region: ${/"(.*)"/.exec(message)?.[1] ?? ''}`,
       'give --region, or set AWS_REGION',
     );
-  if (
-    [
-      'UnrecognizedClientException',
-      'InvalidSignatureException',
-      'ExpiredTokenException',
-      'InvalidClientTokenId',
-    ].includes(name)
-  ) {
+  if (NOT_ACCEPTED.includes(name.replace(/Exception$/, ''))) {
     return failure(
       'bad-credentials',
       `AWS does not accept these credentials: ${message}`,
@@ -305,6 +312,13 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       'access-denied',
       `not allowed: ${message}`,
       'add the permission named to the role or user',
+    );
+  }
+  if (name === 'ResourceInUseException') {
+    return failure(
+      'stream-not-active',
+      `Kinesis says: ${message}`,
+      'wait until nobody changes the stream any more, then run the same command again',
     );
   }
   const status = statusOf(error);
