@@ -211,4 +211,21 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     t.after(() => admin.close());
     await assert.rejects(admin.split(shardIdOf(0)), { code: 'stream-not-active', hint: /wait/ });
   });
+
+  it('waits for the shards that a split has opened while the list lags behind', async (t) => {
+    const [whole] = shards(1);
+    const parts = shards(2, 1).map((part) => ({ ...part, ParentShardId: shardIdOf(0) }));
+    const closed = {
+      ...whole,
+      SequenceNumberRange: { StartingSequenceNumber: '1', EndingSequenceNumber: '2' },
+    };
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      // Once to find the shard, once to know what was there before, and then too late by two.
+      ListShards: (_, nth) => ({ Shards: nth <= 3 ? [whole] : nth === 4 ? [closed] : [closed, ...parts] }),
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    assert.deepEqual(await admin.split(shardIdOf(0)), [1, 2].map(shardIdOf));
+  });
 });

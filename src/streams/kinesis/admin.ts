@@ -22,7 +22,7 @@ import {
 } from './client.ts';
 
 const POLL_MS = 500;
-/** For so long Kinesis may not know of a stream that it has just made. */
+/** For so long Kinesis may not know of what it has just made: a stream, or shards. */
 const UNKNOWN_MS = 30_000;
 
 export interface KinesisAdminOptions extends KinesisOptions {
@@ -81,33 +81,27 @@ export class KinesisAdmin implements StreamAdmin {
       });
     const { firstHashKey: first, lastHashKey: last } = shard;
     const middle = at ?? first + (last - first + 1n) / 2n;
-    return this.#changed(() =>
-      this.#client.send(
-        new SplitShardCommand({
-          ...streamInput(this.#o.stream),
-          ShardToSplit: shardId,
-          NewStartingHashKey: String(middle),
-        }),
-      ),
-    );
+    const split = new SplitShardCommand({
+      ...streamInput(this.#o.stream),
+      ShardToSplit: shardId,
+      NewStartingHashKey: String(middle),
+    });
+    return this.#changed(() => this.#client.send(split), isParent(shardId));
   }
 
   async merge(shardId: string, otherId: string): Promise<string[]> {
-    return this.#changed(() =>
-      this.#client.send(
-        new MergeShardsCommand({
-          ...streamInput(this.#o.stream),
-          ShardToMerge: shardId,
-          AdjacentShardToMerge: otherId,
-        }),
-      ),
-    );
+    const merge = new MergeShardsCommand({
+      ...streamInput(this.#o.stream),
+      ShardToMerge: shardId,
+      AdjacentShardToMerge: otherId,
+    });
+    return this.#changed(() => this.#client.send(merge), isParent(shardId));
   }
 
   /** Brings the stream to `shards` open shards of even size; a step doubles or halves them, more is not allowed. */
   async reshard(shards: number): Promise<string[]> {
-    return this.#changed(async () => {
-      let count = (await this.#shards()).filter(({ open }) => open).length;
+    const step = async () => {
+      let count = openOf(await this.#shards()).length;
       do {
         await this.#untilActive();
         count = Math.min(2 * count, Math.max(Math.ceil(count / 2), shards));
@@ -119,7 +113,8 @@ export class KinesisAdmin implements StreamAdmin {
           }),
         );
       } while (count !== shards);
-    });
+    };
+    return this.#changed(step, (found) => openOf(found).length === shards);
   }
 
   async trim(): Promise<number> {
@@ -144,16 +139,20 @@ export class KinesisAdmin implements StreamAdmin {
     this.#client.destroy();
   }
 
-  /** Runs a change and returns the open shards that came of it. */
-  async #changed(change: () => Promise<unknown>): Promise<string[]> {
+  /** Runs a change and returns the open shards that came of it, once the list, which may lag behind, has them. */
+  async #changed(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<string[]> {
     const before = new Set((await this.#shards()).map(({ id }) => id));
     try {
       await change();
     } catch (error) {
       throw explained(error, this.#o.stream);
     }
-    await this.#untilActive();
-    return (await this.#shards()).filter(({ id, open }) => open && !before.has(id)).map(({ id }) => id);
+    for (const since = this.#o.clock.now(); ; await this.#o.clock.sleep(POLL_MS)) {
+      await this.#untilActive();
+      const found = await this.#shards();
+      if (isDone(found) || this.#o.clock.now() - since > UNKNOWN_MS)
+        return openOf(found).flatMap(({ id }) => (before.has(id) ? [] : id));
+    }
   }
 
   #shards(): Promise<Shard[]> {
@@ -202,4 +201,12 @@ export class KinesisAdmin implements StreamAdmin {
   #retrying<T>(request: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return firstContact(this.#o.stream, this.#o.clock, request);
   }
+}
+
+function openOf(shards: readonly Shard[]): Shard[] {
+  return shards.filter(({ open }) => open);
+}
+
+function isParent(shardId: string): (found: Shard[]) => boolean {
+  return (found) => found.some(({ parents }) => parents.includes(shardId));
 }
