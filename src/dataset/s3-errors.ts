@@ -77,7 +77,7 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
   if (status === 401 || status === 403) {
     return failure(
       's3-access-denied',
-      `S3 refuses access to ${url}${name && name !== '403' ? ` (${name})` : ''}`,
+      `S3 refuses access to ${url}${reasonOf(error)}`,
       'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
@@ -99,6 +99,15 @@ function isOfCredentials(error: unknown): boolean {
 
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : '';
+}
+
+/** What S3, or who hands out the credentials of a role, says of a refusal; an answer to HEAD says nothing. */
+function reasonOf(error: unknown): string {
+  const { name, message } = error as Error;
+  const words = [name, message.replace(/\s+/g, ' ').trim()].filter(
+    (said, i, all) => said && !/^(403|UnknownError|Access Denied)$/.test(said) && all.indexOf(said) === i,
+  );
+  return words.length > 0 ? ` (${words.join(': ')})` : '';
 }
 
 function metadataOf(error: unknown) {

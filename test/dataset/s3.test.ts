@@ -177,6 +177,18 @@ test('refusals have codes and hints', async (t) => {
   }
 });
 
+test('a refusal is told in the words of S3 where it has any', async (t) => {
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const why = 'User: me is not authorized to perform: s3:ListBucket';
+  for (const [message, told] of [
+    ['Access Denied', /^S3 refuses access to s3:\/\/trips\/x \(AccessDenied\)$/],
+    [why, /^S3 refuses access to s3:\/\/trips\/x \(AccessDenied: User: me .* s3:ListBucket\)$/],
+  ] as const) {
+    fake.fault = () => ({ status: 403, code: 'AccessDenied', message });
+    await assert.rejects(find(fake, 'x'), { message: told });
+  }
+});
+
 test('a bucket in another region is asked there from its second request on', async (t) => {
   Object.assign(process.env, KEYS);
   const fake = await startFakeS3(t, { 'x.csv': csv });
