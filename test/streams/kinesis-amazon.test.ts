@@ -1,17 +1,22 @@
 /** What Amazon does and emulators don't, by a server that answers as its reference says. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { serve } from '../services/http.ts';
+import { refusal } from '../services/sigv4.ts';
 import { taxiflow, temporaryFolder } from '../support.ts';
 
-const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
+const SECRET = { accessKeyId: 'test', secretAccessKey: 'secret' };
+const KEYS = {
+  AWS_ACCESS_KEY_ID: SECRET.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: SECRET.secretAccessKey,
+  AWS_REGION: 'us-east-1',
+};
 const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
 /** No wait takes time. */
 const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
@@ -24,33 +29,21 @@ interface Asked {
 /** What a request is answered; a text is the name of an error. */
 type Answer = (input: Record<string, unknown>, nth: number) => object | string;
 
-/** A Kinesis that answers as a test says, and keeps what it was asked. */
+/** A Kinesis that looks at signatures, answers as a test says, and keeps what it was asked. */
 async function amazon(t: TestContext, answers: Record<string, Answer>) {
   Object.assign(process.env, KEYS);
   const asked: Asked[] = [];
-  const server = createServer(async (request, response) => {
+  const { url: endpoint } = await serve(t, (request) => {
     const target = String(request.headers['x-amz-target']).split('.').at(-1)!;
-    const input = JSON.parse(await bodyOf(request));
+    const input = JSON.parse(request.body.toString());
     asked.push({ target, input });
     const nth = asked.filter((it) => it.target === target).length;
-    const answer = answers[target]?.(input, nth) ?? {};
-    const failed = typeof answer === 'string';
-    response.writeHead(failed ? 400 : 200, { 'content-type': 'application/x-amz-json-1.1' });
-    response.end(JSON.stringify(failed ? { __type: answer, message: 'so it is' } : answer));
+    const wrong = refusal(request, SECRET, { region: 'us-east-1', service: 'kinesis', now: Date.now() });
+    const answer = wrong ? 'InvalidSignatureException' : (answers[target]?.(input, nth) ?? {});
+    if (typeof answer !== 'string') return { body: answer };
+    return { status: 400, body: { __type: answer, message: wrong ?? 'so it is' } };
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return { asked, endpoint, options: { stream: 'trips', endpointUrl: endpoint, clock } };
-}
-
-async function bodyOf(message: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of message) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
 }
 
 function summary(fields: object = {}): object {
@@ -88,6 +81,26 @@ function busyMinute(trips: number): string {
 }
 
 describe('Amazon Kinesis, where no emulator is like it', () => {
+  it('the bodies of our own, of PutRecords and GetRecords, are signed as they are sent', async (t) => {
+    const data = Buffer.from('{"type":"trip","é":1}\n');
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: () => ({ Shards: shards(1) }),
+      PutRecords: () => ({ Records: [{ SequenceNumber: '1', ShardId: shardIdOf(0) }] }),
+      GetShardIterator: () => ({ ShardIterator: 'a' }),
+      GetRecords: () => ({
+        Records: [{ Data: data.toString('base64'), SequenceNumber: '1', PartitionKey: 'é' }],
+        NextShardIterator: 'b',
+        MillisBehindLatest: 0,
+      }),
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await stream.broadcast(() => data);
+    const batch = await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
+    assert.deepEqual(Buffer.from(batch.data), data);
+  });
+
   it('a list of shards whose next page is no longer to be had begins anew', async (t) => {
     const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
     const { options, asked } = await amazon(t, {
