@@ -215,6 +215,20 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
+  it('tells what is wrong with the key of an encrypted stream', async (t) => {
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      GetShardIterator: () => ({ ShardIterator: 'a' }),
+      GetRecords: () => 'KMSDisabledException',
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
+      code: 'stream-key',
+      hint: /kms:Decrypt/,
+    });
+  });
+
   it('says to wait for a stream that is being changed', async (t) => {
     const { options } = await amazon(t, {
       ListShards: () => ({ Shards: shards(2) }),

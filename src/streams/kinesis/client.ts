@@ -314,6 +314,13 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       'add the permission named to the role or user',
     );
   }
+  if (name.startsWith('KMS')) {
+    return failure(
+      'stream-key',
+      `the key that encrypts the stream can't be used: ${name}: ${message}`,
+      'check that the key is enabled, and the right kms:GenerateDataKey to write, kms:Decrypt to read',
+    );
+  }
   if (name === 'ResourceInUseException') {
     return failure(
       'stream-not-active',
