@@ -9,6 +9,8 @@ export class BrokenOff extends Error {
 /** Whether the same request may succeed a little later. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof TaxiflowError || isOfCredentials(error)) return false;
+  // Our clock is wrong, and the SDK has learnt by how much.
+  if (metadataOf(error)?.clockSkewCorrected) return true;
   const status = statusOf(error);
   if (status === undefined) {
     return error instanceof BrokenOff || nameOf(error) === 'TimeoutError' || systemCode(error) !== undefined;
@@ -65,10 +67,17 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
       'log in again, then run the same command again',
     );
   }
+  if (name === 'InvalidObjectState') {
+    return failure(
+      's3-archived',
+      `${url} lies in an archive, from where it can't be read`,
+      'restore it with "aws s3api restore-object", wait until that is done, then run the same command again',
+    );
+  }
   if (status === 401 || status === 403) {
     return failure(
       's3-access-denied',
-      `S3 refuses access to ${url}${name && name !== '403' ? ` (${name})` : ''}`,
+      `S3 refuses access to ${url}${reasonOf(error)}`,
       'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
@@ -92,8 +101,28 @@ function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : '';
 }
 
+/** What S3, or who hands out the credentials of a role, says of a refusal; an answer to HEAD says nothing. */
+function reasonOf(error: unknown): string {
+  const { name, message } = error as Error;
+  const words = [name, message.replace(/\s+/g, ' ').trim()].filter(
+    (said, i, all) => said && !/^(403|UnknownError|Access Denied)$/.test(said) && all.indexOf(said) === i,
+  );
+  return words.length > 0 ? ` (${words.join(': ')})` : '';
+}
+
+function metadataOf(error: unknown) {
+  return (error as { $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean } } | undefined)
+    ?.$metadata;
+}
+
 function statusOf(error: unknown): number | undefined {
-  return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode;
+  return metadataOf(error)?.httpStatusCode;
+}
+
+/** Where the bucket lies, when it is asked for in another place: a redirect, or a signature of another region. */
+export function otherRegion(error: unknown): string | undefined {
+  const status = statusOf(error);
+  return status === 301 || status === 400 ? regionOf(error) : undefined;
 }
 
 /** Where the bucket lies, as far as S3 says it. */

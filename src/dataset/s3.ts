@@ -9,7 +9,7 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { content, type Input, isTripFile, type OnBytes } from './inputs.ts';
-import { BrokenOff, isPassing, translateS3 } from './s3-errors.ts';
+import { BrokenOff, isPassing, otherRegion, translateS3 } from './s3-errors.ts';
 
 export interface S3Options {
   readonly region?: string | undefined;
@@ -62,14 +62,16 @@ export async function findObjects(url: string, options: S3Options): Promise<Inpu
 class ObjectStore {
   readonly #name: string;
   readonly #sdk: Sdk;
-  readonly #client: S3Client;
+  #client: S3Client;
+  readonly #clientIn: (region: string) => S3Client;
   readonly #clock: Clock;
   readonly #payer: { RequestPayer?: 'requester' };
 
-  private constructor(name: string, sdk: Sdk, client: S3Client, options: S3Options) {
+  private constructor(name: string, sdk: Sdk, connection: Connection, options: S3Options) {
     this.#name = name;
     this.#sdk = sdk;
-    this.#client = client;
+    this.#client = connection.client;
+    this.#clientIn = connection.clientIn;
     this.#clock = options.clock ?? systemClock;
     this.#payer = options.requestPayer ? { RequestPayer: 'requester' } : {};
   }
@@ -154,6 +156,7 @@ class ObjectStore {
     let at = start;
     for (let failures = 0; at < end; ) {
       const cut = new AbortController();
+      const client = this.#client;
       try {
         const body = await this.#get(object, at, end, cut.signal);
         for await (const chunk of body) {
@@ -165,8 +168,10 @@ class ObjectStore {
         }
         if (at < end) throw new BrokenOff(`its body breaks off at byte ${at} of ${object.size}`);
       } catch (error) {
-        if (!isPassing(error) || ++failures === BODY_TRIES) throw this.#translate(error, object.key);
-        await this.#pause(failures);
+        const moved = await this.#moved(error, client);
+        if (!(moved || isPassing(error)) || ++failures === BODY_TRIES)
+          throw this.#translate(error, object.key);
+        if (!moved) await this.#pause(failures);
       } finally {
         cut.abort();
       }
@@ -196,13 +201,27 @@ class ObjectStore {
   async #request<T>(key: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const signal = AbortSignal.timeout(REQUEST_MS);
     for (let tries = 1; ; tries++) {
+      const client = this.#client;
       try {
         return await send(signal);
       } catch (error) {
-        if (signal.aborted || tries === REQUEST_TRIES || !isPassing(error)) throw this.#translate(error, key);
-        await this.#pause(tries, signal);
+        const moved = await this.#moved(error, client);
+        if (signal.aborted || tries === REQUEST_TRIES || !(moved || isPassing(error)))
+          throw this.#translate(error, key);
+        if (!moved) await this.#pause(tries, signal);
       }
     }
+  }
+
+  /**
+   * Whether `error` says that the bucket lies elsewhere than `client` asked: from then on, it is asked there. The SDK
+   * would go the long way with each request, and fails now and then where requests go side by side.
+   */
+  async #moved(error: unknown, client: S3Client): Promise<boolean> {
+    const region = otherRegion(error);
+    if (region === undefined || region === (await client.config.region())) return false;
+    if (client === this.#client) this.#client = this.#clientIn(region);
+    return true;
   }
 
   #pause(failures: number, signal?: AbortSignal): Promise<void> {
@@ -225,8 +244,14 @@ class ObjectStore {
   }
 }
 
+interface Connection {
+  readonly client: S3Client;
+  /** The same in another region. */
+  readonly clientIn: (region: string) => S3Client;
+}
+
 /** A client; region and credentials are settled now, so that their lack is told as what it is. */
-async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<S3Client> {
+async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<Connection> {
   const env = process.env;
   const endpoint = options.endpointUrl ?? env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
   const client = (region: string | undefined) =>
@@ -234,8 +259,6 @@ async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<S3
       ...(region ? { region } : {}),
       ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
       ...(options.signRequest === false ? UNSIGNED : {}),
-      // A bucket says where it lies.
-      followRegionRedirects: true,
       // Attempts are counted here, or those of both would multiply.
       maxAttempts: 1,
       // The length is checked here; a checksum would come too late for bytes that are handed on.
@@ -249,7 +272,7 @@ async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<S3
       if (region === undefined) made = client('us-east-1');
     }
     await made.config.credentials();
-    return made;
+    return { client: made, clientIn: client };
   } catch (error) {
     throw translateS3(error, bucket);
   }

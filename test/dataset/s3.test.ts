@@ -8,7 +8,7 @@ import { Dataset } from '../../src/dataset/dataset.ts';
 import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import type { S3Options } from '../../src/dataset/s3.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
+import { type Asked, type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
 import { fixture, fixtureFiles, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
 
 /** No wait takes time. */
@@ -167,6 +167,7 @@ test('refusals have codes and hints', async (t) => {
   for (const [status, name, expected] of [
     [403, 'AccessDenied', 's3-access-denied'],
     [403, 'InvalidAccessKeyId', 's3-access-denied'],
+    [403, 'InvalidObjectState', 's3-archived'],
     [400, 'InvalidRequest', 's3-refused'],
     [400, 'ExpiredToken', 'no-credentials'],
     [503, 'SlowDown', 's3-unreachable'],
@@ -174,6 +175,61 @@ test('refusals have codes and hints', async (t) => {
     fake.fault = () => ({ status, code: name });
     assert.equal(await code(find(fake, 'x')), expected);
   }
+});
+
+test('a refusal is told in the words of S3 where it has any', async (t) => {
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const why = 'User: me is not authorized to perform: s3:ListBucket';
+  for (const [message, told] of [
+    ['Access Denied', /^S3 refuses access to s3:\/\/trips\/x \(AccessDenied\)$/],
+    [why, /^S3 refuses access to s3:\/\/trips\/x \(AccessDenied: User: me .* s3:ListBucket\)$/],
+  ] as const) {
+    fake.fault = () => ({ status: 403, code: 'AccessDenied', message });
+    await assert.rejects(find(fake, 'x'), { message: told });
+  }
+});
+
+test('a bucket in another region is asked there from its second request on', async (t) => {
+  Object.assign(process.env, KEYS);
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const headers = { 'x-amz-bucket-region': 'eu-west-3' };
+  const isThere = ({ headers: { authorization } }: Asked) => /\/eu-west-3\/s3\//.test(String(authorization));
+  // A redirect; or, where the request came to the right place with the signature of another, a refusal.
+  for (const fault of [
+    { status: 301, code: 'PermanentRedirect', headers },
+    { status: 400, code: 'AuthorizationHeaderMalformed', headers },
+  ]) {
+    fake.asked.length = 0;
+    fake.fault = (asked) => (isThere(asked) ? undefined : fault);
+    const [input] = await findInputs(['s3://trips/x.csv'], {
+      endpointUrl: fake.endpoint,
+      region: 'us-east-1',
+      clock,
+    });
+    const ranges = await input!.ranges!(() => {});
+    const parts = await Promise.all([0, 1000, 2000].map((start) => ranges.read(start, start + 1000)));
+    assert.ok(Buffer.concat(parts).equals(csv.subarray(0, 3000)), 'the bytes are those of the file');
+    assert.deepEqual(fake.asked.map(isThere), [false, true, true, true, true]);
+  }
+});
+
+test('a clock that is wrong is no hindrance', async (t) => {
+  Object.assign(process.env, KEYS);
+  const fake = await startFakeS3(t, { 'x.csv': csv });
+  const there = Date.now() + 3_600_000;
+  const headers = { date: new Date(there).toUTCString() };
+  fake.fault = (asked) => {
+    const [, day, time] = /^(\d{8})T(\d{6})Z$/.exec(String(asked.headers['x-amz-date'])) ?? [];
+    const told = `${day}${time}`.replace(/^(....)(..)(..)(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6Z');
+    const isRight = Math.abs(Date.parse(told) - there) < 900_000;
+    return isRight ? undefined : { status: 403, code: 'RequestTimeTooSkewed', headers };
+  };
+  const [input] = await findInputs(['s3://trips/'], {
+    endpointUrl: fake.endpoint,
+    region: 'us-east-1',
+    clock,
+  });
+  assert.ok((await read(input)).equals(csv), 'the bytes are those of the file');
 });
 
 test('the command line: one clear line and a hint, no word of the SDK', async (t) => {

@@ -13,7 +13,12 @@ export interface Asked {
 
 /** How to spoil an answer: a status of its own, or a body that stops after so many bytes, closed or reset. */
 export type Fault =
-  | { readonly status: number; readonly code: string; readonly headers?: Record<string, string> }
+  | {
+      readonly status: number;
+      readonly code: string;
+      readonly message?: string;
+      readonly headers?: Record<string, string>;
+    }
   | { readonly after: number }
   | 'reset'
   | 'silent';
@@ -57,7 +62,7 @@ function answer(fake: FakeS3, request: IncomingMessage, response: ServerResponse
     return;
   }
   if (fault && 'status' in fault) {
-    refuse(response, fault.status, fault.code, fault.headers);
+    refuse(response, fault.status, fault.code, fault.headers, fault.message);
     return;
   }
   if (bucket !== fake.bucket) refuse(response, 404, 'NoSuchBucket');
@@ -65,10 +70,10 @@ function answer(fake: FakeS3, request: IncomingMessage, response: ServerResponse
   else object(fake, asked, response, fault?.after);
 }
 
-function refuse(response: ServerResponse, status: number, code: string, headers = {}): void {
+function refuse(response: ServerResponse, status: number, code: string, headers = {}, message = code): void {
   response.writeHead(status, { 'content-type': 'application/xml', ...headers });
   response.end(
-    response.req.method === 'HEAD' ? '' : `<Error><Code>${code}</Code><Message>${code}</Message></Error>`,
+    response.req.method === 'HEAD' ? '' : `<Error><Code>${code}</Code><Message>${message}</Message></Error>`,
   );
 }
 

@@ -37,7 +37,7 @@ export async function doctor(args: Arguments): Promise<number> {
   const found = await stream(args, target, checks);
   state(args, target, found, checks);
   const paths = (args['paths'] as string[] | undefined) ?? [];
-  if (paths.length > 0) await rate(args, paths, found?.shards, target, checks);
+  if (paths.length > 0) await rate(args, paths, found, target, checks);
   if (text(args, 'opensearch') !== undefined) await search(args, checks);
 
   const failed = checks.some(({ status }) => status === 'failed');
@@ -97,6 +97,8 @@ interface Found {
   /** That are open. */
   readonly shards: number;
   readonly retentionMs: number;
+  /** Kinesis chooses the number of shards. */
+  readonly onDemand: boolean;
 }
 
 /** Undefined where the stream can't be looked at. */
@@ -113,18 +115,25 @@ async function stream(args: Arguments, target: StreamTarget, checks: Check[]): P
     try {
       checks.push({ check: 'credentials', status: 'ok', detail: 'found, and good for this stream' });
       const open = (await opened.shards()).filter((shard) => shard.open).length;
-      checks.push({
-        check: 'stream',
-        status: 'ok',
-        detail: `${opened.name}, ${several(open, 'open shard')}`,
-      });
+      const detail = `${opened.name}, ${several(open, 'open shard')}${opened.onDemand ? ', on demand' : ''}`;
+      checks.push(
+        opened.spreads
+          ? {
+              check: 'stream',
+              status: 'warning',
+              detail: `${detail}, which spreads records by itself: a replay can't give watermarks to its shards`,
+              advice: 'set its record distribution strategy to USER_PARTITION_KEY',
+            }
+          : { check: 'stream', status: 'ok', detail },
+      );
       const hours = opened.retentionMs / HOUR;
       checks.push({
         check: 'retention',
         status: 'ok',
         detail: `${hours} hours: a processor that is away for longer loses records`,
       });
-      return { identity: streamIdentity(opened), shards: open, retentionMs: opened.retentionMs };
+      const { retentionMs, onDemand } = opened;
+      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand };
     } finally {
       await opened.close();
     }
@@ -149,7 +158,8 @@ async function localStream(dataDir: string, name: string, checks: Check[]): Prom
         detail: `local:${name}, ${several(open, 'open shard')}, ${several(records, 'record')}`,
       });
       // An embedded stream forgets nothing by itself.
-      return { identity: streamIdentity(opened), shards: open, retentionMs: Number.POSITIVE_INFINITY };
+      const retentionMs = Number.POSITIVE_INFINITY;
+      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand: false };
     } finally {
       await opened.close();
     }
@@ -205,7 +215,7 @@ function state(args: Arguments, target: StreamTarget, found: Found | undefined, 
 async function rate(
   args: Arguments,
   paths: string[],
-  shards: number | undefined,
+  found: Found | undefined,
   target: StreamTarget,
   checks: Check[],
 ): Promise<void> {
@@ -231,17 +241,22 @@ async function rate(
   const detail = `${trips}, ${thousands(plan.peakRate)} a second at the peak of speedup ${text(args, 'speedup')}`;
   const each = args['aggregate'] ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
   const needed = Math.max(1, Math.ceil(plan.peakRate / each));
-  if (target.kind === 'local' || shards === undefined || needed <= shards) {
+  if (target.kind === 'local' || found === undefined || needed <= found.shards) {
     checks.push({ check, status: 'ok', detail });
     return;
   }
   const packed = Math.ceil(plan.peakRate / AGGREGATED_TRIPS_PER_SECOND);
-  const otherwise = args['aggregate'] ? '' : `, or --aggregate, which needs ${several(packed, 'shard')}`;
+  const ways = [
+    // Kinesis itself reshards a stream on demand, and nobody else.
+    ...(found.onDemand ? [] : [`"taxiflow stream reshard ${target.name} --shards ${needed}"`]),
+    ...(args['aggregate'] ? [] : [`--aggregate, which needs ${several(packed, 'shard')}`]),
+    `a lower --speedup${found.onDemand ? ' until the stream has grown with its load' : ''}`,
+  ];
   checks.push({
     check,
     status: 'warning',
-    detail: `${detail}, which needs ${several(needed, 'shard')} and finds ${shards}: the replay falls behind its pace`,
-    advice: `"taxiflow stream reshard ${target.name} --shards ${needed}"${otherwise}, or a lower --speedup`,
+    detail: `${detail}, which needs ${several(needed, 'shard')} and finds ${found.shards}: the replay falls behind its pace`,
+    advice: ways.join(', or '),
   });
 }
 

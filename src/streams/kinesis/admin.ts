@@ -22,6 +22,8 @@ import {
 } from './client.ts';
 
 const POLL_MS = 500;
+/** For so long Kinesis may not know of what it has just made: a stream, or shards. */
+const UNKNOWN_MS = 30_000;
 
 export interface KinesisAdminOptions extends KinesisOptions {
   readonly clock: Clock;
@@ -57,6 +59,7 @@ export class KinesisAdmin implements StreamAdmin {
       }
       throw explained(error, this.#o.stream);
     }
+    await this.#untilKnown();
     await this.#untilActive();
   }
 
@@ -78,40 +81,40 @@ export class KinesisAdmin implements StreamAdmin {
       });
     const { firstHashKey: first, lastHashKey: last } = shard;
     const middle = at ?? first + (last - first + 1n) / 2n;
-    return this.#changed(() =>
-      this.#client.send(
-        new SplitShardCommand({
-          ...streamInput(this.#o.stream),
-          ShardToSplit: shardId,
-          NewStartingHashKey: String(middle),
-        }),
-      ),
-    );
+    const split = new SplitShardCommand({
+      ...streamInput(this.#o.stream),
+      ShardToSplit: shardId,
+      NewStartingHashKey: String(middle),
+    });
+    return this.#changed(() => this.#client.send(split), isParent(shardId));
   }
 
   async merge(shardId: string, otherId: string): Promise<string[]> {
-    return this.#changed(() =>
-      this.#client.send(
-        new MergeShardsCommand({
-          ...streamInput(this.#o.stream),
-          ShardToMerge: shardId,
-          AdjacentShardToMerge: otherId,
-        }),
-      ),
-    );
+    const merge = new MergeShardsCommand({
+      ...streamInput(this.#o.stream),
+      ShardToMerge: shardId,
+      AdjacentShardToMerge: otherId,
+    });
+    return this.#changed(() => this.#client.send(merge), isParent(shardId));
   }
 
-  /** Brings the stream to `shards` open shards of even size. */
+  /** Brings the stream to `shards` open shards of even size; a step doubles or halves them, more is not allowed. */
   async reshard(shards: number): Promise<string[]> {
-    return this.#changed(() =>
-      this.#client.send(
-        new UpdateShardCountCommand({
-          ...streamInput(this.#o.stream),
-          TargetShardCount: shards,
-          ScalingType: 'UNIFORM_SCALING',
-        }),
-      ),
-    );
+    const step = async () => {
+      let count = openOf(await this.#shards()).length;
+      do {
+        await this.#untilActive();
+        count = Math.min(2 * count, Math.max(Math.ceil(count / 2), shards));
+        await this.#client.send(
+          new UpdateShardCountCommand({
+            ...streamInput(this.#o.stream),
+            TargetShardCount: count,
+            ScalingType: 'UNIFORM_SCALING',
+          }),
+        );
+      } while (count !== shards);
+    };
+    return this.#changed(step, (found) => openOf(found).length === shards);
   }
 
   async trim(): Promise<number> {
@@ -136,16 +139,20 @@ export class KinesisAdmin implements StreamAdmin {
     this.#client.destroy();
   }
 
-  /** Runs a change and returns the open shards that came of it. */
-  async #changed(change: () => Promise<unknown>): Promise<string[]> {
+  /** Runs a change and returns the open shards that came of it, once the list, which may lag behind, has them. */
+  async #changed(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<string[]> {
     const before = new Set((await this.#shards()).map(({ id }) => id));
     try {
       await change();
     } catch (error) {
       throw explained(error, this.#o.stream);
     }
-    await this.#untilActive();
-    return (await this.#shards()).filter(({ id, open }) => open && !before.has(id)).map(({ id }) => id);
+    for (const since = this.#o.clock.now(); ; await this.#o.clock.sleep(POLL_MS)) {
+      await this.#untilActive();
+      const found = await this.#shards();
+      if (isDone(found) || this.#o.clock.now() - since > UNKNOWN_MS)
+        return openOf(found).flatMap(({ id }) => (before.has(id) ? [] : id));
+    }
   }
 
   #shards(): Promise<Shard[]> {
@@ -157,6 +164,19 @@ export class KinesisAdmin implements StreamAdmin {
       this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream)), { abortSignal }),
     );
     return answer.StreamDescriptionSummary?.StreamStatus ?? '';
+  }
+
+  async #untilKnown(): Promise<void> {
+    for (const since = this.#o.clock.now(); ; ) {
+      try {
+        await this.#status();
+        return;
+      } catch (error) {
+        const unknown = error instanceof TaxiflowError && error.code === 'no-stream';
+        if (!unknown || this.#o.clock.now() - since > UNKNOWN_MS) throw error;
+        await this.#o.clock.sleep(POLL_MS);
+      }
+    }
   }
 
   async #untilActive(): Promise<void> {
@@ -181,4 +201,12 @@ export class KinesisAdmin implements StreamAdmin {
   #retrying<T>(request: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return firstContact(this.#o.stream, this.#o.clock, request);
   }
+}
+
+function openOf(shards: readonly Shard[]): Shard[] {
+  return shards.filter(({ open }) => open);
+}
+
+function isParent(shardId: string): (found: Shard[]) => boolean {
+  return (found) => found.some(({ parents }) => parents.includes(shardId));
 }

@@ -159,10 +159,19 @@ export async function listShards(
   const found: Shard[] = [];
   let next: string | undefined;
   do {
-    const input = next ? { NextToken: next } : streamInput(stream);
-    const page = await retrying((abortSignal) =>
-      client.send(new ListShardsCommand(input), abortSignal ? { abortSignal } : {}),
-    );
+    const page = await retrying(async (abortSignal) => {
+      const input = next ? { NextToken: next } : streamInput(stream);
+      try {
+        return await client.send(new ListShardsCommand(input), abortSignal ? { abortSignal } : {});
+      } catch (error) {
+        // A token is good for five minutes, and Amazon may be away for longer.
+        if (verdict(error) === 'expired') {
+          found.length = 0;
+          next = undefined;
+        }
+        throw error;
+      }
+    });
     for (const shard of page.Shards ?? []) {
       found.push({
         id: shard.ShardId!,
@@ -182,6 +191,8 @@ const THROTTLED = [
   'LimitExceededException',
   'KMSThrottlingException',
   'ThrottlingException',
+  // Of the service that hands out the credentials of a role.
+  'Throttling',
 ];
 const TRANSIENT_CODES = [
   'ECONNRESET',
@@ -201,19 +212,19 @@ export class SubscriptionBroken extends Error {
   override readonly name = 'SubscriptionBroken';
 }
 
-/** What to do about an error: wait and try again, take a new iterator, or tell the user. */
+/** What to do about an error: wait and try again, begin anew with a fresh iterator or token, or tell the user. */
 export type Verdict = 'throttled' | 'again' | 'expired' | 'final';
 
 export function verdict(error: unknown): Verdict {
   const name = error instanceof Error ? error.name : '';
   if (THROTTLED.includes(name) || statusOf(error) === 429) return 'throttled';
-  if (name === 'ExpiredIteratorException') return 'expired';
+  if (name === 'ExpiredIteratorException' || name === 'ExpiredNextTokenException') return 'expired';
   const code = systemCode(error) ?? '';
   if (name === 'TimeoutError' || TRANSIENT_CODES.includes(code) || code.startsWith('ERR_HTTP2_'))
     return 'again';
   if (error instanceof SubscriptionBroken) return 'again';
   const status = statusOf(error);
-  if (status !== undefined && status >= 500) return 'again';
+  if (status !== undefined && (status >= 500 || status === 408)) return 'again';
   // A torn answer can't be parsed: the SDK says so with a plain SyntaxError.
   return error instanceof SyntaxError ? 'again' : 'final';
 }
@@ -246,6 +257,18 @@ export async function firstContact<T>(
   }
 }
 
+/** Errors of credentials, without the "Exception" that some services put behind them. */
+const NOT_ACCEPTED = [
+  'UnrecognizedClient',
+  'InvalidClientTokenId',
+  'InvalidSignature',
+  'SignatureDoesNotMatch',
+  'IncompleteSignature',
+  'MissingAuthenticationToken',
+  'ExpiredToken',
+  'RequestExpired',
+];
+
 /** An error of the SDK as a `TaxiflowError`. */
 export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
@@ -277,14 +300,7 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       `this is no AWS region: ${/"(.*)"/.exec(message)?.[1] ?? ''}`,
       'give --region, or set AWS_REGION',
     );
-  if (
-    [
-      'UnrecognizedClientException',
-      'InvalidSignatureException',
-      'ExpiredTokenException',
-      'InvalidClientTokenId',
-    ].includes(name)
-  ) {
+  if (NOT_ACCEPTED.includes(name.replace(/Exception$/, ''))) {
     return failure(
       'bad-credentials',
       `AWS does not accept these credentials: ${message}`,
@@ -296,6 +312,20 @@ export function explained(error: unknown, stream: string): TaxiflowError {
       'access-denied',
       `not allowed: ${message}`,
       'add the permission named to the role or user',
+    );
+  }
+  if (name.startsWith('KMS')) {
+    return failure(
+      'stream-key',
+      `the key that encrypts the stream can't be used: ${name}: ${message}`,
+      'check that the key is enabled, and the right kms:GenerateDataKey to write, kms:Decrypt to read',
+    );
+  }
+  if (name === 'ResourceInUseException') {
+    return failure(
+      'stream-not-active',
+      `Kinesis says: ${message}`,
+      'wait until nobody changes the stream any more, then run the same command again',
     );
   }
   const status = statusOf(error);

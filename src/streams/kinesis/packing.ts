@@ -6,7 +6,7 @@ import type { Budget } from './budget.ts';
 import type { PutEntry } from './wire.ts';
 
 const PUT_RECORDS = 500;
-/** Kinesis takes 5 MB a request, partition keys included. */
+/** Emulators take 5 MB a request, partition keys included, as Kinesis did before it took 10 MiB. */
 const PUT_BYTES = 4_800_000;
 /** The size up to which the Kinesis Producer Library fills a record. */
 const AGGREGATE_BYTES = 51_200;
@@ -104,7 +104,7 @@ export function aggregated(batches: readonly OutgoingBatch[], { router, budgets 
   return entries;
 }
 
-/** Entries in requests of 500 and 5 MB at most. */
+/** Entries in requests of 500 and 4.8 MB at most. */
 export function packed(entries: readonly Entry[]): Entry[][] {
   const requests: Entry[][] = [];
   let bytes = 0;

@@ -9,6 +9,7 @@ import {
   DescribeStreamSummaryCommand,
   GetShardIteratorCommand,
   type KinesisClient,
+  type StreamDescriptionSummary,
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
@@ -72,6 +73,10 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #writer: KinesisWriter;
   /** How long records are kept. */
   readonly retentionMs: number;
+  /** Kinesis chooses the number of shards. */
+  readonly onDemand: boolean;
+  /** Kinesis takes no notice of hash keys, so that nobody can say which shard a record goes to. */
+  readonly spreads: boolean;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
   /** Shards whose reading began at the oldest records and is still near them: they go meanwhile, and that is no gap. */
@@ -85,10 +90,9 @@ export class KinesisStream implements StreamReader, StreamWriter {
     client: KinesisClient,
     options: KinesisStreamOptions,
     timeThere: () => number,
-    arn: string,
-    created: Date | undefined,
-    retentionHours: number,
+    summary: StreamDescriptionSummary,
   ) {
+    const arn = summary.StreamARN ?? '';
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
@@ -100,11 +104,13 @@ export class KinesisStream implements StreamReader, StreamWriter {
       aggregate: options.aggregate ?? false,
       shards: () => this.shards(),
     });
-    this.retentionMs = retentionHours * 3_600_000;
+    this.retentionMs = (summary.RetentionPeriodHours ?? 24) * 3_600_000;
+    this.onDemand = summary.StreamModeDetails?.StreamMode === 'ON_DEMAND';
+    this.spreads = summary.RecordDistributionStrategy === 'AUTO';
     this.#fanOut =
       options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = nameOf(options.stream);
-    this.identity = `${arn} ${created?.toISOString() ?? ''}`;
+    this.identity = `${arn} ${summary.StreamCreationTimestamp?.toISOString() ?? ''}`;
   }
 
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
@@ -127,14 +133,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
           },
         );
       }
-      return new KinesisStream(
-        client,
-        options,
-        timeThere,
-        summary.StreamARN ?? '',
-        summary.StreamCreationTimestamp,
-        summary.RetentionPeriodHours ?? 24,
-      );
+      return new KinesisStream(client, options, timeThere, summary);
     } catch (error) {
       client.destroy();
       throw error;
@@ -153,8 +152,19 @@ export class KinesisStream implements StreamReader, StreamWriter {
     return this.#writer.put(batch);
   }
 
-  broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
+  async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
+    if (this.spreads) throw this.#spreadError();
     return this.#writer.broadcast(recordFor);
+  }
+
+  #spreadError(): TaxiflowError {
+    return new TaxiflowError(
+      'stream-spreads',
+      `${this.name} spreads records over its shards by itself, so no watermark is sure to reach each of them`,
+      {
+        hint: `set its record distribution strategy to USER_PARTITION_KEY with "aws kinesis update-stream-record-distribution-strategy", then go on with --resume`,
+      },
+    );
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {

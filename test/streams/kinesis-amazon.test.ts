@@ -1,0 +1,258 @@
+/** What Amazon does and emulators don't, by a server that answers as its reference says. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import type { Clock } from '../../src/clock.ts';
+import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { serve } from '../services/http.ts';
+import { refusal } from '../services/sigv4.ts';
+import { taxiflow, temporaryFolder } from '../support.ts';
+
+const SECRET = { accessKeyId: 'test', secretAccessKey: 'secret' };
+const KEYS = {
+  AWS_ACCESS_KEY_ID: SECRET.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: SECRET.secretAccessKey,
+  AWS_REGION: 'us-east-1',
+};
+const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
+/** No wait takes time. */
+const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+
+interface Asked {
+  readonly target: string;
+  readonly input: Record<string, unknown>;
+}
+
+/** What a request is answered; a text is the name of an error. */
+type Answer = (input: Record<string, unknown>, nth: number) => object | string;
+
+/** A Kinesis that looks at signatures, answers as a test says, and keeps what it was asked. */
+async function amazon(t: TestContext, answers: Record<string, Answer>) {
+  Object.assign(process.env, KEYS);
+  const asked: Asked[] = [];
+  const { url: endpoint } = await serve(t, (request) => {
+    const target = String(request.headers['x-amz-target']).split('.').at(-1)!;
+    const input = JSON.parse(request.body.toString());
+    asked.push({ target, input });
+    const nth = asked.filter((it) => it.target === target).length;
+    const wrong = refusal(request, SECRET, { region: 'us-east-1', service: 'kinesis', now: Date.now() });
+    const answer = wrong ? 'InvalidSignatureException' : (answers[target]?.(input, nth) ?? {});
+    if (typeof answer !== 'string') return { body: answer };
+    return { status: 400, body: { __type: answer, message: wrong ?? 'so it is' } };
+  });
+  return { asked, endpoint, options: { stream: 'trips', endpointUrl: endpoint, clock } };
+}
+
+function summary(fields: object = {}): object {
+  return {
+    StreamDescriptionSummary: {
+      StreamName: 'trips',
+      StreamARN: ARN,
+      StreamStatus: 'ACTIVE',
+      RetentionPeriodHours: 24,
+      StreamCreationTimestamp: 1_700_000_000,
+      OpenShardCount: 2,
+      EnhancedMonitoring: [],
+      ...fields,
+    },
+  };
+}
+
+/** Open shards of even size, `from` on. */
+function shards(count: number, from = 0): object[] {
+  return evenRanges(count).map(([first, last], i) => ({
+    ShardId: shardIdOf(from + i),
+    HashKeyRange: { StartingHashKey: String(first), EndingHashKey: String(last) },
+    SequenceNumberRange: { StartingSequenceNumber: '1' },
+  }));
+}
+
+/** A TLC file of so many trips within one minute. */
+function busyMinute(trips: number): string {
+  const trip = '1,2016-01-01 00:00:00,2016-01-01 00:00:30,1,1,-73.9,40.7,1,N,-73.9,40.7,1,5,0,0,0,0,0,5';
+  const header =
+    'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,pickup_longitude,' +
+    'pickup_latitude,RatecodeID,store_and_fwd_flag,dropoff_longitude,dropoff_latitude,payment_type,fare_amount,' +
+    'extra,mta_tax,tip_amount,tolls_amount,improvement_surcharge,total_amount';
+  return `${header}\n${`${trip}\n`.repeat(trips)}`;
+}
+
+describe('Amazon Kinesis, where no emulator is like it', () => {
+  it('the bodies of our own, of PutRecords and GetRecords, are signed as they are sent', async (t) => {
+    const data = Buffer.from('{"type":"trip","é":1}\n');
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: () => ({ Shards: shards(1) }),
+      PutRecords: () => ({ Records: [{ SequenceNumber: '1', ShardId: shardIdOf(0) }] }),
+      GetShardIterator: () => ({ ShardIterator: 'a' }),
+      GetRecords: () => ({
+        Records: [{ Data: data.toString('base64'), SequenceNumber: '1', PartitionKey: 'é' }],
+        NextShardIterator: 'b',
+        MillisBehindLatest: 0,
+      }),
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await stream.broadcast(() => data);
+    const batch = await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
+    assert.deepEqual(Buffer.from(batch.data), data);
+  });
+
+  it('a list of shards whose next page is no longer to be had begins anew', async (t) => {
+    const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: (_, nth) => pages[nth - 1]!,
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    assert.deepEqual(
+      (await stream.shards()).map(({ id }) => id),
+      [0, 1, 2, 3].map(shardIdOf),
+    );
+    const inputs = asked.filter(({ target }) => target === 'ListShards').map(({ input }) => input);
+    assert.deepEqual(inputs, [{ StreamName: 'trips' }, { NextToken: 'a' }, { StreamName: 'trips' }]);
+  });
+
+  it('a stream that was made a moment ago may be unknown still', async (t) => {
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: (_, nth) =>
+        nth <= 2 ? 'ResourceNotFoundException' : summary({ StreamStatus: nth <= 4 ? 'CREATING' : 'ACTIVE' }),
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await admin.create(2);
+    assert.equal(asked.filter(({ target }) => target === 'DescribeStreamSummary').length, 5);
+  });
+
+  for (const [from, to, steps] of [
+    [2, 9, [4, 8, 9]],
+    [9, 2, [5, 3, 2]],
+    [4, 6, [6]],
+    [4, 4, [4]],
+  ] as const) {
+    it(`goes from ${from} to ${to} shards as Amazon lets it, by ${steps.join(', ')}`, async (t) => {
+      let [open, made, updating] = [from as number, 0, false];
+      const { options, asked } = await amazon(t, {
+        DescribeStreamSummary: () => {
+          const status = updating ? 'UPDATING' : 'ACTIVE';
+          updating = false;
+          return summary({ StreamStatus: status });
+        },
+        ListShards: () => ({ Shards: shards(open, made) }),
+        UpdateShardCount: ({ TargetShardCount }) => {
+          const wanted = Number(TargetShardCount);
+          if (updating) return 'ResourceInUseException';
+          if (wanted > 2 * open || wanted < open / 2) return 'LimitExceededException';
+          [open, made, updating] = [wanted, made + open, true];
+          return {};
+        },
+      });
+      const admin = new KinesisAdmin(options);
+      t.after(() => admin.close());
+      assert.equal((await admin.reshard(to)).length, to);
+      const counts = asked
+        .filter(({ target }) => target === 'UpdateShardCount')
+        .map(({ input }) => input['TargetShardCount']);
+      assert.deepEqual(counts, steps);
+    });
+  }
+
+  it('K3 no watermark goes into a stream that takes no notice of hash keys', async (t) => {
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: () => summary({ RecordDistributionStrategy: 'AUTO' }),
+      ListShards: () => ({ Shards: shards(2) }),
+      PutRecords: ({ Records }) => ({
+        Records: (Records as object[]).map(() => ({ SequenceNumber: '1', ShardId: shardIdOf(0) })),
+      }),
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await assert.rejects(
+      stream.broadcast(() => Buffer.from('')),
+      { code: 'stream-spreads' },
+    );
+    assert.ok(!asked.some(({ target }) => target === 'PutRecords'), 'nothing was written');
+  });
+
+  it('doctor does not advise what a stream on demand refuses, and tells one that spreads by itself', async (t) => {
+    const file = join(temporaryFolder(t), 'trips.csv');
+    writeFileSync(file, busyMinute(3_000));
+    for (const [mode, strategy] of [
+      ['PROVISIONED', 'USER_PARTITION_KEY'],
+      ['ON_DEMAND', 'AUTO'],
+    ] as const) {
+      const { endpoint } = await amazon(t, {
+        DescribeStreamSummary: () =>
+          summary({ StreamModeDetails: { StreamMode: mode }, RecordDistributionStrategy: strategy }),
+        ListShards: () => ({ Shards: shards(2) }),
+      });
+      const at = ['--endpoint-url', endpoint, '--data-dir', temporaryFolder(t)];
+      const ran = await taxiflow(
+        ['doctor', file, '--stream', 'trips', '--speedup', '1000000', '--json', ...at],
+        { env: KEYS },
+      );
+      const { checks } = ran.json<{ checks: { check: string; status: string; advice?: string }[] }>();
+      const found = (name: string) => checks.find(({ check }) => check === name);
+      assert.equal(found('rate')?.status, 'warning');
+      assert.equal(/stream reshard/.test(found('rate')?.advice ?? ''), mode === 'PROVISIONED');
+      assert.equal(found('stream')?.status, strategy === 'AUTO' ? 'warning' : 'ok');
+    }
+  });
+
+  it('tells refused credentials as that, by whichever name', async (t) => {
+    for (const name of [
+      'UnrecognizedClientException',
+      'ExpiredTokenException',
+      'ExpiredToken',
+      'RequestExpired',
+    ]) {
+      const { options } = await amazon(t, { DescribeStreamSummary: () => name });
+      await assert.rejects(KinesisStream.open(options), { code: 'bad-credentials' }, name);
+    }
+  });
+
+  it('tells what is wrong with the key of an encrypted stream', async (t) => {
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      GetShardIterator: () => ({ ShardIterator: 'a' }),
+      GetRecords: () => 'KMSDisabledException',
+    });
+    const stream = await KinesisStream.open(options);
+    t.after(() => stream.close());
+    await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
+      code: 'stream-key',
+      hint: /kms:Decrypt/,
+    });
+  });
+
+  it('says to wait for a stream that is being changed', async (t) => {
+    const { options } = await amazon(t, {
+      ListShards: () => ({ Shards: shards(2) }),
+      SplitShard: () => 'ResourceInUseException',
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await assert.rejects(admin.split(shardIdOf(0)), { code: 'stream-not-active', hint: /wait/ });
+  });
+
+  it('waits for the shards that a split has opened while the list lags behind', async (t) => {
+    const [whole] = shards(1);
+    const parts = shards(2, 1).map((part) => ({ ...part, ParentShardId: shardIdOf(0) }));
+    const closed = {
+      ...whole,
+      SequenceNumberRange: { StartingSequenceNumber: '1', EndingSequenceNumber: '2' },
+    };
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      // Once to find the shard, once to know what was there before, and then too late by two.
+      ListShards: (_, nth) => ({ Shards: nth <= 3 ? [whole] : nth === 4 ? [closed] : [closed, ...parts] }),
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    assert.deepEqual(await admin.split(shardIdOf(0)), [1, 2].map(shardIdOf));
+  });
+});
