@@ -35,6 +35,8 @@ export interface StreamOptions {
   readonly endpointUrl?: string | undefined;
   /** Kinesis: pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
+  /** Kinesis: watermarks are going to be written. */
+  readonly watermarks?: boolean;
   /** Kinesis: read by enhanced fan-out, as the consumer of this name. */
   readonly fanOut?: string | undefined;
 }

@@ -161,21 +161,30 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     });
   }
 
-  it('K3 no watermark goes into a stream that takes no notice of hash keys', async (t) => {
-    const { options, asked } = await amazon(t, {
+  it('K3 a replay does not begin where hash keys are taken no notice of, but for one without watermarks', async (t) => {
+    const file = join(temporaryFolder(t), 'trips.csv');
+    writeFileSync(file, busyMinute(10));
+    const { endpoint, asked } = await amazon(t, {
       DescribeStreamSummary: () => summary({ RecordDistributionStrategy: 'AUTO' }),
       ListShards: () => ({ Shards: shards(2) }),
       PutRecords: ({ Records }) => ({
+        FailedRecordCount: 0,
         Records: (Records as object[]).map(() => ({ SequenceNumber: '1', ShardId: shardIdOf(0) })),
       }),
     });
-    const stream = await KinesisStream.open(options);
-    t.after(() => stream.close());
-    await assert.rejects(
-      stream.broadcast(() => Buffer.from('')),
-      { code: 'stream-spreads' },
+    const replay = [
+      ...['replay', file, '--stream', 'trips', '--speedup', 'max', '--endpoint-url', endpoint],
+      ...['--data-dir', temporaryFolder(t), '--json'],
+    ];
+    const refused = await taxiflow(replay, { env: KEYS });
+    assert.match(
+      refused.stderr,
+      /Error: .*spreads records over its shards by itself.*\nTry: .*USER_PARTITION_KEY/,
     );
-    assert.ok(!asked.some(({ target }) => target === 'PutRecords'), 'nothing was written');
+    assert.equal(refused.code, 1);
+    assert.ok(!asked.some(({ target }) => target === 'PutRecords'), 'something was written');
+    const sent = await taxiflow([...replay, '--no-watermark'], { env: KEYS });
+    assert.equal(sent.json<{ acknowledged: number }>().acknowledged, 10, sent.stderr);
   });
 
   it('doctor does not advise what a stream on demand refuses, and tells one that spreads by itself', async (t) => {

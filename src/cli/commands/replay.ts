@@ -111,6 +111,7 @@ async function send(
     region: text(args, 'region'),
     endpointUrl: text(args, 'endpoint-url'),
     aggregate: args['aggregate'] === true,
+    watermarks: args['watermark'] !== false,
   });
   if (shards !== undefined) await noteOtherShards(args, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);

@@ -53,6 +53,8 @@ export interface KinesisStreamOptions extends KinesisOptions {
   readonly clock: Clock;
   /** Pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
+  /** Watermarks are going to be written, so the stream has to put records where they are meant to be. */
+  readonly watermarks?: boolean;
   /** Read by enhanced fan-out, as the consumer of this name. */
   readonly fanOut?: string | undefined;
 }
@@ -133,7 +135,17 @@ export class KinesisStream implements StreamReader, StreamWriter {
           },
         );
       }
-      return new KinesisStream(client, options, timeThere, summary);
+      const stream = new KinesisStream(client, options, timeThere, summary);
+      if (options.watermarks && stream.spreads) {
+        throw new TaxiflowError(
+          'stream-spreads',
+          `${stream.name} spreads records over its shards by itself, so watermarks would not reach each of them`,
+          {
+            hint: 'set its record distribution strategy to USER_PARTITION_KEY with "aws kinesis update-stream-record-distribution-strategy"',
+          },
+        );
+      }
+      return stream;
     } catch (error) {
       client.destroy();
       throw error;
@@ -152,19 +164,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
     return this.#writer.put(batch);
   }
 
-  async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
-    if (this.spreads) throw this.#spreadError();
+  broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
     return this.#writer.broadcast(recordFor);
-  }
-
-  #spreadError(): TaxiflowError {
-    return new TaxiflowError(
-      'stream-spreads',
-      `${this.name} spreads records over its shards by itself, so no watermark is sure to reach each of them`,
-      {
-        hint: `set its record distribution strategy to USER_PARTITION_KEY with "aws kinesis update-stream-record-distribution-strategy", then go on with --resume`,
-      },
-    );
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
