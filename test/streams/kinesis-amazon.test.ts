@@ -238,6 +238,38 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     });
   });
 
+  it('tells that a stream has all the consumers it may have, and goes on where it was only asked too often', async (t) => {
+    let now = 0;
+    const quick: Clock = {
+      now: () => now,
+      sleep: async (ms) => {
+        now += 10 * ms;
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+    };
+    for (const passing of [false, true]) {
+      const { options, asked } = await amazon(t, {
+        DescribeStreamSummary: () => summary(),
+        RegisterStreamConsumer: (_, nth) => (passing && nth > 2 ? {} : 'LimitExceededException'),
+        DescribeStreamConsumer: (_, nth) =>
+          passing && nth > 2
+            ? { ConsumerDescription: { ConsumerARN: `${ARN}/consumer/a:1`, ConsumerStatus: 'ACTIVE' } }
+            : 'ResourceNotFoundException',
+        SubscribeToShard: () => 'KMSDisabledException',
+      });
+      const stream = await KinesisStream.open({ ...options, clock: quick, fanOut: 'a' });
+      await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
+        code: passing ? 'stream-key' : 'too-many-consumers',
+        hint: passing ? /kms/ : /list-stream-consumers/,
+      });
+      await stream.close();
+      assert.equal(
+        asked.some(({ target }) => target === 'SubscribeToShard'),
+        passing,
+      );
+    }
+  });
+
   it('says to wait for a stream that is being changed', async (t) => {
     const { options } = await amazon(t, {
       ListShards: () => ({ Shards: shards(2) }),

@@ -13,6 +13,7 @@ import {
   type SubscribeToShardEventStream,
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
+import { TaxiflowError } from '../../errors.ts';
 import type { Position, RecordBatch } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
 import {
@@ -26,6 +27,7 @@ import {
 /** Ms that a read waits for records before it comes back without. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
+const LIMIT_MS = 15_000;
 /** How long a run that ends waits for its consumer to be taken away. */
 const CLOSE_MS = 5_000;
 /** A subscription can't be taken over in its first five seconds. */
@@ -178,16 +180,30 @@ export class FanOut {
 
   /** The consumer's ARN once it is active; one that an earlier run left behind is taken over. */
   async #register(): Promise<string> {
-    for (;;) {
+    for (const since = this.#clock.now(); ; ) {
       try {
         await this.#client.send(new RegisterStreamConsumerCommand(this.#input));
       } catch (error) {
-        if (!(error instanceof Error && error.name === 'ResourceInUseException')) throw error;
+        const name = error instanceof Error ? error.name : '';
+        // Too many at once passes by itself; too many in all has the same name, and doesn't.
+        if (name === 'LimitExceededException' && this.#clock.now() - since > LIMIT_MS)
+          throw this.#tooMany(error as Error);
+        if (name !== 'ResourceInUseException' && name !== 'LimitExceededException') throw error;
       }
       const consumer = await this.#described();
       if (consumer?.ConsumerStatus === 'ACTIVE') return consumer.ConsumerARN!;
       await this.#clock.sleep(POLL_MS);
     }
+  }
+
+  #tooMany({ message }: Error): TaxiflowError {
+    return new TaxiflowError(
+      'too-many-consumers',
+      `Kinesis takes no further consumer of this stream: ${message}`,
+      {
+        hint: `look at them with "aws kinesis list-stream-consumers --stream-arn ${this.#input.StreamARN}", take away those nobody needs, or leave out --consumer`,
+      },
+    );
   }
 
   async #described(): Promise<ConsumerDescription | undefined> {
