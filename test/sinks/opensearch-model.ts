@@ -146,7 +146,7 @@ interface Asked {
 /** OpenSearch as far as the sink needs it, and as bad as it can be. */
 export class ModelServer {
   readonly documents = new Map<string, { version: bigint; source: string }>();
-  readonly #deleted = new Map<string, bigint>();
+  readonly #deleted = new Map<string, { readonly version: bigint }>();
   /** Share of the requests that something happens to. */
   trouble = 0;
   /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
@@ -282,8 +282,7 @@ export class ModelServer {
       else if (this.#versionOf(target._id) > version) item(409, 'version_conflict_engine_exception');
       else if (what === 'delete') {
         item(this.documents.delete(target._id) ? 200 : 404);
-        this.#deleted.set(target._id, version);
-        HURRIED.after(this.tombstoneMs, () => this.#forget(target._id, version));
+        this.#bury(target._id, version);
       } else {
         this.documents.set(target._id, { version, source });
         item(201);
@@ -293,13 +292,18 @@ export class ModelServer {
     return errors ? { errors, items } : { errors };
   }
 
-  #forget(id: string, version: bigint): void {
-    if (this.#deleted.get(id) === version) this.#deleted.delete(id);
+  /** A deletion that comes again is remembered for as long again. */
+  #bury(id: string, version: bigint): void {
+    const tombstone = { version };
+    this.#deleted.set(id, tombstone);
+    HURRIED.after(this.tombstoneMs, () => {
+      if (this.#deleted.get(id) === tombstone) this.#deleted.delete(id);
+    });
   }
 
   /** A deletion is remembered for a while, as by the real server. */
   #versionOf(id: string): bigint {
-    return this.documents.get(id)?.version ?? this.#deleted.get(id) ?? 0n;
+    return (this.documents.get(id) ?? this.#deleted.get(id))?.version ?? 0n;
   }
 }
 
