@@ -150,7 +150,7 @@ export class ModelServer {
   /** Share of the requests that something happens to. */
   trouble = 0;
   /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
-  tombstoneMs = 20_000;
+  tombstoneMs = LATE_MS + 2 * ANSWER_MS;
   /**
    * Given: it answers bulk requests in place of chance; undefined lets the model do as it is told, a function says which
    * actions are turned away.

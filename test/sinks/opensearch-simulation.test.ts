@@ -21,7 +21,7 @@ import {
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? (process.env['CI'] === 'true' ? 60 : 15));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
-const CRASHES = 6;
+const CRASHES = 10;
 
 /** Keys that hold what separates the parts of an id. */
 const PARTS = ['a', 'b', 'a|b', 'b|a', 'a\\', 'a\\|b', '|', '\\'];
@@ -37,7 +37,7 @@ function result(number: number, random: Random): Record<string, unknown> {
     airport_code: PARTS[Math.floor(random() * PARTS.length)]!,
     number,
     fate,
-    ...(fate === 'taken' && random() < 0.05 ? { retracted: true } : {}),
+    ...(fate === 'taken' && random() < 0.2 ? { retracted: true } : {}),
     ...(fate === 'too-large' ? { text: 'x'.repeat(LARGEST_REQUEST) } : {}),
   };
 }
@@ -70,7 +70,7 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
     const { sink, kill } = await open();
     for (let steps = Math.ceil(random() * 6); steps > 0; steps--) {
       if (random() < 0.1) server.takeAway();
-      commit(Math.ceil(random() * 250));
+      commit(Math.ceil(random() ** 2 * 250));
       sink.wake();
       await HURRIED.sleep(random() * 4_000);
     }
