@@ -220,6 +220,16 @@ for (const [host, service, region] of [
   });
 }
 
+/** A collection that answers as told, and what `es-setup` needs to reach it. */
+async function collection(t: TestContext, answer: Parameters<typeof serve>[1]) {
+  const { port, asked } = await serve(t, answer);
+  allNamesAreOurs(t);
+  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
+  const client = await connect({ url }, {});
+  t.after(() => client.close());
+  return { asked, target: { client, url, prefix: '', views: taxiViews() } };
+}
+
 test('a collection that does not answer yet is waited for, as any other server', async (t) => {
   let now = 0;
   const clock = {
@@ -229,12 +239,8 @@ test('a collection that does not answer yet is waited for, as any other server',
     },
   };
   const answers = [503, 503, 404];
-  const { port, asked } = await serve(t, () => ({ status: answers.shift() ?? 404 }));
-  allNamesAreOurs(t);
-  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
-  const client = await connect({ url }, {});
-  t.after(() => client.close());
-  const server = await reach({ client, url, prefix: '', views: taxiViews() }, 60_000, { clock });
+  const { target, asked } = await collection(t, () => ({ status: answers.shift() ?? 404 }));
+  const server = await reach(target, 60_000, { clock });
   assert.deepEqual(server, { distribution: 'opensearch', number: 'serverless' });
   assert.deepEqual(
     asked.map(({ path }) => path),
@@ -244,25 +250,16 @@ test('a collection that does not answer yet is waited for, as any other server',
 });
 
 test('a collection that keeps this network out is told at once', async (t) => {
-  const { port } = await serve(t, () => ({ status: 401 }));
-  allNamesAreOurs(t);
-  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
-  const client = await connect({ url }, {});
-  t.after(() => client.close());
-  await assert.rejects(reach({ client, url, prefix: '', views: taxiViews() }, 60_000), /network policy/);
+  const { target } = await collection(t, () => ({ status: 401 }));
+  await assert.rejects(reach(target, 60_000), /network policy/);
 });
 
 test('S2 an index of a collection is not taken for empty: documents show in it only after a while', async (t) => {
   const indices = { 'pickup_count-000001': { aliases: { pickup_count: {} }, mappings: {} } };
-  const { port } = await serve(t, ({ path }) => {
+  const { target } = await collection(t, ({ path }) => {
     if (path.endsWith('/_count')) return { body: { count: 0 } };
     return path === '/pickup_count' ? { body: indices } : { status: 404, body: {} };
   });
-  allNamesAreOurs(t);
-  const url = `http://abc123.us-east-1.aoss.amazonaws.com:${port}`;
-  const client = await connect({ url }, {});
-  t.after(() => client.close());
-  const target = { client, url, prefix: '', views: taxiViews() };
   const { steps, notes } = await planDelete(target, false);
   assert.deepEqual(steps, []);
   assert.match(notes.join(), /pickup_count-000001 may hold documents.*--with-data/);
