@@ -1,5 +1,5 @@
 import { systemClock } from '../../clock.ts';
-import { Dataset } from '../../dataset/dataset.ts';
+import { Dataset, type DatasetCounts } from '../../dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
@@ -37,9 +37,10 @@ export async function replay(args: Arguments): Promise<number> {
   const progress = await progressLine(settings.statisticsFrequency);
   const { signal, done } = interruption();
   try {
-    const dataset = await openDataset(args, paths, rejected, progress, signal);
-    if (args['dry-run']) return await dryRun(args, settings, dataset, progress, signal);
-    return await send(args, settings, dataset, rejected, progress, signal);
+    const notes: string[] = [];
+    const dataset = await openDataset(args, paths, rejected, notes, progress, signal);
+    if (args['dry-run']) return await dryRun(args, settings, dataset, notes, progress, signal);
+    return await send(args, settings, dataset, rejected, notes, progress, signal);
   } finally {
     progress.stop();
     done();
@@ -65,6 +66,7 @@ function openDataset(
   args: Arguments,
   paths: string[],
   rejected: DeadLetterBuffer,
+  notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<Dataset> {
@@ -79,7 +81,12 @@ function openDataset(
       requestPayer: args['request-payer'] === true,
     },
     assumeSorted: args['assume-sorted'] === true,
+    dateOrder: args['date-order'] as 'mdy' | 'dmy' | undefined,
     failOnReject: args['on-error'] === 'fail',
+    onNote: (note) => {
+      notes.push(note);
+      say(`note: ${note}`);
+    },
     onReject: ({ reason, source, line, raw, detail }) =>
       rejected.add(reason, () => ({
         source,
@@ -99,6 +106,7 @@ async function send(
   { speedup, seek, until, limit, shards }: Settings,
   dataset: Dataset,
   rejected: DeadLetterBuffer,
+  notes: readonly string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
@@ -149,7 +157,7 @@ async function send(
       },
     });
     progress.stop();
-    return report(args, dataset, outcome, writer.name, Date.now() - started);
+    return report(args, dataset, outcome, notes, writer.name, Date.now() - started);
   } finally {
     ledger.close();
     await writer.close();
@@ -173,6 +181,7 @@ function report(
   args: Arguments,
   dataset: Dataset,
   outcome: ReplayOutcome,
+  notes: readonly string[],
   stream: string,
   ms: number,
 ): number {
@@ -187,7 +196,7 @@ function report(
     `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
     `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
-    `${counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : ''}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+    `${linesOf(counts)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
   if (args['json']) {
     printJson({
       command: 'replay',
@@ -200,8 +209,13 @@ function report(
       rejected,
       rejected_by_reason: byReason,
       skipped: { ...outcome.skipped, interrupted: outcome.notSent },
+      lines: counts.lines,
+      header_lines: counts.headers,
       blank_lines: counts.blank,
+      continued_lines: counts.continued,
       unreadable_values: counts.unreadableValues,
+      unreadable_example: counts.unreadableExample ?? null,
+      notes,
       watermarks: outcome.watermarks,
       last_watermark: isoOrNull(outcome.lastWatermark),
       first_dropoff: isoOrNull(outcome.firstDropoff),
@@ -232,6 +246,7 @@ async function dryRun(
   args: Arguments,
   { speedup, seek, until, limit }: Settings,
   dataset: Dataset,
+  notes: readonly string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
@@ -253,6 +268,9 @@ async function dryRun(
       mean_rate: plan.meanRate ?? null,
       peak_rate: plan.peakRate ?? null,
       shards_needed: plan.shardsNeeded ?? null,
+      unreadable_values: dataset.counts.unreadableValues,
+      unreadable_example: dataset.counts.unreadableExample ?? null,
+      notes,
     });
     return EXIT.done;
   }
@@ -268,8 +286,22 @@ async function dryRun(
       `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
     );
   }
+  if (dataset.counts.unreadableValues > 0) lines.push(`left out       ${leftOut(dataset.counts)}`);
   process.stdout.write(`${lines.join('\n')}\n`);
   return EXIT.done;
+}
+
+/** What the lines were that are no rows, and the values that trips go without. */
+function linesOf(counts: DatasetCounts): string {
+  return [
+    counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : '',
+    counts.continued > 0 ? `; lines of rows over several ${thousands(counts.continued)}` : '',
+    counts.unreadableValues > 0 ? `; values left out ${leftOut(counts)}` : '',
+  ].join('');
+}
+
+function leftOut({ unreadableValues, unreadableExample }: DatasetCounts): string {
+  return `${thousands(unreadableValues)}, such as ${unreadableExample}`;
 }
 
 function sum(counts: Readonly<Record<string, number | undefined>>): number {
