@@ -7,6 +7,7 @@ import { parquetMetadataAsync, parquetSchema } from 'hyparquet';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
 import { decompressPage } from 'hyparquet/src/datapage.js';
+import { deltaBinaryUnpack } from 'hyparquet/src/delta.js';
 import type {
   ColumnChunk,
   ColumnDecoder,
@@ -292,18 +293,17 @@ function unpacked(
   if (header.type === 'DATA_PAGE_V2' && v2) {
     const { repetition_levels_byte_length: repetition, definition_levels_byte_length: definition } = v2;
     const levels = repetition + definition;
-    if (!(repetition === 0 && definition >= 0 && levels <= stored.length))
-      throw new Error('the levels of a page are damaged');
-    if (!(v2.num_nulls >= 0 && v2.num_nulls <= v2.num_values))
-      throw new Error('the counts of a page are damaged');
+    if (!(repetition === 0 && definition >= 0 && levels <= stored.length)) throw damagedPage();
+    if (!(v2.num_nulls >= 0 && v2.num_nulls <= v2.num_values)) throw damagedPage();
     const values = stored.subarray(levels);
     const size = header.uncompressed_page_size - levels;
     const plain = v2.is_compressed === false ? values : decompressPage(values, size, codec, compressors);
     const bytes = new Uint8Array(levels + plain.length);
     bytes.set(stored.subarray(0, levels));
     bytes.set(plain, levels);
-    if (isOptional(decoder)) checkRuns(bytes, 0, definition, 1, v2.num_values);
-    checkValueRuns(bytes, levels, v2.encoding, v2.num_values, decoder);
+    const there = isOptional(decoder) ? checkRuns(bytes, 0, definition, 1, v2.num_values) : v2.num_values;
+    if (there !== v2.num_values - v2.num_nulls) throw damagedPage();
+    checkValueRuns(bytes, levels, v2.encoding, there, decoder);
     return {
       header: sized(header, bytes, { data_page_header_v2: { ...v2, is_compressed: false } }),
       bytes,
@@ -312,12 +312,9 @@ function unpacked(
   const bytes = decompressPage(stored, header.uncompressed_page_size, codec, compressors);
   const v1 = header.data_page_header;
   if (header.type === 'DATA_PAGE' && v1) {
-    let offset = 0;
-    if (isOptional(decoder)) {
-      offset = 4 + lengthAt(bytes, 0);
-      checkRuns(bytes, 4, offset, 1, v1.num_values);
-    }
-    checkValueRuns(bytes, offset, v1.encoding, v1.num_values, decoder);
+    const levels = isOptional(decoder) ? 4 + lengthAt(bytes, 0) : 0;
+    const there = levels > 0 ? checkRuns(bytes, 4, levels, 1, v1.num_values) : v1.num_values;
+    checkValueRuns(bytes, levels, v1.encoding, there, decoder);
   }
   return { header: sized(header, bytes, {}), bytes };
 }
@@ -332,7 +329,7 @@ function isOptional({ element }: ColumnDecoder): boolean {
 
 function lengthAt(bytes: Uint8Array, offset: number): number {
   const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(offset, true);
-  if (offset + 4 + length > bytes.length) throw new Error('the levels of a page are damaged');
+  if (offset + 4 + length > bytes.length) throw damagedPage();
   return length;
 }
 
@@ -343,31 +340,103 @@ function checkValueRuns(
   count: number,
   { type }: ColumnDecoder,
 ): void {
+  if (count === 0) return;
   if (encoding === 'RLE' && type === 'BOOLEAN') {
     checkRuns(bytes, offset + 4, bytes.length, 1, count);
   } else if (encoding.endsWith('_DICTIONARY') && offset < bytes.length) {
     const width = bytes[offset]!;
-    if (width > 32) throw new Error('the indexes of a page are damaged');
+    if (width > 32) throw damagedPage();
     checkRuns(bytes, offset + 1, bytes.length, width, count);
+  } else if (encoding === 'DELTA_BINARY_PACKED' || encoding === 'DELTA_LENGTH_BYTE_ARRAY') {
+    endOfDeltas(bytes, offset, count);
+  } else if (encoding === 'DELTA_BYTE_ARRAY') checkPrefixes(bytes, offset, count);
+}
+
+/** Texts that begin as the one before them: none may begin with more than that one has. */
+function checkPrefixes(bytes: Uint8Array, offset: number, count: number): void {
+  const middle = endOfDeltas(bytes, offset, count);
+  endOfDeltas(bytes, middle, count);
+  const [prefixes, suffixes] = [offset, middle].map((start) => {
+    const lengths = new Int32Array(count);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    deltaBinaryUnpack({ view, offset: start }, lengths.length, lengths);
+    return lengths;
+  });
+  let length = 0;
+  for (let i = 0; i < count; i++) {
+    if (!(prefixes![i]! >= 0 && prefixes![i]! <= length && suffixes![i]! >= 0)) throw damagedPage();
+    length = prefixes![i]! + suffixes![i]!;
+    if (length > bytes.length) throw damagedPage();
   }
 }
 
-/** Follows the heads of the runs from `offset` to `end`; none may be longer than the `count` values of its page. */
-function checkRuns(bytes: Uint8Array, offset: number, end: number, width: number, count: number): void {
-  let at = offset;
-  for (let seen = 0; seen < count && at < end; ) {
-    let head = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++];
-      if (byte === undefined || shift > 28) throw new Error('the runs of a page are damaged');
-      head |= (byte & 0x7f) << shift;
-      if (byte < 0x80) break;
+/** Follows the blocks of `count` DELTA_BINARY_PACKED values to their end. */
+function endOfDeltas(bytes: Uint8Array, offset: number, count: number): number {
+  const at = { offset };
+  const block = readVarint(bytes, at);
+  const miniblocks = readVarint(bytes, at);
+  const total = readVarint(bytes, at);
+  const size = block / miniblocks;
+  if (!(size > 0 && size % 8 === 0 && miniblocks < bytes.length && total === count)) throw damagedPage();
+  skipVarint(bytes, at);
+  for (let left = total - 1; left > 0; ) {
+    skipVarint(bytes, at);
+    const widths = at.offset;
+    at.offset += miniblocks;
+    for (let i = 0; i < miniblocks && left > 0; i++) {
+      const width = bytes[widths + i];
+      if (width === undefined || width > 64) throw damagedPage();
+      at.offset += (size * width) / 8;
+      left -= size;
     }
-    const length = head >>> 1;
-    const isPacked = (head & 1) === 1;
-    // Packed values come in eights, the last of them filled up.
-    seen += isPacked ? length * 8 : length;
-    if (seen > count + (isPacked ? PADDING : 0)) throw new Error('the runs of a page are damaged');
-    at += isPacked ? length * width : Math.ceil(width / 8);
   }
+  return at.offset;
+}
+
+/** An unsigned number below 2³¹. */
+function readVarint(bytes: Uint8Array, at: { offset: number }): number {
+  let value = 0;
+  for (let scale = 1; ; scale *= 128) {
+    const byte = bytes[at.offset++];
+    if (byte === undefined) throw damagedPage();
+    value += (byte & 0x7f) * scale;
+    if (value >= 2 ** 31) throw damagedPage();
+    if (byte < 0x80) return value;
+  }
+}
+
+function skipVarint(bytes: Uint8Array, at: { offset: number }): void {
+  while ((bytes[at.offset++] ?? 0) >= 0x80);
+}
+
+function damagedPage(): Error {
+  return new Error('a page of it is damaged');
+}
+
+/**
+ * Follows the runs of `count` values from `offset` to `end`: they must be all there, and none may be longer than that.
+ * Returns how many values are 1, where a value is one bit wide.
+ */
+function checkRuns(bytes: Uint8Array, offset: number, end: number, width: number, count: number): number {
+  const at = { offset };
+  let ones = 0;
+  for (let seen = 0; seen < count; ) {
+    const head = readVarint(bytes, at);
+    const length = Math.floor(head / 2);
+    const isPacked = head % 2 === 1;
+    // Packed values come in eights, the last of them filled up.
+    const values = isPacked ? length * 8 : length;
+    if (seen + values > count + (isPacked ? PADDING : 0) || at.offset > end) throw damagedPage();
+    if (width === 1 && isPacked) ones += onesIn(bytes, at.offset, Math.min(values, count - seen));
+    else if (width === 1 && bytes[at.offset] === 1) ones += values;
+    seen += values;
+    at.offset += isPacked ? length * width : Math.ceil(width / 8);
+  }
+  return ones;
+}
+
+function onesIn(bytes: Uint8Array, offset: number, bits: number): number {
+  let ones = 0;
+  for (let i = 0; i < bits; i++) ones += (bytes[offset + (i >> 3)]! >> (i & 7)) & 1;
+  return ones;
 }
