@@ -89,6 +89,12 @@ export class Dataset {
   #ordered: readonly Input[] | undefined;
   readonly #identities = new Map<Input, string>();
   #bytesRead = 0;
+  #times: readonly number[] = [];
+  #from = Number.NEGATIVE_INFINITY;
+  #until = Number.POSITIVE_INFINITY;
+  /** Trips at or before each of the times of `countUpTo`, and all trips of that span, as far as they were read. */
+  upTo: number[] = [];
+  wanted = 0;
 
   private constructor(options: DatasetOptions, inputs: readonly Input[]) {
     this.#options = options;
@@ -145,6 +151,24 @@ export class Dataset {
 
   #note(note: string): void {
     this.#options.onNote?.(note);
+  }
+
+  /** Counts, while trips are read, those from `from` up to `until` that end at or before each of `times`, all epoch ms. */
+  countUpTo(
+    times: readonly number[],
+    from = Number.NEGATIVE_INFINITY,
+    until = Number.POSITIVE_INFINITY,
+  ): void {
+    this.#times = times;
+    this.#from = from;
+    this.#until = until;
+    this.upTo = times.map(() => 0);
+  }
+
+  #countTrip(dropoff: number): void {
+    if (dropoff < this.#from || dropoff >= this.#until) return;
+    this.wanted++;
+    for (let i = 0; i < this.#times.length; i++) if (dropoff <= this.#times[i]!) this.upTo[i]!++;
   }
 
   /** All trips, in order; none any more once the reading was stopped. Throws `TaxiflowError` for what can't be read or has no usable header. */
@@ -226,6 +250,7 @@ export class Dataset {
         if (!take(trip)) return false;
         this.counts.rows++;
         this.counts.trips++;
+        if (this.#times.length > 0) this.#countTrip(trip.dropoff);
         return true;
       },
       reject: (reason, line, raw, detail) => {

@@ -1,5 +1,5 @@
 /**
- * CSV text → rows (docs/formats.md, "Lines and rows").
+ * CSV text → rows (docs/input.md, "Lines and rows").
  *
  *  R1 Every line is accounted for: lines = rows + broken lines + blank lines + lines that a quoted field runs over.
  *  R2 A line that is a row by itself is never part of another row: a quote that would run over it is a stray quote.

@@ -1,5 +1,5 @@
 /**
- * Times in text: one rule for CSV cells, Parquet texts, records and options (docs/formats.md, "Times").
+ * Times in text: one rule for CSV cells, Parquet texts, records and options (docs/input.md, "Times").
  * A time has a date and a time of day. Without a zone it is taken as it stands, as UTC; with one it is that instant.
  */
 

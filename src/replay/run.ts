@@ -12,7 +12,7 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
 import { RecordComposer } from './compose.ts';
-import type { ReplayEntry, ReplayLedger } from './ledger.ts';
+import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
 import { type Jump, Pace } from './pace.ts';
 import { ReplayWatermark } from './watermark.ts';
 
@@ -40,9 +40,22 @@ export interface ReplayOptions {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: ReplayProgress) => void;
   readonly onStart?: (replay: string, earlier: ReplayEntry | undefined) => void;
+  /** Told before the start of trips that will be late, since an earlier replay moved the stream's watermark past them. */
+  readonly onBehind?: (behind: Behind) => void;
   readonly onJump?: ((jump: Jump) => void) | undefined;
   /** Ms between watermarks (W3). */
   readonly watermarkInterval?: number;
+}
+
+/** Trips that are behind the watermark of their stream. */
+export interface Behind {
+  readonly trips: number;
+  /** Of so many that are to be sent. */
+  readonly of: number;
+  /** Epoch ms. */
+  readonly watermark: number;
+  /** The inputs of the replay that moved the watermark there. */
+  readonly inputs: string;
 }
 
 export interface ReplayProgress {
@@ -116,12 +129,20 @@ class ReplayRun {
   }
 
   async run(): Promise<ReplayOutcome> {
-    const { dataset, signal, clock } = this.#o;
+    const { dataset, signal, clock, ledger, writer } = this.#o;
+    const furthest = this.#o.adaptTime === 'original' ? ledger.furthest(writer.identity) : [];
+    dataset.countUpTo(
+      furthest.map(({ watermark }) => watermark),
+      this.#o.seek,
+      this.#o.until,
+    );
     const batches = dataset.batches();
     // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
     let batch = await batches.next();
     if (batch.done && signal.aborted) return this.#outcome(true);
-    this.#begin(await dataset.fingerprint());
+    const earlier = this.#begin(await dataset.fingerprint());
+    // What is in the stream already counts once, and what goes on is behind nothing but itself.
+    if (!earlier?.finished && this.#entry.nextId === 0) this.#tellBehind(furthest);
     this.#watermarkWall = clock.now();
     try {
       while (!batch.done && !signal.aborted && !this.#over && !this.#failure) {
@@ -144,7 +165,8 @@ class ReplayRun {
     return this.#outcome(signal.aborted);
   }
 
-  #begin(fingerprint: string): void {
+  /** Returns what an earlier run of the same replay noted. */
+  #begin(fingerprint: string): ReplayEntry | undefined {
     const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
     // Where a replay begins belongs to it: what one that began later skipped was never sent.
     const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
@@ -159,6 +181,7 @@ class ReplayRun {
     this.#entry = {
       key,
       stream: writer.name,
+      streamIdentity: writer.identity,
       replay,
       inputs: dataset.names.join(', '),
       invokedAt: goesOn?.invokedAt ?? startedAt,
@@ -171,6 +194,18 @@ class ReplayRun {
     ledger.clearRejected(key);
     ledger.save(this.#entry, this.#o.rejected);
     this.#o.onStart?.(replay, earlier);
+    return earlier;
+  }
+
+  /** Says which trips are behind the watermark of another replay. */
+  #tellBehind(furthest: readonly StreamWatermark[]): void {
+    const other = furthest.findIndex(({ key }) => key !== this.#entry.key);
+    if (other < 0) return;
+    const { upTo, wanted } = this.#o.dataset;
+    const most = this.#o.limit ?? Number.POSITIVE_INFINITY;
+    const trips = Math.min(upTo[other]!, most);
+    const { watermark, inputs } = furthest[other]!;
+    if (trips > 0) this.#o.onBehind?.({ trips, of: Math.min(wanted, most), watermark, inputs });
   }
 
   /** Sends what is wanted of a batch, in its time. */

@@ -106,7 +106,7 @@ async function send(
   { speedup, seek, until, limit, shards }: Settings,
   dataset: Dataset,
   rejected: DeadLetterBuffer,
-  notes: readonly string[],
+  notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
@@ -124,6 +124,7 @@ async function send(
   if (shards !== undefined) await noteOtherShards(args, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
+  let behind = 0;
   try {
     const outcome = await runReplay({
       dataset,
@@ -148,6 +149,15 @@ async function send(
             `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
+      onBehind: ({ trips, of, watermark, inputs }) => {
+        const note =
+          `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${writer.name}, which the replay of ${inputs} ` +
+          `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
+          'replay such files together, or into a stream of their own';
+        behind = trips;
+        notes.push(note);
+        say(`note: ${note}`);
+      },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
@@ -157,7 +167,7 @@ async function send(
       },
     });
     progress.stop();
-    return report(args, dataset, outcome, notes, writer.name, Date.now() - started);
+    return report(args, dataset, { ...outcome, behind, notes }, writer.name, Date.now() - started);
   } finally {
     ledger.close();
     await writer.close();
@@ -180,8 +190,7 @@ async function noteOtherShards(args: Arguments, stream: StreamReader, wanted: nu
 function report(
   args: Arguments,
   dataset: Dataset,
-  outcome: ReplayOutcome,
-  notes: readonly string[],
+  outcome: ReplayOutcome & { readonly behind: number; readonly notes: readonly string[] },
   stream: string,
   ms: number,
 ): number {
@@ -215,7 +224,8 @@ function report(
       continued_lines: counts.continued,
       unreadable_values: counts.unreadableValues,
       unreadable_example: counts.unreadableExample ?? null,
-      notes,
+      behind_watermark: outcome.behind,
+      notes: outcome.notes,
       watermarks: outcome.watermarks,
       last_watermark: isoOrNull(outcome.lastWatermark),
       first_dropoff: isoOrNull(outcome.firstDropoff),
@@ -235,11 +245,15 @@ function report(
     return EXIT.interrupted;
   }
   if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
+  if (counts.rows === 0) say('note: the input has a header and no rows');
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
     return EXIT.interrupted;
   }
-  return rejected > 0 && args['on-error'] === 'report' ? EXIT.rejected : EXIT.done;
+  const nothingUsed = counts.rows > 0 && counts.trips === 0;
+  if (nothingUsed)
+    say('no row could be used: see what is wrong with the first of each kind in the dead letters');
+  return nothingUsed || (rejected > 0 && args['on-error'] === 'report') ? EXIT.rejected : EXIT.done;
 }
 
 async function dryRun(
