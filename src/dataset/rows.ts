@@ -165,7 +165,7 @@ export class RowReader {
       open.text.length + line.length > LONGEST_ROW ||
       (state !== 'whole' && state !== 'open') ||
       (state === 'whole' && !this.#handler.fits(total)) ||
-      this.#handler.isRow(line);
+      (this.#handler.isRow(line) && (state === 'open' || this.#closesNothing(open, line)));
     if (isStray) this.#giveUp(open);
     else if (state === 'whole') {
       this.#open = undefined;
@@ -175,6 +175,13 @@ export class RowReader {
       open.text += line + end;
       open.fields = total;
     }
+  }
+
+  /** Whether a line that could close a quoted field is a row without it: sound by itself, or after a line that is a row too. */
+  #closesNothing(open: OpenRow, line: string): boolean {
+    return (
+      walk(line, this.#handler.delimiter, false).state === 'whole' || this.#handler.isRow(open.lines[0]!.text)
+    );
   }
 
   /** The quote was a stray one: its own line is broken, and those after it are read anew. */

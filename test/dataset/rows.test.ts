@@ -208,6 +208,18 @@ describe('rows of CSV files', () => {
     assert.equal(reader.continued, 1);
   });
 
+  it('R2: two lines that look like rows are two, though a quote goes from one to the other; else it is one row', async () => {
+    const isRow = (line: string) => line.split(',').length === 2;
+    const glued = await read([Buffer.from('"a,b\nc",d\n1,2\n')], { isRow });
+    assert.deepEqual(glued.events, ['broken', 'broken', ['1', '2']]);
+    const field = await read([Buffer.from('"a\nb",c\n1,2\nd,"e\nf"\n')], { isRow });
+    assert.deepEqual(field.events, [
+      ['a\nb', 'c'],
+      ['1', '2'],
+      ['d', 'e\nf'],
+    ]);
+  });
+
   it('over several lines have as many fields as the header, and no more than 65,536 characters', async () => {
     const fits = (fields: number) => fields === 2;
     const long = 'y'.repeat(30_000);
