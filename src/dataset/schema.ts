@@ -44,7 +44,7 @@ export function readHeader(header: readonly string[], source: string): Schema {
   const columns = columnsOf(names);
   if (header.some((cell) => !Number.isNaN(parseTime(cell)))) {
     throw new TaxiflowError('unknown-header', `${source} has no header: its first line is a row of data`, {
-      hint: `put the header of its TLC file before it, with columns such as ${NAMES.pickup[1]}, ${NAMES.dropoff[1]}`,
+      hint: `put the header of its TLC file before it, with columns such as tpep_pickup_datetime and tpep_dropoff_datetime`,
     });
   }
   for (const [column, what] of [
