@@ -23,6 +23,7 @@ import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
 import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
+import { withoutSecrets } from '../printable.ts';
 import { Database, openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
@@ -186,6 +187,7 @@ export class SqliteState implements StateStore {
     this.#deadLetters = new DeadLetterTable(db);
     this.stored = this.#load();
     this.created = this.#readCreated();
+    this.#forgetSecrets();
   }
 
   /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
@@ -411,6 +413,35 @@ export class SqliteState implements StateStore {
     if (!row) throw damage(this.#what, this.path, 'when it was made is missing');
     this.#verify(row.crc, [row.created], '', 'when it was made');
     return row.created;
+  }
+
+  /** Sinks were once named by the whole of their URL: what may be secret in it leaves the state, the cursor stays. */
+  #forgetSecrets(): void {
+    const names = this.#db.prepare('SELECT sink FROM cursors').pluck().all() as string[];
+    for (const old of names) {
+      const name = withoutSecrets(old);
+      if (name !== old) transaction(this.#db, () => this.#renameSink(old, name));
+    }
+  }
+
+  #renameSink(old: string, name: string): void {
+    const { delivered, bytes } = this.cursor(old)!;
+    // Of two for one server, nothing is left out; what goes twice makes no second document.
+    const other = this.cursor(name) ?? { delivered, bytes };
+    this.moveCursor(name, {
+      delivered: Math.min(delivered, other.delivered),
+      bytes: Math.max(bytes, other.bytes),
+    });
+    this.#db.prepare('DELETE FROM cursors WHERE sink = ?').run(old);
+    this.#db.prepare('UPDATE dead_letters SET scope = ? WHERE scope = ?').run(name, old);
+    this.#db
+      .prepare(
+        `INSERT INTO dead_letter_counts SELECT ?, reason, count, kept FROM dead_letter_counts WHERE scope = ?
+         ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
+      )
+      .run(name, old);
+    this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(old);
+    this.#db.prepare('UPDATE run SET status = NULL').run();
   }
 
   #reading<T>(work: () => T): T {
