@@ -197,7 +197,7 @@ async function openSinks(
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   const output = text(args, 'output');
-  if (output !== undefined) sinks.push(new NdjsonSink(state, output));
+  if (output !== undefined) sinks.push(new NdjsonSink(state, output, (note) => say(`note: ${note}`)));
   if (search === undefined) return sinks;
   const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
   const sink = new OpenSearchSink({
