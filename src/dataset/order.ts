@@ -3,9 +3,11 @@
  * sorted in memory, spilled to disk when there is more than one, and merged.
  */
 
-import { closeSync, mkdirSync, openSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { translating } from '../errors.ts';
+import { systemCode, translating } from '../errors.ts';
+import { makeFile, makeFolder } from '../private-files.ts';
 import type { EncodedTrip } from './trips.ts';
 
 /** Trips in order, with id `firstId` + i; the body of trip i (see `EncodedTrip`) is `data` from `starts[i]` to `ends[i]`. */
@@ -231,6 +233,28 @@ function* fromMemory(run: Run): Generator<TripBatch> {
   }
 }
 
+/** Removes what processes left behind that are gone: on Windows, or when one was killed at the wrong moment. */
+function removeStale(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = Number(/^sort-(\d+)-/.exec(name)?.[1]);
+    if (!(pid > 0) || isAlive(pid)) continue;
+    try {
+      rmSync(join(folder, name), { force: true });
+    } catch {
+      // It is somebody else's.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH';
+  }
+}
+
 /** A sorted run on disk, read back from its start. */
 class Spill {
   readonly #path: string;
@@ -244,13 +268,14 @@ class Spill {
   body = { data: this.#buffer, start: 0, end: 0 };
 
   constructor(folder: string, index: number) {
-    this.#path = join(folder, `sort-${process.pid}-${index}`);
+    this.#path = join(folder, `sort-${process.pid}-${randomUUID()}`);
     this.#file = translating('the sort folder', folder, () => {
-      mkdirSync(folder, { recursive: true });
-      return openSync(this.#path, 'w+');
+      makeFolder(folder);
+      if (index === 0) removeStale(folder);
+      return makeFile(this.#path);
     });
     // Without a name, the file goes with the process, however that ends.
-    if (process.platform !== 'win32') unlinkSync(this.#path);
+    if (process.platform !== 'win32') rmSync(this.#path, { force: true });
   }
 
   write(run: Run): void {

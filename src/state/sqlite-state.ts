@@ -3,12 +3,13 @@
  *
  *  C1 a checkpoint is one transaction; there is no second file to disagree with it.
  *  C3 `firings` is the outbox: results are numbered in the order they are written, and each sink has a cursor.
- *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it.
+ *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it. A state
+ *     has one name only, and one that loses it while it is in use takes no further commit.
  *  C5 a state of another stream, other views or a newer format is refused.
  * What is read back is checked against its CRC, which covers the row with its key, so that a damaged file is never
  * taken for a result.
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import {
@@ -24,6 +25,7 @@ import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
 import { withoutSecrets } from '../printable.ts';
+import { ensureFile, refuseLinks } from '../private-files.ts';
 import { Database, openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
@@ -168,6 +170,8 @@ export class SqliteState implements StateStore {
   readonly #db: Sqlite;
   readonly #lock: Sqlite;
   readonly #what: string;
+  /** Which file was opened: what is committed to one that was deleted or moved is lost. */
+  readonly #inode: bigint | undefined;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #deadLetters: DeadLetterTable;
   /** When the state was made, epoch ms. */
@@ -180,6 +184,7 @@ export class SqliteState implements StateStore {
 
   private constructor(path: string, db: Sqlite, lock: Sqlite, what: string) {
     this.path = path;
+    this.#inode = inodeOf(path);
     this.#db = db;
     this.#lock = lock;
     this.#what = what;
@@ -221,6 +226,7 @@ export class SqliteState implements StateStore {
     this.#bytes = 0;
     try {
       transaction(this.#db, () => this.#write(checkpoint));
+      this.#refuseGone();
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -281,6 +287,7 @@ export class SqliteState implements StateStore {
           move();
           new DeadLetterTable(this.#db, sink).write(refused, new Date().toISOString());
         });
+      this.#refuseGone();
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -308,6 +315,17 @@ export class SqliteState implements StateStore {
   close(): void {
     this.#db.close();
     this.#lock.close();
+  }
+
+  #refuseGone(): void {
+    if (inodeOf(this.path) === this.#inode) return;
+    throw new TaxiflowError(
+      'state-gone',
+      `${this.#what} was deleted or moved while it was in use: ${this.path}`,
+      {
+        hint: 'put it back, with the files -wal and -shm beside it, or run the same command again to begin afresh',
+      },
+    );
   }
 
   #write(checkpoint: Checkpoint): void {
@@ -566,7 +584,13 @@ function create(db: Sqlite, identity: StateIdentity): void {
   });
 }
 
+function inodeOf(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+}
+
 function takeLock(path: string, app: string): Sqlite {
+  refuseLinks(`${path}.lock`, `the lock of app "${app}"`);
+  ensureFile(`${path}.lock`);
   // Not at once: whoever asks whether a processor runs holds it for a moment.
   const lock = new Database(`${path}.lock`, { timeout: LOCK_PATIENCE_MS });
   try {

@@ -1,8 +1,9 @@
-import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { systemClock } from '../../clock.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translating } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
+import { makeFolder } from '../../private-files.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { StateReader } from '../../state/read-results.ts';
 import { isRunning, refuseOtherStream, statePath, streamIdentity } from '../../state/sqlite-state.ts';
@@ -78,7 +79,7 @@ function folder(path: string): Check {
   const check = 'data folder';
   try {
     translating('the data folder', path, () => {
-      mkdirSync(path, { recursive: true });
+      makeFolder(path);
       accessSync(path, constants.W_OK);
     });
   } catch (error) {
