@@ -140,6 +140,14 @@ async function send(
             `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
+      onStrays: ({ count, first, last }, meant) =>
+        say(
+          `note: ${several(count, 'trip')} ending ${first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`} ${count === 1 ? 'lies' : 'lie'} more than a day before the others and ${count === 1 ? 'is' : 'are'} left out of the reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
+        ),
+      onGap: ({ from, to }, at) =>
+        say(
+          `note: no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
+        ),
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
