@@ -65,7 +65,8 @@ const replay: CommandSpec = {
     paths: {
       type: 'string',
       array: true,
-      describe: 'TLC files (CSV, .gz, .zst, Parquet), folders, quoted globs, s3:// URLs, or - for stdin',
+      describe:
+        'TLC files (CSV, .gz, .zst, .zip, Parquet), folders, quoted globs, s3:// URLs, or - for stdin',
     },
   },
   options: {
@@ -123,6 +124,11 @@ const replay: CommandSpec = {
       type: 'boolean',
       default: false,
       describe: 'Stream rows that are in drop-off order already',
+    },
+    'date-order': {
+      choices: ['mdy', 'dmy'],
+      requiresArg: true,
+      describe: "Order of day and month in dates such as 3/4/2016  [default: by the file's own dates]",
     },
     'on-error': {
       choices: ['keep', 'report', 'fail'],

@@ -1,6 +1,6 @@
 /** Option values read and checked. */
 import { usageError } from '../errors.ts';
-import { parseTime } from '../events/decode.ts';
+import { parseTime } from '../events/times.ts';
 import { duration } from '../views/language.ts';
 import type { Arguments } from './command.ts';
 
@@ -15,15 +15,9 @@ export function time(args: Arguments, name: string): number | undefined {
   if (value === undefined) return undefined;
   const day = /^\d{4}-\d\d-\d\d$/.test(value);
   const ms = parseTime(day ? `${value}T00:00:00Z` : value);
-  if (Number.isNaN(ms) || !isDay(value.slice(0, 10)))
+  if (Number.isNaN(ms))
     throw usageError(`--${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
   return ms;
-}
-
-/** Whether there is such a day: 30 February would be taken for the first of March. */
-function isDay(value: string): boolean {
-  const ms = Date.parse(`${value}T00:00:00Z`);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(value);
 }
 
 /** Milliseconds of a duration; undefined when the option isn't given. */

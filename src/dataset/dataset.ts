@@ -3,14 +3,16 @@
  *
  * Every row is accounted for: rows = trips + rejected, blank lines apart.
  */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
-import { type ByteRanges, findInputs, type Input, isParquet, type OnBytes, unreadable } from './inputs.ts';
+import { readCsv } from './csv.ts';
+import { byContent, contentHash } from './input-order.ts';
+import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
 import { type TripBatch, TripCollector, TripSorter } from './order.ts';
-import { type RowHandler, readRows } from './rows.ts';
 import type { S3Options } from './s3.ts';
-import { readHeader, usedColumns } from './schema.ts';
-import { type Cell, type EncodedTrip, type RejectReason, TripEncoder } from './trips.ts';
+import type { ReadOptions, RowSink } from './sink.ts';
+import type { EncodedTrip, RejectReason } from './trips.ts';
 
 export type { Input, TripBatch };
 
@@ -35,32 +37,64 @@ export interface DatasetOptions {
   readonly dataDir: string;
   /** Stream the rows as they are and reject those that step back, instead of sorting. */
   readonly assumeSorted?: boolean;
+  /** Order of day and month in dates such as 3/4/2016; by default each file's own dates tell. */
+  readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   readonly onReject?: (rejection: Rejection) => void;
+  /** Told in words what a person should know of the input, once each. */
+  readonly onNote?: (note: string) => void;
   /** Ends the reading early; what was read by then is counted. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytesRead: number, bytesTotal: number | undefined) => void;
 }
 
 export interface DatasetCounts {
-  /** Rows that are not blank, headers apart. */
-  rows: number;
+  /** Lines of CSV files: headers + blank + continued + rows of CSV files. */
+  lines: number;
+  headers: number;
+  /** Lines and rows without any value. */
   blank: number;
+  /** Lines that belong to a row which began in a line before them. */
+  continued: number;
+  /** Rows: trips + rejected. */
+  rows: number;
   trips: number;
   rejected: Partial<Record<RejectReason, number>>;
-  /** Values left out of trips because they are no number. */
+  /** Values left out of trips because they can't be used. */
   unreadableValues: number;
+  /** The first of them. */
+  unreadableExample: string | undefined;
 }
 
 /** Takes a trip; false when it steps back. */
 type TakeTrip = (trip: EncodedTrip) => boolean;
 
 export class Dataset {
-  readonly counts: DatasetCounts = { rows: 0, blank: 0, trips: 0, rejected: {}, unreadableValues: 0 };
+  readonly counts: DatasetCounts = {
+    lines: 0,
+    headers: 0,
+    blank: 0,
+    continued: 0,
+    rows: 0,
+    trips: 0,
+    rejected: {},
+    unreadableValues: 0,
+    unreadableExample: undefined,
+  };
   readonly #options: DatasetOptions;
+  /** As they were named. */
   readonly #inputs: readonly Input[];
+  /** In the order they are read, once that is known. */
+  #ordered: readonly Input[] | undefined;
+  readonly #identities = new Map<Input, string>();
   #bytesRead = 0;
+  #times: readonly number[] = [];
+  #from = Number.NEGATIVE_INFINITY;
+  #until = Number.POSITIVE_INFINITY;
+  /** Trips at or before each of the times of `countUpTo`, and all trips of that span, as far as they were read. */
+  upTo: number[] = [];
+  wanted = 0;
 
   private constructor(options: DatasetOptions, inputs: readonly Input[]) {
     this.#options = options;
@@ -69,7 +103,8 @@ export class Dataset {
 
   /** Finds the inputs. Throws `no-input`. */
   static async open(options: DatasetOptions): Promise<Dataset> {
-    return new Dataset(options, await findInputs(options.paths, options.s3));
+    const onTwice = (name: string) => options.onNote?.(`${name} is named twice; it is read once`);
+    return new Dataset(options, await findInputs(options.paths, options.s3, onTwice));
   }
 
   /** Trips come as they are read, not when all have been. */
@@ -81,11 +116,64 @@ export class Dataset {
     return this.#inputs.map((input) => input.name);
   }
 
-  /** The same for the same content in the same order. For standard input only after `batches` has ended its reading. */
+  /**
+   * The same for the same content, whatever its files are called, how they are packed and, unless they are read as they
+   * are, in which order they are named. For standard input only after `batches` has ended its reading.
+   */
   async fingerprint(): Promise<string> {
+    const { assumeSorted, dateOrder } = this.#options;
     const parts: string[] = [];
-    for (const input of this.#inputs) parts.push(await input.fingerprint());
-    return [...parts, this.#options.assumeSorted ? 'as-is' : 'sorted'].join('\n');
+    for (const input of await this.#inOrder()) parts.push(await this.#identity(input));
+    return [...parts, assumeSorted ? 'as-is' : 'sorted', ...(dateOrder ? [dateOrder] : [])].join('\n');
+  }
+
+  async #identity(input: Input): Promise<string> {
+    let identity = this.#identities.get(input);
+    if (identity === undefined) {
+      if (input.once) throw notRepeatable(input);
+      identity = await contentHash(input);
+      this.#identities.set(input, identity);
+    }
+    return identity;
+  }
+
+  /** The inputs in the order they are read. Sorted trips that tie come in an order of content, not of names (`order.ts`). */
+  async #inOrder(): Promise<readonly Input[]> {
+    if (!this.#ordered) {
+      const unpacked: Input[] = [];
+      for (const input of this.#inputs) unpacked.push(...(await unpack(input)));
+      this.#ordered = this.#options.assumeSorted
+        ? unpacked
+        : await byContent(
+            unpacked,
+            (input) => this.#identity(input),
+            (again, first) =>
+              this.#note(`${again.name} has the same content as ${first.name}; it is read once`),
+          );
+    }
+    return this.#ordered;
+  }
+
+  #note(note: string): void {
+    this.#options.onNote?.(note);
+  }
+
+  /** Counts, while trips are read, those from `from` up to `until` that end at or before each of `times`, all epoch ms. */
+  countUpTo(
+    times: readonly number[],
+    from = Number.NEGATIVE_INFINITY,
+    until = Number.POSITIVE_INFINITY,
+  ): void {
+    this.#times = times;
+    this.#from = from;
+    this.#until = until;
+    this.upTo = times.map(() => 0);
+  }
+
+  #countTrip(dropoff: number): void {
+    if (dropoff < this.#from || dropoff >= this.#until) return;
+    this.wanted++;
+    for (let i = 0; i < this.#times.length; i++) if (dropoff <= this.#times[i]!) this.upTo[i]!++;
   }
 
   /** All trips, in order; none any more once the reading was stopped. Throws `TaxiflowError` for what can't be read or has no usable header. */
@@ -99,7 +187,7 @@ export class Dataset {
       yield* collector.rest();
       return;
     }
-    const sorter = new TripSorter(join(this.#options.dataDir, 'tmp'));
+    const sorter = new TripSorter(this.#folder);
     try {
       for await (const _ of this.#read((trip) => sorter.add(trip))) if (this.#stopped) return;
       yield* sorter.batches();
@@ -108,13 +196,19 @@ export class Dataset {
     }
   }
 
+  /** For what is written for the time of this run. */
+  get #folder(): string {
+    return join(this.#options.dataDir, 'tmp');
+  }
+
   get #stopped(): boolean {
     return this.#options.signal?.aborted === true;
   }
 
   /** Reads every input once; yields now and then. */
   async *#read(take: TakeTrip): AsyncGenerator<void> {
-    const total = this.#inputs.reduce<number | undefined>(
+    const inputs = await this.#inOrder();
+    const total = inputs.reduce<number | undefined>(
       (sum, input) => (sum === undefined || input.size === undefined ? undefined : sum + input.size),
       0,
     );
@@ -122,84 +216,64 @@ export class Dataset {
       this.#bytesRead += bytes;
       this.#options.onProgress?.(this.#bytesRead, total);
     };
-    for (const input of this.#inputs) {
-      const ranges = await parquetRanges(input, onBytes);
-      if (ranges) yield* this.#readParquet(input.name, ranges, take);
-      else yield* this.#readCsv(input, onBytes, take);
+    const others: TaxiflowError[] = [];
+    for (const input of inputs) {
+      try {
+        yield* this.#readFile(input, this.#sinkFor(input.name, take), onBytes);
+      } catch (error) {
+        // Beside trips, a folder may hold a table of something else.
+        if (!input.found || !(error instanceof TaxiflowError) || error.code !== 'unknown-header') throw error;
+        others.push(error);
+      }
     }
+    if (others.length > 0 && others.length === inputs.length) throw others[0]!;
+    for (const { message } of others) this.#note(`${message}: skipped`);
   }
 
-  async *#readParquet(source: string, ranges: ByteRanges, take: TakeTrip): AsyncGenerator<void> {
-    const { readTable } = await import('./parquet.ts');
-    let names: string[] = [];
-    let used: readonly number[] = [];
-    let encoder: TripEncoder | undefined;
-    try {
-      yield* readTable(ranges, {
-        columns: (found) => {
-          names = found;
-          const schema = readHeader(names, source);
-          encoder = new TripEncoder(schema);
-          used = usedColumns(schema);
-          return used;
-        },
-        row: (cells, row) => {
-          const reader = encoder!;
-          const reason = this.#take(reader, cells, take);
-          if (!reason) return;
-          const detail = () => reader.explain(cells, reason);
-          this.#reject({ source, line: row, reason, raw: rowAsJson(names, used, reader, cells), detail });
-        },
-      });
-    } catch (error) {
-      throw unreadable(source, error);
-    } finally {
-      await ranges.close();
+  async *#readFile(input: Input, sink: RowSink, onBytes: OnBytes): AsyncGenerator<void> {
+    const { dateOrder } = this.#options;
+    const hash = createHash('sha256');
+    const options: ReadOptions = {
+      dateOrder,
+      folder: this.#folder,
+      onBytes,
+      onContent: (chunk) => hash.update(chunk),
+      onNote: (note) => this.#note(note),
+    };
+    if ((await kindOf(input)) === 'parquet') {
+      // Only here, so that CSV never waits for it.
+      yield* (await import('./parquet-trips.ts')).readParquet(input, sink, options);
+      return;
     }
-    this.counts.unreadableValues += encoder?.unreadableValues ?? 0;
+    yield* readCsv(input, sink, options);
+    if (!this.#identities.has(input)) this.#identities.set(input, hash.digest('hex'));
   }
 
-  async *#readCsv(input: Input, onBytes: OnBytes, take: TakeTrip): AsyncGenerator<void> {
-    const source = input.name;
-    let encoder: TripEncoder | undefined;
-    let unreadable = false;
-    const handler: RowHandler = {
-      row: (fields, line, raw) => {
-        if (!encoder) {
-          encoder = new TripEncoder(readHeader(fields, source));
-          return;
-        }
-        const reader = encoder;
-        const reason = this.#take(reader, fields, take);
-        if (reason) this.#reject({ source, line, reason, raw, detail: () => reader.explain(fields, reason) });
-      },
-      blank: () => {
-        this.counts.blank++;
-      },
-      broken: (why, line, raw) => {
-        unreadable ||= !encoder;
+  #sinkFor(source: string, take: TakeTrip): RowSink {
+    return {
+      trip: (trip) => {
+        if (!take(trip)) return false;
         this.counts.rows++;
-        this.#reject({ source, line, reason: 'not-csv', raw, detail: () => why });
+        this.counts.trips++;
+        if (this.#times.length > 0) this.#countTrip(trip.dropoff);
+        return true;
+      },
+      reject: (reason, line, raw, detail) => {
+        this.counts.rows++;
+        this.#reject({ source, line, reason, raw, detail });
+      },
+      leftOut: (count, first) => {
+        this.counts.unreadableValues += count;
+        if (first)
+          this.counts.unreadableExample ??= `${first.column} ${JSON.stringify(first.value)} in line ${first.line} of ${source}`;
+      },
+      lines: ({ lines, headers, blank, continued }) => {
+        this.counts.lines += lines;
+        this.counts.headers += headers;
+        this.counts.blank += blank;
+        this.counts.continued += continued;
       },
     };
-    yield* readRows(input.open(onBytes), handler);
-    if (!encoder && unreadable) {
-      throw new TaxiflowError('unknown-header', `${source} has no line that can be read as a header`, {
-        hint: 'the first line has to be the header of a TLC file; packed files are read if they are gzip or zstd',
-      });
-    }
-    if (!encoder) readHeader([], source);
-    this.counts.unreadableValues += encoder?.unreadableValues ?? 0;
-  }
-
-  /** Counts a row, and takes it if it is a trip; else says why not. */
-  #take(encoder: TripEncoder, cells: readonly Cell[], take: TakeTrip): RejectReason | undefined {
-    this.counts.rows++;
-    const trip = encoder.encode(cells);
-    if (typeof trip === 'string') return trip;
-    if (!take(trip)) return 'out-of-order';
-    this.counts.trips++;
-    return undefined;
   }
 
   #reject(rejection: Rejection): void {
@@ -218,29 +292,14 @@ export class Dataset {
   }
 }
 
-/** The bytes of an input if it is Parquet, to be closed by the caller. */
-async function parquetRanges(input: Input, onBytes: OnBytes): Promise<ByteRanges | undefined> {
-  let told = false;
-  // A look at how it begins is no progress: those bytes are read again.
-  const ranges = await input.ranges?.((bytes) => told && onBytes(bytes));
-  if (!ranges) return undefined;
-  try {
-    told = await isParquet(ranges);
-    if (told) return ranges;
-  } catch (error) {
-    await ranges.close();
-    throw unreadable(input.name, error);
-  }
-  await ranges.close();
-  return undefined;
+/** The trip files in an archive; any other input as it is. */
+async function unpack(input: Input): Promise<Input[]> {
+  if ((await kindOf(input)) !== 'zip') return [input];
+  return (await import('./zip.ts')).tripFilesIn(input);
 }
 
-/** What was read of a row, times as ISO 8601. */
-function rowAsJson(
-  names: readonly string[],
-  used: readonly number[],
-  encoder: TripEncoder,
-  cells: readonly Cell[],
-): string {
-  return JSON.stringify(Object.fromEntries(used.map((i) => [names[i], encoder.readable(cells, i)])));
+function notRepeatable({ name }: Input): TaxiflowError {
+  return new TaxiflowError('not-repeatable', `${name} is not known before it is read to its end`, {
+    hint: 'give a file, or leave out --assume-sorted',
+  });
 }

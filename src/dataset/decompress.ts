@@ -4,7 +4,7 @@ import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 
 const CHUNK = 1 << 18;
-const MAGIC_BYTES = 4;
+const MAGIC_BYTES = 8;
 /** A frame, or one that is to be skipped, such as pzstd begins with. */
 const ZSTD = /^(?:28b52ffd|5.2a4d18)$/;
 
@@ -16,7 +16,7 @@ export async function* decompressed(source: AsyncGenerator<Buffer>): AsyncGenera
   const first = await beginning(source);
   if (first.length === 0) return;
   const all = resumed(first, source);
-  const magic = first.subarray(0, MAGIC_BYTES).toString('hex');
+  const magic = first.subarray(0, 4).toString('hex');
   if (magic.startsWith('1f8b')) yield* gunzipped(all);
   else if (ZSTD.test(magic)) yield* unzstd(all);
   else yield* all;
@@ -41,9 +41,45 @@ async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGener
 
 async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: CHUNK });
+  const stored = new StoredBytes(source);
   // An error of either end comes out of the iteration below.
-  pipeline(source, gunzip, () => {});
+  pipeline(stored.read(), gunzip, () => {});
   yield* gunzip as AsyncIterable<Buffer>;
+  // Node passes over what follows the last member without a word.
+  if (!(await stored.isZeroFrom(gunzip.bytesWritten)))
+    throw new Error('there is something else behind its end');
+}
+
+/** Bytes on their way, and the last chunk of them to look at again. */
+class StoredBytes {
+  readonly #source: AsyncIterator<Buffer>;
+  #last: Buffer = Buffer.alloc(0);
+  #bytes = 0;
+
+  constructor(source: AsyncIterable<Buffer>) {
+    this.#source = source[Symbol.asyncIterator]();
+  }
+
+  async *read(): AsyncGenerator<Buffer> {
+    for (;;) {
+      const { done, value } = await this.#source.next();
+      if (done) return;
+      this.#last = value;
+      this.#bytes += value.length;
+      yield value;
+    }
+  }
+
+  /** Whether all from that byte on are zero, with which tapes and some writers fill up. */
+  async isZeroFrom(start: number): Promise<boolean> {
+    let rest: Buffer = this.#last.subarray(Math.max(0, this.#last.length - (this.#bytes - start)));
+    for (;;) {
+      if (rest.some((byte) => byte !== 0)) return false;
+      const { done, value } = await this.#source.next();
+      if (done) return true;
+      rest = value;
+    }
+  }
 }
 
 async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

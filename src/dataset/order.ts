@@ -2,12 +2,7 @@
  * Trips in drop-off order, ties in input order, in bounded memory: runs of a quarter of a million trips are
  * sorted in memory, spilled to disk when there is more than one, and merged.
  */
-
-import { randomUUID } from 'node:crypto';
-import { closeSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { systemCode, translating } from '../errors.ts';
-import { makeFile, makeFolder } from '../private-files.ts';
+import { ScratchFile } from './scratch.ts';
 import type { EncodedTrip } from './trips.ts';
 
 /** Trips in order, with id `firstId` + i; the body of trip i (see `EncodedTrip`) is `data` from `starts[i]` to `ends[i]`. */
@@ -183,7 +178,7 @@ export class TripSorter {
   }
 
   #spill(): void {
-    const spill = new Spill(this.#folder, this.#spills.length);
+    const spill = new Spill(this.#folder);
     this.#spills.push(spill);
     spill.write(this.#run);
     this.#run.clear();
@@ -233,32 +228,9 @@ function* fromMemory(run: Run): Generator<TripBatch> {
   }
 }
 
-/** Removes what processes left behind that are gone: on Windows, or when one was killed at the wrong moment. */
-function removeStale(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    const pid = Number(/^sort-(\d+)-/.exec(name)?.[1]);
-    if (!(pid > 0) || isAlive(pid)) continue;
-    try {
-      rmSync(join(folder, name), { force: true });
-    } catch {
-      // It is somebody else's.
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemCode(error) !== 'ESRCH';
-  }
-}
-
 /** A sorted run on disk, read back from its start. */
 class Spill {
-  readonly #path: string;
-  readonly #file: number;
+  readonly #file: ScratchFile;
   #buffer = Buffer.alloc(0);
   #offset = 0;
   #filePosition = 0;
@@ -267,15 +239,8 @@ class Spill {
   dropoff = 0;
   body = { data: this.#buffer, start: 0, end: 0 };
 
-  constructor(folder: string, index: number) {
-    this.#path = join(folder, `sort-${process.pid}-${randomUUID()}`);
-    this.#file = translating('the sort folder', folder, () => {
-      makeFolder(folder);
-      if (index === 0) removeStale(folder);
-      return makeFile(this.#path);
-    });
-    // Without a name, the file goes with the process, however that ends.
-    if (process.platform !== 'win32') rmSync(this.#path, { force: true });
+  constructor(folder: string) {
+    this.#file = new ScratchFile(folder, 'the sort folder');
   }
 
   write(run: Run): void {
@@ -286,7 +251,7 @@ class Spill {
     const out = Buffer.allocUnsafe(Math.min(this.#size, Math.max(1 << 20, SPILL_HEAD + longest)));
     let filled = 0;
     const flush = () => {
-      translating('the sort folder', this.#path, () => writeAll(this.#file, out.subarray(0, filled)));
+      this.#file.append(out.subarray(0, filled));
       filled = 0;
     };
     for (const i of run.order()) {
@@ -314,8 +279,7 @@ class Spill {
   }
 
   close(): void {
-    closeSync(this.#file);
-    if (process.platform === 'win32') rmSync(this.#path, { force: true });
+    this.#file.close();
   }
 
   #have(bytes: number): boolean {
@@ -324,16 +288,12 @@ class Spill {
     const ahead = Math.min(this.#size - this.#filePosition, Math.max(READ_BYTES, bytes));
     const next = Buffer.allocUnsafe(kept.length + ahead);
     kept.copy(next);
-    const read = readSync(this.#file, next, kept.length, next.length - kept.length, this.#filePosition);
+    const read = this.#file.read(next, kept.length, this.#filePosition);
     this.#filePosition += read;
     this.#buffer = next.subarray(0, kept.length + read);
     this.#offset = 0;
     return this.#buffer.length >= bytes;
   }
-}
-
-function writeAll(file: number, data: Buffer): void {
-  for (let at = 0; at < data.length; ) at += writeSync(file, data, at, data.length - at);
 }
 
 /** Merges sorted runs. Runs are in input order, so the lower run wins a tie. */

@@ -2,29 +2,52 @@
  * Parquet files → rows. Only the columns that are asked for are read, each by ranges of its own; all of them
  * go forward together, page by page, so memory is bounded however large the row groups are.
  */
+import { crc32 } from 'node:zlib';
 import { parquetMetadataAsync, parquetSchema } from 'hyparquet';
 import { parquetHeader, readPage } from 'hyparquet/src/column.js';
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js';
+import { decompressPage } from 'hyparquet/src/datapage.js';
+import { deltaBinaryUnpack } from 'hyparquet/src/delta.js';
 import type {
   ColumnChunk,
   ColumnDecoder,
   DecodedArray,
+  Encoding,
   FileMetaData,
+  PageHeader,
+  SchemaElement,
   SchemaTree,
 } from 'hyparquet/src/types.js';
 import { compressors } from 'hyparquet-compressors';
 import type { ByteRanges } from './inputs.ts';
 import type { Cell } from './trips.ts';
 
-export interface TableHandler {
-  /** The names of all columns, once; the indexes of those to read. */
-  columns(names: string[]): readonly number[];
-  /** One row, number `row` from 1 on: the cells that were asked for at their indexes. The array is used again. */
-  row(cells: readonly Cell[], row: number): void;
+export interface TableColumn {
+  readonly name: string;
+  /** What its values are, as far as times are concerned. */
+  readonly kind: 'time' | 'text' | 'other';
+  /** How it is stored, in words. */
+  readonly stored: string;
+}
+
+/** An open file. Throws an `Error` for what is no whole Parquet file. */
+export interface Table {
+  readonly columns: readonly TableColumn[];
+  /**
+   * Hands all rows to `onRow`, in order, numbered from 1 on; yields after every piece. The cells that were asked for lie
+   * at their indexes; the array is used again.
+   */
+  rows(wanted: readonly number[], onRow: (cells: readonly Cell[], row: number) => void): AsyncGenerator<void>;
 }
 
 /** Bytes of a column that are read at once. */
 const WINDOW = 4 << 20;
+/** Values of a page: far more than any writer puts into one. */
+const MOST_VALUES = 1 << 24;
+/** Bytes of a page, unpacked. */
+const LARGEST_PAGE = 1 << 29;
+/** Values by which some writers fill up the last run of a page. */
+const PADDING = 512;
 /** A page's header is longer only where it holds long texts as statistics. */
 const HEADER = 1 << 16;
 
@@ -33,29 +56,45 @@ const PARSERS = {
   ...DEFAULT_PARSERS,
   timestampFromMilliseconds: (ms: bigint) => Number(ms),
   timestampFromMicroseconds: (us: bigint) => Math.floor(Number(us) / 1000),
-  timestampFromNanoseconds: (ns: bigint) => Number(ns / 1_000_000n),
+  // Division cuts towards zero, and so towards 1970.
+  timestampFromNanoseconds: (ns: bigint) => Number((ns < 0n ? ns - 999_999n : ns) / 1_000_000n),
   dateFromDays: (days: number) => days * 86_400_000,
   // A parser's result is a Date by its type; whatever it is, it is handed on.
 } as unknown as typeof DEFAULT_PARSERS;
 
-/** Hands all rows to `handler`, in order; yields after every piece. Throws an `Error` for what is no whole Parquet file. */
-export async function* readTable(file: ByteRanges, handler: TableHandler): AsyncGenerator<void> {
+/** Reads the table of contents of a file. */
+export async function openTable(file: ByteRanges): Promise<Table> {
   const metadata = await readMetadata(file);
   const schema = parquetSchema(metadata);
-  const wanted = handler.columns(schema.children.map(({ element }) => element.name));
+  return {
+    columns: schema.children.map(({ element }) => ({ name: element.name, ...typeOf(element) })),
+    rows: (wanted, onRow) => readRows(file, metadata, schema, wanted, onRow),
+  };
+}
+
+async function* readRows(
+  file: ByteRanges,
+  metadata: FileMetaData,
+  schema: SchemaTree,
+  wanted: readonly number[],
+  onRow: (cells: readonly Cell[], row: number) => void,
+): AsyncGenerator<void> {
   const cells: Cell[] = new Array(schema.children.length).fill(null);
   let row = 0;
-  for (const { columns, num_rows } of metadata.row_groups) {
+  for (const group of metadata.row_groups) {
     const readers = wanted.map((index) => {
       const column = schema.children[index]!;
-      return new ColumnReader(file, chunkOf(columns, column), [schema, column]);
+      const chunk = chunkOf(group.columns, column);
+      if (chunk.meta_data!.num_values !== group.num_rows)
+        throw new Error(`the counts of ${column.element.name} differ`);
+      return new ColumnReader(file, chunk, [schema, column]);
     });
-    for (let left = Number(num_rows); left > 0; ) {
+    for (let left = Number(group.num_rows); left > 0; ) {
       await Promise.all(readers.map((reader) => reader.fill()));
-      const rows = Math.min(left, ...readers.map((reader) => reader.ready));
+      const rows = readers.reduce((least, reader) => Math.min(least, reader.ready), left);
       for (let i = 0; i < rows; i++) {
         for (let c = 0; c < readers.length; c++) cells[wanted[c]!] = readers[c]!.take();
-        handler.row(cells, ++row);
+        onRow(cells, ++row);
       }
       left -= rows;
       yield;
@@ -65,10 +104,33 @@ export async function* readTable(file: ByteRanges, handler: TableHandler): Async
 
 async function readMetadata(file: ByteRanges): Promise<FileMetaData> {
   if (file.size < 12) throw new Error('the file is too short to be Parquet');
-  return parquetMetadataAsync({
+  const metadata = await parquetMetadataAsync({
     byteLength: file.size,
     slice: async (start, end = file.size) => (await file.read(start, end)).buffer as ArrayBuffer,
   });
+  const rows = metadata.row_groups.reduce((sum, { num_rows }) => {
+    if (typeof num_rows !== 'bigint' || num_rows < 0n) throw new Error('its table of contents is damaged');
+    return sum + num_rows;
+  }, 0n);
+  if (rows !== metadata.num_rows) throw new Error('the counts of rows in its table of contents differ');
+  return metadata;
+}
+
+/** What the values of a column are; numbers without a unit are no times. */
+function typeOf({ type, converted_type, logical_type }: SchemaElement): Pick<TableColumn, 'kind' | 'stored'> {
+  const annotation = logical_type?.type ?? converted_type;
+  const isTimestamp = annotation?.startsWith('TIMESTAMP') && type === 'INT64';
+  if (isTimestamp || (type === 'INT96' && !annotation)) return { kind: 'time', stored: 'a timestamp' };
+  const isText = type === 'BYTE_ARRAY' && (!annotation || ['UTF8', 'STRING', 'ENUM'].includes(annotation));
+  if (isText) return { kind: 'text', stored: 'text' };
+  const number = type?.startsWith('INT') || type === 'DOUBLE' || type === 'FLOAT';
+  const isCount = number && (!annotation || /^U?INT/.test(annotation));
+  const stored = isCount
+    ? `${type} without a unit`
+    : annotation
+      ? `${type} as ${annotation}`
+      : (type ?? 'a group');
+  return { kind: 'other', stored };
 }
 
 function chunkOf(columns: readonly ColumnChunk[], { element }: SchemaTree): ColumnChunk {
@@ -85,6 +147,8 @@ class ColumnReader {
   readonly #name: string;
   /** Decimal places, where values have a fixed number of them. */
   readonly #scale: number | undefined;
+  /** Values that pages still have to bring. */
+  #left: number;
   /** Where the next bytes lie in the file, and where the column ends. */
   #position: number;
   readonly #end: number;
@@ -101,6 +165,7 @@ class ColumnReader {
     this.#file = file;
     this.#name = element.name;
     this.#scale = element.converted_type === 'DECIMAL' ? (element.scale ?? 0) : undefined;
+    this.#left = Number(meta.num_values);
     this.#position = Number(meta.dictionary_page_offset || meta.data_page_offset);
     this.#end = this.#position + Number(meta.total_compressed_size);
     this.#decoder = {
@@ -112,7 +177,8 @@ class ColumnReader {
       parsers: PARSERS,
       compressors,
     };
-    if (!(this.#position >= 4 && this.#end <= file.size)) throw this.#cutOff();
+    if (!(this.#position >= 4 && this.#end >= this.#position && this.#end <= file.size)) throw this.#cutOff();
+    if (meta.type !== element.type) throw this.#damaged();
   }
 
   /** How many values can be taken. */
@@ -132,6 +198,9 @@ class ColumnReader {
         return Number(value);
       case 'boolean':
         return String(value);
+      // An index beyond the dictionary.
+      case 'undefined':
+        throw this.#damaged();
       default:
         return null;
     }
@@ -145,20 +214,48 @@ class ColumnReader {
       const reader = { view: this.#window, offset: this.#offset };
       const header = parquetHeader(reader);
       this.#offset = reader.offset;
+      const size = header.compressed_page_size;
       // Damaged bytes may well be read as a header, of another shape.
-      if (!(header.compressed_page_size >= 0)) throw new Error(`the column ${this.#name} is damaged`);
-      await this.#have(header.compressed_page_size);
-      if (this.#window.byteLength - this.#offset < header.compressed_page_size) throw this.#cutOff();
-      const at = { view: this.#window, offset: this.#offset };
-      this.#offset += header.compressed_page_size;
-      const isDictionary = header.type === 'DICTIONARY_PAGE';
-      if (!isDictionary && header.type !== 'DATA_PAGE' && header.type !== 'DATA_PAGE_V2') continue;
-      const { data = [] } = readPage(at, header, this.#decoder, this.#dictionary, undefined, 0);
-      if (isDictionary) this.#dictionary = convert(data, this.#decoder);
-      else {
-        this.#values = data;
-        this.#next = 0;
+      if (
+        !(size >= 0 && header.uncompressed_page_size >= 0 && header.uncompressed_page_size <= LARGEST_PAGE)
+      ) {
+        throw this.#damaged();
       }
+      await this.#have(size);
+      if (this.#window.byteLength - this.#offset < size) throw this.#cutOff();
+      const stored = new Uint8Array(this.#window.buffer, this.#window.byteOffset + this.#offset, size);
+      this.#offset += size;
+      if (header.crc !== undefined && crc32(stored) !== header.crc >>> 0) throw this.#damaged();
+      this.#takePage(header, stored);
+    }
+  }
+
+  #takePage(header: PageHeader, stored: Uint8Array): void {
+    const isDictionary = header.type === 'DICTIONARY_PAGE';
+    if (!isDictionary && header.type !== 'DATA_PAGE' && header.type !== 'DATA_PAGE_V2') return;
+    const about = header.dictionary_page_header ?? header.data_page_header ?? header.data_page_header_v2;
+    const count = about?.num_values ?? -1;
+    if (!(count >= 0 && count <= MOST_VALUES) || (!isDictionary && count > this.#left)) throw this.#damaged();
+    if (!isDictionary && about?.encoding?.endsWith('_DICTIONARY') && !this.#dictionary) throw this.#damaged();
+    const plain = unpacked(header, stored, this.#decoder);
+    const at = {
+      view: new DataView(plain.bytes.buffer, plain.bytes.byteOffset, plain.bytes.length),
+      offset: 0,
+    };
+    const { data = [] } = readPage(
+      at,
+      plain.header,
+      { ...this.#decoder, codec: 'UNCOMPRESSED' },
+      this.#dictionary,
+      undefined,
+      0,
+    );
+    if (data.length !== count) throw this.#damaged();
+    if (isDictionary) this.#dictionary = convert(data, this.#decoder);
+    else {
+      this.#values = data;
+      this.#next = 0;
+      this.#left -= count;
     }
   }
 
@@ -176,7 +273,170 @@ class ColumnReader {
     this.#position = until;
   }
 
+  #damaged(): Error {
+    return new Error(`the column ${this.#name} is damaged`);
+  }
+
   #cutOff(): Error {
     return new Error(`the column ${this.#name} is cut off`);
   }
+}
+
+/** A page without compression, whose runs don't go beyond what it says of itself: the library would believe them. */
+function unpacked(
+  header: PageHeader,
+  stored: Uint8Array,
+  decoder: ColumnDecoder,
+): { readonly header: PageHeader; readonly bytes: Uint8Array } {
+  const { codec } = decoder;
+  const v2 = header.data_page_header_v2;
+  if (header.type === 'DATA_PAGE_V2' && v2) {
+    const { repetition_levels_byte_length: repetition, definition_levels_byte_length: definition } = v2;
+    const levels = repetition + definition;
+    if (!(repetition === 0 && definition >= 0 && levels <= stored.length)) throw damagedPage();
+    if (!(v2.num_nulls >= 0 && v2.num_nulls <= v2.num_values)) throw damagedPage();
+    const values = stored.subarray(levels);
+    const size = header.uncompressed_page_size - levels;
+    const plain = v2.is_compressed === false ? values : decompressPage(values, size, codec, compressors);
+    const bytes = new Uint8Array(levels + plain.length);
+    bytes.set(stored.subarray(0, levels));
+    bytes.set(plain, levels);
+    const there = isOptional(decoder) ? checkRuns(bytes, 0, definition, 1, v2.num_values) : v2.num_values;
+    if (there !== v2.num_values - v2.num_nulls) throw damagedPage();
+    checkValueRuns(bytes, levels, v2.encoding, there, decoder);
+    return {
+      header: sized(header, bytes, { data_page_header_v2: { ...v2, is_compressed: false } }),
+      bytes,
+    };
+  }
+  const bytes = decompressPage(stored, header.uncompressed_page_size, codec, compressors);
+  const v1 = header.data_page_header;
+  if (header.type === 'DATA_PAGE' && v1) {
+    const levels = isOptional(decoder) ? 4 + lengthAt(bytes, 0) : 0;
+    const there = levels > 0 ? checkRuns(bytes, 4, levels, 1, v1.num_values) : v1.num_values;
+    checkValueRuns(bytes, levels, v1.encoding, there, decoder);
+  }
+  return { header: sized(header, bytes, {}), bytes };
+}
+
+function sized(header: PageHeader, bytes: Uint8Array, change: Partial<PageHeader>): PageHeader {
+  return { ...header, ...change, compressed_page_size: bytes.length, uncompressed_page_size: bytes.length };
+}
+
+function isOptional({ element }: ColumnDecoder): boolean {
+  return element.repetition_type !== 'REQUIRED';
+}
+
+function lengthAt(bytes: Uint8Array, offset: number): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(offset, true);
+  if (offset + 4 + length > bytes.length) throw damagedPage();
+  return length;
+}
+
+function checkValueRuns(
+  bytes: Uint8Array,
+  offset: number,
+  encoding: Encoding,
+  count: number,
+  { type }: ColumnDecoder,
+): void {
+  if (count === 0) return;
+  if (encoding === 'RLE' && type === 'BOOLEAN') {
+    checkRuns(bytes, offset + 4, bytes.length, 1, count);
+  } else if (encoding.endsWith('_DICTIONARY') && offset < bytes.length) {
+    const width = bytes[offset]!;
+    if (width > 32) throw damagedPage();
+    checkRuns(bytes, offset + 1, bytes.length, width, count);
+  } else if (encoding === 'DELTA_BINARY_PACKED' || encoding === 'DELTA_LENGTH_BYTE_ARRAY') {
+    endOfDeltas(bytes, offset, count);
+  } else if (encoding === 'DELTA_BYTE_ARRAY') checkPrefixes(bytes, offset, count);
+}
+
+/** Texts that begin as the one before them: none may begin with more than that one has. */
+function checkPrefixes(bytes: Uint8Array, offset: number, count: number): void {
+  const middle = endOfDeltas(bytes, offset, count);
+  endOfDeltas(bytes, middle, count);
+  const [prefixes, suffixes] = [offset, middle].map((start) => {
+    const lengths = new Int32Array(count);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    deltaBinaryUnpack({ view, offset: start }, lengths.length, lengths);
+    return lengths;
+  });
+  let length = 0;
+  for (let i = 0; i < count; i++) {
+    if (!(prefixes![i]! >= 0 && prefixes![i]! <= length && suffixes![i]! >= 0)) throw damagedPage();
+    length = prefixes![i]! + suffixes![i]!;
+    if (length > bytes.length) throw damagedPage();
+  }
+}
+
+/** Follows the blocks of `count` DELTA_BINARY_PACKED values to their end. */
+function endOfDeltas(bytes: Uint8Array, offset: number, count: number): number {
+  const at = { offset };
+  const block = readVarint(bytes, at);
+  const miniblocks = readVarint(bytes, at);
+  const total = readVarint(bytes, at);
+  const size = block / miniblocks;
+  if (!(size > 0 && size % 8 === 0 && miniblocks < bytes.length && total === count)) throw damagedPage();
+  skipVarint(bytes, at);
+  for (let left = total - 1; left > 0; ) {
+    skipVarint(bytes, at);
+    const widths = at.offset;
+    at.offset += miniblocks;
+    for (let i = 0; i < miniblocks && left > 0; i++) {
+      const width = bytes[widths + i];
+      if (width === undefined || width > 64) throw damagedPage();
+      at.offset += (size * width) / 8;
+      left -= size;
+    }
+  }
+  return at.offset;
+}
+
+/** An unsigned number below 2³¹. */
+function readVarint(bytes: Uint8Array, at: { offset: number }): number {
+  let value = 0;
+  for (let scale = 1; ; scale *= 128) {
+    const byte = bytes[at.offset++];
+    if (byte === undefined) throw damagedPage();
+    value += (byte & 0x7f) * scale;
+    if (value >= 2 ** 31) throw damagedPage();
+    if (byte < 0x80) return value;
+  }
+}
+
+function skipVarint(bytes: Uint8Array, at: { offset: number }): void {
+  while ((bytes[at.offset++] ?? 0) >= 0x80);
+}
+
+function damagedPage(): Error {
+  return new Error('a page of it is damaged');
+}
+
+/**
+ * Follows the runs of `count` values from `offset` to `end`: they must be all there, and none may be longer than that.
+ * Returns how many values are 1, where a value is one bit wide.
+ */
+function checkRuns(bytes: Uint8Array, offset: number, end: number, width: number, count: number): number {
+  const at = { offset };
+  let ones = 0;
+  for (let seen = 0; seen < count; ) {
+    const head = readVarint(bytes, at);
+    const length = Math.floor(head / 2);
+    const isPacked = head % 2 === 1;
+    // Packed values come in eights, the last of them filled up.
+    const values = isPacked ? length * 8 : length;
+    if (seen + values > count + (isPacked ? PADDING : 0) || at.offset > end) throw damagedPage();
+    if (width === 1 && isPacked) ones += onesIn(bytes, at.offset, Math.min(values, count - seen));
+    else if (width === 1 && bytes[at.offset] === 1) ones += values;
+    seen += values;
+    at.offset += isPacked ? length * width : Math.ceil(width / 8);
+  }
+  return ones;
+}
+
+function onesIn(bytes: Uint8Array, offset: number, bits: number): number {
+  let ones = 0;
+  for (let i = 0; i < bits; i++) ones += (bytes[offset + (i >> 3)]! >> (i & 7)) & 1;
+  return ones;
 }

@@ -1,92 +1,292 @@
 /**
- * CSV text → rows. Lines without a quote are what their commas make them, which is all of nearly every TLC
- * file; from the first quote of a file on, csv-parse reads it.
+ * CSV text → rows (docs/input.md, "Lines and rows").
+ *
+ *  R1 Every line is accounted for: lines = rows + broken lines + blank lines + lines that a quoted field runs over.
+ *  R2 A line that is a row by itself is never part of another row: a quote that would run over it is a stray quote.
+ *  R3 Time grows with the bytes, and memory stays below a few MB, whatever the bytes are.
+ *
+ * Lines without a quote are split at their delimiters, which is all of nearly every TLC file. Lines with quotes are framed
+ * here, since csv-parse lets a stray quote swallow what follows it; csv-parse then reads their fields, many rows at a time.
  */
-import { once } from 'node:events';
 import { StringDecoder } from 'node:string_decoder';
-import { type CsvError, type Parser, parse } from 'csv-parse';
+import { parse } from 'csv-parse/sync';
 
 export interface RowHandler {
-  /** One row that isn't blank; `line` counts from 1. */
+  /** What separates fields; `begin` may change it. */
+  readonly delimiter: string;
+  /** The first line that isn't blank, before anything else is done with it. */
+  begin(line: string): void;
+  /** One row; `line` is where it begins, from 1 on. */
   row(fields: string[], line: number, raw: string): void;
-  blank(): void;
-  /** Text that is no CSV. */
-  broken(why: string, line: number, raw: string): void;
+  /** A line that is no row. */
+  broken(problem: LineProblem, line: number, raw: string): void;
+  /** Whether a line is a row by itself. */
+  isRow(line: string): boolean;
+  /** Whether a row may have so many fields if it runs over several lines. */
+  fits(fields: number): boolean;
 }
 
-/** Hands a whole CSV file to `handler`, row by row in order; yields after every piece of it, so that the caller can drain. */
-export async function* readRows(chunks: AsyncIterable<Buffer>, handler: RowHandler): AsyncGenerator<void> {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  let line = 0;
-  let quoted: Parser | undefined;
-  for await (const chunk of chunks) {
-    let text = decoder.write(chunk);
-    if (quoted) {
-      rest = await feed(quoted, rest + text);
-      yield;
-      continue;
-    }
-    if (line === 0 && rest === '' && text.startsWith('\uFEFF')) text = text.slice(1);
-    text = rest + text;
-    const quote = text.indexOf('"');
-    const until = quote < 0 ? text.length : text.lastIndexOf('\n', quote) + 1;
-    let start = 0;
-    for (let end = text.indexOf('\n'); end >= 0 && end < until; end = text.indexOf('\n', start)) {
-      plainLine(text, start, end, ++line, handler);
-      start = end + 1;
-    }
-    rest = text.slice(start);
-    if (quote >= 0) {
-      quoted = quotedRows(line, handler);
-      rest = await feed(quoted, rest);
-    }
-    yield;
+export interface LineProblem {
+  readonly reason: 'not-csv' | 'line-too-long';
+  readonly detail: string;
+}
+
+/** Characters of a line. */
+const LONGEST_LINE = 1 << 20;
+/** Characters of a row that runs over several lines. */
+const LONGEST_ROW = 1 << 16;
+const QUOTE = 0x22;
+const BYTE_ORDER_MARK = 0xfeff;
+
+const TOO_LONG: LineProblem = {
+  reason: 'line-too-long',
+  detail: `the line is longer than ${LONGEST_LINE.toLocaleString('en-US')} characters`,
+};
+
+/** A line, or a row over several of them, as it waits for its turn. */
+interface Waiting {
+  readonly line: number;
+  readonly raw: string;
+  readonly problem?: LineProblem;
+}
+
+/** Rows that began with a quote which is not closed yet. */
+interface OpenRow {
+  readonly lines: { readonly text: string; readonly end: string }[];
+  readonly firstLine: number;
+  text: string;
+  fields: number;
+}
+
+/** Reads text piece by piece. `end` must be called once after the last one. */
+export class RowReader {
+  /** Lines so far. */
+  lines = 0;
+  blank = 0;
+  /** Lines that belong to a row which began before them. */
+  continued = 0;
+  readonly #handler: RowHandler;
+  #begun = false;
+  /** The beginning of a line whose end hasn't come. */
+  #rest = '';
+  /** The piece before ended in CR, which may be half of a line end. */
+  #heldCr = false;
+  /** The line at hand is too long; only its end matters. */
+  #skipping = false;
+  #open: OpenRow | undefined;
+  /** Since the first row with a quote in this piece: what is handed on when the piece ends, in order. */
+  #waiting: Waiting[] = [];
+
+  constructor(handler: RowHandler) {
+    this.#handler = handler;
   }
-  rest += decoder.end();
-  if (quoted) {
-    quoted.end(rest === '\r' ? '' : rest);
-    await once(quoted, 'close');
-  } else if (rest !== '') plainLine(rest, 0, rest.length, ++line, handler);
+
+  push(piece: string): void {
+    let text = this.#heldCr ? `\r${piece}` : piece;
+    this.#heldCr = text.endsWith('\r');
+    if (this.#heldCr) text = text.slice(0, -1);
+    this.#split(text);
+    this.#flush();
+  }
+
+  end(): void {
+    if (this.#heldCr) this.#endLine('', '\r');
+    else if (this.#rest !== '' || this.#skipping) this.#endLine('', '');
+    while (this.#open) this.#giveUp(this.#open);
+    this.#flush();
+  }
+
+  /** LF, CRLF and CR all end a line. */
+  #split(text: string): void {
+    let start = 0;
+    let lf = text.indexOf('\n');
+    let cr = text.indexOf('\r');
+    while (lf >= 0 || cr >= 0) {
+      const end = cr >= 0 && (lf < 0 || cr < lf) ? cr : lf;
+      const next = end === cr && lf === cr + 1 ? end + 2 : end + 1;
+      this.#endLine(text.slice(start, end), text.slice(end, next));
+      start = next;
+      if (lf >= 0 && lf < start) lf = text.indexOf('\n', start);
+      if (cr >= 0 && cr < start) cr = text.indexOf('\r', start);
+    }
+    if (start === text.length || this.#skipping) return;
+    this.#rest += text.slice(start);
+    if (this.#rest.length > LONGEST_LINE) {
+      this.#skipping = true;
+      this.#rest = this.#rest.slice(0, LONGEST_ROW);
+    }
+  }
+
+  #endLine(text: string, end: string): void {
+    const line = this.#rest === '' ? text : this.#rest + text;
+    this.#rest = '';
+    if (this.#skipping || line.length > LONGEST_LINE) {
+      this.#skipping = false;
+      while (this.#open) this.#giveUp(this.#open);
+      this.#line(line.slice(0, LONGEST_ROW), '', ++this.lines, true);
+    } else this.#line(line, end, ++this.lines, false);
+  }
+
+  #line(text: string, end: string, number: number, tooLong: boolean): void {
+    // Files that were put one after another each begin with a mark.
+    const line = text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+    if (this.#open) {
+      this.#continue(this.#open, line, end, number);
+      return;
+    }
+    if (!(line.charCodeAt(0) > 32) && line.trim() === '') {
+      this.blank++;
+      return;
+    }
+    if (!this.#begun) {
+      this.#begun = true;
+      this.#handler.begin(line);
+    }
+    if (tooLong) this.#wait({ line: number, raw: line, problem: TOO_LONG });
+    else if (line.includes('"')) this.#quoted(line, end, number);
+    else if (this.#waiting.length > 0) this.#waiting.push({ line: number, raw: line });
+    else this.#handler.row(line.split(this.#handler.delimiter), number, line);
+  }
+
+  #quoted(line: string, end: string, number: number): void {
+    const { fields, state } = walk(line, this.#handler.delimiter, false);
+    if (state === 'whole') this.#wait({ line: number, raw: line });
+    else if (state === 'open') {
+      this.#open = { lines: [{ text: line, end }], firstLine: number, text: line + end, fields };
+    } else this.#wait({ line: number, raw: line, problem: notCsv(state) });
+  }
+
+  /** A line while a quoted field is open: more of that field, or the proof that its quote was a stray one (R2). */
+  #continue(open: OpenRow, line: string, end: string, number: number): void {
+    const { fields, state } = walk(line, this.#handler.delimiter, true);
+    const total = open.fields + fields - 1;
+    open.lines.push({ text: line, end });
+    const isStray =
+      open.text.length + line.length > LONGEST_ROW ||
+      (state !== 'whole' && state !== 'open') ||
+      (state === 'whole' && !this.#handler.fits(total)) ||
+      (this.#handler.isRow(line) && (state === 'open' || this.#closesNothing(open, line)));
+    if (isStray) this.#giveUp(open);
+    else if (state === 'whole') {
+      this.#open = undefined;
+      this.continued += number - open.firstLine;
+      this.#wait({ line: open.firstLine, raw: open.text + line });
+    } else {
+      open.text += line + end;
+      open.fields = total;
+    }
+  }
+
+  /** Whether a line that could close a quoted field is a row without it: sound by itself, or after a line that is a row too. */
+  #closesNothing(open: OpenRow, line: string): boolean {
+    return (
+      walk(line, this.#handler.delimiter, false).state === 'whole' || this.#handler.isRow(open.lines[0]!.text)
+    );
+  }
+
+  /** The quote was a stray one: its own line is broken, and those after it are read anew. */
+  #giveUp(open: OpenRow): void {
+    const [first, ...others] = open.lines;
+    this.#open = undefined;
+    this.#wait({ line: open.firstLine, raw: first!.text, problem: notCsv('a quote is not closed') });
+    for (const [i, { text, end }] of others.entries()) this.#line(text, end, open.firstLine + 1 + i, false);
+  }
+
+  #wait(item: Waiting): void {
+    this.#waiting.push(item);
+  }
+
+  #flush(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const { delimiter } = this.#handler;
+    const text = waiting.flatMap(({ raw, problem }) => (problem ? [] : [`${raw}\n`])).join('');
+    const rows = parse(text, {
+      delimiter,
+      record_delimiter: ['\n'],
+      relax_column_count: true,
+    }) as unknown as string[][];
+    let next = 0;
+    for (const { line, raw, problem } of waiting) {
+      if (problem) this.#handler.broken(problem, line, raw);
+      else this.#handler.row(rows[next++]!, line, raw);
+    }
+  }
 }
 
-function plainLine(text: string, start: number, end: number, line: number, handler: RowHandler): void {
-  const stop = text.charCodeAt(end - 1) === 13 && end > start ? end - 1 : end;
-  const raw = text.slice(start, stop);
-  if (raw.charCodeAt(0) > 32 || raw.trim() !== '') handler.row(raw.split(','), line, raw);
-  else handler.blank();
+/** The fields of a line that is a whole row, undefined where it isn't. */
+export function fieldsOf(line: string, delimiter: string): string[] | undefined {
+  if (!line.includes('"')) return line.split(delimiter);
+  if (walk(line, delimiter, false).state !== 'whole') return undefined;
+  return (parse(`${line}\n`, { delimiter, record_delimiter: ['\n'] }) as unknown as string[][])[0];
 }
 
-/** Returns what is held back: a CR at the end may be half a line end. */
-async function feed(parser: Parser, text: string): Promise<string> {
-  const held = text.endsWith('\r') ? '\r' : '';
-  if (!parser.write(text.slice(0, text.length - held.length))) await once(parser, 'drain');
-  return held;
+function notCsv(detail: string): LineProblem {
+  return { reason: 'not-csv', detail };
 }
 
-function quotedRows(linesBefore: number, handler: RowHandler): Parser {
-  let mistaken: string | undefined;
-  const parser = parse({
-    raw: true,
-    // Named, or the first one met would be the only one, and files mix them.
-    record_delimiter: ['\r\n', '\n'],
-    relax_column_count: true,
-    skip_records_with_error: true,
-    on_record: (read: unknown, { lines }: { lines: number }) => {
-      const { record, raw } = read as { record: string[]; raw: string };
-      if (record.length === 1 && record[0]!.trim() === '') handler.blank();
-      else handler.row(record, linesBefore + lines, raw.replace(/\r?\n?$/, ''));
-      return null;
-    },
-    on_skip: (error: CsvError | undefined, raw = '') => {
-      // Every mistake of a row is told, with the row up to it: the row is broken once.
-      const again = mistaken !== undefined && raw.length > mistaken.length && raw.startsWith(mistaken);
-      mistaken = raw;
-      if (again) return undefined;
-      handler.broken(error?.message ?? 'not CSV', linesBefore + (Number(error?.['lines']) || 0), raw);
-      return undefined;
-    },
-  });
-  parser.resume();
-  return parser;
+interface Walked {
+  /** Fields that begin in the line, with the one it begins in. */
+  readonly fields: number;
+  /** Whether all its fields end in it; else what is wrong with it. */
+  readonly state: 'whole' | 'open' | 'a quote in the middle of a field' | 'text after a closing quote';
+}
+
+/** Follows the quotes of a line that begins inside of a quoted field or not, as RFC 4180 has them. */
+function walk(line: string, delimiter: string, inside: boolean): Walked {
+  let at = 0;
+  let fields = 1;
+  let quoted = inside;
+  let quote = line.indexOf('"');
+  for (;;) {
+    if (!quoted && line.charCodeAt(at) === QUOTE) {
+      quoted = true;
+      at++;
+    }
+    if (quoted) {
+      let close = line.indexOf('"', at);
+      while (close >= 0 && line.charCodeAt(close + 1) === QUOTE) close = line.indexOf('"', close + 2);
+      if (close < 0) return { fields, state: 'open' };
+      at = close + 1;
+      if (at === line.length) return { fields, state: 'whole' };
+      if (line[at] !== delimiter) return { fields, state: 'text after a closing quote' };
+      quoted = false;
+    } else {
+      const end = line.indexOf(delimiter, at);
+      if (quote >= 0 && quote < at) quote = line.indexOf('"', at);
+      if (quote >= 0 && (end < 0 || quote < end))
+        return { fields, state: 'a quote in the middle of a field' };
+      if (end < 0) return { fields, state: 'whole' };
+      at = end;
+    }
+    at++;
+    fields++;
+  }
+}
+
+/** Bytes as text: UTF-8, or UTF-16 by its mark or by its zeros. The first chunk must hold four bytes, if there are four. */
+export async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let decode: ((chunk?: Buffer) => string) | undefined;
+  for await (const chunk of chunks) {
+    decode ??= decoderFor(chunk);
+    const text = decode(chunk);
+    if (text !== '') yield text;
+  }
+  const rest = decode?.();
+  if (rest) yield rest;
+}
+
+function decoderFor(first: Buffer): (chunk?: Buffer) => string {
+  const [a, b, c, d] = first;
+  // A header begins with ASCII, so every second of its bytes in UTF-16 is zero.
+  const little = (a === 0xff && b === 0xfe) || (b === 0 && d === 0 && a !== 0 && c !== 0);
+  const big = (a === 0xfe && b === 0xff) || (a === 0 && c === 0 && b !== 0 && d !== 0 && d !== undefined);
+  if (little || big) {
+    const decoder = new TextDecoder(little ? 'utf-16le' : 'utf-16be');
+    return (chunk) => (chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode());
+  }
+  // Several times faster than a TextDecoder in pieces.
+  const decoder = new StringDecoder('utf8');
+  return (chunk) => (chunk ? decoder.write(chunk) : decoder.end());
 }

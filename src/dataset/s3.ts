@@ -4,7 +4,6 @@
  * The end of an object is where its length says, never where a connection ends: a body that breaks off is asked
  * for again from that byte on, of the same version (by its ETag), and an object that changed meanwhile is an error.
  */
-import { basename } from 'node:path';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
@@ -54,7 +53,7 @@ export async function findObjects(url: string, options: S3Options): Promise<Inpu
   const store = await ObjectStore.open(bucket, options);
   const exact = key === '' || key.endsWith('/') ? undefined : await store.head(key);
   const objects = exact ? [exact] : await store.find(key);
-  if (objects.length > 0) return objects.map((object) => store.input(object));
+  if (objects.length > 0) return objects.map((object) => store.input(object, exact === undefined));
   throw new TaxiflowError('no-input', `there is no CSV or Parquet file at ${url}`, {
     hint: 'name an object, a prefix, or a quoted glob; keys are told apart by case',
   });
@@ -149,11 +148,13 @@ class ObjectStore {
     );
   }
 
-  input(object: Stored): Input {
+  input(object: Stored, found: boolean): Input {
     const name = this.#url(object.key);
     return {
       name,
       size: object.size,
+      found,
+      tag: `${object.etag}:${object.size}`,
       open: (onBytes) => content(name, this.#bytes(object, 0, object.size, onBytes)),
       ranges: async (onBytes) => ({
         size: object.size,
@@ -168,7 +169,6 @@ class ObjectStore {
         },
         close: async () => {},
       }),
-      fingerprint: async () => `${basename(object.key)}:${object.etag}:${object.size}`,
     };
   }
 

@@ -1,5 +1,6 @@
 /** Which column of a TLC file holds what, found by header name over all variants since 2009. */
 import { TaxiflowError } from '../errors.ts';
+import { parseTime } from '../events/times.ts';
 
 /** Header names, without case, spaces and underscores. */
 const NAMES = {
@@ -29,6 +30,9 @@ export interface Schema extends Columns {
   readonly width: number;
 }
 
+/** What separates the fields of a CSV file, by how its header reads. */
+const DELIMITERS = [',', ';', '\t', '|'] as const;
+
 /** Reads a header. Throws `unknown-header` or `not-degrees`, naming the columns that were looked for. */
 export function readHeader(header: readonly string[], source: string): Schema {
   if (header.length === 0) {
@@ -36,11 +40,13 @@ export function readHeader(header: readonly string[], source: string): Schema {
       hint: 'its first line has to be the header of a TLC file',
     });
   }
-  const names = header.map((name) => name.toLowerCase().replace(/[^a-z0-9]/g, ''));
-  const find = (wanted: readonly string[]) => names.findIndex((name) => wanted.includes(name));
-  const columns = Object.fromEntries(
-    Object.entries(NAMES).map(([column, wanted]) => [column, find(wanted)]),
-  ) as unknown as Columns;
+  const names = header.map(plainName);
+  const columns = columnsOf(names);
+  if (header.some((cell) => !Number.isNaN(parseTime(cell)))) {
+    throw new TaxiflowError('unknown-header', `${source} has no header: its first line is a row of data`, {
+      hint: `put the header of its TLC file before it, with columns such as ${NAMES.pickup[1]}, ${NAMES.dropoff[1]}`,
+    });
+  }
   for (const [column, what] of [
     ['pickup', 'pick-up time'],
     ['dropoff', 'drop-off time'],
@@ -57,6 +63,29 @@ export function readHeader(header: readonly string[], source: string): Schema {
   }
   const lastNamed = names.findLastIndex((name) => name !== '');
   return { ...columns, names: header, width: lastNamed + 1 };
+}
+
+/** Whether these fields are a header: both times are columns by name. */
+export function isHeader(fields: readonly string[]): boolean {
+  const { pickup, dropoff } = columnsOf(fields.map(plainName));
+  return pickup >= 0 && dropoff >= 0;
+}
+
+/** What separates the fields of a header; a comma where the line is no header. */
+export function delimiterOf(line: string): string {
+  return DELIMITERS.find((delimiter) => isHeader(line.split(delimiter))) ?? ',';
+}
+
+/** A name without case, spaces, underscores and quotes. */
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '');
+}
+
+function columnsOf(names: readonly string[]): Columns {
+  const find = (wanted: readonly string[]) => names.findIndex((name) => wanted.includes(name));
+  return Object.fromEntries(
+    Object.entries(NAMES).map(([column, wanted]) => [column, find(wanted)]),
+  ) as unknown as Columns;
 }
 
 /** Indexes of the columns that trips are made of, ascending. */

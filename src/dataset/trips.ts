@@ -1,6 +1,6 @@
 /** A row of a TLC file → the body of a trip record. */
+import { type DateOrder, formatIso, inFourDigitYears, isPlainTime, parseTime } from '../events/times.ts';
 import type { Schema } from './schema.ts';
-import { formatIso, parseTlcTime } from './times.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
 /** Why a row is no trip. */
@@ -9,7 +9,8 @@ export type RejectReason =
   | 'unreadable-time'
   | 'dropoff-before-pickup'
   | 'out-of-order'
-  | 'not-csv';
+  | 'not-csv'
+  | 'line-too-long';
 
 /**
  * A trip on its way to the stream: `body` is its JSON without the head that only the replay knows,
@@ -24,30 +25,59 @@ export interface EncodedTrip {
 /** A value as its file has it: text, a number, a time as epoch ms, or null. */
 export type Cell = string | number | null;
 
-const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'NaN', 'nan', 'None']);
+/** How files write that there is no value. */
+const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'None']);
 /** Short enough to be finite. */
 const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
 const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
+const MINUS = 0x2d;
+const ONE = 0x31;
+const NINE = 0x39;
+
 /** Characters of a cell in an explanation. */
 const LONGEST_CELL = 100;
 
+/** A value that is there, and was left out of its trip because it can't be used. */
+export interface LeftOut {
+  readonly column: string;
+  readonly value: Cell;
+}
+
+/** The columns of one end of a trip. */
+interface End {
+  readonly lat: number;
+  readonly lon: number;
+  readonly zone: number;
+  readonly keys: readonly [lat: string, lon: string, zone: string];
+  /** The centroids of zones met so far, as the record has them. */
+  readonly centroids: Map<Cell, string>;
+}
+
 /** Turns rows of one schema into trips. */
 export class TripEncoder {
-  readonly #schema: Schema;
-  readonly #places = { pickup: new Map<Cell, string>(), dropoff: new Map<Cell, string>() };
-  /** Values that are there but are no number, and were left out of their trips. */
-  unreadableValues = 0;
+  readonly schema: Schema;
+  readonly #pickup: End;
+  readonly #dropoff: End;
+  readonly #order: DateOrder;
+  /** How many values were left out, and the first of them. */
+  leftOut = 0;
+  firstLeftOut: LeftOut | undefined;
 
-  constructor(schema: Schema) {
-    this.#schema = schema;
+  /** `order` is that of day and month in dates such as 3/4/2016. */
+  constructor(schema: Schema, order: DateOrder = 'mdy') {
+    this.schema = schema;
+    this.#order = order;
+    const { pickupLat, pickupLon, pickupZone, dropoffLat, dropoffLon, dropoffZone } = schema;
+    this.#pickup = endOf('pickup', pickupLat, pickupLon, pickupZone);
+    this.#dropoff = endOf('dropoff', dropoffLat, dropoffLon, dropoffZone);
   }
 
   encode(row: readonly Cell[]): EncodedTrip | RejectReason {
-    const schema = this.#schema;
+    const { schema } = this;
     if (row.length < schema.width) return 'short-row';
-    const pickup = timeOf(row[schema.pickup]!);
-    const dropoff = timeOf(row[schema.dropoff]!);
+    const pickup = this.timeOf(row[schema.pickup]!);
+    const dropoff = this.timeOf(row[schema.dropoff]!);
     // NaN compares false, so this one test finds all three.
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
@@ -58,27 +88,27 @@ export class TripEncoder {
       `,"pickup_datetime":"${isoTime(row[schema.pickup]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff]!, dropoff)}"` +
       this.#number(',"passenger_count":', row, schema.passengers) +
       this.#number(',"trip_distance":', row, schema.distance) +
-      (schema.pickupLat < 0
-        ? this.#place('pickup', row, schema.pickupZone)
-        : this.#number(',"pickup_lat":', row, schema.pickupLat) +
-          this.#number(',"pickup_lon":', row, schema.pickupLon)) +
-      (schema.dropoffLat < 0
-        ? this.#place('dropoff', row, schema.dropoffZone)
-        : this.#number(',"dropoff_lat":', row, schema.dropoffLat) +
-          this.#number(',"dropoff_lon":', row, schema.dropoffLon)) +
-      this.#zone(',"pickup_zone":', row, schema.pickupZone) +
-      this.#zone(',"dropoff_zone":', row, schema.dropoffZone) +
+      this.#place(row, this.#pickup) +
+      this.#place(row, this.#dropoff) +
+      this.#zone(row, this.#pickup) +
+      this.#zone(row, this.#dropoff) +
       this.#number(',"total_amount":', row, schema.total) +
       '}\n';
     return { dropoff, body };
   }
 
+  /** Epoch ms of a cell, NaN when it is no time. Numbers are epoch ms already. */
+  timeOf(cell: Cell): number {
+    if (typeof cell === 'string') return parseTime(cell, this.#order);
+    return cell === null ? Number.NaN : inFourDigitYears(cell);
+  }
+
   /** What it is in a row that makes it no trip, in words. */
   explain(row: readonly Cell[], reason: RejectReason): string {
-    const { pickup, dropoff, width } = this.#schema;
+    const { pickup, dropoff, width } = this.schema;
     if (reason === 'short-row') return `${row.length} of ${width} fields`;
     if (reason === 'unreadable-time') {
-      const unreadable = [pickup, dropoff].filter((column) => Number.isNaN(timeOf(row[column]!)));
+      const unreadable = [pickup, dropoff].filter((column) => Number.isNaN(this.timeOf(row[column]!)));
       return unreadable.map((column) => `${this.#named(row, column)} is no time`).join(', ');
     }
     if (reason === 'dropoff-before-pickup')
@@ -87,14 +117,14 @@ export class TripEncoder {
   }
 
   #named(row: readonly Cell[], column: number): string {
-    return `${this.#schema.names[column]!.trim()} ${JSON.stringify(this.readable(row, column)).slice(0, LONGEST_CELL)}`;
+    return `${this.schema.names[column]!.trim()} ${JSON.stringify(this.readable(row, column)).slice(0, LONGEST_CELL)}`;
   }
 
   /** A cell as people read it: times as ISO 8601. */
   readable(row: readonly Cell[], column: number): Cell {
     const value = row[column] ?? null;
-    const isTime = column === this.#schema.pickup || column === this.#schema.dropoff;
-    return isTime && typeof value === 'number' && !Number.isNaN(timeOf(value))
+    const isTime = column === this.schema.pickup || column === this.schema.dropoff;
+    return isTime && typeof value === 'number' && !Number.isNaN(this.timeOf(value))
       ? isoTime(value, value)
       : value;
   }
@@ -105,35 +135,66 @@ export class TripEncoder {
     const raw = row[column]!;
     if (typeof raw !== 'string') {
       if (Number.isFinite(raw)) return key + raw;
-      if (raw !== null && !Number.isNaN(raw)) this.unreadableValues++;
+      if (raw !== null) this.#leaveOut(raw, column);
       return '';
     }
     if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
     const value = decimal(text);
     if (Number.isFinite(value)) return key + value;
-    if (!NULLS.has(text)) this.unreadableValues++;
+    if (!NULLS.has(text)) this.#leaveOut(raw, column);
     return '';
   }
 
-  #zone(key: string, row: readonly Cell[], column: number): string {
-    if (column < 0) return '';
-    const zone = zoneNumber(row[column]!);
-    return Number.isNaN(zone) ? '' : key + zone;
+  /** The coordinates of an end where they are there and not zero, else the centroid of its zone. */
+  #place(row: readonly Cell[], { lat, lon, zone, keys, centroids }: End): string {
+    let text = '';
+    if (lat >= 0 && lon >= 0) {
+      text = this.#number(keys[0], row, lat) + this.#number(keys[1], row, lon);
+      if (zone < 0 || (isSomewhere(row[lat]!) && isSomewhere(row[lon]!))) return text;
+    }
+    if (zone < 0) return text;
+    const raw = row[zone]!;
+    let centroid = centroids.get(raw);
+    if (centroid === undefined) {
+      const place = ZONE_CENTROIDS.get(zoneNumber(raw));
+      centroid = place ? keys[0] + place[0] + keys[1] + place[1] : '';
+      // Each number is a zone, but damaged cells can be anything.
+      if (centroids.size < MOST_CENTROIDS) centroids.set(raw, centroid);
+    }
+    return centroid === '' ? text : centroid;
   }
 
-  /** The centroid of a zone, for files that have zones in place of coordinates. */
-  #place(end: 'pickup' | 'dropoff', row: readonly Cell[], column: number): string {
-    if (column < 0) return '';
-    const raw = row[column]!;
-    let text = this.#places[end].get(raw);
-    if (text === undefined) {
-      const centroid = ZONE_CENTROIDS.get(zoneNumber(raw));
-      text = centroid ? `,"${end}_lat":${centroid[0]},"${end}_lon":${centroid[1]}` : '';
-      this.#places[end].set(raw, text);
-    }
-    return text;
+  #zone(row: readonly Cell[], { zone, keys }: End): string {
+    if (zone < 0) return '';
+    const raw = row[zone]!;
+    const number = zoneNumber(raw);
+    if (!Number.isNaN(number)) return keys[2] + number;
+    if (raw !== null && !(typeof raw === 'string' && NULLS.has(raw.trim()))) this.#leaveOut(raw, zone);
+    return '';
   }
+
+  #leaveOut(value: Cell, column: number): void {
+    this.leftOut++;
+    this.firstLeftOut ??= { column: this.schema.names[column]!.trim(), value };
+  }
+}
+
+const MOST_CENTROIDS = 1_000;
+
+function endOf(end: 'pickup' | 'dropoff', lat: number, lon: number, zone: number): End {
+  const keys = [`,"${end}_lat":`, `,"${end}_lon":`, `,"${end}_zone":`] as const;
+  return { lat, lon, zone, keys, centroids: new Map() };
+}
+
+/** Whether a coordinate is there and not zero: files write zero where they have none. */
+function isSomewhere(raw: Cell): boolean {
+  if (typeof raw !== 'string') return raw !== null && Number.isFinite(raw) && raw !== 0;
+  // Nearly all begin with 4 or −7, and need no reading.
+  const first = raw.charCodeAt(raw.charCodeAt(0) === MINUS ? 1 : 0);
+  if (first >= ONE && first <= NINE && JSON_NUMBER.test(raw)) return true;
+  const value = decimal(raw.trim());
+  return Number.isFinite(value) && value !== 0;
 }
 
 /** `Number` alone would take `0x84` and nothing at all too. */
@@ -147,23 +208,13 @@ function zoneNumber(raw: Cell): number {
   return Number.isSafeInteger(zone) && zone > 0 ? zone : Number.NaN;
 }
 
-/** The years that ISO 8601 writes with four digits, in epoch ms. */
-const YEAR_0 = Date.parse('0000-01-01T00:00:00.000Z');
-const YEAR_10000 = Date.parse('9999-12-31T23:59:59.999Z') + 1;
-
-function timeOf(raw: Cell): number {
-  if (typeof raw === 'string') return parseTlcTime(raw);
-  return raw !== null && raw >= YEAR_0 && raw < YEAR_10000 ? raw : Number.NaN;
-}
-
 function textOf(raw: Cell): string {
   return typeof raw === 'string' ? raw : String(raw ?? '');
 }
 
 function isoTime(raw: Cell, ms: number): string {
-  if (typeof raw !== 'string') return formatIso(ms);
-  if (raw.length === 19 && raw.charCodeAt(4) === 45) return `${raw.slice(0, 10)}T${raw.slice(11)}.000Z`;
-  return new Date(ms).toISOString();
+  if (typeof raw === 'string' && isPlainTime(raw)) return `${raw.slice(0, 10)}T${raw.slice(11)}.000Z`;
+  return formatIso(ms);
 }
 
 function asciiJson(text: string): string {

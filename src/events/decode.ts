@@ -9,6 +9,7 @@
  */
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
 import { recordsIn } from './lines.ts';
+import { dayStart, parseTime } from './times.ts';
 import { type NumericField, TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from './trip.ts';
 
 /** Records in one piece of memory; record i ends (exclusive) at `ends[i]` and begins where i − 1 ends. */
@@ -153,7 +154,7 @@ function remainder(quotient: number, divisor: number, shifted: number, tail: num
 let day0 = 0;
 let day1 = 0;
 let day2 = 0;
-let dayStart = Number.NaN;
+let today = Number.NaN;
 
 /** Epoch milliseconds of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`; the day is remembered, trips share it. */
 function scanTime(b: Buffer, v: DataView, p: number): number {
@@ -161,7 +162,7 @@ function scanTime(b: Buffer, v: DataView, p: number): number {
   const w1 = v.getInt32(p + 4, true);
   const w2 = v.getInt16(p + 8, true);
   if (w0 !== day0 || w1 !== day1 || w2 !== day2) {
-    dayStart = Date.parse(`${b.toString('latin1', p, p + 10)}T00:00:00.000Z`);
+    today = dayStart(b.toString('latin1', p, p + 10));
     day0 = w0;
     day1 = w1;
     day2 = w2;
@@ -189,8 +190,8 @@ function scanTime(b: Buffer, v: DataView, p: number): number {
     (b[p + 19]! ^ DOT) |
     (b[p + 23]! ^ Z) |
     (b[p + 24]! ^ QUOTE);
-  scan.stop = (range | fraction) < 0 || shape !== 0 || Number.isNaN(dayStart) ? -1 : p + 25;
-  return dayStart + (hour * 3600 + (m1 * 10 + m0) * 60 + s1 * 10 + s0) * 1000 + f2 * 100 + f1 * 10 + f0;
+  scan.stop = (range | fraction) < 0 || shape !== 0 || Number.isNaN(today) ? -1 : p + 25;
+  return today + (hour * 3600 + (m1 * 10 + m0) * 60 + s1 * 10 + s0) * 1000 + f2 * 100 + f1 * 10 + f0;
 }
 
 /** The code of the word that begins at `start`; words that come again are found without making a string. */
@@ -343,7 +344,7 @@ function readJson(
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'not a JSON object';
   const record = value as Record<string, unknown>;
   if (record['type'] === 'watermark') {
-    const time = parseTime(record['watermark']);
+    const time = timeOf(record['watermark']);
     if (Number.isNaN(time)) return 'watermark is not a time';
     columns.kind[row] = KIND.watermark;
     columns.watermarkRows.push(row);
@@ -376,7 +377,7 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
     return undefined;
   }
   if (TRIP_FIELDS[name] === 'time') {
-    const time = parseTime(value);
+    const time = timeOf(value);
     if (Number.isNaN(time)) return `${name} is not a time`;
     column[row] = time;
     return undefined;
@@ -388,13 +389,6 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
   return undefined;
 }
 
-const ISO_TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/;
-
-/** Epoch milliseconds of an ISO 8601 time; without a zone it is taken as it stands (UTC). NaN if it is none. */
-export function parseTime(value: unknown): number {
-  if (typeof value !== 'string') return Number.NaN;
-  const match = ISO_TIME.exec(value);
-  if (!match) return Number.NaN;
-  const iso = value.replace(' ', 'T');
-  return Date.parse(match[3] ? iso : `${iso}Z`);
+function timeOf(value: unknown): number {
+  return typeof value === 'string' ? parseTime(value) : Number.NaN;
 }

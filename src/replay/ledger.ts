@@ -8,13 +8,14 @@ import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../d
 import { TaxiflowError, translate } from '../errors.ts';
 import { openSqlite, type Sqlite, transaction } from '../sqlite.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const WHAT = 'the list of replays';
 
 const SCHEMA = `
 CREATE TABLE replays (
   key TEXT PRIMARY KEY,
   stream TEXT NOT NULL,
+  stream_identity TEXT NOT NULL,
   replay TEXT NOT NULL,
   inputs TEXT NOT NULL,
   invoked_at INTEGER NOT NULL,
@@ -29,10 +30,26 @@ ${DEAD_LETTER_SCHEMA}
 PRAGMA user_version = ${FORMAT};
 `;
 
+/** Format 1 did not know which stream of that name a replay went to. */
+const FROM_FORMAT_1 = `
+ALTER TABLE replays ADD COLUMN stream_identity TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 2;
+`;
+
+/** How far a replay has moved the watermark of a stream. */
+export interface StreamWatermark {
+  readonly key: string;
+  readonly inputs: string;
+  /** Epoch ms. */
+  readonly watermark: number;
+}
+
 export interface ReplayEntry {
   /** Hash of the stream, the input and the options that change what is sent. */
   readonly key: string;
   readonly stream: string;
+  /** Tells the stream from another of the same name. */
+  readonly streamIdentity: string;
   /** The id each trip carries. */
   readonly replay: string;
   readonly inputs: string;
@@ -66,6 +83,11 @@ export class ReplayLedger {
           if (format() === 0) this.#db.exec(SCHEMA);
         });
       }
+      if (format() === 1) {
+        transaction(this.#db, () => {
+          if (format() === 1) this.#db.exec(FROM_FORMAT_1);
+        });
+      }
       if (format() !== FORMAT) {
         throw new TaxiflowError(
           'newer-format',
@@ -81,11 +103,21 @@ export class ReplayLedger {
   find(key: string): ReplayEntry | undefined {
     const row = this.#db
       .prepare(
-        `SELECT key, stream, replay, inputs, invoked_at AS invokedAt, next_id AS nextId, acknowledged, watermark, finished
+        `SELECT key, stream, stream_identity AS streamIdentity, replay, inputs, invoked_at AS invokedAt, next_id AS nextId, acknowledged, watermark, finished
          FROM replays WHERE key = ?`,
       )
       .get(key) as (Omit<ReplayEntry, 'finished'> & { finished: number }) | undefined;
     return row && { ...row, finished: row.finished === 1 };
+  }
+
+  /** The two replays that have moved a stream's watermark the furthest, the furthest first. */
+  furthest(streamIdentity: string): StreamWatermark[] {
+    return this.#db
+      .prepare(
+        `SELECT key, inputs, watermark FROM replays
+         WHERE stream_identity = ? AND watermark IS NOT NULL ORDER BY watermark DESC LIMIT 2`,
+      )
+      .all(streamIdentity) as StreamWatermark[];
   }
 
   /** Writes how far a replay is, and the rows it refused since. */
@@ -96,9 +128,9 @@ export class ReplayLedger {
         this.#db
           .prepare(
             `INSERT INTO replays
-               (key, stream, replay, inputs, invoked_at, next_id, acknowledged, watermark, finished, started_at, updated_at)
-             VALUES (:key, :stream, :replay, :inputs, :invokedAt, :nextId, :acknowledged, :watermark, :finished, :now, :now)
-             ON CONFLICT DO UPDATE SET replay = :replay, invoked_at = :invokedAt, next_id = :nextId,
+               (key, stream, stream_identity, replay, inputs, invoked_at, next_id, acknowledged, watermark, finished, started_at, updated_at)
+             VALUES (:key, :stream, :streamIdentity, :replay, :inputs, :invokedAt, :nextId, :acknowledged, :watermark, :finished, :now, :now)
+             ON CONFLICT DO UPDATE SET stream_identity = :streamIdentity, replay = :replay, invoked_at = :invokedAt, next_id = :nextId,
                acknowledged = :acknowledged, watermark = :watermark, finished = :finished, updated_at = :now`,
           )
           .run({ ...entry, finished: entry.finished ? 1 : 0, now });

@@ -12,7 +12,7 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
 import { moved, RecordComposer } from './compose.ts';
-import type { ReplayEntry, ReplayLedger } from './ledger.ts';
+import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
 import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
 import { Groups, type Strays } from './strays.ts';
 import { ReplayWatermark } from './watermark.ts';
@@ -41,6 +41,8 @@ export interface ReplayOptions {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: ReplayProgress) => void;
   readonly onStart?: (replay: string, earlier: ReplayEntry | undefined) => void;
+  /** Told before the start of trips that will be late, since an earlier replay moved the stream's watermark past them. */
+  readonly onBehind?: (behind: Behind) => void;
   readonly onJump?: ((jump: Jump) => void) | undefined;
   /** By invocation: trips that are left out of the reckoning; `first` is the drop-off of the one that ends now. */
   readonly onStrays?: ((strays: Strays, first: number) => void) | undefined;
@@ -48,6 +50,17 @@ export interface ReplayOptions {
   readonly onGap?: ((gap: Jump, at: number) => void) | undefined;
   /** Ms between watermarks (W3). */
   readonly watermarkInterval?: number;
+}
+
+/** Trips that are behind the watermark of their stream. */
+export interface Behind {
+  readonly trips: number;
+  /** Of so many that are to be sent. */
+  readonly of: number;
+  /** Epoch ms. */
+  readonly watermark: number;
+  /** The inputs of the replay that moved the watermark there. */
+  readonly inputs: string;
 }
 
 export interface ReplayProgress {
@@ -124,12 +137,20 @@ class ReplayRun {
   }
 
   async run(): Promise<ReplayOutcome> {
-    const { dataset, signal, clock } = this.#o;
+    const { dataset, signal, clock, ledger, writer } = this.#o;
+    const furthest = this.#o.adaptTime === 'original' ? ledger.furthest(writer.identity) : [];
+    dataset.countUpTo(
+      furthest.map(({ watermark }) => watermark),
+      this.#o.seek,
+      this.#o.until,
+    );
     const batches = dataset.batches();
     // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
-    this.#begin(await dataset.fingerprint());
+    const earlier = this.#begin(await dataset.fingerprint());
+    // What is in the stream already counts once, and what goes on is behind nothing but itself.
+    if (!earlier?.finished && this.#entry.nextId === 0) this.#tellBehind(furthest);
     this.#watermarkWall = clock.now();
     const ahead = await this.#lookAhead(first, batches);
     const next = async () => ahead.shift() ?? (await batches.next());
@@ -155,7 +176,8 @@ class ReplayRun {
     return this.#outcome(signal.aborted);
   }
 
-  #begin(fingerprint: string): void {
+  /** Returns what an earlier run of the same replay noted. */
+  #begin(fingerprint: string): ReplayEntry | undefined {
     const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
     // Where a replay begins belongs to it: what one that began later skipped was never sent.
     const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
@@ -170,6 +192,7 @@ class ReplayRun {
     this.#entry = {
       key,
       stream: writer.name,
+      streamIdentity: writer.identity,
       replay,
       inputs: dataset.names.join(', '),
       invokedAt: goesOn?.invokedAt ?? startedAt,
@@ -182,6 +205,18 @@ class ReplayRun {
     ledger.clearRejected(key);
     ledger.save(this.#entry, this.#o.rejected);
     this.#o.onStart?.(replay, earlier);
+    return earlier;
+  }
+
+  /** Says which trips are behind the watermark of another replay. */
+  #tellBehind(furthest: readonly StreamWatermark[]): void {
+    const other = furthest.findIndex(({ key }) => key !== this.#entry.key);
+    if (other < 0) return;
+    const { upTo, wanted } = this.#o.dataset;
+    const most = this.#o.limit ?? Number.POSITIVE_INFINITY;
+    const trips = Math.min(upTo[other]!, most);
+    const { watermark, inputs } = furthest[other]!;
+    if (trips > 0) this.#o.onBehind?.({ trips, of: Math.min(wanted, most), watermark, inputs });
   }
 
   /**

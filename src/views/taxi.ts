@@ -30,9 +30,9 @@ export const LGA: Area = { south: 40.766, north: 40.778, west: -73.881, east: -7
 const JFK_ZONE = 132;
 const LGA_ZONE = 138;
 
-/** The zone of the drop-off decides where there is one, else its coordinates. */
+/** The coordinates of the drop-off decide; its zone does where a producer sends no coordinates. */
 const endsAt = (zone: number, area: Area) =>
-  any(eq(field('dropoff_zone'), zone), all(not(present(field('dropoff_zone'))), within('dropoff', area)));
+  any(within('dropoff', area), all(not(present(field('dropoff_lat'))), eq(field('dropoff_zone'), zone)));
 
 const tripMinutes = minutesBetween(field('pickup_datetime'), field('dropoff_datetime'));
 

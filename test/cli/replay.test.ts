@@ -89,6 +89,9 @@ describe('replay --dry-run', PARALLEL, () => {
       duration_ms: Math.round(plan.duration),
       peak_rate: plan.peak,
       shards_needed: 1,
+      unreadable_values: 0,
+      unreadable_example: null,
+      notes: [],
     });
     assert.ok(Math.abs(mean_rate - plan.mean) < 1e-6, `mean rate ${mean_rate}, not ${plan.mean}`);
     await run(['stream', 'describe'], { cwd, code: 1 });
@@ -518,5 +521,58 @@ describe('replay is interrupted', PARALLEL, () => {
       sent.map((trip) => trip.trip_id),
       Array.from({ length: trips }, (_, rank) => rank),
     );
+  });
+});
+
+describe('replay tells before it starts', PARALLEL, () => {
+  const month = (name: string, day: string) =>
+    `pickup_datetime,dropoff_datetime,note\n${[1, 2, 3].map((i) => `${day} 10:00:00,${day} 10:0${i}:00,${name}${i}`).join('\n')}\n`;
+
+  test('which trips are behind the watermark of an earlier replay, and of which', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(
+      join(cwd, 'jan.csv'),
+      `${month('j', '2016-01-10')}2088-01-01 00:00:00,2088-01-01 00:01:00,stray\n`,
+    );
+    writeFileSync(join(cwd, 'feb.csv'), month('f', '2016-02-10'));
+    await run(['replay', 'jan.csv', ...MAX], { cwd });
+    const ran = await run(['replay', 'feb.csv', ...MAX, '--seek', '2016-02-10T10:02:00', '--json'], { cwd });
+    assert.match(
+      ran.stderr,
+      /note: 2 of 2 trips are behind the watermark of local:taxi-trip-events, which the replay of jan.csv has moved to 2088-01-01T00:01:00Z/,
+    );
+    const { behind_watermark, notes } = ran.json<{ behind_watermark: number; notes: string[] }>();
+    assert.deepEqual([behind_watermark, notes.length], [2, 1]);
+    const again = await run(['replay', 'jan.csv', ...MAX, '--json'], { cwd });
+    assert.equal(again.json()['behind_watermark'], 0, 'its own watermark holds up nobody');
+    const other = await run(['replay', 'feb.csv', ...MAX, '--stream', 'local:other', '--json'], { cwd });
+    assert.equal(other.json()['behind_watermark'], 0);
+  });
+
+  test('that the same content is there already, under another name, packed, and in another order', async (t) => {
+    const cwd = temporaryFolder(t);
+    for (const [name, day] of [
+      ['a', '2016-01-10'],
+      ['b', '2016-01-10'],
+    ] as const) {
+      writeFileSync(join(cwd, `${name}.csv`), month(name, day));
+      writeFileSync(join(cwd, `packed-${name}.csv.gz`), gzipSync(month(name, day)));
+    }
+    const first = await run(['replay', 'a.csv', 'b.csv', ...MAX, '--json'], { cwd });
+    const second = await run(['replay', 'packed-b.csv.gz', 'packed-a.csv.gz', ...MAX, '--json'], { cwd });
+    assert.match(second.stderr, /this input is in local:taxi-trip-events already/);
+    assert.equal(second.json<Outcome>().replay, first.json<Outcome>().replay);
+    const processed = await run(['process', '--until-end', '--json', '--output', 'out.ndjson'], { cwd });
+    const { duplicate, filtered } = processed.json<{ duplicate: number; filtered: number }>();
+    assert.deepEqual([duplicate, filtered], [6, 6]);
+  });
+
+  test('that no row could be used, and exits with 3', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'bad.csv'), month('x', 'some day'));
+    const ran = await run(['replay', 'bad.csv', ...MAX], { cwd, code: 3 });
+    assert.match(ran.stderr, /no row could be used/);
+    writeFileSync(join(cwd, 'empty.csv'), 'pickup_datetime,dropoff_datetime\n');
+    assert.match((await run(['replay', 'empty.csv', ...MAX], { cwd })).stderr, /a header and no rows/);
   });
 });

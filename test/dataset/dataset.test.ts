@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { Dataset, type DatasetOptions, type Rejection } from '../../src/dataset/dataset.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { expectedLines } from '../golden/oracle.ts';
@@ -95,6 +95,37 @@ function rawZstd(content: Buffer, blockSize = 50): Buffer {
 function zstd(content: string): Buffer {
   if (!hasZstd) return rawZstd(Buffer.from(content));
   return execFileSync('zstd', ['-c', '-q'], { input: content, maxBuffer: 1 << 28 });
+}
+
+/** A zip archive by hand (APPNOTE 4.3): files as they are, or deflated where that is shorter. */
+function zipOf(files: Record<string, Buffer>): Buffer {
+  const bodies: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const [name, content] of Object.entries(files)) {
+    const deflated = content.length > 1_000;
+    const stored = deflated ? deflateRawSync(content) : content;
+    const about = Buffer.alloc(26);
+    about.writeUInt16LE(20, 0);
+    about.writeUInt16LE(deflated ? 8 : 0, 4);
+    about.writeUInt32LE(crc32(content), 10);
+    about.writeUInt32LE(stored.length, 14);
+    about.writeUInt32LE(content.length, 18);
+    about.writeUInt16LE(name.length, 22);
+    const place = Buffer.alloc(14);
+    place.writeUInt32LE(at, 10);
+    const local = [Buffer.from('PK\x03\x04'), about, Buffer.from(name), stored];
+    directory.push(Buffer.from('PK\x01\x02\x14\x00'), about, place, Buffer.from(name));
+    bodies.push(...local);
+    at += local.reduce((sum, { length }) => sum + length, 0);
+  }
+  const entries = Buffer.concat(directory);
+  const end = Buffer.alloc(18);
+  end.writeUInt16LE(Object.keys(files).length, 4);
+  end.writeUInt16LE(Object.keys(files).length, 6);
+  end.writeUInt32LE(entries.length, 8);
+  end.writeUInt32LE(at, 12);
+  return Buffer.concat([...bodies, entries, Buffer.from('PK\x05\x06'), end]);
 }
 
 describe('inputs', () => {
@@ -193,26 +224,62 @@ describe('inputs', () => {
     }
   });
 
-  it('have a fingerprint that goes by name, content and order, not by place', async (t) => {
+  it('have a fingerprint that goes by content, not by name, packing or order', async (t) => {
     const [a, b] = [csv(row('a', 1)), csv(row('b', 1))];
-    const folder = put(temporaryFolder(t), { 'x/1.csv': a, 'x/2.csv': b, 'y/1.csv': a, 'y/2.csv': a });
+    const zip = zipOf({ 'in.csv': Buffer.from(a) });
+    const folder = put(temporaryFolder(t), {
+      'x/1.csv': a, 'x/2.csv': b, 'y/renamed.csv': a, 'y/2.csv.gz': gzipSync(b), 'z/1.zip': zip,
+    }); // biome-ignore format: a line of files
     const of = async (paths: string[], assumeSorted = false) =>
       (
         await Dataset.open({ paths: paths.map((path) => join(folder, path)), dataDir: folder, assumeSorted })
       ).fingerprint();
-    assert.equal(await of(['x/1.csv']), await of(['y/1.csv']));
-    const others = [
-      ['x/2.csv'],
-      ['y/2.csv'],
-      ['x/1.csv', 'x/2.csv'],
-      ['x/2.csv', 'x/1.csv'],
-      ['x/1.csv', 'x/1.csv'],
-    ];
-    const all = await Promise.all(others.map((paths) => of(paths)));
-    assert.equal(new Set([...all, await of(['x/1.csv']), await of(['x/1.csv'], true)]).size, 7);
+    const one = await of(['x/1.csv']);
+    assert.equal(await of(['y/renamed.csv']), one);
+    assert.equal(await of(['z/1.zip']), one);
+    assert.equal(await of(['x/1.csv', 'y/renamed.csv']), one, 'the same content is read once');
+    const both = await of(['x/1.csv', 'x/2.csv']);
+    for (const others of [['x/2.csv', 'x/1.csv'], ['y'], ['y/2.csv.gz', 'z/1.zip']]) {
+      assert.equal(await of(others), both, others.join(' '));
+    }
+    const asIs = [await of(['x/1.csv', 'x/2.csv'], true), await of(['x/2.csv', 'x/1.csv'], true)];
+    assert.equal(new Set([one, await of(['x/2.csv']), both, ...asIs, await of(['x/1.csv'], true)]).size, 6);
     await assert.rejects(of(['-'].map(() => '../-')), failsWith('no-input'));
     const stdin = await Dataset.open({ paths: ['-'], dataDir: folder });
     await assert.rejects(stdin.fingerprint(), failsWith('not-repeatable'));
+    const { dataset } = await load([join(folder, 'y')], { dataDir: join(folder, 'data') });
+    assert.equal(await dataset.fingerprint(), both, 'the same once it was read');
+  });
+
+  it('that are named twice, or have the same content, are read once, and that is told', async (t) => {
+    const folder = put(temporaryFolder(t), {
+      'a.csv': csv(row('a', 1)), 'a.csv.gz': gzipSync(csv(row('a', 1))), 'b.csv': csv(row('b', 2)),
+    }); // biome-ignore format: a line of files
+    symlinkSync(join(folder, 'b.csv'), join(folder, 'link.csv'));
+    const notes: string[] = [];
+    const paths = ['a.csv', './a.csv', '*.csv', 'link.csv'].map((path) => `${folder}/${path}`);
+    const { vendors } = await load([folder, ...paths], { onNote: (note) => notes.push(note) });
+    assert.deepEqual(vendors, ['a', 'b']);
+    assert.equal(notes.filter((note) => /named twice/.test(note)).length, 7, notes.join('\n'));
+    assert.match(notes.at(-1) ?? '', /has the same content as .*; it is read once$/);
+  });
+
+  it('rank trips that tie by their content, whatever the files are called and in which order they are named', async (t) => {
+    const files = ['c', 'a', 'b'].map((name) => csv(row(name, 1), row(`${name}2`, 1), row(`${name}3`, 2)));
+    const orders = [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 2, 0],
+    ];
+    const found = [];
+    for (const order of orders) {
+      const folder = put(
+        temporaryFolder(t),
+        Object.fromEntries(order.map((file, i) => [`${i}.csv`, files[file]!])),
+      );
+      found.push((await load([folder])).vendors);
+    }
+    assert.deepEqual(found, Array(3).fill(['a', 'a2', 'b', 'b2', 'c', 'c2', 'a3', 'b3', 'c3']));
   });
 });
 
@@ -274,6 +341,56 @@ describe('compressed inputs', () => {
     }
   });
 
+  it('that hold something behind the last member are an error; zeros fill up', async (t) => {
+    const packed = gzipSync(csv(row('a', 1)));
+    const folder = put(temporaryFolder(t), {
+      'text.csv.gz': Buffer.concat([packed, Buffer.from(row('b', 2))]),
+      'zeros.csv.gz': Buffer.concat([packed, Buffer.alloc(5_000)]),
+      'both.csv.gz': Buffer.concat([packed, Buffer.alloc(5_000), Buffer.from(row('b', 2))]),
+    });
+    assert.deepEqual((await load([join(folder, 'zeros.csv.gz')])).vendors, ['a']);
+    for (const name of ['text.csv.gz', 'both.csv.gz']) {
+      await assert.rejects(load([join(folder, name)]), failsWith('input-unreadable'), name);
+    }
+  });
+
+  it('may be zip archives: each trip file in one is a file', async (t) => {
+    const [a, b] = [csv(row('a', 2)), csv(row('b', 1))].map((text) => Buffer.from(text));
+    const folder = put(temporaryFolder(t), {
+      '1.zip': zipOf({ anything: a! }),
+      '2.zip': zipOf({ 'x/2.csv': b!, 'readme.md': Buffer.from('no trips'), '__MACOSX/x/._2.csv': a! }),
+    });
+    const { vendors, dataset } = await load([folder]);
+    assert.deepEqual(vendors, ['b', 'a']);
+    assert.equal(dataset.counts.rows, 2);
+    const broken = zipOf({ 'a.csv': a! });
+    broken[broken.indexOf('2016')]! ^= 1;
+    const others: Record<string, Buffer> = {
+      'broken.zip': broken,
+      'cut.zip': zipOf({ 'a.csv': a! }).subarray(0, -10),
+      'empty.zip': zipOf({ 'readme.md': b!, 'b.md': b! }),
+      'sheet.xlsx': zipOf({ 'xl/workbook.xml': b!, 'a.csv': a! }),
+    };
+    for (const [name, bytes] of Object.entries(others)) {
+      const path = join(put(temporaryFolder(t), { [name]: bytes }), name);
+      await assert.rejects(load([path]), failsWith('input-unreadable', new RegExp(name)), name);
+    }
+  });
+
+  it('of other kinds say what they are', async (t) => {
+    const heads = {
+      'a.csv.bz2': 'BZh91AY&SY', 'a.csv.xz': '\xfd7zXZ\0\0\0', 'a.7z': '7z\xbc\xaf\x27\x1c\0\0',
+      'a.csv.lz4': '\x04\x22\x4d\x18xxxx', 'a.pdf': '%PDF-1.7\n', 'a.avro': 'Obj\x01\x04\x14',
+    }; // biome-ignore format: two lines of heads
+    for (const [name, head] of Object.entries(heads)) {
+      const path = join(
+        put(temporaryFolder(t), { [name]: Buffer.from(head.padEnd(40, 'x'), 'latin1') }),
+        name,
+      );
+      await assert.rejects(load([path]), failsWith('input-unreadable', /is (?:packed|an?) .*first/), name);
+    }
+  });
+
   it('that say they are Parquet and are not are an error', async (t) => {
     const folder = put(temporaryFolder(t), { 'a.parquet': Buffer.from('PAR1....PAR1') });
     await assert.rejects(load([join(folder, 'a.parquet')]), failsWith('input-unreadable'));
@@ -295,9 +412,60 @@ describe('headers', () => {
     await assert.rejects(load([join(folder, 'metres.csv')]), failsWith('not-degrees', /metres.csv/));
   });
 
-  it('that no reader of CSV can make out are an error too, and not an empty file', async (t) => {
-    const folder = put(temporaryFolder(t), { 'packed.zip': 'PK\u0003\u0004 "packed' });
-    await assert.rejects(load([join(folder, 'packed.zip')]), failsWith('unknown-header', /gzip or zstd/));
+  it('that are missing, or can not be read, are told as that', async (t) => {
+    const folder = put(temporaryFolder(t), {
+      'none.csv': `${row('a', 1)}\n${row('b', 1)}\n`,
+      'quote.csv': `"vendor_id,${HEADER.slice(10)}\n${row('a', 1)}\n`,
+      'cut.zip': 'PK\u0003\u0004 "packed',
+    });
+    const of = (name: string) => load([join(folder, name)]);
+    await assert.rejects(
+      of('none.csv'),
+      failsWith('unknown-header', /has no header: its first line is a row of data/),
+    );
+    await assert.rejects(of('quote.csv'), failsWith('unknown-header', /a quote is not closed/));
+    await assert.rejects(of('cut.zip'), failsWith('input-unreadable'));
+  });
+
+  it('tell what separates fields, and are told again where files were put one after another', async (t) => {
+    for (const delimiter of [',', ';', '\t', '|']) {
+      const as = (text: string) => text.replaceAll(',', delimiter);
+      const other = `\uFEFF"${HEADER.split(',').reverse().join('","')}"`;
+      const text = as(
+        `${csv(row('a', 1))}${other}\n${row('b', 2).split(',').reverse().join(',')}\n${csv(row('c', 3))}`,
+      );
+      const { vendors, dataset } = await load([join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv')]);
+      assert.deepEqual(vendors, ['a', 'b', 'c'], JSON.stringify(delimiter));
+      assert.deepEqual([dataset.counts.headers, dataset.counts.rows, dataset.counts.lines], [3, 3, 6]);
+    }
+  });
+
+  it('that begin in the middle of a line, or separate otherwise than the first, are refused', async (t) => {
+    const folder = put(temporaryFolder(t), {
+      'glued.csv': `${csv(row('a', 1)).trimEnd()}${csv(row('b', 1))}`,
+      'other.csv': csv(row('a', 1)) + csv(row('b', 1)).replaceAll(',', ';'),
+    });
+    for (const name of ['glued.csv', 'other.csv']) {
+      await assert.rejects(load([join(folder, name)]), failsWith('mixed-files', /line [23] /), name);
+    }
+  });
+
+  it('of another table leave a file of a folder out, not one that is named', async (t) => {
+    const folder = put(temporaryFolder(t), {
+      'trips.csv': csv(row('a', 1)),
+      'zones.csv': 'LocationID,Borough,Zone\n1,EWR,Newark\n',
+      'empty.csv': '',
+    });
+    const notes: string[] = [];
+    const { vendors } = await load([folder], { onNote: (note) => notes.push(note) });
+    assert.deepEqual(vendors, ['a']);
+    assert.deepEqual(notes.map((note) => note.replace(`${folder}/`, '')).sort(), [
+      'empty.csv is empty: skipped',
+      'zones.csv has no pick-up time: skipped',
+    ]);
+    await assert.rejects(load([join(folder, 'zones.csv')]), failsWith('unknown-header'));
+    const alone = put(temporaryFolder(t), { 'zones.csv': 'LocationID,Borough,Zone\n1,EWR,Newark\n' });
+    await assert.rejects(load([alone]), failsWith('unknown-header'));
   });
 
   it('are looked for in each file', async (t) => {
@@ -337,7 +505,7 @@ describe('rows', () => {
         [4, 'short-row', 'a,b,c'],
         [6, 'unreadable-time', 'x,201'],
         [7, 'dropoff-before-pickup', 'x,201'],
-        [9, 'not-csv', 'x"'],
+        [9, 'not-csv', 'x"y,2'],
         [11, 'short-row', 'short'],
       ],
     );
@@ -355,11 +523,15 @@ describe('rows', () => {
       'each names its file',
     );
     assert.deepEqual(dataset.counts, {
+      lines: 11,
+      headers: 1,
       rows: 8,
       blank: 2,
+      continued: 0,
       trips: 3,
       rejected: { 'short-row': 2, 'unreadable-time': 1, 'dropoff-before-pickup': 1, 'not-csv': 1 },
       unreadableValues: 0,
+      unreadableExample: undefined,
     });
   });
 
@@ -391,6 +563,26 @@ describe('rows', () => {
     assert.equal(dataset.counts.rows, 7);
   });
 
+  it('with only delimiters are blank; two in one line are no row', async (t) => {
+    const text = `${csv(row('a', 1))}${','.repeat(6)}\n"",,\n${row('b', 1)},${row('c', 1)}\n${row('d', 1)}${row('e', 1)}\n`;
+    const { vendors, dataset, details } = await load([
+      join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv'),
+    ]);
+    assert.deepEqual([vendors, dataset.counts.blank, dataset.counts.rows], [['a', 'b'], 2, 3]);
+    assert.deepEqual(details, ['two rows in one line']);
+  });
+
+  it('say which values were left out of them, with the first', async (t) => {
+    const header = `${HEADER},total_amount,PULocationID`;
+    const rows = ['$12.50,1', '"1,234.50",1', 'NaN,x', '5,2', ',', '-,NULL'].map(
+      (rest, i) => `${row('a', i)},${rest}`,
+    );
+    const path = join(put(temporaryFolder(t), { 'a.csv': [header, ...rows].join('\n') }), 'a.csv');
+    const { counts } = (await load([path])).dataset;
+    assert.deepEqual([counts.trips, counts.unreadableValues], [6, 4]);
+    assert.equal(counts.unreadableExample, `total_amount "$12.50" in line 2 of ${path}`);
+  });
+
   it('of several files are one order, ties in the order of the files; ids are dense ranks in it', async (t) => {
     const files = Object.fromEntries(
       [0, 1, 2].map((file) => [
@@ -416,6 +608,55 @@ describe('rows', () => {
       ids,
       expected.map((_, i) => i),
     );
+  });
+});
+
+describe('dates with slashes', () => {
+  const dated = (...days: string[]) =>
+    csv(...days.map((day, i) => row(`v${i}`, 0).replaceAll('2016-01-01', day)));
+  const read = async (t: TestContext, text: string, options: Partial<DatasetOptions> = {}) => {
+    const notes: string[] = [];
+    const path = join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv');
+    const { dropoffs, rejected } = await load([path], { onNote: (note) => notes.push(note), ...options });
+    return { days: dropoffs.map((ms) => new Date(ms).toISOString().slice(0, 10)), rejected, notes };
+  };
+
+  it('have the order that the file settles, also by its last row', async (t) => {
+    const filler = Array.from({ length: 20_000 }, () => '3/4/2016');
+    for (const [last, day] of [
+      ['25/4/2016', '2016-04-03'],
+      ['4/25/2016', '2016-03-04'],
+    ] as const) {
+      const { days, rejected, notes } = await read(t, dated(...filler, last));
+      assert.deepEqual([days[0], days.length, rejected.length, notes], [day, 20_001, 0, []]);
+      assert.equal(days.at(-1), '2016-04-25');
+    }
+  });
+
+  it('of both orders are read each as it can be, and of none with the month first; both is told once', async (t) => {
+    const both = await read(t, dated('3/4/2016', '25/4/2016', '4/26/2016'));
+    assert.deepEqual(both.days, ['2016-03-04', '2016-04-25', '2016-04-26']);
+    assert.match(both.notes.join(), /with the day first and with the month first.*--date-order/);
+    const none = await read(t, dated('3/4/2016', '5/4/2016'));
+    assert.deepEqual(none.days, ['2016-03-04', '2016-05-04']);
+    assert.equal(none.notes.length, 1);
+  });
+
+  it('have the order that the user says, and what contradicts it is rejected', async (t) => {
+    const { days, rejected, notes } = await read(t, dated('3/4/2016', '4/25/2016'), { dateOrder: 'dmy' });
+    assert.deepEqual([days, rejected.length, notes], [['2016-04-03'], 1, []]);
+  });
+
+  it('from standard input are decided by all of it too', async (t) => {
+    const filler = Array.from({ length: 20_000 }, () => '3/4/2016');
+    const input = dated(...filler, '25/4/2016').replace(/a,b/g, '');
+    for (const bytes of [Buffer.from(input), gzipSync(input)]) {
+      const ran = await taxiflow(['replay', '-', '--dry-run', '--json', '--data-dir', temporaryFolder(t)], {
+        input: bytes,
+      });
+      const { trips, first_dropoff, notes } = ran.json();
+      assert.deepEqual([trips, first_dropoff, notes], [20_001, '2016-04-03T12:00:00.000Z', []], ran.stderr);
+    }
   });
 });
 

@@ -47,7 +47,7 @@ function openSpills(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.includes('/sort-') ? [path] : [];
+      return path.includes(`/${process.pid}-`) ? [path] : [];
     } catch {
       return [];
     }
@@ -75,7 +75,7 @@ describe('spill files', { skip: !existsSync('/proc/self/fd') }, () => {
     mkdirSync(folder);
     const precious = join(folder, 'precious');
     // No process has a number beyond the most that Linux gives.
-    const [gone, link, alive] = ['sort-4194305-0', 'sort-4194306-x', `sort-${process.ppid}-0`];
+    const [gone, link, alive] = ['4194305-0', 'sort-4194306-a', `${process.ppid}-0`];
     for (const name of ['precious', gone, alive]) writeFileSync(join(folder, name), 'x');
     symlinkSync(precious, join(folder, link));
     const sorter = new TripSorter(folder, 1);
@@ -83,7 +83,7 @@ describe('spill files', { skip: !existsSync('/proc/self/fd') }, () => {
     const modes = readdirSync('/proc/self/fd').flatMap((fd) => {
       const at = `/proc/self/fd/${fd}`;
       const found = statSync(at, { throwIfNoEntry: false });
-      return found && readlinkSync(at).includes('/sort-') ? [found.mode & 0o777] : [];
+      return found && readlinkSync(at).includes(`/${process.pid}-`) ? [found.mode & 0o777] : [];
     });
     assert.ok(modes.length >= 2 && modes.every((mode) => mode === 0o600), modes.join());
     assert.deepEqual(readdirSync(folder).sort(), ['precious', alive].sort());

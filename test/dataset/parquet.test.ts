@@ -5,9 +5,9 @@ import { type TestContext, test } from 'node:test';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { Dataset, type Rejection } from '../../src/dataset/dataset.ts';
 import type { ByteRanges } from '../../src/dataset/inputs.ts';
-import { readTable } from '../../src/dataset/parquet.ts';
-import { formatIso } from '../../src/dataset/times.ts';
+import { openTable } from '../../src/dataset/parquet.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { formatIso } from '../../src/events/times.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
 
@@ -182,13 +182,77 @@ test('rejects: their reason, row number, and what was read as JSON; nulls are le
     rejections[1]?.raw,
     '{"pickup_datetime":"2024-01-01T10:00:00.000Z","dropoff_datetime":"2024-01-01T09:59:59.000Z","passenger_count":null,"trip_distance":null,"PULocationID":null}',
   );
-  assert.deepEqual(dataset.counts, {
-    rows: 5,
-    blank: 0,
-    trips: 2,
-    rejected: { 'unreadable-time': 2, 'dropoff-before-pickup': 1 },
-    unreadableValues: 1,
-  });
+  const { rows, trips, rejected, unreadableValues } = dataset.counts;
+  assert.deepEqual(
+    { rows, trips, rejected, unreadableValues },
+    {
+      rows: 5,
+      trips: 2,
+      rejected: { 'unreadable-time': 2, 'dropoff-before-pickup': 1 },
+      unreadableValues: 2,
+    },
+  );
+});
+
+test('columns of times that say no unit, or no time of day, are refused by name', async (t) => {
+  for (const [type, stored] of [
+    ['BIGINT', 'INT64 without a unit'],
+    ['INTEGER', 'INT32 without a unit'],
+    ['DOUBLE', 'DOUBLE without a unit'],
+    ['DATE', 'INT32 as DATE'],
+    ['TIME', 'INT64 as TIME'],
+    ['BOOLEAN', 'BOOLEAN'],
+    ['DECIMAL(18, 0)', 'INT64 as DECIMAL'],
+  ] as const) {
+    for (const refused of ['pickup_datetime', 'dropoff_datetime']) {
+      const value = (name: string) =>
+        name === refused ? `NULL::${type}` : `TIMESTAMP '2024-01-01 10:00:00'`;
+      const path = await parquet(
+        t,
+        `SELECT ${value('pickup_datetime')} AS pickup_datetime, ${value('dropoff_datetime')} AS dropoff_datetime`,
+      );
+      const error = await failure(read(t, path));
+      assert.equal(error.code, 'no-timestamp', type);
+      assert.equal(error.message, `the column ${refused} of ${path} is no timestamp: ${stored}`);
+    }
+  }
+});
+
+test('timestamps of every unit are cut to the millisecond below, before 1970 too; UTC is taken as it stands', async (t) => {
+  for (const [type, text, ms] of [
+    ['TIMESTAMP_NS', '1969-12-31 23:59:59.999999999', -1],
+    ['TIMESTAMP_NS', '1969-12-31 23:59:59.000000001', -1000],
+    ['TIMESTAMP_NS', '1970-01-01 00:00:00.000999999', 0],
+    ['TIMESTAMP', '1969-12-31 23:59:58.999999', -1001],
+    ['TIMESTAMP_MS', '1969-12-31 23:59:58.999', -1001],
+    ['TIMESTAMPTZ', '2016-03-01 10:00:00-05:00', Date.UTC(2016, 2, 1, 15)],
+    ['VARCHAR', '2016-03-01 10:00:00-05:00', Date.UTC(2016, 2, 1, 15)],
+    ['VARCHAR', '3/1/16 15:00', Date.UTC(2016, 2, 1, 15)],
+  ] as const) {
+    const path = await parquet(
+      t,
+      `SELECT '${text}'::${type} AS pickup_datetime, '${text}'::${type} AS dropoff_datetime`,
+    );
+    const { bodies } = await read(t, path);
+    const iso = new Date(ms).toISOString();
+    assert.deepEqual(
+      bodies,
+      [`,"pickup_datetime":"${iso}","dropoff_datetime":"${iso}"}\n`],
+      `${type} ${text}`,
+    );
+  }
+});
+
+test('dates as text have the order that the file settles', async (t) => {
+  const path = await parquet(
+    t,
+    `SELECT d AS pickup_datetime, d AS dropoff_datetime FROM (VALUES ('3/4/2016 0:00'), ('25/4/2016 0:00')) v(d)`,
+  );
+  const { bodies } = await read(t, path);
+  assert.deepEqual(
+    bodies.map((body) => body.slice(20, 30)),
+    ['2016-04-03', '2016-04-25'],
+  );
 });
 
 test('only what is asked for is read', async (t) => {
@@ -209,11 +273,9 @@ test('only what is asked for is read', async (t) => {
     close: async () => {},
   };
   const rows: unknown[] = [];
-  const handler = {
-    columns: (names: string[]) => [names.indexOf('c')],
-    row: (cells: readonly unknown[], row: number) => rows.push([...cells, row]),
-  };
-  for await (const _ of readTable(file, handler));
+  const table = await openTable(file);
+  const wanted = [table.columns.findIndex(({ name }) => name === 'c')];
+  for await (const _ of table.rows(wanted, (cells, row) => rows.push([...cells, row])));
   assert.equal(rows.length, 60_000);
   assert.deepEqual(rows.at(-1), [null, null, 60_000, 60_000]);
   assert.ok(read < bytes.length / 3, `read ${read} of ${bytes.length} bytes`);

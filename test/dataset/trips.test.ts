@@ -54,7 +54,8 @@ describe('rows to trips', () => {
       ['  ', undefined, 0],
       ['-', undefined, 0],
       ['null', undefined, 0],
-      ['NaN', undefined, 0],
+      ['NaN', undefined, 1],
+      ['nan', undefined, 1],
       ['\\N', undefined, 0],
       ['x', undefined, 1],
       ['1 2', undefined, 1],
@@ -70,7 +71,7 @@ describe('rows to trips', () => {
       const encoder = encoderOf(COORDINATES);
       const trip = tripOf(encoder, `1,${TIMES},${raw},1,40.7,-74,40.7,-74,5`);
       assert.equal(trip['passenger_count'], value, raw);
-      assert.equal(encoder.unreadableValues, counted, `counted: ${raw}`);
+      assert.equal(encoder.leftOut, counted, `counted: ${raw}`);
     }
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Random } from '../../src/dataset/generator/random.ts';
 import { TripColumns } from '../../src/events/columns.ts';
-import { decoderOf, parseTime } from '../../src/events/decode.ts';
+import { decoderOf } from '../../src/events/decode.ts';
 import { encodeWatermark } from '../../src/events/encode.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
 import { batchOf, decodedBy, meaningsOf } from './model.ts';
@@ -380,32 +380,5 @@ describe('watermark records', () => {
       watermark: '1970-01-01T00:00:00.000Z',
       shard: 'shardId-000000000003',
     });
-  });
-});
-
-describe('times', () => {
-  it('are ISO 8601; without a zone they are taken as they stand', () => {
-    const noon = Date.UTC(2016, 0, 1, 12);
-    for (const text of [
-      '2016-01-01T12:00:00.000Z',
-      '2016-01-01 12:00:00',
-      '2016-01-01T12:00',
-      '2016-01-01T17:00:00+05:00',
-    ]) {
-      assert.equal(parseTime(text), noon, text);
-    }
-    for (const value of [
-      undefined,
-      null,
-      1,
-      '',
-      '2016-01-01',
-      '12:00',
-      '1/1/2016 12:00',
-      '2016-01-01T12:00:00.',
-      '2016-13-01T12:00:00Z',
-    ]) {
-      assert.equal(parseTime(value), Number.NaN, String(value));
-    }
   });
 });

@@ -5,6 +5,7 @@ import type { DecodeBatch } from '../../src/events/decode.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
 import type { RecordBatch } from '../../src/streams/stream.ts';
 import { unpacked } from '../../src/streams/unpack.ts';
+import { naiveTime } from './time-model.ts';
 
 /** What a record is by D1–D3. */
 export type Meaning =
@@ -12,22 +13,13 @@ export type Meaning =
   | { readonly kind: 'watermark'; readonly ms: number }
   | { readonly kind: 'trip'; readonly values: Map<TripField, number | string | undefined> };
 
-const ISO = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/;
-
-function timeOf(value: unknown): number {
-  const match = typeof value === 'string' ? ISO.exec(value) : null;
-  if (!match) return Number.NaN;
-  const [, day, clock, seconds = ':00', zone = 'Z'] = match;
-  return Date.parse(`${day}T${clock}${seconds}${zone}`);
-}
-
 /** The value of one field; null when it is of a wrong type. */
 function fieldValue(name: TripField, value: unknown): number | string | undefined | null {
   if (value === undefined || value === null) return undefined;
   const type = TRIP_FIELDS[name];
   if (name === 'vendor_id' && typeof value === 'number' && Number.isFinite(value)) return `${value}`;
   if (type === 'string') return typeof value === 'string' ? value : null;
-  if (type === 'time') return Number.isNaN(timeOf(value)) ? null : timeOf(value);
+  if (type === 'time') return Number.isNaN(naiveTime(value)) ? null : naiveTime(value);
   if (typeof value !== 'number' || !Number.isFinite(value)) return null;
   return name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0) ? null : value;
 }
@@ -41,7 +33,7 @@ function meaningOf(text: string, wanted: readonly TripField[]): Meaning {
   }
   if (typeof record !== 'object' || record === null || Array.isArray(record)) return { kind: 'dead' };
   if (record['type'] === 'watermark') {
-    const ms = timeOf(record['watermark']);
+    const ms = naiveTime(record['watermark']);
     return Number.isNaN(ms) ? { kind: 'dead' } : { kind: 'watermark', ms };
   }
   if (record['type'] !== 'trip') return { kind: 'dead' };

@@ -336,7 +336,7 @@ describe('the default views', () => {
   const airports = (trips: Trip[]) =>
     results(durations, trips).map((doc) => [doc['airport_code'], doc['trip_count']]);
 
-  it('take a zone for the airport, coordinates only without one', () => {
+  it('take coordinates for the airport, a zone only without them', () => {
     const jfk = at(40.64, -73.78);
     const lga = at(40.77, -73.87);
     const elsewhere = at(40.7, -73.9);
@@ -344,9 +344,14 @@ describe('the default views', () => {
     assert.deepEqual(airports(twice(jfk)), [['JFK', 2]]);
     assert.deepEqual(airports(twice(lga)), [['LGA', 2]]);
     assert.deepEqual(airports(twice(elsewhere)), []);
-    assert.deepEqual(airports(twice({ ...elsewhere, dropoff_zone: 132 })), [['JFK', 2]]);
-    assert.deepEqual(airports(twice({ ...elsewhere, dropoff_zone: 138 })), [['LGA', 2]]);
-    assert.deepEqual(airports(twice({ ...jfk, dropoff_zone: 1 })), []);
+    const unplaced = { pickup_lat: 40.75, pickup_lon: -73.99 };
+    assert.deepEqual(airports(twice({ ...unplaced, dropoff_zone: 132 })), [['JFK', 2]]);
+    assert.deepEqual(airports(twice({ ...unplaced, dropoff_zone: 138 })), [['LGA', 2]]);
+    for (const zone of [264, 265, 1]) {
+      assert.deepEqual(airports(twice({ ...unplaced, dropoff_zone: zone })), []);
+      assert.deepEqual(airports(twice({ ...jfk, dropoff_zone: zone })), [['JFK', 2]]);
+    }
+    assert.deepEqual(airports(twice({ ...elsewhere, dropoff_zone: 132 })), []);
     assert.deepEqual(airports([ride(jfk)]), [], 'one trip alone does not matter');
   });
 

@@ -20,7 +20,7 @@ describe('views in words', () => {
       "then 'JFK'",
       "then 'LGA'",
       'dropoff_zone = 132',
-      'not dropoff_zone is present',
+      'not dropoff_lat is present',
       'sum_trip_duration = sum(truncate(((dropoff_datetime − pickup_datetime) ÷ 60000)))',
       '(trip_count > 1)',
     ]) {

@@ -1,5 +1,5 @@
 import { systemClock } from '../../clock.ts';
-import { Dataset } from '../../dataset/dataset.ts';
+import { Dataset, type DatasetCounts } from '../../dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
@@ -37,9 +37,10 @@ export async function replay(args: Arguments): Promise<number> {
   const progress = await progressLine(settings.statisticsFrequency);
   const { signal, done } = interruption();
   try {
-    const dataset = await openDataset(args, paths, rejected, progress, signal);
-    if (args['dry-run']) return await dryRun(args, settings, dataset, progress, signal);
-    return await send(args, settings, dataset, rejected, progress, signal);
+    const notes: string[] = [];
+    const dataset = await openDataset(args, paths, rejected, notes, progress, signal);
+    if (args['dry-run']) return await dryRun(args, settings, dataset, notes, progress, signal);
+    return await send(args, settings, dataset, rejected, notes, progress, signal);
   } finally {
     progress.stop();
     done();
@@ -65,6 +66,7 @@ function openDataset(
   args: Arguments,
   paths: string[],
   rejected: DeadLetterBuffer,
+  notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<Dataset> {
@@ -79,7 +81,12 @@ function openDataset(
       requestPayer: args['request-payer'] === true,
     },
     assumeSorted: args['assume-sorted'] === true,
+    dateOrder: args['date-order'] as 'mdy' | 'dmy' | undefined,
     failOnReject: args['on-error'] === 'fail',
+    onNote: (note) => {
+      notes.push(note);
+      say(`note: ${note}`);
+    },
     onReject: ({ reason, source, line, raw, detail }) =>
       rejected.add(reason, () => ({
         source,
@@ -99,6 +106,7 @@ async function send(
   { speedup, seek, until, limit, shards }: Settings,
   dataset: Dataset,
   rejected: DeadLetterBuffer,
+  notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
@@ -116,6 +124,11 @@ async function send(
   if (shards !== undefined) await noteOtherShards(args, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
+  let behind = 0;
+  const tell = (note: string) => {
+    notes.push(note);
+    say(`note: ${note}`);
+  };
   try {
     const outcome = await runReplay({
       dataset,
@@ -140,14 +153,27 @@ async function send(
             `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
-      onStrays: ({ count, first, last }, meant) =>
-        say(
-          `note: ${several(count, 'trip')} ending ${first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`} ${count === 1 ? 'lies' : 'lie'} more than a day before the others and ${count === 1 ? 'is' : 'are'} left out of the reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
-        ),
+      onStrays: ({ count, first, last }, meant) => {
+        const when =
+          first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`;
+        const [lie, are] = count === 1 ? ['lies', 'is'] : ['lie', 'are'];
+        tell(
+          `${several(count, 'trip')} ending ${when} ${lie} more than a day before the others and ${are} left out of the ` +
+            `reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
+        );
+      },
       onGap: ({ from, to }, at) =>
-        say(
-          `note: no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
+        tell(
+          `no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
         ),
+      onBehind: ({ trips, of, watermark, inputs }) => {
+        const note =
+          `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${writer.name}, which the replay of ${inputs} ` +
+          `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
+          'replay such files together, or into a stream of their own';
+        behind = trips;
+        tell(note);
+      },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
@@ -157,7 +183,7 @@ async function send(
       },
     });
     progress.stop();
-    return report(args, dataset, outcome, writer.name, Date.now() - started);
+    return report(args, dataset, { ...outcome, behind, notes }, writer.name, Date.now() - started);
   } finally {
     ledger.close();
     await writer.close();
@@ -180,7 +206,7 @@ async function noteOtherShards(args: Arguments, stream: StreamReader, wanted: nu
 function report(
   args: Arguments,
   dataset: Dataset,
-  outcome: ReplayOutcome,
+  outcome: ReplayOutcome & { readonly behind: number; readonly notes: readonly string[] },
   stream: string,
   ms: number,
 ): number {
@@ -195,7 +221,7 @@ function report(
     `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
     `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
-    `${counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : ''}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+    `${linesOf(counts)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
   if (args['json']) {
     printJson({
       command: 'replay',
@@ -208,8 +234,14 @@ function report(
       rejected,
       rejected_by_reason: byReason,
       skipped: { ...outcome.skipped, interrupted: outcome.notSent },
+      lines: counts.lines,
+      header_lines: counts.headers,
       blank_lines: counts.blank,
+      continued_lines: counts.continued,
       unreadable_values: counts.unreadableValues,
+      unreadable_example: counts.unreadableExample ?? null,
+      behind_watermark: outcome.behind,
+      notes: outcome.notes,
       watermarks: outcome.watermarks,
       last_watermark: isoOrNull(outcome.lastWatermark),
       first_dropoff: isoOrNull(outcome.firstDropoff),
@@ -229,17 +261,22 @@ function report(
     return EXIT.interrupted;
   }
   if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
+  if (counts.rows === 0) say('note: the input has a header and no rows');
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
     return EXIT.interrupted;
   }
-  return rejected > 0 && args['on-error'] === 'report' ? EXIT.rejected : EXIT.done;
+  const nothingUsed = counts.rows > 0 && counts.trips === 0;
+  if (nothingUsed)
+    say('no row could be used: see what is wrong with the first of each kind in the dead letters');
+  return nothingUsed || (rejected > 0 && args['on-error'] === 'report') ? EXIT.rejected : EXIT.done;
 }
 
 async function dryRun(
   args: Arguments,
   { speedup, seek, until, limit }: Settings,
   dataset: Dataset,
+  notes: readonly string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
@@ -261,6 +298,9 @@ async function dryRun(
       mean_rate: plan.meanRate ?? null,
       peak_rate: plan.peakRate ?? null,
       shards_needed: plan.shardsNeeded ?? null,
+      unreadable_values: dataset.counts.unreadableValues,
+      unreadable_example: dataset.counts.unreadableExample ?? null,
+      notes,
     });
     return EXIT.done;
   }
@@ -276,8 +316,22 @@ async function dryRun(
       `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
     );
   }
+  if (dataset.counts.unreadableValues > 0) lines.push(`left out       ${leftOut(dataset.counts)}`);
   process.stdout.write(`${lines.join('\n')}\n`);
   return EXIT.done;
+}
+
+/** What the lines were that are no rows, and the values that trips go without. */
+function linesOf(counts: DatasetCounts): string {
+  return [
+    counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : '',
+    counts.continued > 0 ? `; lines of rows over several ${thousands(counts.continued)}` : '',
+    counts.unreadableValues > 0 ? `; values left out ${leftOut(counts)}` : '',
+  ].join('');
+}
+
+function leftOut({ unreadableValues, unreadableExample }: DatasetCounts): string {
+  return `${thousands(unreadableValues)}, such as ${unreadableExample}`;
 }
 
 function sum(counts: Readonly<Record<string, number | undefined>>): number {

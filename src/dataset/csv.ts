@@ -1,0 +1,262 @@
+/** The rows of a CSV file → trips and rejected rows; headers in the middle, and the order of day and month. */
+import { TaxiflowError } from '../errors.ts';
+import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
+import { DateSurvey } from './date-survey.ts';
+import type { Input } from './inputs.ts';
+import { decoded, fieldsOf, type LineProblem, type RowHandler, RowReader } from './rows.ts';
+import { delimiterOf, isHeader, readHeader, type Schema } from './schema.ts';
+import type { ReadOptions, RowSink } from './sink.ts';
+import { Text } from './text.ts';
+import { type LeftOut, TripEncoder } from './trips.ts';
+
+/**
+ * Reads a CSV file to its end; yields after every piece. Throws `input-unreadable`, `unknown-header`, `not-degrees` and
+ * `mixed-files`.
+ */
+export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
+  const file = new CsvFile(input.name, options.dateOrder, sink);
+  const rows = new RowReader(file);
+  const text = new Text(decoded(told(input.open(options.onBytes), options.onContent)), options.folder);
+  try {
+    for await (const piece of text) {
+      rows.push(piece);
+      if (file.waits) await settle();
+      yield;
+    }
+    rows.end();
+    if (file.waits) await settle();
+    file.end();
+  } finally {
+    text.close();
+  }
+  const { lines, blank, continued } = rows;
+  sink.lines({ lines, headers: file.headers, blank: blank + file.blank, continued });
+
+  async function settle(): Promise<void> {
+    // What can be read only once is kept while its dates are looked at.
+    const dates = new DateRows(input.once ? file : undefined);
+    const reader = new RowReader(dates);
+    if (input.once) for (const { fields } of file.waiting) dates.row(fields);
+    for await (const piece of input.once ? text.ahead() : decoded(input.open(() => {}))) reader.push(piece);
+    reader.end();
+    file.settle(dates.survey.settle(input.name, options.onNote));
+  }
+}
+
+async function* told(
+  chunks: AsyncIterable<Buffer>,
+  onChunk: (chunk: Buffer) => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    onChunk(chunk);
+    yield chunk;
+  }
+}
+
+class CsvFile implements RowHandler {
+  delimiter = ',';
+  /** Lines that are headers. */
+  headers = 0;
+  /** Rows without any value. */
+  blank = 0;
+  #leftOut = 0;
+  #firstLeftOut: (LeftOut & { readonly line: number }) | undefined;
+  readonly #source: string;
+  readonly #sink: RowSink;
+  #encoder: TripEncoder | undefined;
+  /** Undefined until a date shows that it matters, and what it is. */
+  #order: DateOrder | undefined;
+  /** Rows that wait for the order of day and month, and those after them. */
+  waiting: { readonly fields: string[]; readonly line: number; readonly raw: string }[] = [];
+  #brokenHeader: string | undefined;
+
+  constructor(source: string, order: DateOrder | undefined, sink: RowSink) {
+    this.#source = source;
+    this.#order = order;
+    this.#sink = sink;
+  }
+
+  /** The columns, once there was a header. */
+  get schema(): Schema | undefined {
+    return this.#encoder?.schema;
+  }
+
+  begin(line: string): void {
+    this.delimiter = delimiterOf(line);
+  }
+
+  isRow(line: string): boolean {
+    return isRowOf(this.schema, line, this.delimiter);
+  }
+
+  fits(fields: number): boolean {
+    const { schema } = this;
+    return !schema || (fields >= schema.width && fields <= schema.names.length);
+  }
+
+  row(fields: string[], line: number, raw: string): void {
+    if (!this.#encoder) {
+      // A line that can't be read may have been the header.
+      if (this.#brokenHeader !== undefined && !isHeader(fields)) throw this.#noHeader();
+      this.#begin(fields);
+      return;
+    }
+    if (this.waiting.length > 0 || (this.#order === undefined && needsOrder(fields, this.#encoder.schema))) {
+      this.waiting.push({ fields, line, raw });
+    } else this.#read(this.#encoder, fields, line, raw);
+  }
+
+  broken({ reason, detail }: LineProblem, line: number, raw: string): void {
+    if (!this.#encoder) this.#brokenHeader ??= detail;
+    this.#sink.reject(reason, line, raw, () => detail);
+  }
+
+  /** Whether rows wait until the order of day and month is known. */
+  get waits(): boolean {
+    return this.waiting.length > 0;
+  }
+
+  /** Reads the rows that waited. */
+  settle(order: DateOrder): void {
+    this.#order = order;
+    const { waiting } = this;
+    this.waiting = [];
+    this.#use(this.#encoder!.schema);
+    // A header among them may have brought other columns.
+    for (const { fields, line, raw } of waiting) this.#read(this.#encoder!, fields, line, raw);
+  }
+
+  /** All is read. Throws `unknown-header` where there was no header. */
+  end(): void {
+    if (!this.#encoder && this.#brokenHeader !== undefined) throw this.#noHeader();
+    if (!this.#encoder) readHeader([], this.#source);
+    this.#sink.leftOut(this.#leftOut + this.#encoder!.leftOut, this.#firstLeftOut);
+  }
+
+  #noHeader(): TaxiflowError {
+    return new TaxiflowError(
+      'unknown-header',
+      `${this.#source} has no line that can be read as a header: ${this.#brokenHeader}`,
+      { hint: 'the first line has to be the header of a TLC file' },
+    );
+  }
+
+  #begin(header: readonly string[]): void {
+    this.#use(readHeader(header, this.#source));
+    this.headers++;
+  }
+
+  #use(schema: Schema): void {
+    this.#leftOut += this.#encoder?.leftOut ?? 0;
+    this.#encoder = new TripEncoder(schema, this.#order);
+  }
+
+  #read(encoder: TripEncoder, fields: string[], line: number, raw: string): void {
+    const { schema } = encoder;
+    if (fields.length > schema.names.length && this.#isGlued(encoder, fields, line, raw)) return;
+    const trip = encoder.encode(fields);
+    if (typeof trip === 'string') {
+      if (trip !== 'dropoff-before-pickup' && this.#isNoRow(fields, line, raw)) return;
+      this.#sink.reject(trip, line, raw, () => encoder.explain(fields, trip));
+      return;
+    }
+    if (encoder.leftOut > 0) this.#firstLeftOut ??= { ...encoder.firstLeftOut!, line };
+    if (this.#sink.trip(trip)) return;
+    this.#sink.reject('out-of-order', line, raw, () => encoder.explain(fields, 'out-of-order'));
+  }
+
+  /** A header of the next of several files, or a row without a single value. */
+  #isNoRow(fields: readonly string[], line: number, raw: string): boolean {
+    if (fields.every((field) => field.trim() === '')) {
+      this.blank++;
+      return true;
+    }
+    if (isHeader(fields)) {
+      this.#begin(fields);
+      return true;
+    }
+    if (isHeader(raw.split(delimiterOf(raw)))) {
+      throw new TaxiflowError(
+        'mixed-files',
+        `line ${line} of ${this.#source} is a header with another delimiter than the first`,
+        { hint: 'give the files one by one' },
+      );
+    }
+    return false;
+  }
+
+  /** Whether more fields than columns come from two lines that a line end between them is missing of. */
+  #isGlued(encoder: TripEncoder, fields: string[], line: number, raw: string): boolean {
+    const { names, pickup, dropoff } = encoder.schema;
+    const last = names.length - 1;
+    const rest = fields.slice(names.length);
+    if (rest.some((field) => LETTER.test(field)) && isHeader(fields.slice(last))) {
+      throw new TaxiflowError(
+        'mixed-files',
+        `a header begins in the middle of line ${line} of ${this.#source}`,
+        { hint: 'end the file before it with a line end, or give the files one by one' },
+      );
+    }
+    // The first field of the second row is glued to the last of the first.
+    const times = [pickup, dropoff].filter((column) => column > 0);
+    if (times.some((column) => Number.isNaN(encoder.timeOf(fields[last + column] ?? '')))) return false;
+    this.#sink.reject('not-csv', line, raw, () => 'two rows in one line');
+    return true;
+  }
+}
+
+const LETTER = /[a-z]/i;
+
+/** Whether a line is a row of the file by itself, or a header. */
+function isRowOf(schema: Schema | undefined, line: string, delimiter: string): boolean {
+  const isTime = (field: string) => !Number.isNaN(parseTime(field.replaceAll('"', ''), 'mixed'));
+  const isRow = (fields: readonly string[]) =>
+    schema
+      ? fields.length >= schema.width && isTime(fields[schema.pickup]!) && isTime(fields[schema.dropoff]!)
+      : fields.some(isTime);
+  const split = line.split(delimiter);
+  if (isRow(split) || isHeader(split)) return true;
+  const fields = line.includes('"') ? fieldsOf(line, delimiter) : undefined;
+  return fields !== undefined && isRow(fields);
+}
+
+function needsOrder(fields: readonly string[], { pickup, dropoff }: Schema): boolean {
+  return dateOrderOf(fields[pickup] ?? '') !== undefined || dateOrderOf(fields[dropoff] ?? '') !== undefined;
+}
+
+/** Takes the times of rows only. */
+class DateRows implements RowHandler {
+  delimiter = ',';
+  readonly survey = new DateSurvey();
+  #schema: Schema | undefined;
+
+  /** Begins at the header, or behind one that was read. */
+  constructor(behind?: CsvFile) {
+    if (!behind) return;
+    this.delimiter = behind.delimiter;
+    this.#schema = behind.schema;
+  }
+
+  begin(line: string): void {
+    if (!this.#schema) this.delimiter = delimiterOf(line);
+  }
+
+  isRow(line: string): boolean {
+    return isRowOf(this.#schema, line, this.delimiter);
+  }
+
+  fits(): boolean {
+    return true;
+  }
+
+  row(fields: string[]): void {
+    const schema = this.#schema;
+    if (schema) {
+      const pickup = this.survey.note(fields[schema.pickup]);
+      if (this.survey.note(fields[schema.dropoff]) || pickup) return;
+    }
+    if (isHeader(fields)) this.#schema = readHeader(fields, '');
+  }
+
+  broken(): void {}
+}

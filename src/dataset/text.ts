@@ -1,0 +1,46 @@
+/** Text that is read once, from its start to its end, and can be looked at ahead of that: what was seen is kept on disk. */
+import { StringDecoder } from 'node:string_decoder';
+import { ScratchFile } from './scratch.ts';
+
+const PIECE_BYTES = 1 << 18;
+
+export class Text {
+  readonly #source: AsyncGenerator<string>;
+  readonly #folder: string;
+  /** Holds the rest of the source, once it was looked at. */
+  #kept: ScratchFile | undefined;
+
+  constructor(source: AsyncGenerator<string>, folder: string) {
+    this.#source = source;
+    this.#folder = folder;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string> {
+    while (this.#kept === undefined) {
+      const { done, value } = await this.#source.next();
+      if (done) return;
+      yield value;
+    }
+    const decoder = new StringDecoder('utf8');
+    const bytes = Buffer.allocUnsafe(PIECE_BYTES);
+    for (let at = 0; ; ) {
+      const read = this.#kept.read(bytes, 0, at);
+      if (read === 0) return;
+      at += read;
+      yield decoder.write(bytes.subarray(0, read));
+    }
+  }
+
+  /** What hasn't been read, to its end; it is read from disk afterwards. To be called once. */
+  async *ahead(): AsyncGenerator<string> {
+    this.#kept = new ScratchFile(this.#folder, 'the rest of the input');
+    for await (const piece of this.#source) {
+      this.#kept.append(Buffer.from(piece));
+      yield piece;
+    }
+  }
+
+  close(): void {
+    this.#kept?.close();
+  }
+}

@@ -1,0 +1,95 @@
+/** Zip archives: each trip file in one is an input of its own. */
+import { Readable } from 'node:stream';
+import { crc32 } from 'node:zlib';
+import type { Entry, ZipFile } from 'yauzl';
+import { TaxiflowError } from '../errors.ts';
+import { type ByteRanges, content, type Input, isTripFile, type OnBytes, unreadable } from './inputs.ts';
+
+/** What a Mac puts beside each file. */
+const JUNK = /(?:^|\/)(?:__MACOSX|\.)/;
+const EXCEL = 'xl/workbook.xml';
+const WINDOW = 1 << 20;
+
+/** The trip files in an archive, in the order of their names; any file, where it holds only one. Throws `input-unreadable`. */
+export async function tripFilesIn(archive: Input): Promise<Input[]> {
+  try {
+    const { zip, close } = await openZip(archive, () => {});
+    const entries: Entry[] = [];
+    try {
+      for await (const entry of zip.eachEntry()) if (!entry.fileName.endsWith('/')) entries.push(entry);
+    } finally {
+      await close();
+    }
+    if (entries.some((entry) => entry.fileName === EXCEL)) {
+      throw refused(archive, 'is an Excel workbook', 'save the sheet as CSV');
+    }
+    const real = entries.filter(({ fileName }) => !JUNK.test(fileName));
+    const files = real.length === 1 ? real : real.filter(({ fileName }) => isTripFile(fileName));
+    if (files.length === 0) {
+      throw refused(archive, 'holds no CSV file', 'name an archive of trip files, or unpack it first');
+    }
+    return files
+      .sort((a, b) => (a.fileName < b.fileName ? -1 : 1))
+      .map((entry) => entryInput(archive, entry));
+  } catch (error) {
+    throw unreadable(archive.name, error);
+  }
+}
+
+function entryInput(archive: Input, entry: Entry): Input {
+  const name = `${archive.name}/${entry.fileName}`;
+  return {
+    name,
+    size: entry.compressedSize,
+    found: archive.found,
+    open: (onBytes) => content(name, entryBytes(archive, entry, onBytes)),
+  };
+}
+
+async function* entryBytes(archive: Input, entry: Entry, onBytes: OnBytes): AsyncGenerator<Buffer> {
+  if (entry.isEncrypted()) throw refused(archive, 'is encrypted', 'unpack it first');
+  if (!entry.canDecodeFileData()) {
+    throw refused(archive, `is packed by method ${entry.compressionMethod}`, 'unpack it first');
+  }
+  const { zip, close } = await openZip(archive, onBytes);
+  try {
+    let sum = 0;
+    for await (const chunk of (await zip.openReadStreamPromise(entry)) as AsyncIterable<Buffer>) {
+      sum = crc32(chunk, sum);
+      yield chunk;
+    }
+    if (sum !== entry.crc32) throw new Error(`the checksum of ${entry.fileName} is wrong`);
+  } finally {
+    await close();
+  }
+}
+
+async function openZip(
+  archive: Input,
+  onBytes: OnBytes,
+): Promise<{ zip: ZipFile; close: () => Promise<void> }> {
+  // Only here, so that other files never wait for it.
+  const yauzl = (await import('yauzl')).default;
+  const ranges = await archive.ranges!(onBytes);
+  class Reader extends yauzl.RandomAccessReader {
+    override _readStreamForRange(start: number, end: number): Readable {
+      return Readable.from(pieces(ranges, start, end), { objectMode: false });
+    }
+  }
+  try {
+    const options = { lazyEntries: true, autoClose: false, strictFileNames: false };
+    const zip = await yauzl.fromRandomAccessReaderPromise(new Reader(), ranges.size, options);
+    return { zip, close: () => ranges.close() };
+  } catch (error) {
+    await ranges.close();
+    throw error;
+  }
+}
+
+async function* pieces(ranges: ByteRanges, start: number, end: number): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end; at += WINDOW) yield ranges.read(at, Math.min(end, at + WINDOW));
+}
+
+function refused(archive: Input, what: string, hint: string): TaxiflowError {
+  return new TaxiflowError('input-unreadable', `${archive.name} ${what}`, { hint });
+}
