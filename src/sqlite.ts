@@ -1,8 +1,7 @@
 /** SQLite as taxiflow opens it, with its errors in words a user can act on. */
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
 import { systemCode, TaxiflowError, translate, translating } from './errors.ts';
+import { ensureFile, refuseLinks } from './private-files.ts';
 
 // Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
 // Node.js 24.19 or newer, aborts when a statement is collected.
@@ -28,10 +27,11 @@ export interface OpenOptions {
   readonly pageSize?: number;
 }
 
-/** Opens a database in WAL mode, commits synced to disk. Throws `TaxiflowError`. */
+/** Opens a database in WAL mode, commits synced to disk; one it makes is its owner's alone. Throws `TaxiflowError`. */
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
   return translating(options.what, path, () => {
-    if (!options.readonly && !options.mustExist) mkdirSync(dirname(path), { recursive: true });
+    refuseLinks(path, options.what);
+    if (!options.readonly && !options.mustExist) ensureFile(path);
     const db = new Database(path, {
       readonly: options.readonly ?? false,
       fileMustExist: options.readonly || options.mustExist || false,

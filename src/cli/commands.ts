@@ -110,7 +110,8 @@ const replay: CommandSpec = {
     'adapt-time': {
       choices: ['original', 'invocation', 'ingestion'],
       default: 'original',
-      describe: 'Times as they are, moved so that the first trip ends now, or each trip ends when it is sent',
+      describe:
+        'Times as they are, moved so that the first trip (strays apart) ends now, or each trip ends when it is sent',
     },
     watermark: { type: 'boolean', default: true, describe: "Send watermarks (--no-watermark: don't)" },
     'statistics-frequency': {

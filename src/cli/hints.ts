@@ -1,4 +1,5 @@
 /** Commands that a hint names, completed so that they can be pasted: they mean the same place as the one that ran. */
+import { shownUrl } from '../printable.ts';
 import type { Arguments, CommandSpec } from './command.ts';
 import { COMMANDS } from './commands.ts';
 
@@ -24,7 +25,9 @@ export function completed(text: string, args: Arguments): string {
       const option = options[name];
       const value = args[name] ?? args[alias];
       const meant = !option || value === undefined || value === option.default || line.includes(`--${name} `);
-      return meant ? [] : [value === true ? `--${name}` : `--${name} ${quoted(String(value))}`];
+      return meant
+        ? []
+        : [value === true ? `--${name}` : `--${name} ${quoted(shownValue(name, String(value)))}`];
     });
     return `"${['taxiflow', line, ...places].join(' ')}"`;
   });
@@ -45,6 +48,11 @@ export function commandOf(
     commands = command.commands ?? [];
   }
   return { names, usage, options };
+}
+
+/** A URL's secrets don't go into a hint. */
+function shownValue(name: string, value: string): string {
+  return name === 'endpoint' || name === 'endpoint-url' ? shownUrl(value) : value;
 }
 
 /** As a shell takes it. */

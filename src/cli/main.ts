@@ -5,6 +5,7 @@ import { EXIT, TaxiflowError, usageError } from '../errors.ts';
 import type { Arguments, CommandSpec } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { commandOf, completed } from './hints.ts';
+import { say } from './terminal.ts';
 
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -33,8 +34,6 @@ function refuseValues(flags: readonly string[]): void {
 function helpLast(argv: readonly string[]): readonly string[] {
   return argv[0] === 'help' && argv.length > 1 ? [...argv.slice(1), '--help'] : argv;
 }
-
-const CONTROL = /[^\P{Cc}\n]/gu;
 
 /** Stands before what yargs would take for a flag, or drop, and is taken off again once it has parsed. */
 const PLAIN = '\u0001';
@@ -152,19 +151,14 @@ function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv
 function report(error: unknown, argv: readonly string[], args: Arguments = {}): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`Error: ${printable(message)}\n`);
+  say(`Error: ${message}`);
   const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
-  if (hint) process.stderr.write(`Try: ${printable(completed(hint, args))}\n`);
-  if (!known)
-    process.stderr.write(
-      `Try: this is a fault of taxiflow; please report it with this\n${error instanceof Error ? error.stack : ''}\n`,
-    );
+  if (hint) say(`Try: ${completed(hint, args)}`);
+  if (!known) {
+    say('Try: this is a fault of taxiflow; please report it with this');
+    for (const line of (error instanceof Error ? (error.stack ?? '') : '').split('\n')) say(line);
+  }
   process.exitCode = known ? error.exitCode : EXIT.failed;
-}
-
-/** What is quoted from a file may hold anything, also what a terminal would obey. */
-function printable(text: string): string {
-  return text.replace(CONTROL, '·');
 }
 
 /** Whoever reads our output may stop reading. */

@@ -2,6 +2,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { translating } from '../errors.ts';
+import { escaped, printable, withoutSecrets } from '../printable.ts';
 
 /** A progress line: a spinner on a terminal, now and then a plain line elsewhere. */
 export interface ProgressLine {
@@ -11,12 +12,22 @@ export interface ProgressLine {
 
 const PLAIN_INTERVAL = 10_000;
 
+/** One line on stderr, safe for a terminal and without secrets, as everything for people is. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${shown(line)}\n`);
+}
+
+/** Lines for people on stdout. */
+export function show(lines: string): void {
+  process.stdout.write(lines.split('\n').map(shown).join('\n'));
+}
+
+function shown(line: string): string {
+  return printable(withoutSecrets(line));
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
+  process.stdout.write(`${escaped(JSON.stringify(value))}\n`);
 }
 
 /** `interval`: ms between plain lines. */
@@ -29,7 +40,7 @@ export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressL
     const spinner = ora({ stream: process.stderr, discardStdin: false, color }).start();
     return {
       update: (text) => {
-        spinner.text = text;
+        spinner.text = shown(text);
       },
       stop: () => spinner.stop(),
     };
@@ -72,26 +83,46 @@ export function chosenFormat(format: unknown): Format {
   return (format as Format | undefined) ?? (process.stdout.isTTY ? 'table' : 'ndjson');
 }
 
-/** Prints rows of one kind after another; a new header where the fields change. */
-export function* formatted(rows: Iterable<Row>, format: Format): Generator<string> {
-  if (format === 'ndjson') for (const row of rows) yield `${JSON.stringify(row)}\n`;
-  else if (format === 'csv') yield* csv(rows);
+/**
+ * Rows as text. A table has a new header where the fields change; CSV has one for all, with `columns`, or those of the
+ * first row.
+ */
+export function* formatted(
+  rows: Iterable<Row>,
+  format: Format,
+  columns?: readonly string[],
+): Generator<string> {
+  if (format === 'ndjson') for (const row of rows) yield `${escaped(JSON.stringify(row))}\n`;
+  else if (format === 'csv') yield* csv(rows, columns);
   else yield* table(rows);
 }
 
-function* csv(rows: Iterable<Row>): Generator<string> {
-  let header = '';
+/** RFC 4180, but for its line ends, which are LF. A field that a row lacks is empty. */
+function* csv(rows: Iterable<Row>, columns?: readonly string[]): Generator<string> {
+  let names = columns;
+  if (names) yield `${names.map(csvField).join(',')}\n`;
   for (const row of rows) {
-    const fields = Object.keys(row).map(csvField).join(',');
-    if (fields !== header) yield `${header === '' ? '' : '\n'}${fields}\n`;
-    header = fields;
-    yield `${Object.values(row).map(csvField).join(',')}\n`;
+    if (!names) {
+      names = Object.keys(row);
+      yield `${names.map(csvField).join(',')}\n`;
+    }
+    yield `${names.map((name) => csvField(row[name])).join(',')}\n`;
   }
 }
 
+/** What a spreadsheet takes for a formula: the first character of a text. The last four are the full-width forms. */
+const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
+
 function csvField(value: unknown): string {
-  const text = value === null || value === undefined ? '' : String(value);
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'number') return String(value);
+  const defused = String(value).replace(FORMULA, "'$&");
+  // Line ends may stand in quotes; a carriage return alone would let a terminal write over the line.
+  const text = defused
+    .split('\r\n')
+    .map((part) => escaped(part, '\t\n'))
+    .join('\r\n');
+  return /[",;\t\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 const TABLE_BLOCK = 200;
@@ -132,10 +163,10 @@ function* table(rows: Iterable<Row>): Generator<string> {
 function cellText(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'number' && !Number.isInteger(value)) return value.toFixed(2);
-  return String(value)
+  const text = String(value)
     .replace(/\.000Z$/, 'Z')
-    .replaceAll(/[\s\p{Cc}]/gu, ' ')
-    .slice(0, 80);
+    .replaceAll(/\s/g, ' ');
+  return printable(text).slice(0, 80);
 }
 
 /** Writes text to stdout, waiting for whoever reads it, or to a file. */

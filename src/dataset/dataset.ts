@@ -107,6 +107,11 @@ export class Dataset {
     return new Dataset(options, await findInputs(options.paths, options.s3, onTwice));
   }
 
+  /** Trips come as they are read, not when all have been. */
+  get assumesSorted(): boolean {
+    return this.#options.assumeSorted === true;
+  }
+
   get names(): string[] {
     return this.#inputs.map((input) => input.name);
   }

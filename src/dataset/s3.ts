@@ -41,6 +41,7 @@ const BODY_TRIES = 8;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 10_000;
 const WILDCARD = /[*?]/;
+const LIST = 'ListObjectsV2';
 
 /**
  * The object with exactly this key, else every trip file whose key begins so or fits the glob (`*`, `**`, `?`),
@@ -85,12 +86,12 @@ class ObjectStore {
   /** The object with this key, if there is one. */
   async head(key: string): Promise<Stored | undefined> {
     try {
-      const { ContentLength = 0, ETag = '' } = await this.#request(key, (abortSignal) =>
+      const { ContentLength, ETag } = await this.#request(key, (abortSignal) =>
         this.#client.send(new this.#sdk.HeadObjectCommand({ Bucket: this.#name, Key: key, ...this.#payer }), {
           abortSignal,
         }),
       );
-      return { key, size: ContentLength, etag: ETag };
+      return this.#stored('HeadObject', key, ContentLength, ETag);
     } catch (error) {
       // Without the right to list, S3 says 403 of a key that isn't there, and an answer to HEAD has no body that
       // says why: the listing does.
@@ -120,11 +121,31 @@ class ObjectStore {
           { abortSignal },
         ),
       );
-      for (const { Key: key = '', Size: size = 0, ETag: etag = '' } of page.Contents ?? []) {
-        if (!key.endsWith('/')) yield { key, size, etag };
+      if (page.Contents === undefined && (page.KeyCount ?? 0) > 0) throw this.#badAnswer(LIST, 'Contents');
+      for (const { Key: key, Size: size, ETag: etag } of page.Contents ?? []) {
+        if (!key) throw this.#badAnswer(LIST, 'Key of an object');
+        if (!key.endsWith('/')) yield this.#stored(LIST, key, size, etag);
       }
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
+      if (page.IsTruncated && !token) throw this.#badAnswer(LIST, 'NextContinuationToken');
     } while (token !== undefined);
+  }
+
+  #stored(request: string, key: string, size: number | undefined, etag: string | undefined): Stored {
+    if (size === undefined) throw this.#badAnswer(request, `length of ${key}`);
+    if (!etag) throw this.#badAnswer(request, `ETag of ${key}`);
+    return { key, size, etag };
+  }
+
+  /** Without what an answer must have, objects would be taken for empty, or missed. */
+  #badAnswer(request: string, lacks: string): TaxiflowError {
+    return new TaxiflowError(
+      's3-bad-answer',
+      `the answer to ${request} of bucket ${this.#name} has no ${lacks}`,
+      {
+        hint: 'check --endpoint-url and the proxies of this network',
+      },
+    );
   }
 
   input(object: Stored, found: boolean): Input {
@@ -194,6 +215,7 @@ class ObjectStore {
     if (begins !== start || (ContentLength !== undefined && ContentLength !== end - start)) {
       throw this.#changed(object.key);
     }
+    if (Body === undefined) throw this.#badAnswer('GetObject', 'body');
     return Body as unknown as AsyncIterable<Buffer>;
   }
 

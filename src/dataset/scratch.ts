@@ -1,13 +1,10 @@
 /** Files for the time of a run, which nobody else can open and which go with the process, however that ends. */
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, mkdirSync, openSync, readSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { translating } from '../errors.ts';
-
-const { O_RDWR, O_CREAT, O_EXCL } = constants;
-/** Windows doesn't have it. */
-const O_NOFOLLOW: number = constants.O_NOFOLLOW ?? 0;
+import { systemCode, translating } from '../errors.ts';
+import { makeFile, makeFolder } from '../private-files.ts';
 
 export class ScratchFile {
   readonly #what: string;
@@ -19,11 +16,12 @@ export class ScratchFile {
     this.#what = what;
     this.#path = join(folder, `${process.pid}-${randomUUID()}`);
     this.#file = translating(what, folder, () => {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-      return openSync(this.#path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      makeFolder(folder);
+      removeStale(folder);
+      return makeFile(this.#path);
     });
     // Without a name the file goes with the process.
-    if (process.platform !== 'win32') unlinkSync(this.#path);
+    if (process.platform !== 'win32') rmSync(this.#path, { force: true });
   }
 
   /** Writes all of `data` behind what was written before. */
@@ -41,5 +39,32 @@ export class ScratchFile {
   close(): void {
     closeSync(this.#file);
     if (process.platform === 'win32') rmSync(this.#path, { force: true });
+  }
+}
+
+/** Folders in which this process has looked for what others left. */
+const looked = new Set<string>();
+
+/** Removes what processes left behind that are gone: on Windows, or when one was killed at the wrong moment. */
+function removeStale(folder: string): void {
+  if (looked.has(folder)) return;
+  looked.add(folder);
+  for (const name of readdirSync(folder)) {
+    const pid = Number(/^(?:sort-)?(\d+)-[0-9a-f-]+$/.exec(name)?.[1]);
+    if (!(pid > 0) || isAlive(pid)) continue;
+    try {
+      rmSync(join(folder, name), { force: true });
+    } catch {
+      // It is somebody else's.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH';
   }
 }

@@ -9,6 +9,7 @@ import { KIND, TripColumns } from '../events/columns.ts';
 import { decoderOf } from '../events/decode.ts';
 import type { TripField } from '../events/trip.ts';
 import type { RecordBatch } from '../streams/stream.ts';
+import { MOST_ROWS, unpacked } from '../streams/unpack.ts';
 import { fieldsOf } from '../views/check.ts';
 import { compileView, OUTCOME } from '../views/compile.ts';
 import type { View } from '../views/language.ts';
@@ -82,11 +83,14 @@ export class Engine {
     return this.#views.reduce((sum, panes) => sum + panes.unfired, 0);
   }
 
-  /** Takes the next records of a shard. */
+  /** Takes the next records of a shard, those that share a record of the stream too. */
   process(shard: ShardProgress, batch: RecordBatch): void {
     const { count } = batch;
     const columns = this.#columns;
-    this.#decode(batch, columns);
+    if (count > MOST_ROWS || !this.#decode(batch, columns)) {
+      for (const part of unpacked(batch)) this.process(shard, part);
+      return;
+    }
     if (this.#outcomes.length < count) this.#outcomes = new Uint8Array(columns.capacity);
     this.#markSkipped(shard, batch);
     const time = this.#options.eventTime === 'arrival' ? batch.arrivals : columns.numbers.dropoff_datetime;

@@ -4,9 +4,11 @@
  * Invariants:
  *  D1 the fast path accepts only what taxiflow's own encoder writes, and reads it as `JSON.parse` would;
  *  D2 anything else (other key order, extra keys, escapes, exponents) goes through `JSON.parse`;
- *  D3 a record that is neither trip nor watermark is marked dead with a reason, never dropped.
+ *  D3 a record that is neither trip nor watermark is marked dead with a reason, never dropped;
+ *  D4 a record that holds several is never read as one: the caller takes the batch apart first.
  */
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
+import { recordsIn } from './lines.ts';
 import { dayStart, parseTime } from './times.ts';
 import { type NumericField, TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from './trip.ts';
 
@@ -291,8 +293,8 @@ function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
   return new Function(...Object.keys(tools), source)(...Object.values(tools));
 }
 
-/** Decodes a batch into columns: row i is record i. */
-export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => void;
+/** Decodes a batch into columns: row i is record i. False when one of its records holds several (D4). */
+export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => boolean;
 
 /**
  * A decoder that reads `fields` and passes over the others: their columns are left as they are.
@@ -309,19 +311,22 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
     for (let row = 0; row < count; row++) {
       const end = ends[row]!;
       if (!decodeUsual(data, view, start, end, row, columns)) {
-        readUnusual(data.toString('utf8', start, end), row, columns, wanted);
+        const why = readJson(data.toString('utf8', start, end), row, columns, wanted);
+        if (why === NOT_JSON && recordsIn(data, start, end).length > 2) return false;
+        if (why !== undefined) bury(row, why, columns);
       }
       start = end;
     }
+    return true;
   };
 }
 
-function readUnusual(text: string, row: number, columns: TripColumns, wanted: ReadonlySet<TripField>): void {
-  const why = readJson(text, row, columns, wanted);
-  if (why === undefined) return;
+function bury(row: number, why: string, columns: TripColumns): void {
   columns.kind[row] = KIND.dead;
   columns.dead.push({ row, why });
 }
+
+const NOT_JSON = 'not JSON';
 
 /** Reads one record the slow way; the reason when it can't be used. */
 function readJson(
@@ -334,7 +339,7 @@ function readJson(
   try {
     value = JSON.parse(text);
   } catch {
-    return 'not JSON';
+    return NOT_JSON;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'not a JSON object';
   const record = value as Record<string, unknown>;
@@ -360,8 +365,10 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
   const missing = value === undefined || value === null;
   if (name === 'replay' || name === 'vendor_id') {
     const dictionary = name === 'replay' ? columns.replays : columns.vendors;
-    if (!missing && typeof value !== 'string') return `${name} is not a string`;
-    columns[name][row] = missing ? -1 : dictionary.code(value as string);
+    // TLC's own files number the vendors.
+    const word = name === 'vendor_id' && Number.isFinite(value) ? String(value) : value;
+    if (!missing && typeof word !== 'string') return `${name} is not a string`;
+    columns[name][row] = missing ? -1 : dictionary.code(word as string);
     return undefined;
   }
   const column = columns.numbers[name as NumericField];

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { Client, Connection } from '@opensearch-project/opensearch';
 import { systemCode, TaxiflowError, usageError } from '../errors.ts';
+import { shownUrl, withoutSecrets } from '../printable.ts';
 
 export interface Access {
   /** `http://` or `https://`, with a path where the server stands behind one. */
@@ -52,10 +53,7 @@ export async function connect(access: Access, env: Environment = process.env): P
 function checkedUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw usageError(
-      `${withoutUser(text)} is no URL of a server`,
-      'write for instance http://localhost:9200',
-    );
+    throw usageError(`${shownUrl(text)} is no URL of a server`, 'write for instance http://localhost:9200');
   if (/^\d{12}\.aoss(-fips)?\./.test(url.hostname)) {
     throw usageError(
       `${url.hostname} is the endpoint of an account, and does not say which of its collections is meant`,
@@ -64,15 +62,11 @@ function checkedUrl(text: string): URL {
   }
   if (url.username !== '' || url.password !== '') {
     throw usageError(
-      `a name or password in a URL ends up in histories and logs: ${withoutUser(text)}`,
+      `a name or password in a URL ends up in histories and logs: ${shownUrl(text)}`,
       'set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD',
     );
   }
   return url;
-}
-
-function withoutUser(url: string): string {
-  return url.replace(/\/\/[^/]*@/, '//');
 }
 
 function basicAuth(env: Environment): { username: string; password: string } | undefined {
@@ -293,8 +287,12 @@ export function statusOf(error: unknown): number | undefined {
   return typeof status === 'number' && status >= 400 ? status : undefined;
 }
 
-/** The server's own words, else the client's. */
+/** The server's own words, else the client's, without the query string of a request that they repeat. */
 export function reasonOf(error: unknown): string {
+  return withoutSecrets(wordsOf(error)).replaceAll(/(\/[^\s?[\]]*)\?[^\s\]]*/g, '$1');
+}
+
+function wordsOf(error: unknown): string {
   const body = (error as { meta?: { body?: unknown } } | undefined)?.meta?.body;
   if (statusOf(error) === undefined) {
     const cause = error instanceof Error ? rootOf(error) : undefined;

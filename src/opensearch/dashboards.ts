@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@opensearch-project/opensearch';
 import { TaxiflowError } from '../errors.ts';
+import { shownUrl } from '../printable.ts';
 import { DASHBOARDS, explained, statusOf } from './connection.ts';
 import { type LiveObject, ndjson, objectDifferences, type SavedObject } from './saved-objects.ts';
 
@@ -45,7 +46,7 @@ export async function readObject(
   const live = body as LiveObject | undefined;
   if (typeof live === 'object' && typeof live?.attributes === 'object') return live;
   // To a page to log in, to TLS or to another path; what is behind the question mark is nobody's business.
-  const [location] = String(headers?.['location'] ?? '').split('?');
+  const location = shownUrl(String(headers?.['location'] ?? ''));
   throw unsupported(url, undefined, location && `, but a redirection to ${location}`);
 }
 

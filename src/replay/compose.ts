@@ -40,6 +40,14 @@ export class RecordComposer {
   }
 }
 
+const EARLIEST = Date.parse('0000-01-01T00:00:00.000Z');
+const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** A time moved by so many ms, epoch ms; within the years that ISO 8601 writes with four digits. */
+export function moved(time: number, shift: number): number {
+  return Math.min(LATEST, Math.max(EARLIEST, time + shift));
+}
+
 function writeDigits(data: Buffer, at: number, value: number): number {
   let digits = 1;
   for (let rest = value; rest >= 10; rest /= 10) digits++;
@@ -56,6 +64,6 @@ function moveTimes(data: Buffer, body: number, shift: number): void {
   for (const key of [PICKUP, DROPOFF]) {
     const at = data.indexOf(key, body) + key.length;
     const time = Date.parse(data.toString('latin1', at, at + ISO_LENGTH));
-    data.write(new Date(time + shift).toISOString(), at, 'latin1');
+    data.write(new Date(moved(time, shift)).toISOString(), at, 'latin1');
   }
 }

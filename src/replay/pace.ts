@@ -2,7 +2,7 @@
  * Event time → wall time at a speedup. Files hold stray trips years before and after the others; nobody waits
  * for years to pass, so a gap of more than a day of event time is jumped over.
  */
-const LONGEST_GAP = 86_400_000;
+export const LONGEST_GAP = 86_400_000;
 
 export interface Jump {
   /** Epoch ms of the trips on both sides of the gap. */

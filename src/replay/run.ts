@@ -11,9 +11,10 @@ import type { Dataset, TripBatch } from '../dataset/dataset.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
-import { RecordComposer } from './compose.ts';
+import { moved, RecordComposer } from './compose.ts';
 import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
-import { type Jump, Pace } from './pace.ts';
+import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
+import { Groups, type Strays } from './strays.ts';
 import { ReplayWatermark } from './watermark.ts';
 
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
@@ -43,6 +44,10 @@ export interface ReplayOptions {
   /** Told before the start of trips that will be late, since an earlier replay moved the stream's watermark past them. */
   readonly onBehind?: (behind: Behind) => void;
   readonly onJump?: ((jump: Jump) => void) | undefined;
+  /** By invocation: trips that are left out of the reckoning; `first` is the drop-off of the one that ends now. */
+  readonly onStrays?: ((strays: Strays, first: number) => void) | undefined;
+  /** By invocation: a gap of more than a day, behind which trips end at `at`. All epoch ms. */
+  readonly onGap?: ((gap: Jump, at: number) => void) | undefined;
   /** Ms between watermarks (W3). */
   readonly watermarkInterval?: number;
 }
@@ -87,6 +92,8 @@ const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep: trips that fall due within it go together. */
 const TICK = 50;
 const PUTS_IN_FLIGHT = 8;
+/** Batches to look at, at most, for where the trips begin that are meant. */
+const MOST_AHEAD = 64;
 
 /** Replays to the end, or until stopped. Throws `TaxiflowError`; what was acknowledged stays noted. */
 export async function runReplay(options: ReplayOptions): Promise<ReplayOutcome> {
@@ -122,6 +129,7 @@ class ReplayRun {
   #unsent: number | undefined;
   /** Drop-off of the first trip that seek leaves. */
   #firstWanted: number | undefined;
+  #previous: number | undefined;
 
   constructor(options: ReplayOptions) {
     this.#o = options;
@@ -138,16 +146,19 @@ class ReplayRun {
     );
     const batches = dataset.batches();
     // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
-    let batch = await batches.next();
-    if (batch.done && signal.aborted) return this.#outcome(true);
+    const first = await batches.next();
+    if (first.done && signal.aborted) return this.#outcome(true);
     const earlier = this.#begin(await dataset.fingerprint());
     // What is in the stream already counts once, and what goes on is behind nothing but itself.
     if (!earlier?.finished && this.#entry.nextId === 0) this.#tellBehind(furthest);
     this.#watermarkWall = clock.now();
+    const ahead = await this.#lookAhead(first, batches);
+    const next = async () => ahead.shift() ?? (await batches.next());
+    let batch = await next();
     try {
       while (!batch.done && !signal.aborted && !this.#over && !this.#failure) {
         await this.#replay(batch.value);
-        batch = await batches.next();
+        batch = await next();
       }
       if (!batch.done) await batches.return?.(undefined);
     } finally {
@@ -208,10 +219,37 @@ class ReplayRun {
     if (trips > 0) this.#o.onBehind?.({ trips, of: Math.min(wanted, most), watermark, inputs });
   }
 
+  /**
+   * Finds the trip from which an invocation is reckoned, unless `seek` says it; returns the batches that were looked at.
+   * Of an input that comes as it is read, only the first: what it holds later, nobody knows.
+   */
+  async #lookAhead(
+    first: IteratorResult<TripBatch, void>,
+    batches: AsyncGenerator<TripBatch, void>,
+  ): Promise<IteratorResult<TripBatch, void>[]> {
+    const { adaptTime, seek, dataset, signal } = this.#o;
+    const ahead = [first];
+    if (adaptTime !== 'invocation' || seek !== undefined || first.done) return ahead;
+    const groups = new Groups();
+    groups.add(first.value.dropoffs);
+    const most = dataset.assumesSorted ? 1 : MOST_AHEAD;
+    while (!groups.decided && ahead.length < most && !signal.aborted) {
+      const next = await batches.next();
+      ahead.push(next);
+      if (next.done) break;
+      groups.add(next.value.dropoffs);
+    }
+    const found = groups.result();
+    this.#firstWanted = found.first;
+    if (found.strays) this.#o.onStrays?.(found.strays, found.first);
+    return ahead;
+  }
+
   /** Sends what is wanted of a batch, in its time. */
   async #replay(batch: TripBatch): Promise<void> {
     const { signal, clock } = this.#o;
     let [from, to] = this.#wanted(batch);
+    if (this.#o.adaptTime === 'invocation') this.#tellGaps(batch.dropoffs.subarray(0, to));
     while (from < to && !signal.aborted && !this.#failure) {
       const dropoff = this.#eventTime(batch.dropoffs[from]!);
       this.#watermark.nextIs(dropoff, batch.firstId + from);
@@ -225,6 +263,17 @@ class ReplayRun {
         await clock.sleep(Math.min(Math.max(wait, TICK), this.#untilWatermark()), signal);
       }
       await this.#watermarkIfDue();
+    }
+  }
+
+  /** What is behind a gap lands far from now. */
+  #tellGaps(dropoffs: Float64Array): void {
+    for (const dropoff of dropoffs) {
+      const from = this.#previous;
+      this.#previous = dropoff;
+      if (from === undefined || dropoff - from <= LONGEST_GAP || dropoff <= (this.#firstWanted ?? dropoff))
+        continue;
+      this.#o.onGap?.({ from, to: dropoff }, this.#eventTime(dropoff));
     }
   }
 
@@ -280,7 +329,7 @@ class ReplayRun {
 
   /** The drop-off time a trip is sent with. */
   #eventTime(dropoff: number): number {
-    return dropoff + this.#shift(dropoff);
+    return moved(dropoff, this.#shift(dropoff));
   }
 
   #shift(dropoff: number): number {
@@ -291,7 +340,7 @@ class ReplayRun {
       return this.#now - dropoff;
     }
     if (adaptTime === 'original') return 0;
-    // The first trip ends when the replay was first invoked.
+    // The first trip that is meant ends when the replay was first invoked.
     return this.#entry.invokedAt - this.#firstWanted!;
   }
 
@@ -328,7 +377,7 @@ class ReplayRun {
   /** One shift for all trips of a put: at ingestion they all happen now. */
   #shiftFor(first: number, original: number): (dropoff: number) => number {
     if (this.#o.adaptTime === 'ingestion') return (dropoff) => first - dropoff;
-    const shift = first - original;
+    const shift = this.#shift(original);
     return () => shift;
   }
 

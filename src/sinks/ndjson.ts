@@ -1,13 +1,28 @@
 /**
  * Results as lines of a file, each exactly once: the cursor remembers how long the file was, and what a crash
  * left behind that is cut off before it is written again.
+ *
+ *  F1 lines go only to the file that has the name: one that is deleted, moved or replaced during the run ends it, and
+ *     the cursor never passes lines that went to a file of another name. The next run writes all results anew.
+ *  F2 a file that is shortened is filled again from the first result, which is told.
  */
 
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import type { Sink, SinkStatus } from '../engine/run.ts';
 import { TaxiflowError, translating } from '../errors.ts';
-import type { SqliteState } from '../state/sqlite-state.ts';
+import { escaped } from '../printable.ts';
+import type { SqliteState, StoredFiring } from '../state/sqlite-state.ts';
 
 const STDOUT = 1;
 
@@ -20,15 +35,23 @@ export class NdjsonSink implements Sink {
   readonly #path: string;
   readonly #file: number;
   readonly #regular: boolean;
+  /** A terminal must not obey what is in the data. */
+  readonly #terminal: boolean;
+  readonly #tell: (note: string) => void;
   #delivered: number;
   #bytes: number;
   /** The file may end in part of a line, which the next run cuts off. */
   #failed = false;
   #closed = false;
 
-  /** `path` is a file, or `-` for standard output, which can't be cut back: there only the cursor counts. */
-  constructor(outbox: Outbox, path: string) {
+  /**
+   * `path` is a file, or `-` for standard output, which can't be cut back: there only the cursor counts. `tell` gets
+   * notes for the user.
+   */
+  constructor(outbox: Outbox, path: string, tell: (note: string) => void = () => {}) {
     this.#outbox = outbox;
+    this.#tell = tell;
+    this.#terminal = path === '-' && isatty(STDOUT);
     this.#path = path === '-' ? 'standard output' : path;
     this.name = path === '-' ? 'ndjson:-' : `ndjson:${resolve(path)}`;
     this.#file = path === '-' ? STDOUT : this.#translating(() => openSync(path, 'a'));
@@ -37,7 +60,9 @@ export class NdjsonSink implements Sink {
     if (!cursor && this.#regular) this.#refuseForeign();
     this.#delivered = cursor?.delivered ?? 1;
     this.#bytes = cursor?.bytes ?? 0;
-    if (this.#regular) this.#cutBack();
+    if (!this.#regular) return;
+    this.#refuseReplaced();
+    this.#cutBack();
   }
 
   wake(): void {
@@ -69,16 +94,59 @@ export class NdjsonSink implements Sink {
   }
 
   #write(): void {
-    if (this.#regular && this.#outbox.nextResult > this.#delivered) this.#lookAtLength();
+    if (this.#regular) {
+      this.#lookAtName();
+      this.#lookAtLength();
+    }
     const before = this.#delivered;
     for (const firing of this.#outbox.firingsFrom(this.#delivered)) {
-      const lines = Buffer.from(`${firing.docs.slice(1, -1).replaceAll(',\n', '\n')}\n`);
+      const lines = this.#terminal
+        ? Buffer.from(escaped(linesOf(firing), '\n'))
+        : Buffer.from(linesOf(firing));
       for (let at = 0; at < lines.length; ) at += this.#writeSome(lines, at);
       this.#bytes += lines.length;
       this.#delivered = firing.first + firing.count;
     }
-    // The lines are on the disk before the cursor says so.
-    if (this.#regular && this.#delivered > before) fdatasyncSync(this.#file);
+    if (!this.#regular || this.#delivered === before) return;
+    // The lines are on the disk, under the name, before the cursor says so.
+    fdatasyncSync(this.#file);
+    this.#lookAtName();
+    const { size } = fstatSync(this.#file);
+    if (size !== this.#bytes)
+      throw size > this.#bytes ? this.#foreign(size - this.#bytes) : this.#gone('shortened');
+  }
+
+  /** F1 */
+  #lookAtName(): void {
+    const named = statSync(this.#path, { bigint: true, throwIfNoEntry: false });
+    if (named === undefined) throw this.#gone('deleted or moved');
+    const own = fstatSync(this.#file, { bigint: true });
+    if (named.ino !== own.ino || named.dev !== own.dev) throw this.#gone('replaced by another file');
+  }
+
+  #gone(how: string): TaxiflowError {
+    return new TaxiflowError('output-gone', `${this.#path} was ${how} while results were written to it`, {
+      hint: 'run the same command again: it writes all results anew; move or rotate the file when no run writes to it',
+    });
+  }
+
+  /** A file that ends otherwise than its last results is not the one that was written. */
+  #refuseReplaced(): void {
+    if (this.#bytes === 0 || fstatSync(this.#file).size < this.#bytes) return;
+    const [last] = this.#outbox.firingsFrom(this.#delivered - 1);
+    if (last === undefined || last.first + last.count !== this.#delivered) return;
+    const lines = Buffer.from(linesOf(last));
+    if (lines.length > this.#bytes) return;
+    const found = Buffer.alloc(lines.length);
+    const file = this.#translating(() => openSync(this.#path, 'r'));
+    try {
+      readSync(file, found, 0, found.length, this.#bytes - lines.length);
+    } finally {
+      closeSync(file);
+    }
+    if (found.equals(lines)) return;
+    closeSync(this.#file);
+    throw this.#foreign(statSync(this.#path).size);
   }
 
   /** What somebody else wrote is not cut off. */
@@ -100,7 +168,8 @@ export class NdjsonSink implements Sink {
   #cutBack(): void {
     const { size } = fstatSync(this.#file);
     if (size < this.#bytes) {
-      // Somebody took lines away: all that is in the outbox is written anew.
+      // F2
+      this.#tell(`${this.#path} is shorter than it was left: all results are written to it anew`);
       this.#delivered = 1;
       this.#bytes = 0;
     }
@@ -129,4 +198,9 @@ export class NdjsonSink implements Sink {
   #translating<T>(work: () => T): T {
     return translating('the output', this.#path, work, '--output');
   }
+}
+
+/** The lines of a firing's results; in the outbox they are an array, a document a line. */
+function linesOf({ docs }: Pick<StoredFiring, 'docs'>): string {
+  return `${docs.slice(1, -1).replaceAll(',\n', '\n')}\n`;
 }

@@ -7,9 +7,10 @@ import {
   listDeadLetters,
 } from '../dead-letters.ts';
 import { TaxiflowError, translate, translating } from '../errors.ts';
+import { withoutSecrets } from '../printable.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { DEFAULT_STREAM } from '../streams/target.ts';
-import { RETRACTED } from '../views/language.ts';
+import { RETRACTED, type View } from '../views/language.ts';
 import {
   checkFormat,
   checkIntegrity,
@@ -120,7 +121,7 @@ export class StateReader {
   runStatus(): RunStatus | undefined {
     return translating(this.#what, this.path, () => {
       const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
-      return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
+      return row?.status ? shownStatus(JSON.parse(row.status) as RunStatus) : undefined;
     });
   }
 
@@ -139,7 +140,7 @@ export class StateReader {
         delivered: number;
       }[];
       return rows.map(({ name, delivered }) => ({
-        name,
+        name: withoutSecrets(name),
         delivered: delivered - 1,
         pending: next - delivered,
       }));
@@ -213,6 +214,15 @@ export class StateReader {
     return translating(this.#what, this.path, () => this.#views().map(({ name }) => name));
   }
 
+  /** Names of the fields that results of a view have, or of all views. */
+  columns(view?: string): string[] {
+    const views = translating(this.#what, this.path, () => this.#views());
+    const fields = views
+      .filter(({ name }) => view === undefined || name === view)
+      .flatMap(({ by, aggregates }) => [...Object.keys(by), ...Object.keys(aggregates)]);
+    return [...new Set([...RESULT_FIELDS, ...fields])];
+  }
+
   deadLetterCounts(): DeadLetterCount[] {
     return translating(this.#what, this.path, () => countByReason(this.#db));
   }
@@ -240,14 +250,29 @@ export class StateReader {
     return Object.keys(this.#views().find(({ name }) => name === view)?.by ?? {});
   }
 
-  #views(): { name: string; by: Record<string, unknown> }[] {
+  #views(): StoredView[] {
     const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as
       | { value: string }
       | undefined;
     if (!row) throw corruptRow('no views');
-    return JSON.parse(row.value) as { name: string; by: Record<string, unknown> }[];
+    return JSON.parse(row.value) as StoredView[];
   }
 }
+
+/** Without the secrets that the name of a sink may have in a state of earlier days. */
+function shownStatus(status: RunStatus): RunStatus {
+  const sinks = status.sinks.map((sink) => ({
+    ...sink,
+    name: withoutSecrets(sink.name),
+    trouble: sink.trouble === undefined ? undefined : withoutSecrets(sink.trouble),
+  }));
+  return { ...status, sinks };
+}
+
+type StoredView = Pick<View, 'name' | 'by' | 'aggregates'>;
+
+/** With these each result begins. */
+const RESULT_FIELDS = ['view', 'window_start', 'window_end', 'timestamp'];
 
 const FIRINGS_OF_WINDOW =
   'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first';

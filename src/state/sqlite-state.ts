@@ -3,12 +3,13 @@
  *
  *  C1 a checkpoint is one transaction; there is no second file to disagree with it.
  *  C3 `firings` is the outbox: results are numbered in the order they are written, and each sink has a cursor.
- *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it.
+ *  C4 the lock is a second SQLite file, held for as long as the process lives and let go by whatever ends it. A state
+ *     has one name only, and one that loses it while it is in use takes no further commit.
  *  C5 a state of another stream, other views or a newer format is refused.
  * What is read back is checked against its CRC, which covers the row with its key, so that a damaged file is never
  * taken for a result.
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import {
@@ -23,6 +24,8 @@ import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
 import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
+import { withoutSecrets } from '../printable.ts';
+import { ensureFile, refuseLinks } from '../private-files.ts';
 import { Database, openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
@@ -167,6 +170,8 @@ export class SqliteState implements StateStore {
   readonly #db: Sqlite;
   readonly #lock: Sqlite;
   readonly #what: string;
+  /** Which file was opened: what is committed to one that was deleted or moved is lost. */
+  readonly #inode: bigint | undefined;
   readonly #statements: ReturnType<typeof prepare>;
   readonly #deadLetters: DeadLetterTable;
   /** When the state was made, epoch ms. */
@@ -179,6 +184,7 @@ export class SqliteState implements StateStore {
 
   private constructor(path: string, db: Sqlite, lock: Sqlite, what: string) {
     this.path = path;
+    this.#inode = inodeOf(path);
     this.#db = db;
     this.#lock = lock;
     this.#what = what;
@@ -186,6 +192,7 @@ export class SqliteState implements StateStore {
     this.#deadLetters = new DeadLetterTable(db);
     this.stored = this.#load();
     this.created = this.#readCreated();
+    this.#forgetSecrets();
   }
 
   /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
@@ -219,6 +226,7 @@ export class SqliteState implements StateStore {
     this.#bytes = 0;
     try {
       transaction(this.#db, () => this.#write(checkpoint));
+      this.#refuseGone();
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -279,6 +287,7 @@ export class SqliteState implements StateStore {
           move();
           new DeadLetterTable(this.#db, sink).write(refused, new Date().toISOString());
         });
+      this.#refuseGone();
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -306,6 +315,17 @@ export class SqliteState implements StateStore {
   close(): void {
     this.#db.close();
     this.#lock.close();
+  }
+
+  #refuseGone(): void {
+    if (inodeOf(this.path) === this.#inode) return;
+    throw new TaxiflowError(
+      'state-gone',
+      `${this.#what} was deleted or moved while it was in use: ${this.path}`,
+      {
+        hint: 'put it back, with the files -wal and -shm beside it, or run the same command again to begin afresh',
+      },
+    );
   }
 
   #write(checkpoint: Checkpoint): void {
@@ -411,6 +431,35 @@ export class SqliteState implements StateStore {
     if (!row) throw damage(this.#what, this.path, 'when it was made is missing');
     this.#verify(row.crc, [row.created], '', 'when it was made');
     return row.created;
+  }
+
+  /** Sinks were once named by the whole of their URL: what may be secret in it leaves the state, the cursor stays. */
+  #forgetSecrets(): void {
+    const names = this.#db.prepare('SELECT sink FROM cursors').pluck().all() as string[];
+    for (const old of names) {
+      const name = withoutSecrets(old);
+      if (name !== old) transaction(this.#db, () => this.#renameSink(old, name));
+    }
+  }
+
+  #renameSink(old: string, name: string): void {
+    const { delivered, bytes } = this.cursor(old)!;
+    // Of two for one server, nothing is left out; what goes twice makes no second document.
+    const other = this.cursor(name) ?? { delivered, bytes };
+    this.moveCursor(name, {
+      delivered: Math.min(delivered, other.delivered),
+      bytes: Math.max(bytes, other.bytes),
+    });
+    this.#db.prepare('DELETE FROM cursors WHERE sink = ?').run(old);
+    this.#db.prepare('UPDATE dead_letters SET scope = ? WHERE scope = ?').run(name, old);
+    this.#db
+      .prepare(
+        `INSERT INTO dead_letter_counts SELECT ?, reason, count, kept FROM dead_letter_counts WHERE scope = ?
+         ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
+      )
+      .run(name, old);
+    this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(old);
+    this.#db.prepare('UPDATE run SET status = NULL').run();
   }
 
   #reading<T>(work: () => T): T {
@@ -535,7 +584,13 @@ function create(db: Sqlite, identity: StateIdentity): void {
   });
 }
 
+function inodeOf(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+}
+
 function takeLock(path: string, app: string): Sqlite {
+  refuseLinks(`${path}.lock`, `the lock of app "${app}"`);
+  ensureFile(`${path}.lock`);
   // Not at once: whoever asks whether a processor runs holds it for a moment.
   const lock = new Database(`${path}.lock`, { timeout: LOCK_PATIENCE_MS });
   try {

@@ -43,6 +43,7 @@ export interface RecordBatch extends RecordBytes {
    * `trim-horizon`: what the shard ever held and holds no more, where the stream can tell.
    */
   readonly lost: string | undefined;
+  /** Sequence number of a record, for people; `/n` behind it where it is the n-th of several under one number. */
   sequenceOf(row: number): string;
 }
 

@@ -1,6 +1,7 @@
 /** `--stream TARGET`, understood the same way by every subcommand. */
 import { systemClock } from '../clock.ts';
 import { usageError } from '../errors.ts';
+import { shownUrl } from '../printable.ts';
 import { kinesisEndpoint } from './kinesis/endpoint.ts';
 import type { StreamAdmin, StreamReader, StreamWriter } from './stream.ts';
 
@@ -71,5 +72,5 @@ export async function openAdmin(
 export function describeTarget(target: StreamTarget, dataDir: string, endpointUrl?: string): string {
   if (target.kind === 'local') return `stream: local:${target.name} (embedded, in ${dataDir})`;
   const endpoint = kinesisEndpoint(endpointUrl);
-  return `stream: ${target.name} (${endpoint ? `Kinesis at ${endpoint}` : 'Amazon Kinesis'})`;
+  return `stream: ${target.name} (${endpoint ? `Kinesis at ${shownUrl(endpoint)}` : 'Amazon Kinesis'})`;
 }

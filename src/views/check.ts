@@ -40,15 +40,7 @@ export function checkViews(value: unknown): View[] {
 
 function checkView(view: View, path: string): void {
   if (!isObject(view)) fail(path, 'not a view');
-  for (const key of Object.keys(view)) {
-    if (!['name', 'where', 'by', 'window', 'aggregates', 'having'].includes(key)) {
-      fail(
-        `${path}.${key}`,
-        'a view has no such part',
-        'its parts are name, where, by, window, aggregates, having',
-      );
-    }
-  }
+  onlyParts(view, ['name', 'where', 'by', 'window', 'aggregates', 'having'], path, 'a view');
   checkName(view.name, `${path}.name`);
   if (view.where !== undefined) expectType(view.where, TRIP_SCOPE, `${path}.where`, 'boolean');
   if (!isObject(view.by)) fail(`${path}.by`, 'not an object of key fields');
@@ -77,13 +69,48 @@ function checkView(view: View, path: string): void {
   if (view.having !== undefined) expectType(view.having, results, `${path}.having`, 'boolean');
 }
 
+/** A value of any kind, for a message. */
+function inWords(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // JSON has no whole numbers with an n, and nothing that holds itself.
+    return typeof value === 'bigint' ? `${value}n` : `a ${typeof value}`;
+  }
+}
+
+/** Refuses what would be passed over in silence. */
+function onlyParts(node: object, parts: readonly string[], path: string, what: string): void {
+  for (const name of Object.keys(node)) {
+    if (parts.includes(name)) continue;
+    const meant = likeliest(name, parts);
+    const hint = meant ? `did you mean ${meant}? Its parts are` : 'its parts are';
+    fail(`${path}.${name}`, `${what} has no such part`, `${hint} ${parts.join(', ')}`);
+  }
+}
+
+/** The one of `names` that differs least from `name`, by two letters at most. */
+function likeliest(name: string, names: readonly string[]): string | undefined {
+  const near = names.map((known) => [distance(name.slice(0, 64), known), known] as const);
+  const [least] = near.sort(([a], [b]) => a - b);
+  return least && least[0] <= 2 && least[0] < least[1].length ? least[1] : undefined;
+}
+
+/** How many letters to add, take away or change to make `b` of `a` (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
+
 function checkName(name: unknown, path: string): void {
   if (typeof name !== 'string' || !NAME.test(name)) {
-    fail(
-      path,
-      `${JSON.stringify(name)} is no name`,
-      'use lower-case letters, digits and "_", a letter first',
-    );
+    fail(path, `${inWords(name)} is no name`, 'use lower-case letters, digits and "_", a letter first');
   }
   if (RESERVED.includes(name)) fail(path, `${name} is part of every result`, 'choose another name');
 }
@@ -92,7 +119,9 @@ function checkWindow(window: unknown, path: string): void {
   if (!isObject(window)) fail(path, 'not a window', 'tumbling("10m") or sliding("1h", "10m")');
   const { kind, size_ms, slide_ms } = window as Record<string, unknown>;
   if (kind !== 'tumbling' && kind !== 'sliding')
-    fail(`${path}.kind`, `${JSON.stringify(kind)} is neither tumbling nor sliding`);
+    fail(`${path}.kind`, `${inWords(kind)} is neither tumbling nor sliding`);
+  const parts = kind === 'tumbling' ? ['kind', 'size_ms'] : ['kind', 'size_ms', 'slide_ms'];
+  onlyParts(window, parts, path, 'a window');
   checkDuration(size_ms, `${path}.size_ms`);
   if (kind === 'tumbling') return;
   checkDuration(slide_ms, `${path}.slide_ms`);
@@ -110,16 +139,23 @@ function checkDuration(value: unknown, path: string): void {
 function aggregateType(aggregate: Aggregate, path: string): ValueType {
   if (!isObject(aggregate))
     fail(path, 'not an aggregate', 'count(), sum(x), avg(x), min(x), max(x) or countDistinct(x)');
-  if (aggregate.fn === 'count') return 'integer';
-  if (!['sum', 'avg', 'min', 'max', 'count_distinct'].includes(aggregate.fn)) {
+  if (!['count', 'sum', 'avg', 'min', 'max', 'count_distinct'].includes(aggregate.fn)) {
     fail(
       `${path}.fn`,
-      `${JSON.stringify(aggregate.fn)} is no aggregate`,
+      `${inWords(aggregate.fn)} is no aggregate`,
       'there are count, sum, avg, min, max and count_distinct',
     );
   }
-  const type = typeOf(aggregate.of, TRIP_SCOPE, `${path}.of`);
-  if (aggregate.fn === 'count_distinct') return 'integer';
+  onlyParts(aggregate, ['fn', 'of'], path, 'an aggregate');
+  if (aggregate.fn === 'count' && !('of' in aggregate)) return 'integer';
+  const type = typeOf(aggregate.of!, TRIP_SCOPE, `${path}.of`);
+  if (aggregate.fn === 'count' && type === 'boolean')
+    fail(
+      `${path}.of`,
+      'a condition is never missing, so all trips would be counted',
+      'to count those for which it holds, sum(choose([[condition, 1]], 0))',
+    );
+  if (aggregate.fn === 'count' || aggregate.fn === 'count_distinct') return 'integer';
   const ordered = aggregate.fn === 'min' || aggregate.fn === 'max';
   if (type !== 'number' && type !== 'integer' && !(ordered && type === 'time')) {
     fail(`${path}.of`, `${aggregate.fn} needs a number, this is a ${type}`);
@@ -134,21 +170,48 @@ function expectType(expression: Expression, scope: Scope, path: string, wanted: 
 
 const isNumeric = (type: ValueType) => type === 'number' || type === 'integer';
 
+const TWO = ['left', 'right'];
+const ONE = ['of'];
+const PARTS: Readonly<Record<Expression['op'], readonly string[]>> = {
+  field: ['name'],
+  literal: ['value'],
+  add: TWO,
+  subtract: TWO,
+  multiply: TWO,
+  divide: TWO,
+  truncate: ONE,
+  eq: TWO,
+  ne: TWO,
+  lt: TWO,
+  lte: TWO,
+  gt: TWO,
+  gte: TWO,
+  and: ONE,
+  or: ONE,
+  not: ONE,
+  present: ONE,
+  within: ['lat', 'lon', 'area'],
+  geohash: ['lat', 'lon', 'precision'],
+  case: ['when', 'otherwise'],
+};
+
 /** The type of an expression. Throws `bad-view` where it makes no sense. */
 export function typeOf(expression: Expression, scope: Scope, path: string): ValueType {
   if (!isObject(expression) || typeof expression.op !== 'string') {
     fail(path, 'not an expression', 'field("pickup_lat"), a comparison, geohash("pickup", 6), …');
   }
+  if (Object.hasOwn(PARTS, expression.op))
+    onlyParts(expression, ['op', ...PARTS[expression.op]], path, `"${expression.op}"`);
   switch (expression.op) {
     case 'field':
       return fieldType(expression.name, scope, path);
     case 'literal':
-      if (typeof expression.value === 'number')
+      if (typeof expression.value === 'number' && Number.isFinite(expression.value))
         return Number.isInteger(expression.value) ? 'integer' : 'number';
       if (typeof expression.value === 'string' || typeof expression.value === 'boolean') {
         return typeof expression.value as 'string' | 'boolean';
       }
-      return fail(path, 'a literal is a number, a string or a boolean');
+      return fail(path, 'a literal is a finite number, a string or a boolean');
     case 'add':
     case 'subtract':
     case 'multiply':
@@ -187,20 +250,29 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
         expression.precision < 1 ||
         expression.precision > MAX_PRECISION
       ) {
-        fail(`${path}.precision`, `${expression.precision} is not a precision from 1 to ${MAX_PRECISION}`);
+        fail(
+          `${path}.precision`,
+          `${inWords(expression.precision)} is not a precision from 1 to ${MAX_PRECISION}`,
+        );
       }
       return 'string';
     case 'case':
       return caseType(expression, scope, path);
     default:
-      return fail(`${path}.op`, `${JSON.stringify((expression as { op: string }).op)} is no operation`);
+      return fail(`${path}.op`, `${inWords((expression as { op: string }).op)} is no operation`);
   }
 }
 
 function fieldType(name: string, scope: Scope, path: string): ValueType {
   const type = scope.get(name);
   if (type) return type;
-  return fail(path, `there is no field ${JSON.stringify(name)}`, `there are ${[...scope.keys()].join(', ')}`);
+  const names = [...scope.keys()];
+  const meant = likeliest(String(name), names);
+  return fail(
+    path,
+    `there is no field ${inWords(name)}`,
+    `${meant ? `did you mean ${meant}? There are` : 'there are'} ${names.join(', ')}`,
+  );
 }
 
 type Binary = Extract<Expression, { left: Expression }>;
@@ -234,6 +306,7 @@ function caseType(expression: Extract<Expression, { op: 'case' }>, scope: Scope,
   const results = expression.when.map((branch, i): [Expression, string] => {
     if (!isObject(branch as unknown))
       fail(`${path}.when[${i}]`, 'not a branch', '{ if: condition, value: expression }');
+    onlyParts(branch, ['if', 'value'], `${path}.when[${i}]`, 'a branch');
     expectType(branch.if, scope, `${path}.when[${i}].if`, 'boolean');
     return [branch.value, `${path}.when[${i}].value`];
   });
@@ -258,6 +331,7 @@ function checkPoint(expression: { lat: Expression; lon: Expression }, scope: Sco
 
 function checkArea(area: unknown, path: string): void {
   if (!isObject(area)) fail(path, 'not an area', '{ south, north, west, east } in degrees');
+  onlyParts(area, ['south', 'north', 'west', 'east'], path, 'an area');
   const { south, north, west, east } = area as Record<string, unknown>;
   const degrees = [south, north, west, east].every(
     (edge) => typeof edge === 'number' && Number.isFinite(edge),

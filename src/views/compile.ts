@@ -426,10 +426,13 @@ function keySource(key: readonly KeySource[]): string {
 function updateSource(state: AggregateState, source: Source): string {
   const { aggregate, offset } = state;
   const slot = (n: number) => `a[base + ${offset + n}]`;
-  if (aggregate.fn === 'count') return `${slot(0)} += 1;`;
-  const value = source.of(aggregate.of);
-  const present = source.type(aggregate.of) === 'string' ? 'x >= 0' : 'x === x';
+  if (aggregate.fn === 'count' && aggregate.of === undefined) return `${slot(0)} += 1;`;
+  const of = aggregate.of!;
+  const value = source.of(of);
+  const present = source.type(of) === 'string' ? 'x >= 0' : 'x === x';
   switch (aggregate.fn) {
+    case 'count':
+      return `{ const x = ${value}; if (${present}) ${slot(0)} += 1; }`;
     case 'count_distinct':
       return `{ const x = ${value}; if (${present}) window.sets[pane][${state.set}].add(x); }`;
     case 'min':
@@ -437,7 +440,7 @@ function updateSource(state: AggregateState, source: Source): string {
     case 'max':
       return `{ const x = ${value}; if (x > ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x; }`;
     default:
-      if (source.type(aggregate.of) === 'integer') {
+      if (source.type(of) === 'integer') {
         return `{ const x = ${value}; if (x === x) { ${slot(0)} += x; ${slot(2)} += 1; } }`;
       }
       // A sum in two doubles (Knuth's two-sum): its rounded value doesn't depend on the order of the trips.

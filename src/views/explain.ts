@@ -48,7 +48,7 @@ export function explainExpression(e: Expression): string {
 }
 
 function explainAggregate(aggregate: Aggregate): string {
-  return aggregate.fn === 'count' ? 'count()' : `${aggregate.fn}(${explainExpression(aggregate.of)})`;
+  return `${aggregate.fn}(${aggregate.of ? explainExpression(aggregate.of) : ''})`;
 }
 
 function explainWindow(window: Window): string {

@@ -5,6 +5,7 @@
  * One meaning for every back end: a comparison with a missing value is false; arithmetic with one is missing;
  * a trip that misses a part of its key is not in the view; aggregates pass over missing values, as SQL does.
  */
+import { TaxiflowError } from '../errors.ts';
 import type { TripField } from '../events/trip.ts';
 
 export type Expression =
@@ -46,7 +47,8 @@ export type Window =
   | { readonly kind: 'sliding'; readonly size_ms: number; readonly slide_ms: number };
 
 export type Aggregate =
-  | { readonly fn: 'count' }
+  /** Trips; with `of`, those in which it is not missing. */
+  | { readonly fn: 'count'; readonly of?: Expression }
   | { readonly fn: 'sum' | 'avg' | 'min' | 'max' | 'count_distinct'; readonly of: Expression };
 
 export interface View {
@@ -69,17 +71,49 @@ function expression(operand: Operand): Expression {
   return typeof operand === 'object' ? operand : { op: 'literal', value: operand };
 }
 
-const binary =
-  <Op extends 'add' | 'subtract' | 'multiply' | 'divide' | 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte'>(
-    op: Op,
-  ) =>
-  (left: Operand, right: Operand): Expression =>
-    ({ op, left: expression(left), right: expression(right) }) as Expression;
+function badCall(usage: string, problem: string): TaxiflowError {
+  return new TaxiflowError('bad-view', `${usage}: ${problem}`, {
+    hint: 'see "Expressions" in docs/views.md',
+    exitCode: 2,
+  });
+}
+
+/**
+ * A word of the language that counts its arguments, as `usage` shows them: one that was passed over in silence would
+ * make a view that means something else.
+ */
+function word<F extends (...args: never[]) => unknown>(
+  usage: string,
+  make: F,
+  least = make.length,
+  most = least,
+): F {
+  const counting = (...args: Parameters<F>): unknown => {
+    if (args.length >= least && args.length <= most) return make(...args);
+    const wanted =
+      least === most
+        ? `${least}`
+        : most === Number.POSITIVE_INFINITY
+          ? `${least} or more`
+          : `${least} or ${most}`;
+    throw badCall(usage, `it takes ${wanted} argument${wanted === '1' ? '' : 's'}, not ${args.length}`);
+  };
+  return counting as F;
+}
+
+type Arithmetic = 'add' | 'subtract' | 'multiply' | 'divide';
+type Comparison = 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte';
+
+const binary = (op: Arithmetic | Comparison) =>
+  word(
+    `${op}(left, right)`,
+    (left: Operand, right: Operand): Expression => ({ op, left: expression(left), right: expression(right) }),
+  );
 
 /** A field of the trip. */
-export const field = (name: TripField): Expression => ({ op: 'field', name });
+export const field = word('field(name)', (name: TripField): Expression => ({ op: 'field', name }));
 /** An aggregate of the view, in `having`. */
-export const aggregate = (name: string): Expression => ({ op: 'field', name });
+export const aggregate = word('aggregate(name)', (name: string): Expression => ({ op: 'field', name }));
 export const add = binary('add');
 export const subtract = binary('subtract');
 export const multiply = binary('multiply');
@@ -90,55 +124,102 @@ export const lt = binary('lt');
 export const lte = binary('lte');
 export const gt = binary('gt');
 export const gte = binary('gte');
-export const truncate = (of: Operand): Expression => ({ op: 'truncate', of: expression(of) });
+export const truncate = word(
+  'truncate(x)',
+  (of: Operand): Expression => ({ op: 'truncate', of: expression(of) }),
+);
 export const all = (...of: Expression[]): Expression => ({ op: 'and', of });
 export const any = (...of: Expression[]): Expression => ({ op: 'or', of });
-export const not = (of: Expression): Expression => ({ op: 'not', of });
-export const present = (of: Expression): Expression => ({ op: 'present', of });
+export const not = word('not(condition)', (of: Expression): Expression => ({ op: 'not', of }));
+export const present = word('present(x)', (of: Expression): Expression => ({ op: 'present', of }));
 /** The first branch whose condition holds; missing when none does and there is no `otherwise`. */
-export const choose = (
-  when: readonly (readonly [Expression, Operand])[],
-  otherwise?: Operand,
-): Expression => ({
-  op: 'case',
-  when: when.map(([condition, value]) => ({ if: condition, value: expression(value) })),
-  ...(otherwise === undefined ? {} : { otherwise: expression(otherwise) }),
-});
-/** Whether an end of the trip lies in an area, edges included. */
-export const within = (end: 'pickup' | 'dropoff', area: Area): Expression => ({
-  op: 'within',
-  lat: field(`${end}_lat`),
-  lon: field(`${end}_lon`),
-  area,
-});
-/** The geohash cell of an end of the trip, 1 to 10 characters. */
-export const geohash = (end: 'pickup' | 'dropoff', precision: number): Expression => ({
-  op: 'geohash',
-  lat: field(`${end}_lat`),
-  lon: field(`${end}_lon`),
-  precision,
-});
-/** Whole minutes from one time to another, truncated. */
-export const minutesBetween = (from: Expression, to: Expression): Expression =>
-  truncate(divide(subtract(to, from), 60_000));
+export const choose = word(
+  'choose([[condition, value], …], otherwise)',
+  (when: readonly (readonly [Expression, Operand])[], otherwise?: Operand): Expression => ({
+    op: 'case',
+    when: branches(when),
+    ...(otherwise === undefined ? {} : { otherwise: expression(otherwise) }),
+  }),
+  1,
+  2,
+);
 
-export const count = (): Aggregate => ({ fn: 'count' });
-export const sum = (of: Expression): Aggregate => ({ fn: 'sum', of });
-export const avg = (of: Expression): Aggregate => ({ fn: 'avg', of });
-export const min = (of: Expression): Aggregate => ({ fn: 'min', of });
-export const max = (of: Expression): Aggregate => ({ fn: 'max', of });
-export const countDistinct = (of: Expression): Aggregate => ({ fn: 'count_distinct', of });
+function branches(when: readonly (readonly [Expression, Operand])[]): Branch[] {
+  const usage = 'choose([[condition, value], …], otherwise)';
+  if (!Array.isArray(when)) throw badCall(usage, 'the first argument is no list of branches');
+  return when.map((branch: readonly [Expression, Operand]) => {
+    if (!Array.isArray(branch) || branch.length !== 2)
+      throw badCall(usage, 'a branch is a list of two, condition and value');
+    return { if: branch[0], value: expression(branch[1]) };
+  });
+}
+
+/** `lat` and `lon` of an end of the trip. */
+function pointOf(end: 'pickup' | 'dropoff', usage: string): { lat: Expression; lon: Expression } {
+  if (end !== 'pickup' && end !== 'dropoff')
+    throw badCall(
+      usage,
+      `${typeof end === 'string' ? JSON.stringify(end) : `a ${typeof end}`} is no end of a trip: there are "pickup" and "dropoff"`,
+    );
+  return { lat: field(`${end}_lat`), lon: field(`${end}_lon`) };
+}
+
+/** Whether an end of the trip lies in an area, edges included. */
+export const within = word(
+  'within(end, area)',
+  (end: 'pickup' | 'dropoff', area: Area): Expression => ({
+    op: 'within',
+    ...pointOf(end, 'within(end, area)'),
+    area,
+  }),
+);
+/** The geohash cell of an end of the trip, 1 to 10 characters. */
+export const geohash = word(
+  'geohash(end, precision)',
+  (end: 'pickup' | 'dropoff', precision: number): Expression => ({
+    op: 'geohash',
+    ...pointOf(end, 'geohash(end, precision)'),
+    precision,
+  }),
+);
+/** Whole minutes from one time to another, truncated. */
+export const minutesBetween = word(
+  'minutesBetween(from, to)',
+  (from: Expression, to: Expression): Expression => truncate(divide(subtract(to, from), 60_000)),
+);
+
+/** Trips, or those of them in which `of` is not missing. */
+export const count = word(
+  'count(x)',
+  (...of: [Expression?]): Aggregate => (of.length === 0 ? { fn: 'count' } : { fn: 'count', of: of[0]! }),
+  0,
+  1,
+);
+export const sum = word('sum(x)', (of: Expression): Aggregate => ({ fn: 'sum', of }));
+export const avg = word('avg(x)', (of: Expression): Aggregate => ({ fn: 'avg', of }));
+export const min = word('min(x)', (of: Expression): Aggregate => ({ fn: 'min', of }));
+export const max = word('max(x)', (of: Expression): Aggregate => ({ fn: 'max', of }));
+export const countDistinct = word(
+  'countDistinct(x)',
+  (of: Expression): Aggregate => ({ fn: 'count_distinct', of }),
+);
 
 /** Windows of one size, one after the other, aligned to the epoch. `size` is ms or `10m`. */
-export const tumbling = (size: number | string): Window => ({ kind: 'tumbling', size_ms: duration(size) });
+export const tumbling = word(
+  'tumbling(size)',
+  (size: number | string): Window => ({ kind: 'tumbling', size_ms: duration(size) }),
+);
 /** Windows of one size, a new one every `slide`. */
-export const sliding = (size: number | string, slide: number | string): Window => ({
-  kind: 'sliding',
-  size_ms: duration(size),
-  slide_ms: duration(slide),
-});
+export const sliding = word(
+  'sliding(size, slide)',
+  (size: number | string, slide: number | string): Window => ({
+    kind: 'sliding',
+    size_ms: duration(size),
+    slide_ms: duration(slide),
+  }),
+);
 
-export const view = (definition: View): View => definition;
+export const view = word('view(definition)', (definition: View): View => definition);
 
 const UNITS: Record<string, number> = {
   ms: 1,
@@ -151,7 +232,7 @@ const UNITS: Record<string, number> = {
 
 /** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d` or a plain number of ms; NaN when it is none of them. */
 export function duration(text: number | string): number {
-  if (typeof text === 'number') return text;
+  if (typeof text !== 'string') return typeof text === 'number' ? text : Number.NaN;
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?$/.exec(text.trim());
   return match ? Number(match[1]) * UNITS[match[2] ?? 'ms']! : Number.NaN;
 }

@@ -55,6 +55,12 @@ async function importViews(path: string): Promise<unknown> {
 }
 
 function unusable(path: string, error: unknown): TaxiflowError {
+  if (error instanceof TaxiflowError)
+    return new TaxiflowError(error.code, `${path}: ${error.message}`, {
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      exitCode: error.exitCode,
+      cause: error,
+    });
   return new TaxiflowError(
     'bad-view',
     `${path} can't be loaded: ${error instanceof Error ? error.message : error}`,

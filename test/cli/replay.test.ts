@@ -357,6 +357,32 @@ describe('replay sends', PARALLEL, () => {
     );
   });
 
+  test('--adapt-time invocation says which trips are strays, and where those behind a gap end', async (t) => {
+    const cwd = temporaryFolder(t);
+    const row = (at: string) => `1,${at}:00,${at}:30,1,1.1,-73.98,40.75,1,N,-73.99,40.74,1,8,0,0,0,0,0,8\n`;
+    const header = readFileSync(YELLOW, 'latin1').split('\n')[0];
+    const few = Array.from({ length: 6 }, (_, i) => row(`2015-01-01 00:0${i}`));
+    writeFileSync(
+      join(cwd, 'x.csv'),
+      [`${header}\n`, row('2088-01-24 00:00'), row('2001-01-01 00:00'), ...few].join(''),
+    );
+    const before = Date.now();
+    const { stderr } = await run(['replay', 'x.csv', ...MAX, '--adapt-time', 'invocation'], { cwd });
+    const [stray, first] = await tripsOf(join(cwd, '.taxiflow'));
+    assert.ok(
+      Date.parse(first!.dropoff_datetime) >= before && Date.parse(first!.dropoff_datetime) <= Date.now(),
+    );
+    assert.ok(Date.parse(stray!.dropoff_datetime) < before - 10 * 365 * 86_400_000);
+    assert.match(
+      stderr,
+      /^note: 1 trip ending at 2001-01-01T00:00:30Z .* 2015-01-01T00:00:30Z ends now; --seek/m,
+    );
+    assert.match(
+      stderr,
+      /^note: no trips from 2015-01-01T00:05:30Z to 2088-01-24T00:00:30Z; those after that end from 20/m,
+    );
+  });
+
   test('--adapt-time ingestion ends each trip when it is sent, its length kept', async (t) => {
     const cwd = temporaryFolder(t);
     const file = fewMinutes(cwd);

@@ -33,18 +33,22 @@ describe('results', PARALLEL, () => {
     assert.deepEqual(comparable(rows.map((row) => JSON.stringify(row)).join('\n')), expected);
   });
 
-  test('--format csv has a header for each view, and the same values', async () => {
+  test('--format csv is one table with the columns of all views, and the same values', async () => {
     const { stdout } = await run(['results', '--format', 'csv'], { cwd });
-    const parts = stdout.split('\n\n');
-    assert.equal(parts.length, 2, 'one part a view');
-    const rows = parts.flatMap((part) => parse(part, { columns: true }) as Record<string, string>[]);
-    const values = (row: Record<string, unknown>) =>
-      Object.entries(row).map(([name, value]) => [name, String(value)]);
+    const rows = parse(stdout, { columns: true }) as Record<string, string>[];
+    const all = expected.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const names = [...new Set(all.flatMap(Object.keys))];
+    assert.deepEqual(Object.keys(rows[0]!).sort(), names.sort());
+    assert.ok(new Set(all.map((row) => row['view'])).size > 1, 'there are several views');
+    const values = (row: Record<string, unknown>) => names.map((name) => String(row[name] ?? ''));
     const byText = (a: unknown, b: unknown) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
-    assert.deepEqual(
-      rows.map(values).sort(byText),
-      expected.map((line) => values(JSON.parse(line))).sort(byText),
-    );
+    assert.deepEqual(rows.map(values).sort(byText), all.map(values).sort(byText));
+  });
+
+  test('--format csv of one view has its columns only', async () => {
+    const { stdout } = await run(['results', '--format', 'csv', '--view', 'trip_duration'], { cwd });
+    const own = expected.map((line) => JSON.parse(line)).find((row) => row.view === 'trip_duration');
+    assert.deepEqual(stdout.slice(0, stdout.indexOf('\n')).split(','), Object.keys(own));
   });
 
   test('--format table has a line a result, in columns', async () => {

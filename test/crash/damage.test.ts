@@ -635,6 +635,9 @@ describe('an input that can not be read', () => {
     const ran = await taxiflow(finishing(line.folder));
     assert.equal(ran.code, 0, ran.stderr);
     chmodSync(line.folder, 0o755);
+    // Somebody else may look at it, but its folder is shut to him.
+    for (const name of readdirSync(join(line.folder, 'apps')))
+      chmodSync(join(line.folder, 'apps', name), 0o644);
     chmodSync(join(line.folder, 'apps'), 0o555);
     const refused = await asNobody(['results', '--data-dir', line.folder]);
     chmodSync(join(line.folder, 'apps'), 0o755);

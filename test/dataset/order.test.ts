@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
@@ -39,7 +47,7 @@ function openSpills(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.includes('/sort-') ? [path] : [];
+      return path.includes(`/${process.pid}-`) ? [path] : [];
     } catch {
       return [];
     }
@@ -60,6 +68,28 @@ function assertNothingLeft(folder: string): void {
   assert.deepEqual(existsSync(folder) ? readdirSync(folder) : [], [], 'no spill file is left');
   assert.deepEqual(openSpills(), [], 'none is held open');
 }
+
+describe('spill files', { skip: !existsSync('/proc/self/fd') }, () => {
+  it('are for their owner only, and those of processes that are gone are removed', (t: TestContext) => {
+    const folder = join(temporaryFolder(t), 'tmp');
+    mkdirSync(folder);
+    const precious = join(folder, 'precious');
+    // No process has a number beyond the most that Linux gives.
+    const [gone, link, alive] = ['4194305-0', 'sort-4194306-a', `${process.ppid}-0`];
+    for (const name of ['precious', gone, alive]) writeFileSync(join(folder, name), 'x');
+    symlinkSync(precious, join(folder, link));
+    const sorter = new TripSorter(folder, 1);
+    for (let i = 0; i < 3; i++) sorter.add({ dropoff: 3 - i, body: ',"n":1}\n' });
+    const modes = readdirSync('/proc/self/fd').flatMap((fd) => {
+      const at = `/proc/self/fd/${fd}`;
+      const found = statSync(at, { throwIfNoEntry: false });
+      return found && readlinkSync(at).includes(`/${process.pid}-`) ? [found.mode & 0o777] : [];
+    });
+    assert.ok(modes.length >= 2 && modes.every((mode) => mode === 0o600), modes.join());
+    assert.deepEqual(readdirSync(folder).sort(), ['precious', alive].sort());
+    sorter.close();
+  });
+});
 
 describe('trips in drop-off order', () => {
   it('are the stable sort of what was added, in memory and over any number of spilled runs', (t: TestContext) => {

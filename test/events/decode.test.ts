@@ -2,87 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Random } from '../../src/dataset/generator/random.ts';
-import { KIND, TripColumns } from '../../src/events/columns.ts';
+import { TripColumns } from '../../src/events/columns.ts';
 import { decoderOf } from '../../src/events/decode.ts';
 import { encodeWatermark } from '../../src/events/encode.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
-import { naiveTime } from './time-model.ts';
-
-/** What a record is by D1–D3, from `JSON.parse` alone. */
-type Meaning =
-  | { readonly kind: 'dead' }
-  | { readonly kind: 'watermark'; readonly ms: number }
-  | { readonly kind: 'trip'; readonly values: Map<TripField, number | string | undefined> };
-
-/** The value of one field; null when it is of a wrong type. */
-function fieldValue(name: TripField, value: unknown): number | string | undefined | null {
-  if (value === undefined || value === null) return undefined;
-  const type = TRIP_FIELDS[name];
-  if (type === 'string') return typeof value === 'string' ? value : null;
-  if (type === 'time') return Number.isNaN(naiveTime(value)) ? null : naiveTime(value);
-  if (typeof value !== 'number' || !Number.isFinite(value)) return null;
-  return name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0) ? null : value;
-}
-
-function meaningOf(text: string, wanted: readonly TripField[]): Meaning {
-  let record: Record<string, unknown>;
-  try {
-    record = JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    return { kind: 'dead' };
-  }
-  if (typeof record !== 'object' || record === null || Array.isArray(record)) return { kind: 'dead' };
-  if (record['type'] === 'watermark') {
-    const ms = naiveTime(record['watermark']);
-    return Number.isNaN(ms) ? { kind: 'dead' } : { kind: 'watermark', ms };
-  }
-  if (record['type'] !== 'trip') return { kind: 'dead' };
-  const values = new Map<TripField, number | string | undefined>();
-  for (const name of wanted) {
-    const value = fieldValue(name, record[name]);
-    if (value === null) return { kind: 'dead' };
-    values.set(name, value);
-  }
-  return values.get('dropoff_datetime') === undefined ? { kind: 'dead' } : { kind: 'trip', values };
-}
-
-function batchOf(records: readonly (string | Buffer)[]) {
-  const pieces = records.map((record) => Buffer.from(record as string));
-  const ends = new Uint32Array(pieces.length);
-  let end = 0;
-  for (const [i, piece] of pieces.entries()) {
-    end += piece.length;
-    ends[i] = end;
-  }
-  return { count: pieces.length, data: Buffer.concat(pieces), ends };
-}
-
-/** Reads the columns back as the model writes them down. */
-function meaningsIn(columns: TripColumns, wanted: readonly TripField[]): Meaning[] {
-  return Array.from({ length: columns.count }, (_, row): Meaning => {
-    const kind = columns.kind[row];
-    if (kind === KIND.watermark) {
-      return { kind: 'watermark', ms: columns.watermarks[columns.watermarkRows.indexOf(row)]! };
-    }
-    const dead = columns.dead.filter((entry) => entry.row === row);
-    assert.equal(dead.length, kind === KIND.dead ? 1 : 0, `row ${row} is dead once, with its reason, or not`);
-    if (kind === KIND.dead) {
-      assert.notEqual(dead[0]!.why, '', 'a dead record has a reason (D3)');
-      return { kind: 'dead' };
-    }
-    const values = new Map<TripField, number | string | undefined>();
-    for (const name of wanted) {
-      if (name === 'replay' || name === 'vendor_id') {
-        const words = name === 'replay' ? columns.replays : columns.vendors;
-        values.set(name, columns[name][row] === -1 ? undefined : words.words[columns[name][row]!]);
-      } else {
-        const number = columns.numbers[name as keyof TripColumns['numbers']][row]!;
-        values.set(name, Number.isNaN(number) ? undefined : number);
-      }
-    }
-    return { kind: 'trip', values };
-  });
-}
+import { batchOf, decodedBy, meaningsOf } from './model.ts';
 
 const digits = (min: number, max: number) =>
   fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: min, maxLength: max });
@@ -260,13 +184,14 @@ function check(records: readonly string[], fields: readonly TripField[], columns
   const wanted = TRIP_FIELD_NAMES.filter(
     (name) => fields.includes(name) || name === 'trip_id' || name === 'dropoff_datetime',
   );
-  decoderOf(fields)(batchOf(records), columns);
-  const found = meaningsIn(columns, wanted);
-  for (const [i, text] of records.entries()) {
-    // What a record lost to a broken multi-byte character, the bytes say too.
-    const expected = meaningOf(Buffer.from(text).toString(), wanted);
-    assert.deepEqual(found[i], expected, `record ${i} of ${records.length}: ${JSON.stringify(text)}`);
-  }
+  // What a record lost to a broken multi-byte character, the bytes say too.
+  const expected = records.flatMap((text) => meaningsOf(Buffer.from(text).toString(), wanted));
+  const found = decodedBy(decoderOf(fields), batchOf(records), wanted, columns);
+  assert.deepEqual(
+    found.map(({ meaning }) => meaning),
+    expected,
+    JSON.stringify(records),
+  );
 }
 
 describe('decoding of records', () => {

@@ -443,6 +443,80 @@ describe('adapted times', () => {
     }
   });
 
+  it('by invocation leave strays out of the reckoning, and tell them', async (t) => {
+    const DAY = 24 * 60 * MINUTE;
+    const group = fc.record({ years: fc.nat(20), count: fc.constantFrom(1, 1, 2, 3, 7, 40, 120, 250), within: fc.nat(DAY) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(group, { minLength: 1, maxLength: 5 }), fc.boolean(), async (groups, assumeSorted) => {
+        const all = groups
+          .flatMap(({ years, count, within }) =>
+            Array.from({ length: count }, (_, i) => NOON - years * 365 * DAY + Math.floor((i * within) / count)),
+          )
+          .sort((a, b) => a - b);
+        // The groups by the rule, naively: a day and more between them, of 100 or more than half of the largest.
+        const found = all.reduce<number[][]>((lists, ms, i) => {
+          if (i === 0 || ms - all[i - 1]! > DAY) lists.push([]);
+          lists.at(-1)!.push(ms);
+          return lists;
+        }, []);
+        const largest = Math.max(...found.map((list) => list.length));
+        const at = found.findIndex((list) => list.length >= 100 || list.length > largest / 2);
+        const before = found.slice(0, at).flat();
+        const told: unknown[] = [];
+        const gaps: number[] = [];
+        const { writer, outcome } = await replay(fileOf(t, all), {
+          adaptTime: 'invocation',
+          assumeSorted,
+          onStrays: (strays, first) => told.push({ ...strays, meant: first }),
+          onGap: ({ to }, ends) => gaps.push(to, ends),
+        });
+        const shift = START - found[at]![0]!;
+        assert.deepEqual(writer.sent.map(({ dropoff }) => dropoff), all.map((ms) => ms + shift));
+        assert.deepEqual(
+          told,
+          at === 0 ? [] : [{ count: before.length, first: before[0], last: before.at(-1), meant: found[at]![0] }],
+        );
+        assert.deepEqual(gaps, found.slice(at + 1).flatMap(([first]) => [first, first! + shift]));
+        assert.equal(outcome.lastWatermark, all.at(-1)! + shift);
+      }),
+      { numRuns: 40 },
+    );
+  }); // biome-ignore format: a step a line
+
+  it('by invocation are reckoned from the trip that seek finds, stray or not, and alike when a replay goes on', async (t) => {
+    const YEAR = 365 * 24 * 60 * MINUTE;
+    const all = [NOON - 14 * YEAR, NOON - 10 * YEAR, ...trips, NOON + 70 * YEAR];
+    const told: unknown[] = [];
+    const onStrays = (strays: unknown) => told.push(strays);
+    const folder = fileOf(t, all);
+    const sought = await replay(folder, { adaptTime: 'invocation', seek: NOON - 12 * YEAR, onStrays });
+    assert.deepEqual(sought.writer.sent.map(({ dropoff }) => dropoff), all.slice(1).map((ms) => ms - all[1]! + START)); // biome-ignore format: one step
+    assert.deepEqual(told, []);
+    const first = await replay(folder, { adaptTime: 'invocation', limit: 4, onStrays });
+    await first.clock.sleep(1_000_000);
+    const second = await replay(folder, {
+      adaptTime: 'invocation',
+      resume: true,
+      clock: first.clock,
+      onStrays,
+    });
+    const sent = [...first.writer.sent, ...second.writer.sent];
+    assert.deepEqual(sent.map(({ dropoff }) => dropoff), all.map((ms) => ms - NOON + START)); // biome-ignore format: one step
+    assert.equal(told.length, 2);
+  });
+
+  it('by invocation stay in the years that can be written', async (t) => {
+    const all = [...trips, Date.UTC(9999, 11, 31), Date.UTC(9999, 11, 31, 23, 59)];
+    const { writer, outcome } = await replay(fileOf(t, all), { adaptTime: 'invocation' });
+    assert.deepEqual(
+      writer.ids,
+      all.map((_, id) => id),
+    );
+    const latest = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+    assert.deepEqual(writer.sent.slice(-2).map(({ dropoff }) => dropoff), [latest, latest]); // biome-ignore format: one step
+    assert.equal(outcome.lastWatermark, latest);
+  });
+
   it('by invocation stay those of the first run when a replay goes on', async (t) => {
     const folder = fileOf(t, trips);
     const first = await replay(folder, { adaptTime: 'invocation', limit: 4 });

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -40,8 +50,12 @@ class MemoryOutbox implements Outbox {
     this.cursors.set(sink, cursor);
   }
 
+  /** Called when results are about to be written. */
+  onRead: () => void = () => {};
+
   *firingsFrom(from: number): Generator<StoredFiring> {
-    yield* this.firings.filter((firing) => firing.first >= from);
+    this.onRead();
+    yield* this.firings.filter((firing) => firing.first + firing.count > from);
   }
 
   get numbers(): number[] {
@@ -115,15 +129,96 @@ describe('the NDJSON sink', () => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     const outbox = new MemoryOutbox();
     outbox.commit(4);
-    const sink = new NdjsonSink(outbox, path);
+    const notes: string[] = [];
+    const sink = new NdjsonSink(outbox, path, (note) => notes.push(note));
     sink.wake();
     truncateSync(path, 10);
     outbox.commit(2);
     sink.wake();
+    assert.match(notes.join(), /out\.ndjson is shorter .* anew$/, 'F2 it is told');
     assert.deepEqual(numbersIn(path), outbox.numbers);
     sink.close();
     new NdjsonSink(outbox, path).close();
     assert.deepEqual(numbersIn(path), outbox.numbers);
+  });
+
+  /** What may happen to a file that is written, and what its lines are then called. */
+  const losses: Record<string, (path: string) => string | undefined> = {
+    deleted: (path) => {
+      rmSync(path);
+      return undefined;
+    },
+    moved: (path) => {
+      renameSync(path, `${path}.1`);
+      return `${path}.1`;
+    },
+    rotated: (path) => {
+      renameSync(path, `${path}.1`);
+      writeFileSync(path, '');
+      return `${path}.1`;
+    },
+    'replaced by a copy': (path) => {
+      copyFileSync(path, `${path}.copy`);
+      renameSync(`${path}.copy`, path);
+      return undefined;
+    },
+    'replaced by a link': (path) => {
+      renameSync(path, `${path}.1`);
+      writeFileSync(`${path}.2`, '');
+      symlinkSync(`${path}.2`, path);
+      return `${path}.1`;
+    },
+  };
+
+  for (const [how, lose] of Object.entries(losses)) {
+    for (const when of ['before', 'while'] as const) {
+      it(`F1 stops where its file is ${how} ${when} lines are written, and the next run writes all anew`, (t) => {
+        const path = join(temporaryFolder(t), 'out.ndjson');
+        const outbox = new MemoryOutbox();
+        outbox.commit(4);
+        const sink = new NdjsonSink(outbox, path);
+        sink.wake();
+        const [name, before] = [sink.name, outbox.cursor(sink.name)];
+        outbox.commit(2);
+        let old: string | undefined;
+        if (when === 'before') old = lose(path);
+        else
+          outbox.onRead = () => {
+            old = lose(path);
+            outbox.onRead = () => {};
+          };
+        assert.throws(() => sink.wake(), { code: 'output-gone', hint: /same command/ });
+        sink.close();
+        assert.deepEqual(outbox.cursor(name), before, 'the cursor is not behind lines of another name');
+        if (old) assert.equal(numbersIn(old).length, when === 'before' ? 4 : 6);
+        const notes: string[] = [];
+        new NdjsonSink(outbox, path, (note) => notes.push(note)).close();
+        assert.deepEqual(numbersIn(path), outbox.numbers);
+        // A copy was complete, but for what went elsewhere.
+        assert.equal(notes.length, how === 'replaced by a copy' ? 0 : 1);
+      });
+    }
+  }
+
+  it('F1 tells at the end of a file that is gone, also with nothing more to write', (t) => {
+    const path = join(temporaryFolder(t), 'out.ndjson');
+    const outbox = new MemoryOutbox();
+    outbox.commit(4);
+    const sink = new NdjsonSink(outbox, path);
+    sink.wake();
+    rmSync(path);
+    assert.throws(() => sink.close(), { code: 'output-gone' });
+  });
+
+  it('leaves a file that took the place of its own between two runs', (t) => {
+    const path = join(temporaryFolder(t), 'out.ndjson');
+    const outbox = new MemoryOutbox();
+    outbox.commit(2);
+    new NdjsonSink(outbox, path).close();
+    const other = 'x'.repeat(500);
+    writeFileSync(path, other);
+    assert.throws(() => new NdjsonSink(outbox, path), { code: 'output-in-use' });
+    assert.equal(readFileSync(path, 'utf8'), other);
   });
 
   it('stops where another app writes to the same file, which keeps its lines', (t) => {

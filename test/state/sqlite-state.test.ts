@@ -174,6 +174,33 @@ describe('a state', () => {
     );
   });
 
+  it('takes secrets out of the names of sinks of earlier days, and keeps where they stood and what they refused', (t) => {
+    const dataDir = folder(t);
+    const url = 'https://h:9200/x';
+    const name = `opensearch ${url} p`;
+    const refused = () => {
+      const buffer = new DeadLetterBuffer(10);
+      buffer.add('no', () => ({ source: 'i', position: '1', detail: '', raw: '' }));
+      return buffer.take();
+    };
+    const state = open(dataDir);
+    state.moveCursor(`opensearch ${url}?token=one p`, { delivered: 7, bytes: 7 }, refused());
+    state.moveCursor(`opensearch ${url}?token=two p`, { delivered: 5, bytes: 9 }, refused());
+    state.moveCursor('ndjson:/a?b=c', { delivered: 3, bytes: 4 });
+    state.close();
+    const again = open(dataDir);
+    assert.deepEqual(again.cursor(name), { delivered: 5, bytes: 9 }, 'nothing is passed over');
+    assert.equal(again.refused(name), 2);
+    assert.deepEqual(again.cursor('ndjson:/a?b=c'), { delivered: 3, bytes: 4 });
+    again.close();
+    const reader = new StateReader(dataDir, 'app');
+    assert.deepEqual(
+      reader.cursors().map((cursor) => cursor.name),
+      ['ndjson:/a?b=c', name],
+    );
+    reader.close();
+  });
+
   it('C4 is refused to a second processor, and free again when the first is gone', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);

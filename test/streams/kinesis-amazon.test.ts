@@ -270,6 +270,110 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
+  const good: Record<string, Answer> = {
+    DescribeStreamSummary: () => summary(),
+    ListShards: () => ({ Shards: shards(1) }),
+    PutRecords: () => ({ FailedRecordCount: 0, Records: [{ SequenceNumber: '1', ShardId: shardIdOf(0) }] }),
+    GetShardIterator: () => ({ ShardIterator: 'a' }),
+    GetRecords: () => ({
+      Records: [{ Data: 'e30=', SequenceNumber: '1', ApproximateArrivalTimestamp: 1_700_000_000 }],
+      NextShardIterator: 'b',
+      MillisBehindLatest: 0,
+    }),
+    RegisterStreamConsumer: () => ({ Consumer: { ConsumerARN: `${ARN}/consumer/a:1` } }),
+    DescribeStreamConsumer: () => ({
+      ConsumerDescription: { ConsumerARN: `${ARN}/consumer/a:1`, ConsumerStatus: 'ACTIVE' },
+    }),
+  };
+
+  /** Each part of an answer, as the path to it. */
+  const partsOf = (value: unknown, path: string[] = []): string[][] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([name, part]) => [[...path, name], ...partsOf(part, [...path, name])])
+      : [];
+
+  const without = (value: object, [name, ...rest]: string[]): object => {
+    const copy = structuredClone(value) as Record<string, object>;
+    if (rest.length > 0) copy[name!] = without(copy[name!]!, rest);
+    else if (Array.isArray(copy)) copy.splice(Number(name), 1);
+    else delete copy[name!];
+    return copy;
+  };
+
+  /** Nothing is made of them, or they may be missing by the reference. */
+  const OPTIONAL =
+    /StreamName|OpenShardCount|EnhancedMonitoring|StartingSequenceNumber|ShardId$|FailedRecordCount|ApproximateArrival|^GetRecords\.Records\.0$|^ListShards\.Shards\.0$|^RegisterStreamConsumer/;
+
+  for (const [request, answer] of Object.entries(good)) {
+    for (const part of partsOf(answer({}, 1))) {
+      const path = [request, ...part].join('.');
+      if (OPTIONAL.test(path) && path !== 'ListShards.Shards.0.ShardId') continue;
+      it(`an answer without ${path} is an error that says so`, async (t) => {
+        let now = 0;
+        const quick: Clock = {
+          now: () => now,
+          sleep: async (ms) => {
+            now += ms;
+            await new Promise((resolve) => setImmediate(resolve));
+          },
+        };
+        const lacking = () => without(answer({}, 1) as object, part);
+        const { options } = await amazon(t, { ...good, [request]: lacking });
+        const work = async () => {
+          const fanOut = request === 'DescribeStreamConsumer' ? 'a' : undefined;
+          const stream = await KinesisStream.open({ ...options, clock: quick, fanOut });
+          t.after(() => stream.close());
+          await stream.broadcast(() => Buffer.from('{}'));
+          await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
+        };
+        await assert.rejects(work(), (error: { code?: string; message: string }) => {
+          assert.equal(error.code, 'kinesis-bad-answer', error.message);
+          const name = part.findLast((step) => /\D/.test(step))!;
+          assert.match(error.message, new RegExp(`${request}.*(${name}|entry for each)`));
+          return true;
+        });
+      });
+    }
+  }
+
+  it('a put that has failures by its count and none in its entries is an error, as is one with an entry too many', async (t) => {
+    const entry = { SequenceNumber: '1', ShardId: shardIdOf(0) };
+    for (const answer of [
+      { FailedRecordCount: 1, Records: [entry] },
+      { FailedRecordCount: 0, Records: [entry, entry] },
+      { FailedRecordCount: 0, Records: [{ ShardId: shardIdOf(0) }] },
+    ]) {
+      const { options } = await amazon(t, { ...good, PutRecords: () => answer });
+      const stream = await KinesisStream.open(options);
+      t.after(() => stream.close());
+      await assert.rejects(
+        stream.broadcast(() => Buffer.from('{}')),
+        { code: 'kinesis-bad-answer' },
+      );
+    }
+  });
+
+  it('a shard ends without an iterator only where it has children, or the list has it as closed', async (t) => {
+    const end = { Records: [], MillisBehindLatest: 0 };
+    const closed = shards(1).map((shard) => ({
+      ...shard,
+      SequenceNumberRange: { StartingSequenceNumber: '1', EndingSequenceNumber: '9' },
+    }));
+    for (const answers of [
+      { GetRecords: () => ({ ...end, ChildShards: [{ ShardId: shardIdOf(1) }] }) },
+      // The list lags.
+      {
+        GetRecords: () => end,
+        ListShards: (_: unknown, nth: number) => ({ Shards: nth < 3 ? shards(1) : closed }),
+      },
+    ]) {
+      const { options } = await amazon(t, { ...good, ...answers });
+      const stream = await KinesisStream.open(options);
+      t.after(() => stream.close());
+      assert.equal((await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10)).ended, true);
+    }
+  });
+
   it('says to wait for a stream that is being changed', async (t) => {
     const { options } = await amazon(t, {
       ListShards: () => ({ Shards: shards(2) }),

@@ -81,6 +81,12 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['branches of two types', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 'far']], 0) } }), /^views\[1\]\.by\.k: its branches are of different types: string, integer/],
   ['a string branch that is no literal', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), vendor]]) } }), /^views\[1\]\.by\.k\.when\[0\]\.value: a string of a case is a literal/],
   ['a condition as branch', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 1]], l.gt(miles, 2)) } }), /^views\[1\]\.by\.k\.otherwise: a case gives/],
+  ['a literal that is no finite number', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal is a finite number/],
+  ['an offset of a window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, offset_ms: 1 } }), /^views\[1\]\.window\.offset_ms: a window has no such part/],
+  ['a slide of a tumbling window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, slide_ms: 1 } }), /^views\[1\]\.window\.slide_ms: a window has no such part/],
+  ['a condition of an aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'count', where: l.gt(miles, 1) } } }), /^views\[1\]\.aggregates\.n\.where: an aggregate has no such part/],
+  ['a count of a condition', (v) => ({ ...v, aggregates: { n: l.count(l.gt(miles, 1)) } }), /^views\[1\]\.aggregates\.n\.of: a condition is never missing/],
+  ['a count of something undefined', (v) => ({ ...v, aggregates: { n: l.count(undefined as never) } }), /^views\[1\]\.aggregates\.n\.of: not an expression/],
 ]; // biome-ignore format: a mistake a line
 
 const first = { ...sound(), name: 'first' };
@@ -107,6 +113,154 @@ describe('checking views', () => {
       );
     });
   }
+
+  it('refuses any part that no node has, at every depth, by its name', () => {
+    const views = JSON.parse(JSON.stringify([
+      {
+        ...sound(),
+        by: { k: l.choose([[l.within('pickup', { south: 1, north: 2, west: 1, east: 2 }), 'in']], 'out'), g: l.geohash('pickup', 3) },
+        where: l.any(l.not(l.present(vendor)), l.eq(l.truncate(l.add(miles, 1)), 2), l.all(l.ne(vendor, 'x'))),
+        window: l.sliding('1h', '10m'),
+        aggregates: { n: l.count(), m: l.count(vendor), s: l.sum(l.divide(miles, 2)) },
+        having: l.gt(l.aggregate('n'), 1),
+      },
+    ])); // biome-ignore format: a view
+    checkViews(views);
+    let tried = 0;
+    const walk = (node: unknown, path: string): void => {
+      if (typeof node !== 'object' || node === null) return;
+      for (const [name, part] of Object.entries(node))
+        walk(part, Array.isArray(node) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`);
+      // In a list, or among names that one chooses, any name is another matter.
+      if (Array.isArray(node) || /\.(by|aggregates)$/.test(path)) return;
+      for (const unknown of ['grid', 'wehre', '__proto__', 'toString']) {
+        Object.defineProperty(node, unknown, { value: 1, enumerable: true, configurable: true });
+        assert.throws(
+          () => checkViews(views),
+          (error: TaxiflowError) => {
+            assert.equal(error.message.split(': ')[0], `${path}.${unknown}`);
+            assert.match(error.message, /has no such part$/);
+            assert.match(error.hint!, /its parts are /i);
+            return true;
+          },
+        );
+        Reflect.deleteProperty(node, unknown);
+        tried++;
+      }
+    };
+    walk(views, 'views');
+    assert.ok(tried > 100, `${tried}`);
+    checkViews(views);
+  });
+
+  it('says what was likely meant', () => {
+    for (const [change, hint] of [
+      [(v: Draft) => ({ ...v, wehre: v.where }), /^did you mean where\? Its parts are name/],
+      [
+        (v: Draft) => ({ ...v, window: { kind: 'sliding', size_ms: 1, slide_msec: 1 } }),
+        /^did you mean slide_ms\?/,
+      ],
+      [(v: Draft) => ({ ...v, where: { op: 'eq', left: miles, rigth: miles } }), /^did you mean right\?/],
+      [
+        (v: Draft) => ({ ...v, where: l.gt(l.field('pickup_latt' as never), 1) }),
+        /^did you mean pickup_lat\?/,
+      ],
+      [(v: Draft) => ({ ...v, timezone: 'UTC' }), /^its parts are/],
+    ] as const)
+      assert.throws(() => checkViews([change(sound())]), { hint });
+  });
+
+  it('counts the arguments of every word, and looks at those that it takes apart', () => {
+    const [condition, area] = [l.gt(miles, 1), { south: 1, north: 2, west: 1, east: 2 }];
+    /** Each word with the arguments it takes, and how many of them may be left out. */
+    const words: Record<string, [args: unknown[], optional?: number]> = {
+      field: [['trip_distance']],
+      aggregate: [['n']],
+      ...Object.fromEntries(
+        ['add', 'subtract', 'multiply', 'divide', 'eq', 'ne', 'lt', 'lte', 'gt', 'gte'].map((name) => [
+          name,
+          [[miles, 1]],
+        ]),
+      ),
+      truncate: [[miles]],
+      not: [[condition]],
+      present: [[miles]],
+      choose: [[[[condition, 1]], 2], 1],
+      within: [['pickup', area]],
+      geohash: [['pickup', 6]],
+      minutesBetween: [[pickup, dropoff]],
+      count: [[vendor], 1],
+      ...Object.fromEntries(['sum', 'avg', 'min', 'max', 'countDistinct'].map((name) => [name, [[miles]]])),
+      tumbling: [['1d']],
+      sliding: [['1d', '1h']],
+      view: [[sound()]],
+    };
+    const others = ['all', 'any', 'duration', 'RETRACTED'];
+    assert.deepEqual([...Object.keys(words), ...others].sort(), Object.keys(l).sort(), 'no word is left out');
+    for (const [name, [args, optional = 0]] of Object.entries(words)) {
+      const make = (l as unknown as Record<string, (...args: unknown[]) => unknown>)[name]!;
+      for (let n = 0; n <= args.length + 2; n++) {
+        const given = [...args, '5h', undefined].slice(0, n);
+        if (n >= args.length - optional && n <= args.length) make(...given);
+        else
+          assert.throws(() => make(...given), {
+            code: 'bad-view',
+            exitCode: 2,
+            message: new RegExp(`^${name}\\(.*\\): it takes .* arguments?, not ${n}$`),
+          });
+      }
+    }
+    const wrong: [() => unknown, RegExp][] = [
+      [() => l.within('pick' as never, area), /"pick" is no end of a trip/],
+      [() => l.geohash(miles as never, 6), /is no end of a trip/],
+      [() => l.choose(condition as never), /no list of branches/],
+      [() => l.choose([condition] as never), /a branch is a list of two/],
+      [() => l.choose([[condition, 1, 2]] as never), /a branch is a list of two/],
+      [() => l.choose([[condition]] as never), /a branch is a list of two/],
+    ];
+    for (const [call, message] of wrong) assert.throws(call, { code: 'bad-view', message });
+    // What has a wrong type otherwise is found in its place, and never a crash.
+    for (const junk of [
+      undefined,
+      null,
+      7,
+      Number.NaN,
+      '',
+      'x',
+      true,
+      [],
+      [1],
+      {},
+      () => 1,
+      Symbol('x'),
+      5n,
+    ]) {
+      const one = junk as never;
+      for (const window of [() => l.tumbling(one), () => l.sliding(one, one)]) {
+        if (junk === 7) continue;
+        assert.throws(() => checkViews([{ ...sound(), window: window() }]), {
+          code: 'bad-view',
+          message: /window\.size_ms: not a duration/,
+        });
+      }
+      for (const aggregate of [l.sum(one), l.count(one), l.countDistinct(one)])
+        assert.throws(() => checkViews([{ ...sound(), aggregates: { n: aggregate }, having: undefined }]), {
+          code: 'bad-view',
+        });
+      for (const where of [
+        l.not(one),
+        l.all(one),
+        l.present(one),
+        l.gt(miles, l.field(one)),
+        l.within('pickup', one),
+      ])
+        assert.throws(() => checkViews([{ ...sound(), where }]), { code: 'bad-view' });
+      if (junk !== 7)
+        assert.throws(() => checkViews([{ ...sound(), by: { g: l.geohash('pickup', one) } }]), {
+          code: 'bad-view',
+        });
+    }
+  });
 
   it('wants a list of at least one', () => {
     for (const value of [undefined, null, {}, [], 'views', 7]) {

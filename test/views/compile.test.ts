@@ -131,6 +131,9 @@ const { expression } = fc.letrec<{
 const aggregateOf = expression.chain(({ numeric, moment, text }) =>
   fc.constantFrom<l.Aggregate>(
     l.count(),
+    l.count(numeric),
+    l.count(text),
+    l.count(moment),
     l.sum(numeric),
     l.avg(numeric),
     l.min(numeric),

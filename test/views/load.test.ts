@@ -82,6 +82,15 @@ describe('views from a file', () => {
     await assert.rejects(loadViews(path), fails('bad-view', /views\.mjs/));
   });
 
+  it('say which word of a module had too many arguments', async (t) => {
+    const path = join(temporaryFolder(t), 'views.mjs');
+    writeFileSync(path, `export const views = ({ tumbling }) => [tumbling('1d', '5h')];`);
+    await assert.rejects(
+      loadViews(path),
+      fails('bad-view', /views\.mjs: tumbling\(size\): it takes 1 argument, not 2$/),
+    );
+  });
+
   it('may be the default ones, written down as JSON', async (t) => {
     const path = join(temporaryFolder(t), 'views.json');
     writeFileSync(path, JSON.stringify(taxiViews()));

@@ -100,8 +100,10 @@ export function exactSum(values: readonly number[]): number {
 }
 
 function aggregated(aggregate: Aggregate, trips: readonly Lookup[]): number | undefined {
-  if (aggregate.fn === 'count') return trips.length;
-  const values = trips.map((of) => evaluate(aggregate.of, of)).filter((value) => value !== undefined);
+  const { of: operand } = aggregate;
+  if (operand === undefined) return trips.length;
+  const values = trips.map((of) => evaluate(operand, of)).filter((value) => value !== undefined);
+  if (aggregate.fn === 'count') return values.length;
   if (aggregate.fn === 'count_distinct') return new Set(values).size;
   const numbers = values as number[];
   if (numbers.length === 0) return undefined;

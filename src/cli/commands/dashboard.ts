@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import { shownUrl } from '../../printable.ts';
 import { chooseApp } from '../../state/read-results.ts';
 import { listApps } from '../../state/sqlite-state.ts';
 import type { Arguments } from '../command.ts';
@@ -33,7 +34,7 @@ function readOptions(args: Arguments): DashboardOptions {
   const tiles = text(args, 'tiles');
   if (tiles !== undefined && !TILES.test(tiles)) {
     throw usageError(
-      `--tiles ${tiles} is no address of tiles`,
+      `--tiles ${shownUrl(tiles)} is no address of tiles`,
       'write for instance https://tiles.example/{z}/{x}/{y}.png',
     );
   }

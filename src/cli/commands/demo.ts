@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { createWriteStream, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -12,6 +12,7 @@ import { generateCsv } from '../../dataset/generator/generate.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
 import { EXIT, TaxiflowError, translate } from '../../errors.ts';
+import { makeFile, makeFolder } from '../../private-files.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import { type ResultDocument, StateReader } from '../../state/read-results.ts';
@@ -107,9 +108,10 @@ function startAfresh(dataDir: string): void {
 async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
   const file = join(dataDir, 'demo-trips.csv');
   try {
-    mkdirSync(dataDir, { recursive: true });
+    makeFolder(dataDir);
+    rmSync(file, { force: true });
     const csv = generateCsv({ trips, from: DAY, hours: 24, seed, layout: 'yellow-2015', dirty: 0 });
-    await pipeline(Readable.from(csv), createWriteStream(file));
+    await pipeline(Readable.from(csv), createWriteStream(file, { fd: makeFile(file) }));
   } catch (error) {
     throw translate(error, 'the folder of the demo', dataDir);
   }

@@ -1,7 +1,9 @@
-import { accessSync, constants, existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { systemClock } from '../../clock.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translating } from '../../errors.ts';
+import { shownUrl } from '../../printable.ts';
+import { makeFolder } from '../../private-files.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { StateReader } from '../../state/read-results.ts';
 import { isRunning, refuseOtherStream, statePath, streamIdentity } from '../../state/sqlite-state.ts';
@@ -13,7 +15,7 @@ import type { Arguments } from '../command.ts';
 import { completed } from '../hints.ts';
 import { accessOf } from '../opensearch.ts';
 import { speedup, text } from '../read.ts';
-import { printJson, progressLine, several, span, thousands } from '../terminal.ts';
+import { printJson, progressLine, several, show, span, thousands } from '../terminal.ts';
 import { appOf } from './process.ts';
 
 interface Check {
@@ -45,7 +47,7 @@ export async function doctor(args: Arguments): Promise<number> {
     advice === undefined ? check : { ...check, advice: completed(advice, args) },
   );
   if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: told });
-  else for (const check of told) process.stdout.write(`${line(check)}\n`);
+  else for (const check of told) show(`${line(check)}\n`);
   return failed ? EXIT.failed : EXIT.done;
 }
 
@@ -77,7 +79,7 @@ function folder(path: string): Check {
   const check = 'data folder';
   try {
     translating('the data folder', path, () => {
-      mkdirSync(path, { recursive: true });
+      makeFolder(path);
       accessSync(path, constants.W_OK);
     });
   } catch (error) {
@@ -261,12 +263,13 @@ async function rate(
 }
 
 async function search(args: Arguments, checks: Check[]): Promise<void> {
-  const url = text(args, 'opensearch')!;
+  const given = text(args, 'opensearch')!;
+  const url = shownUrl(given);
   await attempt(checks, 'opensearch', async () => {
     const { connect, productOf } = await import('../../opensearch/connection.ts');
     const { checkedPrefix } = await import('../../opensearch/templates.ts');
     const { planSetup, reach } = await import('../../opensearch/setup.ts');
-    const client = await connect(accessOf(args, url));
+    const client = await connect(accessOf(args, given));
     try {
       const views = checkViews(taxiViews());
       const prefix = checkedPrefix(text(args, 'index-prefix')!);

@@ -2,6 +2,7 @@ import { EXIT, usageError } from '../../errors.ts';
 import { connect, productOf } from '../../opensearch/connection.ts';
 import { carryOut, type Plan, planDelete, planSetup, reach, type Target } from '../../opensearch/setup.ts';
 import { checkedPrefix } from '../../opensearch/templates.ts';
+import { shownUrl } from '../../printable.ts';
 import { checkViews } from '../../views/check.ts';
 import { duration } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
@@ -10,7 +11,7 @@ import type { Arguments } from '../command.ts';
 import { completed } from '../hints.ts';
 import { accessOf } from '../opensearch.ts';
 import { text } from '../read.ts';
-import { printJson, progressLine, say, several } from '../terminal.ts';
+import { printJson, progressLine, say, several, show } from '../terminal.ts';
 
 const DEFAULT_WAIT = '2m';
 
@@ -32,17 +33,18 @@ export async function esSetup(args: Arguments): Promise<number> {
   const dashboards =
     dashboardsUrl === undefined
       ? undefined
-      : { url: dashboardsUrl, client: await connect({ ...access, url: dashboardsUrl }) };
-  const target: Target = { client: await connect(access), url: access.url, dashboards, prefix, views };
+      : { url: shownUrl(dashboardsUrl), client: await connect({ ...access, url: dashboardsUrl }) };
+  const url = shownUrl(access.url);
+  const target: Target = { client: await connect(access), url, dashboards, prefix, views };
   try {
     const server = await reached(target, wait);
-    say(`${server} at ${access.url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
+    say(`${server} at ${url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
     if (!dashboards) say('no --dashboards: the dashboard is left out');
     const plan = removing ? await planDelete(target, args['with-data'] === true) : await planSetup(target);
     for (const note of plan.notes) say(`note: ${note}`);
     const about = {
       command: 'es-setup',
-      endpoint: access.url,
+      endpoint: url,
       dashboards: dashboards?.url ?? null,
       server,
       index_prefix: prefix,
@@ -79,7 +81,7 @@ function check(args: Arguments, plan: Plan, about: About): number {
   const mendable = plan.steps.flatMap((step) => step.differences);
   const differences = [...plan.conflicts, ...mendable, ...plan.harmless];
   if (args['json']) printJson({ ...about, check: true, differences });
-  else for (const difference of differences) process.stdout.write(`${difference}\n`);
+  else for (const difference of differences) show(`${difference}\n`);
   if (differences.length === 0) {
     say('no difference: everything is as es-setup makes it');
     return EXIT.done;

@@ -3,6 +3,7 @@ import type { Dashboard } from '../../dashboard/server.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import { shownUrl } from '../../printable.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
 import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
@@ -31,6 +32,7 @@ import {
   progressLine,
   say,
   several,
+  show,
   thousands,
 } from '../terminal.ts';
 
@@ -40,7 +42,7 @@ export async function process(args: Arguments): Promise<number> {
   if (args['explain']) {
     const plan = explainViews(views, settings.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
     if (args['json']) printJson(views);
-    else globalThis.process.stdout.write(`${plan}\n`);
+    else show(`${plan}\n`);
     return EXIT.done;
   }
   const dataDir = text(args, 'data-dir')!;
@@ -183,7 +185,7 @@ async function searchOf(args: Arguments) {
   const { checkedPrefix } = await import('../../opensearch/templates.ts');
   const { accessOf } = await import('../opensearch.ts');
   const prefix = checkedPrefix(text(args, 'index-prefix')!);
-  return { client: await connect(accessOf(args, url)), url, prefix };
+  return { client: await connect(accessOf(args, url)), url: shownUrl(url), prefix };
 }
 
 async function openSinks(
@@ -195,7 +197,7 @@ async function openSinks(
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   const output = text(args, 'output');
-  if (output !== undefined) sinks.push(new NdjsonSink(state, output));
+  if (output !== undefined) sinks.push(new NdjsonSink(state, output, (note) => say(`note: ${note}`)));
   if (search === undefined) return sinks;
   const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
   const sink = new OpenSearchSink({

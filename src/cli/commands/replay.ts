@@ -125,6 +125,10 @@ async function send(
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   let behind = 0;
+  const tell = (note: string) => {
+    notes.push(note);
+    say(`note: ${note}`);
+  };
   try {
     const outcome = await runReplay({
       dataset,
@@ -149,14 +153,26 @@ async function send(
             `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
+      onStrays: ({ count, first, last }, meant) => {
+        const when =
+          first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`;
+        const [lie, are] = count === 1 ? ['lies', 'is'] : ['lie', 'are'];
+        tell(
+          `${several(count, 'trip')} ending ${when} ${lie} more than a day before the others and ${are} left out of the ` +
+            `reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
+        );
+      },
+      onGap: ({ from, to }, at) =>
+        tell(
+          `no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
+        ),
       onBehind: ({ trips, of, watermark, inputs }) => {
         const note =
           `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${writer.name}, which the replay of ${inputs} ` +
           `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
           'replay such files together, or into a stream of their own';
         behind = trips;
-        notes.push(note);
-        say(`note: ${note}`);
+        tell(note);
       },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {

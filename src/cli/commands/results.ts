@@ -21,7 +21,7 @@ export async function results(args: Arguments): Promise<number> {
       }
     })();
     if (args['json']) printJson([...found]);
-    else await write(formatted(found, chosenFormat(args['format'])));
+    else await write(formatted(found, chosenFormat(args['format']), reader.columns(view)));
     if (count === 0) say('no results so far; a window fires when the watermark passes its end');
   } finally {
     reader.close();

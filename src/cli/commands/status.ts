@@ -5,7 +5,16 @@ import { EXIT, TaxiflowError } from '../../errors.ts';
 import { chooseApp } from '../../state/read-results.ts';
 import type { Arguments } from '../command.ts';
 import { text } from '../read.ts';
-import { formatted, interruption, isoOrNull, isoShort, printJson, span, thousands } from '../terminal.ts';
+import {
+  formatted,
+  interruption,
+  isoOrNull,
+  isoShort,
+  printJson,
+  show,
+  span,
+  thousands,
+} from '../terminal.ts';
 
 const LOOK_MS = 1_000;
 const CLEAR = '\u001b[H\u001b[2J';
@@ -25,7 +34,10 @@ export async function status(args: Arguments): Promise<number> {
       const { trouble } = now;
       if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
       if (args['json']) printJson(asJson(now));
-      else globalThis.process.stdout.write(`${before}${asText(now)}`);
+      else {
+        globalThis.process.stdout.write(before);
+        show(asText(now));
+      }
       before = between;
       more = args['watch'] === true;
       if (more) await wait(LOOK_MS, undefined, { signal }).catch(() => {});

@@ -2,7 +2,6 @@
 import {
   CreateStreamCommand,
   DeleteStreamCommand,
-  DescribeStreamSummaryCommand,
   type KinesisClient,
   MergeShardsCommand,
   SplitShardCommand,
@@ -19,6 +18,7 @@ import {
   listShards,
   nameOf,
   streamInput,
+  summaryOf,
 } from './client.ts';
 
 const POLL_MS = 500;
@@ -160,10 +160,8 @@ export class KinesisAdmin implements StreamAdmin {
   }
 
   async #status(): Promise<string> {
-    const answer = await this.#retrying((abortSignal) =>
-      this.#client.send(new DescribeStreamSummaryCommand(streamInput(this.#o.stream)), { abortSignal }),
-    );
-    return answer.StreamDescriptionSummary?.StreamStatus ?? '';
+    const summary = await this.#retrying((signal) => summaryOf(this.#client, this.#o.stream, signal));
+    return summary.StreamStatus;
   }
 
   async #untilKnown(): Promise<void> {

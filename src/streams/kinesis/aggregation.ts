@@ -74,7 +74,8 @@ function varintLength(value: number): number {
 
 /**
  * Where the records of the aggregated record `data[start, end)` lie in it, as pairs of start and end; undefined when
- * it is a plain record, or only looks like an aggregated one.
+ * it is a plain record, or only looks like an aggregated one: with a wrong digest, a torn message, no record in it, or
+ * a record without data.
  */
 export function piecesOf(data: Buffer, start: number, end: number): number[] | undefined {
   if (end - start < MAGIC.length + MD5_BYTES || data.compare(MAGIC, 0, 4, start, start + 4) !== 0)
@@ -88,12 +89,19 @@ export function piecesOf(data: Buffer, start: number, end: number): number[] | u
   const inner = new Fields(data, 0, 0);
   while (outer.next()) {
     if (outer.tag !== RECORDS) continue;
+    let at = -1;
+    let until = -1;
     inner.over(outer.start, outer.end);
-    while (inner.next()) if (inner.tag === DATA) pieces.push(inner.start, inner.end);
-    if (inner.broken) return undefined;
+    // Of a field that comes twice, protobuf takes the last.
+    while (inner.next()) if (inner.tag === DATA) [at, until] = [inner.start, inner.end];
+    if (inner.broken || at < 0) return undefined;
+    pieces.push(at, until);
   }
-  return outer.broken ? undefined : pieces;
+  return outer.broken || pieces.length === 0 ? undefined : pieces;
 }
+
+/** Bytes of a varint that protobuf allows. */
+const VARINT_BYTES = 10;
 
 /** Goes over the fields of a protobuf message that have contents; numbers are passed over. */
 class Fields {
@@ -101,7 +109,7 @@ class Fields {
   /** Where the contents of the field lie. */
   start = 0;
   end = 0;
-  /** The message ends in the middle of a field. */
+  /** The message ends in the middle of a field, or has one that is none. */
   broken = false;
   readonly #data: Buffer;
   #at: number;
@@ -121,20 +129,39 @@ class Fields {
   next(): boolean {
     while (this.#at < this.#to && !this.broken) {
       this.tag = this.#number();
-      const value = this.#number();
-      if ((this.tag & 7) === 0) continue;
+      // Field 0 doesn't exist, and a tag has 32 bits.
+      if (this.tag < 8 || this.tag >= 2 ** 32) this.broken = true;
+      const length = this.#contents();
       this.start = this.#at;
-      this.end = this.#at + value;
+      this.end = this.#at + length;
       this.#at = this.end;
       if (this.end > this.#to) this.broken = true;
-      return !this.broken;
+      if ((this.tag & 7) === 2) return !this.broken;
     }
     return false;
   }
 
+  /** Bytes that follow; a varint is passed over here. */
+  #contents(): number {
+    switch (this.tag & 7) {
+      case 0:
+        this.#number();
+        return 0;
+      case 1:
+        return 8;
+      case 2:
+        return this.#number();
+      case 5:
+        return 4;
+      default:
+        this.broken = true;
+        return 0;
+    }
+  }
+
   #number(): number {
     let value = 0;
-    for (let scale = 1; this.#at < this.#to; scale *= 128) {
+    for (let scale = 1, bytes = 0; this.#at < this.#to && bytes < VARINT_BYTES; scale *= 128, bytes++) {
       const byte = this.#data[this.#at++]!;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) return value;

@@ -11,20 +11,25 @@ export interface FetchedRecord {
   readonly arrival: number;
 }
 
-/** Records as the engine takes them: aggregated ones unpacked, each with the sequence number it came under. */
+/**
+ * Records as the engine takes them: aggregated ones unpacked, each with the sequence number it came under, and `/n`
+ * behind it for the n-th of an aggregated record.
+ */
 export function toBatch(records: readonly FetchedRecord[], position: Position): RecordBatch {
   let room = 0;
   for (const { data } of records)
     room += typeof data === 'string' ? Math.ceil(data.length / 4) * 3 : data.length;
   const bytes = Buffer.allocUnsafe(room);
   const ends: number[] = [];
-  /** Which of `records` each one came in. */
+  /** Which of `records` each one came in, and the first that came in each. */
   const origins: number[] = [];
+  const firsts: number[] = [];
   let at = 0;
   for (const [i, { data }] of records.entries()) {
     if (typeof data !== 'string') bytes.set(data, at);
     const end = at + (typeof data === 'string' ? bytes.write(data, at, 'base64') : data.length);
     const pieces = piecesOf(bytes, at, end) ?? [at, end];
+    firsts.push(ends.length);
     for (let k = 0; k < pieces.length; k += 2) {
       // What is unpacked is shorter than what it was packed in, so it never runs into what is still to come.
       if (pieces[k] !== at) bytes.copyWithin(at, pieces[k]!, pieces[k + 1]);
@@ -43,7 +48,13 @@ export function toBatch(records: readonly FetchedRecord[], position: Position): 
     atTip: false,
     ended: false,
     lost: undefined,
-    sequenceOf: (row) => records[origins[row]!]!.sequence,
+    sequenceOf: (row) => {
+      const origin = origins[row]!;
+      const first = firsts[origin]!;
+      const alone = (firsts[origin + 1] ?? ends.length) - first === 1;
+      const { sequence } = records[origin]!;
+      return alone ? sequence : `${sequence}/${row - first + 1}`;
+    },
   };
 }
 

@@ -1,10 +1,13 @@
 /** The AWS SDK's Kinesis client as taxiflow uses it, and its errors in words a user can act on. */
 import {
+  DescribeStreamSummaryCommand,
   KinesisClient,
   type KinesisClientConfig,
+  type Shard as KinesisShard,
   ListShardsCommand,
   type ListShardsCommandOutput,
   type StartingPosition,
+  type StreamDescriptionSummary,
 } from '@aws-sdk/client-kinesis';
 import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
@@ -148,6 +151,42 @@ export function startingPosition(position: Position): StartingPosition {
   }
 }
 
+/** An answer without what it must have: whatever is made of it would be wrong. `lacks` names the part. */
+export function badAnswer(request: string, lacks: string): TaxiflowError {
+  return new TaxiflowError('kinesis-bad-answer', `Kinesis' answer to ${request} has no ${lacks}`, {
+    hint: 'check --endpoint-url and the proxies of this network; an emulator may need a newer version',
+  });
+}
+
+/** A part that an answer must have; a text must not be empty. */
+export function required<T>(part: T | null | undefined, request: string, name: string): T {
+  if (part === undefined || part === null || part === '') throw badAnswer(request, name);
+  return part;
+}
+
+/** What Kinesis says of a stream in a few words, with all that taxiflow goes by. */
+export async function summaryOf(
+  client: KinesisClient,
+  stream: string,
+  abortSignal: AbortSignal,
+): Promise<StreamSummary> {
+  const request = 'DescribeStreamSummary';
+  const answer = await client.send(new DescribeStreamSummaryCommand(streamInput(stream)), { abortSignal });
+  const summary = required(answer.StreamDescriptionSummary, request, 'StreamDescriptionSummary');
+  return {
+    ...summary,
+    StreamARN: required(summary.StreamARN, request, 'StreamARN'),
+    StreamStatus: required(summary.StreamStatus, request, 'StreamStatus'),
+    RetentionPeriodHours: required(summary.RetentionPeriodHours, request, 'RetentionPeriodHours'),
+    StreamCreationTimestamp: required(summary.StreamCreationTimestamp, request, 'StreamCreationTimestamp'),
+  };
+}
+
+type Known = 'StreamARN' | 'StreamStatus' | 'RetentionPeriodHours' | 'StreamCreationTimestamp';
+export type StreamSummary = StreamDescriptionSummary & {
+  [K in Known]: NonNullable<StreamDescriptionSummary[K]>;
+};
+
 /** Every shard of a stream, page by page; `retrying` runs each request. */
 export async function listShards(
   client: KinesisClient,
@@ -172,18 +211,29 @@ export async function listShards(
         throw error;
       }
     });
-    for (const shard of page.Shards ?? []) {
-      found.push({
-        id: shard.ShardId!,
-        parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent) => parent !== undefined),
-        firstHashKey: BigInt(shard.HashKeyRange!.StartingHashKey!),
-        lastHashKey: BigInt(shard.HashKeyRange!.EndingHashKey!),
-        open: shard.SequenceNumberRange?.EndingSequenceNumber === undefined,
-      });
-    }
+    for (const shard of required(page.Shards, LIST, 'Shards')) found.push(shardOf(shard));
     next = page.NextToken;
   } while (next);
   return found;
+}
+
+const LIST = 'ListShards';
+
+function shardOf(shard: KinesisShard): Shard {
+  const range = required(shard.SequenceNumberRange, LIST, 'SequenceNumberRange of a shard');
+  return {
+    id: required(shard.ShardId, LIST, 'ShardId'),
+    // Some emulators give null where there is none.
+    parents: [shard.ParentShardId, shard.AdjacentParentShardId].filter((parent) => parent != null),
+    firstHashKey: hashKey(shard.HashKeyRange?.StartingHashKey, 'HashKeyRange.StartingHashKey'),
+    lastHashKey: hashKey(shard.HashKeyRange?.EndingHashKey, 'HashKeyRange.EndingHashKey'),
+    open: range.EndingSequenceNumber == null,
+  };
+}
+
+function hashKey(text: string | undefined, name: string): bigint {
+  if (text === undefined || !/^\d{1,39}$/.test(text)) throw badAnswer(LIST, `${name} that is a number`);
+  return BigInt(text);
 }
 
 const THROTTLED = [

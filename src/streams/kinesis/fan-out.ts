@@ -3,7 +3,6 @@
  * A subscription ends after five minutes; the next one begins after the last record handed out (K1).
  */
 import {
-  type ConsumerDescription,
   DeregisterStreamConsumerCommand,
   DescribeStreamConsumerCommand,
   type KinesisClient,
@@ -20,6 +19,7 @@ import {
   type KinesisOptions,
   PUSH_SILENT_MS,
   pushClient,
+  required,
   SubscriptionBroken,
   startingPosition,
 } from './client.ts';
@@ -32,6 +32,13 @@ const LIMIT_MS = 15_000;
 const CLOSE_MS = 5_000;
 /** A subscription can't be taken over in its first five seconds. */
 const TAKEOVER_WAIT = 1_000;
+
+const PUSHED = 'SubscribeToShard';
+const DESCRIBED = 'DescribeStreamConsumer';
+interface Consumer {
+  readonly ConsumerARN: string;
+  readonly ConsumerStatus: string;
+}
 
 interface Subscription {
   /** Its ARN. */
@@ -106,15 +113,17 @@ export class FanOut {
     again: Position,
     event: SubscribeToShardEvent | undefined,
   ): RecordBatch {
-    const records = (event?.Records ?? []).map((record) => ({
-      data: record.Data!,
-      sequence: record.SequenceNumber!,
+    const { Records, MillisBehindLatest, ChildShards } = required(event, PUSHED, 'SubscribeToShardEvent');
+    const records = required(Records, PUSHED, 'Records').map((record) => ({
+      data: required(record.Data, PUSHED, 'Data of a record'),
+      sequence: required(record.SequenceNumber, PUSHED, 'SequenceNumber of a record'),
       arrival: record.ApproximateArrivalTimestamp?.getTime() ?? 0,
     }));
-    const ended = (event?.ChildShards?.length ?? 0) > 0;
-    const seen = this.#clock.now() - (event?.MillisBehindLatest ?? 0);
+    const behind = required(MillisBehindLatest, PUSHED, 'MillisBehindLatest');
+    const ended = (ChildShards?.length ?? 0) > 0;
+    const seen = this.#clock.now() - behind;
     const batch = toBatch(records, ended ? again : quietUntil(again, seen));
-    const atTip = ended || event?.MillisBehindLatest === 0;
+    const atTip = ended || behind === 0;
     if (ended) this.#drop(shardId);
     else {
       subscription.after = JSON.stringify(batch.next);
@@ -140,7 +149,7 @@ export class FanOut {
       }),
       { abortSignal: stop.signal },
     );
-    const events = stream![Symbol.asyncIterator]();
+    const events = required(stream, PUSHED, 'EventStream')[Symbol.asyncIterator]();
     const subscription = {
       consumer,
       events,
@@ -191,7 +200,7 @@ export class FanOut {
         if (name !== 'ResourceInUseException' && name !== 'LimitExceededException') throw error;
       }
       const consumer = await this.#described();
-      if (consumer?.ConsumerStatus === 'ACTIVE') return consumer.ConsumerARN!;
+      if (consumer?.ConsumerStatus === 'ACTIVE') return consumer.ConsumerARN;
       await this.#clock.sleep(POLL_MS);
     }
   }
@@ -206,10 +215,14 @@ export class FanOut {
     );
   }
 
-  async #described(): Promise<ConsumerDescription | undefined> {
+  async #described(): Promise<Consumer | undefined> {
     try {
       const answer = await this.#client.send(new DescribeStreamConsumerCommand(this.#input));
-      return answer.ConsumerDescription;
+      const described = required(answer.ConsumerDescription, DESCRIBED, 'ConsumerDescription');
+      return {
+        ConsumerARN: required(described.ConsumerARN, DESCRIBED, 'ConsumerARN'),
+        ConsumerStatus: required(described.ConsumerStatus, DESCRIBED, 'ConsumerStatus'),
+      };
     } catch (error) {
       if (!(error instanceof Error && error.name === 'ResourceNotFoundException')) throw error;
       return undefined;

@@ -5,12 +5,7 @@
  *     "latest" was at first, never from latest.
  *  K2, K3 in `writer.ts`
  */
-import {
-  DescribeStreamSummaryCommand,
-  GetShardIteratorCommand,
-  type KinesisClient,
-  type StreamDescriptionSummary,
-} from '@aws-sdk/client-kinesis';
+import { GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
 import type {
@@ -24,14 +19,18 @@ import type {
 } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
 import {
+  badAnswer,
   firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
   nameOf,
   pause,
+  required,
+  type StreamSummary,
   startingPosition,
   streamInput,
+  summaryOf,
   timeAt,
   untilDone,
   verdict,
@@ -48,6 +47,9 @@ const LONGEST_READ_INTERVAL = 5_000;
 const EDGE_MS = 60_000;
 /** By how much the clocks within Kinesis may differ. */
 const CLOCKS_DIFFER_MS = 5_000;
+/** By how long a list of shards may lag behind what reads say. */
+const LIST_LAG_MS = 10_000;
+const LIST_AGAIN_MS = 500;
 
 export interface KinesisStreamOptions extends KinesisOptions {
   readonly clock: Clock;
@@ -92,9 +94,9 @@ export class KinesisStream implements StreamReader, StreamWriter {
     client: KinesisClient,
     options: KinesisStreamOptions,
     timeThere: () => number,
-    summary: StreamDescriptionSummary,
+    summary: StreamSummary,
   ) {
-    const arn = summary.StreamARN ?? '';
+    const arn = summary.StreamARN;
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
@@ -106,13 +108,13 @@ export class KinesisStream implements StreamReader, StreamWriter {
       aggregate: options.aggregate ?? false,
       shards: () => this.shards(),
     });
-    this.retentionMs = (summary.RetentionPeriodHours ?? 24) * 3_600_000;
+    this.retentionMs = summary.RetentionPeriodHours * 3_600_000;
     this.onDemand = summary.StreamModeDetails?.StreamMode === 'ON_DEMAND';
     this.spreads = summary.RecordDistributionStrategy === 'AUTO';
     this.#fanOut =
       options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
     this.name = nameOf(options.stream);
-    this.identity = `${arn} ${summary.StreamCreationTimestamp?.toISOString() ?? ''}`;
+    this.identity = `${arn} ${summary.StreamCreationTimestamp.toISOString()}`;
   }
 
   /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
@@ -120,16 +122,13 @@ export class KinesisStream implements StreamReader, StreamWriter {
     const client = kinesisClient(options);
     const timeThere = timeAt(client, options.clock);
     try {
-      const { StreamDescriptionSummary: summary } = await firstContact(
-        options.stream,
-        options.clock,
-        (abortSignal) =>
-          client.send(new DescribeStreamSummaryCommand(streamInput(options.stream)), { abortSignal }),
+      const summary = await firstContact(options.stream, options.clock, (signal) =>
+        summaryOf(client, options.stream, signal),
       );
-      if (summary?.StreamStatus !== 'ACTIVE' && summary?.StreamStatus !== 'UPDATING') {
+      if (summary.StreamStatus !== 'ACTIVE' && summary.StreamStatus !== 'UPDATING') {
         throw new TaxiflowError(
           'stream-not-active',
-          `Kinesis stream ${options.stream} is ${summary?.StreamStatus}`,
+          `Kinesis stream ${options.stream} is ${summary.StreamStatus}`,
           {
             hint: 'wait until it is active',
           },
@@ -205,10 +204,9 @@ export class KinesisStream implements StreamReader, StreamWriter {
   async #poll(shardId: string, position: Position, again: Position, limit: number): Promise<RecordBatch> {
     await this.#untilReadable(shardId);
     const iterator = await this.#iteratorAt(shardId, position);
-    if (iterator === undefined) return { ...toBatch([], again), ended: true };
     const asked = this.#clock.now();
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
-    const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - (answer.behind ?? 0));
+    const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - answer.behind);
     const batch = toBatch(answer.records, quiet);
     const took = Math.min(batch.data.length / READ_BYTES_PER_MS, LONGEST_READ_INTERVAL);
     this.#readable.set(shardId, asked + Math.max(took, READ_INTERVAL));
@@ -216,9 +214,21 @@ export class KinesisStream implements StreamReader, StreamWriter {
       this.#iterators.set(shardId, { after: JSON.stringify(batch.next), iterator: answer.next });
     else this.#iterators.delete(shardId);
     const ended = answer.next === undefined;
+    if (ended && !answer.hasChildren) await this.#confirmEnd(shardId);
     // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
     const tip = answer.behind === 0 && answer.records.length < limit && !this.#closed.has(shardId);
     return { ...batch, atTip: ended || tip, ended };
+  }
+
+  /** Only a closed shard has an end. One that a list, which may lag, has as open for long has lost its iterator. */
+  async #confirmEnd(shardId: string): Promise<void> {
+    for (const since = this.#clock.now(); !this.#closed.has(shardId); ) {
+      const found = (await this.shards()).find(({ id }) => id === shardId);
+      if (!found?.open) return;
+      if (this.#clock.now() - since > LIST_LAG_MS)
+        throw badAnswer('GetRecords', 'NextShardIterator, though the shard is open');
+      await this.#clock.sleep(LIST_AGAIN_MS);
+    }
   }
 
   async close(): Promise<void> {
@@ -252,10 +262,10 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   /** The iterator for a position; a fresh one when none is at hand (K1). */
-  async #iteratorAt(shardId: string, position: Position): Promise<string | undefined> {
-    if (this.#isAt(shardId, position)) return this.#iterators.get(shardId)?.iterator;
+  async #iteratorAt(shardId: string, position: Position): Promise<string> {
+    if (this.#isAt(shardId, position)) return this.#iterators.get(shardId)!.iterator;
     const start = startingPosition(position);
-    const { ShardIterator } = await this.#client.send(
+    const answer = await this.#client.send(
       new GetShardIteratorCommand({
         ...streamInput(this.#stream),
         ShardId: shardId,
@@ -264,8 +274,8 @@ export class KinesisStream implements StreamReader, StreamWriter {
         Timestamp: start.Timestamp,
       }),
     );
-    if (ShardIterator)
-      this.#iterators.set(shardId, { after: JSON.stringify(position), iterator: ShardIterator });
-    return ShardIterator;
+    const iterator = required(answer.ShardIterator, 'GetShardIterator', 'ShardIterator');
+    this.#iterators.set(shardId, { after: JSON.stringify(position), iterator });
+    return iterator;
   }
 }

@@ -5,7 +5,7 @@
  */
 import { GetRecordsCommand, type KinesisClient, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import type { FetchedRecord } from './batch.ts';
-import { streamInput } from './client.ts';
+import { badAnswer, required, streamInput } from './client.ts';
 
 /** A record as PutRecords takes it. */
 export interface PutEntry {
@@ -25,22 +25,30 @@ export interface Fetched {
   readonly records: readonly FetchedRecord[];
   /** The iterator to go on with; undefined at the end of a closed shard. */
   readonly next: string | undefined;
-  /** Ms behind the tip; undefined where it isn't said. */
-  readonly behind: number | undefined;
+  /** Ms behind the tip. */
+  readonly behind: number;
+  /** The shard is closed, and this was its end. */
+  readonly hasChildren: boolean;
+}
+
+interface PutRecordsAnswer {
+  readonly FailedRecordCount?: number;
+  readonly Records?: readonly PutAnswer[];
 }
 
 interface GetRecordsAnswer {
-  readonly Records: readonly {
-    readonly Data: string;
-    readonly SequenceNumber: string;
+  readonly Records?: readonly {
+    readonly Data?: string;
+    readonly SequenceNumber?: string;
     /** Epoch seconds. */
     readonly ApproximateArrivalTimestamp?: number;
   }[];
   readonly NextShardIterator?: string | null;
   readonly MillisBehindLatest?: number;
+  readonly ChildShards?: readonly unknown[] | null;
 }
 
-/** Answers in the order of `entries`. Throws the SDK's errors. */
+/** Answers in the order of `entries`, one each. Throws the SDK's errors, and `kinesis-bad-answer`. */
 export async function putRecords(
   client: KinesisClient,
   stream: string,
@@ -49,10 +57,21 @@ export async function putRecords(
   const command = new PutRecordsCommand({ ...streamInput(stream), Records: [] });
   const taken = withBody(command, putBody(stream, entries));
   await client.send(command);
-  return (JSON.parse(String(taken())) as { Records?: PutAnswer[] }).Records ?? [];
+  const request = 'PutRecords';
+  const answer = parsed<PutRecordsAnswer>(taken().toString(), request);
+  const answers = listIn(answer.Records, request, 'Records');
+  if (answers.length !== entries.length)
+    throw badAnswer(request, `entry for each of ${entries.length} records, but ${answers.length}`);
+  for (const one of answers) {
+    if (!one?.ErrorCode) required(one?.SequenceNumber, request, 'SequenceNumber or ErrorCode of a record');
+  }
+  const failed = answers.filter(({ ErrorCode }) => ErrorCode).length;
+  if ((answer.FailedRecordCount ?? failed) !== failed)
+    throw badAnswer(request, `ErrorCode for each of the ${answer.FailedRecordCount} records that failed`);
+  return answers;
 }
 
-/** Throws the SDK's errors. */
+/** Throws the SDK's errors, and `kinesis-bad-answer`. */
 export async function getRecords(
   client: KinesisClient,
   stream: string,
@@ -64,16 +83,40 @@ export async function getRecords(
   const taken = withBody(command, undefined);
   await client.send(command);
   // Latin-1 is read at the speed of memory; of what is used here, all is ASCII.
-  const answer = JSON.parse(taken().toString('latin1')) as GetRecordsAnswer;
+  const request = 'GetRecords';
+  const answer = parsed<GetRecordsAnswer>(taken().toString('latin1'), request);
   return {
-    records: answer.Records.map(({ Data, SequenceNumber, ApproximateArrivalTimestamp = 0 }) => ({
-      data: Data,
-      sequence: SequenceNumber,
-      arrival: Math.round(ApproximateArrivalTimestamp * 1_000),
+    records: listIn(answer.Records, request, 'Records').map((record) => ({
+      data: textIn(record?.Data, request, 'Data of a record'),
+      sequence: textIn(record?.SequenceNumber, request, 'SequenceNumber of a record'),
+      arrival: Math.round((record.ApproximateArrivalTimestamp ?? 0) * 1_000),
     })),
     next: answer.NextShardIterator ?? undefined,
-    behind: answer.MillisBehindLatest,
+    behind: numberIn(answer.MillisBehindLatest, request, 'MillisBehindLatest'),
+    hasChildren: (answer.ChildShards?.length ?? 0) > 0,
   };
+}
+
+function parsed<T extends object>(text: string, request: string): T {
+  const answer: unknown = JSON.parse(text);
+  if (typeof answer !== 'object' || answer === null) throw badAnswer(request, 'fields');
+  return answer as T;
+}
+
+function listIn<T>(part: readonly T[] | undefined, request: string, name: string): readonly T[] {
+  if (!Array.isArray(part)) throw badAnswer(request, name);
+  return part;
+}
+
+/** Also an empty text: a record may have no data. */
+function textIn(part: string | undefined, request: string, name: string): string {
+  if (typeof part !== 'string') throw badAnswer(request, name);
+  return part;
+}
+
+function numberIn(part: number | undefined, request: string, name: string): number {
+  if (typeof part !== 'number') throw badAnswer(request, name);
+  return part;
 }
 
 type Command = PutRecordsCommand | GetRecordsCommand;
