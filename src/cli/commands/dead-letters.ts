@@ -1,82 +1,21 @@
-import { existsSync } from 'node:fs';
-import {
-  countDeadLetters,
-  type DeadLetterCount,
-  type KeptDeadLetter,
-  listDeadLetters,
-} from '../../dead-letters.ts';
-import { EXIT } from '../../errors.ts';
-import { ledgerPath } from '../../replay/ledger.ts';
-import { openSqlite } from '../../sqlite.ts';
-import { StateReader } from '../../state/read-results.ts';
-import { listApps } from '../../state/sqlite-state.ts';
-import type { Arguments } from '../command.ts';
-import { text } from '../read.ts';
-import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';
+import { command } from '../command.ts';
+import { flag, text, type Values } from '../options.ts';
+import { dataDir, format } from './shared.ts';
 
-interface Source {
-  /** `replay`, or `app NAME`. */
-  readonly of: string;
-  counts(): DeadLetterCount[];
-  letters(reason?: string): Iterable<KeptDeadLetter>;
-  close(): void;
-}
+const options = {
+  app: text({ describe: 'Only of this processor  [default: of all, and rows that replays refused]' }),
+  dataDir,
+  reason: text({ describe: 'Only with this reason' }),
+  format,
+  output: text({ describe: 'Export to a file' }),
+  json: flag('Counts and letters as one JSON object'),
+};
 
-export async function deadLetters(args: Arguments): Promise<number> {
-  const sources = openSources(text(args, 'data-dir')!, text(args, 'app'));
-  const reason = text(args, 'reason');
-  try {
-    const counts = sources.flatMap((source) =>
-      source
-        .counts()
-        .filter((row) => reason === undefined || row.reason === reason)
-        .map((row) => ({ of: source.of, reason: row.reason, count: row.count, kept: row.kept })),
-    );
-    if (args['json'] && text(args, 'output') === undefined) {
-      printJson({ command: 'dead-letters', counts, letters: [...letters(sources, reason)] });
-      return EXIT.done;
-    }
-    await write(formatted(letters(sources, reason), chosenFormat(args['format'])), text(args, 'output'));
-    if (args['json']) printJson({ command: 'dead-letters', counts });
-    for (const row of counts)
-      say(
-        `${row.of}: ${thousands(row.count)} ${row.reason}${row.kept < row.count ? `, ${thousands(row.kept)} kept` : ''}`,
-      );
-    if (sources.length === 0) say(`nothing was replayed or processed in ${text(args, 'data-dir')} yet`);
-    else if (counts.length === 0) say('no dead letters');
-  } finally {
-    for (const source of sources) source.close();
-  }
-  return EXIT.done;
-}
+export type DeadLettersArguments = Values<typeof options>;
 
-function* letters(sources: readonly Source[], reason?: string) {
-  for (const source of sources) {
-    for (const { reason: why, source: from, position, detail, at, raw } of source.letters(reason)) {
-      yield { of: source.of, reason: why, source: from, position, detail, at, raw };
-    }
-  }
-}
-
-function openSources(dataDir: string, app: string | undefined): Source[] {
-  const apps = app === undefined ? listApps(dataDir) : [app];
-  const sources = apps.map((name): Source => {
-    const reader = new StateReader(dataDir, name);
-    return {
-      of: `app ${name}`,
-      counts: () => reader.deadLetterCounts(),
-      letters: (reason) => reader.deadLetters(reason),
-      close: () => reader.close(),
-    };
-  });
-  const path = ledgerPath(dataDir);
-  if (app !== undefined || !existsSync(path)) return sources;
-  const db = openSqlite(path, { what: 'the list of replays', readonly: true });
-  const replays: Source = {
-    of: 'replay',
-    counts: () => countDeadLetters(db),
-    letters: (reason) => listDeadLetters(db, reason),
-    close: () => db.close(),
-  };
-  return [replays, ...sources];
-}
+export const deadLettersCommand = command({
+  usage: 'dead-letters',
+  summary: 'List what was refused, why and from where',
+  options,
+  load: async () => (await import('../handlers/dead-letters.ts')).deadLetters,
+});

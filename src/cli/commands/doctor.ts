@@ -1,301 +1,44 @@
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
-import { systemClock } from '../../clock.ts';
-import { Dataset } from '../../dataset/dataset.ts';
-import { EXIT, TaxiflowError, translating } from '../../errors.ts';
-import { shownUrl } from '../../printable.ts';
-import { makeFolder } from '../../private-files.ts';
-import { planReplay } from '../../replay/plan.ts';
-import { StateReader } from '../../state/read-results.ts';
-import { isRunning, refuseOtherStream, statePath, streamIdentity } from '../../state/sqlite-state.ts';
-import { LocalStream } from '../../streams/local/log.ts';
-import { parseTarget, type StreamTarget } from '../../streams/target.ts';
-import { checkViews } from '../../views/check.ts';
-import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
-import { accessOf } from '../opensearch.ts';
-import { speedup, text } from '../read.ts';
-import { printJson, progressLine, several, show, span, thousands } from '../terminal.ts';
-import { appOf } from './process.ts';
+import { command } from '../command.ts';
+import { flag, speedup, text, texts, type Values } from '../options.ts';
+import {
+  app,
+  dataDir,
+  endpointUrl,
+  indexPrefix,
+  json,
+  openSearchAccess,
+  region,
+  stream,
+} from './shared.ts';
 
-interface Check {
-  readonly check: string;
-  readonly status: 'ok' | 'warning' | 'failed';
-  readonly detail: string;
-  /** What to do about it. */
-  readonly advice?: string;
-}
+const positionals = {
+  paths: texts('Trip files to replay: their rate against the shards of the stream'),
+};
 
-/** What a shard takes. */
-const RECORDS_PER_SECOND = 1_000;
-/** An aggregated record of 50 kB has some 130 trips; a shard takes 1 MB a second. */
-const AGGREGATED_TRIPS_PER_SECOND = 2_500;
-const LITTLE_SPACE = 2e9;
-const HOUR = 3_600_000;
+const options = {
+  stream,
+  dataDir,
+  region,
+  endpointUrl,
+  app,
+  speedup: speedup('1440', 'Event time over wall time of the replay, or max'),
+  aggregate: flag('The replay would pack many trips a record'),
+  opensearch: text({ describe: 'OpenSearch or Elasticsearch that results would go to' }),
+  indexPrefix,
+  ...openSearchAccess,
+  json,
+};
 
-export async function doctor(args: Arguments): Promise<number> {
-  const target = parseTarget(text(args, 'stream'));
-  const checks: Check[] = [runtime(), folder(text(args, 'data-dir')!)];
-  const found = await stream(args, target, checks);
-  state(args, target, found, checks);
-  const paths = (args['paths'] as string[] | undefined) ?? [];
-  if (paths.length > 0) await rate(args, paths, found, target, checks);
-  if (text(args, 'opensearch') !== undefined) await search(args, checks);
+export type DoctorArguments = Values<typeof positionals> & Values<typeof options>;
 
-  const failed = checks.some(({ status }) => status === 'failed');
-  const told = checks.map(({ advice, ...check }) =>
-    advice === undefined ? check : { ...check, advice: completed(advice, args) },
-  );
-  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: told });
-  else for (const check of told) show(`${line(check)}\n`);
-  return failed ? EXIT.failed : EXIT.done;
-}
-
-function line({ check, status, detail, advice }: Check): string {
-  return `${status.padEnd(8)} ${check.padEnd(12)} ${detail}${advice ? `; ${advice}` : ''}`;
-}
-
-/** A check that says what went wrong as the command itself would. */
-async function attempt<T>(checks: Check[], check: string, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    checks.push(failure(check, error));
-    return undefined;
-  }
-}
-
-function failure(check: string, error: unknown): Check {
-  if (!(error instanceof TaxiflowError)) throw error;
-  const { message: detail, hint } = error;
-  return { check, status: 'failed', detail, ...(hint ? { advice: hint } : {}) };
-}
-
-function runtime(): Check {
-  return { check: 'node', status: 'ok', detail: `${process.version}, ${process.platform} ${process.arch}` };
-}
-
-function folder(path: string): Check {
-  const check = 'data folder';
-  try {
-    translating('the data folder', path, () => {
-      makeFolder(path);
-      accessSync(path, constants.W_OK);
-    });
-  } catch (error) {
-    return failure(check, error);
-  }
-  const { bavail, bsize } = statfsSync(path);
-  const free = bavail * bsize;
-  const detail = `${path}, ${(free / 1e9).toFixed(1)} GB free`;
-  return free < LITTLE_SPACE
-    ? { check, status: 'warning', detail, advice: 'an embedded stream takes some 0.4 GB a million trips' }
-    : { check, status: 'ok', detail };
-}
-
-interface Found {
-  /** As a state has it. */
-  readonly identity: string;
-  /** That are open. */
-  readonly shards: number;
-  readonly retentionMs: number;
-  /** Kinesis chooses the number of shards. */
-  readonly onDemand: boolean;
-}
-
-/** Undefined where the stream can't be looked at. */
-async function stream(args: Arguments, target: StreamTarget, checks: Check[]): Promise<Found | undefined> {
-  if (target.kind === 'local') return localStream(text(args, 'data-dir')!, target.name, checks);
-  return attempt(checks, 'stream', async () => {
-    const { KinesisStream } = await import('../../streams/kinesis/stream.ts');
-    const opened = await KinesisStream.open({
-      stream: target.name,
-      region: text(args, 'region'),
-      endpointUrl: text(args, 'endpoint-url'),
-      clock: systemClock,
-    });
-    try {
-      checks.push({ check: 'credentials', status: 'ok', detail: 'found, and good for this stream' });
-      const open = (await opened.shards()).filter((shard) => shard.open).length;
-      const detail = `${opened.name}, ${several(open, 'open shard')}${opened.onDemand ? ', on demand' : ''}`;
-      checks.push(
-        opened.spreads
-          ? {
-              check: 'stream',
-              status: 'warning',
-              detail: `${detail}, which spreads records by itself: a replay can't give watermarks to its shards`,
-              advice: 'set its record distribution strategy to USER_PARTITION_KEY',
-            }
-          : { check: 'stream', status: 'ok', detail },
-      );
-      const hours = opened.retentionMs / HOUR;
-      checks.push({
-        check: 'retention',
-        status: 'ok',
-        detail: `${hours} hours: a processor that is away for longer loses records`,
-      });
-      const { retentionMs, onDemand } = opened;
-      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand };
-    } finally {
-      await opened.close();
-    }
-  });
-}
-
-async function localStream(dataDir: string, name: string, checks: Check[]): Promise<Found | undefined> {
-  const check = 'stream';
-  if (!LocalStream.exists(dataDir, name)) {
-    checks.push({ check, status: 'ok', detail: `local:${name} is made by the first command that uses it` });
-    return undefined;
-  }
-  return attempt(checks, check, async () => {
-    const opened = LocalStream.open({ dataDir, name, clock: systemClock });
-    try {
-      const shards = opened.describe();
-      const open = (await shards).filter((shard) => shard.open).length;
-      const records = (await shards).reduce((sum, shard) => sum + (shard.records ?? 0), 0);
-      checks.push({
-        check,
-        status: 'ok',
-        detail: `local:${name}, ${several(open, 'open shard')}, ${several(records, 'record')}`,
-      });
-      // An embedded stream forgets nothing by itself.
-      const retentionMs = Number.POSITIVE_INFINITY;
-      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand: false };
-    } finally {
-      await opened.close();
-    }
-  });
-}
-
-function state(args: Arguments, target: StreamTarget, found: Found | undefined, checks: Check[]): void {
-  const check = 'state';
-  const dataDir = text(args, 'data-dir')!;
-  const app = text(args, 'app') ?? appOf(target);
-  if (!existsSync(statePath(dataDir, app))) {
-    checks.push({ check, status: 'ok', detail: `app "${app}" has none yet; it begins at the trim horizon` });
-    return;
-  }
-  try {
-    const reader = new StateReader(dataDir, app);
-    try {
-      const checkpoint = reader.checkpoint();
-      reader.verify();
-      const { identity, retentionMs = Number.POSITIVE_INFINITY } = found ?? {};
-      if (identity !== undefined) refuseOtherStream(reader.streamIdentity(), identity, app, reader.path);
-      const arrivals = (checkpoint?.shards ?? []).map(({ ended, position }) =>
-        !ended && position.at !== 'latest'
-          ? (position.arrival ?? Number.POSITIVE_INFINITY)
-          : Number.POSITIVE_INFINITY,
-      );
-      const gone = Date.now() - retentionMs - Math.min(...arrivals);
-      if (gone > 0) {
-        checks.push({
-          check,
-          status: 'failed',
-          detail: `app "${app}" has not read ${(gone / HOUR).toFixed(1)} hours that have left the stream`,
-          advice: 'go on without them with --allow-gap, or start afresh with another --app',
-        });
-        return;
-      }
-      const age = checkpoint ? span(Date.now() - Date.parse(checkpoint.at)) : undefined;
-      const running = isRunning(dataDir, app) ? ', being run now' : '';
-      checks.push({
-        check,
-        status: 'ok',
-        detail: `app "${app}", ${age === undefined ? 'no checkpoint yet' : `checkpoint ${thousands(checkpoint!.number)}, ${age} old`}${running}`,
-      });
-    } finally {
-      reader.close();
-    }
-  } catch (error) {
-    checks.push(failure(check, error));
-  }
-}
-
-/** The rate of a replay against the shards there are. */
-async function rate(
-  args: Arguments,
-  paths: string[],
-  found: Found | undefined,
-  target: StreamTarget,
-  checks: Check[],
-): Promise<void> {
-  const check = 'rate';
-  const factor = speedup(args);
-  const progress = await progressLine();
-  progress.update('reading the trips');
-  const plan = await attempt(checks, check, async () => {
-    const dataset = await Dataset.open({
-      paths,
-      dataDir: text(args, 'data-dir')!,
-      s3: { region: text(args, 'region'), endpointUrl: text(args, 'endpoint-url') },
-    });
-    return planReplay(dataset, factor);
-  });
-  progress.stop();
-  if (!plan) return;
-  const trips = several(plan.trips, 'trip');
-  if (plan.peakRate === undefined) {
-    checks.push({ check, status: 'ok', detail: `${trips}, as fast as the stream takes them` });
-    return;
-  }
-  const detail = `${trips}, ${thousands(plan.peakRate)} a second at the peak of speedup ${text(args, 'speedup')}`;
-  const each = args['aggregate'] ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
-  const needed = Math.max(1, Math.ceil(plan.peakRate / each));
-  if (target.kind === 'local' || found === undefined || needed <= found.shards) {
-    checks.push({ check, status: 'ok', detail });
-    return;
-  }
-  const packed = Math.ceil(plan.peakRate / AGGREGATED_TRIPS_PER_SECOND);
-  const ways = [
-    // Kinesis itself reshards a stream on demand, and nobody else.
-    ...(found.onDemand ? [] : [`"taxiflow stream reshard ${target.name} --shards ${needed}"`]),
-    ...(args['aggregate'] ? [] : [`--aggregate, which needs ${several(packed, 'shard')}`]),
-    `a lower --speedup${found.onDemand ? ' until the stream has grown with its load' : ''}`,
-  ];
-  checks.push({
-    check,
-    status: 'warning',
-    detail: `${detail}, which needs ${several(needed, 'shard')} and finds ${found.shards}: the replay falls behind its pace`,
-    advice: ways.join(', or '),
-  });
-}
-
-async function search(args: Arguments, checks: Check[]): Promise<void> {
-  const given = text(args, 'opensearch')!;
-  const url = shownUrl(given);
-  await attempt(checks, 'opensearch', async () => {
-    const { connect, productOf } = await import('../../opensearch/connection.ts');
-    const { checkedPrefix } = await import('../../opensearch/templates.ts');
-    const { planSetup, reach } = await import('../../opensearch/setup.ts');
-    const client = await connect(accessOf(args, given));
-    try {
-      const views = checkViews(taxiViews());
-      const prefix = checkedPrefix(text(args, 'index-prefix')!);
-      const target = { client, url, prefix, views };
-      const server = await reach(target);
-      const { conflicts, steps } = await planSetup(target);
-      const detail = `${productOf(server)} at ${url}`;
-      const [conflict] = conflicts;
-      const command = `"taxiflow es-setup --endpoint ${url}"`;
-      if (conflict !== undefined)
-        checks.push({
-          check: 'opensearch',
-          status: 'failed',
-          detail: `${detail}: ${conflict}`,
-          advice: 'choose other names with --index-prefix',
-        });
-      else if (steps.length > 0)
-        checks.push({
-          check: 'opensearch',
-          status: 'warning',
-          detail: `${detail}, ${several(steps.length, 'thing')} not set up`,
-          advice: command,
-        });
-      else checks.push({ check: 'opensearch', status: 'ok', detail: `${detail}, set up` });
-    } finally {
-      await client.close();
-    }
-  });
-}
+export const doctorCommand = command({
+  usage: 'doctor [paths..]',
+  summary: 'Check what a run would need, and say what to do about it',
+  positionals,
+  options,
+  examples: [
+    ['$0 doctor', 'this machine and the embedded stream'],
+    ['$0 doctor trips.csv --stream NAME --region REGION', 'would Amazon Kinesis take these trips?'],
+  ],
+  load: async () => (await import('../handlers/doctor.ts')).doctor,
+});

@@ -1,55 +1,30 @@
-import { createWriteStream } from 'node:fs';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
-import { generateCsv, LAYOUTS, type Layout } from '../../dataset/generator/generate.ts';
-import { EXIT, translate, usageError } from '../../errors.ts';
-import type { Arguments } from '../command.ts';
-import { text, time, whole } from '../read.ts';
-import { printJson, say, several, span, write } from '../terminal.ts';
+import { command } from '../command.ts';
+import { number, text, time, type Values, whole } from '../options.ts';
+import { json } from './shared.ts';
 
-export async function generate(args: Arguments): Promise<number> {
-  const layout = text(args, 'schema')! as Layout;
-  if (!LAYOUTS.includes(layout))
-    throw usageError(`--schema ${layout} is no layout`, `one of ${LAYOUTS.join(', ')}`);
-  const dirty = Number(args['dirty']);
-  if (!(dirty >= 0 && dirty <= 1)) throw usageError('--dirty needs a ratio from 0 to 1');
-  const hours = Number(args['hours']);
-  if (!(hours > 0)) throw usageError('--hours needs a positive number');
-  const from = time(args, 'from')!;
-  if (from < 0) throw usageError(`--from ${text(args, 'from')} is before 1970`);
-  const options = {
-    trips: whole(args, 'trips', 1)!,
-    from: new Date(from).toISOString(),
-    hours,
-    seed: whole(args, 'seed', 0)!,
-    layout,
-    dirty,
-  };
-  const out = text(args, 'out')!;
-  const started = Date.now();
-  if (out === '-') await write(generateCsv(options));
-  else await toFile(generateCsv(options), out);
-  const { layout: schema, ...rest } = options;
-  const summary = { command: 'generate', out, schema, ...rest, duration_ms: Date.now() - started };
-  if (args['json']) {
-    // The trips have stdout when they were sent there.
-    if (out === '-') say(JSON.stringify(summary));
-    else printJson(summary);
-  }
-  say(
-    `${several(options.trips, 'trip')} of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
-  );
-  return EXIT.done;
-}
+const options = {
+  trips: whole({ least: 1, default: 100_000, describe: 'Number of rows' }),
+  from: time({ default: '2016-01-11', describe: 'First pick-up time' }),
+  hours: number((value) => value > 0, 'a positive number', { default: 24, describe: 'Span of the pick-ups' }),
+  seed: whole({ least: 0, default: 1, describe: 'The same seed gives the same file' }),
+  schema: text({
+    default: 'yellow-2015',
+    describe:
+      'Layout of the file: yellow-2009, -2010, -2014, -2015 (2015–16, coordinates) or -2017 (zones), green-2013, -2015 or -2017',
+  }),
+  dirty: number((value) => value >= 0 && value <= 1, 'a ratio from 0 to 1', {
+    default: 0,
+    describe: 'Ratio of rows with the dirt of real files, 0 to 1',
+  }),
+  out: text({ default: '-', describe: 'File (.gz is compressed), or - for stdout' }),
+  json,
+};
 
-async function toFile(chunks: Iterable<string>, path: string): Promise<void> {
-  try {
-    const file = createWriteStream(path);
-    const source = Readable.from(chunks);
-    if (path.endsWith('.gz')) await pipeline(source, createGzip({ level: 6 }), file);
-    else await pipeline(source, file);
-  } catch (error) {
-    throw translate(error, 'the file of trips', path, '--out');
-  }
-}
+export type GenerateArguments = Values<typeof options>;
+
+export const generateCommand = command({
+  usage: 'generate',
+  summary: 'Generate realistic trips in the form of TLC files',
+  options,
+  load: async () => (await import('../handlers/generate.ts')).generate,
+});

@@ -1,130 +1,111 @@
-import { EXIT, usageError } from '../../errors.ts';
-import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
-import { DEFAULT_SHARDS, openAdmin, parseTarget } from '../../streams/target.ts';
-import type { Arguments } from '../command.ts';
-import { text, time, whole } from '../read.ts';
-import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
+import { command, group } from '../command.ts';
+import { flag, text, type Values, whole } from '../options.ts';
+import { dataDir, endpointUrl, json, region, streamName } from './shared.ts';
 
-async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
-  const progress = await progressLine();
-  const admin = await openAdmin(parseTarget(text(args, 'name')), {
-    dataDir: text(args, 'data-dir')!,
-    region: text(args, 'region'),
-    endpointUrl: text(args, 'endpoint-url'),
-    onWait: (status) => progress.update(`the stream is ${status}`),
-  });
-  try {
-    return await work(admin);
-  } finally {
-    progress.stop();
-    admin.close();
-  }
-}
+const name = streamName;
+const place = { dataDir, region, endpointUrl };
+const shard = text({ required: true, describe: 'Id of an open shard, or its number' });
 
-const SHARD = /^(?:\d+|shardId-\d+)$/;
+/** What every command on a stream is given. */
+export type StreamArguments = Values<typeof place & { name: typeof name; json: typeof json }>;
 
-/** The stream may come before its shards too, as it does where there are none. */
-function nameLast(args: Arguments, shards: readonly string[]): Arguments {
-  const [first, ...others] = [...shards, 'name'].map((key) => args[key]);
-  if (SHARD.test(String(first)) || !others.every((word) => SHARD.test(String(word)))) return args;
-  return { ...args, name: first, ...Object.fromEntries(shards.map((key, i) => [key, others[i]])) };
-}
+const createOptions = {
+  ...place,
+  shards: whole({ least: 1, describe: 'Number of shards  [default: 8]' }),
+  onDemand: flag('Kinesis: as many shards as it takes'),
+  json,
+};
+export type CreateArguments = StreamArguments & Values<typeof createOptions>;
 
-function shardArgument(args: Arguments, name: string): string {
-  const value = String(args[name]);
-  return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
-}
+const create = command({
+  usage: 'create [name]',
+  summary: 'Make a stream',
+  positionals: { name },
+  options: createOptions,
+  load: async () => (await import('../handlers/stream.ts')).create,
+});
 
-export function create(args: Arguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    const given = whole(args, 'shards', 1);
-    const onDemand = args['on-demand'] === true;
-    if (onDemand && given !== undefined)
-      throw usageError('--on-demand chooses its shards itself', 'leave out --shards');
-    const shards = onDemand ? undefined : (given ?? DEFAULT_SHARDS);
-    await admin.create(shards);
-    if (args['json']) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
-    say(`made ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
-    return EXIT.done;
-  });
-}
+const describe = command({
+  usage: 'describe [name]',
+  summary: 'Show the shards of a stream',
+  positionals: { name },
+  options: { ...place, json },
+  load: async () => (await import('../handlers/stream.ts')).describe,
+});
 
-export function describe(args: Arguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    const shards = await admin.describe();
-    if (args['json']) printJson({ command: 'stream describe', stream: admin.name, shards });
-    else await write(formatted(shards.map(shardRow), 'table'));
-    return EXIT.done;
-  });
-}
+const splitPositionals = { shard, name };
+const splitOptions = {
+  ...place,
+  at: text({ describe: 'First hash key of the second half  [default: the middle]' }),
+  json,
+};
+export type SplitArguments = Values<typeof splitPositionals> & Values<typeof splitOptions>;
 
-function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDescription) {
-  const place = (key: bigint) => ((Number(key) / 2 ** 128) * 100).toFixed(2);
-  const figures = {
-    records: shard.records,
-    MB: (shard.bytes ?? 0) / 1e6,
-    'last arrival': shard.last_arrival ?? '–',
-  };
-  return {
-    shard: shard.shard,
-    state: shard.open ? 'open' : 'closed',
-    parents: parents.join(' ') || '–',
-    'hash keys': `${place(BigInt(first_hash_key))} – ${place(BigInt(last_hash_key) + 1n)} %`,
-    ...(shard.records === undefined ? {} : figures),
-  };
-}
+const split = command({
+  usage: 'split <shard> [name]',
+  summary: 'Split a shard in two',
+  positionals: splitPositionals,
+  options: splitOptions,
+  load: async () => (await import('../handlers/stream.ts')).split,
+});
 
-export async function split(given: Arguments): Promise<number> {
-  const args = nameLast(given, ['shard']);
-  const at = text(args, 'at');
-  if (at !== undefined && !/^\d+$/.test(at)) {
-    throw usageError(`--at ${at} is no hash key`, 'a whole number from 0 to 2^128 − 1');
-  }
-  const key = at === undefined ? undefined : BigInt(at);
-  return resharded(args, 'split', (admin) => admin.split(shardArgument(args, 'shard'), key));
-}
+const mergePositionals = { shard, other: text({ required: true, describe: 'Its neighbour' }), name };
+export type MergeArguments = Values<typeof mergePositionals> & StreamArguments;
 
-export function merge(given: Arguments): Promise<number> {
-  const args = nameLast(given, ['shard', 'other']);
-  return resharded(args, 'merge', (admin) =>
-    admin.merge(shardArgument(args, 'shard'), shardArgument(args, 'other')),
-  );
-}
+const merge = command({
+  usage: 'merge <shard> <other> [name]',
+  summary: 'Merge two neighbouring shards',
+  positionals: mergePositionals,
+  options: { ...place, json },
+  load: async () => (await import('../handlers/stream.ts')).merge,
+});
 
-export function reshard(args: Arguments): Promise<number> {
-  const shards = whole(args, 'shards', 1)!;
-  return resharded(args, 'reshard', (admin) => admin.reshard(shards));
-}
+const reshardOptions = {
+  ...place,
+  shards: whole({ least: 1, required: true, describe: 'Number of open shards' }),
+  json,
+};
+export type ReshardArguments = StreamArguments & Values<typeof reshardOptions>;
 
-function resharded(
-  args: Arguments,
-  verb: string,
-  change: (admin: StreamAdmin) => Promise<string[]>,
-): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    const opened = await change(admin);
-    if (args['json']) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
-    say(`${admin.name}: opened ${opened.join(', ') || 'nothing, it is so already'}`);
-    return EXIT.done;
-  });
-}
+const reshard = command({
+  usage: 'reshard [name]',
+  summary: 'Bring a stream to a number of even shards',
+  positionals: { name },
+  options: reshardOptions,
+  load: async () => (await import('../handlers/stream.ts')).reshard,
+});
 
-export function trim(args: Arguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    const before = text(args, 'before') === 'now' ? Date.now() + 1 : time(args, 'before')!;
-    const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
-    const trimmed = await admin.trim(before, shard);
-    if (args['json']) printJson({ command: 'stream trim', stream: admin.name, trimmed });
-    say(`${admin.name}: forgot ${several(trimmed, 'record')}`);
-    return EXIT.done;
-  });
-}
+const trimOptions = {
+  ...place,
+  before: text({ required: true, describe: 'Records that arrived before this time; now for all' }),
+  shard: text({ describe: 'Only of this shard' }),
+  json,
+};
+export type TrimArguments = StreamArguments & Values<typeof trimOptions>;
 
-export function remove(args: Arguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    await admin.delete();
-    if (args['json']) printJson({ command: 'stream delete', stream: admin.name });
-    say(`deleted ${admin.name}`);
-    return EXIT.done;
-  });
-}
+const trim = command({
+  usage: 'trim [name]',
+  summary: 'Forget the oldest records',
+  positionals: { name },
+  options: trimOptions,
+  load: async () => (await import('../handlers/stream.ts')).trim,
+});
+
+const remove = command({
+  usage: 'delete <name>',
+  summary: 'Remove a stream with all its records',
+  // Nothing is taken away by default.
+  positionals: { name: text({ required: true, describe: 'Stream, as for --stream' }) },
+  options: { ...place, json },
+  load: async () => (await import('../handlers/stream.ts')).remove,
+});
+
+export const streamCommand = group('stream', 'Make, look at and reshard streams', [
+  create,
+  describe,
+  split,
+  merge,
+  reshard,
+  trim,
+  remove,
+]);

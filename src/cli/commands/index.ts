@@ -1,0 +1,27 @@
+/** Every command, in the order of the help. Nothing heavy is imported here: `--help` loads neither SDK nor SQLite. */
+import type { Command } from '../command.ts';
+import { dashboardCommand } from './dashboard.ts';
+import { deadLettersCommand } from './dead-letters.ts';
+import { demoCommand } from './demo.ts';
+import { doctorCommand } from './doctor.ts';
+import { esSetupCommand } from './es-setup.ts';
+import { generateCommand } from './generate.ts';
+import { processCommand } from './process.ts';
+import { replayCommand } from './replay.ts';
+import { resultsCommand } from './results.ts';
+import { statusCommand } from './status.ts';
+import { streamCommand } from './stream.ts';
+
+export const COMMANDS: readonly Command[] = [
+  replayCommand,
+  processCommand,
+  resultsCommand,
+  statusCommand,
+  dashboardCommand,
+  deadLettersCommand,
+  streamCommand,
+  esSetupCommand,
+  doctorCommand,
+  generateCommand,
+  demoCommand,
+];

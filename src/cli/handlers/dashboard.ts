@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { shownUrl } from '../../printable.ts';
+import { chooseApp } from '../../state/read-results.ts';
+import { listApps } from '../../state/sqlite-state.ts';
+import type { Arguments } from '../command.ts';
+import { portOf, text } from '../read.ts';
+import { interruption, printJson, say } from '../terminal.ts';
+
+/** Only this machine can look. */
+export const LOOPBACK = '127.0.0.1';
+/** The origin goes into the page's policy as it stands: a plain name or address, nothing else. */
+const TILES = /^https?:\/\/(?:[a-z\d.-]+|\[[a-f\d:.]+\])(?::\d+)?\/.*\{z\}/i;
+
+export async function dashboard(args: Arguments): Promise<number> {
+  const options = readOptions(args);
+  const { signal, done } = interruption();
+  const page = await serveDashboard(options);
+  try {
+    announce(args, options, page);
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    await page.close();
+    done();
+  }
+  return EXIT.done;
+}
+
+function readOptions(args: Arguments): DashboardOptions {
+  const dataDir = text(args, 'data-dir')!;
+  const port = portOf(args);
+  const tiles = text(args, 'tiles');
+  if (tiles !== undefined && !TILES.test(tiles)) {
+    throw usageError(
+      `--tiles ${shownUrl(tiles)} is no address of tiles`,
+      'write for instance https://tiles.example/{z}/{x}/{y}.png',
+    );
+  }
+  const app = text(args, 'app');
+  // A state that is not there yet is waited for; of several, one has to be chosen.
+  const found = app ?? (listApps(dataDir).length > 0 ? chooseApp(dataDir, undefined) : undefined);
+  return { dataDir, app: found, host: text(args, 'host')!, port, tiles };
+}
+
+function announce(args: Arguments, options: DashboardOptions, page: Dashboard): void {
+  const { host, port, app, dataDir } = options;
+  const url = new URL(page.url);
+  if (args['json']) printJson({ command: 'dashboard', url: page.url, app: app ?? null, data_dir: dataDir });
+  else process.stdout.write(`${page.url}\n`);
+  if (port !== 0 && Number(url.port) !== port) say(`port ${port} is taken; this is the next free one`);
+  if (!['127.0.0.1', 'localhost', '::1'].includes(host))
+    say(`note: everybody who reaches ${host} can look at this page; there is no password`);
+  if (app === undefined) say(`waiting for a processor in ${dataDir}`);
+  else if (!listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
+  say('the live page; Ctrl-C ends it');
+  if (args['open']) openBrowser(page.url);
+}
+
+/** The page is gone, the run it shows is not. */
+export function tellPageFailed(error: Error): void {
+  say(`the live page ended: ${error.message}; "taxiflow dashboard" serves it again`);
+}
+
+/** Opens the page where a browser is there; the address was printed anyway. */
+export function openBrowser(url: string): void {
+  const [command, ...rest] = BROWSERS[process.platform] ?? ['xdg-open'];
+  const child = spawn(command!, [...rest, url], { stdio: 'ignore', detached: true });
+  child.on('error', () => say(`no browser could be opened; the page is at ${url}`));
+  child.unref();
+}
+
+const BROWSERS: Readonly<Record<string, readonly string[]>> = {
+  darwin: ['open'],
+  win32: ['cmd', '/c', 'start', ''],
+};

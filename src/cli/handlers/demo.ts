@@ -1,0 +1,330 @@
+import { once } from 'node:events';
+import { createWriteStream, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { systemClock } from '../../clock.ts';
+import { startDashboard } from '../../dashboard/dashboard.ts';
+import { nearest, type Place } from '../../dashboard/page/places.ts';
+import type { Dashboard } from '../../dashboard/server.ts';
+import { Dataset } from '../../dataset/dataset.ts';
+import { generateCsv } from '../../dataset/generator/generate.ts';
+import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
+import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
+import { EXIT, TaxiflowError, translate } from '../../errors.ts';
+import { makeFile, makeFolder } from '../../private-files.ts';
+import { ReplayLedger } from '../../replay/ledger.ts';
+import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
+import { type ResultDocument, StateReader } from '../../state/read-results.ts';
+import { removeState, SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
+import { LocalStream } from '../../streams/local/log.ts';
+import { DEFAULT_SHARDS } from '../../streams/target.ts';
+import { cellCenter } from '../../views/geohash.ts';
+import { taxiViews } from '../../views/taxi.ts';
+import type { Arguments } from '../command.ts';
+import { completed } from '../hints.ts';
+import { portOf, speedup, text, whole } from '../read.ts';
+import { RunNotes } from '../run-notes.ts';
+import {
+  formatted,
+  interruption,
+  isoShort,
+  type ProgressLine,
+  printJson,
+  progressLine,
+  say,
+  span,
+  thousands,
+} from '../terminal.ts';
+import { LOOPBACK, openBrowser, tellPageFailed } from './dashboard.ts';
+
+const NAME = 'demo';
+const DAY = '2016-01-14';
+/** A day passes in half a minute: windows should fire all along, not every four hours of it. */
+const WATERMARK_INTERVAL = 250;
+const PLAIN_INTERVAL = 5_000;
+const CHECKPOINT_INTERVAL = 500;
+const AIRPORTS = ['JFK', 'LGA'] as const;
+const AREAS_SHOWN = 10;
+const PLACES = new URL('../../dashboard/page/places.json', import.meta.url);
+
+export async function demo(args: Arguments): Promise<number> {
+  const dataDir = text(args, 'data-dir')!;
+  const factor = speedup(args);
+  const trips = whole(args, 'trips', 1)!;
+  const port = portOf(args);
+  const { signal, done } = interruption();
+  const progress = await progressLine(PLAIN_INTERVAL);
+  const started = Date.now();
+  let page: Dashboard | undefined;
+  try {
+    startAfresh(dataDir);
+    page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
+    const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
+    say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
+    say(
+      `replayed into local:${NAME} at speedup ${text(args, 'speedup')} and processed at once; Ctrl-C stops`,
+    );
+    say(`the live page: ${page.url}`);
+    if (args['open']) openBrowser(page.url);
+    const line = await runLine(dataDir, file, factor, progress, signal);
+    progress.stop();
+    if (signal.aborted) {
+      const next = '"taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is';
+      say(`interrupted; nothing is lost: ${completed(next, args)}`);
+      return EXIT.interrupted;
+    }
+    show(args, dataDir, line, Date.now() - started);
+    if (globalThis.process.stderr.isTTY && !args['exit']) {
+      say(`the live page stays at ${page.url} until Ctrl-C`);
+      if (!signal.aborted) await once(signal, 'abort');
+    }
+    return EXIT.done;
+  } finally {
+    progress.stop();
+    await page?.close();
+    done();
+  }
+}
+
+interface Line {
+  readonly replay: ReplayOutcome;
+  readonly process: ProcessOutcome;
+}
+
+/** What the last one left goes, unless it still runs: the demo has its fixed name, so only another folder is free. */
+function startAfresh(dataDir: string): void {
+  try {
+    removeState(dataDir, NAME);
+  } catch (error) {
+    if (!(error instanceof TaxiflowError) || error.code !== 'app-running') throw error;
+    throw new TaxiflowError(error.code, 'a demo is running in this folder already', {
+      hint: 'stop that one first, or give this one a folder of its own with --data-dir',
+    });
+  }
+  LocalStream.delete(dataDir, NAME);
+}
+
+async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
+  const file = join(dataDir, 'demo-trips.csv');
+  try {
+    makeFolder(dataDir);
+    rmSync(file, { force: true });
+    const csv = generateCsv({ trips, from: DAY, hours: 24, seed, layout: 'yellow-2015', dirty: 0 });
+    await pipeline(Readable.from(csv), createWriteStream(file, { fd: makeFile(file) }));
+  } catch (error) {
+    throw translate(error, 'the folder of the demo', dataDir);
+  }
+  return file;
+}
+
+/** Replay and processor side by side, as two processes would run them; the processor ends when the replay has. */
+async function runLine(
+  dataDir: string,
+  file: string,
+  factor: number,
+  progress: ProgressLine,
+  interrupted: AbortSignal,
+): Promise<Line> {
+  const stream = LocalStream.open({ dataDir, name: NAME, clock: systemClock, createShards: DEFAULT_SHARDS });
+  const ledger = new ReplayLedger(dataDir, systemClock);
+  const views = taxiViews();
+  const state = SqliteState.open({
+    dataDir,
+    app: NAME,
+    identity: {
+      stream: streamIdentity(stream),
+      views: JSON.stringify(views),
+      settings: 'event time dropoff, allowed lateness 0 ms',
+    },
+  });
+  const failed = new AbortController();
+  const signal = AbortSignal.any([interrupted, failed.signal]);
+  const notes = new RunNotes(state, [], CHECKPOINT_INTERVAL);
+  let replayed = false;
+  let lag = 0;
+  const common = { clock: systemClock, signal };
+  try {
+    const rejected = new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT);
+    const dataset = await Dataset.open({
+      paths: [file],
+      dataDir,
+      onReject: ({ reason, source, line, raw, detail }) =>
+        rejected.add(reason, () => ({ source, position: String(line), detail: detail(), raw })),
+    });
+    const replay = runReplay({
+      ...common,
+      dataset,
+      writer: stream,
+      ledger,
+      rejected,
+      speedup: factor,
+      adaptTime: 'original',
+      watermarks: true,
+      watermarkInterval: WATERMARK_INTERVAL,
+      resume: false,
+      onProgress: (now) => {
+        lag = now.lag;
+      },
+    }).finally(() => {
+      replayed = true;
+    });
+    const processed = runProcess({
+      ...common,
+      reader: stream,
+      store: state,
+      views,
+      deadLetters: new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT),
+      sinks: [],
+      from: { at: 'trim-horizon' },
+      eventTime: 'dropoff',
+      allowedLateness: 0,
+      checkpointInterval: CHECKPOINT_INTERVAL,
+      untilEnd: () => replayed,
+      drain: true,
+      onProgress: (now) => {
+        notes.take(now);
+        progress.update(progressText(now, lag));
+      },
+    });
+    // When one of them fails, the other stops too, and the failure is told.
+    const stopBoth = (error: unknown) => {
+      failed.abort();
+      throw error;
+    };
+    const [replayOutcome, process] = await Promise.all([replay.catch(stopBoth), processed.catch(stopBoth)]);
+    return { replay: replayOutcome, process };
+  } finally {
+    state.close();
+    ledger.close();
+    await stream.close();
+  }
+}
+
+function progressText({ counters, watermark }: Progress, lag: number): string {
+  const clock = Number.isFinite(watermark) ? new Date(watermark).toISOString().slice(11, 16) : '–';
+  const behind = lag > 1_000 ? `  replay ${span(lag)} behind` : '';
+  return `${clock} in New York  ${thousands(counters.processed + counters.filtered)} trips  ${thousands(counters.results)} results${behind}`;
+}
+
+function show(args: Arguments, dataDir: string, { replay, process }: Line, ms: number): void {
+  const reader = new StateReader(dataDir, NAME);
+  const areas = hottest(reader.results({ view: 'pickup_count' }));
+  const minutes = minutesByHour(reader.results({ view: 'trip_duration' }));
+  reader.close();
+  const { read, watermarks, processed, filtered, duplicate, late, dead, results } = process.counters;
+  const reconciliation = `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)} + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}`;
+  if (args['json']) {
+    printJson({
+      command: 'demo',
+      sent: replay.sent,
+      acknowledged: replay.acknowledged,
+      ...process.counters,
+      watermark: isoShort(process.watermark),
+      hottest: areas,
+      minutes_to_airports: minutes,
+      reconciliation,
+      duration_ms: ms,
+    });
+    return;
+  }
+  const out = globalThis.process.stdout;
+  out.write(`\nWhere the day's pick-ups were\n\n`);
+  for (const piece of formatted(
+    areas.map(({ location, near, pickups }) => ({ location, near, pickups })),
+    'table',
+  ))
+    out.write(`  ${piece}`);
+  out.write(`\nMinutes to the airports, by hour of drop-off\n\n`);
+  for (const line of chart(minutes)) out.write(`  ${line}\n`);
+  out.write(
+    `\n${thousands(results)} results of ${thousands(replay.acknowledged)} trips in ${span(ms)}\n${reconciliation}\n`,
+  );
+  const at = dataDir === '.taxiflow' ? '' : ` --data-dir ${dataDir}`;
+  out.write(
+    [
+      '',
+      `Results   ${join(dataDir, 'apps', `${NAME}.sqlite`)} (a SQLite file: SELECT * FROM results)`,
+      'Try next',
+      `  npx taxiflow results --app ${NAME}${at} --view trip_duration`,
+      `  npx taxiflow stream describe local:${NAME}${at}`,
+      `  npx taxiflow process --stream local:${NAME} --app hourly --window 1h --until-end${at}`,
+      '  npx taxiflow --help',
+      '',
+    ].join('\n'),
+  );
+}
+
+interface HotArea {
+  readonly location: string;
+  readonly near: string;
+  readonly pickups: number;
+}
+
+function hottest(results: Iterable<ResultDocument>): HotArea[] {
+  const places = JSON.parse(readFileSync(PLACES, 'utf8')) as Place[];
+  const pickups = new Map<string, number>();
+  for (const { location, pickup_count } of results) {
+    pickups.set(String(location), (pickups.get(String(location)) ?? 0) + Number(pickup_count));
+  }
+  return [...pickups]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, AREAS_SHOWN)
+    .map(([location, count]) => ({ location, near: nearTo(location, places), pickups: count }));
+}
+
+/** The name the page gives it. */
+function nearTo(location: string, places: readonly Place[]): string {
+  const { lat, lon } = cellCenter(location);
+  return nearest(places, lat, lon)[0];
+}
+
+interface HourOfAirport {
+  readonly airport_code: string;
+  readonly hour: number;
+  readonly trips: number;
+  readonly minutes: number;
+}
+
+function minutesByHour(results: Iterable<ResultDocument>): HourOfAirport[] {
+  const sums = new Map<string, { trips: number; minutes: number }>();
+  for (const { airport_code, window_start, trip_count, sum_trip_duration } of results) {
+    const key = `${airport_code} ${String(window_start).slice(11, 13)}`;
+    const sum = sums.get(key) ?? { trips: 0, minutes: 0 };
+    sum.trips += Number(trip_count);
+    sum.minutes += Number(sum_trip_duration);
+    sums.set(key, sum);
+  }
+  return [...sums]
+    .map(([key, { trips, minutes }]) => ({
+      airport_code: key.slice(0, 3),
+      hour: Number(key.slice(4)),
+      trips,
+      minutes: Math.round((minutes / trips) * 10) / 10,
+    }))
+    .sort((a, b) => a.airport_code.localeCompare(b.airport_code) || a.hour - b.hour);
+}
+
+const BAR = 28;
+const EIGHTHS = ' ▏▎▍▌▋▊▉█';
+
+/** A bar an hour and airport, both on one scale. */
+function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
+  const scale = Math.max(1, ...minutes.map((hour) => hour.minutes)) / BAR;
+  yield `hour  ${AIRPORTS.map((airport) => airport.padEnd(BAR + 6))
+    .join('')
+    .trimEnd()}`;
+  for (let hour = 0; hour < 24; hour++) {
+    const cells = AIRPORTS.map((airport) => {
+      const found = minutes.find((row) => row.airport_code === airport && row.hour === hour);
+      if (!found) return '–'.padEnd(BAR + 6);
+      return `${bar(found.minutes / scale)} ${String(Math.round(found.minutes))}`.padEnd(BAR + 6);
+    });
+    yield `  ${String(hour).padStart(2, '0')}  ${cells.join('').trimEnd()}`;
+  }
+}
+
+function bar(length: number): string {
+  const whole = Math.floor(length);
+  return '█'.repeat(whole) + (EIGHTHS[Math.floor((length - whole) * 8)] ?? '').trim();
+}

@@ -1,0 +1,134 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { JobStatus } from '../../dashboard/page/wire.ts';
+import { StateWatch } from '../../dashboard/watch.ts';
+import { EXIT, TaxiflowError } from '../../errors.ts';
+import { chooseApp } from '../../state/read-results.ts';
+import type { Arguments } from '../command.ts';
+import { text } from '../read.ts';
+import {
+  formatted,
+  interruption,
+  isoOrNull,
+  isoShort,
+  printJson,
+  show,
+  span,
+  thousands,
+} from '../terminal.ts';
+
+const LOOK_MS = 1_000;
+const CLEAR = '\u001b[H\u001b[2J';
+
+export async function status(args: Arguments): Promise<number> {
+  const dataDir = text(args, 'data-dir')!;
+  const app = chooseApp(dataDir, text(args, 'app'));
+  const watch = new StateWatch({ dataDir, app, now: Date.now });
+  const { signal, done } = interruption();
+  try {
+    // One screen on a terminal; elsewhere one report below the other.
+    const between = globalThis.process.stdout.isTTY ? CLEAR : '\n';
+    let before = args['watch'] && between === CLEAR ? CLEAR : '';
+    for (let more = true; more && !signal.aborted; ) {
+      watch.look();
+      const now = watch.status();
+      const { trouble } = now;
+      if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
+      if (args['json']) printJson(asJson(now));
+      else {
+        globalThis.process.stdout.write(before);
+        show(asText(now));
+      }
+      before = between;
+      more = args['watch'] === true;
+      if (more) await wait(LOOK_MS, undefined, { signal }).catch(() => {});
+    }
+    return EXIT.done;
+  } finally {
+    watch.close();
+    done();
+  }
+}
+
+function asJson(now: JobStatus) {
+  const { totals, checkpoint } = now;
+  return {
+    command: 'status',
+    app: now.app,
+    stream: now.stream ?? null,
+    views: now.views,
+    running: now.running,
+    watermark: isoOrNull(now.watermark),
+    open_windows: now.openWindows ?? null,
+    totals: totals ?? null,
+    records_per_second: now.rates.trips,
+    results_per_second: now.rates.results,
+    checkpoint: checkpoint
+      ? {
+          number: checkpoint.number,
+          at: new Date(checkpoint.at).toISOString(),
+          age_ms: now.now - checkpoint.at,
+          duration_ms: checkpoint.durationMs ?? null,
+          bytes: checkpoint.bytes ?? null,
+        }
+      : null,
+    state_bytes: now.stateBytes ?? null,
+    shards: now.shards.map(({ id, position, watermark, ended, lagMs }) => ({
+      shard: id,
+      position,
+      watermark: isoOrNull(watermark),
+      ended,
+      lag_ms: lagMs ?? null,
+      holds_watermark_back: id === now.slowest,
+    })),
+    sinks: now.sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    dead_letters: now.deadLetters.map(({ reason, count, kept }) => ({ reason, count, kept })),
+  };
+}
+
+function asText(now: JobStatus): string {
+  const { totals, checkpoint, watermark } = now;
+  const facts: [string, string][] = [
+    ['app', `${now.app}, ${now.running ? 'running' : 'not running'}`],
+    ['stream', now.stream ?? '–'],
+    ['watermark', isoShort(watermark ?? Number.NaN)],
+    [
+      'checkpoint',
+      checkpoint
+        ? `${thousands(checkpoint.number)}, ${span(now.now - checkpoint.at)} old` +
+          (checkpoint.durationMs === undefined
+            ? ''
+            : `, took ${checkpoint.durationMs.toFixed(1)} ms, ${thousands((checkpoint.bytes ?? 0) / 1e3)} kB`)
+        : 'none yet',
+    ],
+  ];
+  if (totals) {
+    const { read, watermarks, processed, filtered, duplicate, late, dead, results } = totals;
+    facts.push(
+      [
+        'records',
+        `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)}` +
+          ` + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}`,
+      ],
+      ['results', thousands(results)],
+    );
+  }
+  if (now.running)
+    facts.push([
+      'rate',
+      `${thousands(now.rates.trips)} records/s, ${thousands(now.rates.results)} results/s`,
+    ]);
+  for (const { name, delivered, pending, rejected, retries, trouble } of now.sinks)
+    facts.push([
+      'sink',
+      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; ${trouble}` : ''}`,
+    ]);
+  for (const { reason, count } of now.deadLetters) facts.push(['dead', `${thousands(count)} ${reason}`]);
+  const shards = now.shards.map(({ id, position, watermark: at, ended, lagMs }) => ({
+    shard: id,
+    state: ended ? 'ended' : id === now.slowest ? 'holds the watermark' : 'open',
+    position,
+    watermark: isoShort(at ?? Number.NaN),
+    lag: lagMs === undefined ? '–' : span(lagMs),
+  }));
+  return `${facts.map(([name, fact]) => `${name.padEnd(11)} ${fact}\n`).join('')}\n${[...formatted(shards, 'table')].join('')}`;
+}

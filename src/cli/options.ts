@@ -1,0 +1,152 @@
+/**
+ * Options as data: one table a command, from which yargs' options, the help and the type of what the handler gets are
+ * derived. Keys are written in camel case; on the command line they are `--kebab-case` (camel case is taken too).
+ */
+import type { Options } from 'yargs';
+import { usageError } from '../errors.ts';
+import { parseTime } from '../events/times.ts';
+import { duration } from '../views/language.ts';
+
+/** An option whose value is read as a T. */
+export interface Option<T> {
+  readonly yargs: Options;
+  /** Reads what yargs took from the command line; `flag` is `--name`. Throws `usage`. */
+  readonly read: (given: unknown, flag: string) => T;
+}
+
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** What the handler of a command with these options gets. */
+export type Values<O extends OptionTable> = {
+  readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
+};
+
+interface About {
+  readonly describe: string;
+}
+
+/** With a default, or on an option that must be given, the value is always there. */
+type Given<T, A> = A extends { readonly default: unknown } | { readonly required: true } ? T : T | undefined;
+
+/** `dataDir` → `data-dir`. */
+export function flagName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function option<T, A extends About>(
+  { describe, ...about }: A & { readonly default?: unknown; readonly required?: boolean },
+  type: Options,
+  read: (given: unknown, flag: string) => T,
+): Option<Given<T, A>> {
+  return {
+    yargs: {
+      requiresArg: true,
+      ...type,
+      describe,
+      ...(about.default === undefined ? {} : { default: about.default }),
+      ...(about.required ? { demandOption: true } : {}),
+    },
+    read: (given, flag) => (given === undefined ? undefined : read(given, flag)) as Given<T, A>,
+  };
+}
+
+/** A switch, off unless `default` says otherwise. */
+export function flag(describe: string, byDefault = false): Option<boolean> {
+  return {
+    yargs: { type: 'boolean', default: byDefault, describe },
+    read: (given) => given === true,
+  };
+}
+
+export function text<const A extends About & { readonly default?: string; readonly required?: true }>(
+  about: A,
+): Option<Given<string, A>> {
+  return option(about, { type: 'string' }, String);
+}
+
+/** A text whose value may be left out; it is then empty. */
+export function optionalText(describe: string): Option<string | undefined> {
+  return option({ describe }, { type: 'string', requiresArg: false }, String);
+}
+
+/** Any number of arguments. */
+export function texts(describe: string): Option<readonly string[]> {
+  return {
+    yargs: { type: 'string', array: true, describe },
+    read: (given) => (Array.isArray(given) ? given.map(String) : []),
+  };
+}
+
+export function choice<const C extends readonly string[], const A extends About & { readonly default?: C[number] }>(
+  choices: C,
+  about: A,
+): Option<Given<C[number], A>> {
+  return option(about, { choices }, (given) => given as C[number]);
+}
+
+/** A whole number of at least `least` and at most `most`. */
+export function whole<
+  const A extends About & {
+    readonly least: number;
+    readonly most?: number;
+    readonly default?: number;
+    readonly required?: true;
+  },
+>(about: A): Option<Given<number, A>> {
+  const { least, most = Number.MAX_SAFE_INTEGER } = about;
+  return option(about, { type: 'number' }, (given, name) => {
+    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least && given <= most) return given;
+    const upTo = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most.toLocaleString('en-US')}`;
+    throw usageError(`${name} needs a whole number of at least ${least}${upTo}`);
+  });
+}
+
+/** A number that `accepts` takes; `what` says which those are. */
+export function number<const A extends About & { readonly default: number }>(
+  accepts: (value: number) => boolean,
+  what: string,
+  about: A,
+): Option<number> {
+  return option(about, { type: 'number' }, (given, name) => {
+    if (typeof given === 'number' && accepts(given)) return given;
+    throw usageError(`${name} needs ${what}`);
+  });
+}
+
+/** A time or a day, as epoch ms. */
+export function time<const A extends About & { readonly default?: string; readonly required?: true }>(
+  about: A,
+): Option<Given<number, A>> {
+  return option(about, { type: 'string' }, (given, name) => timeOf(String(given), name));
+}
+
+/** Epoch ms of a time or a day. Throws `usage`. */
+export function timeOf(value: string, name: string): number {
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(value);
+  const ms = parseTime(isDay ? `${value}T00:00:00Z` : value);
+  if (!Number.isNaN(ms)) return ms;
+  throw usageError(`${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
+}
+
+/** A duration such as 500ms or 10m, in ms. */
+export function milliseconds<const A extends About & { readonly default?: string }>(
+  about: A,
+): Option<Given<number, A>> {
+  return option(about, { type: 'string' }, (given, name) => {
+    const value = String(given);
+    const ms = duration(value);
+    if (Number.isFinite(ms) && ms >= 0) return ms;
+    if (/^\d+$/.test(value))
+      throw usageError(`${name} ${value}: ${value} of what?`, `write ${value}m, ${value}s or ${value}ms`);
+    throw usageError(`${name} ${value} is no duration`, 'write for instance 500ms, 10s, 5m or 1h');
+  });
+}
+
+/** Event time over wall time: a positive number, or Infinity for `max`. */
+export function speedup(byDefault: string, describe: string): Option<number> {
+  return option({ describe, default: byDefault }, { type: 'string' }, (given, name) => {
+    const factor = given === 'max' ? Number.POSITIVE_INFINITY : Number(given);
+    if (factor > 0) return factor;
+    throw usageError(`${name} ${String(given)} is neither a positive number nor max`);
+  });
+}
