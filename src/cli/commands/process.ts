@@ -4,6 +4,7 @@ import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
+import type { Owner } from '../../sinks/opensearch-indices.ts';
 import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
@@ -64,6 +65,9 @@ export async function process(args: Arguments): Promise<number> {
   }
 }
 
+/** Ms between notes while nothing is committed. */
+const NOTE_INTERVAL = 1_000;
+
 type Settings = ReturnType<typeof readSettings>;
 
 /** All options with a form of their own, so that a mistake in one is told before anything is made. */
@@ -76,6 +80,8 @@ function readSettings(args: Arguments) {
     checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
     deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
   };
+  if (args['resend'] && text(args, 'opensearch') === undefined)
+    throw usageError('--resend is for --opensearch', 'add --opensearch URL');
   if (args['drain'] && !args['until-end'])
     throw usageError('--drain needs an end to drain at', 'add --until-end');
   if (settings.eventTime === 'arrival' && settings.maxDisorder !== undefined)
@@ -109,14 +115,22 @@ async function run(
   const progress = await progressLine();
   const { signal, done } = interruption();
   let page: Dashboard | undefined;
+  let notes: RunNotes | undefined;
+  // While the rest is delivered there are no checkpoints that would note how the sinks stand.
+  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL);
   try {
     page = await pageOf(args, app);
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const sinks = await openSinks(args, views, state, deadLetterLimit, search);
+    const owner = { app, stream: reader.name };
+    const sinks = await openSinks(args, views, state, deadLetterLimit, search && { ...search, owner }, () =>
+      notes?.refresh(),
+    );
+    const watch = new RunNotes(state, sinks, settings.checkpointInterval);
+    notes = watch;
+    await openAll(sinks, signal);
     const refusedBefore = refusedBy(sinks);
     const started = Date.now();
-    const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
       reader,
       store: state,
@@ -130,7 +144,7 @@ async function run(
       allowGap: args['allow-gap'] === true,
       signal,
       onProgress: (now) => {
-        notes.take(now);
+        watch.take(now);
         const { counters, watermark, openWindows, slowestShard, atTip } = now;
         const waits = atTip ? '  waiting for records' : '';
         const behind = sinks
@@ -138,7 +152,7 @@ async function run(
           .filter(({ pending }) => pending > 0)
           .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
         progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(notes.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
+          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(watch.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
         );
       },
       onNoWatermark: () => say(NO_WATERMARK),
@@ -156,6 +170,7 @@ async function run(
       ms,
     );
   } finally {
+    clearInterval(noting);
     progress.stop();
     await page?.close();
     done();
@@ -191,7 +206,8 @@ async function openSinks(
   views: readonly View[],
   state: SqliteState,
   deadLetterLimit: number,
-  search: Search | undefined,
+  search: (Search & { readonly owner: Owner }) | undefined,
+  onChange: () => void,
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   const output = text(args, 'output');
@@ -204,14 +220,25 @@ async function openSinks(
     outbox: state,
     deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
     clock: systemClock,
+    resend: args['resend'] === true,
     onTrouble: (trouble) => {
-      const { pending } = sink.status();
+      const { pending, since } = sink.status();
       if (trouble === undefined) say('opensearch: goes on');
-      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind`);
+      else say(`opensearch: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`);
+      onChange();
     },
+    onNote: (note) => say(`note: opensearch: ${note}`),
   });
-  await sink.open();
   return [...sinks, sink];
+}
+
+async function openAll(sinks: readonly Sink[], stop: AbortSignal): Promise<void> {
+  try {
+    for (const sink of sinks) await sink.open?.(stop);
+  } catch (error) {
+    for (const sink of sinks) if (sink.open) await sink.close(true);
+    throw error;
+  }
 }
 
 const NO_WATERMARK =
@@ -280,7 +307,11 @@ function report(
     open_windows: outcome.openWindows,
     watermark: isoOrNull(outcome.watermark),
     checkpoints: outcome.checkpoints,
-    sinks: sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    sinks: sinks.map(({ trouble, since, ...sink }) => ({
+      ...sink,
+      trouble: trouble ?? null,
+      since: since ?? null,
+    })),
     lost: outcome.lost,
     totals,
     duration_ms: ms,
