@@ -67,6 +67,7 @@ export interface Renewed {
 export class Destinations {
   readonly #store: DestinationStore;
   #epochs: Record<string, readonly Epoch[]>;
+  /** By window: the name and the uuid of its index, since an index that was made anew holds nothing. */
   readonly #exceptions = new Map<string, string>();
   #added: WindowDestination[] = [];
 
@@ -122,7 +123,7 @@ export class Destinations {
     }
     this.#epochs[view.name] = epochs;
     const names = new Set(lost.map(({ index }) => index));
-    const holdsExceptions = [...this.#exceptions.values()].some((index) => names.has(index));
+    const holdsExceptions = [...this.#exceptions.values()].some((text) => names.has(text.split(' ')[0]!));
     return {
       ...(lost.length > 0 ? { again: holdsExceptions ? 1 : lost[0]!.from } : {}),
       lost: [...names],
@@ -145,14 +146,16 @@ export class Destinations {
   indexOf(place: Place, windowStart: number, first: number, lying?: LiveIndex): LiveIndex {
     const { view, indices, write } = place;
     const key = { view: view.name, windowStart };
-    const exception = indices.get(this.#exceptions.get(keyOf(key)) ?? '');
-    if (exception) return exception;
+    const [name = '', uuid] = this.#exceptions.get(keyOf(key))?.split(' ') ?? [];
+    const exception = indices.get(name);
+    if (exception && exception.uuid === uuid) return exception;
     const epoch = this.#epochOf(view.name, first);
     const planned = indices.get(epoch.index) ?? write;
     const index = lying ?? (planned.writable ? planned : write);
     if (index !== planned) {
-      this.#exceptions.set(keyOf(key), index.name);
-      this.#added.push({ ...key, destination: index.name });
+      const destination = `${index.name} ${index.uuid}`;
+      this.#exceptions.set(keyOf(key), destination);
+      this.#added.push({ ...key, destination });
     }
     return index;
   }

@@ -111,11 +111,8 @@ export class OpenSearchIndices {
     return places;
   }
 
-  /**
-   * By the name of each view: changes when indices behind it come, go, are blocked or take each other's place; empty when
-   * there is none.
-   */
-  async fingerprints(): Promise<Map<string, string>> {
+  /** What is behind the name of each view now: all that tells whether the places are still what they were. */
+  async fingerprints(): Promise<Map<string, Fingerprint>> {
     const { prefix, views } = this.#o;
     const names = views.map((view) => indexName(prefix, view.name));
     const all = (await this.#describe(names.join(','), { ignore_unavailable: 'true' })) ?? {};
@@ -124,8 +121,7 @@ export class OpenSearchIndices {
         const indices = Object.fromEntries(
           Object.entries(all).filter(([index, { aliases = {} }]) => index === name || name in aliases),
         );
-        const write = writeIndexOf(name, indices);
-        return [name, fingerprintOf([...live(name, indices).values()], write)] as const;
+        return [name, fingerprintOf([...live(name, indices).values()], writeIndexOf(name, indices))] as const;
       }),
     );
   }
@@ -190,8 +186,7 @@ export class OpenSearchIndices {
     const answer = await this.#request('GET', `/${name}`, { expected: [404], querystring });
     if (answer === undefined) return undefined;
     const indices = Object.values(answer) as Described[];
-    if (indices.some((index) => typeof index?.settings?.index !== 'object'))
-      throw unusable(`/${name}`);
+    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw unusable(`/${name}`);
     return answer as Indices;
   }
 
@@ -272,7 +267,7 @@ export class OpenSearchIndices {
     let changed = false;
     for (const [index, described] of Object.entries(found)) {
       changed = (await this.#adopt(view, index, described)) || changed;
-      changed = (await this.#protect(index, described)) || changed;
+      if (index !== name) changed = (await this.#protect(index, described)) || changed;
     }
     if (changed) {
       // Another process may have marked it at the same time.
@@ -405,11 +400,19 @@ function live(
   );
 }
 
-/** See `fingerprints`. */
-export function fingerprintOf(indices: readonly LiveIndex[], write: string | undefined): string {
-  if (indices.length === 0) return '';
-  const parts = indices.map(({ name, uuid, writable, address }) => [name, uuid, writable, address]);
-  return JSON.stringify([parts, write ?? null]);
+export interface Fingerprint {
+  /** Changes when indices come, go, are blocked or take each other's place. */
+  readonly shape: string;
+  /** Changes when they are made anew too. */
+  readonly identity: string;
+}
+
+export function fingerprintOf(indices: readonly LiveIndex[], write: string | undefined): Fingerprint {
+  const shape = indices.map(({ name, writable, address }) => [name, writable, address]);
+  return {
+    shape: indices.length === 0 ? '' : JSON.stringify([shape, write ?? null]),
+    identity: indices.map(({ uuid }) => uuid).join(),
+  };
 }
 
 function unusable(path: string): TaxiflowError {

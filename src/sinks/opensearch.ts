@@ -24,7 +24,7 @@ import { RETRACTED, type View } from '../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
 import { documentIds } from './document-id.ts';
-import { fingerprintOf, OpenSearchIndices, type Owner } from './opensearch-indices.ts';
+import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './opensearch-indices.ts';
 import { Trouble } from './trouble.ts';
 
 /** What the sink needs of the state: the outbox, what it noted itself, and when the state was made. */
@@ -243,7 +243,7 @@ export class OpenSearchSink implements Sink {
       // A batch may take long, piece by piece; that is no reason to give up.
       if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
       const allSettled = this.status().pending === 0;
-      if (allSettled && (last === 0 || !(await unless(stop, this.#look())))) return;
+      if (allSettled && (last === 0 || !(await unless(stop, this.#lookAtTheEnd())))) return;
       await clock.sleep(POLL_MS, stop);
     }
   }
@@ -357,18 +357,27 @@ export class OpenSearchSink implements Sink {
     this.wake();
   }
 
-  /** Whether the indices behind the names have changed; sees to it that they are taken as they are now. */
-  #look(): Promise<boolean> {
-    this.#looking ??= this.#lookNow().finally(() => {
+  /**
+   * Whether the indices behind the names have changed; sees to it that they are taken as they are now. An index of the
+   * user's own under the very name may be made anew in the middle of a run: that matters `atTheEnd` only.
+   */
+  #look(atTheEnd = false): Promise<boolean> {
+    this.#looking ??= this.#lookNow(atTheEnd).finally(() => {
       this.#looked = this.#o.clock.now();
       this.#looking = undefined;
     });
     return this.#looking;
   }
 
-  async #lookNow(): Promise<boolean> {
+  /** Not by a look that began before the last result was settled. */
+  async #lookAtTheEnd(): Promise<boolean> {
+    await this.#looking;
+    return this.#look(true);
+  }
+
+  async #lookNow(atTheEnd: boolean): Promise<boolean> {
     const { signal } = this.#going;
-    let found: ReadonlyMap<string, string>;
+    let found: ReadonlyMap<string, Fingerprint>;
     try {
       found = await this.#indices.fingerprints();
     } catch {
@@ -377,9 +386,11 @@ export class OpenSearchSink implements Sink {
     }
     if (signal.aborted) return false;
     for (const { name, indices, write } of this.#places?.values() ?? []) {
-      const fingerprint = found.get(name);
-      if (fingerprint === fingerprintOf([...indices.values()], write.name)) continue;
-      this.#lookAgain(fingerprint ? `the indices behind ${name} have changed` : goneWords(name));
+      const now = found.get(name)!;
+      const before = fingerprintOf([...indices.values()], write.name);
+      const isSame = now.identity === before.identity || (write.name === name && !atTheEnd);
+      if (now.shape === before.shape && isSame) continue;
+      this.#lookAgain(now.shape === '' ? goneWords(name) : `the indices behind ${name} have changed`);
       return true;
     }
     return false;

@@ -111,6 +111,9 @@ export class ModelState {
     }
   }
 
+  /** Told after the cursor has moved. */
+  onCursor: () => void = () => {};
+
   /** The outbox as one process sees it. */
   outbox(alive: () => boolean): Outbox {
     const state = this;
@@ -125,6 +128,7 @@ export class ModelState {
         if (!alive()) return;
         state.cursor = cursor;
         state.letters.push(...(refused?.letters ?? []));
+        state.onCursor();
       },
       firingsFrom: function* (from) {
         for (const firing of state.firings) if (firing.first + firing.count > from) yield firing;
@@ -356,7 +360,7 @@ export class ModelServer {
     const request = async (params: Asked, { ignore = [] }: { ignore?: number[] } = {}) => {
       if (!alive()) return new Promise(() => {});
       try {
-        return await this.#answer(params);
+        return await this.answer(params);
       } catch (error) {
         const { statusCode = 0 } = (error as { meta?: { statusCode?: number } }).meta ?? {};
         if (ignore.includes(statusCode)) return { statusCode, body: {} };
@@ -366,7 +370,8 @@ export class ModelServer {
     return { transport: { request }, close: async () => {} } as unknown as Client;
   }
 
-  async #answer(asked: Asked) {
+  /** Throws as the client does of an answer that is an error. */
+  async answer(asked: Asked): Promise<{ statusCode: number; body: unknown }> {
     const { path, bulkBody } = asked;
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
     try {
@@ -642,6 +647,7 @@ export async function openSink(
     clock = HURRIED,
     app = 'model',
     resend = false,
+    client = server.clientOf(alive),
   }: {
     alive?: () => boolean;
     onTrouble?: (trouble?: string) => void;
@@ -650,10 +656,11 @@ export async function openSink(
     clock?: Clock;
     app?: string;
     resend?: boolean;
+    client?: Client;
   } = {},
 ): Promise<OpenSearchSink> {
   const sink = new OpenSearchSink({
-    client: server.clientOf(alive),
+    client,
     url: 'http://model:9200',
     prefix: '',
     views: allViews ? TAXI_VIEWS : VIEWS,

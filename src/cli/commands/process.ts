@@ -117,7 +117,7 @@ async function run(
   let page: Dashboard | undefined;
   let notes: RunNotes | undefined;
   // While the rest is delivered there are no checkpoints that would note how the sinks stand.
-  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL);
+  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL).unref();
   try {
     page = await pageOf(args, app);
     if (state.stored && args['from'] !== 'trim-horizon')
