@@ -232,6 +232,7 @@ export interface Lying extends Held {
 /** What a snapshot holds of one index. */
 export interface Snapshot {
   readonly index: string;
+  readonly uuid: string;
   readonly documents: ReadonlyMap<string, Held>;
 }
 
@@ -338,17 +339,18 @@ export class ModelServer {
   }
 
   snapshot(): Snapshot[] {
-    return [...this.indices.values()].map(({ name, documents }) => ({
+    return [...this.indices.values()].map(({ name, uuid, documents }) => ({
       index: name,
+      uuid,
       documents: new Map(documents),
     }));
   }
 
-  /** Closes the indices that the snapshot has, and restores them; others stay. */
+  /** Closes the indices that the snapshot has, and restores them; those that came or were made anew since stay. */
   restore(snapshots: readonly Snapshot[]): void {
-    for (const { index: name, documents } of snapshots) {
+    for (const { index: name, uuid, documents } of snapshots) {
       const index = this.indices.get(name);
-      if (!index) continue;
+      if (index?.uuid !== uuid) continue;
       index.documents = new Map(documents);
       index.deleted = new Map();
       index.history = `identity ${++this.#identities}`;
