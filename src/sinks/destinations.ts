@@ -89,10 +89,14 @@ export class Destinations {
     this.#added = [];
   }
 
-  /** The results of removed indices are to be sent again. */
+  /** The results of removed indices are to be sent again, to the newest one. */
   forgetRemoved(): void {
-    for (const [view, epochs] of Object.entries(this.#epochs))
-      this.#epochs[view] = epochs.map(({ gone: _, ...epoch }) => epoch);
+    for (const [view, epochs] of Object.entries(this.#epochs)) {
+      const latest = epochs.at(-1)!;
+      this.#epochs[view] = epochs.map((epoch) =>
+        epoch.gone === undefined ? epoch : { ...latest, from: epoch.from },
+      );
+    }
   }
 
   /**
@@ -123,7 +127,7 @@ export class Destinations {
     }
     this.#epochs[view.name] = epochs;
     const names = new Set(lost.map(({ index }) => index));
-    const holdsExceptions = [...this.#exceptions.values()].some((text) => names.has(text.split(' ')[0]!));
+    const holdsExceptions = [...this.#exceptions.values()].some((text) => names.has(indexIn(text)));
     return {
       ...(lost.length > 0 ? { again: holdsExceptions ? 1 : lost[0]!.from } : {}),
       lost: [...names],
@@ -146,14 +150,14 @@ export class Destinations {
   indexOf(place: Place, windowStart: number, first: number, lying?: LiveIndex): LiveIndex {
     const { view, indices, write } = place;
     const key = { view: view.name, windowStart };
-    const [name = '', uuid] = this.#exceptions.get(keyOf(key))?.split(' ') ?? [];
-    const exception = indices.get(name);
-    if (exception && exception.uuid === uuid) return exception;
+    const noted = this.#exceptions.get(keyOf(key));
+    const exception = noted === undefined ? undefined : indices.get(indexIn(noted));
+    if (exception && noted === destinationOf(exception)) return exception;
     const epoch = this.#epochOf(view.name, first);
     const planned = indices.get(epoch.index) ?? write;
     const index = lying ?? (planned.writable ? planned : write);
     if (index !== planned) {
-      const destination = `${index.name} ${index.uuid}`;
+      const destination = destinationOf(index);
       this.#exceptions.set(keyOf(key), destination);
       this.#added.push({ ...key, destination });
     }
@@ -168,6 +172,15 @@ export class Destinations {
 
 function identityOf({ name, uuid, history }: LiveIndex): Omit<Epoch, 'from' | 'gone'> {
   return { index: name, uuid, history };
+}
+
+function destinationOf({ name, uuid }: LiveIndex): string {
+  return `${name} ${uuid}`;
+}
+
+/** No name of an index holds a space. */
+function indexIn(destination: string): string {
+  return destination.slice(0, destination.indexOf(' '));
 }
 
 function isLive({ uuid, history }: Epoch, live: LiveIndex | undefined): boolean {

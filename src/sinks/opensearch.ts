@@ -123,8 +123,8 @@ export class OpenSearchSink implements Sink {
   #looked = Number.NEGATIVE_INFINITY;
   #looking: Promise<boolean> | undefined;
   #preparing = false;
-  /** Windows that were looked for in several indices. */
-  readonly #located = new Set<string>();
+  /** The indices of windows that were looked for in several. */
+  readonly #located = new Map<string, LiveIndex>();
   /** In the order of their results. */
   readonly #batches: Batch[] = [];
   #results: Iterator<Unplaced | undefined> | undefined;
@@ -242,8 +242,10 @@ export class OpenSearchSink implements Sink {
       this.wake();
       // A batch may take long, piece by piece; that is no reason to give up.
       if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
-      const allSettled = this.status().pending === 0;
-      if (allSettled && (last === 0 || !(await unless(stop, this.#lookAtTheEnd())))) return;
+      if (this.status().pending === 0) {
+        if (last === 0) return;
+        if (this.#places && !(await unless(stop, this.#lookAtTheEnd()))) return;
+      }
       await clock.sleep(POLL_MS, stop);
     }
   }
@@ -465,9 +467,9 @@ export class OpenSearchSink implements Sink {
       const lying = await this.#whereIs(place, [...windows.keys()], signal);
       signal.throwIfAborted();
       for (const [start, window] of windows) {
-        if (this.#located.has(windowKey(window))) continue;
-        this.#destinations.indexOf(place, start, window.first, lying.get(start));
-        this.#located.add(windowKey(window));
+        const key = windowKey(window);
+        if (this.#located.has(key)) continue;
+        this.#located.set(key, this.#destinations.indexOf(place, start, window.first, lying.get(start)));
       }
     }
     this.#destinations.saveExceptions();
@@ -493,18 +495,20 @@ export class OpenSearchSink implements Sink {
   }
 
   #placed({ results }: Batch): Entry[] {
-    let [last, index]: [Window | undefined, LiveIndex | undefined] = [undefined, undefined];
+    let last: Window | undefined;
+    let index: LiveIndex | undefined;
     return results.map(({ window, ...result }) => {
-      if (window !== last || !index) {
-        const { place, start, first } = window;
-        index = this.#destinations.isSimple(place)
-          ? place.write
-          : this.#destinations.indexOf(place, start, first);
-        last = window;
-      }
+      if (window !== last || !index) index = this.#indexOf(window);
+      last = window;
       const { name, address, target } = index;
       return { ...result, index: name, address, target };
     });
+  }
+
+  #indexOf(window: Window): LiveIndex {
+    const { place, start, first } = window;
+    if (this.#destinations.isSimple(place)) return place.write;
+    return this.#located.get(windowKey(window)) ?? this.#destinations.indexOf(place, start, first);
   }
 
   async #prepareWhenThere(): Promise<void> {

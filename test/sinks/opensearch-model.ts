@@ -85,11 +85,15 @@ export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 export class ModelState {
   readonly firings: StoredFiring[] = [];
   readonly letters: DeadLetter[] = [];
-  readonly created = Date.UTC(2026, 0, 1);
+  readonly created: number;
   cursor: Cursor | undefined;
   nextResult = 1;
   destinations: string | undefined;
   readonly #windowDestinations = new Map<string, WindowDestination>();
+
+  constructor(created = Date.UTC(2026, 0, 1)) {
+    this.created = created;
+  }
 
   /** A firing for each run of documents of one window. */
   commit(documents: readonly object[], correction = false, view = 'trip_duration'): void {
@@ -254,6 +258,8 @@ export class ModelServer {
   mangle: ((done: BulkAnswer) => unknown) | undefined;
   /** Told of every request before it is looked at. */
   front: (path: string) => void | Promise<void> = () => {};
+  /** Given each bulk request, to have it done when it likes, whatever is answered. */
+  hold: (send: () => void) => void = () => {};
   /** The largest body it takes. */
   limit = LARGEST_REQUEST;
   /** Bulk requests so far. */
@@ -460,6 +466,7 @@ export class ModelServer {
     const lines = body.slice(0, -1).split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
     this.most.characters = Math.max(this.most.characters, body.length);
+    this.hold(() => this.#done(lines, TAKES_ALL));
     const scripted = this.script?.(++this.requests);
     if (typeof (scripted as TurnedAway | undefined)?.of === 'function')
       return this.#done(lines, scripted as TurnedAway);
