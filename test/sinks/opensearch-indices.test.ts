@@ -109,6 +109,28 @@ it('O5 a request that comes through late, after a rollover, changes nothing', as
   assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3], [SECOND]: [4, 5] });
 });
 
+it('O5 a request of a run that was killed comes through after a rollover and the next run', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  let alive = true;
+  let late: (() => void) | undefined;
+  server.hold = (send) => {
+    late ??= send;
+  };
+  server.script = () => {
+    alive = false;
+    throw answered(503);
+  };
+  const killed = await openSink(state, server, { alive: () => alive });
+  state.commit(range(1, 3));
+  killed.wake();
+  await until('it is killed', () => !alive);
+  server.script = undefined;
+  server.rollover(NAME);
+  await deliver(state, server);
+  late!();
+  assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
+});
+
 it('O6 what another state wrote is found in the index where it lies', async () => {
   const [older, server] = [new ModelState(), honest()];
   older.commit(range(1, 3));
