@@ -20,11 +20,12 @@ import type { Sink, SinkStatus } from '../engine/run.ts';
 import { TaxiflowError } from '../errors.ts';
 import { explained, isAway } from '../opensearch/connection.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
-import { RETRACTED, type View } from '../views/language.ts';
+import type { View } from '../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
 import { documentIds } from './document-id.ts';
 import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './opensearch-indices.ts';
+import { documentsIn, isTakenBack, settledDocuments } from './settled-documents.ts';
 import { Trouble } from './trouble.ts';
 
 /** What the sink needs of the state: the outbox, what it noted itself, and when the state was made. */
@@ -79,8 +80,6 @@ const GIVE_UP_MS = 60_000;
 const PUT_OFF_MS = 10_000;
 const LAST_MS = 3_000;
 
-/** How a result ends that takes back the one of its window and key. */
-const TAKEN_BACK = `,"${RETRACTED}":true}`;
 const FINAL = new Set(['mapping-conflict', 'unsupported-server', 'other-owner']);
 /** What is waited for at the start too. */
 const PASSING = new Set(['opensearch-blocked', 'opensearch-bad-answer']);
@@ -123,6 +122,8 @@ export class OpenSearchSink implements Sink {
   #looked = Number.NEGATIVE_INFINITY;
   #looking: Promise<boolean> | undefined;
   #preparing = false;
+  /** Documents are counted once a run: what happens to them later shows in their index. */
+  #counted = false;
   /** The indices of windows that were looked for in several. */
   readonly #located = new Map<string, LiveIndex>();
   /** In the order of their results. */
@@ -428,14 +429,13 @@ export class OpenSearchSink implements Sink {
     for (const { first, view, windowStart, docs, correction } of this.#o.outbox.firingsFrom(from)) {
       const [place, idOf] = [places.get(view)!, this.#ids.get(view)!];
       const window = this.#windowOf(place, windowStart, first);
-      // No line break is inside a document: JSON writes it as \n.
-      for (const [i, document] of docs.slice(1, -1).split(',\n').entries()) {
+      for (const [i, document] of documentsIn(docs).entries()) {
         const number = first + i;
         if (number < from) continue;
         this.#next = number + 1;
         if (this.#destinations.isRemoved(view, window.first, number)) yield undefined;
         else {
-          const deleted = correction && document.endsWith(TAKEN_BACK);
+          const deleted = correction && isTakenBack(document);
           yield {
             number,
             window,
@@ -550,6 +550,7 @@ export class OpenSearchSink implements Sink {
     this.#destinations.save();
     for (const place of places) await this.#refillIfShort(place);
     if (signal.aborted) return;
+    this.#counted = true;
     this.#located.clear();
     this.#looked = this.#o.clock.now();
     this.#places = new Map(places.map((place) => [place.view.name, place]));
@@ -570,9 +571,11 @@ export class OpenSearchSink implements Sink {
   /** An index that was restored from an older snapshot holds fewer documents than were settled (O7). */
   async #refillIfShort(place: Place): Promise<void> {
     const { outbox, onNote = () => {} } = this.#o;
-    if (this.#delivered === 1) return;
+    if (this.#delivered === 1 || this.#counted) return;
+    const { name } = place.view;
+    const isRemoved = (first: number) => this.#destinations.isRemoved(name, first, first);
     const refused = outbox.refused(this.name);
-    const settled = this.#settledDocuments(place.view);
+    const settled = settledDocuments(outbox, name, this.#ids.get(name)!, this.#delivered, isRemoved);
     const { signal } = this.#going;
     const count = await this.#indices.count(place, settled - refused);
     if (signal.aborted || count === undefined || count >= settled - refused) return;
@@ -580,30 +583,6 @@ export class OpenSearchSink implements Sink {
       `${place.name} holds ${count.toLocaleString('en-US')} documents, though ${settled.toLocaleString('en-US')} were delivered; all results are sent again`,
     );
     this.#startOver(1);
-  }
-
-  /** How many documents the settled results of a view come to, without those of removed indices. */
-  #settledDocuments({ name }: View): number {
-    const { outbox } = this.#o;
-    let documents = 0;
-    for (const { windowStart, first, count, corrected } of outbox.windowsBefore(name, this.#delivered)) {
-      if (this.#destinations.isRemoved(name, first, first)) continue;
-      documents += corrected ? this.#documentsOf(name, windowStart) : count;
-    }
-    return documents;
-  }
-
-  /** Of a window that was corrected: what may have been taken back by now doesn't count. */
-  #documentsOf(view: string, windowStart: number): number {
-    const idOf = this.#ids.get(view)!;
-    const ids = new Set<string>();
-    for (const { first, docs, correction } of this.#o.outbox.firingsOf(view, windowStart)) {
-      for (const [i, document] of docs.slice(1, -1).split(',\n').entries()) {
-        if (correction && document.endsWith(TAKEN_BACK)) ids.delete(idOf(document));
-        else if (first + i < this.#delivered) ids.add(idOf(document));
-      }
-    }
-    return ids.size;
   }
 }
 

@@ -1,7 +1,13 @@
 import { systemClock } from '../../clock.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
-import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
+import {
+  type ProcessOutcome,
+  type Progress,
+  runProcess,
+  type Sink,
+  type SinkStatus,
+} from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
 import type { Owner } from '../../sinks/opensearch-indices.ts';
@@ -145,15 +151,7 @@ async function run(
       signal,
       onProgress: (now) => {
         watch.take(now);
-        const { counters, watermark, openWindows, slowestShard, atTip } = now;
-        const waits = atTip ? '  waiting for records' : '';
-        const behind = sinks
-          .map((sink) => sink.status())
-          .filter(({ pending }) => pending > 0)
-          .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
-        progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(watch.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
-        );
+        progress.update(progressText(now, watch.recordsPerSecond, sinks));
       },
       onNoWatermark: () => say(NO_WATERMARK),
     });
@@ -176,6 +174,16 @@ async function run(
     done();
     state.close();
   }
+}
+
+function progressText(now: Progress, recordsPerSecond: number, sinks: readonly Sink[]): string {
+  const { counters, watermark, openWindows, slowestShard, atTip } = now;
+  const waits = atTip ? '  waiting for records' : '';
+  const behind = sinks
+    .map((sink) => sink.status())
+    .filter(({ pending }) => pending > 0)
+    .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
+  return `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`;
 }
 
 async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefined> {
