@@ -126,9 +126,9 @@ it('O5 a request of a run that was killed comes through after a rollover and the
   await until('it is killed', () => !alive);
   server.script = undefined;
   server.rollover(NAME);
-  await deliver(state, server);
+  await deliver(state, server, () => state.commit([resultOf(2, { number: 20 }), resultOf(4)], true));
   late!();
-  assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
+  assert.deepEqual(lying(server), { [FIRST]: [1, 3, 20], [SECOND]: [4] });
 });
 
 it('O6 what another state wrote is found in the index where it lies', async () => {
