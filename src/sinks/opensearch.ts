@@ -187,13 +187,22 @@ export class OpenSearchSink implements Sink {
       if (!this.#preparing) void this.#prepareWhenThere();
       return;
     }
-    if (this.status().pending > 0 && this.#o.clock.now() - this.#looked >= LOOK_MS) void this.#look();
+    // Nothing new goes out before it is known where to.
+    if (this.#looking) return;
+    if (this.status().pending > 0 && this.#o.clock.now() - this.#looked >= LOOK_MS) {
+      void this.#look().then((changed) => changed || this.#wakeUnlessFailed());
+      return;
+    }
     while (this.#batches.length < REQUESTS_AT_ONCE) {
       const batch = this.#nextBatch(this.#places);
       if (!batch) return;
       this.#batches.push(batch);
       void this.#deliver(batch);
     }
+  }
+
+  #wakeUnlessFailed(): void {
+    if (!this.#failure) this.wake();
   }
 
   status(): SinkStatus {
@@ -497,11 +506,11 @@ export class OpenSearchSink implements Sink {
   #placed({ results }: Batch): Entry[] {
     let last: Window | undefined;
     let index: LiveIndex | undefined;
-    return results.map(({ window, ...result }) => {
+    return results.map(({ window, number, action, id, version, document }) => {
       if (window !== last || !index) index = this.#indexOf(window);
       last = window;
       const { name, address, target } = index;
-      return { ...result, index: name, address, target };
+      return { number, action, id, version, document, index: name, address, target };
     });
   }
 
