@@ -224,6 +224,11 @@ const processCommand: CommandSpec = {
       requiresArg: true,
       describe: 'Index names begin with this',
     },
+    resend: {
+      type: 'boolean',
+      default: false,
+      describe: 'Send all results to OpenSearch again, whatever was delivered',
+    },
     ...openSearchAccess,
     dashboard: { type: 'boolean', default: false, describe: 'Serve the live page of this run' },
     port,

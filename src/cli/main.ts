@@ -7,9 +7,12 @@ import { COMMANDS } from './commands.ts';
 import { commandOf, completed } from './hints.ts';
 import { say } from './terminal.ts';
 
+const LEAVE_MS = 500;
+
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
+  process.once('beforeExit', endWithoutVerdict);
   try {
     const flags = normaliseFlags(helpLast(argv));
     refuseValues(flags);
@@ -17,6 +20,22 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     report(error, argv);
   }
+  process.off('beforeExit', endWithoutVerdict);
+  if (process.exitCode === EXIT.interrupted) leaveSoon();
+}
+
+/** Nothing is left to wait for, but the command has not ended: something it waited for never comes. */
+function endWithoutVerdict(): void {
+  process.stderr.write(
+    'Error: the command ended in the middle: what it waited for never came (no-verdict)\n' +
+      'Try: run it again, what was committed is kept; this is a fault of taxiflow, please report it\n',
+  );
+  process.exit(EXIT.failed);
+}
+
+/** What an interrupted command leaves behind, such as the search for a host name, must not hold it up. */
+function leaveSoon(): void {
+  setTimeout(() => process.exit(), LEAVE_MS).unref();
 }
 
 /** yargs takes every value of a switch but `true` for false, without a word. */

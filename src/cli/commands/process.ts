@@ -1,10 +1,17 @@
 import { systemClock } from '../../clock.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
-import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
+import {
+  type ProcessOutcome,
+  type Progress,
+  runProcess,
+  type Sink,
+  type SinkStatus,
+} from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
+import type { Owner } from '../../sinks/opensearch-indices.ts';
 import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
@@ -66,6 +73,9 @@ export async function process(args: Arguments): Promise<number> {
   }
 }
 
+/** Ms between notes while nothing is committed. */
+const NOTE_INTERVAL = 1_000;
+
 type Settings = ReturnType<typeof readSettings>;
 
 /** All options with a form of their own, so that a mistake in one is told before anything is made. */
@@ -78,6 +88,8 @@ function readSettings(args: Arguments) {
     checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
     deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
   };
+  if (args['resend'] && text(args, 'opensearch') === undefined)
+    throw usageError('--resend is for --opensearch', 'add --opensearch URL');
   if (args['drain'] && !args['until-end'])
     throw usageError('--drain needs an end to drain at', 'add --until-end');
   if (settings.eventTime === 'arrival' && settings.maxDisorder !== undefined)
@@ -111,14 +123,22 @@ async function run(
   const progress = await progressLine();
   const { signal, done } = interruption();
   let page: Dashboard | undefined;
+  let notes: RunNotes | undefined;
+  // While the rest is delivered there are no checkpoints that would note how the sinks stand.
+  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL).unref();
   try {
     page = await pageOf(args, app);
     if (state.stored && args['from'] !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const sinks = await openSinks(args, views, state, deadLetterLimit, search);
+    const owner = { app, stream: reader.name };
+    const sinks = await openSinks(args, views, state, deadLetterLimit, search && { ...search, owner }, () =>
+      notes?.refresh(),
+    );
+    const watch = new RunNotes(state, sinks, settings.checkpointInterval);
+    notes = watch;
+    await openAll(sinks, signal);
     const refusedBefore = refusedBy(sinks);
     const started = Date.now();
-    const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
       reader,
       store: state,
@@ -132,16 +152,8 @@ async function run(
       allowGap: args['allow-gap'] === true,
       signal,
       onProgress: (now) => {
-        notes.take(now);
-        const { counters, watermark, openWindows, slowestShard, atTip } = now;
-        const waits = atTip ? '  waiting for records' : '';
-        const behind = sinks
-          .map((sink) => sink.status())
-          .filter(({ pending }) => pending > 0)
-          .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
-        progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(notes.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
-        );
+        watch.take(now);
+        progress.update(progressText(now, watch.recordsPerSecond, sinks));
       },
       onNoWatermark: () => say(NO_WATERMARK),
     });
@@ -158,11 +170,22 @@ async function run(
       ms,
     );
   } finally {
+    clearInterval(noting);
     progress.stop();
     await page?.close();
     done();
     state.close();
   }
+}
+
+function progressText(now: Progress, recordsPerSecond: number, sinks: readonly Sink[]): string {
+  const { counters, watermark, openWindows, slowestShard, atTip } = now;
+  const waits = atTip ? '  waiting for records' : '';
+  const behind = sinks
+    .map((sink) => sink.status())
+    .filter(({ pending }) => pending > 0)
+    .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
+  return `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`;
 }
 
 async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefined> {
@@ -193,7 +216,8 @@ async function openSinks(
   views: readonly View[],
   state: SqliteState,
   deadLetterLimit: number,
-  search: Search | undefined,
+  search: (Search & { readonly owner: Owner }) | undefined,
+  onChange: () => void,
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
   const output = text(args, 'output');
@@ -206,14 +230,25 @@ async function openSinks(
     outbox: state,
     deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
     clock: systemClock,
+    resend: args['resend'] === true,
     onTrouble: (trouble) => {
-      const { pending } = sink.status();
+      const { pending, since } = sink.status();
       if (trouble === undefined) say('opensearch: goes on');
-      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind`);
+      else say(`opensearch: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`);
+      onChange();
     },
+    onNote: (note) => say(`note: opensearch: ${note}`),
   });
-  await sink.open();
   return [...sinks, sink];
+}
+
+async function openAll(sinks: readonly Sink[], stop: AbortSignal): Promise<void> {
+  try {
+    for (const sink of sinks) await sink.open?.(stop);
+  } catch (error) {
+    for (const sink of sinks) if (sink.open) await sink.close(true);
+    throw error;
+  }
 }
 
 const NO_WATERMARK =
@@ -282,7 +317,11 @@ function report(
     open_windows: outcome.openWindows,
     watermark: isoOrNull(outcome.watermark),
     checkpoints: outcome.checkpoints,
-    sinks: sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    sinks: sinks.map(({ trouble, since, ...sink }) => ({
+      ...sink,
+      trouble: trouble ?? null,
+      since: since ?? null,
+    })),
     lost: outcome.lost,
     totals,
     duration_ms: ms,

@@ -80,7 +80,11 @@ function asJson(now: JobStatus) {
       lag_ms: lagMs ?? null,
       holds_watermark_back: id === now.slowest,
     })),
-    sinks: now.sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    sinks: now.sinks.map(({ trouble, since, ...sink }) => ({
+      ...sink,
+      trouble: trouble ?? null,
+      since: since ?? null,
+    })),
     dead_letters: now.deadLetters.map(({ reason, count, kept }) => ({ reason, count, kept })),
   };
 }
@@ -117,10 +121,10 @@ function asText(now: JobStatus): string {
       'rate',
       `${thousands(now.rates.trips)} records/s, ${thousands(now.rates.results)} results/s`,
     ]);
-  for (const { name, delivered, pending, rejected, retries, trouble } of now.sinks)
+  for (const { name, delivered, pending, rejected, retries, trouble, since } of now.sinks)
     facts.push([
       'sink',
-      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; ${trouble}` : ''}`,
+      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; waiting since ${since ?? 'some time'}: ${trouble}` : ''}`,
     ]);
   for (const { reason, count } of now.deadLetters) facts.push(['dead', `${thousands(count)} ${reason}`]);
   const shards = now.shards.map(({ id, position, watermark: at, ended, lagMs }) => ({
