@@ -19,7 +19,9 @@ export interface Command {
   readonly examples: readonly (readonly [string, string])[];
   readonly commands: readonly Command[];
   /** Reads the options of a command line, by their flag names, and runs the command. Undefined for a group of commands. */
-  readonly run: ((given: Readonly<Record<string, unknown>>, invocation: Invocation) => Promise<number>) | undefined;
+  readonly run:
+    | ((given: Readonly<Record<string, unknown>>, invocation: Invocation) => Promise<number>)
+    | undefined;
 }
 
 interface CommandSpec<P extends OptionTable, O extends OptionTable> {
@@ -29,11 +31,13 @@ interface CommandSpec<P extends OptionTable, O extends OptionTable> {
   readonly options: O;
   readonly examples?: readonly (readonly [string, string])[];
   /** Loads the handler, which may be heavy, once it is needed. */
-  readonly load: () => Promise<Handler<Values<P> & Values<O>>>;
+  readonly load: () => Promise<Handler<Values<NoInfer<P>> & Values<NoInfer<O>>>>;
 }
 
 // biome-ignore lint/complexity/noBannedTypes: a command without positionals adds nothing to what its handler gets
-export function command<P extends OptionTable = {}, O extends OptionTable = {}>(spec: CommandSpec<P, O>): Command {
+export function command<P extends OptionTable = {}, O extends OptionTable = {}>(
+  spec: CommandSpec<P, O>,
+): Command {
   const { positionals = {}, options, examples = [], load } = spec;
   return {
     usage: spec.usage,

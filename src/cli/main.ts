@@ -1,15 +1,19 @@
-/** The command line: options as data in `commands.ts`, handlers loaded only when they run. */
+/** The command line: options as data in `commands/`, handlers loaded only when they run. */
 import { readFileSync } from 'node:fs';
-import yargs from 'yargs';
+import yargs, { type PositionalOptions } from 'yargs';
 import { EXIT, TaxiflowError, usageError } from '../errors.ts';
-import type { Arguments, CommandSpec } from './command.ts';
-import { COMMANDS } from './commands.ts';
+import type { Command } from './command.ts';
+import { COMMANDS } from './commands/index.ts';
 import { commandOf, completed } from './hints.ts';
+import { flagName } from './options.ts';
 import { say } from './terminal.ts';
+
+const LEAVE_MS = 500;
 
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
+  process.once('beforeExit', endWithoutVerdict);
   try {
     const flags = normaliseFlags(helpLast(argv));
     refuseValues(flags);
@@ -17,15 +21,43 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     report(error, argv);
   }
+  process.off('beforeExit', endWithoutVerdict);
+  if (process.exitCode === EXIT.interrupted) leaveSoon();
 }
 
-/** yargs takes every value of a switch but `true` for false, without a word. */
+/** Nothing is left to wait for, but the command has not ended: something it waited for never comes. */
+function endWithoutVerdict(): void {
+  process.stderr.write(
+    'Error: the command ended in the middle: what it waited for never came (no-verdict)\n' +
+      'Try: run it again, what was committed is kept; this is a fault of taxiflow, please report it\n',
+  );
+  process.exit(EXIT.failed);
+}
+
+/** What an interrupted command leaves behind, such as the search for a host name, must not hold it up. */
+function leaveSoon(): void {
+  setTimeout(() => process.exit(), LEAVE_MS).unref();
+}
+
+/** What yargs knows of a command line: arguments by the names of their flags. */
+type Arguments = Readonly<Record<string, unknown>>;
+
+/**
+ * yargs takes every value of a switch but `true` for false, and an empty text for a value, without a word: an unset
+ * variable in a script would then mean the default.
+ */
 function refuseValues(flags: readonly string[]): void {
   const { options } = commandOf(flags);
-  for (const flag of flags) {
-    const [, given = '', value] = /^--(?:no-)?([a-zA-Z-]+)=(.*)$/s.exec(flag) ?? [];
-    const name = given.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    if (options[name]?.type === 'boolean' && !/^(?:true|false)$/.test(value ?? ''))
+  for (const [i, flag] of flags.entries()) {
+    if (flag === '') {
+      const before = /^--([a-zA-Z-]+)$/.exec(flags[i - 1] ?? '')?.[1];
+      throw misuse(before ? `--${flagName(before)} was given an empty value` : 'an argument is empty', flags);
+    }
+    const [, given, value = ''] = /^--(?:no-)?([a-zA-Z-]+)=(.*)$/s.exec(flag) ?? [];
+    if (given === undefined) continue;
+    const name = flagName(given);
+    if (value === '') throw misuse(`--${name} was given an empty value`, flags);
+    if (options.get(name)?.yargs.type === 'boolean' && !/^(?:true|false)$/.test(value))
       throw misuse(`--${name} is a switch: it takes no value such as ${value}`, flags);
   }
 }
@@ -53,7 +85,8 @@ function normaliseFlag(argument: string): string {
 }
 
 /** Arguments without the mark; of an option that was given twice, the last one counts. */
-function settled(args: Arguments, options: CommandSpec['options']): Arguments {
+function settled(args: Arguments, command: Command): Arguments {
+  const options = new Set(Object.keys(command.options).map(flagName));
   const plain = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(plain);
     return typeof value === 'string' && value.startsWith(PLAIN) ? value.slice(PLAIN.length) : value;
@@ -61,7 +94,7 @@ function settled(args: Arguments, options: CommandSpec['options']): Arguments {
   return Object.fromEntries(
     Object.entries(args).map(([name, value]) => [
       name,
-      plain(name in options && Array.isArray(value) ? value.at(-1) : value),
+      plain(options.has(name) && Array.isArray(value) ? value.at(-1) : value),
     ]),
   );
 }
@@ -118,29 +151,29 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-function addCommand(parent: ReturnType<typeof yargs>, command: CommandSpec, argv: readonly string[]): void {
+function addCommand(parent: ReturnType<typeof yargs>, command: Command, argv: readonly string[]): void {
+  const { commands, positionals, options, run } = command;
   parent.command(
     command.usage,
     command.summary,
     (inner) => {
-      for (const [name, positional] of Object.entries(command.positionals ?? {}))
-        inner.positional(name, positional);
-      for (const sub of command.commands ?? []) addCommand(inner as never, sub, argv);
-      if (command.commands)
+      for (const [key, positional] of Object.entries(positionals))
+        inner.positional(flagName(key), positional.yargs as PositionalOptions);
+      for (const sub of commands) addCommand(inner as never, sub, argv);
+      if (commands.length > 0)
         inner.demandCommand(
           1,
-          `name what to do: ${command.commands.map((sub) => sub.usage.split(' ')[0]).join(', ')}`,
+          `name what to do: ${commands.map((sub) => sub.usage.split(' ')[0]).join(', ')}`,
         );
-      for (const [example, text] of command.examples ?? []) inner.example(example, text);
-      return inner.options(command.options);
+      for (const [example, text] of command.examples) inner.example(example, text);
+      for (const [key, option] of Object.entries(options)) inner.option(flagName(key), option.yargs);
+      return inner;
     },
     async (args) => {
-      if (!command.load) return;
-      const given = settled(args as Arguments, command.options);
+      if (!run) return;
+      const given = settled(args as Arguments, command);
       try {
-        if (given['data-dir'] === '') throw usageError('--data-dir needs the name of a folder');
-        const handler = await command.load();
-        process.exitCode = await handler(given);
+        process.exitCode = await run(given, { completed: (text) => completed(text, given) });
       } catch (error) {
         report(error, argv, given);
       }

@@ -77,10 +77,10 @@ export function texts(describe: string): Option<readonly string[]> {
   };
 }
 
-export function choice<const C extends readonly string[], const A extends About & { readonly default?: C[number] }>(
-  choices: C,
-  about: A,
-): Option<Given<C[number], A>> {
+export function choice<
+  const C extends readonly string[],
+  const A extends About & { readonly default?: C[number] },
+>(choices: C, about: A): Option<Given<C[number], A>> {
   return option(about, { choices }, (given) => given as C[number]);
 }
 
@@ -95,7 +95,8 @@ export function whole<
 >(about: A): Option<Given<number, A>> {
   const { least, most = Number.MAX_SAFE_INTEGER } = about;
   return option(about, { type: 'number' }, (given, name) => {
-    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least && given <= most) return given;
+    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least && given <= most)
+      return given;
     const upTo = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most.toLocaleString('en-US')}`;
     throw usageError(`${name} needs a whole number of at least ${least}${upTo}`);
   });

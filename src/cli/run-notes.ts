@@ -4,6 +4,7 @@ import type { SqliteState } from '../state/sqlite-state.ts';
 
 const NOTE_INTERVAL = 1_000;
 const PAST = 11;
+const NOTHING = { read: 0, results: 0 };
 
 export class RunNotes {
   readonly #startedAt = new Date().toISOString();
@@ -11,6 +12,7 @@ export class RunNotes {
   readonly #sinks: readonly Sink[];
   readonly #checkpointInterval: number;
   #last = 0;
+  #progress: Progress | undefined;
   /** Some of the past: when, and what was read and written by then. */
   #past: { at: number; read: number; results: number }[] = [];
 
@@ -23,9 +25,15 @@ export class RunNotes {
   /** Over the last ten seconds or so. */
   recordsPerSecond = 0;
 
-  take({ counters: { read, results }, openWindows, lags, ended }: Progress): void {
+  take(progress: Progress): void {
+    this.#progress = progress;
+    if (Date.now() - this.#last >= NOTE_INTERVAL || progress.ended) this.refresh();
+  }
+
+  /** Notes how the sinks stand now, beside the progress taken last. */
+  refresh(): void {
+    const { counters: { read, results } = NOTHING, openWindows = 0, lags = [] } = this.#progress ?? {};
     const now = Date.now();
-    if (now - this.#last < NOTE_INTERVAL && !ended) return;
     this.#last = now;
     this.#past = [...this.#past, { at: now, read, results }].slice(-PAST);
     const first = this.#past[0]!;

@@ -133,8 +133,8 @@ export class StateWatch {
       sinks: this.#reader.cursors().flatMap((cursor) => {
         const sink = noted?.sinks.find(({ name }) => name === cursor.name);
         if (noted && !sink) return [];
-        const { retries = 0, rejected = 0, trouble } = sink ?? {};
-        return [{ ...cursor, retries, rejected, trouble: running ? trouble : undefined }];
+        const { retries = 0, rejected = 0, trouble, since } = sink ?? {};
+        return [{ ...cursor, retries, rejected, ...(running ? { trouble, since } : {}) }];
       }),
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(running ? noted?.rates : undefined),

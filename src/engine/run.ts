@@ -25,16 +25,22 @@ export interface SinkStatus {
   readonly retries: number;
   /** What keeps it from going on, in words; undefined when nothing does. */
   readonly trouble: string | undefined;
+  /** ISO 8601: since when. */
+  readonly since?: string | undefined;
 }
 
 /** Where results go: fed from what is committed, each at its own pace, with its own cursor in the state (C3). */
 export interface Sink {
   readonly name: string;
+  /** Makes ready what results go to, before the first `wake`; returns early when `stop` aborts. */
+  open?(stop: AbortSignal): Promise<void>;
   /** Something was committed. Holds nobody up; throws when the run can't go on like this. */
   wake(): void;
   status(): SinkStatus;
-  /** Delivers the rest; only what is on its way when the run was interrupted. Again after a failure. */
+  /** Delivers the rest; only what is on its way when the run was interrupted. Called once. */
   close(interrupted: boolean): Promise<void> | void;
+  /** The run is interrupted while `close` delivers the rest. */
+  interrupt?(): void;
 }
 
 export interface ProcessOptions {
@@ -111,18 +117,13 @@ export async function runProcess(options: ProcessOptions): Promise<ProcessOutcom
   return run.run();
 }
 
-/** The first failure is the one to tell. */
-async function closed(sink: Sink): Promise<void> {
-  try {
-    await sink.close(true);
-  } catch {}
-}
-
 class ProcessRun {
   readonly #o: ProcessOptions;
   readonly #engine: Engine;
   readonly #feeds = new Map<string, Feed>();
   readonly #before: Counters;
+  /** Sinks that are not closed yet. */
+  readonly #open: Set<Sink>;
   /** Shards with nothing to read until they are asked again. */
   readonly #atTip = new Set<string>();
   /** Those of them that are being asked, and since when. */
@@ -159,6 +160,7 @@ class ProcessRun {
       maxPanes: options.maxPanes ?? MAX_PANES,
     });
     this.#before = { ...this.#engine.counters };
+    this.#open = new Set(options.sinks);
     this.#started = options.clock.now();
     this.#lastCheckpoint = this.#started;
   }
@@ -168,8 +170,8 @@ class ProcessRun {
     try {
       return await this.#run();
     } catch (error) {
-      // A sink that waits for its server would keep the process from ending.
-      for (const sink of this.#o.sinks) await closed(sink);
+      // A sink that waits for its server would keep the process from ending. The first failure is the one to tell.
+      for (const sink of this.#open) await this.#close(sink, true).catch(() => {});
       throw error;
     } finally {
       this.#over.abort();
@@ -206,9 +208,15 @@ class ProcessRun {
       if (!signal.aborted && this.#o.drain) this.#engine.drain();
       this.#checkpoint();
     }
-    for (const sink of sinks) await sink.close(signal.aborted);
+    for (const sink of sinks) await this.#close(sink, signal.aborted);
     this.#report(true);
     return this.#outcome();
+  }
+
+  async #close(sink: Sink, interrupted: boolean): Promise<void> {
+    this.#open.delete(sink);
+    this.#o.signal.addEventListener('abort', () => sink.interrupt?.(), { signal: this.#over.signal });
+    await sink.close(interrupted);
   }
 
   /** Not if it was stopped before it knew which shards there are, or where "latest" is. */

@@ -3,7 +3,7 @@
  * in words a user can act on. The client itself comes with `connect`, not with this module.
  */
 import { readFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Client, Connection } from '@opensearch-project/opensearch';
 import { systemCode, TaxiflowError, usageError } from '../errors.ts';
 import { shownUrl, withoutSecrets } from '../printable.ts';
@@ -27,6 +27,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const CONNECT_MS = 5_000;
 const REQUEST_MS = 30_000;
+/** Characters of an answer: 2,000 documents that are all refused with their values quoted take a few MB. */
+const LARGEST_ANSWER = 32_000_000;
+const BAD_ANSWER = 'the answer is';
 
 /**
  * A client that never retries by itself. Basic auth is from OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD; a signature
@@ -130,11 +133,13 @@ function regionOfHost(host: string): string | undefined {
 }
 
 /**
- * The client's connection with an end to every request: its own timeout is one of silence before the answer begins,
- * so a server that stops in the middle would hold it for ever. The system's error is kept as `cause`.
+ * The client's connection with bounds: an end to every request, since the client's own timeout is one of silence before
+ * the answer begins; a largest answer; and a `close` that ends what is under way. The system's error is kept as `cause`.
  */
 function bounded(Base: typeof Connection): typeof Connection {
   return class extends Base {
+    readonly #underWay = new Set<ClientRequest>();
+
     override request(
       params: Parameters<Connection['request']>[0],
       callback: (error: Error | null, response: IncomingMessage | null) => void,
@@ -142,8 +147,10 @@ function bounded(Base: typeof Connection): typeof Connection {
       let cause: unknown;
       const request = super.request(params, (error, response) => {
         if (error && cause !== undefined) error.cause = cause;
+        if (response) limitAnswer(request, response);
         callback(error, response);
       });
+      this.#underWay.add(request);
       request.prependListener('error', (error) => {
         cause = error;
       });
@@ -151,7 +158,10 @@ function bounded(Base: typeof Connection): typeof Connection {
       const end = (ms: number, doing: string) =>
         setTimeout(() => request.destroy(timedOut(`${doing} took longer than ${ms / 1_000} s`)), ms);
       const whole = end(limit, 'the request');
-      request.once('close', () => clearTimeout(whole));
+      request.once('close', () => {
+        clearTimeout(whole);
+        this.#underWay.delete(request);
+      });
       request.once('socket', (socket) => {
         if (!socket.connecting) return;
         const connecting = end(Math.min(limit, CONNECT_MS), 'connecting');
@@ -165,7 +175,40 @@ function bounded(Base: typeof Connection): typeof Connection {
       });
       return request;
     }
+
+    /** The client waits for requests under way, looking once a second; here they end at once. */
+    override close(callback?: () => void): Connection {
+      for (const request of this.#underWay) request.destroy(new Error('the connection was closed'));
+      // The client counts a request as over when its error event has come.
+      setImmediate(() => (super.close as (done?: () => void) => void)(callback));
+      return this as unknown as Connection;
+    }
   };
+}
+
+/**
+ * Ends an answer that is larger than any we ask for. One that is packed is ended too: nobody asked for that, and its
+ * size is known only when it is unpacked.
+ */
+function limitAnswer(request: ClientRequest, response: IncomingMessage): void {
+  const refuse = (why: string) => {
+    response.on('error', () => {});
+    response.emit('error', new Error(why));
+    request.destroy();
+  };
+  const tooLarge = () => refuse(`${BAD_ANSWER} larger than ${LARGEST_ANSWER / 1e6} MB`);
+  const { 'content-encoding': coding = 'identity', 'content-length': bytes = '0' } = response.headers;
+  // The client acts on these headers before it listens.
+  delete response.headers['content-encoding'];
+  delete response.headers['content-length'];
+  if (coding !== 'identity') process.nextTick(refuse, `${BAD_ANSWER} packed (${coding}), unasked`);
+  else if (Number(bytes) > LARGEST_ANSWER) process.nextTick(tooLarge);
+  let length = 0;
+  response.on('data', (chunk: Buffer | string) => {
+    const before = length;
+    length += chunk.length;
+    if (length > LARGEST_ANSWER && before <= LARGEST_ANSWER) tooLarge();
+  });
 }
 
 function timedOut(message: string): Error {
@@ -249,6 +292,13 @@ export function explained(error: unknown, url: string, service = OPENSEARCH): Ta
       'tls',
       `the certificate of ${service.name} at ${url} can't be trusted (${code})${said}`,
       'give --ca the certificate that signed it',
+    );
+  }
+  if (error instanceof Error && error.message.startsWith(BAD_ANSWER)) {
+    return failure(
+      'bad-answer',
+      `${service.name} at ${url} gave no answer that can be used: ${error.message}`,
+      'check the URL, and what stands between here and the server',
     );
   }
   if (isAway(error)) {

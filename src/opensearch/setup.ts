@@ -36,6 +36,7 @@ import {
   mappingOf,
   templateName,
   templateOf,
+  writeIndexOf,
 } from './templates.ts';
 
 export interface Target {
@@ -122,7 +123,8 @@ async function ready(client: Client, url: string): Promise<void> {
 export async function planSetup(target: Target): Promise<Plan> {
   const plan: Mutable<Plan> = { steps: [], conflicts: [], harmless: [], notes: [] };
   for (const view of target.views) {
-    await planTemplate(target, view, plan.steps);
+    const template = await templateStep(target, view);
+    if (template) plan.steps.push(template);
     await planIndex(target, view, plan);
   }
   if (target.dashboards) await planObjects(target, target.dashboards, plan.steps);
@@ -183,7 +185,8 @@ interface LiveTemplate {
   };
 }
 
-async function planTemplate(target: Target, view: View, steps: Step[]): Promise<void> {
+/** What makes or mends the index template of a view; undefined when nothing does. */
+export async function templateStep(target: Target, view: View): Promise<Step | undefined> {
   const name = templateName(target.prefix, view.name);
   const path = `/_index_template/${name}`;
   const expected = templateOf(target.prefix, view);
@@ -192,18 +195,16 @@ async function planTemplate(target: Target, view: View, steps: Step[]): Promise<
     | undefined;
   const live = body?.index_templates?.[0]?.index_template;
   const found = live ? templateDifferences(live, expected) : ['it is missing'];
-  if (found.length === 0) return;
+  if (found.length === 0) return undefined;
   // Settings, such as replicas, are the user's own.
   const settings = live?.template?.settings;
   const sent =
     settings === undefined ? expected : { ...expected, template: { ...expected.template, settings } };
-  steps.push(
-    step(
-      target,
-      { method: 'PUT', path, body: sent },
-      `index template ${name}: ${found.join(', ')}`,
-      `${live ? 'changed' : 'made'} index template ${name}`,
-    ),
+  return step(
+    target,
+    { method: 'PUT', path, body: sent },
+    `index template ${name}: ${found.join(', ')}`,
+    `${live ? 'changed' : 'made'} index template ${name}`,
   );
 }
 
@@ -240,19 +241,13 @@ async function planIndex(target: Target, view: View, plan: Mutable<Plan>): Promi
   } else if (isDataStream(name, Object.keys(live))) {
     plan.conflicts.push(`${name} is a data stream, which takes no result twice`);
     return;
-  } else if (!takesWrites(live, name)) {
+  } else if (writeIndexOf(name, live) === undefined) {
     const indices = Object.keys(live).sort();
     const several = indices.length > 1 ? 'several indices and none' : 'no index';
     plan.steps.push(aliasStep(target, name, indices.at(-1)!, `has ${several} to write to`));
   }
   for (const [index, { mappings }] of Object.entries(live ?? {}))
     planMapping(target, view, index, mappings, plan);
-}
-
-function takesWrites(live: LiveIndices, alias: string): boolean {
-  const said = Object.values(live).map(({ aliases }) => aliases[alias]?.is_write_index);
-  // The only index is written to unless it says no.
-  return said.includes(true) || (said.length === 1 && said[0] !== false);
 }
 
 function indexStep(target: Target, view: View): Step {

@@ -35,6 +35,22 @@ export function isDataStream(name: string, indices: readonly string[]): boolean 
   return indices.length > 0 && indices.every((index) => index.startsWith(`.ds-${name}-`));
 }
 
+/** The index that a name is written to, of those it stands for; undefined when it has none. */
+export function writeIndexOf(
+  name: string,
+  indices: Readonly<
+    Record<string, { readonly aliases?: Readonly<Record<string, { readonly is_write_index?: boolean }>> }>
+  >,
+): string | undefined {
+  if (name in indices) return name;
+  const said = Object.entries(indices).map(
+    ([index, { aliases = {} }]) => [index, aliases[name]?.is_write_index] as const,
+  );
+  const [chosen] = said.find(([, isWriteIndex]) => isWriteIndex === true) ?? [];
+  // The only index is written to unless it says no.
+  return chosen ?? (said.length === 1 && said[0]![1] !== false ? said[0]![0] : undefined);
+}
+
 export function templateName(prefix: string, view: string): string {
   return `taxiflow-${indexName(prefix, view)}`;
 }

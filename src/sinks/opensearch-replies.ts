@@ -18,11 +18,63 @@ interface ReplyError {
   readonly caused_by?: ReplyError;
 }
 
+/** A document as it was sent. */
+export interface Sent {
+  readonly action: 'index' | 'delete';
+  /** The index it was sent to, and the name it was sent under. */
+  readonly index: string;
+  readonly address: string;
+  readonly id: string;
+}
+
+/**
+ * What became of each document that was sent, in their order. Throws unless the answer is about exactly these: their
+ * count, order, indices and ids, and a status for each that makes sense with the rest.
+ */
+export function itemsIn(body: unknown, sent: readonly Sent[]): ReplyItem[] {
+  if (typeof body !== 'object' || body === null) throw unusable('no JSON object');
+  const { errors, items } = body as { errors?: unknown; items?: unknown };
+  if (typeof errors !== 'boolean' || !Array.isArray(items)) throw unusable('without "errors" or "items"');
+  if (items.length !== sent.length)
+    throw unusable(`about ${items.length} documents, though ${sent.length} were sent`);
+  let failed = false;
+  const replies = sent.map((document, i) => {
+    const reply = itemOf(items[i], document);
+    failed ||= reply.error !== undefined;
+    return reply;
+  });
+  if (failed !== errors) throw unusable(`contradictory: "errors" is ${errors}`);
+  return replies;
+}
+
+function itemOf(item: unknown, { action, index, address, id }: Sent): ReplyItem {
+  const reply = (item as Record<string, unknown> | null)?.[action] as
+    | (ReplyItem & { readonly _index?: unknown; readonly _id?: unknown })
+    | undefined;
+  if (typeof reply !== 'object' || reply === null || Object.keys(item as object).length !== 1)
+    throw unusable(`without the ${action} of ${id}`);
+  const { status, error, _index, _id } = reply;
+  if (_id !== id) throw unusable(`about ${_id} in place of ${id}`);
+  // A name that stands for no index is told as it was asked for.
+  if (_index !== index && !(error !== undefined && _index === address))
+    throw unusable(`about index ${_index} in place of ${index}`);
+  const makesSense =
+    error === undefined
+      ? status === 200 || status === 201 || (status === 404 && action === 'delete')
+      : Number.isInteger(status) && status >= 400 && status < 600 && typeof error?.type === 'string';
+  if (!makesSense) throw unusable(`with the status ${status} for ${id}`);
+  return reply;
+}
+
+function unusable(what: string): Error {
+  return new Error(`the answer is ${what}`);
+}
+
 export function classify({ status, error }: ReplyItem): Verdict {
   // 404 without an error: what was to be deleted is not there.
   if (status < 300 || (status === 404 && error === undefined)) return 'done';
-  // Ours are the only conflicts there can be: a later version of this result is there already.
-  if (status === 409) return 'done';
+  // Ours are the only conflicts of versions there can be: a later version of this result is there already.
+  if (error?.type === 'version_conflict_engine_exception') return 'done';
   // A flood stage also says 429, and does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
   if (error?.type === 'index_not_found_exception') return 'gone';
@@ -47,10 +99,10 @@ export function classifyResponse(status: number, body: unknown): ResponseVerdict
   return typeof type === 'string' && adviceOn(reason) === undefined ? 'halve' : 'blocked';
 }
 
-/** No server knows better than this; and beyond 24 days a timer goes off at once. */
-const LONGEST_WAIT_MS = 3_600_000;
+/** A server that is well again earlier than it said is used again within this time. */
+const LONGEST_WAIT_MS = 60_000;
 
-/** Ms that the server asks to wait, an hour at most: `Retry-After` in seconds, or a date. */
+/** Ms that the server asks to wait, a minute at most: `Retry-After` in seconds, or a date. */
 export function retryAfter(header: unknown, now: number): number {
   if (typeof header !== 'string') return 0;
   const seconds = Number(header);

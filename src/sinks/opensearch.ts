@@ -8,33 +8,42 @@
  *     again with what is sent again of the same document, since the server forgets the version of one that is deleted.
  *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
  *     the same transaction.
- *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled from the
- *     first result; that the cursor goes back is known before the index is there.
+ *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled again. What
+ *     is behind the names is looked at before a run says that all is delivered.
+ *  O5, O6 all results of a window go to one index, see `destinations.ts`.
+ *  O7 at the start no index holds fewer documents than results were settled; one that does is filled again.
  */
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Sink, SinkStatus } from '../engine/run.ts';
 import { TaxiflowError } from '../errors.ts';
-import { explained, isAway, serverOf, statusOf } from '../opensearch/connection.ts';
-import {
-  differences,
-  firstIndex,
-  firstIndexOf,
-  indexName,
-  isDataStream,
-  type LiveMapping,
-  mappingOf,
-} from '../opensearch/templates.ts';
+import { explained, isAway } from '../opensearch/connection.ts';
 import type { SqliteState } from '../state/sqlite-state.ts';
-import { RETRACTED, type View } from '../views/language.ts';
-import { type Bulk, BulkSender, DELETION, IndexGone, type Refusal } from './bulk.ts';
+import type { View } from '../views/language.ts';
+import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
+import { Destinations, type LiveIndex, type Place } from './destinations.ts';
 import { documentIds } from './document-id.ts';
+import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './opensearch-indices.ts';
+import { documentsIn, isTakenBack, settledDocuments } from './settled-documents.ts';
+import { Trouble } from './trouble.ts';
 
-/** What the sink needs of the state: the outbox, its own cursor, what it refused, and when the state was made. */
+/** What the sink needs of the state: the outbox, what it noted itself, and when the state was made. */
 export type Outbox = Pick<
   SqliteState,
-  'cursor' | 'moveCursor' | 'refused' | 'firingsFrom' | 'nextResult' | 'created'
+  | 'cursor'
+  | 'moveCursor'
+  | 'refused'
+  | 'firingsFrom'
+  | 'nextResult'
+  | 'created'
+  | 'firstOf'
+  | 'windowsBefore'
+  | 'firingsOf'
+  | 'destinations'
+  | 'setDestinations'
+  | 'windowDestinations'
+  | 'addWindowDestinations'
 >;
 
 export interface OpenSearchSinkOptions {
@@ -42,32 +51,53 @@ export interface OpenSearchSinkOptions {
   readonly url: string;
   readonly prefix: string;
   readonly views: readonly View[];
+  readonly owner: Owner;
   readonly outbox: Outbox;
   readonly deadLetters: DeadLetterBuffer;
   readonly clock: Clock;
-  /** Told when something keeps results from going out for more than a moment, and when it is over (undefined). */
+  /** Send all results again, whatever was delivered. */
+  readonly resend?: boolean;
+  /** Told why results wait, from the first failure on and when the reason changes, and when they go on (undefined). */
   readonly onTrouble: (trouble: string | undefined) => void;
+  readonly onNote?: (note: string) => void;
 }
 
 const BATCH_DOCUMENTS = 2_000;
 const REQUESTS_AT_ONCE = 3;
+/** Of an action, beside its id and address. */
+const ACTION_CHARACTERS = 100;
 /** Bits of a version that count results; those above tell states apart. */
 const RESULT_BITS = 30n;
 const STATES_SINCE = Date.UTC(2020, 0, 1);
 const STATES_APART_MS = 250;
-const PROBE_MS = 8_000;
 const PROBE_AGAIN_MS = 1_000;
+/** How often to look what is behind the names while results go out. */
+const LOOK_MS = 1_000;
 const POLL_MS = 20;
 /** At the end of a run: how long to go on without progress, or to wait for requests under way. */
 const GIVE_UP_MS = 60_000;
-const LAST_MS = 5_000;
+/** For the answer to a try that the server asked to put off. */
+const PUT_OFF_MS = 10_000;
+const LAST_MS = 3_000;
 
-/** How a result ends that takes back the one of its window and key. */
-const TAKEN_BACK = `,"${RETRACTED}":true}`;
-const FINAL = new Set(['mapping-conflict', 'unsupported-server']);
+const FINAL = new Set(['mapping-conflict', 'unsupported-server', 'other-owner']);
+/** What is waited for at the start too. */
+const PASSING = new Set(['opensearch-blocked', 'opensearch-bad-answer']);
+
+/** A window of a view, and the number of its first result. */
+interface Window {
+  readonly place: Place;
+  readonly start: number;
+  readonly first: number;
+}
+
+/** A result that has no index yet. */
+type Unplaced = Omit<Entry, 'index' | 'address' | 'target'> & { readonly window: Window };
 
 /** Results on their way, up to that of the number `to`. */
-interface Batch extends Bulk {
+interface Batch {
+  readonly results: readonly Unplaced[];
+  readonly inOrder: boolean;
   readonly to: number;
   /** What was refused of them, once they are settled. */
   refused?: readonly Refusal[];
@@ -77,17 +107,31 @@ export class OpenSearchSink implements Sink {
   readonly name: string;
   readonly #o: OpenSearchSinkOptions;
   readonly #ids: ReadonlyMap<string, (document: string) => string>;
+  readonly #indices: OpenSearchIndices;
+  readonly #destinations: Destinations;
   readonly #bulk: BulkSender;
+  readonly #trouble: Trouble;
+  /** Ends the delivery of the rest. */
+  readonly #interrupted = new AbortController();
   /** Ends what waits. */
   #going = new AbortController();
   #stopped = false;
-  /** How the target of an action begins, by view; nothing as long as it isn't known whether their indices are there. */
-  #actions: ReadonlyMap<string, string> | undefined;
-  #looking = false;
+  #closing: Promise<void> | undefined;
+  /** By view; nothing as long as it isn't known whether their indices are there. */
+  #places: ReadonlyMap<string, Place> | undefined;
+  #looked = Number.NEGATIVE_INFINITY;
+  #looking: Promise<boolean> | undefined;
+  #preparing = false;
+  /** Documents are counted once a run: what happens to them later shows in their index. */
+  #counted = false;
+  /** The indices of windows that were looked for in several. */
+  readonly #located = new Map<string, LiveIndex>();
   /** In the order of their results. */
   readonly #batches: Batch[] = [];
-  #lines: Iterator<string> | undefined;
+  #results: Iterator<Unplaced | undefined> | undefined;
   #next: number;
+  /** Results below may have been sent, by whatever run. */
+  #sent: number;
   /** Results below are settled. */
   #delivered: number;
   /** In all runs. */
@@ -98,77 +142,139 @@ export class OpenSearchSink implements Sink {
   #failure: unknown;
 
   constructor(options: OpenSearchSinkOptions) {
+    const { outbox, onNote = () => {} } = options;
     this.#o = options;
     this.name = ['opensearch', options.url, options.prefix].filter(Boolean).join(' ');
     this.#ids = new Map(options.views.map((view) => [view.name, documentIds(view)]));
-    this.#bulk = new BulkSender(options);
-    const { delivered = 1, bytes: told = 1 } = options.outbox.cursor(this.name) ?? {};
-    this.#delivered = this.#next = delivered;
+    this.#trouble = new Trouble(options.clock, options.onTrouble);
+    this.#indices = new OpenSearchIndices({ ...options, onNote });
+    this.#bulk = new BulkSender({ ...options, trouble: this.#trouble });
+    this.#destinations = new Destinations({
+      epochs: () => outbox.destinations(this.name),
+      exceptions: () => outbox.windowDestinations(this.name),
+      setEpochs: (text) => outbox.setDestinations(this.name, text),
+      addExceptions: (added) => outbox.addWindowDestinations(this.name, added),
+    });
+    const cursor = outbox.cursor(this.name);
+    const { delivered = 1, bytes: told = 1 } = cursor ?? {};
+    this.#sent = cursor === undefined ? 1 : outbox.nextResult;
+    this.#delivered = this.#next = options.resend ? 1 : delivered;
     this.#told = Math.max(told, delivered);
-    this.#rejected = options.outbox.refused(this.name);
+    this.#rejected = outbox.refused(this.name);
+    if (options.resend) this.#destinations.forgetRemoved();
     // From now on the state knows of this sink, even if it gets nowhere.
     this.#moveCursor();
   }
 
   /**
    * Looks whether the server is there and takes these views; one that is away is waited for while processing goes on.
-   * Throws `mapping-conflict`, `unsupported-server`, `opensearch-unauthorized`, …
+   * Returns early when `stop` aborts. Throws `mapping-conflict`, `other-owner`, `unsupported-server`,
+   * `opensearch-unauthorized`, …
    */
-  async open(): Promise<void> {
-    try {
-      await this.#prepare();
-    } catch (error) {
-      if (!isAway(error)) throw error;
-      this.#bulk.inTrouble((error as Error).message);
-    }
+  async open(stop?: AbortSignal): Promise<void> {
+    const opened = this.#prepare().catch((error: unknown) => {
+      const passes = error instanceof TaxiflowError && PASSING.has(error.code);
+      if (!passes && !isAway(error)) throw error;
+      this.#trouble.waits(this, (error as Error).message);
+    });
+    await (stop ? unless(stop, opened) : opened);
   }
 
   wake(): void {
     if (this.#failure) throw this.#failure;
-    if (!this.#actions) {
-      if (!this.#looking && !this.#stopped) void this.#prepareWhenThere();
+    if (this.#stopped) return;
+    if (!this.#places) {
+      if (!this.#preparing) void this.#prepareWhenThere();
       return;
     }
-    while (this.#batches.length < REQUESTS_AT_ONCE && !this.#stopped) {
-      const batch = this.#nextBatch(this.#actions);
+    // Nothing new goes out before it is known where to.
+    if (this.#looking) return;
+    if (this.status().pending > 0 && this.#o.clock.now() - this.#looked >= LOOK_MS) {
+      void this.#look().then((changed) => changed || this.#wakeUnlessFailed());
+      return;
+    }
+    while (this.#batches.length < REQUESTS_AT_ONCE) {
+      const batch = this.#nextBatch(this.#places);
       if (!batch) return;
       this.#batches.push(batch);
       void this.#deliver(batch);
     }
   }
 
+  #wakeUnlessFailed(): void {
+    if (!this.#failure) this.wake();
+  }
+
   status(): SinkStatus {
+    const { why, since } = this.#trouble;
     return {
       name: this.name,
       delivered: this.#delivered - 1,
       pending: this.#o.outbox.nextResult - this.#delivered,
       rejected: this.#rejected,
       retries: this.#bulk.retries,
-      trouble: this.#bulk.trouble,
+      trouble: why,
+      since: since === undefined ? undefined : new Date(since).toISOString(),
     };
   }
 
-  async close(interrupted: boolean): Promise<void> {
-    const { client, clock } = this.#o;
-    if (interrupted) this.#abort();
-    const patience = interrupted ? LAST_MS : GIVE_UP_MS;
-    const unfinished = () => (interrupted ? this.#underWay : this.status().pending) > 0;
-    const { trouble } = this.#bulk;
-    if (trouble && unfinished() && !interrupted)
-      this.#o.onTrouble(`${trouble}; a minute without progress ends the run`);
+  close(interrupted: boolean): Promise<void> {
+    if (interrupted) this.interrupt();
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  interrupt(): void {
+    this.#interrupted.abort();
+  }
+
+  async #close(): Promise<void> {
+    const { client } = this.#o;
+    const stop = this.#interrupted.signal;
     try {
-      for (let since = clock.now(), last = 0; unfinished() && clock.now() - since < patience; ) {
-        this.wake();
-        // A batch may take long, piece by piece; that is no reason to give up.
-        if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
-        await clock.sleep(POLL_MS);
-      }
+      if (!stop.aborted) await this.#deliverAll(stop);
+      if (stop.aborted) await this.#finishRequests();
       if (this.#failure) throw this.#failure;
-      if (!interrupted && unfinished()) throw this.#behind();
+      if (!stop.aborted && this.status().pending > 0) throw this.#behind();
     } finally {
       this.#abort();
       await client.close();
     }
+  }
+
+  /** Until all is delivered, there is no progress for a minute, or `stop` aborts. */
+  async #deliverAll(stop: AbortSignal): Promise<void> {
+    const { clock, onTrouble } = this.#o;
+    const { why } = this.#trouble;
+    if (why && this.status().pending > 0) onTrouble(`${why}; a minute without progress ends the run`);
+    let since = clock.now();
+    for (let last = 0; !stop.aborted && clock.now() < this.#givingUpAt(since); ) {
+      this.wake();
+      // A batch may take long, piece by piece; that is no reason to give up.
+      if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
+      if (this.status().pending === 0) {
+        if (last === 0) return;
+        if (this.#places && !(await unless(stop, this.#lookAtTheEnd()))) return;
+      }
+      await clock.sleep(POLL_MS, stop);
+    }
+  }
+
+  /** A try that the server asked to put off is still made, if it was asked in time. */
+  #givingUpAt(since: number): number {
+    const patience = since + GIVE_UP_MS;
+    const { askedToWait } = this.#bulk;
+    return askedToWait <= since
+      ? patience
+      : Math.max(patience, Math.min(askedToWait, patience + GIVE_UP_MS) + PUT_OFF_MS);
+  }
+
+  /** Waits for requests under way, for seconds only. */
+  async #finishRequests(): Promise<void> {
+    const { clock } = this.#o;
+    this.#abort();
+    for (const since = clock.now(); this.#underWay > 0 && clock.now() - since < LAST_MS; )
+      await clock.sleep(POLL_MS);
   }
 
   #behind(): TaxiflowError {
@@ -196,17 +302,28 @@ export class OpenSearchSink implements Sink {
     const { signal } = this.#going;
     this.#underWay++;
     try {
-      batch.refused = await this.#bulk.settle(batch, () => this.#batches[0] === batch, signal);
+      await this.#locate(batch, signal);
+      const bulk = { entries: this.#placed(batch), inOrder: batch.inOrder };
+      batch.refused =
+        bulk.entries.length === 0
+          ? []
+          : await this.#bulk.settle(bulk, () => this.#batches[0] === batch, signal);
       this.#pass();
       this.wake();
     } catch (error) {
       // The batch keeps its place, or the cursor would pass it with the next one that is settled.
       if (signal.aborted) return;
-      if (error instanceof IndexGone) this.#lookAgain(error);
+      if (error instanceof IndexGone) this.#lookAgain(this.#wordsOf(error.index));
       else this.#fail(error);
     } finally {
       this.#underWay--;
     }
+  }
+
+  #wordsOf(gone: string): string {
+    for (const { name, write } of this.#places?.values() ?? [])
+      if (write.name === gone) return goneWords(name);
+    return `index ${gone} is gone`;
   }
 
   /** Moves the cursor past what is settled (O3). */
@@ -232,68 +349,181 @@ export class OpenSearchSink implements Sink {
     outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#told }, deadLetters.take());
   }
 
-  /** All that is in the outbox is sent anew (O4). */
-  #startOver(): void {
-    if (this.#delivered === 1) return;
-    this.#next = this.#delivered = 1;
+  /** All that is in the outbox from that number on is sent anew (O4). */
+  #startOver(from: number): void {
+    if (this.#delivered <= from) return;
+    this.#next = this.#delivered = from;
     this.#moveCursor();
   }
 
-  /** What is under way ends; all is sent again when the indices are there, whoever makes them. */
-  #lookAgain({ message }: IndexGone): void {
+  /** What is under way ends, and is sent again once it is known what is behind the names. */
+  #lookAgain(why: string): void {
     this.#going.abort();
     this.#going = new AbortController();
     this.#batches.length = 0;
-    this.#lines = this.#actions = undefined;
+    this.#results = this.#places = undefined;
     this.#next = this.#delivered;
-    this.#startOver();
-    this.#bulk.turn();
-    this.#bulk.inTrouble(message);
+    this.#trouble.forget();
+    this.#trouble.waits(this, why);
+    this.#bulk.resume();
     this.wake();
   }
 
-  #nextBatch(actions: ReadonlyMap<string, string>): Batch | undefined {
-    this.#lines ??= this.#read(this.#next, actions);
-    const numbers: number[] = [];
-    let text = '';
-    let inOrder = false;
-    while (numbers.length < BATCH_DOCUMENTS && text.length < this.#bulk.bytes) {
-      const { value, done } = this.#lines.next();
-      if (done) {
-        this.#lines = undefined;
-        break;
-      }
-      text += value;
-      inOrder ||= value.startsWith(DELETION);
-      numbers.push(this.#next - 1);
-    }
-    return numbers.length > 0 ? { numbers, text, inOrder, to: this.#next } : undefined;
+  /**
+   * Whether the indices behind the names have changed; sees to it that they are taken as they are now. An index of the
+   * user's own under the very name may be made anew in the middle of a run: that matters `atTheEnd` only.
+   */
+  #look(atTheEnd = false): Promise<boolean> {
+    this.#looking ??= this.#lookNow(atTheEnd).finally(() => {
+      this.#looked = this.#o.clock.now();
+      this.#looking = undefined;
+    });
+    return this.#looking;
   }
 
-  /** Action and document of each result from that number on; `#next` is the number of the one after. */
-  *#read(from: number, actions: ReadonlyMap<string, string>): Generator<string> {
+  /** Not by a look that began before the last result was settled. */
+  async #lookAtTheEnd(): Promise<boolean> {
+    await this.#looking;
+    return this.#look(true);
+  }
+
+  async #lookNow(atTheEnd: boolean): Promise<boolean> {
+    const { signal } = this.#going;
+    let found: ReadonlyMap<string, Fingerprint>;
+    try {
+      found = await this.#indices.fingerprints();
+    } catch {
+      // Whether the server is there is told by what is sent to it.
+      return false;
+    }
+    if (signal.aborted) return false;
+    for (const { name, indices, write } of this.#places?.values() ?? []) {
+      const now = found.get(name)!;
+      const before = fingerprintOf([...indices.values()], write.name);
+      const isSame = now.identity === before.identity || (write.name === name && !atTheEnd);
+      if (now.shape === before.shape && isSame) continue;
+      this.#lookAgain(now.shape === '' ? goneWords(name) : `the indices behind ${name} have changed`);
+      return true;
+    }
+    return false;
+  }
+
+  #nextBatch(places: ReadonlyMap<string, Place>): Batch | undefined {
+    this.#results ??= this.#read(this.#next, places);
+    const results: Unplaced[] = [];
+    let inOrder = false;
+    const before = this.#next;
+    for (let length = 0; results.length < BATCH_DOCUMENTS && length < this.#bulk.bytes; ) {
+      const { value, done } = this.#results.next();
+      if (done) {
+        this.#results = undefined;
+        break;
+      }
+      if (value === undefined) continue;
+      length += value.id.length + value.document.length + ACTION_CHARACTERS;
+      inOrder ||= value.action === 'delete';
+      results.push(value);
+    }
+    this.#sent = Math.max(this.#sent, this.#next);
+    return this.#next > before ? { results, inOrder, to: this.#next } : undefined;
+  }
+
+  /**
+   * The results from that number on; nothing for one that lay in an index that was removed. `#next` is the number of the
+   * one after.
+   */
+  *#read(from: number, places: ReadonlyMap<string, Place>): Generator<Unplaced | undefined> {
     const { created } = this.#o.outbox;
     const state = BigInt(Math.max(0, Math.floor((created - STATES_SINCE) / STATES_APART_MS)));
-    for (const { first, view, docs, correction } of this.#o.outbox.firingsFrom(from)) {
-      const [action, idOf] = [actions.get(view)!, this.#ids.get(view)!];
-      // No line break is inside a document: JSON writes it as \n.
-      for (const [i, document] of docs.slice(1, -1).split(',\n').entries()) {
+    for (const { first, view, windowStart, docs, correction } of this.#o.outbox.firingsFrom(from)) {
+      const [place, idOf] = [places.get(view)!, this.#ids.get(view)!];
+      const window = this.#windowOf(place, windowStart, first);
+      for (const [i, document] of documentsIn(docs).entries()) {
         const number = first + i;
         if (number < from) continue;
-        const version = (state << RESULT_BITS) + BigInt(number);
         this.#next = number + 1;
-        const target = `${action}${JSON.stringify(idOf(document))},"version":${version},"version_type":"external_gte"}}\n`;
-        yield correction && document.endsWith(TAKEN_BACK)
-          ? `${DELETION}${target}`
-          : `{"index":${target}${document}\n`;
+        if (this.#destinations.isRemoved(view, window.first, number)) yield undefined;
+        else {
+          const deleted = correction && isTakenBack(document);
+          yield {
+            number,
+            window,
+            action: deleted ? 'delete' : 'index',
+            id: idOf(document),
+            version: (state << RESULT_BITS) + BigInt(number),
+            document: deleted ? '' : document,
+          };
+        }
       }
     }
+  }
+
+  #windowOf(place: Place, start: number, first: number): Window {
+    if (this.#destinations.isSimple(place)) return { place, start, first };
+    return { place, start, first: this.#o.outbox.firstOf(place.view.name, start) ?? first };
+  }
+
+  /** Asks the server where windows lie that may be in several indices, until it says so (O6). */
+  async #locate({ results }: Batch, signal: AbortSignal): Promise<void> {
+    const unknown = new Map<Place, Map<number, Window>>();
+    for (const { window } of results) {
+      const { place, start } = window;
+      if (place.indices.size === 1 || this.#located.has(windowKey(window))) continue;
+      const windows = unknown.get(place) ?? new Map<number, Window>();
+      unknown.set(place, windows.set(start, window));
+    }
+    for (const [place, windows] of unknown) {
+      const lying = await this.#whereIs(place, [...windows.keys()], signal);
+      signal.throwIfAborted();
+      for (const [start, window] of windows) {
+        const key = windowKey(window);
+        if (this.#located.has(key)) continue;
+        this.#located.set(key, this.#destinations.indexOf(place, start, window.first, lying.get(start)));
+      }
+    }
+    this.#destinations.saveExceptions();
+  }
+
+  async #whereIs(
+    place: Place,
+    windows: readonly number[],
+    signal: AbortSignal,
+  ): Promise<Map<number, LiveIndex>> {
+    const { clock, url } = this.#o;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const found = await this.#indices.whereIs(place, windows);
+        this.#trouble.over(windows);
+        return found;
+      } catch (error) {
+        if (!signal.aborted) this.#trouble.waits(windows, explained(error, url).message);
+        await clock.sleep(PROBE_AGAIN_MS, signal);
+      }
+    }
+  }
+
+  #placed({ results }: Batch): Entry[] {
+    let last: Window | undefined;
+    let index: LiveIndex | undefined;
+    return results.map(({ window, number, action, id, version, document }) => {
+      if (window !== last || !index) index = this.#indexOf(window);
+      last = window;
+      const { name, address, target } = index;
+      return { number, action, id, version, document, index: name, address, target };
+    });
+  }
+
+  #indexOf(window: Window): LiveIndex {
+    const { place, start, first } = window;
+    if (this.#destinations.isSimple(place)) return place.write;
+    return this.#located.get(windowKey(window)) ?? this.#destinations.indexOf(place, start, first);
   }
 
   async #prepareWhenThere(): Promise<void> {
     const { clock } = this.#o;
     const { signal } = this.#going;
-    this.#looking = true;
+    this.#preparing = true;
     try {
       for (;;) {
         // Whoever took an index away may be at it.
@@ -305,105 +535,80 @@ export class OpenSearchSink implements Sink {
         } catch (error) {
           // Rights, blocks and limits can change; what the indices are for can't.
           if (!(error instanceof TaxiflowError) || FINAL.has(error.code)) throw error;
-          this.#bulk.inTrouble(error.message);
+          this.#trouble.waits(this, error.message);
         }
       }
-      this.#looking = false;
-      this.#bulk.over();
+      this.#preparing = false;
+      this.#bulk.resume();
+      this.#trouble.over(this);
       this.wake();
     } catch (error) {
       this.#fail(error);
     } finally {
-      this.#looking = false;
+      this.#preparing = false;
     }
   }
 
-  /** Every view has a place that takes its results: what is there already, or an index made now. */
+  /** Every view has a place that takes its results, and the cursor is where results are missing from. */
   async #prepare(): Promise<void> {
-    const { client, url, prefix, views } = this.#o;
-    await serverOf(client, url, { requestTimeout: PROBE_MS });
-    const actions = new Map<string, string>();
-    for (const view of views) {
-      const name = indexName(prefix, view.name);
-      const live = (await this.#mappings(name)) ?? (await this.#make(view));
-      if (isDataStream(name, Object.keys(live))) {
-        throw new TaxiflowError('mapping-conflict', `${name} is a data stream, which takes no result twice`, {
-          hint: 'choose other names with --index-prefix',
-        });
-      }
-      for (const [index, { mappings }] of Object.entries(live)) {
-        const [difference] = differences(mappings, mappingOf(view));
-        if (difference === undefined) continue;
-        throw new TaxiflowError('mapping-conflict', `index ${index} contradicts the views: ${difference}`, {
-          hint: '"taxiflow es-setup --check" shows all that differs, "taxiflow es-setup" mends what can be mended; or choose other names with --index-prefix',
-        });
-      }
-      // A server makes an index that is missing by its own guess; an alias it can't make.
-      const alias = name in live ? '' : '"require_alias":true,';
-      actions.set(view.name, `{"_index":"${name}",${alias}"_id":`);
-    }
-    // Somebody took the documents away.
-    if (this.#delivered > 1 && (await this.#isEmptied())) this.#startOver();
-    this.#actions = actions;
+    const { signal } = this.#going;
+    // That the cursor goes back is known before an index is there.
+    const places = await this.#indices.prepare(() => this.#startOver(1));
+    if (signal.aborted) return;
+    for (const place of places) this.#renew(place);
+    this.#destinations.save();
+    for (const place of places) await this.#refillIfShort(place);
+    if (signal.aborted) return;
+    this.#counted = true;
+    this.#located.clear();
+    this.#looked = this.#o.clock.now();
+    this.#places = new Map(places.map((place) => [place.view.name, place]));
   }
 
-  async #mappings(name: string): Promise<LiveMappings | undefined> {
-    return (await this.#request('GET', `/${name}/_mapping`, { expected: [404] })) as LiveMappings | undefined;
+  #renew(place: Place): void {
+    const { onNote = () => {} } = this.#o;
+    const { again, lost, removed } = this.#destinations.renew(place, this.#sent, this.#delivered);
+    for (const index of removed)
+      onNote(`index ${index} was removed; its results are not sent again (--resend sends all again)`);
+    if (again === undefined || again >= this.#delivered) return;
+    onNote(
+      `${lost.join(' and ')} was made anew, restored or taken off ${place.name}; its results are sent again`,
+    );
+    this.#startOver(again);
   }
 
-  /** The index and its alias, as `es-setup` makes them, without documents. */
-  async #make(view: View): Promise<LiveMappings> {
-    const { prefix } = this.#o;
-    const [name, first] = [indexName(prefix, view.name), firstIndex(prefix, view.name)];
-    this.#startOver();
-    try {
-      await this.#request('PUT', `/${first}`, { body: firstIndexOf(prefix, view) });
-    } catch (error) {
-      // Somebody may have been faster, or only the alias is gone.
-      const live = await this.#mappings(name);
-      if (live) return live;
-      if (!(await this.#mappings(first))) throw error;
-      const add = { index: first, alias: name, is_write_index: true };
-      await this.#request('POST', '/_aliases', { body: { actions: [{ add }] } });
-    }
-    return (await this.#mappings(name)) ?? {};
-  }
-
-  /** Whether some view has no document, though results of it were delivered. */
-  async #isEmptied(): Promise<boolean> {
-    const empty = new Set<string>();
-    for (const { name } of this.#o.views) {
-      // One that is closed or blocked can't tell; what is sent to it finds that out.
-      const path = `/${indexName(this.#o.prefix, name)}/_count`;
-      const answer = await this.#request('GET', path, { expected: [400, 403, 404] });
-      if (answer?.['count'] === 0) empty.add(name);
-    }
-    if (empty.size === 0) return false;
-    for (const { view, first } of this.#o.outbox.firingsFrom(1)) {
-      if (first >= this.#delivered) break;
-      if (empty.has(view)) return true;
-    }
-    return false;
-  }
-
-  /** Undefined where the answer is one of the `expected`. */
-  async #request(
-    method: 'GET' | 'PUT' | 'POST',
-    path: string,
-    { expected = [], body }: { readonly expected?: readonly number[]; readonly body?: object },
-  ): Promise<Record<string, unknown> | undefined> {
-    const { client, url } = this.#o;
-    try {
-      const answer = await client.transport.request(
-        { method, path, ...(body ? { body } : {}) },
-        { requestTimeout: PROBE_MS },
-      );
-      return answer.body as Record<string, unknown>;
-    } catch (error) {
-      if (expected.includes(statusOf(error) ?? 0)) return undefined;
-      throw explained(error, url);
-    }
+  /** An index that was restored from an older snapshot holds fewer documents than were settled (O7). */
+  async #refillIfShort(place: Place): Promise<void> {
+    const { outbox, onNote = () => {} } = this.#o;
+    if (this.#delivered === 1 || this.#counted) return;
+    const { name } = place.view;
+    const isRemoved = (first: number) => this.#destinations.isRemoved(name, first, first);
+    const refused = outbox.refused(this.name);
+    const settled = settledDocuments(outbox, name, this.#ids.get(name)!, this.#delivered, isRemoved);
+    const { signal } = this.#going;
+    const count = await this.#indices.count(place, settled - refused);
+    if (signal.aborted || count === undefined || count >= settled - refused) return;
+    onNote(
+      `${place.name} holds ${count.toLocaleString('en-US')} documents, though ${settled.toLocaleString('en-US')} were delivered; all results are sent again`,
+    );
+    this.#startOver(1);
   }
 }
 
-type LiveMappings = Readonly<Record<string, { readonly mappings: LiveMapping }>>;
+/** What `work` comes to, or undefined as soon as `stop` aborts. */
+function unless<T>(stop: AbortSignal, work: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stopped = () => resolve(undefined);
+    if (stop.aborted) stopped();
+    stop.addEventListener('abort', stopped, { once: true });
+    work.then(resolve, reject).finally(() => stop.removeEventListener('abort', stopped));
+  });
+}
+
+function goneWords(name: string): string {
+  return `${name} is gone; it is made anew and filled from the first result`;
+}
+
+function windowKey({ place, start }: Window): string {
+  return `${start} ${place.view.name}`;
+}

@@ -31,6 +31,23 @@ import { Database, openSqlite, type Sqlite, type Statement, transaction } from '
 const FORMAT = 2;
 const LOCK_PATIENCE_MS = 200;
 
+/** Where a sink's results go, in its own words; made when it is missing, so that older states of this format go on. */
+const DESTINATIONS_SCHEMA = `
+CREATE TABLE IF NOT EXISTS destinations (
+  sink TEXT PRIMARY KEY,
+  crc INTEGER NOT NULL,
+  destinations TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS window_destinations (
+  sink TEXT NOT NULL,
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  destination TEXT NOT NULL,
+  PRIMARY KEY (sink, view, window_start)
+) STRICT, WITHOUT ROWID;
+`;
+
 const SCHEMA = `
 CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE checkpoint (
@@ -112,6 +129,8 @@ export interface StoredFiring {
   readonly docs: string;
 }
 
+type StoredRow = Omit<StoredFiring, 'correction'> & { readonly crc: number; readonly correction: number };
+
 export interface Cursor {
   /** Results with lower numbers are delivered. */
   readonly delivered: number;
@@ -156,6 +175,23 @@ export function listApps(dataDir: string): string[] {
     .filter((file) => file.endsWith('.sqlite'))
     .map((file) => file.slice(0, -'.sqlite'.length))
     .sort();
+}
+
+/** Results of one window of a view, as they lie in the outbox. */
+export interface StoredWindow {
+  readonly windowStart: number;
+  /** Number of its first result. */
+  readonly first: number;
+  /** How many of its results have numbers below the one asked for. */
+  readonly count: number;
+  readonly corrected: boolean;
+}
+
+/** A window whose results a sink sends somewhere else than others. */
+export interface WindowDestination {
+  readonly view: string;
+  readonly windowStart: number;
+  readonly destination: string;
 }
 
 export interface StateOptions {
@@ -208,6 +244,7 @@ export class SqliteState implements StateStore {
       checkFormat(db, what);
       if (!isNew) checkIntegrity(db, what, path);
       checkIdentity(db, identity, app);
+      db.exec(DESTINATIONS_SCHEMA);
       return new SqliteState(path, db, lock, what);
     } catch (error) {
       lock?.close();
@@ -296,19 +333,76 @@ export class SqliteState implements StateStore {
   /** The firings with results from `from` on that are committed, in order. */
   *firingsFrom(from: number): Generator<StoredFiring> {
     for (let next = from; ; ) {
-      const rows = this.#reading(() => this.#statements.firings.all({ from: next })) as (Omit<
-        StoredFiring,
-        'correction'
-      > & {
-        crc: number;
-        correction: number;
-      })[];
+      const rows = this.#reading(() => this.#statements.firings.all({ from: next })) as StoredRow[];
       if (rows.length === 0) return;
-      for (const { crc, correction, ...firing } of rows) {
-        this.#verify(crc, firingKey({ ...firing, correction }), firing.docs, `results of ${firing.view}`);
-        yield { ...firing, correction: Boolean(correction) };
-        next = firing.first + firing.count;
+      for (const row of rows) {
+        yield this.#firing(row);
+        next = row.first + row.count;
       }
+    }
+  }
+
+  /** The number of the first result of a window; undefined when it has none. */
+  firstOf(view: string, windowStart: number): number | undefined {
+    const row = this.#reading(() => this.#statements.firstOf.get(view, windowStart)) as {
+      first: number | null;
+    };
+    return row.first ?? undefined;
+  }
+
+  /** The windows of a view with results below the number `before`. */
+  windowsBefore(view: string, before: number): StoredWindow[] {
+    const rows = this.#reading(() => this.#statements.windows.all({ view, before })) as (Omit<
+      StoredWindow,
+      'corrected'
+    > & { corrected: number })[];
+    return rows.map((row) => ({ ...row, corrected: row.corrected === 1 }));
+  }
+
+  /** The firings of a window, in order. */
+  firingsOf(view: string, windowStart: number): StoredFiring[] {
+    const rows = this.#reading(() => this.#statements.firingsOf.all(view, windowStart)) as StoredRow[];
+    return rows.map((row) => this.#firing(row));
+  }
+
+  /** What a sink noted of where its results go; undefined when it is new. */
+  destinations(sink: string): string | undefined {
+    const row = this.#reading(() => this.#statements.destinations.get(sink)) as
+      | { crc: number; destinations: string }
+      | undefined;
+    if (!row) return undefined;
+    this.#verify(row.crc, [sink], row.destinations, `the destinations of ${sink}`);
+    return row.destinations;
+  }
+
+  setDestinations(sink: string, destinations: string): void {
+    try {
+      this.#statements.setDestinations.run(sink, rowCrc([sink], destinations), destinations);
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  /** The windows whose results go elsewhere than `destinations` says. */
+  windowDestinations(sink: string): WindowDestination[] {
+    const rows = this.#reading(() => this.#statements.windowDestinations.all(sink)) as (WindowDestination & {
+      crc: number;
+    })[];
+    return rows.map(({ crc, ...row }) => {
+      this.#verify(crc, [sink, row.view, row.windowStart], row.destination, `the destinations of ${sink}`);
+      return row;
+    });
+  }
+
+  addWindowDestinations(sink: string, added: readonly WindowDestination[]): void {
+    const write = this.#statements.addWindowDestination;
+    try {
+      transaction(this.#db, () => {
+        for (const { view, windowStart, destination } of added)
+          write.run(sink, view, windowStart, rowCrc([sink, view, windowStart], destination), destination);
+      });
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
     }
   }
 
@@ -326,6 +420,11 @@ export class SqliteState implements StateStore {
         hint: 'put it back, with the files -wal and -shm beside it, or run the same command again to begin afresh',
       },
     );
+  }
+
+  #firing({ crc, correction, ...firing }: StoredRow): StoredFiring {
+    this.#verify(crc, firingKey({ ...firing, correction }), firing.docs, `results of ${firing.view}`);
+    return { ...firing, correction: Boolean(correction) };
   }
 
   #write(checkpoint: Checkpoint): void {
@@ -556,6 +655,24 @@ function prepare(db: Sqlite) {
        AND first + count > :from
        ORDER BY first LIMIT 64`,
     ),
+    firstOf: p('SELECT min(first) AS first FROM firings WHERE view = ? AND window_start = ?'),
+    windows: p(
+      `SELECT window_start AS windowStart, min(first) AS first, max(correction) AS corrected,
+         sum(max(0, min(count, :before - first))) AS count
+       FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
+    ),
+    firingsOf: p(
+      `SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings
+       WHERE view = ? AND window_start = ? ORDER BY first`,
+    ),
+    destinations: p('SELECT crc, destinations FROM destinations WHERE sink = ?'),
+    windowDestinations: p(
+      'SELECT view, window_start AS windowStart, crc, destination FROM window_destinations WHERE sink = ?',
+    ),
+    addWindowDestination: p(
+      'INSERT OR REPLACE INTO window_destinations (sink, view, window_start, crc, destination) VALUES (?, ?, ?, ?, ?)',
+    ),
+    setDestinations: p('INSERT OR REPLACE INTO destinations (sink, crc, destinations) VALUES (?, ?, ?)'),
     writePage: p(
       'INSERT OR REPLACE INTO seen_pages (replay, page, latest, crc, bits) VALUES (?, ?, ?, ?, ?)',
     ),

@@ -36,6 +36,13 @@ export async function openSearchBench(state: Outbox): Promise<boolean> {
       cursor: () => undefined,
       moveCursor: () => {},
       refused: () => 0,
+      firstOf: () => undefined,
+      firingsOf: () => [],
+      windowsBefore: () => [],
+      destinations: () => undefined,
+      setDestinations: () => {},
+      windowDestinations: () => [],
+      addWindowDestinations: () => {},
     };
     const alone = new Client({ node: search.endpoint });
     const prepared = Array.from({ length: ROUNDS + 1 }, (_, round) => bodiesOf(documents, `alone-${round}-`));
@@ -50,6 +57,7 @@ export async function openSearchBench(state: Outbox): Promise<boolean> {
           url: search.endpoint,
           prefix: `ours-${ours++}-`,
           views,
+          owner: { app: 'bench', stream: 'bench' },
           outbox,
           deadLetters: new DeadLetterBuffer(0),
           clock: systemClock,

@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { CommandSpec } from '../../src/cli/command.ts';
-import { COMMANDS } from '../../src/cli/commands.ts';
+import type { Command } from '../../src/cli/command.ts';
+import { COMMANDS } from '../../src/cli/commands/index.ts';
+import { flagName } from '../../src/cli/options.ts';
 import { ROOT, taxiflow, temporaryFolder } from '../support.ts';
 import { PARALLEL } from './model.ts';
 
@@ -38,13 +39,13 @@ const ASKED_FOR: Record<string, string[]> = {
 
 interface Named {
   readonly words: string[];
-  readonly spec: CommandSpec;
+  readonly spec: Command;
 }
 
-function named(commands: readonly CommandSpec[], above: string[] = []): Named[] {
+function named(commands: readonly Command[], above: string[] = []): Named[] {
   return commands.flatMap((spec) => {
     const words = [...above, spec.usage.split(' ')[0]!];
-    return [{ words, spec }, ...named(spec.commands ?? [], words)];
+    return [{ words, spec }, ...named(spec.commands, words)];
   });
 }
 
@@ -63,9 +64,12 @@ describe('help', PARALLEL, () => {
       assert.equal(code, 0, stderr);
       assert.equal(stderr, '');
       assert.match(stdout, new RegExp(`^taxiflow ${words.join(' ')}\\b`), 'begins with how it is called');
-      const options = [...Object.keys(spec.options), ...(words.length === 1 ? ASKED_FOR[words[0]!]! : [])];
+      const options = [
+        ...Object.keys(spec.options).map(flagName),
+        ...(words.length === 1 ? ASKED_FOR[words[0]!]! : []),
+      ];
       for (const option of options) assert.match(stdout, new RegExp(`--${option}\\b`), `names --${option}`);
-      for (const sub of spec.commands ?? [])
+      for (const sub of spec.commands)
         assert.match(stdout, new RegExp(`${words.join(' ')} ${sub.usage.split(' ')[0]}`));
     });
   }
@@ -114,7 +118,11 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['process --window 0', /--window needs/],
   ['process --until-end=yes', /--until-end .*switch.* yes/],
   ['process -untilEnd=1', /--until-end .*switch.* 1/],
-  ['results --data-dir=', /--data-dir needs/],
+  ['results --data-dir=', /--data-dir was given an empty value/],
+  ['replay x.csv --stream=', /--stream was given an empty value/],
+  ['process --window 10', /--window 10: 10 of what/],
+  ['replay x.csv --limit ', /--limit was given an empty value/],
+  ['replay ', /an argument is empty/],
   ['replay x.csv --limit -1', /--limit/],
   ['replay x.csv --adapt-time now', /--adapt-time now.*invocation/],
   ['replay x.csv --statistics-frequency 0', /--statistics-frequency/],

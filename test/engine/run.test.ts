@@ -361,6 +361,26 @@ describe('a processor', () => {
     assert.deepEqual(closed, [['a', true], ['b', true]]); // biome-ignore format: one line
   });
 
+  it('closes each sink once, also one that fails to close', async () => {
+    const reader = new MemoryReader(1);
+    reader.put(reader.list[0]!, tripAt(1));
+    const closed: string[] = [];
+    const sinkOf = (name: string): Sink => ({
+      name,
+      wake: () => {},
+      status: () => ({ name, delivered: 0, pending: 0, rejected: 0, retries: 0, trouble: undefined }),
+      close: async () => {
+        closed.push(name);
+        if (name === 'a') throw new Error('behind');
+      },
+    });
+    const sinks = [sinkOf('a'), sinkOf('b')];
+    await assert.rejects(run(reader, new MemoryStore(), { sinks, untilEnd: () => true }), {
+      message: 'behind',
+    });
+    assert.deepEqual(closed, ['a', 'b']);
+  });
+
   it('goes on to commit when the clock is set back', async () => {
     const reader = new MemoryReader(1);
     const store = new MemoryStore();

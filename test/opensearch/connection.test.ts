@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import type { TaxiflowError } from '../../src/errors.ts';
 import {
   type Access,
@@ -107,6 +109,48 @@ describe('errors', () => {
     const error = await failing({ url, requestTimeout: 200 });
     assert.equal(error.code, 'opensearch-unreachable');
     assert.match(error.message, /ETIMEDOUT|TimeoutError/);
+  });
+
+  for (const [what, headers, body] of [
+    ['packed', { 'content-encoding': 'gzip' }, gzipSync('{"version":{"number":"3.8.0"}}')],
+    ['larger than 32 MB', { 'content-length': '99999999999' }, '{}'],
+    ['larger than 32 MB', { 'content-length': '40000000' }, '{}'],
+    ['larger than 32 MB', {}, `{"version":"${'x'.repeat(40_000_000)}`],
+  ] as const) {
+    test(`its answer is ${what} (${JSON.stringify(headers)})`, async (t) => {
+      const server = createHttpServer((_, response) => {
+        response.on('error', () => {});
+        response.writeHead(200, { 'content-type': 'application/json', ...headers });
+        // Without an end.
+        response.write(body);
+        if (what === 'packed') response.end();
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.after(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      const error = await failing({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+      assert.equal(error.code, 'opensearch-bad-answer');
+      assert.match(error.message, new RegExp(`the answer is ${what}`));
+      assert.ok(isAway(error), 'it is tried again');
+    });
+  }
+
+  test('a client that is closed ends its requests', async (t) => {
+    let asked = () => {};
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const { url } = await serve(t, () => {
+      asked();
+      return undefined;
+    });
+    const client = await connect({ url }, NOBODY);
+    const request = assert.rejects(serverOf(client, url), /the connection was closed/);
+    await isAsked;
+    await client.close();
+    await request;
   });
 
   test('it stops in the middle of its answer', async (t) => {

@@ -5,7 +5,7 @@ import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../src/clock.ts';
 import { type DeadLetter, DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { OpenSearchSink, type Outbox } from '../../src/sinks/opensearch.ts';
-import type { Cursor, StoredFiring } from '../../src/state/sqlite-state.ts';
+import type { Cursor, StoredFiring, StoredWindow, WindowDestination } from '../../src/state/sqlite-state.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 
@@ -85,21 +85,38 @@ export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 export class ModelState {
   readonly firings: StoredFiring[] = [];
   readonly letters: DeadLetter[] = [];
-  readonly created = Date.UTC(2026, 0, 1);
+  readonly created: number;
   cursor: Cursor | undefined;
   nextResult = 1;
+  destinations: string | undefined;
+  readonly #windowDestinations = new Map<string, WindowDestination>();
 
-  commit(documents: readonly object[], correction = false, view = 'trip_duration'): void {
-    this.firings.push({
-      first: this.nextResult,
-      count: documents.length,
-      view,
-      windowStart: 0,
-      correction,
-      docs: `[${documents.map((document) => JSON.stringify(document)).join(',\n')}]`,
-    });
-    this.nextResult += documents.length;
+  constructor(created = Date.UTC(2026, 0, 1)) {
+    this.created = created;
   }
+
+  /** A firing for each run of documents of one window. */
+  commit(documents: readonly object[], correction = false, view = 'trip_duration'): void {
+    for (let at = 0; at < documents.length; ) {
+      const windowStart = startOf(documents[at]!);
+      let end = at + 1;
+      while (end < documents.length && startOf(documents[end]!) === windowStart) end++;
+      const docs = documents.slice(at, end).map((document) => JSON.stringify(document));
+      this.firings.push({
+        first: this.nextResult,
+        count: docs.length,
+        view,
+        windowStart,
+        correction,
+        docs: `[${docs.join(',\n')}]`,
+      });
+      this.nextResult += docs.length;
+      at = end;
+    }
+  }
+
+  /** Told after the cursor has moved. */
+  onCursor: () => void = () => {};
 
   /** The outbox as one process sees it. */
   outbox(alive: () => boolean): Outbox {
@@ -115,12 +132,47 @@ export class ModelState {
         if (!alive()) return;
         state.cursor = cursor;
         state.letters.push(...(refused?.letters ?? []));
+        state.onCursor();
       },
       firingsFrom: function* (from) {
         for (const firing of state.firings) if (firing.first + firing.count > from) yield firing;
       },
+      firstOf: (view, windowStart) =>
+        state.firings.find((firing) => firing.view === view && firing.windowStart === windowStart)?.first,
+      firingsOf: (view, windowStart) =>
+        state.firings.filter((firing) => firing.view === view && firing.windowStart === windowStart),
+      windowsBefore: (view, before) => state.#windowsBefore(view, before),
+      destinations: () => state.destinations,
+      setDestinations: (_name, text) => {
+        if (alive()) state.destinations = text;
+      },
+      windowDestinations: () => [...state.#windowDestinations.values()],
+      addWindowDestinations: (_name, added) => {
+        if (!alive()) return;
+        for (const one of added) state.#windowDestinations.set(`${one.view} ${one.windowStart}`, one);
+      },
     };
   }
+
+  #windowsBefore(view: string, before: number): StoredWindow[] {
+    const windows = new Map<number, StoredWindow>();
+    for (const firing of this.firings) {
+      if (firing.view !== view) continue;
+      const { first, windowStart, correction } = firing;
+      const old = windows.get(windowStart) ?? { windowStart, first, count: 0, corrected: false };
+      const count = Math.max(0, Math.min(firing.count, before - first));
+      windows.set(windowStart, {
+        ...old,
+        count: old.count + count,
+        corrected: old.corrected || correction,
+      });
+    }
+    return [...windows.values()].filter(({ first }) => first < before);
+  }
+}
+
+function startOf(document: object): number {
+  return Date.parse((document as { window_start: string }).window_start);
 }
 
 interface Target {
@@ -133,75 +185,202 @@ const ANSWER_MS = 600;
 /** A request that nobody waits for any more is done by then. */
 export const LATE_MS = 12_000;
 
-type TurnsAway = (action: string) => boolean;
-const FULL = [429, 'rejected_execution_exception'] as const;
+/** Whether an action is turned away, and how. */
+export interface TurnedAway {
+  readonly of: (action: string) => boolean;
+  readonly status: number;
+  readonly type: string;
+  readonly reason?: string;
+}
 
-interface Asked {
+export const FULL = { status: 429, type: 'rejected_execution_exception' };
+const TAKES_ALL: TurnedAway = { of: () => false, status: 0, type: '' };
+
+export interface Asked {
   readonly method: string;
   readonly path: string;
+  readonly querystring?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly bulkBody?: Buffer;
 }
 
+interface Held {
+  readonly version: bigint;
+  readonly source: string;
+}
+
+/** An index of the model. */
+export class ModelIndex {
+  readonly name: string;
+  readonly uuid: string;
+  mappings: Record<string, unknown>;
+  history: string;
+  isBlocked = false;
+  isClosed = false;
+  documents = new Map<string, Held>();
+  deleted = new Map<string, { readonly version: bigint }>();
+
+  constructor(name: string, mappings: Record<string, unknown>, identity: string) {
+    this.name = name;
+    this.mappings = mappings;
+    this.uuid = identity;
+    this.history = identity;
+  }
+}
+
+export interface Lying extends Held {
+  readonly index: string;
+  readonly id: string;
+}
+
+/** What a snapshot holds of one index. */
+export interface Snapshot {
+  readonly index: string;
+  readonly uuid: string;
+  readonly documents: ReadonlyMap<string, Held>;
+}
+
+type BulkItem = Record<string, { _index: string; _id: string; status: number; error?: object }>;
+export interface BulkAnswer {
+  readonly errors: boolean;
+  readonly items: BulkItem[];
+}
+
 /** OpenSearch as far as the sink needs it, and as bad as it can be. */
 export class ModelServer {
-  readonly documents = new Map<string, { version: bigint; source: string }>();
-  readonly #deleted = new Map<string, { readonly version: bigint }>();
   /** Share of the requests that something happens to. */
   trouble = 0;
   /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
   tombstoneMs = LATE_MS + 2 * ANSWER_MS;
-  /**
-   * Given: it answers bulk requests in place of chance; undefined lets the model do as it is told, a function says which
-   * actions are turned away.
-   */
+  /** Given: it answers bulk requests in place of chance; undefined lets the model do as it is told. */
   script: ((request: number) => unknown) | undefined;
+  /** Given: what becomes of an answer on its way back; `done` says what the server did. */
+  mangle: ((done: BulkAnswer) => unknown) | undefined;
   /** Told of every request before it is looked at. */
   front: (path: string) => void | Promise<void> = () => {};
+  /** Given each bulk request, to have it done when it likes, whatever is answered. */
+  hold: (send: () => void) => void = () => {};
   /** The largest body it takes. */
   limit = LARGEST_REQUEST;
   /** Bulk requests so far. */
   requests = 0;
   /** The most requests that were under way at once, and the most documents and characters in one. */
   readonly most = { requests: 0, documents: 0, characters: 0 };
+  readonly indices = new Map<string, ModelIndex>();
+  /** By alias: its indices, and whether each is the one to write to. */
+  readonly aliases = new Map<string, Map<string, boolean | undefined>>();
+  readonly templates = new Map<string, { index_patterns: string[]; template: { mappings: object } }>();
   readonly #random: Random;
   #underWay = 0;
+  #identities = 0;
 
   constructor(random: Random) {
     this.#random = random;
   }
 
-  /** By the name of the index and by its alias. */
-  indices: ReadonlyMap<string, { readonly name: string; readonly mappings: unknown }> = new Map();
-
-  /** Somebody deletes all indices. */
-  takeAway(): void {
-    this.indices = new Map();
-    this.documents.clear();
-    this.#deleted.clear();
-  }
-
-  /** Somebody makes the index of a view anew. */
-  empty(view: string): void {
-    for (const id of this.documents.keys()) if (id.startsWith(`${view}|`)) this.documents.delete(id);
-  }
-
-  #count(names: readonly string[]): number {
-    return [...this.documents.keys()].filter((id) => names.includes(id.split('|')[0]!)).length;
+  /** All that the searches of users find, by name; a document that lies in two indices is found twice. */
+  get documents(): Lying[] {
+    const shown = [...this.indices.values()].filter(
+      ({ name }) =>
+        !/-\d{6}$/.test(name) || [...this.aliases].some(([alias, of]) => !isGuard(alias) && of.has(name)),
+    );
+    return shown.flatMap((index) =>
+      [...index.documents].map(([id, held]) => ({ index: index.name, id, ...held })),
+    );
   }
 
   /** Deletions that it still knows of. */
   get tombstones(): number {
-    return this.#deleted.size;
+    return [...this.indices.values()].reduce((sum, { deleted }) => sum + deleted.size, 0);
+  }
+
+  /** Somebody deletes all indices. */
+  takeAway(): void {
+    for (const name of [...this.indices.keys()]) this.delete(name);
+  }
+
+  delete(index: string): void {
+    this.indices.delete(index);
+    for (const [alias, of] of this.aliases) {
+      of.delete(index);
+      if (of.size === 0) this.aliases.delete(alias);
+    }
+  }
+
+  /** Somebody deletes all documents of a view. */
+  empty(view: string): void {
+    for (const index of this.indices.values()) if (index.name.startsWith(view)) index.documents.clear();
+  }
+
+  make(name: string, mappings: Record<string, unknown> = {}): ModelIndex {
+    const index = new ModelIndex(name, mappings, `identity ${++this.#identities}`);
+    this.indices.set(name, index);
+    return index;
+  }
+
+  /** As `_rollover` of an alias does; nothing where it has no index to write to. */
+  rollover(alias: string): void {
+    const of = this.aliases.get(alias);
+    const before = of && writeOf(of);
+    if (!of || !before) return;
+    const number = Number(before.slice(before.lastIndexOf('-') + 1)) + 1;
+    const name = `${alias}-${String(number).padStart(6, '0')}`;
+    if (this.indices.has(name)) return;
+    const template = [...this.templates.values()].find(({ index_patterns }) =>
+      index_patterns.includes(`${alias}-*`),
+    );
+    this.make(name, { ...template?.template.mappings });
+    of.set(before, false);
+    of.set(name, true);
+  }
+
+  /** Somebody lets the alias stand for an empty index in place of all others. */
+  swap(alias: string): void {
+    const before = this.aliases.get(alias);
+    if (!before) return;
+    const { mappings } = this.indices.get([...before.keys()][0]!)!;
+    const { _meta, ...rest } = mappings;
+    const { name } = this.make(`${alias}-${100_000 + 100 * ++this.#identities}`, rest);
+    this.aliases.set(alias, new Map([[name, true]]));
+  }
+
+  snapshot(): Snapshot[] {
+    return [...this.indices.values()].map(({ name, uuid, documents }) => ({
+      index: name,
+      uuid,
+      documents: new Map(documents),
+    }));
+  }
+
+  /** Closes the indices that the snapshot has, and restores them; those that came or were made anew since stay. */
+  restore(snapshots: readonly Snapshot[]): void {
+    for (const { index: name, uuid, documents } of snapshots) {
+      const index = this.indices.get(name);
+      if (index?.uuid !== uuid) continue;
+      index.documents = new Map(documents);
+      index.deleted = new Map();
+      index.history = `identity ${++this.#identities}`;
+    }
   }
 
   /** Of one process, which sends nothing more once it is dead. */
   clientOf(alive: () => boolean): Client {
-    const request = (params: Asked) => (alive() ? this.#answer(params) : new Promise(() => {}));
+    const request = async (params: Asked, { ignore = [] }: { ignore?: number[] } = {}) => {
+      if (!alive()) return new Promise(() => {});
+      try {
+        return await this.answer(params);
+      } catch (error) {
+        const { statusCode = 0 } = (error as { meta?: { statusCode?: number } }).meta ?? {};
+        if (ignore.includes(statusCode)) return { statusCode, body: {} };
+        throw error;
+      }
+    };
     return { transport: { request }, close: async () => {} } as unknown as Client;
   }
 
-  async #answer({ method, path, body, bulkBody }: Asked) {
+  /** Throws as the client does of an answer that is an error. */
+  async answer(asked: Asked): Promise<{ statusCode: number; body: unknown }> {
+    const { path, bulkBody } = asked;
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
     try {
       await this.front(path);
@@ -209,34 +388,103 @@ export class ModelServer {
     } finally {
       this.#underWay--;
     }
-    if (path === '/') return { body: { version: { number: '3.8.0', distribution: 'opensearch' } } };
-    if (path.endsWith('/_count')) return { body: { count: this.#count(path.split('/')[1]!.split(',')) } };
-    if (path.endsWith('/_mapping')) {
-      const index = this.indices.get(path.slice(1, -'/_mapping'.length));
-      if (!index) throw answered(404);
-      return { body: { [index.name]: { mappings: index.mappings } } };
+    const body = bulkBody ? await this.#bulk(gunzipSync(bulkBody).toString()) : this.#other(asked);
+    return { statusCode: 200, body };
+  }
+
+  #other({ method, path, querystring, body }: Asked): unknown {
+    if (path === '/') return { version: { number: '3.8.0', distribution: 'opensearch' } };
+    const [, first = '', what] = path.split('/');
+    if (first === '_index_template') return this.#template(method, what!, body);
+    if (first === '_aliases') return this.#alias(body as AliasActions);
+    if (method === 'PUT' && what === undefined) return this.#create(first, body as Creation);
+    const lenient = querystring?.['ignore_unavailable'] === 'true';
+    const indices = first.split(',').flatMap((name) => this.#resolve(name, lenient));
+    if (what === undefined)
+      return Object.fromEntries(indices.map((index) => [index.name, this.#described(index)]));
+    if (what === '_mapping') {
+      if (indices.some(({ isBlocked }) => isBlocked)) throw answered(403, {}, 'cluster_block_exception');
+      for (const index of indices) index.mappings = { ...index.mappings, ...(body as object) };
+      return { acknowledged: true };
     }
-    if (method === 'PUT') {
-      const name = path.slice(1);
-      const { mappings, aliases = {} } = body as { mappings: unknown; aliases?: object };
-      const names = [name, ...Object.keys(aliases)].map((known) => [known, { name, mappings }] as const);
-      this.indices = new Map([...this.indices, ...names]);
-      return { body: { acknowledged: true } };
+    if (what === '_stats') return { indices: Object.fromEntries(indices.map(statsOf)) };
+    if (indices.some(({ isClosed }) => isClosed)) throw answered(400, {}, 'index_closed_exception');
+    if (what === '_refresh') return { _shards: { failed: 0 } };
+    if (what === '_count') return { count: indices.reduce((sum, { documents }) => sum + documents.size, 0) };
+    if (what === '_search') return { aggregations: { windows: { buckets: windowsIn(indices) } } };
+    throw new Error(`the model does not know ${method} ${path}`);
+  }
+
+  #template(method: string, name: string, body: unknown): unknown {
+    const template = this.templates.get(name);
+    if (method === 'PUT') this.templates.set(name, body as never);
+    else if (!template) throw answered(404);
+    return { index_templates: [{ name, index_template: template }] };
+  }
+
+  #create(name: string, { mappings = {}, aliases = {} }: Creation): unknown {
+    if (this.indices.has(name)) throw answered(400, {}, 'resource_already_exists_exception');
+    this.make(name, mappings);
+    for (const [alias, { is_write_index }] of Object.entries(aliases))
+      this.aliases.set(alias, new Map([...(this.aliases.get(alias) ?? []), [name, is_write_index]]));
+    return { acknowledged: true };
+  }
+
+  #alias({ actions }: AliasActions): unknown {
+    for (const { add } of actions) {
+      if (!this.indices.has(add.index)) throw answered(404);
+      const of = this.aliases.get(add.alias) ?? new Map<string, boolean | undefined>();
+      this.aliases.set(add.alias, of.set(add.index, add.is_write_index));
     }
-    return { body: await this.#bulk(gunzipSync(bulkBody!).toString()) };
+    return { acknowledged: true };
+  }
+
+  #resolve(name: string, lenient: boolean): ModelIndex[] {
+    const index = this.indices.get(name);
+    const of = this.aliases.get(name);
+    if (!index && !of && lenient) return [];
+    if (!index && !of) throw answered(404, {}, 'index_not_found_exception');
+    return index ? [index] : [...of!.keys()].map((behind) => this.indices.get(behind)!);
+  }
+
+  #described({ name, uuid, mappings, isBlocked, isClosed }: ModelIndex): unknown {
+    const aliases = [...this.aliases].flatMap(([alias, of]) => {
+      if (!of.has(name)) return [];
+      const isWriteIndex = of.get(name);
+      return [[alias, isWriteIndex === undefined ? {} : { is_write_index: isWriteIndex }] as const];
+    });
+    const blocks = isBlocked ? { blocks: { write: 'true' } } : {};
+    const closed = isClosed ? { verified_before_close: 'true' } : {};
+    return {
+      aliases: Object.fromEntries(aliases),
+      mappings,
+      settings: { index: { uuid, number_of_shards: '1', ...blocks, ...closed } },
+    };
   }
 
   async #bulk(body: string): Promise<unknown> {
     const lines = body.slice(0, -1).split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
     this.most.characters = Math.max(this.most.characters, body.length);
+    this.hold(() => this.#done(lines, TAKES_ALL));
     const scripted = this.script?.(++this.requests);
-    if (typeof scripted === 'function') return this.#done(lines, scripted as TurnsAway, ...FULL);
+    if (typeof (scripted as TurnedAway | undefined)?.of === 'function')
+      return this.#done(lines, scripted as TurnedAway);
     if (scripted !== undefined) return scripted;
     if (body.length > this.limit) throw answered(413);
     const fates = lines.filter((line) => line.startsWith('{"view"')).map((line) => fateOf(line));
     if (fates.includes('spoils')) throw answered(400);
-    if (this.#random() >= this.trouble) return this.#done(lines, () => false);
+    if (this.mangle) {
+      const [all, half] = [this.#random() < 0.3, this.#random() < 0.5];
+      const of = () => !all && (half || this.#random() < 0.5);
+      return this.mangle(this.#done(lines, { of, ...FULL }));
+    }
+    if (this.#random() >= this.trouble) return this.#done(lines, TAKES_ALL);
+    return this.#troubled(lines);
+  }
+
+  #troubled(lines: readonly string[]): unknown {
+    const half = () => this.#random() < 0.5;
     switch (Math.floor(this.#random() * 9)) {
       case 0:
         throw answered(429);
@@ -245,26 +493,35 @@ export class ModelServer {
       case 2:
         throw reset();
       case 3:
-        this.#done(lines, () => false);
+        this.#done(lines, TAKES_ALL);
         throw reset();
       case 4:
         // It comes through when nobody waits for it any more.
-        HURRIED.after(this.#random() * LATE_MS, () => this.#done(lines, () => false));
+        HURRIED.after(this.#random() * LATE_MS, () => this.#done(lines, TAKES_ALL));
         throw reset();
       case 5:
-        return this.#done(lines, () => this.#random() < 0.5, ...FULL);
+        return this.#done(lines, { of: half, ...FULL });
       case 6:
-        return this.#done(lines, () => this.#random() < 0.5, 503, 'unavailable_shards_exception');
+        return this.#done(lines, { of: half, status: 503, type: 'unavailable_shards_exception' });
       case 7:
-        return this.#done(lines, () => true, 403, 'cluster_block_exception');
-      default:
+        return this.#done(lines, { of: () => true, status: 403, type: 'cluster_block_exception' });
+      default: {
         // Somebody else answers for it.
-        return [{}, '<html>', null, { errors: true, items: [] }, { took: 1 }][Math.floor(this.#random() * 5)];
+        const answers = [
+          {},
+          '<html>',
+          null,
+          { errors: true, items: [] },
+          { errors: false, items: [] },
+          { took: 1 },
+        ];
+        return answers[Math.floor(this.#random() * answers.length)];
+      }
     }
   }
 
-  #done(lines: readonly string[], turnsAway: TurnsAway, status = 0, type = ''): unknown {
-    const items: Record<string, { status: number; error?: object }>[] = [];
+  #done(lines: readonly string[], turnedAway: TurnedAway): BulkAnswer {
+    const items: BulkItem[] = [];
     for (let i = 0; i < lines.length; ) {
       const line = lines[i++]!;
       const [[what, target] = []] = Object.entries(JSON.parse(line) as Record<string, Target>);
@@ -272,45 +529,110 @@ export class ModelServer {
       // The version is a long, beyond what a number holds exactly.
       const version = BigInt(/"version":(\d+)/.exec(line)![1]!);
       const source = what === 'delete' ? '' : lines[i++]!;
-      const here = this.indices.get(target._index);
-      const item = (status: number, type?: string) =>
-        items.push({ [what]: { status, ...(type ? { error: { type, reason: 'of the model' } } : {}) } });
-      if (here === undefined || (target.require_alias && here.name === target._index))
-        item(404, 'index_not_found_exception');
-      else if (turnsAway(what)) item(status, type);
+      const index = this.#written(target);
+      const item = (status: number, type?: string, reason = 'of the model') => {
+        const _index = index?.name ?? target._index;
+        items.push({
+          [what]: { _index, _id: target._id, status, ...(type ? { error: { type, reason } } : {}) },
+        });
+      };
+      if (!index) item(404, 'index_not_found_exception');
+      else if (index.isClosed) item(400, 'index_closed_exception');
+      else if (index.isBlocked) item(403, 'cluster_block_exception');
+      else if (turnedAway.of(what)) item(turnedAway.status, turnedAway.type, turnedAway.reason);
       else if (source !== '' && fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
-      else if (this.#versionOf(target._id) > version) item(409, 'version_conflict_engine_exception');
+      else if (versionIn(index, target._id) > version) item(409, 'version_conflict_engine_exception');
       else if (what === 'delete') {
-        item(this.documents.delete(target._id) ? 200 : 404);
-        this.#bury(target._id, version);
+        item(index.documents.delete(target._id) ? 200 : 404);
+        this.#bury(index, target._id, version);
       } else {
-        this.documents.set(target._id, { version, source });
+        index.documents.set(target._id, { version, source });
         item(201);
       }
     }
     const errors = items.some((item) => Object.values(item).some(({ error }) => error !== undefined));
-    return errors ? { errors, items } : { errors };
+    return { errors, items };
+  }
+
+  /** A name that stands for nothing is made an index of, unless it has to be an alias. */
+  #written({ _index, require_alias = false }: Target): ModelIndex | undefined {
+    const of = this.aliases.get(_index);
+    if (of) return this.indices.get(writeOf(of) ?? '');
+    if (require_alias) return undefined;
+    return this.indices.get(_index) ?? this.make(_index);
   }
 
   /** A deletion that comes again is remembered for as long again. */
-  #bury(id: string, version: bigint): void {
+  #bury({ deleted }: ModelIndex, id: string, version: bigint): void {
     const tombstone = { version };
-    this.#deleted.set(id, tombstone);
+    deleted.set(id, tombstone);
     HURRIED.after(this.tombstoneMs, () => {
-      if (this.#deleted.get(id) === tombstone) this.#deleted.delete(id);
+      if (deleted.get(id) === tombstone) deleted.delete(id);
     });
-  }
-
-  /** A deletion is remembered for a while, as by the real server. */
-  #versionOf(id: string): bigint {
-    return (this.documents.get(id) ?? this.#deleted.get(id))?.version ?? 0n;
   }
 }
 
-export function answered(statusCode: number, headers = {}): Error {
+interface Creation {
+  readonly mappings?: Record<string, unknown>;
+  readonly aliases?: Readonly<Record<string, { readonly is_write_index?: boolean }>>;
+}
+
+interface AliasActions {
+  readonly actions: readonly {
+    readonly add: { readonly index: string; readonly alias: string; readonly is_write_index?: boolean };
+  }[];
+}
+
+/** A deletion is remembered for a while, as by the real server. */
+function versionIn({ documents, deleted }: ModelIndex, id: string): bigint {
+  return (documents.get(id) ?? deleted.get(id))?.version ?? 0n;
+}
+
+/** The index an alias is written to. */
+function writeOf(of: ReadonlyMap<string, boolean | undefined>): string | undefined {
+  const [only] = of;
+  return (
+    [...of].find(([, isWriteIndex]) => isWriteIndex)?.[0] ??
+    (of.size === 1 && only?.[1] !== false ? only?.[0] : undefined)
+  );
+}
+
+function isGuard(alias: string): boolean {
+  return alias.endsWith('-writer');
+}
+
+function statsOf({ name, history }: ModelIndex): [string, object] {
+  return [
+    name,
+    { shards: { 0: [{ routing: { primary: true }, commit: { user_data: { history_uuid: history } } }] } },
+  ];
+}
+
+/** Windows, and the indices that their documents lie in, the one with most of them first. */
+function windowsIn(indices: readonly ModelIndex[]): object[] {
+  const windows = new Map<number, Map<string, number>>();
+  for (const { name, documents } of indices) {
+    for (const { source } of documents.values()) {
+      const start = startOf(JSON.parse(source) as object);
+      const counts = windows.get(start) ?? new Map<string, number>();
+      windows.set(start, counts.set(name, (counts.get(name) ?? 0) + 1));
+    }
+  }
+  return [...windows].map(([key, counts]) => ({
+    key,
+    indices: {
+      buckets: [...counts]
+        .sort(([, a], [, b]) => b - a)
+        .map(([index]) => ({ key: index }))
+        .slice(0, 1),
+    },
+  }));
+}
+
+export function answered(statusCode: number, headers = {}, type = 'some_exception'): Error {
   return Object.assign(new Error(`status ${statusCode}`), {
     name: 'ResponseError',
-    meta: { statusCode, headers, body: { error: { type: 'some_exception', reason: 'of the model' } } },
+    meta: { statusCode, headers, body: { error: { type, reason: 'of the model' } } },
   });
 }
 
@@ -329,24 +651,35 @@ export async function openSink(
   {
     alive = () => true,
     onTrouble = () => {},
+    onNote = () => {},
     allViews = false,
     clock = HURRIED,
+    app = 'model',
+    resend = false,
+    client = server.clientOf(alive),
   }: {
     alive?: () => boolean;
     onTrouble?: (trouble?: string) => void;
+    onNote?: (note: string) => void;
     allViews?: boolean;
     clock?: Clock;
+    app?: string;
+    resend?: boolean;
+    client?: Client;
   } = {},
 ): Promise<OpenSearchSink> {
   const sink = new OpenSearchSink({
-    client: server.clientOf(alive),
+    client,
     url: 'http://model:9200',
     prefix: '',
     views: allViews ? TAXI_VIEWS : VIEWS,
     outbox: state.outbox(alive),
     deadLetters: new DeadLetterBuffer(Number.POSITIVE_INFINITY),
+    owner: { app, stream: 'local:model' },
     clock,
+    resend,
     onTrouble,
+    onNote,
   });
   await sink.open();
   return sink;

@@ -109,7 +109,7 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
     const search = await startOpenSearch(t);
 
     for (const name of ['yellow-2015-dirty.csv', 'yellow-2017.csv', 'green-2013.csv']) {
-      await t.test(`the fixture ${name}, into an empty cluster and once more`, async (t) => {
+      await t.test(`the fixture ${name}, into an empty cluster, and no other app beside it`, async (t) => {
         const prefix = `${name.replace('.csv', '')}-`;
         const { folder } = await replayed(t, [fixture(name)]);
         const { lines } = await expectedLines([fixture(name)]);
@@ -117,9 +117,10 @@ describe('results in OpenSearch', { skip, concurrency: false }, () => {
         assert.equal(ran.code, 0, ran.stderr);
         await showsExactly(search, prefix, lines, name);
 
-        const again = [...flowOf(folder, search, prefix), ...TO_END, '--app', 'another'];
-        assert.equal((await taxiflow(again)).code, 0);
-        await showsExactly(search, prefix, lines, `${name}, by another app with the same results`);
+        const another = await taxiflow([...flowOf(folder, search, prefix), ...TO_END, '--app', 'another']);
+        assert.equal(another.code, 1, another.stderr);
+        assert.match(another.stderr, /taxi-trip-events.*"another".*\nTry: .*--index-prefix/s);
+        await showsExactly(search, prefix, lines, `${name}, after another app was refused`);
       });
     }
 

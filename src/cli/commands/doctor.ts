@@ -1,15 +1,6 @@
 import { command } from '../command.ts';
 import { flag, speedup, text, texts, type Values } from '../options.ts';
-import {
-  app,
-  dataDir,
-  endpointUrl,
-  indexPrefix,
-  json,
-  openSearchAccess,
-  region,
-  stream,
-} from './shared.ts';
+import { app, dataDir, endpointUrl, indexPrefix, json, openSearchAccess, region, stream } from './shared.ts';
 
 const positionals = {
   paths: texts('Trip files to replay: their rate against the shards of the stream'),

@@ -45,6 +45,7 @@ const options = {
   output: text({ describe: 'Results as NDJSON to a file, or - for stdout' }),
   opensearch: text({ describe: 'Results to OpenSearch or Elasticsearch at this URL' }),
   indexPrefix,
+  resend: flag('Send all results to OpenSearch again, whatever was delivered'),
   ...openSearchAccess,
   dashboard: flag('Serve the live page of this run'),
   port,

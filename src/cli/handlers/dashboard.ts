@@ -5,8 +5,7 @@ import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
 import { chooseApp } from '../../state/read-results.ts';
 import { listApps } from '../../state/sqlite-state.ts';
-import type { Arguments } from '../command.ts';
-import { portOf, text } from '../read.ts';
+import type { DashboardArguments } from '../commands/dashboard.ts';
 import { interruption, printJson, say } from '../terminal.ts';
 
 /** Only this machine can look. */
@@ -14,7 +13,7 @@ export const LOOPBACK = '127.0.0.1';
 /** The origin goes into the page's policy as it stands: a plain name or address, nothing else. */
 const TILES = /^https?:\/\/(?:[a-z\d.-]+|\[[a-f\d:.]+\])(?::\d+)?\/.*\{z\}/i;
 
-export async function dashboard(args: Arguments): Promise<number> {
+export async function dashboard(args: DashboardArguments): Promise<number> {
   const options = readOptions(args);
   const { signal, done } = interruption();
   const page = await serveDashboard(options);
@@ -28,26 +27,26 @@ export async function dashboard(args: Arguments): Promise<number> {
   return EXIT.done;
 }
 
-function readOptions(args: Arguments): DashboardOptions {
-  const dataDir = text(args, 'data-dir')!;
-  const port = portOf(args);
-  const tiles = text(args, 'tiles');
+function readOptions(args: DashboardArguments): DashboardOptions {
+  const dataDir = args.dataDir;
+  const port = args.port;
+  const tiles = args.tiles;
   if (tiles !== undefined && !TILES.test(tiles)) {
     throw usageError(
       `--tiles ${shownUrl(tiles)} is no address of tiles`,
       'write for instance https://tiles.example/{z}/{x}/{y}.png',
     );
   }
-  const app = text(args, 'app');
+  const app = args.app;
   // A state that is not there yet is waited for; of several, one has to be chosen.
   const found = app ?? (listApps(dataDir).length > 0 ? chooseApp(dataDir, undefined) : undefined);
-  return { dataDir, app: found, host: text(args, 'host')!, port, tiles };
+  return { dataDir, app: found, host: args.host, port, tiles };
 }
 
-function announce(args: Arguments, options: DashboardOptions, page: Dashboard): void {
+function announce(args: DashboardArguments, options: DashboardOptions, page: Dashboard): void {
   const { host, port, app, dataDir } = options;
   const url = new URL(page.url);
-  if (args['json']) printJson({ command: 'dashboard', url: page.url, app: app ?? null, data_dir: dataDir });
+  if (args.json) printJson({ command: 'dashboard', url: page.url, app: app ?? null, data_dir: dataDir });
   else process.stdout.write(`${page.url}\n`);
   if (port !== 0 && Number(url.port) !== port) say(`port ${port} is taken; this is the next free one`);
   if (!['127.0.0.1', 'localhost', '::1'].includes(host))
@@ -55,7 +54,7 @@ function announce(args: Arguments, options: DashboardOptions, page: Dashboard): 
   if (app === undefined) say(`waiting for a processor in ${dataDir}`);
   else if (!listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
   say('the live page; Ctrl-C ends it');
-  if (args['open']) openBrowser(page.url);
+  if (args.open) openBrowser(page.url);
 }
 
 /** The page is gone, the run it shows is not. */

@@ -10,8 +10,7 @@ import { ledgerPath } from '../../replay/ledger.ts';
 import { openSqlite } from '../../sqlite.ts';
 import { StateReader } from '../../state/read-results.ts';
 import { listApps } from '../../state/sqlite-state.ts';
-import type { Arguments } from '../command.ts';
-import { text } from '../read.ts';
+import type { DeadLettersArguments } from '../commands/dead-letters.ts';
 import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';
 
 interface Source {
@@ -22,9 +21,9 @@ interface Source {
   close(): void;
 }
 
-export async function deadLetters(args: Arguments): Promise<number> {
-  const sources = openSources(text(args, 'data-dir')!, text(args, 'app'));
-  const reason = text(args, 'reason');
+export async function deadLetters(args: DeadLettersArguments): Promise<number> {
+  const sources = openSources(args.dataDir, args.app);
+  const reason = args.reason;
   try {
     const counts = sources.flatMap((source) =>
       source
@@ -32,17 +31,17 @@ export async function deadLetters(args: Arguments): Promise<number> {
         .filter((row) => reason === undefined || row.reason === reason)
         .map((row) => ({ of: source.of, reason: row.reason, count: row.count, kept: row.kept })),
     );
-    if (args['json'] && text(args, 'output') === undefined) {
+    if (args.json && args.output === undefined) {
       printJson({ command: 'dead-letters', counts, letters: [...letters(sources, reason)] });
       return EXIT.done;
     }
-    await write(formatted(letters(sources, reason), chosenFormat(args['format'])), text(args, 'output'));
-    if (args['json']) printJson({ command: 'dead-letters', counts });
+    await write(formatted(letters(sources, reason), chosenFormat(args.format)), args.output);
+    if (args.json) printJson({ command: 'dead-letters', counts });
     for (const row of counts)
       say(
         `${row.of}: ${thousands(row.count)} ${row.reason}${row.kept < row.count ? `, ${thousands(row.kept)} kept` : ''}`,
       );
-    if (sources.length === 0) say(`nothing was replayed or processed in ${text(args, 'data-dir')} yet`);
+    if (sources.length === 0) say(`nothing was replayed or processed in ${args.dataDir} yet`);
     else if (counts.length === 0) say('no dead letters');
   } finally {
     for (const source of sources) source.close();

@@ -21,9 +21,8 @@ import { LocalStream } from '../../streams/local/log.ts';
 import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
-import { portOf, speedup, text, whole } from '../read.ts';
+import type { Invocation } from '../command.ts';
+import type { DemoArguments } from '../commands/demo.ts';
 import { RunNotes } from '../run-notes.ts';
 import {
   formatted,
@@ -48,11 +47,11 @@ const AIRPORTS = ['JFK', 'LGA'] as const;
 const AREAS_SHOWN = 10;
 const PLACES = new URL('../../dashboard/page/places.json', import.meta.url);
 
-export async function demo(args: Arguments): Promise<number> {
-  const dataDir = text(args, 'data-dir')!;
-  const factor = speedup(args);
-  const trips = whole(args, 'trips', 1)!;
-  const port = portOf(args);
+export async function demo(args: DemoArguments, invocation: Invocation): Promise<number> {
+  const dataDir = args.dataDir;
+  const factor = args.speedup;
+  const trips = args.trips;
+  const port = args.port;
   const { signal, done } = interruption();
   const progress = await progressLine(PLAIN_INTERVAL);
   const started = Date.now();
@@ -60,22 +59,22 @@ export async function demo(args: Arguments): Promise<number> {
   try {
     startAfresh(dataDir);
     page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
-    const file = await makeTrips(dataDir, trips, whole(args, 'seed', 0)!);
+    const file = await makeTrips(dataDir, trips, args.seed);
     say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
     say(
-      `replayed into local:${NAME} at speedup ${text(args, 'speedup')} and processed at once; Ctrl-C stops`,
+      `replayed into local:${NAME} at speedup ${Number.isFinite(factor) ? factor : 'max'} and processed at once; Ctrl-C stops`,
     );
     say(`the live page: ${page.url}`);
-    if (args['open']) openBrowser(page.url);
+    if (args.open) openBrowser(page.url);
     const line = await runLine(dataDir, file, factor, progress, signal);
     progress.stop();
     if (signal.aborted) {
       const next = '"taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is';
-      say(`interrupted; nothing is lost: ${completed(next, args)}`);
+      say(`interrupted; nothing is lost: ${invocation.completed(next)}`);
       return EXIT.interrupted;
     }
     show(args, dataDir, line, Date.now() - started);
-    if (globalThis.process.stderr.isTTY && !args['exit']) {
+    if (globalThis.process.stderr.isTTY && !args.exit) {
       say(`the live page stays at ${page.url} until Ctrl-C`);
       if (!signal.aborted) await once(signal, 'abort');
     }
@@ -207,14 +206,14 @@ function progressText({ counters, watermark }: Progress, lag: number): string {
   return `${clock} in New York  ${thousands(counters.processed + counters.filtered)} trips  ${thousands(counters.results)} results${behind}`;
 }
 
-function show(args: Arguments, dataDir: string, { replay, process }: Line, ms: number): void {
+function show(args: DemoArguments, dataDir: string, { replay, process }: Line, ms: number): void {
   const reader = new StateReader(dataDir, NAME);
   const areas = hottest(reader.results({ view: 'pickup_count' }));
   const minutes = minutesByHour(reader.results({ view: 'trip_duration' }));
   reader.close();
   const { read, watermarks, processed, filtered, duplicate, late, dead, results } = process.counters;
   const reconciliation = `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)} + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}`;
-  if (args['json']) {
+  if (args.json) {
     printJson({
       command: 'demo',
       sent: replay.sent,

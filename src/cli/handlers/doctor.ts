@@ -11,10 +11,9 @@ import { LocalStream } from '../../streams/local/log.ts';
 import { parseTarget, type StreamTarget } from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
+import type { Invocation } from '../command.ts';
+import type { DoctorArguments } from '../commands/doctor.ts';
 import { accessOf } from '../opensearch.ts';
-import { speedup, text } from '../read.ts';
 import { printJson, progressLine, several, show, span, thousands } from '../terminal.ts';
 import { appOf } from './process.ts';
 
@@ -33,20 +32,20 @@ const AGGREGATED_TRIPS_PER_SECOND = 2_500;
 const LITTLE_SPACE = 2e9;
 const HOUR = 3_600_000;
 
-export async function doctor(args: Arguments): Promise<number> {
-  const target = parseTarget(text(args, 'stream'));
-  const checks: Check[] = [runtime(), folder(text(args, 'data-dir')!)];
+export async function doctor(args: DoctorArguments, invocation: Invocation): Promise<number> {
+  const target = parseTarget(args.stream);
+  const checks: Check[] = [runtime(), folder(args.dataDir)];
   const found = await stream(args, target, checks);
   state(args, target, found, checks);
-  const paths = (args['paths'] as string[] | undefined) ?? [];
+  const { paths } = args;
   if (paths.length > 0) await rate(args, paths, found, target, checks);
-  if (text(args, 'opensearch') !== undefined) await search(args, checks);
+  if (args.opensearch !== undefined) await search(args, args.opensearch, checks);
 
   const failed = checks.some(({ status }) => status === 'failed');
   const told = checks.map(({ advice, ...check }) =>
-    advice === undefined ? check : { ...check, advice: completed(advice, args) },
+    advice === undefined ? check : { ...check, advice: invocation.completed(advice) },
   );
-  if (args['json']) printJson({ command: 'doctor', ok: !failed, checks: told });
+  if (args.json) printJson({ command: 'doctor', ok: !failed, checks: told });
   else for (const check of told) show(`${line(check)}\n`);
   return failed ? EXIT.failed : EXIT.done;
 }
@@ -104,14 +103,18 @@ interface Found {
 }
 
 /** Undefined where the stream can't be looked at. */
-async function stream(args: Arguments, target: StreamTarget, checks: Check[]): Promise<Found | undefined> {
-  if (target.kind === 'local') return localStream(text(args, 'data-dir')!, target.name, checks);
+async function stream(
+  args: DoctorArguments,
+  target: StreamTarget,
+  checks: Check[],
+): Promise<Found | undefined> {
+  if (target.kind === 'local') return localStream(args.dataDir, target.name, checks);
   return attempt(checks, 'stream', async () => {
     const { KinesisStream } = await import('../../streams/kinesis/stream.ts');
     const opened = await KinesisStream.open({
       stream: target.name,
-      region: text(args, 'region'),
-      endpointUrl: text(args, 'endpoint-url'),
+      region: args.region,
+      endpointUrl: args.endpointUrl,
       clock: systemClock,
     });
     try {
@@ -168,10 +171,10 @@ async function localStream(dataDir: string, name: string, checks: Check[]): Prom
   });
 }
 
-function state(args: Arguments, target: StreamTarget, found: Found | undefined, checks: Check[]): void {
+function state(args: DoctorArguments, target: StreamTarget, found: Found | undefined, checks: Check[]): void {
   const check = 'state';
-  const dataDir = text(args, 'data-dir')!;
-  const app = text(args, 'app') ?? appOf(target);
+  const dataDir = args.dataDir;
+  const app = args.app ?? appOf(target);
   if (!existsSync(statePath(dataDir, app))) {
     checks.push({ check, status: 'ok', detail: `app "${app}" has none yet; it begins at the trim horizon` });
     return;
@@ -215,21 +218,21 @@ function state(args: Arguments, target: StreamTarget, found: Found | undefined, 
 
 /** The rate of a replay against the shards there are. */
 async function rate(
-  args: Arguments,
-  paths: string[],
+  args: DoctorArguments,
+  paths: readonly string[],
   found: Found | undefined,
   target: StreamTarget,
   checks: Check[],
 ): Promise<void> {
   const check = 'rate';
-  const factor = speedup(args);
+  const factor = args.speedup;
   const progress = await progressLine();
   progress.update('reading the trips');
   const plan = await attempt(checks, check, async () => {
     const dataset = await Dataset.open({
       paths,
-      dataDir: text(args, 'data-dir')!,
-      s3: { region: text(args, 'region'), endpointUrl: text(args, 'endpoint-url') },
+      dataDir: args.dataDir,
+      s3: { region: args.region, endpointUrl: args.endpointUrl },
     });
     return planReplay(dataset, factor);
   });
@@ -240,8 +243,8 @@ async function rate(
     checks.push({ check, status: 'ok', detail: `${trips}, as fast as the stream takes them` });
     return;
   }
-  const detail = `${trips}, ${thousands(plan.peakRate)} a second at the peak of speedup ${text(args, 'speedup')}`;
-  const each = args['aggregate'] ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
+  const detail = `${trips}, ${thousands(plan.peakRate)} a second at the peak of speedup ${factor}`;
+  const each = args.aggregate ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
   const needed = Math.max(1, Math.ceil(plan.peakRate / each));
   if (target.kind === 'local' || found === undefined || needed <= found.shards) {
     checks.push({ check, status: 'ok', detail });
@@ -251,7 +254,7 @@ async function rate(
   const ways = [
     // Kinesis itself reshards a stream on demand, and nobody else.
     ...(found.onDemand ? [] : [`"taxiflow stream reshard ${target.name} --shards ${needed}"`]),
-    ...(args['aggregate'] ? [] : [`--aggregate, which needs ${several(packed, 'shard')}`]),
+    ...(args.aggregate ? [] : [`--aggregate, which needs ${several(packed, 'shard')}`]),
     `a lower --speedup${found.onDemand ? ' until the stream has grown with its load' : ''}`,
   ];
   checks.push({
@@ -262,8 +265,7 @@ async function rate(
   });
 }
 
-async function search(args: Arguments, checks: Check[]): Promise<void> {
-  const given = text(args, 'opensearch')!;
+async function search(args: DoctorArguments, given: string, checks: Check[]): Promise<void> {
   const url = shownUrl(given);
   await attempt(checks, 'opensearch', async () => {
     const { connect, productOf } = await import('../../opensearch/connection.ts');
@@ -272,7 +274,7 @@ async function search(args: Arguments, checks: Check[]): Promise<void> {
     const client = await connect(accessOf(args, given));
     try {
       const views = checkViews(taxiViews());
-      const prefix = checkedPrefix(text(args, 'index-prefix')!);
+      const prefix = checkedPrefix(args.indexPrefix);
       const target = { client, url, prefix, views };
       const server = await reach(target);
       const { conflicts, steps } = await planSetup(target);

@@ -7,29 +7,28 @@ import { checkViews } from '../../views/check.ts';
 import { duration } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
+import type { Invocation } from '../command.ts';
+import type { EsSetupArguments } from '../commands/es-setup.ts';
 import { accessOf } from '../opensearch.ts';
-import { text } from '../read.ts';
 import { printJson, progressLine, say, several, show } from '../terminal.ts';
 
 const DEFAULT_WAIT = '2m';
 
-export async function esSetup(args: Arguments): Promise<number> {
-  const removing = args['delete'] === true;
-  if (args['with-data'] && !removing) throw usageError('--with-data is for --delete', 'add --delete');
-  if (args['check'] && (args['dry-run'] || removing))
+export async function esSetup(args: EsSetupArguments, invocation: Invocation): Promise<number> {
+  const removing = args.delete;
+  if (args.withData && !removing) throw usageError('--with-data is for --delete', 'add --delete');
+  if (args.check && (args.dryRun || removing))
     throw usageError(
       `--check only looks; --${removing ? 'delete' : 'dry-run'} does not go with it`,
       'leave one out',
     );
   const wait = waitOf(args);
-  const prefix = checkedPrefix(text(args, 'index-prefix')!);
-  const file = text(args, 'views');
+  const prefix = checkedPrefix(args.indexPrefix);
+  const file = args.views;
   const views = file === undefined ? checkViews(taxiViews()) : await loadViews(file);
 
-  const access = accessOf(args, text(args, 'endpoint')!);
-  const dashboardsUrl = text(args, 'dashboards');
+  const access = accessOf(args, args.endpoint);
+  const dashboardsUrl = args.dashboards;
   const dashboards =
     dashboardsUrl === undefined
       ? undefined
@@ -40,7 +39,7 @@ export async function esSetup(args: Arguments): Promise<number> {
     const server = await reached(target, wait);
     say(`${server} at ${url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
     if (!dashboards) say('no --dashboards: the dashboard is left out');
-    const plan = removing ? await planDelete(target, args['with-data'] === true) : await planSetup(target);
+    const plan = removing ? await planDelete(target, args.withData) : await planSetup(target);
     for (const note of plan.notes) say(`note: ${note}`);
     const about = {
       command: 'es-setup',
@@ -49,8 +48,8 @@ export async function esSetup(args: Arguments): Promise<number> {
       server,
       index_prefix: prefix,
     };
-    if (args['check']) return check(args, plan, about);
-    if (args['dry-run']) return dryRun(args, plan, about);
+    if (args.check) return check(args, invocation, plan, about);
+    if (args.dryRun) return dryRun(args, plan, about);
     return await apply(args, plan, about, removing);
   } finally {
     await Promise.all([target.client.close(), dashboards?.client.close()]);
@@ -58,8 +57,8 @@ export async function esSetup(args: Arguments): Promise<number> {
 }
 
 /** `--wait` alone is given as an empty text. */
-function waitOf(args: Arguments): number {
-  const given = text(args, 'wait');
+function waitOf(args: EsSetupArguments): number {
+  const given = args.wait;
   if (given === undefined) return 0;
   const ms = duration(given === '' ? DEFAULT_WAIT : given);
   if (Number.isFinite(ms)) return ms;
@@ -77,23 +76,23 @@ async function reached(target: Target, wait: number): Promise<string> {
 
 type About = Readonly<Record<string, unknown>>;
 
-function check(args: Arguments, plan: Plan, about: About): number {
+function check(args: EsSetupArguments, invocation: Invocation, plan: Plan, about: About): number {
   const mendable = plan.steps.flatMap((step) => step.differences);
   const differences = [...plan.conflicts, ...mendable, ...plan.harmless];
-  if (args['json']) printJson({ ...about, check: true, differences });
+  if (args.json) printJson({ ...about, check: true, differences });
   else for (const difference of differences) show(`${difference}\n`);
   if (differences.length === 0) {
     say('no difference: everything is as es-setup makes it');
     return EXIT.done;
   }
-  const mends = completed('; "taxiflow es-setup" mends what can be mended', args);
+  const mends = invocation.completed('; "taxiflow es-setup" mends what can be mended');
   say(`${several(differences.length, 'difference')}${mendable.length > 0 ? mends : ''}`);
   return EXIT.rejected;
 }
 
-function dryRun(args: Arguments, plan: Plan, about: About): number {
+function dryRun(args: EsSetupArguments, plan: Plan, about: About): number {
   const requests = plan.steps.map(({ request }) => request);
-  if (args['json']) printJson({ ...about, dry_run: true, requests, conflicts: plan.conflicts });
+  if (args.json) printJson({ ...about, dry_run: true, requests, conflicts: plan.conflicts });
   else for (const request of requests) printJson(request);
   for (const conflict of plan.conflicts)
     say(`nothing would be sent, since an index contradicts the views: ${conflict}`);
@@ -101,14 +100,14 @@ function dryRun(args: Arguments, plan: Plan, about: About): number {
   return EXIT.done;
 }
 
-async function apply(args: Arguments, plan: Plan, about: About, removing: boolean): Promise<number> {
+async function apply(args: EsSetupArguments, plan: Plan, about: About, removing: boolean): Promise<number> {
   const done: string[] = [];
   await carryOut(plan, (step) => {
     done.push(step.done);
     say(step.done);
   });
   for (const difference of plan.harmless) say(`note: left as it is: ${difference}`);
-  if (args['json']) printJson({ ...about, done, notes: [...plan.notes, ...plan.harmless] });
+  if (args.json) printJson({ ...about, done, notes: [...plan.notes, ...plan.harmless] });
   if (done.length === 0) say(removing ? 'nothing to delete' : 'nothing to do: everything is there');
   return EXIT.done;
 }

@@ -4,41 +4,27 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { generateCsv, LAYOUTS, type Layout } from '../../dataset/generator/generate.ts';
 import { EXIT, translate, usageError } from '../../errors.ts';
-import type { Arguments } from '../command.ts';
-import { text, time, whole } from '../read.ts';
+import type { GenerateArguments } from '../commands/generate.ts';
 import { printJson, say, several, span, write } from '../terminal.ts';
 
-export async function generate(args: Arguments): Promise<number> {
-  const layout = text(args, 'schema')! as Layout;
-  if (!LAYOUTS.includes(layout))
-    throw usageError(`--schema ${layout} is no layout`, `one of ${LAYOUTS.join(', ')}`);
-  const dirty = Number(args['dirty']);
-  if (!(dirty >= 0 && dirty <= 1)) throw usageError('--dirty needs a ratio from 0 to 1');
-  const hours = Number(args['hours']);
-  if (!(hours > 0)) throw usageError('--hours needs a positive number');
-  const from = time(args, 'from')!;
-  if (from < 0) throw usageError(`--from ${text(args, 'from')} is before 1970`);
-  const options = {
-    trips: whole(args, 'trips', 1)!,
-    from: new Date(from).toISOString(),
-    hours,
-    seed: whole(args, 'seed', 0)!,
-    layout,
-    dirty,
-  };
-  const out = text(args, 'out')!;
+export async function generate(args: GenerateArguments): Promise<number> {
+  const { out, json, schema, from, trips, hours, seed, dirty } = args;
+  const layout = LAYOUTS.find((name) => name === schema) as Layout | undefined;
+  if (!layout) throw usageError(`--schema ${schema} is no layout`, `one of ${LAYOUTS.join(', ')}`);
+  if (from < 0) throw usageError(`--from ${new Date(from).toISOString().slice(0, 10)} is before 1970`);
+  const options = { trips, from: new Date(from).toISOString(), hours, seed, layout, dirty };
   const started = Date.now();
   if (out === '-') await write(generateCsv(options));
   else await toFile(generateCsv(options), out);
-  const { layout: schema, ...rest } = options;
+  const { layout: _, ...rest } = options;
   const summary = { command: 'generate', out, schema, ...rest, duration_ms: Date.now() - started };
-  if (args['json']) {
+  if (json) {
     // The trips have stdout when they were sent there.
     if (out === '-') say(JSON.stringify(summary));
     else printJson(summary);
   }
   say(
-    `${several(options.trips, 'trip')} of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
+    `${several(trips, 'trip')} of ${layout} in ${span(Date.now() - started)}: ${out === '-' ? 'stdout' : out}`,
   );
   return EXIT.done;
 }

@@ -1,10 +1,17 @@
 import { systemClock } from '../../clock.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import { DeadLetterBuffer } from '../../dead-letters.ts';
-import { type ProcessOutcome, runProcess, type Sink, type SinkStatus } from '../../engine/run.ts';
+import {
+  type ProcessOutcome,
+  type Progress,
+  runProcess,
+  type Sink,
+  type SinkStatus,
+} from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
 import { NdjsonSink } from '../../sinks/ndjson.ts';
+import type { Owner } from '../../sinks/opensearch-indices.ts';
 import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
 import type { Position, StreamReader } from '../../streams/stream.ts';
@@ -20,9 +27,9 @@ import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
-import { milliseconds, portOf, text, time, whole } from '../read.ts';
+import type { Invocation } from '../command.ts';
+import type { ProcessArguments } from '../commands/process.ts';
+import { timeOf } from '../options.ts';
 import { RunNotes } from '../run-notes.ts';
 import {
   interruption,
@@ -36,50 +43,54 @@ import {
   thousands,
 } from '../terminal.ts';
 
-export async function process(args: Arguments): Promise<number> {
+export async function processStream(args: ProcessArguments, invocation: Invocation): Promise<number> {
   const settings = readSettings(args);
   const views = await chosenViews(args);
-  if (args['explain']) {
+  if (args.explain) {
     const plan = explainViews(views, settings.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
-    if (args['json']) printJson(views);
+    if (args.json) printJson(views);
     else show(`${plan}\n`);
     return EXIT.done;
   }
-  const dataDir = text(args, 'data-dir')!;
-  const target = parseTarget(text(args, 'stream'));
+  const dataDir = args.dataDir;
+  const target = parseTarget(args.stream);
   const search = await searchOf(args);
-  say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
-  if (target.kind === 'local' && !LocalStream.exists(dataDir, target.name) && !args['until-end'])
+  say(describeTarget(target, dataDir, args.endpointUrl));
+  if (target.kind === 'local' && !LocalStream.exists(dataDir, target.name) && !args.untilEnd)
     say(`note: local:${target.name} is new and empty; waiting for a replay`);
   const reader = await openStream(target, {
     dataDir,
-    region: text(args, 'region'),
-    endpointUrl: text(args, 'endpoint-url'),
-    fanOut: args['consumer'] === 'efo' ? consumerOf(target, args) : undefined,
+    region: args.region,
+    endpointUrl: args.endpointUrl,
+    fanOut: args.consumer === 'efo' ? consumerOf(target, args) : undefined,
     // A stream to follow may be filled later; one that is named and read to its end has to be there.
-    ...(args['until-end'] === true && text(args, 'stream') ? {} : { createShards: DEFAULT_SHARDS }),
+    ...(args.untilEnd && args.stream ? {} : { createShards: DEFAULT_SHARDS }),
   });
   try {
-    return await run(args, views, reader, target, settings, search);
+    return await run(args, invocation, views, reader, target, settings, search);
   } finally {
     await reader.close();
   }
 }
 
+/** Ms between notes while nothing is committed. */
+const NOTE_INTERVAL = 1_000;
+
 type Settings = ReturnType<typeof readSettings>;
 
 /** All options with a form of their own, so that a mistake in one is told before anything is made. */
-function readSettings(args: Arguments) {
+function readSettings(args: ProcessArguments) {
   const settings = {
     from: startPosition(args),
-    eventTime: args['event-time'] as 'dropoff' | 'arrival',
-    maxDisorder: milliseconds(args, 'max-disorder'),
-    allowedLateness: milliseconds(args, 'allowed-lateness')!,
-    checkpointInterval: milliseconds(args, 'checkpoint-interval')!,
-    deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
+    eventTime: args.eventTime,
+    maxDisorder: args.maxDisorder,
+    allowedLateness: args.allowedLateness,
+    checkpointInterval: args.checkpointInterval,
+    deadLetterLimit: args.deadLetterLimit,
   };
-  if (args['drain'] && !args['until-end'])
-    throw usageError('--drain needs an end to drain at', 'add --until-end');
+  if (args.resend && args.opensearch === undefined)
+    throw usageError('--resend is for --opensearch', 'add --opensearch URL');
+  if (args.drain && !args.untilEnd) throw usageError('--drain needs an end to drain at', 'add --until-end');
   if (settings.eventTime === 'arrival' && settings.maxDisorder !== undefined)
     throw usageError(
       '--max-disorder is for drop-off times; arrival times have none',
@@ -89,7 +100,8 @@ function readSettings(args: Arguments) {
 }
 
 async function run(
-  args: Arguments,
+  args: ProcessArguments,
+  invocation: Invocation,
   views: View[],
   reader: StreamReader,
   target: StreamTarget,
@@ -98,9 +110,9 @@ async function run(
 ): Promise<number> {
   const { deadLetterLimit, ...engineSettings } = settings;
   const { eventTime, allowedLateness } = settings;
-  const app = text(args, 'app') ?? appOf(target);
+  const app = args.app ?? appOf(target);
   const state = SqliteState.open({
-    dataDir: text(args, 'data-dir')!,
+    dataDir: args.dataDir,
     app,
     identity: {
       stream: streamIdentity(reader),
@@ -111,14 +123,22 @@ async function run(
   const progress = await progressLine();
   const { signal, done } = interruption();
   let page: Dashboard | undefined;
+  let notes: RunNotes | undefined;
+  // While the rest is delivered there are no checkpoints that would note how the sinks stand.
+  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL).unref();
   try {
     page = await pageOf(args, app);
-    if (state.stored && args['from'] !== 'trim-horizon')
+    if (state.stored && args.from !== 'trim-horizon')
       say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const sinks = await openSinks(args, views, state, deadLetterLimit, search);
+    const owner = { app, stream: reader.name };
+    const sinks = await openSinks(args, views, state, deadLetterLimit, search && { ...search, owner }, () =>
+      notes?.refresh(),
+    );
+    const watch = new RunNotes(state, sinks, settings.checkpointInterval);
+    notes = watch;
+    await openAll(sinks, signal);
     const refusedBefore = refusedBy(sinks);
     const started = Date.now();
-    const notes = new RunNotes(state, sinks, settings.checkpointInterval);
     const outcome = await runProcess({
       reader,
       store: state,
@@ -127,21 +147,13 @@ async function run(
       sinks,
       clock: systemClock,
       ...engineSettings,
-      untilEnd: () => args['until-end'] === true,
-      drain: args['drain'] === true,
-      allowGap: args['allow-gap'] === true,
+      untilEnd: () => args.untilEnd,
+      drain: args.drain,
+      allowGap: args.allowGap,
       signal,
       onProgress: (now) => {
-        notes.take(now);
-        const { counters, watermark, openWindows, slowestShard, atTip } = now;
-        const waits = atTip ? '  waiting for records' : '';
-        const behind = sinks
-          .map((sink) => sink.status())
-          .filter(({ pending }) => pending > 0)
-          .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
-        progress.update(
-          `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(notes.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
-        );
+        watch.take(now);
+        progress.update(progressText(now, watch.recordsPerSecond, sinks));
       },
       onNoWatermark: () => say(NO_WATERMARK),
     });
@@ -149,6 +161,7 @@ async function run(
     const ms = Date.now() - started;
     return report(
       args,
+      invocation,
       outcome,
       sinks.map((sink) => sink.status()),
       refusedBy(sinks) - refusedBefore,
@@ -158,6 +171,7 @@ async function run(
       ms,
     );
   } finally {
+    clearInterval(noting);
     progress.stop();
     await page?.close();
     done();
@@ -165,11 +179,21 @@ async function run(
   }
 }
 
-async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefined> {
-  if (!args['dashboard']) return undefined;
+function progressText(now: Progress, recordsPerSecond: number, sinks: readonly Sink[]): string {
+  const { counters, watermark, openWindows, slowestShard, atTip } = now;
+  const waits = atTip ? '  waiting for records' : '';
+  const behind = sinks
+    .map((sink) => sink.status())
+    .filter(({ pending }) => pending > 0)
+    .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
+  return `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`;
+}
+
+async function pageOf(args: ProcessArguments, app: string): Promise<Dashboard | undefined> {
+  if (!args.dashboard) return undefined;
   const { startDashboard } = await import('../../dashboard/dashboard.ts');
   const { LOOPBACK, tellPageFailed } = await import('./dashboard.ts');
-  const options = { dataDir: text(args, 'data-dir')!, app, host: LOOPBACK, port: portOf(args) };
+  const options = { dataDir: args.dataDir, app, host: LOOPBACK, port: args.port };
   const page = await startDashboard(options, tellPageFailed);
   say(`the live page: ${page.url}`);
   return page;
@@ -178,25 +202,26 @@ async function pageOf(args: Arguments, app: string): Promise<Dashboard | undefin
 type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
 
 /** Whom results go to, so that a mistake is told before anything is made; nothing is sent yet. */
-async function searchOf(args: Arguments) {
-  const url = text(args, 'opensearch');
+async function searchOf(args: ProcessArguments) {
+  const url = args.opensearch;
   if (url === undefined) return undefined;
   const { connect } = await import('../../opensearch/connection.ts');
   const { checkedPrefix } = await import('../../opensearch/templates.ts');
   const { accessOf } = await import('../opensearch.ts');
-  const prefix = checkedPrefix(text(args, 'index-prefix')!);
+  const prefix = checkedPrefix(args.indexPrefix);
   return { client: await connect(accessOf(args, url)), url: shownUrl(url), prefix };
 }
 
 async function openSinks(
-  args: Arguments,
+  args: ProcessArguments,
   views: readonly View[],
   state: SqliteState,
   deadLetterLimit: number,
-  search: Search | undefined,
+  search: (Search & { readonly owner: Owner }) | undefined,
+  onChange: () => void,
 ): Promise<Sink[]> {
   const sinks: Sink[] = [];
-  const output = text(args, 'output');
+  const output = args.output;
   if (output !== undefined) sinks.push(new NdjsonSink(state, output, (note) => say(`note: ${note}`)));
   if (search === undefined) return sinks;
   const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
@@ -206,14 +231,25 @@ async function openSinks(
     outbox: state,
     deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
     clock: systemClock,
+    resend: args.resend,
     onTrouble: (trouble) => {
-      const { pending } = sink.status();
+      const { pending, since } = sink.status();
       if (trouble === undefined) say('opensearch: goes on');
-      else say(`opensearch: ${trouble}; ${several(pending, 'result')} behind`);
+      else say(`opensearch: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`);
+      onChange();
     },
+    onNote: (note) => say(`note: opensearch: ${note}`),
   });
-  await sink.open();
   return [...sinks, sink];
+}
+
+async function openAll(sinks: readonly Sink[], stop: AbortSignal): Promise<void> {
+  try {
+    for (const sink of sinks) await sink.open?.(stop);
+  } catch (error) {
+    for (const sink of sinks) if (sink.open) await sink.close(true);
+    throw error;
+  }
 }
 
 const NO_WATERMARK =
@@ -222,13 +258,13 @@ const NO_WATERMARK =
 const LONGEST_CONSUMER = 128;
 
 /** The consumer is registered under a name that tells whose it is. */
-function consumerOf(target: StreamTarget, args: Arguments): string {
+function consumerOf(target: StreamTarget, args: ProcessArguments): string {
   if (target.kind !== 'kinesis')
     throw usageError(
       '--consumer efo is for Kinesis streams',
       'leave it out: an embedded stream is read as fast as it goes',
     );
-  return `taxiflow-${text(args, 'app') ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
+  return `taxiflow-${args.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
 }
 
 /** An app is named after its stream unless it is given a name. */
@@ -236,9 +272,9 @@ export function appOf(target: StreamTarget): string {
   return target.name.replace(/^.*\//, '');
 }
 
-async function chosenViews(args: Arguments): Promise<View[]> {
-  const file = text(args, 'views');
-  const size = milliseconds(args, 'window');
+async function chosenViews(args: ProcessArguments): Promise<View[]> {
+  const file = args.views;
+  const size = args.window;
   if (size === 0) throw usageError('--window needs some length', 'write for instance 10m or 1h');
   if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
   if (size !== undefined)
@@ -246,10 +282,10 @@ async function chosenViews(args: Arguments): Promise<View[]> {
   return loadViews(file);
 }
 
-function startPosition(args: Arguments): Position {
-  const from = text(args, 'from')!;
+function startPosition(args: ProcessArguments): Position {
+  const from = args.from;
   if (from === 'trim-horizon' || from === 'latest') return { at: from };
-  return { at: 'time', ms: time(args, 'from')! };
+  return { at: 'time', ms: timeOf(from, '--from') };
 }
 
 /** Results refused in all runs. */
@@ -258,7 +294,8 @@ function refusedBy(sinks: readonly Sink[]): number {
 }
 
 function report(
-  args: Arguments,
+  args: ProcessArguments,
+  invocation: Invocation,
   outcome: ProcessOutcome,
   sinks: readonly SinkStatus[],
   refused: number,
@@ -282,7 +319,11 @@ function report(
     open_windows: outcome.openWindows,
     watermark: isoOrNull(outcome.watermark),
     checkpoints: outcome.checkpoints,
-    sinks: sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    sinks: sinks.map(({ trouble, since, ...sink }) => ({
+      ...sink,
+      trouble: trouble ?? null,
+      since: since ?? null,
+    })),
     lost: outcome.lost,
     totals,
     duration_ms: ms,
@@ -290,9 +331,9 @@ function report(
     reconciled,
     reconciliation: line,
   };
-  if (args['json']) {
+  if (args.json) {
     // Results have stdout when they were sent there.
-    if (text(args, 'output') === '-') say(JSON.stringify(summary));
+    if (args.output === '-') say(JSON.stringify(summary));
     else printJson(summary);
   }
   say(line);
@@ -309,7 +350,7 @@ function report(
       `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
     );
   if (late + dead + refused > 0)
-    say(completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`, args));
+    say(invocation.completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`));
   if (outcome.interrupted) return EXIT.interrupted;
-  return args['on-error'] === 'report' && late + dead + refused > 0 ? EXIT.rejected : EXIT.done;
+  return args.onError === 'report' && late + dead + refused > 0 ? EXIT.rejected : EXIT.done;
 }

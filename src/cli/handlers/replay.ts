@@ -4,12 +4,11 @@ import { DeadLetterBuffer } from '../../dead-letters.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { ReplayLedger } from '../../replay/ledger.ts';
 import { planReplay } from '../../replay/plan.ts';
-import { type AdaptTime, type ReplayOutcome, runReplay } from '../../replay/run.ts';
+import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import type { StreamReader } from '../../streams/stream.ts';
 import { DEFAULT_SHARDS, describeTarget, openStream, parseTarget } from '../../streams/target.ts';
-import type { Arguments } from '../command.ts';
-import { completed } from '../hints.ts';
-import { speedup, text, time, whole } from '../read.ts';
+import type { Invocation } from '../command.ts';
+import type { ReplayArguments } from '../commands/replay.ts';
 import {
   interruption,
   isoOrNull,
@@ -23,66 +22,48 @@ import {
   thousands,
 } from '../terminal.ts';
 
-export async function replay(args: Arguments): Promise<number> {
-  const paths = args['paths'] as string[] | undefined;
-  if (!paths || paths.length === 0) {
-    const stream = text(args, 'stream');
+export async function replay(args: ReplayArguments, invocation: Invocation): Promise<number> {
+  const { paths, stream } = args;
+  if (paths.length === 0) {
     throw usageError(
       stream ? `no trips to replay; ${stream} was taken as the stream` : 'no trips to replay',
       'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
     );
   }
-  const settings = readSettings(args);
-  const rejected = new DeadLetterBuffer(settings.deadLetterLimit);
-  const progress = await progressLine(settings.statisticsFrequency);
+  const rejected = new DeadLetterBuffer(args.deadLetterLimit);
+  const progress = await progressLine(args.statisticsFrequency);
   const { signal, done } = interruption();
   try {
     const notes: string[] = [];
-    const dataset = await openDataset(args, paths, rejected, notes, progress, signal);
-    if (args['dry-run']) return await dryRun(args, settings, dataset, notes, progress, signal);
-    return await send(args, settings, dataset, rejected, notes, progress, signal);
+    const dataset = await openDataset(args, rejected, notes, progress, signal);
+    if (args.dryRun) return await dryRun(args, dataset, notes, progress, signal);
+    return await send(args, invocation, dataset, rejected, notes, progress, signal);
   } finally {
     progress.stop();
     done();
   }
 }
 
-type Settings = ReturnType<typeof readSettings>;
-
-/** All options with a form of their own, so that a mistake in one is told before anything is read or made. */
-function readSettings(args: Arguments) {
-  return {
-    speedup: speedup(args),
-    seek: time(args, 'seek'),
-    until: time(args, 'until'),
-    limit: whole(args, 'limit', 0),
-    shards: whole(args, 'shards', 1),
-    deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
-    statisticsFrequency: whole(args, 'statistics-frequency', 1)!,
-  };
-}
-
 function openDataset(
-  args: Arguments,
-  paths: string[],
+  args: ReplayArguments,
   rejected: DeadLetterBuffer,
   notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<Dataset> {
   return Dataset.open({
-    paths,
+    paths: args.paths,
     signal,
-    dataDir: text(args, 'data-dir')!,
+    dataDir: args.dataDir,
     s3: {
-      region: text(args, 'region'),
-      endpointUrl: text(args, 'endpoint-url'),
-      signRequest: args['sign-request'] !== false,
-      requestPayer: args['request-payer'] === true,
+      region: args.region,
+      endpointUrl: args.endpointUrl,
+      signRequest: args.signRequest,
+      requestPayer: args.requestPayer,
     },
-    assumeSorted: args['assume-sorted'] === true,
-    dateOrder: args['date-order'] as 'mdy' | 'dmy' | undefined,
-    failOnReject: args['on-error'] === 'fail',
+    assumeSorted: args.assumeSorted,
+    dateOrder: args.dateOrder,
+    failOnReject: args.onError === 'fail',
     onNote: (note) => {
       notes.push(note);
       say(`note: ${note}`);
@@ -102,26 +83,26 @@ function openDataset(
 }
 
 async function send(
-  args: Arguments,
-  { speedup, seek, until, limit, shards }: Settings,
+  args: ReplayArguments,
+  invocation: Invocation,
   dataset: Dataset,
   rejected: DeadLetterBuffer,
   notes: string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
-  const dataDir = text(args, 'data-dir')!;
-  const target = parseTarget(text(args, 'stream'));
-  say(describeTarget(target, dataDir, text(args, 'endpoint-url')));
+  const { dataDir, speedup, seek, until, limit, shards } = args;
+  const target = parseTarget(args.stream);
+  say(describeTarget(target, dataDir, args.endpointUrl));
   const writer = await openStream(target, {
     dataDir,
     createShards: shards ?? DEFAULT_SHARDS,
-    region: text(args, 'region'),
-    endpointUrl: text(args, 'endpoint-url'),
-    aggregate: args['aggregate'] === true,
-    watermarks: args['watermark'] !== false,
+    region: args.region,
+    endpointUrl: args.endpointUrl,
+    aggregate: args.aggregate,
+    watermarks: args.watermark,
   });
-  if (shards !== undefined) await noteOtherShards(args, writer, shards);
+  if (shards !== undefined) await noteOtherShards(invocation, writer, shards);
   const ledger = new ReplayLedger(dataDir, systemClock);
   const started = Date.now();
   let behind = 0;
@@ -140,12 +121,12 @@ async function send(
       seek,
       until,
       limit,
-      adaptTime: args['adapt-time'] as AdaptTime,
-      watermarks: args['watermark'] !== false,
-      resume: args['resume'] === true,
+      adaptTime: args.adaptTime,
+      watermarks: args.watermark,
+      resume: args.resume,
       signal,
       onStart: (id, earlier) => {
-        if (args['resume'] && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
+        if (args.resume && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
         else if (earlier?.finished)
           say(`note: this input is in ${writer.name} already; a processor counts its trips once`);
         else if (earlier)
@@ -183,7 +164,14 @@ async function send(
       },
     });
     progress.stop();
-    return report(args, dataset, { ...outcome, behind, notes }, writer.name, Date.now() - started);
+    return report(
+      args,
+      invocation,
+      dataset,
+      { ...outcome, behind, notes },
+      writer.name,
+      Date.now() - started,
+    );
   } finally {
     ledger.close();
     await writer.close();
@@ -191,20 +179,20 @@ async function send(
 }
 
 /** A stream that is there keeps its shards. */
-async function noteOtherShards(args: Arguments, stream: StreamReader, wanted: number): Promise<void> {
+async function noteOtherShards(invocation: Invocation, stream: StreamReader, wanted: number): Promise<void> {
   const open = (await stream.shards()).filter((shard) => shard.open).length;
   if (open === wanted) return;
   const command = `"taxiflow stream reshard ${stream.name} --shards ${wanted}"`;
   say(
-    completed(
+    invocation.completed(
       `note: ${stream.name} has ${several(open, 'open shard')}; --shards is for one that is made, ${command} changes it`,
-      args,
     ),
   );
 }
 
 function report(
-  args: Arguments,
+  args: ReplayArguments,
+  invocation: Invocation,
   dataset: Dataset,
   outcome: ReplayOutcome & { readonly behind: number; readonly notes: readonly string[] },
   stream: string,
@@ -222,7 +210,7 @@ function report(
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
     `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
     `${linesOf(counts)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
-  if (args['json']) {
+  if (args.json) {
     printJson({
       command: 'replay',
       stream,
@@ -260,7 +248,7 @@ function report(
     say('interrupted while the trips were being read: nothing was sent');
     return EXIT.interrupted;
   }
-  if (rejected > 0) say(completed('rejected rows: "taxiflow dead-letters"', args));
+  if (rejected > 0) say(invocation.completed('rejected rows: "taxiflow dead-letters"'));
   if (counts.rows === 0) say('note: the input has a header and no rows');
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
@@ -269,21 +257,21 @@ function report(
   const nothingUsed = counts.rows > 0 && counts.trips === 0;
   if (nothingUsed)
     say('no row could be used: see what is wrong with the first of each kind in the dead letters');
-  return nothingUsed || (rejected > 0 && args['on-error'] === 'report') ? EXIT.rejected : EXIT.done;
+  return nothingUsed || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
 }
 
 async function dryRun(
-  args: Arguments,
-  { speedup, seek, until, limit }: Settings,
+  args: ReplayArguments,
   dataset: Dataset,
   notes: readonly string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
+  const { speedup, seek, until, limit } = args;
   const plan = await planReplay(dataset, speedup, seek, until, limit);
   progress.stop();
   if (signal.aborted) return EXIT.interrupted;
-  if (args['json']) {
+  if (args.json) {
     printJson({
       command: 'replay',
       dry_run: true,
@@ -311,7 +299,7 @@ async function dryRun(
   if (plan.duration === undefined) lines.push('duration       as fast as the stream takes it');
   else {
     lines.push(
-      `duration       ${span(plan.duration)} at speedup ${text(args, 'speedup')}`,
+      `duration       ${span(plan.duration)} at speedup ${speedup}`,
       `rate           ${thousands(plan.meanRate!)} trips/s on average, ${thousands(plan.peakRate!)} at the peak`,
       `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
     );

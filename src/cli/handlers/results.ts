@@ -1,14 +1,13 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp, StateReader } from '../../state/read-results.ts';
-import type { Arguments } from '../command.ts';
-import { text, time } from '../read.ts';
+import type { ResultsArguments } from '../commands/results.ts';
 import { chosenFormat, formatted, printJson, say, write } from '../terminal.ts';
 
-export async function results(args: Arguments): Promise<number> {
-  const dataDir = text(args, 'data-dir')!;
-  const view = text(args, 'view');
-  const since = time(args, 'since');
-  const reader = new StateReader(dataDir, chooseApp(dataDir, text(args, 'app')));
+export async function results(args: ResultsArguments): Promise<number> {
+  const dataDir = args.dataDir;
+  const view = args.view;
+  const since = args.since;
+  const reader = new StateReader(dataDir, chooseApp(dataDir, args.app));
   try {
     const views = reader.views();
     if (view !== undefined && !views.includes(view))
@@ -20,8 +19,8 @@ export async function results(args: Arguments): Promise<number> {
         yield result;
       }
     })();
-    if (args['json']) printJson([...found]);
-    else await write(formatted(found, chosenFormat(args['format']), reader.columns(view)));
+    if (args.json) printJson([...found]);
+    else await write(formatted(found, chosenFormat(args.format), reader.columns(view)));
     if (count === 0) say('no results so far; a window fires when the watermark passes its end');
   } finally {
     reader.close();

@@ -3,8 +3,7 @@ import type { JobStatus } from '../../dashboard/page/wire.ts';
 import { StateWatch } from '../../dashboard/watch.ts';
 import { EXIT, TaxiflowError } from '../../errors.ts';
 import { chooseApp } from '../../state/read-results.ts';
-import type { Arguments } from '../command.ts';
-import { text } from '../read.ts';
+import type { StatusArguments } from '../commands/status.ts';
 import {
   formatted,
   interruption,
@@ -19,27 +18,27 @@ import {
 const LOOK_MS = 1_000;
 const CLEAR = '\u001b[H\u001b[2J';
 
-export async function status(args: Arguments): Promise<number> {
-  const dataDir = text(args, 'data-dir')!;
-  const app = chooseApp(dataDir, text(args, 'app'));
+export async function status(args: StatusArguments): Promise<number> {
+  const dataDir = args.dataDir;
+  const app = chooseApp(dataDir, args.app);
   const watch = new StateWatch({ dataDir, app, now: Date.now });
   const { signal, done } = interruption();
   try {
     // One screen on a terminal; elsewhere one report below the other.
     const between = globalThis.process.stdout.isTTY ? CLEAR : '\n';
-    let before = args['watch'] && between === CLEAR ? CLEAR : '';
+    let before = args.watch && between === CLEAR ? CLEAR : '';
     for (let more = true; more && !signal.aborted; ) {
       watch.look();
       const now = watch.status();
       const { trouble } = now;
       if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
-      if (args['json']) printJson(asJson(now));
+      if (args.json) printJson(asJson(now));
       else {
         globalThis.process.stdout.write(before);
         show(asText(now));
       }
       before = between;
-      more = args['watch'] === true;
+      more = args.watch;
       if (more) await wait(LOOK_MS, undefined, { signal }).catch(() => {});
     }
     return EXIT.done;
@@ -80,7 +79,11 @@ function asJson(now: JobStatus) {
       lag_ms: lagMs ?? null,
       holds_watermark_back: id === now.slowest,
     })),
-    sinks: now.sinks.map(({ trouble, ...sink }) => ({ ...sink, trouble: trouble ?? null })),
+    sinks: now.sinks.map(({ trouble, since, ...sink }) => ({
+      ...sink,
+      trouble: trouble ?? null,
+      since: since ?? null,
+    })),
     dead_letters: now.deadLetters.map(({ reason, count, kept }) => ({ reason, count, kept })),
   };
 }
@@ -117,10 +120,10 @@ function asText(now: JobStatus): string {
       'rate',
       `${thousands(now.rates.trips)} records/s, ${thousands(now.rates.results)} results/s`,
     ]);
-  for (const { name, delivered, pending, rejected, retries, trouble } of now.sinks)
+  for (const { name, delivered, pending, rejected, retries, trouble, since } of now.sinks)
     facts.push([
       'sink',
-      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; ${trouble}` : ''}`,
+      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; waiting since ${since ?? 'some time'}: ${trouble}` : ''}`,
     ]);
   for (const { reason, count } of now.deadLetters) facts.push(['dead', `${thousands(count)} ${reason}`]);
   const shards = now.shards.map(({ id, position, watermark: at, ended, lagMs }) => ({

@@ -1,16 +1,23 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
 import { DEFAULT_SHARDS, openAdmin, parseTarget } from '../../streams/target.ts';
-import type { Arguments } from '../command.ts';
-import { text, time, whole } from '../read.ts';
+import type {
+  CreateArguments,
+  MergeArguments,
+  ReshardArguments,
+  SplitArguments,
+  StreamArguments,
+  TrimArguments,
+} from '../commands/stream.ts';
+import { timeOf } from '../options.ts';
 import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
 
-async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
+async function withAdmin<T>(args: StreamArguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
   const progress = await progressLine();
-  const admin = await openAdmin(parseTarget(text(args, 'name')), {
-    dataDir: text(args, 'data-dir')!,
-    region: text(args, 'region'),
-    endpointUrl: text(args, 'endpoint-url'),
+  const admin = await openAdmin(parseTarget(args.name), {
+    dataDir: args.dataDir,
+    region: args.region,
+    endpointUrl: args.endpointUrl,
     onWait: (status) => progress.update(`the stream is ${status}`),
   });
   try {
@@ -23,36 +30,35 @@ async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promi
 
 const SHARD = /^(?:\d+|shardId-\d+)$/;
 
-/** The stream may come before its shards too, as it does where there are none. */
-function nameLast(args: Arguments, shards: readonly string[]): Arguments {
-  const [first, ...others] = [...shards, 'name'].map((key) => args[key]);
-  if (SHARD.test(String(first)) || !others.every((word) => SHARD.test(String(word)))) return args;
-  return { ...args, name: first, ...Object.fromEntries(shards.map((key, i) => [key, others[i]])) };
+/** Arguments in the order of the usage, or with the stream before its shards, as it stands where there are none. */
+function nameLast(words: readonly (string | undefined)[]): readonly (string | undefined)[] {
+  const [first, ...others] = words;
+  if (SHARD.test(String(first)) || !others.every((word) => SHARD.test(String(word)))) return words;
+  return [...others, first];
 }
 
-function shardArgument(args: Arguments, name: string): string {
-  const value = String(args[name]);
+function shardArgument(value: string): string {
   return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
 }
 
-export function create(args: Arguments): Promise<number> {
+export function create(args: CreateArguments): Promise<number> {
   return withAdmin(args, async (admin) => {
-    const given = whole(args, 'shards', 1);
-    const onDemand = args['on-demand'] === true;
+    const given = args.shards;
+    const onDemand = args.onDemand;
     if (onDemand && given !== undefined)
       throw usageError('--on-demand chooses its shards itself', 'leave out --shards');
     const shards = onDemand ? undefined : (given ?? DEFAULT_SHARDS);
     await admin.create(shards);
-    if (args['json']) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
+    if (args.json) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
     say(`made ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
     return EXIT.done;
   });
 }
 
-export function describe(args: Arguments): Promise<number> {
+export function describe(args: StreamArguments): Promise<number> {
   return withAdmin(args, async (admin) => {
     const shards = await admin.describe();
-    if (args['json']) printJson({ command: 'stream describe', stream: admin.name, shards });
+    if (args.json) printJson({ command: 'stream describe', stream: admin.name, shards });
     else await write(formatted(shards.map(shardRow), 'table'));
     return EXIT.done;
   });
@@ -74,56 +80,55 @@ function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDes
   };
 }
 
-export async function split(given: Arguments): Promise<number> {
-  const args = nameLast(given, ['shard']);
-  const at = text(args, 'at');
+export async function split(args: SplitArguments): Promise<number> {
+  const [shard = '', name] = nameLast([args.shard, args.name]);
+  const { at } = args;
   if (at !== undefined && !/^\d+$/.test(at)) {
     throw usageError(`--at ${at} is no hash key`, 'a whole number from 0 to 2^128 − 1');
   }
   const key = at === undefined ? undefined : BigInt(at);
-  return resharded(args, 'split', (admin) => admin.split(shardArgument(args, 'shard'), key));
+  return resharded({ ...args, name }, 'split', (admin) => admin.split(shardArgument(shard), key));
 }
 
-export function merge(given: Arguments): Promise<number> {
-  const args = nameLast(given, ['shard', 'other']);
-  return resharded(args, 'merge', (admin) =>
-    admin.merge(shardArgument(args, 'shard'), shardArgument(args, 'other')),
+export function merge(args: MergeArguments): Promise<number> {
+  const [shard = '', other = '', name] = nameLast([args.shard, args.other, args.name]);
+  return resharded({ ...args, name }, 'merge', (admin) =>
+    admin.merge(shardArgument(shard), shardArgument(other)),
   );
 }
 
-export function reshard(args: Arguments): Promise<number> {
-  const shards = whole(args, 'shards', 1)!;
-  return resharded(args, 'reshard', (admin) => admin.reshard(shards));
+export function reshard(args: ReshardArguments): Promise<number> {
+  return resharded(args, 'reshard', (admin) => admin.reshard(args.shards));
 }
 
 function resharded(
-  args: Arguments,
+  args: StreamArguments,
   verb: string,
   change: (admin: StreamAdmin) => Promise<string[]>,
 ): Promise<number> {
   return withAdmin(args, async (admin) => {
     const opened = await change(admin);
-    if (args['json']) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
+    if (args.json) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
     say(`${admin.name}: opened ${opened.join(', ') || 'nothing, it is so already'}`);
     return EXIT.done;
   });
 }
 
-export function trim(args: Arguments): Promise<number> {
+export function trim(args: TrimArguments): Promise<number> {
   return withAdmin(args, async (admin) => {
-    const before = text(args, 'before') === 'now' ? Date.now() + 1 : time(args, 'before')!;
-    const shard = args['shard'] === undefined ? undefined : shardArgument(args, 'shard');
+    const before = args.before === 'now' ? Date.now() + 1 : timeOf(args.before, '--before');
+    const shard = args.shard === undefined ? undefined : shardArgument(args.shard);
     const trimmed = await admin.trim(before, shard);
-    if (args['json']) printJson({ command: 'stream trim', stream: admin.name, trimmed });
+    if (args.json) printJson({ command: 'stream trim', stream: admin.name, trimmed });
     say(`${admin.name}: forgot ${several(trimmed, 'record')}`);
     return EXIT.done;
   });
 }
 
-export function remove(args: Arguments): Promise<number> {
+export function remove(args: StreamArguments): Promise<number> {
   return withAdmin(args, async (admin) => {
     await admin.delete();
-    if (args['json']) printJson({ command: 'stream delete', stream: admin.name });
+    if (args.json) printJson({ command: 'stream delete', stream: admin.name });
     say(`deleted ${admin.name}`);
     return EXIT.done;
   });

@@ -248,7 +248,9 @@ function sinkTable(status: JobStatus): Content[] {
     name,
     ...[delivered, pending, retries, rejected].map(count),
   ]);
-  const troubles = sinks.flatMap(({ name, trouble }) => (trouble ? [`${name}: ${trouble}`] : []));
+  const troubles = sinks.flatMap(({ name, trouble, since }) =>
+    trouble ? [`${name} waits${since ? ` since ${since}` : ''}: ${trouble}`] : [],
+  );
   return [
     table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Refused'], rows, [1, 2, 3, 4]),
     ...troubles.map((text) => make('p', { class: 'trouble' }, text)),

@@ -52,8 +52,9 @@ export interface SinkStatus {
   /** Results it refused for good. */
   readonly rejected: number;
   readonly retries: number;
-  /** What keeps it from going on, in words. */
+  /** What keeps it from going on, in words, and since when, in ISO 8601. */
   readonly trouble?: string | undefined;
+  readonly since?: string | undefined;
 }
 
 /** Totals of all runs of a state. */

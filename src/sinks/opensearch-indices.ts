@@ -1,0 +1,430 @@
+/** The indices behind the names of views, as a sink finds them and makes them: owner, mapping, template, count. */
+import type { Client } from '@opensearch-project/opensearch';
+import type { Clock } from '../clock.ts';
+import { TaxiflowError } from '../errors.ts';
+import { explained, isServerless, serverOf, statusOf } from '../opensearch/connection.ts';
+import { templateStep } from '../opensearch/setup.ts';
+import {
+  differences,
+  firstIndex,
+  firstIndexOf,
+  indexName,
+  isDataStream,
+  type LiveMapping,
+  mappingOf,
+  writeIndexOf,
+} from '../opensearch/templates.ts';
+import type { View } from '../views/language.ts';
+import type { LiveIndex, Place } from './destinations.ts';
+
+/** Whose results an index holds. A state that was made anew for the same app and stream is the same owner. */
+export interface Owner {
+  readonly app: string;
+  /** Its name, such as `local:taxi-trip-events`. */
+  readonly stream: string;
+}
+
+export interface IndicesOptions {
+  readonly client: Client;
+  readonly url: string;
+  readonly prefix: string;
+  readonly views: readonly View[];
+  readonly owner: Owner;
+  readonly clock: Clock;
+  /** Told what a user may want to know. */
+  readonly onNote: (note: string) => void;
+}
+
+const PROBE_MS = 8_000;
+/** How long a collection may take to show what it holds. */
+const SHOWN_MS = 15_000;
+const SHOWN_AGAIN_MS = 3_000;
+/** Somebody has to lift a block or to give a right, or the server is of a kind that can't do it. */
+const DENIED = [400, 401, 403, 404, 405, 429];
+
+interface Described {
+  readonly aliases?: Readonly<
+    Record<string, { readonly is_write_index?: boolean; readonly index_routing?: string }>
+  >;
+  readonly mappings?: LiveMapping & { readonly _meta?: Readonly<Record<string, unknown>> };
+  readonly settings?: {
+    readonly index?: {
+      readonly uuid?: unknown;
+      readonly blocks?: Readonly<Record<string, unknown>>;
+      readonly verified_before_close?: unknown;
+      readonly number_of_shards?: unknown;
+    };
+  };
+}
+
+type Indices = Readonly<Record<string, Described>>;
+
+type Shards = Readonly<
+  Record<
+    string,
+    readonly {
+      readonly routing?: { readonly primary?: unknown };
+      readonly commit?: { readonly user_data?: Readonly<Record<string, string>> };
+    }[]
+  >
+>;
+
+interface Asked {
+  /** Answers that are no errors: undefined comes back. */
+  readonly expected?: readonly number[];
+  readonly body?: object;
+  readonly querystring?: Readonly<Record<string, string>>;
+}
+
+export class OpenSearchIndices {
+  readonly #o: IndicesOptions;
+  #isKnown = false;
+  /** Templates that could not be made, told once. */
+  readonly #noTemplate = new Set<string>();
+
+  constructor(options: IndicesOptions) {
+    this.#o = options;
+  }
+
+  /**
+   * Every view has a place that takes its results: what is there already, or an index made now. `onMissing` is called
+   * before an index is made. Throws `mapping-conflict`, `other-owner`, `unsupported-server`, `opensearch-blocked`, …
+   */
+  async prepare(onMissing: () => void): Promise<Place[]> {
+    const { client, url, prefix, views } = this.#o;
+    // A proxy that speaks for a server that is away does not change what the server is.
+    if (!this.#isKnown) await serverOf(client, url, { requestTimeout: PROBE_MS });
+    this.#isKnown = true;
+    const found = new Map<View, Indices | undefined>();
+    // Nothing is made where something is in the way.
+    for (const view of views) {
+      const indices = await this.#describe(indexName(prefix, view.name));
+      if (indices) this.#check(view, indices);
+      found.set(view, indices);
+    }
+    const places: Place[] = [];
+    for (const [view, indices] of found) {
+      await this.#ensureTemplate(view);
+      if (!indices) onMissing();
+      places.push(await this.#place(view, indices ?? (await this.#make(view))));
+    }
+    return places;
+  }
+
+  /** What is behind the name of each view now: all that tells whether the places are still what they were. */
+  async fingerprints(): Promise<Map<string, Fingerprint>> {
+    const { prefix, views } = this.#o;
+    const names = views.map((view) => indexName(prefix, view.name));
+    const all = (await this.#describe(names.join(','), { ignore_unavailable: 'true' })) ?? {};
+    return new Map(
+      names.map((name) => {
+        const indices = Object.fromEntries(
+          Object.entries(all).filter(([index, { aliases = {} }]) => index === name || name in aliases),
+        );
+        return [name, fingerprintOf([...live(name, indices).values()], writeIndexOf(name, indices))] as const;
+      }),
+    );
+  }
+
+  /** How many documents of a view are there; undefined when that can't be told. On a collection, `enough` ends the wait. */
+  async count({ view, indices }: Place, enough: number): Promise<number | undefined> {
+    const { clock, url } = this.#o;
+    const names = [...indices.keys()].join(',');
+    const ask = async () => {
+      const body = { query: { term: { view: view.name } } };
+      const answer = await this.#request('POST', `/${names}/_count`, { expected: [400, 403], body });
+      const count = answer?.['count'];
+      if (answer && typeof count !== 'number') throw unusable(`/${names}/_count`);
+      return count as number | undefined;
+    };
+    if (!isServerless(url)) {
+      await this.#request('POST', `/${names}/_refresh`, { expected: DENIED });
+      return ask();
+    }
+    for (const since = clock.now(); ; await clock.sleep(SHOWN_AGAIN_MS)) {
+      const count = await ask();
+      if (count === undefined || count >= enough || clock.now() - since > SHOWN_MS) return count;
+    }
+  }
+
+  /** In which index documents of windows lie, by window start; of several, the one that has most of them. */
+  async whereIs({ view, indices }: Place, windows: readonly number[]): Promise<Map<number, LiveIndex>> {
+    const names = [...indices.keys()].join(',');
+    if (!isServerless(this.#o.url)) await this.#request('POST', `/${names}/_refresh`, { expected: [403] });
+    const answer = await this.#request('POST', `/${names}/_search`, {
+      querystring: { allow_partial_search_results: 'false' },
+      body: {
+        size: 0,
+        query: {
+          bool: {
+            filter: [
+              { term: { view: view.name } },
+              { terms: { window_start: windows.map((start) => new Date(start).toISOString()) } },
+            ],
+          },
+        },
+        aggs: {
+          windows: {
+            terms: { field: 'window_start', size: windows.length },
+            aggs: { indices: { terms: { field: '_index', size: 1 } } },
+          },
+        },
+      },
+    });
+    const { aggregations } = answer as { aggregations?: { windows?: { buckets?: unknown } } };
+    const buckets = aggregations?.windows?.buckets;
+    if (!Array.isArray(buckets)) throw unusable(`/${names}/_search`);
+    return new Map(
+      buckets.flatMap(({ key, indices: { buckets: most } }) => {
+        const index = indices.get(most[0]?.key);
+        return index ? [[Number(key), index] as const] : [];
+      }),
+    );
+  }
+
+  async #describe(name: string, querystring = {}): Promise<Indices | undefined> {
+    const answer = await this.#request('GET', `/${name}`, { expected: [404], querystring });
+    if (answer === undefined) return undefined;
+    const indices = Object.values(answer) as Described[];
+    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw unusable(`/${name}`);
+    return answer as Indices;
+  }
+
+  /** Throws `mapping-conflict` or `other-owner`. */
+  #check(view: View, indices: Indices): void {
+    const name = indexName(this.#o.prefix, view.name);
+    if (isDataStream(name, Object.keys(indices))) {
+      throw new TaxiflowError('mapping-conflict', `${name} is a data stream, which takes no result twice`, {
+        hint: 'choose other names with --index-prefix',
+      });
+    }
+    for (const [index, { mappings = {} }] of Object.entries(indices)) {
+      this.#refuseOther(index, mappings._meta?.['taxiflow'] as Partial<Owner> | undefined);
+      if (isBare(mappings)) continue;
+      const [difference] = differences(mappings, mappingOf(view));
+      if (difference === undefined) continue;
+      throw new TaxiflowError('mapping-conflict', `index ${index} contradicts the views: ${difference}`, {
+        hint: '"taxiflow es-setup --check" shows all that differs, "taxiflow es-setup" mends what can be mended; or choose other names with --index-prefix',
+      });
+    }
+  }
+
+  #refuseOther(index: string, owner: Partial<Owner> | undefined): void {
+    const { app, stream } = this.#o.owner;
+    if (owner === undefined || (owner.app === app && owner.stream === stream)) return;
+    throw new TaxiflowError(
+      'other-owner',
+      `index ${index} holds the results of app "${owner.app}" from ${owner.stream}; those of app "${app}" from ${stream} would overwrite them`,
+      { hint: 'choose other names with --index-prefix, for instance --index-prefix second-' },
+    );
+  }
+
+  /** The index and its alias, as `es-setup` makes them, without documents. */
+  async #make(view: View): Promise<Indices> {
+    const { prefix, owner } = this.#o;
+    const [name, first] = [indexName(prefix, view.name), firstIndex(prefix, view.name)];
+    const { aliases, mappings } = firstIndexOf(prefix, view);
+    const body = { aliases, mappings: { ...mappings, _meta: { taxiflow: owner } } };
+    try {
+      await this.#request('PUT', `/${first}`, { body });
+    } catch (error) {
+      // Somebody may have been faster, or only the alias is gone.
+      const found = await this.#describe(name);
+      if (!found) {
+        const there = await this.#describe(first);
+        if (!there) throw error;
+        this.#check(view, there);
+        const add = { index: first, alias: name, is_write_index: true };
+        await this.#request('POST', '/_aliases', { body: { actions: [{ add }] } });
+      }
+    }
+    const made = await this.#describe(name);
+    if (!made) throw missing(name);
+    this.#check(view, made);
+    return made;
+  }
+
+  /** A rollover makes indices by the template alone. */
+  async #ensureTemplate(view: View): Promise<void> {
+    const { client, url, prefix, onNote } = this.#o;
+    try {
+      const step = await templateStep({ client, url, prefix, views: [view] }, view);
+      await step?.send();
+    } catch (error) {
+      if (!DENIED.includes(statusOf((error as TaxiflowError).cause) ?? 0)) throw error;
+      if (this.#noTemplate.has(view.name)) return;
+      this.#noTemplate.add(view.name);
+      onNote(
+        `the index template of ${view.name} can't be made, so indices of a rollover get their mapping when they are first written to: ${(error as Error).message}`,
+      );
+    }
+  }
+
+  /** Marks the indices as ours, and gives those their mapping that have none. */
+  async #place(view: View, found: Indices): Promise<Place> {
+    const name = indexName(this.#o.prefix, view.name);
+    let indices = found;
+    let changed = false;
+    for (const [index, described] of Object.entries(found)) {
+      changed = (await this.#adopt(view, index, described)) || changed;
+      if (index !== name) changed = (await this.#protect(index, described)) || changed;
+    }
+    if (changed) {
+      // Another process may have marked it at the same time.
+      const after = await this.#describe(name);
+      if (!after) throw missing(name);
+      this.#check(view, after);
+      indices = after;
+    }
+    const all = live(name, indices, await this.#histories(indices));
+    const writeName = writeIndexOf(name, indices);
+    const write = writeName === undefined ? undefined : all.get(writeName);
+    if (!write)
+      throw blocked(
+        `no write index is defined for alias ${name} (run "taxiflow es-setup", or set is_write_index of one of its indices)`,
+      );
+    const closed = [...all.values()].find((index) => index.closed);
+    if (closed)
+      throw blocked(
+        `index ${closed.name} behind ${name} is closed (open it with POST /${closed.name}/_open, or take it off the alias)`,
+      );
+    return { view, name, indices: all, write };
+  }
+
+  /** The server gives each shard another one when it is restored, or begins anew without what it held. */
+  async #histories(of: Indices): Promise<ReadonlyMap<string, string>> {
+    const answer = (await this.#request('GET', `/${Object.keys(of).join(',')}/_stats/docs`, {
+      querystring: {
+        level: 'shards',
+        filter_path: 'indices.*.shards.*.routing.primary,indices.*.shards.*.commit',
+      },
+      expected: DENIED,
+    })) as { readonly indices?: Readonly<Record<string, { readonly shards?: Shards }>> } | undefined;
+    return new Map(
+      Object.entries(answer?.indices ?? {}).map(([index, { shards = {} }]) => {
+        const primaries = Object.entries(shards).map(([shard, copies]) => {
+          const { commit } = copies.find(({ routing }) => routing?.primary === true) ?? {};
+          return [shard, commit?.user_data?.['history_uuid'] ?? ''] as const;
+        });
+        // A shard that is not there for the moment tells nothing.
+        const all = Number(of[index]?.settings?.index?.number_of_shards ?? primaries.length);
+        const known = primaries.filter(([, history]) => history !== '').length === all && all > 0;
+        return [
+          index,
+          known
+            ? primaries
+                .map((primary) => primary.join(' '))
+                .sort()
+                .join()
+            : '',
+        ] as const;
+      }),
+    );
+  }
+
+  async #adopt(view: View, index: string, { mappings = {} }: Described): Promise<boolean> {
+    if (mappings._meta?.['taxiflow'] !== undefined && !isBare(mappings)) return false;
+    const body = {
+      ...(isBare(mappings) ? mappingOf(view) : {}),
+      _meta: { ...mappings._meta, taxiflow: this.#o.owner },
+    };
+    return (await this.#request('PUT', `/${index}/_mapping`, { expected: DENIED, body })) !== undefined;
+  }
+
+  /**
+   * An index that is written to by its own name is made by the server's own guess once it is deleted; one that is
+   * written to by an alias isn't (`require_alias`).
+   */
+  async #protect(index: string, { aliases = {} }: Described): Promise<boolean> {
+    const alias = guardOf(index);
+    if (alias in aliases) return false;
+    const body = { actions: [{ add: { index, alias } }] };
+    return (await this.#request('POST', '/_aliases', { expected: DENIED, body })) !== undefined;
+  }
+
+  /** Undefined where the answer is one of the `expected`. */
+  async #request(
+    method: 'GET' | 'PUT' | 'POST',
+    path: string,
+    { expected = [], body, querystring }: Asked = {},
+  ): Promise<Record<string, unknown> | undefined> {
+    const { client, url } = this.#o;
+    let answer: unknown;
+    try {
+      ({ body: answer } = await client.transport.request(
+        { method, path, ...(body ? { body } : {}), ...(querystring ? { querystring } : {}) },
+        { requestTimeout: PROBE_MS },
+      ));
+    } catch (error) {
+      if (expected.includes(statusOf(error) ?? 0)) return undefined;
+      throw explained(error, url);
+    }
+    if (typeof answer !== 'object' || answer === null) throw unusable(path);
+    return answer as Record<string, unknown>;
+  }
+}
+
+function guardOf(index: string): string {
+  return `${index}-writer`;
+}
+
+/** An index that a rollover made without our template, and that nothing was written to. */
+function isBare({ properties }: LiveMapping): boolean {
+  return properties === undefined || Object.keys(properties).length === 0;
+}
+
+function live(
+  name: string,
+  indices: Indices,
+  histories: ReadonlyMap<string, string> = new Map(),
+): Map<string, LiveIndex> {
+  return new Map(
+    Object.entries(indices)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([index, { aliases = {}, settings }]) => {
+        const { uuid, blocks = {}, verified_before_close } = settings?.index ?? {};
+        const closed = String(verified_before_close) === 'true';
+        const isBlocked = ['write', 'read_only', 'read_only_allow_delete'].some(
+          (block) => String(blocks[block]) === 'true',
+        );
+        const guard = guardOf(index) in aliases;
+        const address = guard ? guardOf(index) : index;
+        const routing = aliases[name]?.index_routing;
+        const target =
+          `"_index":${JSON.stringify(address)},${guard ? '"require_alias":true,' : ''}` +
+          (routing === undefined ? '' : `"routing":${JSON.stringify(routing)},`);
+        const writable = !closed && !isBlocked;
+        const history = histories.get(index) ?? '';
+        return [index, { name: index, uuid: String(uuid ?? ''), history, writable, closed, address, target }];
+      }),
+  );
+}
+
+export interface Fingerprint {
+  /** Changes when indices come, go, are blocked or take each other's place. */
+  readonly shape: string;
+  /** Changes when they are made anew too. */
+  readonly identity: string;
+}
+
+export function fingerprintOf(indices: readonly LiveIndex[], write: string | undefined): Fingerprint {
+  const shape = indices.map(({ name, writable, address }) => [name, writable, address]);
+  return {
+    shape: indices.length === 0 ? '' : JSON.stringify([shape, write ?? null]),
+    identity: indices.map(({ uuid }) => uuid).join(),
+  };
+}
+
+function unusable(path: string): TaxiflowError {
+  return new TaxiflowError('opensearch-bad-answer', `the answer to ${path} is none that OpenSearch gives`, {
+    hint: 'check the URL, and what stands between here and the server',
+  });
+}
+
+function missing(name: string): TaxiflowError {
+  return new TaxiflowError('opensearch-blocked', `${name} went away while it was being made`);
+}
+
+function blocked(message: string): TaxiflowError {
+  return new TaxiflowError('opensearch-blocked', message);
+}

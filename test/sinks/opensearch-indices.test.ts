@@ -1,0 +1,303 @@
+/** Which index results go to, whose indices they are, and what is sent again, against the model of the server. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { until } from '../support.ts';
+import { answered, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
+
+const NAME = 'trip_duration';
+const FIRST = `${NAME}-000001`;
+const SECOND = `${NAME}-000002`;
+
+/** A result of the window of that number. */
+function resultOf(window: number, more: object = {}): object {
+  return {
+    view: NAME,
+    window_start: new Date(window * 600_000).toISOString(),
+    location: 'dr5rsm',
+    airport_code: 'JFK',
+    number: window,
+    fate: 'taken',
+    ...more,
+  };
+}
+
+function range(from: number, to: number): object[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => resultOf(from + i));
+}
+
+function honest(): ModelServer {
+  const server = new ModelServer(randomOf(1));
+  server.limit = Number.POSITIVE_INFINITY;
+  return server;
+}
+
+/** A run in which these results come. */
+async function deliver(
+  state: ModelState,
+  server: ModelServer,
+  come = () => {},
+  options: Parameters<typeof openSink>[2] = {},
+) {
+  const notes: string[] = [];
+  const sink = await openSink(state, server, { onNote: (note) => notes.push(note), ...options });
+  come();
+  await sink.close(false);
+  return { notes, status: sink.status() };
+}
+
+/** By index: the numbers of its documents. */
+function lying(server: ModelServer): Record<string, number[]> {
+  const numbers: Record<string, number[]> = {};
+  for (const { index, source } of server.documents) {
+    numbers[index] ??= [];
+    numbers[index].push((JSON.parse(source) as { number: number }).number);
+  }
+  for (const all of Object.values(numbers)) all.sort((a, b) => a - b);
+  return numbers;
+}
+
+it('O5 after a rollover corrections go to the index that has the window, and new windows to the new one', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  server.rollover(NAME);
+  await deliver(state, server, () => {
+    state.commit([resultOf(4)]);
+    state.commit([resultOf(2, { number: 20 }), resultOf(3, { retracted: true }), resultOf(5)], true);
+  });
+  assert.deepEqual(lying(server), { [FIRST]: [1, 20], [SECOND]: [4, 5] });
+});
+
+for (const moment of ['before it is done', 'after it was done'] as const) {
+  it(`O5 a request whose answer was lost goes to the same index again, if a rollover came ${moment}`, async () => {
+    const [state, server] = [new ModelState(), honest()];
+    state.commit(range(1, 3));
+    let alive = true;
+    server.front = (path) => {
+      if (path === '/_bulk' && moment === 'before it is done') server.rollover(NAME);
+    };
+    const killed = await openSink(state, server, { alive: () => alive });
+    killed.wake();
+    await until('they are there', () => {
+      if (server.documents.length > 0) alive = false;
+      return !alive;
+    });
+    if (moment === 'after it was done') server.rollover(NAME);
+    server.front = () => {};
+    // The state never heard of it.
+    state.cursor = { delivered: 1, bytes: 1 };
+    await deliver(state, server);
+    assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
+  });
+}
+
+it('O5 a request that comes through late, after a rollover, changes nothing', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  let late: (() => void) | undefined;
+  server.script = (request) => {
+    if (request > 1) return undefined;
+    throw answered(503);
+  };
+  server.hold = (send) => {
+    late ??= send;
+  };
+  await deliver(state, server);
+  server.rollover(NAME);
+  await deliver(state, server, () => state.commit(range(4, 5)));
+  late!();
+  assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3], [SECOND]: [4, 5] });
+});
+
+it('O5 a request of a run that was killed comes through after a rollover and the next run', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  let alive = true;
+  let late: (() => void) | undefined;
+  server.hold = (send) => {
+    late ??= send;
+  };
+  server.script = () => {
+    alive = false;
+    throw answered(503);
+  };
+  const killed = await openSink(state, server, { alive: () => alive });
+  state.commit(range(1, 3));
+  killed.wake();
+  await until('it is killed', () => !alive);
+  server.script = undefined;
+  server.rollover(NAME);
+  await deliver(state, server, () => state.commit([resultOf(2, { number: 20 }), resultOf(4)], true));
+  late!();
+  assert.deepEqual(lying(server), { [FIRST]: [1, 3, 20], [SECOND]: [4] });
+});
+
+it('O6 what another state wrote is found in the index where it lies', async () => {
+  const [older, server] = [new ModelState(), honest()];
+  older.commit(range(1, 3));
+  await deliver(older, server);
+  server.rollover(NAME);
+  const newer = new ModelState(Date.UTC(2026, 1, 1));
+  newer.commit(range(2, 4));
+  await deliver(newer, server);
+  newer.commit([resultOf(3, { number: 30 }), resultOf(2, { retracted: true })], true);
+  await deliver(newer, server);
+  newer.commit([resultOf(2, { number: 22 })], true);
+  await deliver(newer, server);
+  assert.deepEqual(lying(server), { [FIRST]: [1, 22, 30], [SECOND]: [4] });
+});
+
+it('a correction of what lies in a read-only index waits, and is told; nothing lies twice', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 2));
+  await deliver(state, server);
+  server.rollover(NAME);
+  server.indices.get(FIRST)!.isBlocked = true;
+  state.commit([resultOf(1, { number: 10 })], true);
+  state.commit([resultOf(3)]);
+  const troubles: (string | undefined)[] = [];
+  const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
+  await until('the block is told', () => {
+    sink.wake();
+    return troubles.length > 0;
+  });
+  assert.deepEqual(lying(server)[FIRST], [1, 2]);
+  server.indices.get(FIRST)!.isBlocked = false;
+  await sink.close(false);
+  assert.deepEqual(lying(server), { [FIRST]: [2, 10], [SECOND]: [3] });
+});
+
+it('results that wait for an index that became read-only go to the current one', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit([resultOf(1)]);
+  await deliver(state, server);
+  state.commit(range(2, 3));
+  server.rollover(NAME);
+  server.indices.get(FIRST)!.isBlocked = true;
+  await deliver(state, server);
+  assert.deepEqual(lying(server), { [FIRST]: [1], [SECOND]: [2, 3] });
+});
+
+it('O7 an index that was restored from an older snapshot is filled again, also where counts are equal', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 10));
+  await deliver(state, server);
+  const snapshot = server.snapshot();
+  state.commit([resultOf(1, { number: 100 }), resultOf(2, { retracted: true }), resultOf(11)], true);
+  await deliver(state, server);
+  server.restore(snapshot);
+  const { notes } = await deliver(state, server);
+  assert.deepEqual(lying(server)[FIRST], [3, 4, 5, 6, 7, 8, 9, 10, 11, 100]);
+  assert.match(notes.join(), /restored/);
+  assert.deepEqual((await deliver(state, server)).notes, [], 'once');
+});
+
+it('O7 documents that somebody deleted are sent again, and what was taken back is not missed', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 10));
+  state.commit([resultOf(9, { retracted: true }), resultOf(8, { number: 80 })], true);
+  state.commit([resultOf(11, { fate: 'refused' })]);
+  await deliver(state, server);
+  const before = server.requests;
+  assert.deepEqual((await deliver(state, server)).notes, []);
+  assert.equal(server.requests, before, 'nothing is missing, so nothing is sent');
+  const index = server.indices.get(FIRST)!;
+  for (const id of [...index.documents.keys()].slice(0, 4)) index.documents.delete(id);
+  const { notes } = await deliver(state, server);
+  assert.match(notes.join(), /trip_duration holds 5 documents, though 10 were delivered/);
+  assert.equal(server.documents.length, 9);
+});
+
+it('an older index that was removed is not filled again, unless that is asked for', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  server.rollover(NAME);
+  await deliver(state, server, () => state.commit(range(4, 6)));
+  server.delete(FIRST);
+  const removed = await deliver(state, server);
+  assert.match(removed.notes.join(), /trip_duration-000001 was removed/);
+  assert.deepEqual(lying(server), { [SECOND]: [4, 5, 6] });
+  // Nor when the current one has to be filled again.
+  server.empty(SECOND);
+  await deliver(state, server);
+  assert.deepEqual(lying(server), { [SECOND]: [4, 5, 6] });
+  await deliver(state, server, () => {}, { resend: true });
+  assert.deepEqual(lying(server), { [SECOND]: [1, 2, 3, 4, 5, 6] });
+});
+
+it('an alias that was put on an empty index is filled from the first result', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  server.swap(NAME);
+  await deliver(state, server);
+  assert.equal(server.documents.length, 3);
+});
+
+it('an alias that is swapped in the middle of a run is noticed before the run ends', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  const sink = await openSink(state, server);
+  sink.wake();
+  await until('all are there', () => state.cursor?.delivered === 4);
+  server.swap(NAME);
+  await sink.close(false);
+  assert.equal(server.documents.length, 3);
+});
+
+it('the results of another app or stream are refused, those of a state that was made anew are not', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  await assert.rejects(openSink(new ModelState(), server, { app: 'other' }), {
+    code: 'other-owner',
+    message: /trip_duration-000001 .* app "model" from local:model.* app "other"/,
+    hint: /--index-prefix/,
+  });
+  server.rollover(NAME);
+  await assert.rejects(openSink(new ModelState(), server, { app: 'other' }), { code: 'other-owner' });
+  const anew = new ModelState(Date.UTC(2026, 1, 1));
+  anew.commit(range(3, 4));
+  await deliver(anew, server);
+  assert.equal(server.documents.length, 4);
+});
+
+it('an index without an owner becomes ours, also when it holds documents', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  const index = server.indices.get(FIRST)!;
+  index.mappings = { ...index.mappings, _meta: { mine: 'kept' } };
+  await deliver(state, server);
+  assert.deepEqual(index.mappings['_meta'], {
+    mine: 'kept',
+    taxiflow: { app: 'model', stream: 'local:model' },
+  });
+});
+
+it('the index template is made, and made again; without the right to, a new index gets its mapping first', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  await deliver(state, server);
+  assert.ok(server.templates.has('taxiflow-trip_duration'));
+  server.templates.clear();
+  server.front = (path) => {
+    if (path.startsWith('/_index_template')) throw answered(403);
+  };
+  server.rollover(NAME);
+  const { notes } = await deliver(state, server, () => state.commit([resultOf(4)]));
+  assert.match(notes.join(), /index template of trip_duration can't be made/);
+  const { mappings } = server.indices.get(SECOND)!;
+  assert.equal((mappings['properties'] as Record<string, { type: string }>)['location']?.type, 'geo_point');
+  assert.equal(mappings['dynamic'], 'strict');
+});
+
+it('O3 an answer that tells nothing of the documents settles none of them', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 100));
+  const troubles: (string | undefined)[] = [];
+  server.script = (request) => (request <= 3 ? { took: 1, errors: false, items: [] } : undefined);
+  await deliver(state, server, () => {}, { onTrouble: (trouble) => troubles.push(trouble) });
+  assert.equal(server.documents.length, 100);
+  assert.match(troubles[0] ?? '', /about 0 documents, though 100 were sent/);
+});
