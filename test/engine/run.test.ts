@@ -368,7 +368,9 @@ describe('a processor', () => {
       },
     });
     const sinks = [sinkOf('a'), sinkOf('b')];
-    await assert.rejects(run(reader, new MemoryStore(), { sinks, untilEnd: () => true }), { message: 'behind' });
+    await assert.rejects(run(reader, new MemoryStore(), { sinks, untilEnd: () => true }), {
+      message: 'behind',
+    });
     assert.deepEqual(closed, ['a', 'b']);
   });
 
