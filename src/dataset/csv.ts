@@ -4,7 +4,7 @@ import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
 import type { Input } from './inputs.ts';
 import { decoded, fieldsOf, type LineProblem, type RowHandler, RowReader } from './rows.ts';
-import { delimiterOf, isHeader, readHeader, type Schema } from './schema.ts';
+import { delimiterOf, hasHeader, isHeader, readHeader, type Schema } from './schema.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { Text } from './text.ts';
 import { type LeftOut, TripEncoder } from './trips.ts';
@@ -36,7 +36,10 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
     // What can be read only once is kept while its dates are looked at.
     const dates = new DateRows(input.once ? file : undefined);
     const reader = new RowReader(dates);
-    if (input.once) for (const { fields } of file.waiting) dates.row(fields);
+    if (input.once) {
+      for (const { fields } of file.waiting) dates.row(fields);
+      reader.push(rows.incomplete);
+    }
     for await (const piece of input.once ? text.ahead() : decoded(input.open(() => {}))) reader.push(piece);
     reader.end();
     file.settle(dates.survey.settle(input.name, options.onNote));
@@ -57,6 +60,8 @@ class CsvFile implements RowHandler {
   delimiter = ',';
   /** Lines that are headers. */
   headers = 0;
+  /** Lines before the header that can't be read. */
+  #early: { readonly problem: LineProblem; readonly line: number; readonly raw: string }[] = [];
   /** Rows without any value. */
   blank = 0;
   #leftOut = 0;
@@ -99,6 +104,7 @@ class CsvFile implements RowHandler {
       // A line that can't be read may have been the header.
       if (this.#brokenHeader !== undefined && !isHeader(fields)) throw this.#noHeader();
       this.#begin(fields);
+      for (const { problem, line, raw } of this.#early.splice(0)) this.broken(problem, line, raw);
       return;
     }
     if (this.waiting.length > 0 || (this.#order === undefined && needsOrder(fields, this.#encoder.schema))) {
@@ -106,9 +112,14 @@ class CsvFile implements RowHandler {
     } else this.#read(this.#encoder, fields, line, raw);
   }
 
-  broken({ reason, detail }: LineProblem, line: number, raw: string): void {
-    if (!this.#encoder) this.#brokenHeader ??= detail;
-    this.#sink.reject(reason, line, raw, () => detail);
+  broken(problem: LineProblem, line: number, raw: string): void {
+    const { reason, detail } = problem;
+    if (this.#encoder) this.#sink.reject(reason, line, raw, () => detail);
+    else {
+      this.#brokenHeader ??= detail;
+      // A file without a header is refused or left out as a whole.
+      this.#early.push({ problem, line, raw });
+    }
   }
 
   /** Whether rows wait until the order of day and month is known. */
@@ -152,60 +163,67 @@ class CsvFile implements RowHandler {
   }
 
   #read(encoder: TripEncoder, fields: string[], line: number, raw: string): void {
-    const { schema } = encoder;
-    if (fields.length > schema.names.length && this.#isGlued(encoder, fields, line, raw)) return;
+    const { names } = encoder.schema;
+    if (fields.length > names.length && fields.slice(names.length).some(hasValue)) {
+      if (this.#isHeader(fields, line, raw)) return;
+      const detail = `${fields.length} fields for ${names.length} columns`;
+      this.#sink.reject('not-csv', line, raw, () => detail);
+      return;
+    }
+    const before = encoder.leftOut;
     const trip = encoder.encode(fields);
     if (typeof trip === 'string') {
       if (trip !== 'dropoff-before-pickup' && this.#isNoRow(fields, line, raw)) return;
       this.#sink.reject(trip, line, raw, () => encoder.explain(fields, trip));
       return;
     }
-    if (encoder.leftOut > 0) this.#firstLeftOut ??= { ...encoder.firstLeftOut!, line };
+    if (encoder.leftOut > before) {
+      // A row that breaks off before a header has names for values.
+      if (this.#isHeader(fields, line, raw)) return;
+      this.#firstLeftOut ??= { ...encoder.firstLeftOut!, line };
+    }
     if (this.#sink.trip(trip)) return;
     this.#sink.reject('out-of-order', line, raw, () => encoder.explain(fields, 'out-of-order'));
   }
 
   /** A header of the next of several files, or a row without a single value. */
   #isNoRow(fields: readonly string[], line: number, raw: string): boolean {
-    if (fields.every((field) => field.trim() === '')) {
-      this.blank++;
-      return true;
-    }
-    if (isHeader(fields)) {
+    if (fields.some(hasValue)) return this.#isHeader(fields, line, raw);
+    this.blank++;
+    return true;
+  }
+
+  /** Takes a header of the next of several files. Throws `mixed-files` where one can't be told from a row. */
+  #isHeader(fields: readonly string[], line: number, raw: string): boolean {
+    // Every header has this in it, and hardly another line has.
+    if (!DROPOFF.test(raw)) return false;
+    const inTheMiddle = fields.some((field) => !Number.isNaN(parseTime(field, 'mixed')));
+    if (isHeader(fields) && !inTheMiddle) {
       this.#begin(fields);
       return true;
     }
-    if (isHeader(raw.split(delimiterOf(raw)))) {
+    if (inTheMiddle ? hasHeader(fields) : isHeader(raw.split(delimiterOf(raw)))) {
       throw new TaxiflowError(
         'mixed-files',
-        `line ${line} of ${this.#source} is a header with another delimiter than the first`,
-        { hint: 'give the files one by one' },
+        inTheMiddle
+          ? `a header begins in the middle of line ${line} of ${this.#source}`
+          : `line ${line} of ${this.#source} is a header with another delimiter than the first`,
+        {
+          hint: inTheMiddle
+            ? 'end the file before it with a line end, or give the files one by one'
+            : 'give the files one by one',
+        },
       );
     }
     return false;
   }
-
-  /** Whether more fields than columns come from two lines that a line end between them is missing of. */
-  #isGlued(encoder: TripEncoder, fields: string[], line: number, raw: string): boolean {
-    const { names, pickup, dropoff } = encoder.schema;
-    const last = names.length - 1;
-    const rest = fields.slice(names.length);
-    if (rest.some((field) => LETTER.test(field)) && isHeader(fields.slice(last))) {
-      throw new TaxiflowError(
-        'mixed-files',
-        `a header begins in the middle of line ${line} of ${this.#source}`,
-        { hint: 'end the file before it with a line end, or give the files one by one' },
-      );
-    }
-    // The first field of the second row is glued to the last of the first.
-    const times = [pickup, dropoff].filter((column) => column > 0);
-    if (times.some((column) => Number.isNaN(encoder.timeOf(fields[last + column] ?? '')))) return false;
-    this.#sink.reject('not-csv', line, raw, () => 'two rows in one line');
-    return true;
-  }
 }
 
-const LETTER = /[a-z]/i;
+const DROPOFF = /drop[\s_]*off/i;
+
+function hasValue(field: string): boolean {
+  return field.trim() !== '';
+}
 
 /** Whether a line is a row of the file by itself, or a header. */
 function isRowOf(schema: Schema | undefined, line: string, delimiter: string): boolean {

@@ -141,7 +141,7 @@ export class Dataset {
   async #inOrder(): Promise<readonly Input[]> {
     if (!this.#ordered) {
       const unpacked: Input[] = [];
-      for (const input of this.#inputs) unpacked.push(...(await unpack(input)));
+      for (const input of this.#inputs) unpacked.push(...(await this.#unpack(input)));
       this.#ordered = this.#options.assumeSorted
         ? unpacked
         : await byContent(
@@ -152,6 +152,18 @@ export class Dataset {
           );
     }
     return this.#ordered;
+  }
+
+  /** The trip files in an archive; any other input as it is. */
+  async #unpack(input: Input): Promise<Input[]> {
+    if ((await kindOf(input)) !== 'zip') return [input];
+    try {
+      return await (await import('./zip.ts')).tripFilesIn(input);
+    } catch (error) {
+      if (!input.found || !(error instanceof TaxiflowError) || error.code !== 'unknown-header') throw error;
+      this.#note(`${error.message}: skipped`);
+      return [];
+    }
   }
 
   #note(note: string): void {
@@ -217,16 +229,23 @@ export class Dataset {
       this.#options.onProgress?.(this.#bytesRead, total);
     };
     const others: TaxiflowError[] = [];
+    const { signal } = this.#options;
     for (const input of inputs) {
+      // Standard input may have nothing for a long time.
+      const stop = () => input.cancel?.();
+      signal?.addEventListener('abort', stop);
       try {
         yield* this.#readFile(input, this.#sinkFor(input.name, take), onBytes);
       } catch (error) {
+        if (this.#stopped && input.once) return;
         // Beside trips, a folder may hold a table of something else.
         if (!input.found || !(error instanceof TaxiflowError) || error.code !== 'unknown-header') throw error;
         others.push(error);
+      } finally {
+        signal?.removeEventListener('abort', stop);
       }
     }
-    if (others.length > 0 && others.length === inputs.length) throw others[0]!;
+    if (others.length === inputs.length) throw others[0] ?? noTrips();
     for (const { message } of others) this.#note(`${message}: skipped`);
   }
 
@@ -265,7 +284,7 @@ export class Dataset {
       leftOut: (count, first) => {
         this.counts.unreadableValues += count;
         if (first)
-          this.counts.unreadableExample ??= `${first.column} ${JSON.stringify(first.value)} in line ${first.line} of ${source}`;
+          this.counts.unreadableExample ??= `${first.column} ${JSON.stringify(String(first.value))} in line ${first.line} of ${source}`;
       },
       lines: ({ lines, headers, blank, continued }) => {
         this.counts.lines += lines;
@@ -292,14 +311,15 @@ export class Dataset {
   }
 }
 
-/** The trip files in an archive; any other input as it is. */
-async function unpack(input: Input): Promise<Input[]> {
-  if ((await kindOf(input)) !== 'zip') return [input];
-  return (await import('./zip.ts')).tripFilesIn(input);
-}
-
 function notRepeatable({ name }: Input): TaxiflowError {
   return new TaxiflowError('not-repeatable', `${name} is not known before it is read to its end`, {
     hint: 'give a file, or leave out --assume-sorted',
+  });
+}
+
+/** All that was found are archives without trip files. */
+function noTrips(): TaxiflowError {
+  return new TaxiflowError('no-input', 'there is no CSV or Parquet file in what was found', {
+    hint: 'name a TLC file, or a folder or archive of them',
   });
 }

@@ -60,7 +60,8 @@ export async function byContent(
     const head = input.once || input.tag !== undefined ? Buffer.from(input.tag ?? '') : await headOf(input);
     keyed.push({ input, head, rank: input.once ? 2 : input.tag !== undefined ? 1 : 0, full: '' });
   }
-  const alike = (a: Keyed, b: Keyed) => a.rank === b.rank && a.head.equals(b.head);
+  // What can be read only once isn't known before it is read.
+  const alike = (a: Keyed, b: Keyed) => a.rank < 2 && a.rank === b.rank && a.head.equals(b.head);
   const byHead = (a: Keyed, b: Keyed) => a.rank - b.rank || Buffer.compare(a.head, b.head);
   keyed.sort(byHead);
   for (const [i, entry] of keyed.entries()) {
@@ -70,7 +71,7 @@ export async function byContent(
   keyed.sort((a, b) => byHead(a, b) || (a.full < b.full ? -1 : a.full > b.full ? 1 : 0));
   return keyed.flatMap((entry, i) => {
     const first = keyed[i - 1];
-    if (!first || !alike(first, entry) || first.full !== entry.full || entry.input.once) return [entry.input];
+    if (!first || !alike(first, entry) || first.full !== entry.full) return [entry.input];
     onAgain(entry.input, first.input);
     return [];
   });

@@ -18,6 +18,8 @@ export interface Input {
   open(onBytes: OnBytes): AsyncIterable<Buffer>;
   /** Whether it can be opened only once. */
   readonly once?: true;
+  /** Ends a reading that waits for more. */
+  readonly cancel?: () => void;
   /** The stored bytes at any place; standard input has none. */
   readonly ranges?: (onBytes: OnBytes) => Promise<ByteRanges>;
   /** What tells the stored bytes from others without reading them, where the store knows that. */
@@ -39,6 +41,7 @@ const CHUNK = 1 << 18;
 const TRIP_FILES = /\.(?:(?:csv|txt|tsv)(?:\.gz|\.zst|\.zip)?|parquet|zip)$/i;
 const PARQUET_MAGIC = 'PAR1';
 const ZIP_MAGIC = 'PK\x03\x04';
+const EMPTY_ZIP_MAGIC = 'PK\x05\x06';
 
 /** Whether a path names what a folder or prefix is searched for. */
 export function isTripFile(path: string): boolean {
@@ -63,7 +66,11 @@ async function findKind(input: Input): Promise<Kind> {
   const ranges = await input.ranges(() => {});
   try {
     const magic = Buffer.from(await ranges.read(0, Math.min(4, ranges.size))).toString('latin1');
-    return magic === PARQUET_MAGIC ? 'parquet' : magic === ZIP_MAGIC ? 'zip' : 'text';
+    return magic === PARQUET_MAGIC
+      ? 'parquet'
+      : magic === ZIP_MAGIC || magic === EMPTY_ZIP_MAGIC
+        ? 'zip'
+        : 'text';
   } catch (error) {
     throw unreadable(input.name, error);
   } finally {
@@ -174,12 +181,18 @@ async function fileRanges(path: string, onBytes: OnBytes): Promise<ByteRanges> {
 }
 
 function readOnce(name: string, source: () => Readable): Input {
+  let opened: Readable | undefined;
+  const open = () => {
+    opened = source();
+    return opened;
+  };
   return {
     name,
     size: undefined,
     found: false,
     once: true,
-    open: (onBytes) => content(name, counted(source(), onBytes)),
+    open: (onBytes) => content(name, counted(open(), onBytes)),
+    cancel: () => opened?.destroy(),
   };
 }
 

@@ -19,6 +19,8 @@ const RUN_TRIPS = 1 << 18;
 const RUN_BYTES = 128 << 20;
 /** Eight full PutRecords requests. */
 const BATCH_TRIPS = 4_000;
+/** Where bodies are long, a batch holds fewer. */
+const BATCH_BYTES = 16 << 20;
 const READ_BYTES = 1 << 19;
 /** A spilled trip: drop-off time (float64), length of its body (uint32), body. */
 const SPILL_HEAD = 12;
@@ -110,7 +112,7 @@ class BatchBuilder {
   #firstId = 0;
 
   get full(): boolean {
-    return this.#count === BATCH_TRIPS;
+    return this.#count === BATCH_TRIPS || this.#bytes >= BATCH_BYTES;
   }
 
   get count(): number {

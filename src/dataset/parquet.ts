@@ -161,7 +161,8 @@ class ColumnReader {
 
   constructor(file: ByteRanges, { meta_data }: ColumnChunk, path: [SchemaTree, SchemaTree]) {
     const meta = meta_data!;
-    const [, { element }] = path;
+    const [root, column] = path;
+    const element = decimalOf(column.element);
     this.#file = file;
     this.#name = element.name;
     this.#scale = element.converted_type === 'DECIMAL' ? (element.scale ?? 0) : undefined;
@@ -173,7 +174,7 @@ class ColumnReader {
       type: meta.type,
       codec: meta.codec,
       element,
-      schemaPath: path,
+      schemaPath: [root, { ...column, element }],
       parsers: PARSERS,
       compressors,
     };
@@ -280,6 +281,13 @@ class ColumnReader {
   #cutOff(): Error {
     return new Error(`the column ${this.#name} is cut off`);
   }
+}
+
+/** Newer writers say DECIMAL in one of two places only, which the library doesn't look at. */
+function decimalOf(element: SchemaElement): SchemaElement {
+  const { converted_type, logical_type } = element;
+  if (converted_type || logical_type?.type !== 'DECIMAL') return element;
+  return { ...element, converted_type: 'DECIMAL', scale: logical_type.scale };
 }
 
 /** A page without compression, whose runs don't go beyond what it says of itself: the library would believe them. */

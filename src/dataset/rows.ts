@@ -37,6 +37,7 @@ const LONGEST_LINE = 1 << 20;
 const LONGEST_ROW = 1 << 16;
 const QUOTE = 0x22;
 const BYTE_ORDER_MARK = 0xfeff;
+const NO_VALUE = /^(?:[\s,;|]|"")*$/;
 
 const TOO_LONG: LineProblem = {
   reason: 'line-too-long',
@@ -79,6 +80,12 @@ export class RowReader {
 
   constructor(handler: RowHandler) {
     this.#handler = handler;
+  }
+
+  /** What was read of a row or line that isn't complete. */
+  get incomplete(): string {
+    const open = this.#open?.lines.map(({ text, end }) => text + end).join('') ?? '';
+    return open + this.#rest + (this.#heldCr ? '\r' : '');
   }
 
   push(piece: string): void {
@@ -134,7 +141,7 @@ export class RowReader {
       this.#continue(this.#open, line, end, number);
       return;
     }
-    if (!(line.charCodeAt(0) > 32) && line.trim() === '') {
+    if (!tooLong && this.#isBlank(line)) {
       this.blank++;
       return;
     }
@@ -148,6 +155,12 @@ export class RowReader {
     else this.#handler.row(line.split(this.#handler.delimiter), number, line);
   }
 
+  /** Before the header has told the delimiter, a line of nothing but delimiters is blank too. */
+  #isBlank(line: string): boolean {
+    if (line.charCodeAt(0) > 32 && this.#begun) return false;
+    return this.#begun ? line.trim() === '' : NO_VALUE.test(line);
+  }
+
   #quoted(line: string, end: string, number: number): void {
     const { fields, state } = walk(line, this.#handler.delimiter, false);
     if (state === 'whole') this.#wait({ line: number, raw: line });
@@ -158,6 +171,8 @@ export class RowReader {
 
   /** A line while a quoted field is open: more of that field, or the proof that its quote was a stray one (R2). */
   #continue(open: OpenRow, line: string, end: string, number: number): void {
+    // What is waiting may hold a header, which says what a row is from there on.
+    this.#flush();
     const { fields, state } = walk(line, this.#handler.delimiter, true);
     const total = open.fields + fields - 1;
     open.lines.push({ text: line, end });

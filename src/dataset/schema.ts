@@ -71,14 +71,22 @@ export function isHeader(fields: readonly string[]): boolean {
   return pickup >= 0 && dropoff >= 0;
 }
 
+/** Whether a header begins somewhere in these fields, perhaps behind the value of a field before it. */
+export function hasHeader(fields: readonly string[]): boolean {
+  const names = fields.map(plainName);
+  const isThere = (wanted: readonly string[]) =>
+    names.some((name) => wanted.some((end) => name.endsWith(end)));
+  return isThere(NAMES.pickup) && isThere(NAMES.dropoff);
+}
+
 /** What separates the fields of a header; a comma where the line is no header. */
 export function delimiterOf(line: string): string {
   return DELIMITERS.find((delimiter) => isHeader(line.split(delimiter))) ?? ',';
 }
 
-/** A name without case, spaces, underscores and quotes. */
+/** A name without case, spaces, underscores, dashes and quotes. */
 function plainName(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, '');
+  return name.toLowerCase().replace(/[\s_"'.\uFEFF-]/g, '');
 }
 
 function columnsOf(names: readonly string[]): Columns {

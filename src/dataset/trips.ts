@@ -31,6 +31,8 @@ const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'None']);
 const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
 const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
+/** Characters of a text in a record. */
+const LONGEST_TEXT = 1_000;
 const MINUS = 0x2d;
 const ONE = 0x31;
 const NINE = 0x39;
@@ -82,7 +84,7 @@ export class TripEncoder {
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
-    const vendor = schema.vendor < 0 ? '' : textOf(row[schema.vendor]!).trim();
+    const vendor = this.#vendor(row);
     const body =
       (vendor === '' ? '' : `,"vendor_id":${asciiJson(vendor)}`) +
       `,"pickup_datetime":"${isoTime(row[schema.pickup]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff]!, dropoff)}"` +
@@ -127,6 +129,15 @@ export class TripEncoder {
     return isTime && typeof value === 'number' && !Number.isNaN(this.timeOf(value))
       ? isoTime(value, value)
       : value;
+  }
+
+  #vendor(row: readonly Cell[]): string {
+    const { vendor } = this.schema;
+    if (vendor < 0) return '';
+    const text = textOf(row[vendor]!).trim();
+    if (text.length <= LONGEST_TEXT) return NULLS.has(text) ? '' : text;
+    this.#leaveOut(`${text.slice(0, LONGEST_CELL)}…`, vendor);
+    return '';
   }
 
   /** A number goes as its file writes it, where JSON can write it so too. */

@@ -5,8 +5,11 @@ import type { Entry, ZipFile } from 'yauzl';
 import { TaxiflowError } from '../errors.ts';
 import { type ByteRanges, content, type Input, isTripFile, type OnBytes, unreadable } from './inputs.ts';
 
-/** What a Mac puts beside each file. */
-const JUNK = /(?:^|\/)(?:__MACOSX|\.)/;
+/** What a Mac puts beside files, and hidden files. */
+const JUNK = /(?:^|\/)(?:__MACOSX\/|\.[^/.][^/]*$|\._)/;
+/** The record at the end of an archive, and the two before it in a large one. */
+const END_BYTES = 22;
+const END_64_BYTES = 76;
 const EXCEL = 'xl/workbook.xml';
 const WINDOW = 1 << 20;
 
@@ -17,6 +20,7 @@ export async function tripFilesIn(archive: Input): Promise<Input[]> {
     const entries: Entry[] = [];
     try {
       for await (const entry of zip.eachEntry()) if (!entry.fileName.endsWith('/')) entries.push(entry);
+      refuseMore(zip);
     } finally {
       await close();
     }
@@ -26,22 +30,31 @@ export async function tripFilesIn(archive: Input): Promise<Input[]> {
     const real = entries.filter(({ fileName }) => !JUNK.test(fileName));
     const files = real.length === 1 ? real : real.filter(({ fileName }) => isTripFile(fileName));
     if (files.length === 0) {
-      throw refused(archive, 'holds no CSV file', 'name an archive of trip files, or unpack it first');
+      throw new TaxiflowError('unknown-header', `${archive.name} holds no CSV file`, {
+        hint: 'name an archive of trip files, or unpack it first',
+      });
     }
     return files
       .sort((a, b) => (a.fileName < b.fileName ? -1 : 1))
-      .map((entry) => entryInput(archive, entry));
+      .map((entry) => entryInput(archive, entry, archive.found || files.length > 1));
   } catch (error) {
     throw unreadable(archive.name, error);
   }
 }
 
-function entryInput(archive: Input, entry: Entry): Input {
+/** Of archives one after the other, only the last is read: its table of contents must end where the file does. */
+function refuseMore({ readEntryCursor, fileSize, comment }: ZipFile): void {
+  const rest = fileSize - Number(readEntryCursor) - END_BYTES - Buffer.byteLength(comment);
+  if (rest !== 0 && rest !== END_64_BYTES)
+    throw new Error('there is something else behind its table of contents');
+}
+
+function entryInput(archive: Input, entry: Entry, found: boolean): Input {
   const name = `${archive.name}/${entry.fileName}`;
   return {
     name,
     size: entry.compressedSize,
-    found: archive.found,
+    found,
     open: (onBytes) => content(name, entryBytes(archive, entry, onBytes)),
   };
 }

@@ -29,7 +29,12 @@ function twoDigits(text: string, at: number): number {
 
 /** Whether a text that is a time is `YYYY-MM-DD HH:MM:SS`, but for a `T` in the middle. */
 export function isPlainTime(text: string): boolean {
-  return text.length === 19 && beginsPlain(text);
+  return text.length === 19 && beginsPlain(text) && isDigit(text, 9) && isDigit(text, 11);
+}
+
+function isDigit(text: string, at: number): boolean {
+  const code = text.charCodeAt(at) - 48;
+  return code >= 0 && code <= 9;
 }
 
 /** Whether `text` begins with the marks of `YYYY-MM-DD HH:MM:SS`. */

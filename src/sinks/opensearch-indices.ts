@@ -224,7 +224,10 @@ export class OpenSearchIndices {
     const { prefix, owner } = this.#o;
     const [name, first] = [indexName(prefix, view.name), firstIndex(prefix, view.name)];
     const { aliases, mappings } = firstIndexOf(prefix, view);
-    const body = { aliases, mappings: { ...mappings, _meta: { taxiflow: owner } } };
+    const body = {
+      aliases: { ...aliases, [guardOf(first)]: {} },
+      mappings: { ...mappings, _meta: { taxiflow: owner } },
+    };
     try {
       await this.#request('PUT', `/${first}`, { body });
     } catch (error) {

@@ -358,7 +358,12 @@ describe('compressed inputs', () => {
     const [a, b] = [csv(row('a', 2)), csv(row('b', 1))].map((text) => Buffer.from(text));
     const folder = put(temporaryFolder(t), {
       '1.zip': zipOf({ anything: a! }),
-      '2.zip': zipOf({ 'x/2.csv': b!, 'readme.md': Buffer.from('no trips'), '__MACOSX/x/._2.csv': a! }),
+      '2.zip': zipOf({
+        './x/2.csv': b!,
+        'readme.md': Buffer.from('no trips'),
+        '__MACOSX/x/._2.csv': a!,
+        'taxi_zone_lookup.csv': Buffer.from('LocationID,Zone\n'),
+      }),
     });
     const { vendors, dataset } = await load([folder]);
     assert.deepEqual(vendors, ['b', 'a']);
@@ -368,12 +373,17 @@ describe('compressed inputs', () => {
     const others: Record<string, Buffer> = {
       'broken.zip': broken,
       'cut.zip': zipOf({ 'a.csv': a! }).subarray(0, -10),
+      'two.zip': Buffer.concat([zipOf({ 'a.csv': a! }), zipOf({ 'a.csv': a! })]),
       'empty.zip': zipOf({ 'readme.md': b!, 'b.md': b! }),
       'sheet.xlsx': zipOf({ 'xl/workbook.xml': b!, 'a.csv': a! }),
     };
     for (const [name, bytes] of Object.entries(others)) {
       const path = join(put(temporaryFolder(t), { [name]: bytes }), name);
-      await assert.rejects(load([path]), failsWith('input-unreadable', new RegExp(name)), name);
+      await assert.rejects(
+        load([path]),
+        failsWith(name === 'empty.zip' ? 'unknown-header' : 'input-unreadable', new RegExp(name)),
+        name,
+      );
     }
   });
 
@@ -427,6 +437,13 @@ describe('headers', () => {
     await assert.rejects(of('cut.zip'), failsWith('input-unreadable'));
   });
 
+  it('may stand below lines of nothing but delimiters', async (t) => {
+    const text = `;;;;\n"",""\n${csv(row('a', 1)).replaceAll(',', ';')}`;
+    assert.deepEqual((await load([join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv')])).vendors, [
+      'a',
+    ]);
+  });
+
   it('tell what separates fields, and are told again where files were put one after another', async (t) => {
     for (const delimiter of [',', ';', '\t', '|']) {
       const as = (text: string) => text.replaceAll(',', delimiter);
@@ -443,11 +460,16 @@ describe('headers', () => {
   it('that begin in the middle of a line, or separate otherwise than the first, are refused', async (t) => {
     const folder = put(temporaryFolder(t), {
       'glued.csv': `${csv(row('a', 1)).trimEnd()}${csv(row('b', 1))}`,
+      'cut.csv': `${csv(row('a', 1))}${row('b', 1).slice(0, 30)}${csv(row('c', 1))}`,
+      'time.csv': `pickup_datetime,dropoff_datetime,a\n2016-01-01 00:00:00,2016-01-01 00:01:00,7pickup_datetime,dropoff_datetime,b,a\n`,
       'other.csv': csv(row('a', 1)) + csv(row('b', 1)).replaceAll(',', ';'),
     });
-    for (const name of ['glued.csv', 'other.csv']) {
-      await assert.rejects(load([join(folder, name)]), failsWith('mixed-files', /line [23] /), name);
+    for (const name of ['glued.csv', 'other.csv', 'cut.csv', 'time.csv']) {
+      await assert.rejects(load([join(folder, name)]), failsWith('mixed-files', /line [234] /), name);
     }
+    const wider = `pickup_datetime,dropoff_datetime\n2016-01-01 00:00:00,2016-01-01 00:01:00\n${csv(row('b', 2))}`;
+    const path = join(put(folder, { 'wider.csv': wider }), 'wider.csv');
+    assert.deepEqual((await load([path])).vendors, [undefined, 'b'], 'a header with more columns is one');
   });
 
   it('of another table leave a file of a folder out, not one that is named', async (t) => {
@@ -455,12 +477,16 @@ describe('headers', () => {
       'trips.csv': csv(row('a', 1)),
       'zones.csv': 'LocationID,Borough,Zone\n1,EWR,Newark\n',
       'empty.csv': '',
+      'quotes.csv': '"a"b,c\n1,2\n',
+      'readme.zip': zipOf({ 'a.md': Buffer.from('x'), 'b.md': Buffer.from('y') }),
     });
     const notes: string[] = [];
     const { vendors } = await load([folder], { onNote: (note) => notes.push(note) });
     assert.deepEqual(vendors, ['a']);
     assert.deepEqual(notes.map((note) => note.replace(`${folder}/`, '')).sort(), [
       'empty.csv is empty: skipped',
+      'quotes.csv has no line that can be read as a header: text after a closing quote: skipped',
+      'readme.zip holds no CSV file: skipped',
       'zones.csv has no pick-up time: skipped',
     ]);
     await assert.rejects(load([join(folder, 'zones.csv')]), failsWith('unknown-header'));
@@ -563,13 +589,55 @@ describe('rows', () => {
     assert.equal(dataset.counts.rows, 7);
   });
 
+  it('R2: behind a second header are judged by its columns, though rows with quotes wait before it', async (t) => {
+    const times = (minute: number) =>
+      `2016-01-01 11:00:00,2016-01-01 12:${String(minute).padStart(2, '0')}:00`;
+    const first = `vendor_id,pickup_datetime,dropoff_datetime,flag\n"1",${times(1)},N\n`;
+    const second = `pickup_datetime,dropoff_datetime,flag,vendor_id\n${times(2)},"N,2\n`;
+    const rows = [3, 4, 5, 6].map((i) => `${times(i)},N,v${i}\n`).join('');
+    const text = `${first}${second}${rows}${times(7)},N",7\n${times(8)},N,v8\n`;
+    const read = async (content: string) =>
+      load([join(put(temporaryFolder(t), { 'a.csv': content }), 'a.csv')]);
+    const { vendors, dataset } = await read(text);
+    assert.deepEqual(vendors, ['1', 'v3', 'v4', 'v5', 'v6', 'v8']);
+    assert.deepEqual(dataset.counts.rejected, { 'not-csv': 2 });
+    const wider = `vendor_id,pickup_datetime,dropoff_datetime,a,b\n2,${times(2)},"x\ny",0\n`;
+    assert.deepEqual((await read(first + wider)).vendors, ['1', '2']);
+    const quoted = `"vendor_id","pickup_datetime","dropoff_datetime","total_amount"\n1,${times(1)},"5\ngarbage\nx",1,2\n2,${times(2)},5\n`;
+    assert.deepEqual((await read(quoted)).dataset.counts.rejected, { 'not-csv': 2, 'short-row': 1 });
+  });
+
+  it('with more values than columns are no row, whatever is glued to them', async (t) => {
+    const header = 'vendor_id,pickup_datetime,dropoff_datetime,total_amount';
+    const row = '1,2016-01-01 00:00:00,2016-01-01 00:01:00,5';
+    for (const glued of [
+      `${row},,${row}`,
+      `${row}2,2016-01-01 00:0`,
+      `${row},x`,
+      `1,2016-01-01 00:00:00,${row}`,
+    ]) {
+      const text = `${header}\n${row},,\n${glued}\n${row}\n`;
+      const { ids, rejected } = await load([join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv')]);
+      assert.deepEqual([ids.length, rejected.map(({ reason }) => reason)], [2, ['not-csv']], glued);
+    }
+  });
+
+  it('have no texts without an end: longer ones are left out, and memory stays bounded', async (t) => {
+    const rows = Array.from({ length: 40 }, (_, i) => row('é'.repeat(300_000), i));
+    const { vendors, dataset } = await load([
+      join(put(temporaryFolder(t), { 'a.csv': csv(...rows, row('é'.repeat(1_000), 50)) }), 'a.csv'),
+    ]);
+    assert.deepEqual(new Set(vendors), new Set([undefined, 'é'.repeat(1_000)]));
+    assert.equal(dataset.counts.unreadableValues, 40);
+  });
+
   it('with only delimiters are blank; two in one line are no row', async (t) => {
     const text = `${csv(row('a', 1))}${','.repeat(6)}\n"",,\n${row('b', 1)},${row('c', 1)}\n${row('d', 1)}${row('e', 1)}\n`;
     const { vendors, dataset, details } = await load([
       join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv'),
     ]);
-    assert.deepEqual([vendors, dataset.counts.blank, dataset.counts.rows], [['a', 'b'], 2, 3]);
-    assert.deepEqual(details, ['two rows in one line']);
+    assert.deepEqual([vendors, dataset.counts.blank, dataset.counts.rows], [['a'], 2, 3]);
+    assert.deepEqual(details, ['14 fields for 7 columns', '13 fields for 7 columns']);
   });
 
   it('say which values were left out of them, with the first', async (t) => {
@@ -645,6 +713,22 @@ describe('dates with slashes', () => {
   it('have the order that the user says, and what contradicts it is rejected', async (t) => {
     const { days, rejected, notes } = await read(t, dated('3/4/2016', '4/25/2016'), { dateOrder: 'dmy' });
     assert.deepEqual([days, rejected.length, notes], [['2016-04-03'], 1, []]);
+  });
+
+  it('from standard input are decided by the row at the edge of what was read too', async (t) => {
+    for (const piece of [65_536, 262_144]) {
+      const start = csv().length;
+      const filler = `${row('v', 0).replaceAll('2016-01-01', '3/4/2016')}\n`;
+      const count = Math.floor((piece - start - 40) / filler.length);
+      const head = csv().concat(filler.repeat(count));
+      const padded = `${head.slice(0, -1)}${'0'.repeat(piece - 40 - head.length)}\n`;
+      const input = `${padded}${filler.replaceAll('3/4/2016', '13/4/2016')}${filler.repeat(50)}`;
+      const ran = await taxiflow(['replay', '-', '--dry-run', '--json', '--data-dir', temporaryFolder(t)], {
+        input,
+      });
+      const { first_dropoff, rejected, notes } = ran.json();
+      assert.deepEqual([first_dropoff, rejected, notes], ['2016-04-03T12:00:00.000Z', 0, []], ran.stderr);
+    }
   });
 
   it('from standard input are decided by all of it too', async (t) => {

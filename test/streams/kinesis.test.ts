@@ -6,6 +6,7 @@ import { type AddressInfo, createServer as createTcpServer, type Socket } from '
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { PutRecordCommand } from '@aws-sdk/client-kinesis';
 import { systemClock } from '../../src/clock.ts';
 import { Database } from '../../src/sqlite.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
@@ -39,6 +40,44 @@ async function done(args: string[], env: Record<string, string>): Promise<Summar
 }
 
 describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
+  it('D4 reads every line of a record that another producer wrote, and tells those that are broken', async (t) => {
+    const { env, endpoint } = await startKinesis(t);
+    const folder = temporaryFolder(t);
+    const at = ['--data-dir', folder];
+    await done(['stream', 'create', 'trips', '--shards', '1', ...at], env);
+    const client = kinesisClient({ stream: 'trips', endpointUrl: endpoint, region: 'us-east-1' });
+    t.after(() => client.destroy());
+    const trip = (vendor: unknown) =>
+      JSON.stringify({ type: 'trip', vendor_id: vendor, dropoff_datetime: '2016-01-01T00:05:00.000Z' });
+    const pretty = JSON.stringify(JSON.parse(trip(3)), null, 2);
+    const pieces = [`${trip('1')}\n${trip(1)}\r\n\nbroken\n${trip(2)}`, `${trip(2)}${trip(2)}`, pretty, '\n'];
+    for (const piece of pieces)
+      await client.send(
+        new PutRecordCommand({ StreamName: 'trips', PartitionKey: 'x', Data: Buffer.from(piece) }),
+      );
+    const views = join(folder, 'views.json');
+    const view = {
+      name: 'by_vendor',
+      by: { vendor: { op: 'field', name: 'vendor_id' } },
+      window: { kind: 'tumbling', size_ms: 600_000 },
+      aggregates: { n: { fn: 'count' } },
+    };
+    writeFileSync(views, JSON.stringify([view]));
+    const read = await done(
+      ['process', '--stream', 'trips', '--until-end', '--drain', '--views', views, '--max-disorder', '1m', ...at],
+      env,
+    );
+    assert.deepEqual([read['read'], read['processed'], read['dead']], [8, 6, 2]);
+    const { stdout } = await taxiflow(['results', '--format', 'ndjson', ...at]);
+    const found = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.deepEqual(found.map(({ vendor, n }) => [vendor, n]).sort(), [['1', 2], ['2', 3], ['3', 1]]);
+    const letters = (await taxiflow(['dead-letters', '--format', 'ndjson', ...at])).stdout.trimEnd().split('\n');
+    const told = letters.map((line) => JSON.parse(line) as { raw: string; position: string });
+    assert.deepEqual(told.map(({ raw }) => raw), ['broken', '']);
+    assert.match(told[0]!.position, /^\d+\/3$/);
+    assert.match(told[1]!.position, /^\d+$/);
+  }); // biome-ignore format: a step a line
+
   for (const aggregate of [[], ['--aggregate']]) {
     const how = aggregate.length > 0 ? 'aggregated' : 'a trip a record';
     it(`gives the oracle's rows over 4 shards, ${how}`, async (t) => {

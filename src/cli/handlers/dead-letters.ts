@@ -35,7 +35,8 @@ export async function deadLetters(args: DeadLettersArguments): Promise<number> {
       printJson({ command: 'dead-letters', counts, letters: [...letters(sources, reason)] });
       return EXIT.done;
     }
-    await write(formatted(letters(sources, reason), chosenFormat(args.format)), args.output);
+    const rows = formatted(letters(sources, reason), chosenFormat(args.format), COLUMNS);
+    await write(rows, args.output);
     if (args.json) printJson({ command: 'dead-letters', counts });
     for (const row of counts)
       say(
@@ -48,6 +49,9 @@ export async function deadLetters(args: DeadLettersArguments): Promise<number> {
   }
   return EXIT.done;
 }
+
+/** The fields of a letter, in the order of `letters`. */
+const COLUMNS = ['of', 'reason', 'source', 'position', 'detail', 'at', 'raw'];
 
 function* letters(sources: readonly Source[], reason?: string) {
   for (const source of sources) {

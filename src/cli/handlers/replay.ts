@@ -128,7 +128,7 @@ async function send(
       onStart: (id, earlier) => {
         if (args.resume && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
         else if (earlier?.finished)
-          say(`note: this input is in ${writer.name} already; a processor counts its trips once`);
+          tell(`this input is in ${writer.name} already; a processor counts its trips once`);
         else if (earlier)
           say(
             `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
@@ -204,6 +204,7 @@ function report(
   const skipped = sum(outcome.skipped) + outcome.notSent;
   const reconciled = counts.rows === outcome.acknowledged + rejected + skipped;
   const reasons = Object.entries(byReason).map(([reason, count]) => `${thousands(count)} ${reason}`);
+  const notes = counts.rows === 0 ? [...outcome.notes, NO_ROWS] : outcome.notes;
   const line =
     `read ${thousands(counts.rows)} = sent ${thousands(outcome.sent)} + rejected ${thousands(sum(counts.rejected))}` +
     `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
@@ -229,7 +230,7 @@ function report(
       unreadable_values: counts.unreadableValues,
       unreadable_example: counts.unreadableExample ?? null,
       behind_watermark: outcome.behind,
-      notes: outcome.notes,
+      notes,
       watermarks: outcome.watermarks,
       last_watermark: isoOrNull(outcome.lastWatermark),
       first_dropoff: isoOrNull(outcome.firstDropoff),
@@ -249,16 +250,18 @@ function report(
     return EXIT.interrupted;
   }
   if (rejected > 0) say(invocation.completed('rejected rows: "taxiflow dead-letters"'));
-  if (counts.rows === 0) say('note: the input has a header and no rows');
+  if (counts.rows === 0) say(`note: ${NO_ROWS}`);
   if (outcome.interrupted) {
     say('interrupted: the same command with --resume goes on from here');
     return EXIT.interrupted;
   }
   const nothingUsed = counts.rows > 0 && counts.trips === 0;
-  if (nothingUsed)
-    say('no row could be used: see what is wrong with the first of each kind in the dead letters');
+  if (nothingUsed) say(invocation.completed(NO_TRIPS));
   return nothingUsed || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
 }
+
+const NO_ROWS = 'the input has a header and no rows';
+const NO_TRIPS = 'no row could be used: "taxiflow dead-letters" shows what is wrong with them';
 
 async function dryRun(
   args: ReplayArguments,
@@ -271,14 +274,20 @@ async function dryRun(
   const plan = await planReplay(dataset, speedup, seek, until, limit);
   progress.stop();
   if (signal.aborted) return EXIT.interrupted;
+  const { counts } = dataset;
+  const code = counts.rows > 0 && counts.trips === 0 ? EXIT.rejected : EXIT.done;
   if (args.json) {
     printJson({
       command: 'replay',
       dry_run: true,
       inputs: dataset.names,
-      read: dataset.counts.rows,
-      rejected: sum(dataset.counts.rejected),
-      rejected_by_reason: dataset.counts.rejected,
+      lines: counts.lines,
+      header_lines: counts.headers,
+      blank_lines: counts.blank,
+      continued_lines: counts.continued,
+      read: counts.rows,
+      rejected: sum(counts.rejected),
+      rejected_by_reason: counts.rejected,
       trips: plan.trips,
       first_dropoff: isoOrNull(plan.first),
       last_dropoff: isoOrNull(plan.last),
@@ -286,14 +295,14 @@ async function dryRun(
       mean_rate: plan.meanRate ?? null,
       peak_rate: plan.peakRate ?? null,
       shards_needed: plan.shardsNeeded ?? null,
-      unreadable_values: dataset.counts.unreadableValues,
-      unreadable_example: dataset.counts.unreadableExample ?? null,
+      unreadable_values: counts.unreadableValues,
+      unreadable_example: counts.unreadableExample ?? null,
       notes,
     });
-    return EXIT.done;
+    return code;
   }
   const lines = [
-    `trips          ${thousands(plan.trips)}${sum(dataset.counts.rejected) > 0 ? ` (${thousands(sum(dataset.counts.rejected))} rows rejected)` : ''}`,
+    `trips          ${thousands(plan.trips)}${sum(counts.rejected) > 0 ? ` (${thousands(sum(counts.rejected))} rows rejected)` : ''}`,
     `span           ${isoShort(plan.first)} … ${isoShort(plan.last)}`,
   ];
   if (plan.duration === undefined) lines.push('duration       as fast as the stream takes it');
@@ -304,9 +313,9 @@ async function dryRun(
       `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
     );
   }
-  if (dataset.counts.unreadableValues > 0) lines.push(`left out       ${leftOut(dataset.counts)}`);
+  if (counts.unreadableValues > 0) lines.push(`left out       ${leftOut(counts)}`);
   process.stdout.write(`${lines.join('\n')}\n`);
-  return EXIT.done;
+  return code;
 }
 
 /** What the lines were that are no rows, and the values that trips go without. */
