@@ -13,6 +13,7 @@ export function budget(count: number): number {
 
 function whole(text: string | undefined, otherwise: number): number {
   const value = Number(text ?? otherwise);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`a whole number from 1 on is needed, not ${text}`);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new Error(`a whole number from 1 on is needed, not ${text}`);
   return value;
 }
