@@ -48,12 +48,27 @@ CREATE TABLE dead_letter_counts (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** What goes to the table. */
+export interface DeadLetterChanges {
+  /** By reason, less those that were withdrawn. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly letters: readonly DeadLetter[];
+  /** Letters that may be in the table and were none after all. */
+  readonly withdrawn: readonly Pick<DeadLetter, 'reason' | 'raw'>[];
+}
+
+/** Bytes of a letter beside its text. */
+const LETTER_BYTES = 300;
+
 /** Dead letters on their way to the table: `count` of each reason, and those of them that are kept. */
 export class DeadLetterBuffer {
   readonly #limit: number;
   readonly #kept = new Map<string, number>();
   #counts = new Map<string, number>();
   #letters: DeadLetter[] = [];
+  #withdrawn: Pick<DeadLetter, 'reason' | 'raw'>[] = [];
+  /** Memory that the letters take, about. */
+  bytes = 0;
 
   /** `known` has each reason once. */
   constructor(limit: number, known: Iterable<DeadLetterCount> = []) {
@@ -67,17 +82,32 @@ export class DeadLetterBuffer {
     const kept = this.#kept.get(reason) ?? 0;
     if (kept >= this.#limit) return;
     this.#kept.set(reason, kept + 1);
-    this.#letters.push({ reason, ...letter() });
+    const made = { reason, ...letter() };
+    this.#letters.push(made);
+    this.bytes += LETTER_BYTES + 2 * (made.raw.length + made.detail.length);
+  }
+
+  /** A letter that was none after all, told by its raw text. */
+  withdraw(reason: string, raw: string): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) - 1);
+    const at = this.#letters.findLastIndex((letter) => letter.reason === reason && letter.raw === raw);
+    if (at < 0) this.#withdrawn.push({ reason, raw });
+    else {
+      this.#letters.splice(at, 1);
+      this.#kept.set(reason, this.#kept.get(reason)! - 1);
+    }
   }
 
   get pending(): number {
     return this.#letters.length;
   }
 
-  take(): { counts: ReadonlyMap<string, number>; letters: readonly DeadLetter[] } {
-    const taken = { counts: this.#counts, letters: this.#letters };
+  take(): DeadLetterChanges {
+    const taken = { counts: this.#counts, letters: this.#letters, withdrawn: this.#withdrawn };
     this.#counts = new Map();
     this.#letters = [];
+    this.#withdrawn = [];
+    this.bytes = 0;
     return taken;
   }
 }
@@ -92,7 +122,7 @@ export class DeadLetterTable {
   }
 
   /** Writes what a buffer holds; inside the caller's transaction. */
-  write({ counts, letters }: ReturnType<DeadLetterBuffer['take']>, at: string): void {
+  write({ counts, letters, withdrawn }: DeadLetterChanges, at: string): void {
     if (counts.size === 0) return;
     const insert = this.#db.prepare(
       'INSERT INTO dead_letters (scope, reason, source, position, detail, raw, at) VALUES (?, ?, ?, ?, ?, ?, ?)',
@@ -102,11 +132,21 @@ export class DeadLetterTable {
       insert.run(this.#scope, reason, source, position, detail, raw, at);
       kept.set(reason, (kept.get(reason) ?? 0) + 1);
     }
+    for (const { reason, raw } of withdrawn) {
+      const { changes } = this.#db
+        .prepare(
+          `DELETE FROM dead_letters WHERE id =
+           (SELECT max(id) FROM dead_letters WHERE scope = ? AND reason = ? AND raw = ?)`,
+        )
+        .run(this.#scope, reason, raw);
+      kept.set(reason, (kept.get(reason) ?? 0) - changes);
+    }
     const add = this.#db.prepare(
       `INSERT INTO dead_letter_counts (scope, reason, count, kept) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
     );
     for (const [reason, count] of counts) add.run(this.#scope, reason, count, kept.get(reason) ?? 0);
+    this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ? AND count = 0').run(this.#scope);
   }
 
   /** Forgets the letters of this scope. */

@@ -129,16 +129,16 @@ export function timeOf(value: string, name: string): number {
   throw usageError(`${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
 }
 
-/** A duration such as 500ms or 10m, in ms. */
+/** A duration such as 500ms or 10m, in ms; only nothing needs no unit. */
 export function milliseconds<const A extends About & { readonly default?: string }>(
   about: A,
 ): Option<Given<number, A>> {
   return option(about, { type: 'string' }, (given, name) => {
     const value = String(given);
     const ms = duration(value);
-    if (Number.isFinite(ms) && ms >= 0) return ms;
-    if (/^\d+$/.test(value))
+    if (Number(value) > 0)
       throw usageError(`${name} ${value}: ${value} of what?`, `write ${value}m, ${value}s or ${value}ms`);
+    if (Number.isFinite(ms) && ms >= 0) return ms;
     throw usageError(`${name} ${value} is no duration`, 'write for instance 500ms, 10s, 5m or 1h');
   });
 }

@@ -1,7 +1,9 @@
 /** The StateStore port: what the engine needs of the place its state lies in. */
 import type { DeadLetterBuffer, DeadLetterCount } from '../dead-letters.ts';
-import type { DuplicateChanges, PageRecord, SeenRange } from './duplicates.ts';
-import type { Firing, PaneBlock, StoredPanes } from './panes.ts';
+import type { Firing } from './documents.ts';
+import type { DuplicateChanges, StoredTrips } from './duplicates.ts';
+import type { PaneBlock, StoredPanes } from './pane-runs.ts';
+import type { StoredWindow } from './panes.ts';
 import type { ShardProgress } from './watermarks.ts';
 
 /** What every record read turned out to be (C7): read = watermarks + processed + filtered + duplicate + late + dead. */
@@ -37,14 +39,18 @@ export interface StateIdentity {
   readonly settings: string;
 }
 
-/** Everything that happened since the last checkpoint; it commits as one (C1). */
+/**
+ * Everything that happened since the last checkpoint; it commits as one (C1). What may be large is made as it is read,
+ * from what the store still holds: first the firings, then the blocks, then the windows that are gone.
+ */
 export interface Checkpoint {
   readonly watermark: number;
+  /** `results` is right once the firings are read. */
   readonly counters: Counters;
   readonly shards: readonly ShardProgress[];
-  readonly blocks: readonly PaneBlock[];
-  readonly gone: readonly { view: string; windowStart: number }[];
-  readonly firings: readonly Firing[];
+  readonly firings: Iterable<Firing>;
+  readonly blocks: Iterable<PaneBlock>;
+  readonly gone: Iterable<{ view: string; windowStart: number }>;
   readonly duplicates: DuplicateChanges;
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
 }
@@ -54,9 +60,8 @@ export interface StoredState {
   readonly watermark: number;
   readonly counters: Counters;
   readonly shards: readonly ShardProgress[];
-  readonly windows: readonly { view: string; windowStart: number; fired: boolean }[];
-  readonly pages: readonly PageRecord[];
-  readonly ranges: readonly { replay: string; ranges: SeenRange[] }[];
+  readonly windows: readonly (StoredWindow & { readonly view: string })[];
+  readonly seen: StoredTrips;
   readonly deadLetters: readonly DeadLetterCount[];
 }
 

@@ -1,362 +1,308 @@
 /**
- * The open windows of one view and their panes.
+ * The windows of one view and their panes.
  *
  *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed
- *     lateness has passed too; what comes after that is late.
+ *     lateness has passed too; what comes after that is late. Firings leave with a checkpoint.
  *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections). One that
  *     `having` turns away now and did not before is taken back.
  *  P3 panes are kept in blocks, and a checkpoint takes only the blocks that changed since the last one (C2).
+ *  P4 a window that is put away stays in the store as a part in key order; what comes later is in another part. Its
+ *     parts are merged when it fires, a block of each in memory (C9).
  */
 import type { CompiledView, OpenWindow, OpenWindows } from '../views/compile.ts';
-import { RETRACTED } from '../views/language.ts';
+import { Documents, type Firing, inPieces } from './documents.ts';
+import { Heap } from './heap.ts';
+import type { MemoryCount } from './key-table.ts';
+import { byKey, mergePanes, type PaneBlock, type Run, type StoredPanes, StoredRun } from './pane-runs.ts';
+import { MemoryRun, PaneWindow } from './pane-window.ts';
 
-/** Panes a block: what a checkpoint writes when one of them changed. */
-const BLOCK = 256;
-
-/** Results of one window of one view, leaving together. */
-export interface Firing {
-  readonly view: string;
+/** A window with panes in the store. */
+export interface StoredWindow {
   readonly windowStart: number;
-  readonly windowEnd: number;
-  /** Result documents as JSON, in key order, joined by `,` and a newline. */
-  readonly docs: string;
-  readonly count: number;
-  /** True when the window had fired before. */
-  readonly correction: boolean;
+  readonly parts: number;
+  /** Its last part has several blocks and is not in key order. */
+  readonly unsorted: boolean;
 }
 
-/** One pane in portable form: key values, numbers, and distinct values where there are any. */
-export type PaneRecord = [key: (string | number)[], numbers: (number | null)[], sets?: (string | number)[][]];
-
-/** A block of panes of one window, as a checkpoint keeps it. */
-export interface PaneBlock {
-  readonly view: string;
-  readonly windowStart: number;
-  readonly block: number;
-  readonly fired: boolean;
-  readonly panes: PaneRecord[];
+/** Memory of all open windows. */
+export interface WindowMemory extends MemoryCount {
+  /** Look-ups so far, which tell the window that was used longest ago. */
+  uses: number;
 }
 
-/** Where the panes of windows that are not in memory are. */
-export interface StoredPanes {
-  load(view: string, windowStart: number): PaneBlock[];
-}
-
-class PaneWindow implements OpenWindow {
-  readonly start: number;
-  readonly end: number;
-  numbers: Float64Array;
-  sets: Set<number>[][] = [];
-  count = 0;
-  fired = false;
-  /** When it was last looked for, in accesses. */
-  lastUsed = 0;
-  /** Whether a checkpoint holds panes of it. */
-  stored = false;
-  readonly #view: CompiledView;
-  readonly #panes = new Map<number | string, number>();
-  readonly #keyWidth: number;
-  #keys: Float64Array;
-  #dirtyBlocks = new Uint8Array(1);
-  /** Panes that changed since the last firing, and whether that one had a result of theirs; kept once the window fired. */
-  readonly #corrected = new Map<number, boolean>();
-
-  constructor(view: CompiledView, start: number) {
-    this.#view = view;
-    this.start = start;
-    this.end = start + view.view.window.size_ms;
-    this.#keyWidth = view.key.length;
-    this.numbers = new Float64Array(64 * view.width);
-    this.#keys = new Float64Array(64 * this.#keyWidth);
-  }
-
-  find(key: number | string): number {
-    const pane = this.#panes.get(key);
-    if (pane === undefined) return -1;
-    if (this.fired && !this.#corrected.has(pane))
-      this.#corrected.set(pane, this.#view.having(this.#values(pane)));
-    this.#dirtyBlocks[Math.floor(pane / BLOCK)] = 1;
-    return pane;
-  }
-
-  open(key: number | string, parts: readonly number[]): number {
-    const pane = this.count++;
-    const { width, sets } = this.#view;
-    if (this.count * width > this.numbers.length) this.numbers = grown(this.numbers);
-    if (this.count * this.#keyWidth > this.#keys.length) this.#keys = grown(this.#keys);
-    if (pane / BLOCK >= this.#dirtyBlocks.length) this.#dirtyBlocks = grown(this.#dirtyBlocks);
-    this.#view.initial(this.numbers, pane * width);
-    for (let i = 0; i < this.#keyWidth; i++) this.#keys[pane * this.#keyWidth + i] = parts[i]!;
-    if (sets > 0) this.sets.push(Array.from({ length: sets }, () => new Set<number>()));
-    this.#panes.set(key, pane);
-    if (this.fired) this.#corrected.set(pane, false);
-    this.#dirtyBlocks[Math.floor(pane / BLOCK)] = 1;
-    return pane;
-  }
-
-  #values(pane: number): readonly number[] {
-    return this.#view.values(this.numbers, pane * this.#view.width, this.sets[pane]);
-  }
-
-  get dirty(): boolean {
-    return this.#dirtyBlocks.includes(1);
-  }
-
-  get corrected(): boolean {
-    return this.#corrected.size > 0;
-  }
-
-  /** The results that are due, and remembers that they left. */
-  fire(): Firing {
-    const correction = this.fired;
-    const panes = correction ? [...this.#corrected.keys()] : Array.from({ length: this.count }, (_, i) => i);
-    if (!this.fired) this.#dirtyBlocks.fill(1, 0, Math.max(1, Math.ceil(this.count / BLOCK)));
-    this.fired = true;
-    const { view } = this.#view;
-    const docs: string[] = [];
-    const head = documentHead(view.name, this.start, this.end);
-    for (const pane of this.#inKeyOrder(panes)) {
-      const values = this.#values(pane);
-      if (this.#view.having(values)) docs.push(`${head}${this.#keyOf(pane)}${this.#aggregates(values)}}`);
-      else if (this.#corrected.get(pane)) docs.push(`${head}${this.#keyOf(pane)},"${RETRACTED}":true}`);
-    }
-    this.#corrected.clear();
-    // Joined at once: thousands of small strings that wait for a checkpoint cost more than all else.
-    return {
-      view: view.name,
-      windowStart: this.start,
-      windowEnd: this.end,
-      docs: docs.join(',\n'),
-      count: docs.length,
-      correction,
-    };
-  }
-
-  #keyOf(pane: number): string {
-    let text = '';
-    for (const [i, part] of this.#view.key.entries()) {
-      const code = this.#keys[pane * this.#keyWidth + i]!;
-      const value = part.domain ? JSON.stringify(part.domain.decode(code)) : jsonNumber(code, part.type);
-      text += `,"${part.name}":${value}`;
-    }
-    return text;
-  }
-
-  #aggregates(values: readonly number[]): string {
-    let text = '';
-    for (const [i, { name, type }] of this.#view.states.entries()) {
-      text += `,"${name}":${jsonNumber(values[i]!, type)}`;
-    }
-    return text;
-  }
-
-  /** Codes of whole-number domains sort as their strings do, but for words met on the way. */
-  #inKeyOrder(panes: number[]): number[] {
-    const width = this.#keyWidth;
-    const compare = this.#view.key.map((part, i) => {
-      const code = (pane: number) => this.#keys[pane * width + i]!;
-      if (part.domain && part.domain.size === Number.POSITIVE_INFINITY) {
-        const word = part.domain.decode;
-        return (a: number, b: number) =>
-          word.call(part.domain, code(a)) < word.call(part.domain, code(b)) ? -1 : 1;
-      }
-      return (a: number, b: number) => code(a) - code(b);
-    });
-    return panes.sort((a, b) => {
-      for (const [i, by] of compare.entries()) {
-        if (this.#keys[a * width + i] !== this.#keys[b * width + i]) return by(a, b);
-      }
-      return 0;
-    });
-  }
-
-  /** The blocks that changed since they were last taken. */
-  takeChanges(): PaneBlock[] {
-    const blocks: PaneBlock[] = [];
-    for (let block = 0; block < this.#dirtyBlocks.length; block++) {
-      if (this.#dirtyBlocks[block] === 0) continue;
-      const panes: PaneRecord[] = [];
-      for (let pane = block * BLOCK; pane < Math.min(this.count, (block + 1) * BLOCK); pane++)
-        panes.push(this.#record(pane));
-      blocks.push({ view: this.#view.view.name, windowStart: this.start, block, fired: this.fired, panes });
-    }
-    this.#dirtyBlocks.fill(0);
-    this.stored ||= blocks.length > 0;
-    return blocks;
-  }
-
-  #record(pane: number): PaneRecord {
-    const { key, width, states } = this.#view;
-    const values = key.map((part, i) => {
-      const code = this.#keys[pane * this.#keyWidth + i]!;
-      return part.domain ? part.domain.decode(code) : code;
-    });
-    // NaN has no JSON: null stands for it.
-    const numbers = Array.from(this.numbers.subarray(pane * width, (pane + 1) * width), (x) =>
-      Number.isNaN(x) ? null : x,
-    );
-    if (this.sets.length === 0) return [values, numbers];
-    const distinct = states.filter((state) => state.set >= 0);
-    return [
-      values,
-      numbers,
-      distinct.map((state) =>
-        [...this.sets[pane]![state.set]!].map((x) => (state.domain ? state.domain.decode(x) : x)),
-      ),
-    ];
-  }
-
-  restore(blocks: readonly PaneBlock[]): void {
-    const { key, states } = this.#view;
-    const distinct = states.filter((state) => state.set >= 0);
-    for (const block of [...blocks].sort((a, b) => a.block - b.block)) {
-      this.fired = false;
-      for (const [values, numbers, sets] of block.panes) {
-        const parts = key.map((part, i) =>
-          part.domain ? part.domain.encode(String(values[i])) : Number(values[i]),
-        );
-        const pane = this.open(this.#view.keyOf(parts), parts);
-        for (const [i, x] of numbers.entries()) this.numbers[pane * this.#view.width + i] = x ?? Number.NaN;
-        for (const [i, state] of distinct.entries()) {
-          for (const x of sets?.[i] ?? [])
-            this.sets[pane]![state.set]!.add(state.domain ? state.domain.encode(String(x)) : Number(x));
-        }
-      }
-    }
-    this.fired = blocks.some((block) => block.fired);
-    this.stored = true;
-    this.#dirtyBlocks.fill(0);
-  }
-}
-
-function grown<T extends Float64Array | Uint8Array>(array: T): T {
-  const next = new (array.constructor as new (length: number) => T)(array.length * 2);
-  next.set(array as never);
-  return next;
-}
-
-function jsonNumber(value: number, type: string): string {
-  if (!Number.isFinite(value)) return 'null';
-  return type === 'time' ? `"${new Date(value).toISOString()}"` : String(value);
-}
-
-function documentHead(view: string, start: number, end: number): string {
-  const iso = (ms: number) => new Date(ms).toISOString();
-  return `{"view":"${view}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;
-}
+const isEarlier = (a: number, b: number) => a < b;
 
 /** The windows of a view that may still take trips or fire. */
 export class Panes implements OpenWindows {
   readonly view: CompiledView;
+  readonly #size: number;
+  readonly #slide: number;
   readonly #lateness: number;
   readonly #stored: StoredPanes;
+  readonly #memory: WindowMemory;
+  /** What is in memory, by start. */
   readonly #windows = new Map<number, PaneWindow>();
-  /** Windows whose panes are only in the store: start, and whether they fired. */
-  readonly #spilled = new Map<number, { fired: boolean }>();
+  /** How many parts there are in the store beside that, by start. */
+  readonly #parts = new Map<number, number>();
+  /** Starts of the windows that have not fired, and of those that have. */
+  readonly #unfired = new Heap(isEarlier);
+  readonly #fired = new Heap(isEarlier);
+  readonly #corrected = new Set<PaneWindow>();
+  /** Windows that changed since the last checkpoint, and those that leave memory with the next one. */
+  #changed: PaneWindow[] = [];
+  #leaving: PaneWindow[] = [];
   /** Windows that are gone for good and still in the last checkpoint. */
   #gone: number[] = [];
+  /** Up to here all windows have fired. */
+  #firedUpTo = Number.NEGATIVE_INFINITY;
   #watermark = Number.NEGATIVE_INFINITY;
-  #uses = 0;
+  /** What the next trips are judged by. */
+  #judgedBy = Number.NEGATIVE_INFINITY;
+  #copyOf = Number.POSITIVE_INFINITY;
+  #last = Number.NEGATIVE_INFINITY;
 
-  constructor(view: CompiledView, lateness: number, stored: StoredPanes) {
+  constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
+    const { window } = view.view;
     this.view = view;
+    this.#size = window.size_ms;
+    this.#slide = window.kind === 'sliding' ? window.slide_ms : window.size_ms;
     this.#lateness = lateness;
     this.#stored = stored;
-  }
-
-  /** Panes in memory. */
-  get panes(): number {
-    let count = 0;
-    for (const window of this.#windows.values()) count += window.count;
-    return count;
+    this.#memory = memory;
   }
 
   /** Windows that have not fired yet. */
   get unfired(): number {
-    const waiting = (windows: Iterable<{ fired: boolean }>) =>
-      [...windows].filter((window) => !window.fired).length;
-    return waiting(this.#windows.values()) + waiting(this.#spilled.values());
+    return this.#unfired.size;
   }
 
-  windowAt(start: number): OpenWindow | undefined {
-    if (this.#over(start)) return undefined;
-    let window = this.#windows.get(start);
-    if (!window) {
-      window = this.#spilled.has(start) ? this.#load(start) : new PaneWindow(this.view, start);
-      this.#windows.set(start, window);
-    }
-    window.lastUsed = ++this.#uses;
-    return window;
-  }
-
-  /** Windows whose last trip has come, in order of their ends. */
-  advance(watermark: number): Firing[] {
-    this.#watermark = Math.max(this.#watermark, watermark);
-    const firings = this.#fireDue();
-    for (const [start, window] of this.#windows) {
-      if (!this.#over(start)) continue;
-      this.#windows.delete(start);
-      if (window.stored) this.#gone.push(start);
-    }
-    for (const start of this.#spilled.keys()) {
-      if (this.#over(start) && this.#spilled.delete(start)) this.#gone.push(start);
-    }
-    return firings;
-  }
-
-  /** Whether a window takes no trip any more, not even a late one. */
-  #over(start: number): boolean {
-    return start + this.view.view.window.size_ms - 1 + this.#lateness <= this.#watermark;
+  /** The windows that have panes in memory. */
+  get inMemory(): Iterable<PaneWindow> {
+    return this.#windows.values();
   }
 
   /** End of the last open window, −Infinity when there is none. */
   get lastEnd(): number {
-    const starts = [...this.#windows.keys(), ...this.#spilled.keys()];
-    return Math.max(Number.NEGATIVE_INFINITY, ...starts) + this.view.view.window.size_ms;
+    const open = this.#windows.size + this.#parts.size > 0;
+    return open ? this.#last + this.#size : Number.NEGATIVE_INFINITY;
   }
 
-  #fireDue(): Firing[] {
-    const size = this.view.view.window.size_ms;
-    const due = (start: number) => start + size - 1 <= this.#watermark;
-    for (const [start, { fired }] of this.#spilled) {
-      if (!fired && due(start)) this.#windows.set(start, this.#load(start));
+  windowAt(start: number): OpenWindow | undefined {
+    if (this.#isOver(start, this.#judgedBy) || !this.#isOver(start, this.#copyOf)) return undefined;
+    const window = this.#windows.get(start) ?? this.#open(start);
+    window.lastUsed = ++this.#memory.uses;
+    if (!window.isChanged) {
+      window.isChanged = true;
+      this.#changed.push(window);
     }
-    return [...this.#windows.values()]
-      .filter((window) => due(window.start) && (!window.fired || window.corrected))
-      .sort((a, b) => a.start - b.start)
-      .map((window) => window.fire())
-      .filter((firing) => firing.count > 0);
+    if (window.fired) this.#corrected.add(window);
+    return window;
   }
 
-  /** What changed since the last call, for a checkpoint, and the windows that are gone for good. */
-  takeChanges(): { blocks: PaneBlock[]; gone: number[] } {
+  #open(start: number): PaneWindow {
+    const parts = this.#parts.get(start) ?? 0;
+    const window = new PaneWindow(this.view, start, parts, this.#memory);
+    if (parts > 0) window.fired = this.#isDue(start, this.#firedUpTo);
+    else this.#unfired.push(start);
+    if (start > this.#last) this.#last = start;
+    this.#windows.set(start, window);
+    return window;
+  }
+
+  #isDue(start: number, watermark: number): boolean {
+    return start + this.#size - 1 <= watermark;
+  }
+
+  /** Whether a window takes no trip any more, not even a late one. */
+  #isOver(start: number, watermark: number): boolean {
+    return start + this.#size - 1 + this.#lateness <= watermark;
+  }
+
+  /**
+   * The watermark that the next trips are judged by. Of a copy of a trip that was judged by a later one, `copyOf`, only
+   * those windows are wanted which that was late for.
+   */
+  judgeBy(watermark: number, copyOf = Number.POSITIVE_INFINITY): void {
+    this.#judgedBy = Math.max(watermark, this.#watermark);
+    this.#copyOf = copyOf;
+  }
+
+  /** Whether a trip of this time is late for all of its windows. */
+  isPast(time: number, watermark: number): boolean {
+    return this.#isOver(Math.floor(time / this.#slide) * this.#slide, watermark);
+  }
+
+  /** The least watermark beyond a given one at which one more window takes no trips any more. */
+  nextOver(watermark: number): number {
+    const span = this.#size - 1 + this.#lateness;
+    return (Math.floor((watermark - span) / this.#slide) + 1) * this.#slide + span;
+  }
+
+  endOf(start: number): number {
+    return start + this.#size;
+  }
+
+  /** The watermark of the stream; the windows it completes fire with the next checkpoint. */
+  advance(watermark: number): void {
+    this.#watermark = Math.max(this.#watermark, watermark);
+  }
+
+  /** Starts of the windows that are to fire, in their order; each has to be fired then, and `fired` told. */
+  takeDue(): number[] {
+    const due = Array.from(this.#corrected, ({ start }) => start);
+    this.#corrected.clear();
+    for (let next = this.#unfired.least; next !== undefined; next = this.#unfired.least) {
+      if (!this.#isDue(next, this.#watermark)) break;
+      due.push(next);
+      this.#unfired.pop();
+    }
+    return due.sort((a, b) => a - b);
+  }
+
+  /** The results of a window, made as they are asked for; with the last of them, the window may be gone. */
+  *fire(start: number): Generator<Firing> {
+    const { view } = this;
+    const window = this.#windows.get(start);
+    const end = start + this.#size;
+    const correction = window?.fired ?? false;
+    const documents = new Documents(view, start, end);
+    const found =
+      window && correction ? this.#corrections(window, documents) : this.#results(start, window, documents);
+    yield* inPieces({ view: view.view.name, windowStart: start, windowEnd: end, correction }, found);
+    if (this.#isOver(start, this.#watermark)) this.#forget(start);
+    else if (!correction) {
+      this.#fired.push(start);
+      if (window) window.fired = true;
+    }
+  }
+
+  /** All that were due have fired: those that are over are forgotten. */
+  endFiring(): void {
+    this.#firedUpTo = this.#watermark;
+    for (let next = this.#fired.least; next !== undefined; next = this.#fired.least) {
+      if (!this.#isOver(next, this.#watermark)) break;
+      this.#forget(next);
+      this.#fired.pop();
+    }
+  }
+
+  #forget(start: number): void {
+    const window = this.#windows.get(start);
+    window?.release();
+    if (window?.stored || this.#parts.has(start)) this.#gone.push(start);
+    this.#windows.delete(start);
+    this.#parts.delete(start);
+  }
+
+  *#results(start: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+    const { view } = this;
+    const stored = this.#storedRuns(start);
+    if (window && stored.length === 0) {
+      for (const pane of window.inKeyOrder()) {
+        const values = window.values(pane);
+        if (view.having(values)) yield documents.result(window.keyOf(pane), values);
+      }
+      return;
+    }
+    const own = window && new MemoryRun(view, window, window.inKeyOrder());
+    const numbers = new Float64Array(view.width);
+    for (const same of byKey(own ? [...stored, own] : stored)) {
+      mergePanes(view, same, numbers);
+      const values = view.values(numbers, 0);
+      const shown = view.having(values);
+      if (window && own && same.includes(own)) window.noteShown(own.pane, shown);
+      if (shown) yield documents.result(same[0]!.key!, values);
+    }
+  }
+
+  *#corrections(window: PaneWindow, documents: Documents): Generator<string> {
+    const { view } = this;
+    const stored = this.#storedRuns(window.start);
+    const corrected = window.takeCorrected();
+    const own = new MemoryRun(
+      view,
+      window,
+      Int32Array.from(corrected, ({ pane }) => pane),
+    );
+    const numbers = new Float64Array(view.width);
+    const merged = (runs: readonly Run[]) => {
+      mergePanes(view, runs, numbers);
+      return view.values(numbers, 0);
+    };
+    for (const { pane, shown } of corrected) {
+      const key = own.key!;
+      const before = stored.filter((run) => run.seek(key));
+      const wasShown = shown ?? (before.length > 0 && view.having(merged(before)));
+      const values = merged([...before, own]);
+      const isShown = view.having(values);
+      if (stored.length > 0) window.noteShown(pane, isShown);
+      if (isShown) yield documents.result(key, values);
+      else if (wasShown) yield documents.retraction(key);
+      own.next();
+    }
+  }
+
+  #storedRuns(start: number): StoredRun[] {
+    const parts = this.#parts.get(start) ?? 0;
+    return Array.from({ length: parts }, (_, part) => new StoredRun(this.view, this.#stored, start, part));
+  }
+
+  /** A window leaves memory with the next checkpoint. */
+  putAway(window: PaneWindow): void {
+    this.#leaving.push(window);
+  }
+
+  /** What changed since the last checkpoint, made as it is asked for, once all that was due has fired. */
+  *changes(): Generator<PaneBlock> {
+    const leaving = new Set(this.#leaving);
+    for (const window of this.#changed) {
+      window.isChanged = false;
+      if (leaving.has(window) || this.#windows.get(window.start) !== window) continue;
+      yield* window.changedBlocks();
+    }
+    this.#changed = [];
+    for (const window of leaving) yield* window.isSmall ? window.changedBlocks() : window.sortedBlocks();
+  }
+
+  /** Windows that are gone for good since the last call. */
+  takeGone(): number[] {
     const gone = this.#gone;
     this.#gone = [];
-    return { blocks: [...this.#windows.values()].flatMap((window) => window.takeChanges()), gone };
+    return gone;
   }
 
-  /** After a checkpoint: drops the windows used longest ago from memory until `limit` panes are left (C2). */
-  spill(limit: number): void {
-    let count = this.panes;
-    for (const window of [...this.#windows.values()].sort((a, b) => a.lastUsed - b.lastUsed)) {
-      if (count <= limit) return;
-      if (window.dirty || window.corrected) continue;
+  /** The checkpoint is committed: what was to leave memory does. */
+  committed(): void {
+    for (const window of this.#leaving) {
       this.#windows.delete(window.start);
-      this.#spilled.set(window.start, { fired: window.fired });
-      count -= window.count;
+      this.#parts.set(window.start, window.part + 1);
+      window.release();
     }
+    this.#leaving = [];
   }
 
   /** Takes up where a checkpoint left off: nothing is read before it is needed. */
-  restore(watermark: number, windows: readonly { windowStart: number; fired: boolean }[]): void {
-    this.#watermark = watermark;
-    for (const { windowStart, fired } of windows) this.#spilled.set(windowStart, { fired });
+  restore(watermark: number, windows: Iterable<StoredWindow>): void {
+    this.#watermark = this.#firedUpTo = watermark;
+    for (const { windowStart, parts, unsorted } of windows) {
+      this.#parts.set(windowStart, parts);
+      (this.#isDue(windowStart, watermark) ? this.#fired : this.#unfired).push(windowStart);
+      if (windowStart > this.#last) this.#last = windowStart;
+      if (unsorted) this.#sort(windowStart, parts - 1);
+    }
   }
 
-  #load(start: number): PaneWindow {
-    const window = new PaneWindow(this.view, start);
-    window.restore(this.#stored.load(this.view.view.name, start));
-    this.#spilled.delete(start);
-    return window;
+  /** Puts a part in key order that was in memory when the last process ended. */
+  #sort(windowStart: number, part: number): void {
+    const window = new PaneWindow(this.view, windowStart, part, this.#memory);
+    for (const kind of ['panes', 'distinct'] as const) {
+      for (let block = 0; ; block++) {
+        const rows = this.#stored.rows({ view: this.view.view.name, windowStart, part, kind, block });
+        if (!rows) break;
+        window.restore(kind, rows);
+      }
+    }
+    this.#stored.rewrite(window.sortedBlocks());
+    window.release();
   }
 }

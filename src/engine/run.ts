@@ -65,9 +65,10 @@ export interface ProcessOptions {
   readonly allowGap?: boolean;
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
-  /** Everything there is was read, and no watermark was in it (W5). */
-  readonly onNoWatermark?: () => void;
-  readonly maxPanes?: number;
+  /** No watermark has come in these shards, so no window can fire (W5). Told once of each shard. */
+  readonly onNoWatermark?: (shards: readonly string[]) => void;
+  /** Bytes that open windows may take in memory, 256 MiB without it (C9). */
+  readonly memoryLimit?: number;
   /** Records a read. */
   readonly batchRecords?: number;
 }
@@ -96,7 +97,8 @@ export interface ProcessOutcome {
   readonly interrupted: boolean;
   /** Records that fell out of retention unread (`allowGap`). */
   readonly lost: readonly string[];
-  readonly noWatermark: boolean;
+  /** Shards that hold the windows back, as no watermark has come in them. */
+  readonly noWatermark: readonly string[];
 }
 
 const POLL_MS = 100;
@@ -109,12 +111,23 @@ const LIST_LAG_MS = 10_000;
 /** How long a run that is to stop waits for the records it asked for. */
 const STOP_MS = 1_000;
 const BATCH_RECORDS = 4_000;
-const MAX_PANES = 4_000_000;
+/** Panes that the records of a read may change, so that memory is looked at often enough. */
+const BATCH_PANES = 250_000;
+const MEMORY_LIMIT = 256 << 20;
 
 /** Runs until stopped, or until the end of the stream. Throws `TaxiflowError`; what was committed stays. */
 export async function runProcess(options: ProcessOptions): Promise<ProcessOutcome> {
   const run = new ProcessRun(options);
   return run.run();
+}
+
+/** Fewer where each record is in many windows. */
+function recordsAtOnce(views: readonly View[]): number {
+  const windows = views.reduce(
+    (sum, { window }) => sum + (window.kind === 'sliding' ? Math.ceil(window.size_ms / window.slide_ms) : 1),
+    0,
+  );
+  return Math.max(1, Math.min(BATCH_RECORDS, Math.floor(BATCH_PANES / windows)));
 }
 
 class ProcessRun {
@@ -144,7 +157,9 @@ class ProcessRun {
   #lastCheckpoint: number;
   readonly #lost: string[] = [];
   readonly #lags = new Map<string, number>();
-  #noted = false;
+  /** Shards that were told of as having no watermark. */
+  readonly #noted = new Set<string>();
+  readonly #batchRecords: number;
 
   constructor(options: ProcessOptions) {
     this.#o = options;
@@ -157,8 +172,9 @@ class ProcessRun {
       eventTime,
       maxDisorder,
       allowedLateness,
-      maxPanes: options.maxPanes ?? MAX_PANES,
+      memoryLimit: options.memoryLimit ?? MEMORY_LIMIT,
     });
+    this.#batchRecords = options.batchRecords ?? recordsAtOnce(views);
     this.#before = { ...this.#engine.counters };
     this.#open = new Set(options.sinks);
     this.#started = options.clock.now();
@@ -265,7 +281,8 @@ class ProcessRun {
     if (toEnd && batch.atTip) this.#finished.add(shard.id);
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = this.#finished.has(shard.id);
-    if (batch.atTip && batch.count === 0) this.#engine.shards.foundIdle(shard, reached);
+    // One that has ended leaves its watermark to its children, as its own records made it.
+    if (batch.atTip && batch.count === 0 && !batch.ended) this.#engine.shards.foundIdle(shard, reached);
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
@@ -353,17 +370,17 @@ class ProcessRun {
     const arrivals = positions.flatMap((position) =>
       position.at === 'latest' ? [] : (position.arrival ?? []),
     );
-    const known =
-      arrivals.length > 0 && arrivals.length === positions.length ? { arrival: Math.min(...arrivals) } : {};
+    const earliest = arrivals.reduce((least, arrival) => Math.min(least, arrival), Number.POSITIVE_INFINITY);
+    const known = arrivals.length > 0 && arrivals.length === positions.length ? { arrival: earliest } : {};
     return time?.at === 'time' && positions.every(({ at }) => at === 'time')
       ? { at: 'time', ms: time.ms, ...known }
       : { at: 'trim-horizon', ...known };
   }
 
   #follow(shard: ShardProgress): void {
-    const { reader, batchRecords = BATCH_RECORDS, untilEnd } = this.#o;
+    const { reader, untilEnd } = this.#o;
     const now = () => ({ toEnd: untilEnd(), reached: this.#engine.shards.reached });
-    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, batchRecords, now));
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, this.#batchRecords, now));
   }
 
   /** A shard that was being read and is no longer listed took its records with it (C5). */
@@ -455,9 +472,10 @@ class ProcessRun {
 
   /** Of a quiet stream too: the age of the last checkpoint tells whether a processor is well. */
   #checkpointIfDue(): void {
-    if (!this.#isPast(this.#lastCheckpoint, this.#o.checkpointInterval)) return;
+    if (!this.#engine.isFull && !this.#isPast(this.#lastCheckpoint, this.#o.checkpointInterval)) return;
     this.#checkpoint();
     this.#report();
+    this.#noteMissingWatermark();
   }
 
   /** Whether so many ms have passed since then, or nobody knows, as the clock was set back. */
@@ -483,16 +501,17 @@ class ProcessRun {
   }
 
   #noteMissingWatermark(): void {
-    const early = this.#o.clock.now() - this.#started < WATERMARK_PATIENCE_MS;
-    if (this.#noted || early || !this.#lacksWatermark()) return;
-    this.#noted = true;
-    this.#o.onNoWatermark?.();
+    if (this.#o.clock.now() - this.#started < WATERMARK_PATIENCE_MS) return;
+    const shards = this.#withoutWatermark().filter((id) => !this.#noted.has(id));
+    if (shards.length === 0) return;
+    for (const id of shards) this.#noted.add(id);
+    this.#o.onNoWatermark?.(shards);
   }
 
-  #lacksWatermark(): boolean {
-    const { eventTime, maxDisorder } = this.#o;
-    if (eventTime === 'arrival' || maxDisorder !== undefined) return false;
-    return this.#engine.counters.read > 0 && this.#engine.watermark === Number.NEGATIVE_INFINITY;
+  /** Shards that hold everything back, as no watermark has come in them. */
+  #withoutWatermark(): string[] {
+    const { shards, counters } = this.#engine;
+    return shards.ofTrips || counters.read === 0 ? [] : shards.withoutWatermark;
   }
 
   #report(ended = false): void {
@@ -517,6 +536,7 @@ class ProcessRun {
   #outcome(): ProcessOutcome {
     const { signal } = this.#o;
     const counters = this.#since();
+    const drained = this.#o.drain && !signal.aborted;
     return {
       counters,
       totals: { ...this.#engine.counters },
@@ -525,7 +545,7 @@ class ProcessRun {
       checkpoints: this.#checkpoints,
       interrupted: signal.aborted,
       lost: this.#lost,
-      noWatermark: this.#lacksWatermark(),
+      noWatermark: drained ? [] : this.#withoutWatermark(),
     };
   }
 }

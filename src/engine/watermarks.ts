@@ -93,10 +93,24 @@ export class ShardWatermarks {
   }
 
   #leastOf(holds: (shard: ShardProgress) => boolean): number {
-    const all = [...this.#shards.values()];
-    const holding = all.filter((shard) => this.standIns.has(shard.id) || holds(shard));
-    if (holding.length > 0) return Math.min(...holding.map((shard) => shard.watermark));
-    return Math.max(...all.map((shard) => shard.watermark));
+    let least = Number.POSITIVE_INFINITY;
+    let greatest = UNKNOWN;
+    let held = false;
+    for (const shard of this.#shards.values()) {
+      greatest = Math.max(greatest, shard.watermark);
+      if (!this.standIns.has(shard.id) && !holds(shard)) continue;
+      held = true;
+      least = Math.min(least, shard.watermark);
+    }
+    return held ? least : greatest;
+  }
+
+  /** The shards that hold the watermark back at nothing, as none has come in them. */
+  get withoutWatermark(): string[] {
+    const unknown = [...this.#shards.values()].filter(({ watermark }) => watermark === UNKNOWN);
+    const holding = unknown.filter(({ id, ended }) => this.standIns.has(id) || !ended);
+    if (holding.length > 0) return holding.map(({ id }) => id);
+    return this.#value === UNKNOWN ? unknown.map(({ id }) => id) : [];
   }
 
   /** The shard that holds the watermark back; undefined when all are as far. */
@@ -113,5 +127,5 @@ export class ShardWatermarks {
 }
 
 function least(times: readonly number[]): number {
-  return times.length > 0 ? Math.min(...times) : UNKNOWN;
+  return times.length > 0 ? times.reduce((least, time) => Math.min(least, time)) : UNKNOWN;
 }

@@ -1,9 +1,14 @@
 import { NUMERIC_FIELDS, type NumericField } from './trip.ts';
 
-/** Words of a trip as small integers: the same word has the same code for as long as the process lives. */
+/** Bytes of a word beside its characters: the string, and its entries in a map and a list. */
+const WORD_BYTES = 100;
+
+/** Words of a trip as small integers: the same word has the same code until words are forgotten. */
 export class Dictionary {
   readonly #codes = new Map<string, number>();
   readonly words: string[] = [];
+  /** Memory it takes, about. */
+  bytes = 0;
   /** For the decoder: words seen lately, by a hash of their bytes. */
   readonly recent: ({ bytes: Uint8Array; code: number } | undefined)[] = new Array(64).fill(undefined);
 
@@ -13,8 +18,19 @@ export class Dictionary {
       code = this.words.length;
       this.#codes.set(word, code);
       this.words.push(word);
+      this.bytes += WORD_BYTES + 2 * word.length;
     }
     return code;
+  }
+
+  /** Forgets all words but the first so many: the codes of the others mean nothing any more. */
+  forgetAfter(count: number): void {
+    const kept = this.words.slice(0, count);
+    this.#codes.clear();
+    this.words.length = 0;
+    this.recent.fill(undefined);
+    this.bytes = 0;
+    for (const word of kept) this.code(word);
   }
 }
 

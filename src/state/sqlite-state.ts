@@ -19,8 +19,8 @@ import {
   DeadLetterTable,
 } from '../dead-letters.ts';
 import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
-import type { PageRecord, SeenRange } from '../engine/duplicates.ts';
-import type { PaneBlock, PaneRecord } from '../engine/panes.ts';
+import type { DuplicateChanges, LateTrip, PageRecord, SeenRange, StoredTrips } from '../engine/duplicates.ts';
+import type { BlockPlace, DistinctRow, Key, Kind, PaneBlock, PaneRow } from '../engine/pane-runs.ts';
 import type { SinkStatus } from '../engine/run.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
@@ -28,7 +28,7 @@ import { withoutSecrets } from '../printable.ts';
 import { ensureFile, refuseLinks } from '../private-files.ts';
 import { Database, openSqlite, type Sqlite, type Statement, transaction } from '../sqlite.ts';
 
-const FORMAT = 2;
+const FORMAT = 3;
 const LOCK_PATIENCE_MS = 200;
 
 /** Where a sink's results go, in its own words; made when it is missing, so that older states of this format go on. */
@@ -60,11 +60,13 @@ CREATE TABLE checkpoint (
 CREATE TABLE panes (
   view TEXT NOT NULL,
   window_start INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  kind TEXT NOT NULL,
   block INTEGER NOT NULL,
-  fired INTEGER NOT NULL,
+  first_key TEXT,
   crc INTEGER NOT NULL,
-  panes TEXT NOT NULL,
-  PRIMARY KEY (view, window_start, block)
+  rows TEXT NOT NULL,
+  PRIMARY KEY (view, window_start, part, kind, block)
 ) STRICT;
 CREATE TABLE firings (
   first INTEGER PRIMARY KEY,
@@ -99,9 +101,27 @@ CREATE TABLE seen_pages (
   PRIMARY KEY (replay, page)
 ) STRICT;
 CREATE TABLE seen_ranges (
-  replay TEXT PRIMARY KEY,
+  replay TEXT NOT NULL,
+  first INTEGER NOT NULL,
+  behind INTEGER NOT NULL,
   crc INTEGER NOT NULL,
-  ranges TEXT NOT NULL
+  PRIMARY KEY (replay, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_ids (
+  chunk INTEGER PRIMARY KEY,
+  latest REAL NOT NULL,
+  replays TEXT NOT NULL,
+  crc INTEGER NOT NULL,
+  ids BLOB NOT NULL
+) STRICT;
+CREATE TABLE seen_late (
+  replay TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  time REAL NOT NULL,
+  judge REAL NOT NULL,
+  outcome INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (replay, id)
 ) STRICT, WITHOUT ROWID;
 ${DEAD_LETTER_SCHEMA}
 PRAGMA user_version = ${FORMAT};
@@ -118,7 +138,7 @@ interface CheckpointState {
   nextResult: number;
 }
 
-/** Results of one firing, as they lie in the outbox: `docs` is a JSON array, a document a line. */
+/** A piece of a firing, as it lies in the outbox: `docs` is a JSON array, a document a line. */
 export interface StoredFiring {
   /** Number of its first result. */
   readonly first: number;
@@ -279,17 +299,29 @@ export class SqliteState implements StateStore {
     }
   }
 
-  load(view: string, windowStart: number): PaneBlock[] {
-    const rows = this.#reading(() => this.#statements.panes.all(view, windowStart)) as {
-      block: number;
-      fired: number;
-      crc: number;
-      panes: string;
-    }[];
-    return rows.map(({ block, fired, crc, panes }) => {
-      this.#verify(crc, [view, windowStart, block, fired], panes, `panes of ${view}`);
-      return { view, windowStart, block, fired: fired === 1, panes: JSON.parse(panes) as PaneRecord[] };
-    });
+  rows({ view, windowStart, part, kind, block }: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
+    const row = this.#reading(() => this.#statements.block.get(view, windowStart, part, kind, block)) as
+      | { first: string | null; crc: number; rows: string }
+      | undefined;
+    if (!row) return undefined;
+    const key = [view, windowStart, part, kind, block, row.first];
+    this.#verify(row.crc, key, row.rows, `panes of ${view}`);
+    return JSON.parse(row.rows) as (PaneRow | DistinctRow)[];
+  }
+
+  firstKey({ view, windowStart, part, kind, block }: BlockPlace): Key | undefined {
+    const first = this.#reading(() => this.#statements.firstKey.get(view, windowStart, part, kind, block)) as
+      | { first: string | null }
+      | undefined;
+    return first?.first ? (JSON.parse(first.first) as Key) : undefined;
+  }
+
+  rewrite(blocks: Iterable<PaneBlock>): void {
+    try {
+      transaction(this.#db, () => this.#writeBlocks(blocks));
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
   }
 
   /** Where a sink stands; undefined when it is new. */
@@ -429,14 +461,8 @@ export class SqliteState implements StateStore {
 
   #write(checkpoint: Checkpoint): void {
     const s = this.#statements;
-    for (const { view, windowStart } of checkpoint.gone) s.dropPanes.run(view, windowStart);
-    for (const { view, windowStart, block, fired, panes } of checkpoint.blocks) {
-      const text = JSON.stringify(panes);
-      const crc = rowCrc([view, windowStart, block, fired ? 1 : 0], text);
-      s.writePanes.run(view, windowStart, block, fired ? 1 : 0, crc, text);
-      this.#bytes += text.length;
-    }
-    for (const { view, windowStart, docs, count, correction } of checkpoint.firings) {
+    // Firings are made of what is still stored of their windows, so they come first.
+    for (const { docs, view, windowStart, count, correction } of checkpoint.firings) {
       const text = `[${docs}]`;
       const row = { first: this.#nextResult, count, view, windowStart, correction: correction ? 1 : 0 };
       const crc = rowCrc(firingKey(row), text);
@@ -444,21 +470,9 @@ export class SqliteState implements StateStore {
       this.#nextResult += count;
       this.#bytes += text.length;
     }
-    const { pages, closed, ranges } = checkpoint.duplicates;
-    for (const { bits } of pages) this.#bytes += bits.length;
-    for (const { replay, page } of closed) s.dropPage.run(replay, page);
-    for (const { replay, page, latest, bits } of pages)
-      s.writePage.run(
-        replay,
-        page,
-        latest,
-        rowCrc([replay, page, latest], bits),
-        Buffer.from(bits.buffer, bits.byteOffset, bits.length),
-      );
-    for (const { replay, ranges: seen } of ranges) {
-      const text = JSON.stringify(seen);
-      s.writeRanges.run(replay, rowCrc([replay], text), text);
-    }
+    this.#writeBlocks(checkpoint.blocks);
+    for (const { view, windowStart } of checkpoint.gone) s.dropPanes.run(view, windowStart);
+    this.#writeSeen(checkpoint.duplicates);
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
     const state: CheckpointState = {
@@ -479,6 +493,39 @@ export class SqliteState implements StateStore {
     s.writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
   }
 
+  #writeBlocks(blocks: Iterable<PaneBlock>): void {
+    for (const { view, windowStart, part, kind, block, first, rows } of blocks) {
+      const text = JSON.stringify(rows);
+      const firstKey = first === undefined ? null : JSON.stringify(first);
+      const crc = rowCrc([view, windowStart, part, kind, block, firstKey], text);
+      this.#statements.writeBlock.run(view, windowStart, part, kind, block, firstKey, crc, text);
+      this.#bytes += text.length;
+    }
+  }
+
+  #writeSeen(changes: DuplicateChanges): void {
+    const { gonePages, goneRanges, goneChunks, goneLate, pages, ranges, chunks, late } = changes;
+    const s = this.#statements;
+    for (const { replay, id } of goneLate) s.dropLate.run(replay, id);
+    for (const { replay, id, time, judge, outcome } of late)
+      s.writeLate.run(replay, id, time, judge, outcome, rowCrc([replay, id, time, judge, outcome], ''));
+    for (const { replay, page } of gonePages) s.dropPage.run(replay, page);
+    for (const { replay, from } of goneRanges) s.dropRange.run(replay, from);
+    for (const chunk of goneChunks) s.dropIds.run(chunk);
+    for (const { replay, page, latest, bits } of pages) {
+      s.writePage.run(replay, page, latest, rowCrc([replay, page, latest], bits), bytesOf(bits));
+      this.#bytes += bits.length;
+    }
+    for (const { replay, from, to } of ranges)
+      s.writeRange.run(replay, from, to, rowCrc([replay, from, to], ''));
+    for (const { chunk, latest, replays, ids } of chunks) {
+      const bytes = bytesOf(ids);
+      const names = JSON.stringify(replays);
+      s.writeIds.run(chunk, latest, names, rowCrc([chunk, latest, names], bytes), bytes);
+      this.#bytes += bytes.length;
+    }
+  }
+
   #load(): StoredState | undefined {
     const row = this.#db.prepare('SELECT number, crc, state FROM checkpoint').get() as
       | { number: number; crc: number; state: string }
@@ -488,24 +535,6 @@ export class SqliteState implements StateStore {
     const state = JSON.parse(row.state) as CheckpointState;
     this.#number = row.number;
     this.#nextResult = state.nextResult;
-    const windows = this.#db
-      .prepare(
-        'SELECT view, window_start AS windowStart, max(fired) AS fired FROM panes GROUP BY view, window_start',
-      )
-      .all() as { view: string; windowStart: number; fired: number }[];
-    const pages = this.#db
-      .prepare('SELECT replay, page, latest, crc, bits FROM seen_pages')
-      .all() as (PageRecord & {
-      crc: number;
-    })[];
-    for (const { crc, replay, page, latest, bits } of pages)
-      this.#verify(crc, [replay, page, latest], bits, 'the trips seen');
-    const ranges = this.#db.prepare('SELECT replay, crc, ranges FROM seen_ranges').all() as {
-      replay: string;
-      crc: number;
-      ranges: string;
-    }[];
-    for (const { crc, replay, ranges: text } of ranges) this.#verify(crc, [replay], text, 'the trips seen');
     this.#verifyPanes();
     return {
       watermark: state.watermark ?? Number.NEGATIVE_INFINITY,
@@ -516,10 +545,51 @@ export class SqliteState implements StateStore {
         latest: shard.latest ?? Number.NEGATIVE_INFINITY,
         idle: false,
       })),
-      windows: windows.map((window) => ({ ...window, fired: window.fired === 1 })),
-      pages,
-      ranges: ranges.map(({ replay, ranges: text }) => ({ replay, ranges: JSON.parse(text) as SeenRange[] })),
+      windows: this.#loadWindows(),
+      seen: this.#loadSeen(),
       deadLetters: countByReason(this.#db),
+    };
+  }
+
+  /** A part that is not in key order was in memory when the last process ended; a single block is sorted when it is read. */
+  #loadWindows(): StoredState['windows'] {
+    const rows = this.#db
+      .prepare(
+        `SELECT view, window_start AS windowStart, max(part) + 1 AS parts,
+                max(first_key IS NULL AND block > 0) AS unsorted FROM panes GROUP BY view, window_start`,
+      )
+      .all() as { view: string; windowStart: number; parts: number; unsorted: number }[];
+    return rows.map((row) => ({ ...row, unsorted: row.unsorted === 1 }));
+  }
+
+  #loadSeen(): StoredTrips {
+    const all = <Row>(sql: string) => this.#db.prepare(sql).all() as (Row & { crc: number })[];
+    const pages = all<PageRecord>('SELECT replay, page, latest, crc, bits FROM seen_pages');
+    for (const { crc, replay, page, latest, bits } of pages)
+      this.#verify(crc, [replay, page, latest], bits, 'the trips seen');
+    const ranges = all<SeenRange>(
+      'SELECT replay, first AS "from", behind AS "to", crc FROM seen_ranges ORDER BY replay, first',
+    );
+    for (const { crc, replay, from, to } of ranges)
+      this.#verify(crc, [replay, from, to], '', 'the trips seen');
+    const chunks = all<{ chunk: number; latest: number; replays: string; ids: Uint8Array }>(
+      'SELECT chunk, latest, replays, crc, ids FROM seen_ids ORDER BY chunk',
+    );
+    for (const { crc, chunk, latest, replays, ids } of chunks)
+      this.#verify(crc, [chunk, latest, replays], ids, 'the trips seen');
+    const late = all<LateTrip>('SELECT replay, id, time, judge, outcome, crc FROM seen_late');
+    for (const { crc, replay, id, time, judge, outcome } of late)
+      this.#verify(crc, [replay, id, time, judge, outcome], '', 'the trips seen');
+    return {
+      pages,
+      ranges,
+      late,
+      chunks: chunks.map(({ chunk, latest, replays, ids }) => ({
+        chunk,
+        latest,
+        replays: JSON.parse(replays) as [string, number][],
+        ids: new Float64Array(Uint8Array.from(ids).buffer),
+      })),
     };
   }
 
@@ -565,15 +635,17 @@ export class SqliteState implements StateStore {
     return translating(this.#what, this.path, work);
   }
 
-  /** Whether a window has fired is gone by before its panes are read, so they are checked before. */
+  /** Which windows and parts there are is gone by before their panes are read, so they are checked before. */
   #verifyPanes(): void {
-    const rows = this.#db
-      .prepare('SELECT view, window_start, block, fired, crc, panes FROM panes')
+    const found = this.#db
+      .prepare('SELECT view, window_start, part, kind, block, first_key, crc, rows FROM panes')
       .raw()
       .iterate();
-    for (const row of rows as Iterable<[string, number, number, number, number, string]>) {
-      const [view, windowStart, block, fired, crc, panes] = row;
-      this.#verify(crc, [view, windowStart, block, fired], panes, `panes of ${view}`);
+    for (const row of found as Iterable<
+      [string, number, number, Kind, number, string | null, number, string]
+    >) {
+      const [view, windowStart, part, kind, block, first, crc, rows] = row;
+      this.#verify(crc, [view, windowStart, part, kind, block, first], rows, `panes of ${view}`);
     }
   }
 
@@ -626,7 +698,7 @@ export function removeState(dataDir: string, app: string): void {
   }
 }
 
-type RowKey = readonly (string | number)[];
+type RowKey = readonly (string | number | null)[];
 
 /** Checksum of a row: its key and what goes with it, then its content. */
 export function rowCrc(key: RowKey, content: string | Uint8Array): number {
@@ -641,9 +713,17 @@ export function firingKey(row: Omit<StoredFiring, 'docs' | 'correction'> & { cor
 function prepare(db: Sqlite) {
   const p = (sql: string): Statement => db.prepare(sql);
   return {
-    panes: p('SELECT block, fired, crc, panes FROM panes WHERE view = ? AND window_start = ? ORDER BY block'),
-    writePanes: p(
-      'INSERT OR REPLACE INTO panes (view, window_start, block, fired, crc, panes) VALUES (?, ?, ?, ?, ?, ?)',
+    block: p(
+      `SELECT first_key AS first, crc, rows FROM panes
+       WHERE view = ? AND window_start = ? AND part = ? AND kind = ? AND block = ?`,
+    ),
+    firstKey: p(
+      `SELECT first_key AS first FROM panes
+       WHERE view = ? AND window_start = ? AND part = ? AND kind = ? AND block = ?`,
+    ),
+    writeBlock: p(
+      `INSERT OR REPLACE INTO panes (view, window_start, part, kind, block, first_key, crc, rows)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     dropPanes: p('DELETE FROM panes WHERE view = ? AND window_start = ?'),
     writeFiring: p(
@@ -677,7 +757,14 @@ function prepare(db: Sqlite) {
       'INSERT OR REPLACE INTO seen_pages (replay, page, latest, crc, bits) VALUES (?, ?, ?, ?, ?)',
     ),
     dropPage: p('DELETE FROM seen_pages WHERE replay = ? AND page = ?'),
-    writeRanges: p('INSERT OR REPLACE INTO seen_ranges (replay, crc, ranges) VALUES (?, ?, ?)'),
+    writeRange: p('INSERT OR REPLACE INTO seen_ranges (replay, first, behind, crc) VALUES (?, ?, ?, ?)'),
+    dropRange: p('DELETE FROM seen_ranges WHERE replay = ? AND first = ?'),
+    writeIds: p('INSERT INTO seen_ids (chunk, latest, replays, crc, ids) VALUES (?, ?, ?, ?, ?)'),
+    writeLate: p(
+      'INSERT OR REPLACE INTO seen_late (replay, id, time, judge, outcome, crc) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    dropLate: p('DELETE FROM seen_late WHERE replay = ? AND id = ?'),
+    dropIds: p('DELETE FROM seen_ids WHERE chunk = ?'),
     writeCheckpoint: p(
       'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
     ),
@@ -685,6 +772,10 @@ function prepare(db: Sqlite) {
     cursor: p('SELECT delivered, bytes, crc FROM cursors WHERE sink = ?'),
     moveCursor: p('INSERT OR REPLACE INTO cursors (sink, delivered, bytes, crc) VALUES (?, ?, ?, ?)'),
   };
+}
+
+function bytesOf(array: Uint8Array | Float64Array): Buffer {
+  return Buffer.from(array.buffer, array.byteOffset, array.byteLength);
 }
 
 function finite(value: number): number | null {

@@ -17,8 +17,8 @@ export interface Domain {
   decode(code: number): string;
 }
 
-/** What became of a trip, added up over the views: bits. */
-export const OUTCOME = { skip: 1, used: 2, late: 4 } as const;
+/** What became of a trip, added up over the views: bits. One that is `partly` late is in other windows of the view. */
+export const OUTCOME = { skip: 1, used: 2, late: 4, partly: 8 } as const;
 
 /** One pane column a piece of an aggregate's state. */
 export interface AggregateState {
@@ -27,8 +27,8 @@ export interface AggregateState {
   /** First of its numbers in a pane, and how many it has. */
   readonly offset: number;
   readonly width: number;
-  /** Its place among the sets of a pane, for `count_distinct`. */
-  readonly set: number;
+  /** Its place among the distinct counts of a pane; −1 for any other aggregate. */
+  readonly distinct: number;
   /** How a distinct value is told from another once it leaves memory. */
   readonly domain: Domain | undefined;
   /** Of its result. */
@@ -46,17 +46,16 @@ export interface OpenWindow {
   readonly start: number;
   readonly end: number;
   /** Pane numbers, `width` a pane. */
-  numbers: Float64Array;
-  sets: Set<number>[][];
-  /** The pane of a key, marked as changed; −1 when there is none yet. */
-  find(key: number | string): number;
-  /** A new pane, whose key has these parts. */
-  open(key: number | string, parts: readonly number[]): number;
+  readonly panes: { readonly numbers: Float64Array };
+  /** The pane of a key, marked as changed, and opened when need be. */
+  pane(key: Float64Array): number;
+  /** Notes a value of a distinct count; false when the pane has it already. */
+  addDistinct(pane: number, distinct: number, value: number): boolean;
 }
 
 /** The open windows of a view. */
 export interface OpenWindows {
-  /** The window that starts here, opened when need be; undefined once it has fired for good. */
+  /** The window that starts here, opened when need be; undefined when its last trip has come. */
   windowAt(start: number): OpenWindow | undefined;
 }
 
@@ -64,17 +63,17 @@ export interface CompiledView {
   readonly view: View;
   readonly key: readonly KeyPart[];
   readonly states: readonly AggregateState[];
-  /** Numbers a pane has, and sets. */
+  /** Numbers a pane has, and distinct counts, each of which is one of the numbers too. */
   readonly width: number;
-  readonly sets: number;
-  /** What stands for a whole key in `OpenWindow.find`. */
-  keyOf(parts: readonly number[]): number | string;
+  readonly distincts: number;
   /** Fills a new pane's numbers at `base`. */
   initial(numbers: Float64Array, base: number): void;
   /** Takes rows [from, to) whose outcome isn't `skip` into the windows of `time` (epoch ms), noting outcomes. */
   accumulate(from: number, to: number, time: Float64Array, outcomes: Uint8Array, windows: OpenWindows): void;
   /** The aggregates of a pane in the order of `states`: NaN stands for "no value". */
-  values(numbers: Float64Array, base: number, sets: readonly Set<number>[] | undefined): number[];
+  values(numbers: Float64Array, base: number): number[];
+  /** Adds the numbers of another pane of the same key, but for distinct counts, which need the values. */
+  merge(into: Float64Array, at: number, from: Float64Array, base: number): void;
   /** Whether a pane's result matters. */
   having(values: readonly number[]): boolean;
 }
@@ -270,7 +269,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
     domain: source.domain(e),
     e,
   }));
-  const { states, width, sets } = layOut(view, source);
+  const { states, width, distincts } = layOut(view, source);
   const body = accumulateSource(view, key, states, width, source);
   const hoisted = Object.keys(TRIP_FIELDS)
     .filter((name) => body.includes(`c_${name}[`))
@@ -288,11 +287,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
     key: key.map(({ name, type, domain }) => ({ name, type, domain })),
     states,
     width,
-    sets,
-    keyOf: new Function(
-      '[k0, k1, k2, k3, k4, k5, k6, k7]',
-      `return ${keySource(key)};`,
-    ) as CompiledView['keyOf'],
+    distincts,
     initial: (numbers, base) => {
       numbers.fill(0, base, base + width);
       for (const { aggregate, offset } of states) {
@@ -300,51 +295,78 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
       }
     },
     accumulate: make(columns, ...source.refs.values()),
-    values: (numbers, base, paneSets) =>
-      states.map((state) => finiteOrMissing(aggregateValue(state, numbers, base, paneSets))),
+    values: (numbers, base) => states.map((state) => finiteOrMissing(aggregateValue(state, numbers, base))),
+    merge: (into, at, from, base) => {
+      for (const state of states) mergeAggregate(state, into, at + state.offset, from, base + state.offset);
+    },
     having: compileHaving(view, columns),
   };
 }
 
-function layOut(view: View, source: Source): { states: AggregateState[]; width: number; sets: number } {
+function layOut(view: View, source: Source): Pick<CompiledView, 'states' | 'width' | 'distincts'> {
   let width = 0;
-  let sets = 0;
+  let distincts = 0;
   const states = Object.entries(view.aggregates).map(([name, aggregate]) => {
-    const own = { count: 1, sum: 3, avg: 3, min: 1, max: 1, count_distinct: 0 }[aggregate.fn];
+    const own = { count: 1, sum: 3, avg: 3, min: 1, max: 1, count_distinct: 1 }[aggregate.fn];
     const distinct = aggregate.fn === 'count_distinct';
     const state = {
       name,
       aggregate,
       offset: width,
       width: own,
-      set: distinct ? sets : -1,
+      distinct: distinct ? distincts : -1,
       domain: distinct ? source.domain(aggregate.of) : undefined,
       type:
         aggregate.fn === 'min' || aggregate.fn === 'max' ? source.type(aggregate.of) : ('number' as const),
     };
     width += own;
-    if (distinct) sets++;
+    if (distinct) distincts++;
     return state;
   });
-  return { states, width, sets };
+  return { states, width, distincts };
 }
 
-function aggregateValue(
-  state: AggregateState,
-  numbers: Float64Array,
-  base: number,
-  sets: readonly Set<number>[] | undefined,
-): number {
+function aggregateValue(state: AggregateState, numbers: Float64Array, base: number): number {
   const at = base + state.offset;
   switch (state.aggregate.fn) {
-    case 'count_distinct':
-      return sets![state.set]!.size;
     case 'sum':
       return numbers[at + 2] === 0 ? Number.NaN : numbers[at]! + numbers[at + 1]!;
     case 'avg':
       return (numbers[at]! + numbers[at + 1]!) / numbers[at + 2]!;
     default:
       return numbers[at]!;
+  }
+}
+
+function mergeAggregate(
+  { aggregate }: AggregateState,
+  into: Float64Array,
+  at: number,
+  from: Float64Array,
+  base: number,
+): void {
+  const [x, y] = [into[at]!, from[base]!];
+  switch (aggregate.fn) {
+    case 'count_distinct':
+      return;
+    case 'count':
+      into[at] = x + y;
+      return;
+    case 'min':
+      if (y < x || Number.isNaN(x)) into[at] = y;
+      return;
+    case 'max':
+      if (y > x || Number.isNaN(x)) into[at] = y;
+      return;
+    default: {
+      // Two sums in two doubles each, added by Knuth's two-sum.
+      const s = x + y;
+      const b = s - x;
+      const e = x - (s - b) + (y - b) + into[at + 1]! + from[base + 1]!;
+      into[at] = s + e;
+      into[at + 1] = e - (s + e - s);
+      into[at + 2] = into[at + 2]! + from[base + 2]!;
+    }
   }
 }
 
@@ -363,17 +385,17 @@ function accumulateSource(
   const keys = key
     .map(
       ({ e, domain }, k) =>
-        `const k${k} = ${source.of(e)}; if (${domain ? `k${k} < 0` : `Number.isNaN(k${k})`}) continue;`,
+        `const k${k} = ${source.of(e)}; if (${domain ? `k${k} < 0` : `Number.isNaN(k${k})`}) continue; key[${k}] = k${k};`,
     )
     .join('\n');
+  const keyArray = source.ref('f', new Float64Array(key.length));
   const update = `
-    const key = ${keySource(key)};
-    let pane = window.find(key);
-    if (pane < 0) pane = window.open(key, [${key.map((_, k) => `k${k}`).join(', ')}]);
-    const a = window.numbers, base = pane * ${width};
+    const pane = window.pane(key);
+    const a = window.panes.numbers, base = pane * ${width};
     ${states.map((state) => updateSource(state, source)).join('\n')}
     outcomes[i] |= ${OUTCOME.used};`;
   return `
+  const key = ${keyArray};
   let window = { start: Infinity, end: -Infinity };
   for (let i = from; i < to; i++) {
     if ((outcomes[i] & ${OUTCOME.skip}) !== 0) continue;
@@ -398,29 +420,15 @@ function windowSource(window: Window, update: string): string {
     ${update}`;
   }
   return `
-    let open = false;
+    let open = false, missed = false;
     for (let start = Math.floor(t / ${window.slide_ms}) * ${window.slide_ms}; start > t - ${window.size_ms}; start -= ${window.slide_ms}) {
       window = windows.windowAt(start);
-      if (window === undefined) continue;
+      if (window === undefined) { missed = true; continue; }
       open = true;
       ${update}
     }
-    if (!open) outcomes[i] |= ${OUTCOME.late};`;
-}
-
-/** One number for the whole key where it fits, else a string of the parts. */
-function keySource(key: readonly KeySource[]): string {
-  if (key.length === 0) return '0';
-  if (key.length === 1) return 'k0';
-  // The first part may have any size, if only it is whole: it takes the upper digits.
-  const rest = key
-    .slice(1)
-    .reduce((product, part) => product * (part.domain?.size ?? Number.POSITIVE_INFINITY), 1);
-  const first = key[0]!.domain?.size ?? Number.POSITIVE_INFINITY;
-  if (first * rest <= Number.MAX_SAFE_INTEGER) {
-    return key.slice(1).reduce((code, part, k) => `(${code} * ${part.domain!.size} + k${k + 1})`, 'k0');
-  }
-  return key.map((_, k) => `k${k}`).join(` + '|' + `);
+    if (!open) outcomes[i] |= ${OUTCOME.late};
+    else if (missed) outcomes[i] |= ${OUTCOME.partly};`;
 }
 
 function updateSource(state: AggregateState, source: Source): string {
@@ -434,7 +442,7 @@ function updateSource(state: AggregateState, source: Source): string {
     case 'count':
       return `{ const x = ${value}; if (${present}) ${slot(0)} += 1; }`;
     case 'count_distinct':
-      return `{ const x = ${value}; if (${present}) window.sets[pane][${state.set}].add(x); }`;
+      return `{ const x = ${value}; if ((${present}) && window.addDistinct(pane, ${state.distinct}, x)) ${slot(0)} += 1; }`;
     case 'min':
       return `{ const x = ${value}; if (x < ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x; }`;
     case 'max':

@@ -75,7 +75,9 @@ class Crash extends Error {}
 function crashing(state: SqliteState, dies: () => boolean): StateStore {
   return {
     stored: state.stored,
-    load: (view, windowStart) => state.load(view, windowStart),
+    rows: (place) => state.rows(place),
+    firstKey: (place) => state.firstKey(place),
+    rewrite: (blocks) => state.rewrite(blocks),
     commit: (checkpoint: Checkpoint) => {
       if (dies()) throw new Crash();
       state.commit(checkpoint);
@@ -134,7 +136,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           drain: true,
           signal: new AbortController().signal,
           batchRecords: 3,
-          maxPanes: Math.floor(random() * 10),
+          memoryLimit: Math.floor(random() * 30_000),
         });
       } catch (error) {
         if (!(error instanceof Crash)) throw error;

@@ -7,6 +7,7 @@ import type { WindowUpdate } from '../../src/dashboard/page/wire.ts';
 import { StateWatch } from '../../src/dashboard/watch.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
+import { Duplicates } from '../../src/engine/duplicates.ts';
 import { SqliteState } from '../../src/state/sqlite-state.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { temporaryFolder } from '../support.ts';
@@ -35,7 +36,7 @@ test('a window whose last result is taken back is shown without it', (t) => {
       blocks: [],
       gone: [],
       firings: [{ view, windowStart: START, windowEnd: END, docs, count: 1, correction: retracted }],
-      duplicates: { pages: [], closed: [], ranges: [] },
+      duplicates: new Duplicates().takeChanges(END, () => false),
       deadLetters: new DeadLetterBuffer(0).take(),
     });
   };

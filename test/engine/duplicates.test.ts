@@ -1,62 +1,57 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import {
-  type DuplicateChanges,
-  Duplicates,
-  type PageRecord,
-  type SeenRange,
-} from '../../src/engine/duplicates.ts';
+import { Duplicates } from '../../src/engine/duplicates.ts';
+import { randomNumbers } from '../support.ts';
+import { MemoryTrips } from './memory.ts';
 
 const PAGE = 32_768;
+/** The greatest id there is. */
+const LAST = Number.MAX_SAFE_INTEGER;
+const NEVER = Number.NEGATIVE_INFINITY;
+const never = () => false;
 
-/** What checkpoints wrote, as a file keeps it. */
-class Kept {
-  readonly pages = new Map<string, PageRecord>();
-  readonly ranges = new Map<string, SeenRange[]>();
-
-  take(changes: DuplicateChanges): void {
-    const { pages, closed, ranges } = structuredClone(changes);
-    for (const { replay, page } of closed) this.pages.delete(`${replay} ${page}`);
-    for (const page of pages) this.pages.set(`${page.replay} ${page.page}`, page);
-    for (const { replay, ranges: seen } of ranges) this.ranges.set(replay, seen);
-  }
-
-  open(): Duplicates {
-    const duplicates = new Duplicates();
-    duplicates.restore(
-      structuredClone([...this.pages.values()]),
-      structuredClone([...this.ranges].map(([replay, ranges]) => ({ replay, ranges }))),
-    );
-    return duplicates;
-  }
+function reopened(kept: MemoryTrips): Duplicates {
+  const duplicates = new Duplicates();
+  duplicates.restore(kept.stored);
+  return duplicates;
 }
 
-/** Ids that meet: around the borders of a few pages, single and in runs. */
+const range = (count: number, id: (i: number) => number) => Array.from({ length: count }, (_, i) => id(i));
+
+/** Ids that meet: around the borders of pages, single and in runs, with gaps, far apart, and at the end of all numbers. */
 const ids = fc.oneof(
   fc.nat(60).map((id) => [id]),
   fc.tuple(fc.nat(2), fc.integer({ min: -3, max: 3 })).map(([page, d]) => [Math.max(0, page * PAGE + d)]),
-  fc.tuple(fc.nat(3 * PAGE), fc.nat(300)).map(([from, n]) => Array.from({ length: n }, (_, i) => from + i)),
-);
+  fc.tuple(fc.nat(3 * PAGE), fc.nat(300)).map(([from, n]) => range(n, (i) => from + i)),
+  fc.tuple(fc.nat(9), fc.constantFrom(2, 8, 60, PAGE, PAGE + 1, 1e9)).map(([from, gap]) => range(700, (i) => from + i * gap)),
+  fc.array(fc.maxSafeNat(), { maxLength: 40 }),
+  fc.nat(3 * PAGE).map((id) => [LAST - id]),
+  fc.tuple(fc.nat(2 ** 31), fc.nat(900)).map(([seed, n]) => {
+    const random = randomNumbers(seed % 5);
+    return range(n, () => Math.floor(random() * LAST));
+  }),
+); // biome-ignore format: a kind a line
+const replay = fc.constantFrom('a', 'b', 'c');
 const steps = fc.array(
   fc.oneof(
-    { weight: 12, arbitrary: fc.record({ do: fc.constant('add' as const), replay: fc.constantFrom('a', 'b'), ids }) },
+    { weight: 12, arbitrary: fc.record({ do: fc.constant('add' as const), replay, ids }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('page' as const), page: fc.nat(2) }) },
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('checkpoint' as const), watermark: fc.integer({ min: -10, max: 3 * PAGE }) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('checkpoint' as const), watermark: fc.oneof(fc.integer({ min: -10, max: 3 * PAGE }), fc.maxSafeNat()) }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
   ),
   { maxLength: 40, size: 'max' },
 ); // biome-ignore format: a step a line
 
 describe('trips seen before (W7)', () => {
-  it('are those of a set, over closed pages and restarts at any point', () => {
+  it('are those of a set, whatever their ids, over closed pages and restarts at any point', () => {
     fc.assert(
       fc.property(steps, (all) => {
-        const kept = new Kept();
+        const kept = new MemoryTrips();
         let duplicates = new Duplicates();
         let seen = new Set<string>();
         let committed = new Set<string>();
-        let watermark = Number.NEGATIVE_INFINITY;
+        let watermark = NEVER;
         const add = (replay: string, id: number) => {
           const fresh = !seen.has(`${replay} ${id}`);
           seen.add(`${replay} ${id}`);
@@ -68,15 +63,15 @@ describe('trips seen before (W7)', () => {
           else if (step.do === 'page') for (let i = 0; i < PAGE; i++) add('a', step.page * PAGE + i);
           else if (step.do === 'checkpoint') {
             watermark = Math.max(watermark, step.watermark);
-            kept.take(duplicates.takeChanges(watermark));
+            kept.take(duplicates.takeChanges(watermark, never));
             committed = new Set(seen);
           } else {
-            duplicates = kept.open();
+            duplicates = reopened(kept);
             seen = new Set(committed);
           }
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 150 },
     );
   });
 
@@ -85,21 +80,83 @@ describe('trips seen before (W7)', () => {
     const add = (from: number, to: number) => {
       for (let id = from; id < to; id++) duplicates.of('a').add(id, id);
     };
-    add(0, 100);
-    add(PAGE, PAGE + 10);
-    const first = duplicates.takeChanges(50);
-    assert.deepEqual(first.pages.map(({ page, latest }) => [page, latest]), [[0, 99], [1, PAGE + 9]]); // biome-ignore format: one line
-    assert.deepEqual([first.closed, first.ranges], [[], []]);
-    assert.deepEqual(duplicates.takeChanges(50), { pages: [], closed: [], ranges: [] }, 'nothing changed');
+    const changes = (watermark: number) => {
+      const { pages, ...rest } = duplicates.takeChanges(watermark, never);
+      const changed = Object.entries(rest).filter(([, list]) => list.length > 0);
+      return { ...Object.fromEntries(changed), pages: pages.map(({ page, latest }) => [page, latest]) };
+    };
+    add(0, 1_000);
+    add(PAGE, PAGE + 1_000);
+    assert.deepEqual(changes(50), { pages: [[0, 999], [1, PAGE + 999]] }); // biome-ignore format: one line
+    assert.deepEqual(changes(50), { pages: [] }, 'nothing changed');
     duplicates.of('a').add(7, 7);
-    assert.deepEqual(duplicates.takeChanges(50).pages, [], 'a duplicate changes nothing');
-    const second = duplicates.takeChanges(99);
-    assert.deepEqual(second, { pages: [], closed: [{ replay: 'a', page: 0 }], ranges: [{ replay: 'a', ranges: [[0, 100]] }] }); // biome-ignore format: one line
-    add(100, PAGE);
-    const third = duplicates.takeChanges(99);
-    assert.deepEqual(third.closed, [{ replay: 'a', page: 0 }], 'a full page needs no bits any more');
-    assert.deepEqual(third.ranges, [{ replay: 'a', ranges: [[0, PAGE]] }]);
-    add(PAGE + 10, PAGE + 20);
-    assert.deepEqual(duplicates.takeChanges(2 * PAGE).ranges, [{ replay: 'a', ranges: [[0, PAGE + 20]] }], 'one range'); // biome-ignore format: one line
+    assert.deepEqual(changes(50), { pages: [] }, 'a duplicate changes nothing');
+    const closed = [{ replay: 'a', page: 0 }];
+    assert.deepEqual(changes(999), { pages: [], gonePages: closed, ranges: [{ replay: 'a', from: 0, to: 1_000 }] }); // biome-ignore format: one line
+    add(1_000, PAGE);
+    const full = { pages: [], gonePages: closed, ranges: [{ replay: 'a', from: 0, to: PAGE }] };
+    assert.deepEqual(changes(999), full, 'a full page needs no bits any more');
+    add(PAGE + 1_000, PAGE + 2_000);
+    const whole = { pages: [], gonePages: [{ replay: 'a', page: 1 }], ranges: [{ replay: 'a', from: 0, to: PAGE + 2_000 }] }; // biome-ignore format: one line
+    assert.deepEqual(changes(2 * PAGE), whole, 'one range');
+  });
+
+  it('are written once, not with every checkpoint anew, where their ids have gaps or lie far apart', () => {
+    const random = randomNumbers(3);
+    const shapes: Record<string, (i: number) => number> = {
+      'every eighth': (i) => i * 8,
+      'all but every eighth': (i) => i + Math.floor(i / 7),
+      'far apart': (i) => i * 1_000_003,
+      'at random': () => Math.floor(random() * LAST),
+      'the other way round': (i) => 1e9 - i * 40_000,
+    };
+    for (const [what, id] of Object.entries(shapes)) {
+      const duplicates = new Duplicates();
+      const seen = duplicates.of('a');
+      let bytes = 0;
+      for (let i = 0; i < 50_000; i++) {
+        assert.ok(seen.add(id(i), i), what);
+        if (i % 500 !== 0) continue;
+        const { pages, ranges, chunks } = duplicates.takeChanges(i - 5_000, never);
+        bytes += pages.length * 4_096 + ranges.length * 16;
+        for (const { ids } of chunks) bytes += ids.byteLength;
+      }
+      // A page that is being filled is written with each checkpoint: here every eighth of a page.
+      assert.ok(bytes < 50_000 * 40, `${what}: ${bytes / 50_000} bytes an id`);
+    }
+  });
+
+  it('that stand alone are forgotten once there are millions and nothing depends on them, and no others', () => {
+    const COUNT = 2_500_000;
+    const kept = new MemoryTrips();
+    const idOf = (i: number) => i * 1_000_003;
+    let duplicates = new Duplicates();
+    for (let i = 0; i < COUNT; i++) {
+      duplicates.of('a').add(idOf(i), i);
+      if (i % 100_000 === 0) kept.take(duplicates.takeChanges(i, (time) => time <= i - 1_200_000));
+    }
+    kept.take(duplicates.takeChanges(COUNT, (time) => time <= COUNT - 1_200_000));
+    for (const again of [duplicates, reopened(kept)]) {
+      duplicates = again;
+      const known = (i: number) => !duplicates.of('a').add(idOf(i), i);
+      for (let i = 0; i < COUNT; i += 1_000)
+        if (i >= COUNT - 1_200_000) assert.ok(known(i), `trip ${i} can still change a result`);
+    }
+    const forgotten = reopened(kept);
+    let unknown = 0;
+    for (let i = 0; i < COUNT - 1_200_000; i += 1_000) if (forgotten.of('a').add(idOf(i), i)) unknown++;
+    assert.ok(unknown > 800, `only ${unknown} of 1,300 were forgotten`);
+  });
+
+  it('of very many replays cost little each', () => {
+    const duplicates = new Duplicates();
+    const kept = new MemoryTrips();
+    for (const time of [0, 1]) {
+      for (let i = 0; i < 30_000; i++) assert.equal(duplicates.of(`replay ${i}`).add(1, 1), time === 0);
+      kept.take(duplicates.takeChanges(NEVER, never));
+    }
+    const { pages, chunks } = kept.stored;
+    assert.ok(pages.length <= 200, `${pages.length} pages`);
+    assert.equal(pages.length + chunks.reduce((sum, { ids }) => sum + ids.length, 0), 30_000);
   });
 });

@@ -1,8 +1,10 @@
 /** A stream and a state in memory: what is committed is copied, so that nothing else outlives a crash. */
 import type { Clock } from '../../src/clock.ts';
 import type { Checkpoint, StateStore, StoredState } from '../../src/engine/checkpoint.ts';
-import type { PageRecord, SeenRange } from '../../src/engine/duplicates.ts';
-import type { Firing, PaneBlock } from '../../src/engine/panes.ts';
+import type { Firing } from '../../src/engine/documents.ts';
+import type { DuplicateChanges, StoredTrips } from '../../src/engine/duplicates.ts';
+import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/pane-runs.ts';
+import type { StoredWindow } from '../../src/engine/panes.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import {
   type Position,
@@ -14,13 +16,94 @@ import {
 
 export type Document = Readonly<Record<string, unknown>>;
 
+const placeOf = ({ view, windowStart, part, kind, block }: BlockPlace) =>
+  `${view} ${windowStart} ${part} ${kind} ${block}`;
+
+/** Blocks of panes as a file keeps them: through JSON. */
+export class MemoryPanes implements StoredPanes {
+  readonly #blocks = new Map<string, PaneBlock>();
+  /** Blocks read. */
+  loads = 0;
+
+  rows(place: BlockPlace): PaneBlock['rows'][number][] | undefined {
+    const found = this.#blocks.get(placeOf(place));
+    if (found) this.loads++;
+    return found && structuredClone([...found.rows]);
+  }
+
+  firstKey(place: BlockPlace): PaneBlock['first'] {
+    return this.#blocks.get(placeOf(place))?.first;
+  }
+
+  rewrite(blocks: Iterable<PaneBlock>): void {
+    this.write(blocks);
+  }
+
+  write(blocks: Iterable<PaneBlock>): void {
+    for (const block of blocks)
+      this.#blocks.set(placeOf(block), JSON.parse(JSON.stringify(block)) as PaneBlock);
+  }
+
+  forget(view: string, windowStart: number): void {
+    for (const [key, block] of this.#blocks)
+      if (block.view === view && block.windowStart === windowStart) this.#blocks.delete(key);
+  }
+
+  get size(): number {
+    return this.#blocks.size;
+  }
+
+  get windows(): (StoredWindow & { view: string })[] {
+    const windows = new Map<string, StoredWindow & { view: string }>();
+    for (const { view, windowStart, part, block, first } of this.#blocks.values()) {
+      const key = `${view} ${windowStart}`;
+      const known = windows.get(key);
+      windows.set(key, {
+        view,
+        windowStart,
+        parts: Math.max(known?.parts ?? 0, part + 1),
+        unsorted: (known?.unsorted ?? false) || (first === undefined && block > 0),
+      });
+    }
+    return [...windows.values()];
+  }
+}
+
+/** Trips seen as a file keeps them. */
+export class MemoryTrips {
+  readonly #pages = new Map<string, StoredTrips['pages'][number]>();
+  readonly #ranges = new Map<string, StoredTrips['ranges'][number]>();
+  readonly #chunks = new Map<number, StoredTrips['chunks'][number]>();
+  readonly #late = new Map<string, StoredTrips['late'][number]>();
+
+  take(changes: DuplicateChanges): void {
+    const { pages, ranges, chunks, late, gonePages, goneRanges, goneChunks, goneLate } =
+      structuredClone(changes);
+    for (const { replay, id } of goneLate) this.#late.delete(`${replay} ${id}`);
+    for (const trip of late) this.#late.set(`${trip.replay} ${trip.id}`, trip);
+    for (const { replay, page } of gonePages) this.#pages.delete(`${replay} ${page}`);
+    for (const { replay, from } of goneRanges) this.#ranges.delete(`${replay} ${from}`);
+    for (const chunk of goneChunks) this.#chunks.delete(chunk);
+    for (const page of pages) this.#pages.set(`${page.replay} ${page.page}`, page);
+    for (const range of ranges) this.#ranges.set(`${range.replay} ${range.from}`, range);
+    for (const chunk of chunks) this.#chunks.set(chunk.chunk, chunk);
+  }
+
+  get stored(): StoredTrips {
+    return structuredClone({
+      pages: [...this.#pages.values()],
+      ranges: [...this.#ranges.values()].sort((a, b) => (a.replay < b.replay ? -1 : a.replay > b.replay ? 1 : a.from - b.from)),
+      late: [...this.#late.values()],
+      chunks: [...this.#chunks.values()].sort((a, b) => a.chunk - b.chunk),
+    }); // biome-ignore format: a part a line
+  }
+}
+
 export class MemoryStore implements StateStore {
   readonly firings: Firing[] = [];
-  readonly commits: Checkpoint[] = [];
-  loads = 0;
-  readonly #blocks = new Map<string, PaneBlock>();
-  readonly #pages = new Map<string, PageRecord>();
-  readonly #ranges = new Map<string, SeenRange[]>();
+  readonly commits: (Omit<Checkpoint, 'blocks' | 'gone' | 'firings'> & { firings: Firing[] })[] = [];
+  readonly panes = new MemoryPanes();
+  readonly #trips = new MemoryTrips();
   readonly #letters = new Map<string, number>();
   #last: Checkpoint | undefined;
   stored: StoredState | undefined;
@@ -29,22 +112,17 @@ export class MemoryStore implements StateStore {
 
   commit(checkpoint: Checkpoint): void {
     this.beforeCommit(this.commits.length + 1);
-    const c = structuredClone(checkpoint);
-    for (const { view, windowStart } of c.gone) {
-      for (const [key, block] of this.#blocks)
-        if (block.view === view && block.windowStart === windowStart) this.#blocks.delete(key);
-    }
-    for (const block of c.blocks) {
-      // Through JSON, as a file would keep them.
-      const kept = JSON.parse(JSON.stringify(block)) as PaneBlock;
-      this.#blocks.set(`${block.view} ${block.windowStart} ${block.block}`, kept);
-    }
-    for (const { replay, page } of c.duplicates.closed) this.#pages.delete(`${replay} ${page}`);
-    for (const page of c.duplicates.pages) this.#pages.set(`${page.replay} ${page.page}`, page);
-    for (const { replay, ranges } of c.duplicates.ranges) this.#ranges.set(replay, ranges);
+    // In this order, as the port has it.
+    const firings = [...checkpoint.firings];
+    const blocks = [...checkpoint.blocks];
+    const gone = [...checkpoint.gone];
+    const c = structuredClone({ ...checkpoint, firings, blocks, gone });
+    this.panes.write(blocks);
+    for (const { view, windowStart } of gone) this.panes.forget(view, windowStart);
+    this.#trips.take(c.duplicates);
     for (const [reason, n] of c.deadLetters.counts)
       this.#letters.set(reason, (this.#letters.get(reason) ?? 0) + n);
-    this.firings.push(...c.firings);
+    for (const firing of firings) this.firings.push(firing);
     this.commits.push(c);
     this.#last = c;
   }
@@ -52,39 +130,36 @@ export class MemoryStore implements StateStore {
   /** What a new process finds. */
   reopen(): this {
     if (!this.#last) return this;
-    const windows = new Map<string, { view: string; windowStart: number; fired: boolean }>();
-    for (const { view, windowStart, fired } of this.#blocks.values()) {
-      const key = `${view} ${windowStart}`;
-      windows.set(key, { view, windowStart, fired: fired || (windows.get(key)?.fired ?? false) });
-    }
     this.stored = structuredClone({
       watermark: this.#last.watermark,
       counters: this.#last.counters,
       shards: this.#last.shards.map((shard) => ({ ...shard, idle: false })),
-      windows: [...windows.values()],
-      pages: [...this.#pages.values()],
-      ranges: [...this.#ranges].map(([replay, ranges]) => ({ replay, ranges })),
+      windows: this.panes.windows,
+      seen: this.#trips.stored,
       deadLetters: [],
     });
     return this;
   }
 
-  load(view: string, windowStart: number): PaneBlock[] {
-    this.loads++;
-    return [...this.#blocks.values()].filter((b) => b.view === view && b.windowStart === windowStart);
+  rows(place: BlockPlace): PaneBlock['rows'][number][] | undefined {
+    return this.panes.rows(place);
+  }
+
+  firstKey(place: BlockPlace): PaneBlock['first'] {
+    return this.panes.firstKey(place);
+  }
+
+  rewrite(blocks: Iterable<PaneBlock>): void {
+    this.panes.rewrite(blocks);
   }
 
   get blocks(): number {
-    return this.#blocks.size;
-  }
-
-  get pages(): number {
-    return this.#pages.size;
+    return this.panes.size;
   }
 
   /** Dead letters by reason. */
   get letters(): Record<string, number> {
-    return Object.fromEntries(this.#letters);
+    return Object.fromEntries([...this.#letters].filter(([, count]) => count !== 0));
   }
 
   /** The results in the order they were committed. */

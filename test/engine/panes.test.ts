@@ -1,68 +1,75 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Firing, type PaneBlock, Panes } from '../../src/engine/panes.ts';
+import type { Firing } from '../../src/engine/documents.ts';
+import type { PaneBlock } from '../../src/engine/pane-runs.ts';
+import { Panes } from '../../src/engine/panes.ts';
 import { TripColumns } from '../../src/events/columns.ts';
 import { decoderOf } from '../../src/events/decode.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews, fieldsOf } from '../../src/views/check.ts';
 import { compileView, OUTCOME } from '../../src/views/compile.ts';
 import * as l from '../../src/views/language.ts';
+import { randomNumbers } from '../support.ts';
 import { groupBy } from '../views/model.ts';
-import { type Document, documentsOf, packed } from './memory.ts';
+import { type Document, documentsOf, MemoryPanes, packed } from './memory.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
 const iso = (ms: number) => new Date(ms).toISOString();
 
-/** The blocks of checkpoints, as a file keeps them. */
-class Blocks {
-  readonly kept = new Map<string, PaneBlock>();
-  loads = 0;
-
-  take({ blocks, gone }: { blocks: PaneBlock[]; gone: number[] }): void {
-    for (const start of gone) {
-      for (const [key, block] of this.kept) if (block.windowStart === start) this.kept.delete(key);
-    }
-    for (const block of blocks) {
-      this.kept.set(`${block.windowStart} ${block.block}`, JSON.parse(JSON.stringify(block)) as PaneBlock);
-    }
-  }
-
-  load(_view: string, start: number): PaneBlock[] {
-    this.loads++;
-    return [...this.kept.values()].filter((block) => block.windowStart === start);
-  }
-
-  get windows(): { windowStart: number; fired: boolean }[] {
-    const starts = new Set([...this.kept.values()].map((block) => block.windowStart));
-    return [...starts].map((windowStart) => ({
-      windowStart,
-      fired: this.load('', windowStart).some((block) => block.fired),
-    }));
-  }
-}
-
 /** Panes of a view with columns of their own, as a process has them. */
 class Process {
   readonly panes: Panes;
+  readonly memory = { bytes: 0, uses: 0 };
+  readonly #stored: MemoryPanes;
   readonly #columns = new TripColumns();
   readonly #decode: ReturnType<typeof decoderOf>;
 
-  constructor(view: l.View, lateness: number, blocks: Blocks, watermark?: number) {
+  constructor(view: l.View, lateness: number, stored: MemoryPanes, watermark?: number) {
+    this.#stored = stored;
     this.#decode = decoderOf(fieldsOf(view));
     // Words met before, so that codes differ from those of the process before.
     if (watermark !== undefined) for (const word of ['x', 'VTS', 'y']) this.#columns.vendors.code(word);
-    this.panes = new Panes(compileView(view, this.#columns), lateness, blocks);
-    if (watermark !== undefined) this.panes.restore(watermark, blocks.windows);
+    this.panes = new Panes(compileView(view, this.#columns), lateness, stored, this.memory);
+    if (watermark === undefined) return;
+    this.panes.restore(watermark, stored.windows);
+    this.panes.judgeBy(watermark);
+  }
+
+  advance(watermark: number): void {
+    this.panes.advance(watermark);
+    this.panes.judgeBy(watermark);
+  }
+
+  /** A checkpoint; windows of which `leaves` holds leave memory with it. Returns what fires, and the blocks written. */
+  checkpoint(leaves: (start: number) => boolean = () => false): { firings: Firing[]; blocks: PaneBlock[] } {
+    const { panes } = this;
+    const firings = panes.takeDue().flatMap((start) => [...panes.fire(start)]);
+    panes.endFiring();
+    for (const window of panes.inMemory) if (leaves(window.start)) panes.putAway(window);
+    const blocks = [...panes.changes()];
+    this.#stored.write(blocks);
+    for (const start of panes.takeGone()) this.#stored.forget(panes.view.view.name, start);
+    panes.committed();
+    return { firings, blocks };
   }
 
   /** Takes a trip; its outcome. */
   add(trip: Trip): number {
-    this.#decode(packed([JSON.stringify({ type: 'trip', ...trip })]), this.#columns);
-    const outcomes = new Uint8Array(1);
-    this.panes.view.accumulate(0, 1, this.#columns.numbers.dropoff_datetime, outcomes, this.panes);
-    return outcomes[0]!;
+    return this.addAll([trip])[0]!;
+  }
+
+  addAll(trips: readonly Trip[]): number[] {
+    this.#decode(packed(trips.map((trip) => JSON.stringify({ type: 'trip', ...trip }))), this.#columns);
+    const outcomes = new Uint8Array(trips.length);
+    this.panes.view.accumulate(0, trips.length, this.#columns.numbers.dropoff_datetime, outcomes, this.panes);
+    return [...outcomes];
+  }
+
+  /** Panes in memory. */
+  get count(): number {
+    return Array.from(this.panes.inMemory).reduce((sum, { panes }) => sum + panes.count, 0);
   }
 }
 
@@ -133,7 +140,7 @@ const trip: fc.Arbitrary<Trip> = fc.record(
 const step = fc.oneof(
   { weight: 10, arbitrary: fc.record({ do: fc.constant('trip' as const), trip }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('advance' as const), by: fc.nat(9 * MINUTE) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('checkpoint' as const), limit: fc.nat(6) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('checkpoint' as const), leaves: fc.nat(15) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const) }) },
 );
 
@@ -188,7 +195,7 @@ class Model {
     // A trip that is too late for some of its windows counts in the others only.
     this.trips.push({ ...trip, open } as Trip);
     for (const start of open) this.#fired.get(start)?.push(trip);
-    return OUTCOME.used;
+    return open.length === windows.length ? OUTCOME.used : OUTCOME.used | OUTCOME.partly;
   }
 
   #results(start: number, trips: readonly Trip[]): Document[] {
@@ -196,8 +203,11 @@ class Model {
     return groupBy(this.#view, own).filter((doc) => startOf(doc) === start);
   }
 
-  advance(watermark: number): Document[] {
+  advance(watermark: number): void {
     this.watermark = Math.max(this.watermark, watermark);
+  }
+
+  fire(): Document[] {
     const starts = new Set(this.trips.flatMap((t) => (t as Trip & { open: number[] }).open));
     const docs: Document[] = [];
     for (const start of starts) {
@@ -221,13 +231,24 @@ class Model {
   }
 }
 
-function assertFirings(firings: readonly Firing[], expected: readonly Document[]): void {
+function assertFirings(view: l.View, firings: readonly Firing[], expected: readonly Document[]): void {
   const starts = firings.map((firing) => firing.windowStart);
   assert.deepEqual(starts, [...starts].sort((a, b) => a - b), 'in the order of their ends'); // biome-ignore format: one line
+  for (const start of new Set(starts)) {
+    const docs = firings.filter(({ windowStart }) => windowStart === start).flatMap(documentsOf);
+    const keys = docs.map((doc) => Object.keys(view.by).map((name) => doc[name] as string | number));
+    for (const [i, key] of keys.slice(1).entries())
+      assert.ok(isBefore(keys[i]!, key), `${keys[i]} before ${key}`);
+  }
   assert.deepEqual(
     lines(firings.flatMap(documentsOf)),
     lines(JSON.parse(JSON.stringify(expected)) as Document[]),
   );
+}
+
+function isBefore(a: readonly (string | number)[], b: readonly (string | number)[]): boolean {
+  const i = a.findIndex((value, part) => value !== b[part]);
+  return i >= 0 && a[i]! < b[i]!;
 }
 
 describe('panes', () => {
@@ -238,38 +259,35 @@ describe('panes', () => {
         fc.constantFrom(0, 0, MINUTE, 15 * MINUTE),
         fc.array(step, { maxLength: 80, size: 'max' }),
         (view, lateness, steps) => {
-          const blocks = new Blocks();
-          let process = new Process(view, lateness, blocks);
+          const stored = new MemoryPanes();
+          let process = new Process(view, lateness, stored);
           let model = new Model(view, lateness);
           let committed = model.copy();
           let watermark = NOON;
-          const advance = (to: number) => assertFirings(process.panes.advance(to), model.advance(to));
+          const checkpoint = (leaves: number) => {
+            const leave = (start: number) => ((leaves >> ((start / MINUTE) & 3)) & 1) === 1;
+            assertFirings(view, process.checkpoint(leave).firings, model.fire());
+            assert.deepEqual(process.checkpoint(), { firings: [], blocks: [] }, 'nothing changed since');
+            committed = model.copy();
+          };
           for (const s of steps) {
             if (s.do === 'trip') assert.equal(process.add(s.trip), model.add(s.trip), JSON.stringify(s.trip));
             else if (s.do === 'advance') {
               watermark += s.by;
-              advance(watermark);
-            } else if (s.do === 'checkpoint') {
-              // As the engine does, so that no correction waits over a checkpoint.
-              advance(watermark);
-              blocks.take(process.panes.takeChanges());
-              process.panes.spill(s.limit);
-              assert.deepEqual(
-                process.panes.takeChanges(),
-                { blocks: [], gone: [] },
-                'nothing changed since',
-              );
-              committed = model.copy();
-            } else {
+              process.advance(watermark);
+              model.advance(watermark);
+            } else if (s.do === 'checkpoint') checkpoint(s.leaves);
+            else {
               model = committed.copy();
-              process = new Process(view, lateness, blocks, model.watermark);
+              process = new Process(view, lateness, stored, model.watermark);
               watermark = Math.max(NOON, model.watermark);
             }
           }
-          advance(Number.MAX_SAFE_INTEGER);
-          blocks.take(process.panes.takeChanges());
-          assert.equal(blocks.kept.size, 0, 'nothing is kept of windows that are over');
-          assert.deepEqual([process.panes.panes, process.panes.unfired], [0, 0]);
+          process.advance(Number.MAX_SAFE_INTEGER);
+          model.advance(Number.MAX_SAFE_INTEGER);
+          checkpoint(0);
+          assert.equal(stored.size, 0, 'nothing is kept of windows that are over');
+          assert.deepEqual([process.memory.bytes, process.panes.unfired], [0, 0]);
         },
       ),
       { numRuns: 500 },
@@ -283,10 +301,12 @@ describe('panes', () => {
   });
 
   it('fire at the last millisecond of their window, not before (P1)', () => {
-    const { panes, add } = bound(counting, 0, new Blocks());
-    add(at(3));
-    assert.deepEqual(panes.advance(NOON + 10 * MINUTE - 2), []);
-    const [firing] = panes.advance(NOON + 10 * MINUTE - 1);
+    const process = new Process(counting, 0, new MemoryPanes());
+    process.add(at(3));
+    process.advance(NOON + 10 * MINUTE - 2);
+    assert.deepEqual(process.checkpoint().firings, []);
+    process.advance(NOON + 10 * MINUTE - 1);
+    const [firing] = process.checkpoint().firings;
     assert.deepEqual(
       { ...firing, docs: JSON.parse(firing!.docs) as unknown },
       {
@@ -305,55 +325,119 @@ describe('panes', () => {
         correction: false,
       },
     );
-    assert.equal(add(at(9)), OUTCOME.late);
-    assert.equal(add(at(10)), OUTCOME.used);
+    assert.equal(process.add(at(9)), OUTCOME.late);
+    assert.equal(process.add(at(10)), OUTCOME.used);
   });
 
   it('take a late trip up to the very end of the lateness (P1)', () => {
-    const { panes, add } = bound(counting, MINUTE, new Blocks());
-    add(at(3));
-    panes.advance(NOON + 11 * MINUTE - 2);
-    assert.equal(add(at(4)), OUTCOME.used);
-    const [correction] = panes.advance(NOON + 11 * MINUTE - 2);
+    const process = new Process(counting, MINUTE, new MemoryPanes());
+    process.add(at(3));
+    process.advance(NOON + 11 * MINUTE - 2);
+    process.checkpoint();
+    assert.equal(process.add(at(4)), OUTCOME.used);
+    const [correction] = process.checkpoint().firings;
     assert.deepEqual([correction!.correction, correction!.count], [true, 1]);
-    panes.advance(NOON + 11 * MINUTE - 1);
-    assert.equal(add(at(4)), OUTCOME.late);
+    process.advance(NOON + 11 * MINUTE - 1);
+    assert.equal(process.add(at(4)), OUTCOME.late);
   });
 
   it('are written by block, only where they changed (P3)', () => {
-    const { panes, add } = bound(counting, 0, new Blocks());
-    for (let id = 0; id < 600; id++) add(at(1, id));
-    add(at(11, 7));
+    const process = new Process(counting, 0, new MemoryPanes());
+    process.addAll(Array.from({ length: 600 }, (_, id) => at(1, id)));
+    process.add(at(11, 7));
     const written = () =>
-      panes.takeChanges().blocks.map((b) => [b.windowStart - NOON, b.block, b.panes.length]);
+      process.checkpoint().blocks.map((b) => [b.windowStart - NOON, b.block, b.rows.length]);
     assert.deepEqual(written(), [[0, 0, 256], [0, 1, 256], [0, 2, 88], [10 * MINUTE, 0, 1]]); // biome-ignore format: one line
     assert.deepEqual(written(), []);
-    add(at(2, 300));
+    process.add(at(2, 300));
     assert.deepEqual(written(), [[0, 1, 256]]);
-    add(at(2, 600));
+    process.add(at(2, 600));
     assert.deepEqual(written(), [[0, 2, 89]]);
   });
 
-  it('that spilled are read back only when they are needed, and the least used spill first', () => {
-    const blocks = new Blocks();
-    const { panes, add } = bound(counting, 0, blocks);
-    for (const minute of [1, 11, 21]) for (let id = 0; id < 4; id++) add(at(minute, id));
-    panes.spill(0);
-    assert.equal(panes.panes, 12, 'what no checkpoint has stays');
-    blocks.take(panes.takeChanges());
-    panes.spill(8);
-    assert.deepEqual([panes.panes, panes.unfired, blocks.loads], [8, 3, 0]);
-    add(at(12, 9));
-    assert.equal(blocks.loads, 0, 'that one was in memory');
-    add(at(2, 9));
-    assert.deepEqual([panes.panes, blocks.loads], [14, 1]);
-    panes.spill(0);
-    assert.equal(panes.panes, 10, 'only what did not change goes');
-    assert.deepEqual(panes.advance(Number.POSITIVE_INFINITY).map(({ count }) => count), [5, 5, 4]); // biome-ignore format: one line
+  it('that were put away are read when they fire, not when trips come (P4)', () => {
+    const stored = new MemoryPanes();
+    const process = new Process(counting, 0, stored);
+    for (const minute of [1, 11, 21]) for (let id = 0; id < 4; id++) process.add(at(minute, id));
+    assert.equal(process.count, 12);
+    process.checkpoint((start) => start < NOON + 20 * MINUTE);
+    assert.deepEqual([process.count, process.panes.unfired, stored.loads], [4, 3, 0]);
+    process.add(at(22, 9));
+    process.add(at(2, 9));
+    process.add(at(2, 0));
+    assert.deepEqual([process.count, process.panes.unfired, stored.loads], [7, 3, 0]);
+    process.advance(Number.MAX_SAFE_INTEGER);
+    assert.deepEqual(process.checkpoint().firings.map(({ count }) => count), [5, 4, 5]); // biome-ignore format: one line
+    assert.equal(stored.size, 0);
   });
 
-  function bound(view: l.View, lateness: number, blocks: Blocks) {
-    const process = new Process(view, lateness, blocks);
-    return { panes: process.panes, add: (trip: Trip) => process.add(trip) };
-  }
+  it('of a window in many parts of many blocks are merged, and corrected without reading all of it (P2, P4)', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...large),
+        fc.array(bulk, { minLength: 3, maxLength: 12, size: 'max' }),
+        fc.nat(),
+        (view, steps, seed) => {
+          const stored = new MemoryPanes();
+          const lateness = 60 * MINUTE;
+          let process = new Process(view, lateness, stored);
+          const model = new Model(view, lateness);
+          const random = randomNumbers(seed);
+          for (const [i, step] of steps.entries()) {
+            const trips = Array.from({ length: step.trips }, () => someTrip(random, step.keys));
+            assert.deepEqual(process.addAll(trips), trips.map((trip) => model.add(trip))); // biome-ignore format: one line
+            if (i >= 2) {
+              process.advance(NOON + 10 * MINUTE);
+              model.advance(NOON + 10 * MINUTE);
+            }
+            const { firings } = process.checkpoint(() => step.end === 'leave');
+            assertFirings(view, firings, model.fire());
+            if (step.end === 'crash') process = new Process(view, lateness, stored, model.watermark);
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
 });
+
+/** Views with thousands of keys or distinct values. */
+const large = [
+  l.view({
+    name: 'keys',
+    by: { vendor: l.field('vendor_id'), id: l.field('trip_id') },
+    window: l.tumbling('10m'),
+    aggregates: {
+      n: l.count(),
+      total: l.sum(l.field('total_amount')),
+      low: l.min(l.field('total_amount')),
+      zones: l.countDistinct(l.field('pickup_zone')),
+    },
+    having: l.not(l.eq(l.aggregate('n'), 3)),
+  }),
+  l.view({
+    name: 'values',
+    by: { zone: l.field('pickup_zone') },
+    window: l.tumbling('10m'),
+    aggregates: { ids: l.countDistinct(l.field('trip_id')), vendors: l.countDistinct(l.field('vendor_id')) },
+  }),
+];
+checkViews(large);
+
+const bulk = fc.record({
+  trips: fc.constantFrom(1, 5, 300, 900),
+  keys: fc.constantFrom(20, 700, 3_000),
+  end: fc.constantFrom('leave', 'leave', 'crash', 'stay'),
+});
+
+function someTrip(random: () => number, keys: number): Trip {
+  const id = Math.floor(random() * keys);
+  return {
+    dropoff_datetime: iso(NOON + Math.floor(random() * 10 * MINUTE)),
+    trip_id: id,
+    // In another order than the numbers.
+    vendor_id: `${(id * 7919) % 13}é`,
+    pickup_zone: Math.floor(random() * 4),
+    total_amount: Math.floor(random() * 1_000) / 100,
+  };
+}

@@ -64,7 +64,7 @@ export interface ProcessStep {
   readonly batchRecords?: number;
   /** Ms of a clock that goes on by one whenever somebody looks; 0 is after every batch. */
   readonly checkpointInterval?: number;
-  readonly maxPanes?: number;
+  readonly memoryLimit?: number;
   readonly drain?: boolean;
   /** Told before each read, counted from 1. */
   readonly beforeRead?: (read: number) => void;
@@ -164,7 +164,7 @@ export class Line {
         untilEnd: () => true,
         drain: step.drain ?? false,
         signal: stop.signal,
-        ...(step.maxPanes === undefined ? {} : { maxPanes: step.maxPanes }),
+        ...(step.memoryLimit === undefined ? {} : { memoryLimit: step.memoryLimit }),
         ...(step.batchRecords === undefined ? {} : { batchRecords: step.batchRecords }),
       });
     } finally {

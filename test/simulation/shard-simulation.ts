@@ -330,7 +330,9 @@ export class Simulation implements StreamReader {
           get stored() {
             return store.stored;
           },
-          load: (view, start) => store.load(view, start),
+          rows: (place) => store.rows(place),
+          firstKey: (place) => store.firstKey(place),
+          rewrite: (blocks) => store.rewrite(blocks),
           commit: (checkpoint) => {
             store.commit(checkpoint);
             this.#checkCommit(checkpoint);

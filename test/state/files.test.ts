@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
+import { Duplicates } from '../../src/engine/duplicates.ts';
 import { StateReader } from '../../src/state/read-results.ts';
 import { SqliteState, statePath } from '../../src/state/sqlite-state.ts';
 import { fixture, taxiflow, temporaryFolder } from '../support.ts';
@@ -29,7 +30,7 @@ const commit = (state: SqliteState) =>
     blocks: [],
     gone: [],
     firings: [],
-    duplicates: { pages: [], closed: [], ranges: [] },
+    duplicates: new Duplicates().takeChanges(0, () => false),
     deadLetters: new DeadLetterBuffer(1).take(),
   });
 

@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { type Checkpoint, NO_COUNTS } from '../../src/engine/checkpoint.ts';
-import type { Firing, PaneBlock } from '../../src/engine/panes.ts';
+import type { Firing } from '../../src/engine/documents.ts';
+import { Duplicates } from '../../src/engine/duplicates.ts';
+import type { PaneBlock } from '../../src/engine/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
 import { StateReader } from '../../src/state/read-results.ts';
@@ -24,7 +26,7 @@ function checkpoint(change: Partial<Checkpoint> = {}): Checkpoint {
     blocks: [],
     gone: [],
     firings: [],
-    duplicates: { pages: [], closed: [], ranges: [] },
+    duplicates: new Duplicates().takeChanges(0, () => false),
     deadLetters: new DeadLetterBuffer(10).take(),
     ...change,
   };
@@ -35,8 +37,9 @@ function firing(windowStart: number, keys: readonly string[], correction = false
   return { view: 'v', windowStart, windowEnd: windowStart + 10, docs, count: keys.length, correction };
 }
 
-function block(windowStart: number, number: number, fired = false): PaneBlock {
-  return { view: 'v', windowStart, block: number, fired, panes: [[['k'], [number]]] };
+function block(windowStart: number, number: number, more: Partial<PaneBlock> = {}): PaneBlock {
+  const place = { view: 'v', windowStart, part: 0, kind: 'panes', block: number } as const;
+  return { ...place, first: undefined, rows: [[['k'], [number]]], ...more };
 }
 
 function refusal(work: () => unknown): TaxiflowError {
@@ -81,20 +84,17 @@ describe('a state', () => {
       state.commit(
         checkpoint({
           firings: [firing(10, ['c'])],
-          blocks: [{ ...block(30, 0), panes: [circular as never] }],
+          blocks: [block(30, 0, { rows: [circular as never] })],
         }),
       ),
     );
     state.close();
     const again = open(dataDir);
     assert.deepEqual(again.stored?.shards, [{ ...shard, idle: false }]);
-    assert.deepEqual(
-      again.stored?.windows.map(({ windowStart, fired }) => [windowStart, fired]),
-      [
-        [10, false],
-        [20, false],
-      ],
-    );
+    assert.deepEqual(again.stored?.windows, [
+      { view: 'v', windowStart: 10, parts: 1, unsorted: true },
+      { view: 'v', windowStart: 20, parts: 1, unsorted: false },
+    ]);
     assert.deepEqual(
       [...again.firingsFrom(1)].map((row) => [row.first, row.count]),
       [[1, 2]],
@@ -112,18 +112,69 @@ describe('a state', () => {
     again.close();
   });
 
-  it('C2 writes blocks over, reads those of a window back, and drops those of a window that is gone', (t) => {
+  it('C2 writes blocks over, reads them back one by one, and drops those of a window that is gone', (t) => {
     const state = open(folder(t));
     t.after(() => state.close());
+    const place = (windowStart: number, block: number) => ({ view: 'v', windowStart, part: 0, kind: 'panes', block }) as const; // biome-ignore format: one line
     state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1), block(20, 0)] }));
-    state.commit(checkpoint({ blocks: [{ ...block(10, 1, true), panes: [[['z'], [null, 3]]] }] }));
-    assert.deepEqual(state.load('v', 10), [
-      block(10, 0),
-      { ...block(10, 1, true), panes: [[['z'], [null, 3]]] },
-    ]);
+    const later = block(10, 1, {
+      first: ['z', 7],
+      rows: [
+        [
+          ['z', 7],
+          [null, 3],
+        ],
+      ],
+    });
+    state.commit(checkpoint({ blocks: [later] }));
+    assert.deepEqual(state.rows(place(10, 0)), [[['k'], [0]]]);
+    assert.deepEqual([state.rows(place(10, 1)), state.firstKey(place(10, 1))], [later.rows, later.first]);
+    assert.deepEqual([state.rows(place(10, 2)), state.firstKey(place(10, 0))], [undefined, undefined]);
+    state.rewrite([block(10, 0, { first: ['a'], rows: [[['a'], [1]]] })]);
+    assert.deepEqual(state.firstKey(place(10, 0)), ['a']);
     state.commit(checkpoint({ gone: [{ view: 'v', windowStart: 10 }] }));
-    assert.deepEqual(state.load('v', 10), []);
-    assert.equal(state.load('v', 20).length, 1);
+    assert.equal(state.rows(place(10, 0)), undefined);
+    assert.equal(state.rows(place(20, 0))?.length, 1);
+  });
+
+  it('C1 makes the firings of a window from what is stored of it, before that is gone', (t) => {
+    const state = open(folder(t));
+    t.after(() => state.close());
+    state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1)] }));
+    function* firings(): Generator<Firing> {
+      for (const n of [0, 1]) {
+        const rows = state.rows({ view: 'v', windowStart: 10, part: 0, kind: 'panes', block: n });
+        yield firing(10, [`${JSON.stringify(rows)}`]);
+      }
+    }
+    state.commit(checkpoint({ firings: firings(), gone: [{ view: 'v', windowStart: 10 }] }));
+    const found = [...state.firingsFrom(1)].map(({ docs }) => JSON.parse(docs)[0].k);
+    assert.deepEqual(found, ['[[["k"],[0]]]', '[[["k"],[1]]]']);
+  });
+
+  it('W7 keeps the trips seen: pages, ranges and single ids', (t) => {
+    const dataDir = folder(t);
+    const ids = Array.from({ length: 90_000 }, (_, i) => (i < 80_000 ? i : i * 987_654_321));
+    const state = open(dataDir);
+    const before = new Duplicates();
+    const replayOf = (i: number) => (i < 40_000 || i % 3 === 0 ? 'a' : 'é"');
+    for (const [i, id] of ids.entries()) {
+      before.of(replayOf(i)).add(id, i);
+      if (i % 20_000 === 0)
+        state.commit(checkpoint({ duplicates: before.takeChanges(i - 30_000, () => false) }));
+    }
+    state.commit(checkpoint({ duplicates: before.takeChanges(40_000, () => false) }));
+    state.close();
+    const again = open(dataDir);
+    t.after(() => again.close());
+    const { seen } = again.stored!;
+    assert.ok(seen.pages.length > 0 && seen.ranges.length > 0 && seen.chunks.length > 0);
+    const after = new Duplicates();
+    after.restore(seen);
+    for (const [i, id] of ids.entries()) {
+      assert.equal(after.of(replayOf(i)).add(id, i), false, `trip ${id}`);
+      assert.equal(after.of('other').add(id, i), true, `trip ${id} of another replay`);
+    }
   });
 
   it('C3 numbers results in the order they are written, over checkpoints and runs', (t) => {
@@ -233,7 +284,7 @@ describe('a state', () => {
   it('tells damage of a result, a pane and the checkpoint instead of taking it for data', (t) => {
     const damages = {
       firings: 'UPDATE firings SET docs = replace(docs, \'"n":1\', \'"n":2\')',
-      panes: "UPDATE panes SET panes = replace(panes, 'k', 'x')",
+      panes: "UPDATE panes SET rows = replace(rows, 'k', 'x')",
       checkpoint: "UPDATE checkpoint SET state = replace(state, '1000', '1001')",
     };
     for (const [part, sql] of Object.entries(damages)) {
@@ -247,7 +298,6 @@ describe('a state', () => {
       const error = refusal(() => {
         const damaged = open(dataDir);
         try {
-          damaged.load('v', 10);
           return [...damaged.firingsFrom(1)];
         } finally {
           damaged.close();

@@ -1,0 +1,75 @@
+/** Results as JSON, and the pieces in which those of a window leave. */
+import type { CompiledView } from '../views/compile.ts';
+import { RETRACTED } from '../views/language.ts';
+import type { Key } from './pane-runs.ts';
+
+/** Characters of documents after which a piece ends, so that no window is too large to leave. */
+const PIECE_LENGTH = 1 << 18;
+
+/** Results of one window of one view; a window with many of them leaves in several pieces, one after the other. */
+export interface Firing {
+  readonly view: string;
+  readonly windowStart: number;
+  readonly windowEnd: number;
+  /** Result documents as JSON, in key order, joined by `,` and a newline. */
+  readonly docs: string;
+  readonly count: number;
+  /** True when the window had fired before. */
+  readonly correction: boolean;
+}
+
+/** Documents packed into pieces; nothing where there are none. */
+export function* inPieces(
+  window: Pick<Firing, 'view' | 'windowStart' | 'windowEnd' | 'correction'>,
+  documents: Iterable<string>,
+): Generator<Firing> {
+  let docs: string[] = [];
+  let length = 0;
+  for (const document of documents) {
+    docs.push(document);
+    length += document.length;
+    if (length < PIECE_LENGTH) continue;
+    yield { ...window, docs: docs.join(',\n'), count: docs.length };
+    docs = [];
+    length = 0;
+  }
+  if (docs.length > 0) yield { ...window, docs: docs.join(',\n'), count: docs.length };
+}
+
+/** Writes the results of one window. */
+export class Documents {
+  readonly #view: CompiledView;
+  readonly #head: string;
+
+  constructor(view: CompiledView, start: number, end: number) {
+    const iso = (ms: number) => new Date(ms).toISOString();
+    this.#view = view;
+    this.#head = `{"view":"${view.view.name}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;
+  }
+
+  result(key: Key, values: readonly number[]): string {
+    let text = this.#head + this.#keyText(key);
+    for (const [i, { name, type }] of this.#view.states.entries())
+      text += `,"${name}":${jsonNumber(values[i]!, type)}`;
+    return `${text}}`;
+  }
+
+  /** Takes back the result of a key. */
+  retraction(key: Key): string {
+    return `${this.#head}${this.#keyText(key)},"${RETRACTED}":true}`;
+  }
+
+  #keyText(key: Key): string {
+    let text = '';
+    for (const [i, { name, type }] of this.#view.key.entries()) {
+      const value = key[i]!;
+      text += `,"${name}":${typeof value === 'string' ? JSON.stringify(value) : jsonNumber(value, type)}`;
+    }
+    return text;
+  }
+}
+
+function jsonNumber(value: number, type: string): string {
+  if (!Number.isFinite(value)) return 'null';
+  return type === 'time' ? `"${new Date(value).toISOString()}"` : String(value);
+}

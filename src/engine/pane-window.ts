@@ -1,0 +1,328 @@
+/** The part of a window that is in memory: its panes since it was opened, or since its other parts were put away. */
+import type { CompiledView, Domain, OpenWindow } from '../views/compile.ts';
+import { KeyTable, type MemoryCount } from './key-table.ts';
+import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run } from './pane-runs.ts';
+
+/** Bytes of a window beside the contents of its tables: objects, and entries in maps and heaps. */
+const WINDOW_BYTES = 1_500;
+
+/** Whether the last firing of the window had a result of a pane; what other parts have of it isn't known here. */
+const SHOWN = { unknown: 0, no: 1, yes: 2 } as const;
+
+const owned = new Float64Array(2);
+
+export class PaneWindow implements OpenWindow {
+  readonly start: number;
+  readonly end: number;
+  /** Number of this part; the parts below it are in the store. */
+  readonly part: number;
+  readonly panes: KeyTable;
+  fired = false;
+  /** Whether a checkpoint holds some of this part. */
+  stored = false;
+  /** Whether something changed since the last checkpoint. */
+  isChanged = false;
+  /** When it was last looked for, in look-ups. */
+  lastUsed = 0;
+  readonly #view: CompiledView;
+  readonly #memory: MemoryCount;
+  /** Distinct values: the key of a row is pane × distinct counts of the view + count, and the value. */
+  readonly #distinct: KeyTable | undefined;
+  /** What is counted by each distinct count. */
+  readonly #domains: readonly (Domain | undefined)[];
+  /** Panes that changed since the window fired, with what was shown of them. */
+  readonly #corrected = new Map<number, number>();
+  /** By pane, of a window that has other parts and has fired. */
+  #shown = new Uint8Array(0);
+
+  constructor(view: CompiledView, start: number, part: number, memory: MemoryCount) {
+    this.#view = view;
+    this.start = start;
+    this.end = start + view.view.window.size_ms;
+    this.part = part;
+    this.#memory = memory;
+    memory.bytes += WINDOW_BYTES;
+    this.panes = new KeyTable(view.key.length, view.width, memory);
+    this.#domains = view.states.filter(({ distinct }) => distinct >= 0).map(({ domain }) => domain);
+    this.#distinct = view.distincts > 0 ? new KeyTable(2, 0, memory) : undefined;
+  }
+
+  pane(key: Float64Array): number {
+    const row = this.panes.rowOf(key);
+    if (row >= 0) {
+      if (this.fired && !this.#corrected.has(row)) this.#corrected.set(row, this.#shownOf(row));
+      return row;
+    }
+    this.#view.initial(this.panes.numbers, ~row * this.#view.width);
+    if (this.fired) this.#corrected.set(~row, this.part > 0 ? SHOWN.unknown : SHOWN.no);
+    return ~row;
+  }
+
+  addDistinct(pane: number, distinct: number, value: number): boolean {
+    owned[0] = pane * this.#view.distincts + distinct;
+    owned[1] = value;
+    return this.#distinct!.rowOf(owned) < 0;
+  }
+
+  #shownOf(pane: number): number {
+    if (this.part > 0) return this.#shown[pane] ?? SHOWN.unknown;
+    return this.#view.having(this.values(pane)) ? SHOWN.yes : SHOWN.no;
+  }
+
+  /** Notes that a firing had a result of a pane, or none. */
+  noteShown(pane: number, shown: boolean): void {
+    if (pane >= this.#shown.length) {
+      const longer = new Uint8Array(Math.max(this.panes.count, 2 * this.#shown.length));
+      longer.set(this.#shown);
+      this.#memory.bytes += longer.length - this.#shown.length;
+      this.#shown = longer;
+    }
+    this.#shown[pane] = shown ? SHOWN.yes : SHOWN.no;
+  }
+
+  values(pane: number): readonly number[] {
+    return this.#view.values(this.panes.numbers, pane * this.#view.width);
+  }
+
+  /** Whether panes changed since the window fired. */
+  get isCorrected(): boolean {
+    return this.#corrected.size > 0;
+  }
+
+  /** The panes that changed since the window fired, in key order, and forgets them; `shown` is undefined where that isn't known. */
+  takeCorrected(): { pane: number; shown: boolean | undefined }[] {
+    const panes = this.#inKeyOrder(Int32Array.from(this.#corrected.keys()));
+    const corrected = Array.from(panes, (pane) => {
+      const shown = this.#corrected.get(pane);
+      return { pane, shown: shown === SHOWN.unknown ? undefined : shown === SHOWN.yes };
+    });
+    this.#corrected.clear();
+    return corrected;
+  }
+
+  /** All panes, in key order. */
+  inKeyOrder(): Int32Array {
+    return this.#inKeyOrder(Int32Array.from({ length: this.panes.count }, (_, pane) => pane));
+  }
+
+  /** Codes of whole-number domains sort as their strings do, but for words met on the way. */
+  #inKeyOrder(panes: Int32Array): Int32Array {
+    const { keys, keyWidth } = this.panes;
+    const compare = this.#view.key.map((part) => comparing(part.domain));
+    return panes.sort((a, b) => {
+      for (let i = 0; i < keyWidth; i++) {
+        const [x, y] = [keys[a * keyWidth + i]!, keys[b * keyWidth + i]!];
+        if (x !== y) return compare[i]!(x, y);
+      }
+      return 0;
+    });
+  }
+
+  keyOf(pane: number): Key {
+    const { keys, keyWidth } = this.panes;
+    return this.#view.key.map(({ domain }, i) => {
+      const code = keys[pane * keyWidth + i]!;
+      return domain ? domain.decode(code) : code;
+    });
+  }
+
+  /** A part of one block is sorted by whoever reads it. */
+  get isSmall(): boolean {
+    return this.panes.blocks <= 1 && (this.#distinct?.blocks ?? 0) <= 1;
+  }
+
+  /** The blocks that changed since they were last taken, in the order that panes were opened. */
+  *changedBlocks(): Generator<PaneBlock> {
+    yield* this.#blocks(undefined, undefined);
+    this.panes.cleaned();
+    this.#distinct?.cleaned();
+    this.stored = true;
+  }
+
+  /** All of it in key order. */
+  *sortedBlocks(): Generator<PaneBlock> {
+    const order = this.inKeyOrder();
+    yield* this.#blocks(order, placesOf(order, order.length));
+    this.stored = true;
+  }
+
+  *#blocks(order: Int32Array | undefined, places: Int32Array | undefined): Generator<PaneBlock> {
+    const distinct = this.#distinct;
+    yield* this.#blocksOf('panes', this.panes, order, (pane) => this.#paneRow(pane));
+    if (!distinct) return;
+    const sorted = places && this.distinctInOrder(places);
+    yield* this.#blocksOf('distinct', distinct, sorted, (row) => this.#distinctRow(row, places));
+  }
+
+  /** Blocks of rows in the order given; without one, those that changed. */
+  *#blocksOf(
+    kind: Kind,
+    table: KeyTable,
+    order: Int32Array | undefined,
+    rowOf: (row: number) => PaneRow | DistinctRow,
+  ): Generator<PaneBlock> {
+    const of = { view: this.#view.view.name, windowStart: this.start, part: this.part, kind };
+    for (let block = 0; block < table.blocks; block++) {
+      if (!order && !table.isChanged(block)) continue;
+      const rows: (PaneRow | DistinctRow)[] = [];
+      const [from, to] = table.rowsOf(block);
+      for (let i = from; i < to; i++) rows.push(rowOf(order ? order[i]! : i));
+      yield { ...of, block, rows, first: order ? keyOfRow(kind, rows[0]!) : undefined };
+    }
+  }
+
+  #paneRow(pane: number): PaneRow {
+    const { width } = this.#view;
+    const numbers = this.panes.numbers.subarray(pane * width, (pane + 1) * width);
+    return [[...this.keyOf(pane)], Array.from(numbers, (x) => (Number.isNaN(x) ? null : x))];
+  }
+
+  #distinctRow(row: number, places: Int32Array | undefined): DistinctRow {
+    const { distincts } = this.#view;
+    const owner = this.#distinct!.keys[row * 2]!;
+    if (!places) return [owner, this.distinctValue(row)];
+    return [
+      places[Math.floor(owner / distincts)]! * distincts + (owner % distincts),
+      this.distinctValue(row),
+    ];
+  }
+
+  distinctValue(row: number): KeyValue {
+    const { keys } = this.#distinct!;
+    const value = keys[row * 2 + 1]!;
+    return this.#domains[keys[row * 2]! % this.#view.distincts]?.decode(value) ?? value;
+  }
+
+  /**
+   * Rows of distinct values by the place of their pane, then by count and value; without those of panes that have no
+   * place (−1).
+   */
+  distinctInOrder(places: Int32Array): Int32Array {
+    const { distincts } = this.#view;
+    if (!this.#distinct) return new Int32Array(0);
+    const { keys, count } = this.#distinct;
+    const placeOf = (row: number) => places[Math.floor(keys[row * 2]! / distincts)]!;
+    const compare = this.#domains.map(comparing);
+    return Int32Array.from({ length: count }, (_, row) => row)
+      .filter((row) => placeOf(row) >= 0)
+      .sort((a, b) => {
+        const [x, y] = [keys[a * 2]!, keys[b * 2]!];
+        if (x !== y) return placeOf(a) - placeOf(b) || x - y;
+        return compare[x % distincts]!(keys[a * 2 + 1]!, keys[b * 2 + 1]!);
+      });
+  }
+
+  /** Place of a pane × distinct counts + count, of a row of `distinctInOrder`. */
+  distinctOwner(row: number): number {
+    return this.#distinct!.keys[row * 2]!;
+  }
+
+  /** Takes rows of a stored part of this window, panes first. */
+  restore(kind: Kind, rows: readonly (PaneRow | DistinctRow)[]): void {
+    for (const row of rows) {
+      if (kind === 'panes') this.#restorePane(row as PaneRow);
+      else {
+        const [owner, value] = row as DistinctRow;
+        const { distincts } = this.#view;
+        const domain = this.#domains[owner % distincts];
+        const code = domain ? domain.encode(String(value)) : Number(value);
+        this.addDistinct(Math.floor(owner / distincts), owner % distincts, code);
+      }
+    }
+  }
+
+  #restorePane([key, numbers]: PaneRow): void {
+    const { key: parts, width } = this.#view;
+    const codes = parts.map(({ domain }, i) => (domain ? domain.encode(String(key[i])) : Number(key[i])));
+    const pane = this.pane(Float64Array.from(codes));
+    for (const [i, x] of numbers.entries()) this.panes.numbers[pane * width + i] = x ?? Number.NaN;
+  }
+
+  get bytes(): number {
+    return WINDOW_BYTES + this.#shown.length + this.panes.bytes + (this.#distinct?.bytes ?? 0);
+  }
+
+  /** Nobody uses it any more. */
+  release(): void {
+    this.#memory.bytes -= WINDOW_BYTES + this.#shown.length;
+    this.panes.release();
+    this.#distinct?.release();
+  }
+}
+
+function keyOfRow(kind: Kind, row: PaneRow | DistinctRow): Key {
+  return kind === 'panes' ? (row as PaneRow)[0] : (row as DistinctRow);
+}
+
+/** Codes of a bounded domain sort as their strings do; words are numbered as they are met. */
+function comparing(domain: Domain | undefined): (a: number, b: number) => number {
+  if (domain?.size !== Number.POSITIVE_INFINITY) return (a, b) => a - b;
+  return (a, b) => (a === b ? 0 : domain.decode(a) < domain.decode(b) ? -1 : 1);
+}
+
+/** Some panes of a window in memory, as a run to be merged with what the store has of them. */
+export class MemoryRun implements Run {
+  key: Key | undefined;
+  base = 0;
+  readonly #window: PaneWindow;
+  readonly #view: CompiledView;
+  readonly #panes: Int32Array;
+  /** Place of each pane of the window in `panes`; −1 for those that are not in it. */
+  readonly #places: Int32Array;
+  /** Distinct values in the order of `panes`, once they are asked for. */
+  #distinct: Int32Array | undefined;
+  #at = 0;
+  #nextDistinct = 0;
+
+  /** `panes` in key order. */
+  constructor(view: CompiledView, window: PaneWindow, panes: Int32Array) {
+    this.#view = view;
+    this.#window = window;
+    this.#panes = panes;
+    this.#places = placesOf(panes, window.panes.count);
+    this.#goTo(0);
+  }
+
+  get numbers(): Float64Array {
+    return this.#window.panes.numbers;
+  }
+
+  /** The pane it is at. */
+  get pane(): number {
+    return this.#panes[this.#at]!;
+  }
+
+  next(): void {
+    this.#goTo(this.#at + 1);
+  }
+
+  /** To be asked for in the order of the counts. */
+  *distinct(count: number): Generator<KeyValue> {
+    const { distincts } = this.#view;
+    const wanted = this.#at * distincts + count;
+    const ownerOf = (row: number) => {
+      const owner = this.#window.distinctOwner(row);
+      return this.#places[Math.floor(owner / distincts)]! * distincts + (owner % distincts);
+    };
+    this.#distinct ??= this.#window.distinctInOrder(this.#places);
+    const rows = this.#distinct;
+    let next = this.#nextDistinct;
+    while (next < rows.length && ownerOf(rows[next]!) < wanted) next++;
+    this.#nextDistinct = next;
+    for (; next < rows.length && ownerOf(rows[next]!) === wanted; next++)
+      yield this.#window.distinctValue(rows[next]!);
+  }
+
+  #goTo(at: number): void {
+    this.#at = at;
+    const pane = this.#panes[at];
+    this.key = pane === undefined ? undefined : this.#window.keyOf(pane);
+    this.base = (pane ?? 0) * this.#view.width;
+  }
+}
+
+function placesOf(order: Int32Array, count: number): Int32Array {
+  const places = new Int32Array(count).fill(-1);
+  for (let place = 0; place < order.length; place++) places[order[place]!] = place;
+  return places;
+}
