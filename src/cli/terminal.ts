@@ -1,6 +1,7 @@
 /** What a command says: stdout is data, stderr is talk. */
 
 import { closeSync, openSync, writeSync } from 'node:fs';
+import type { Counters } from '../engine/checkpoint.ts';
 import { translating } from '../errors.ts';
 import { escaped, printable, withoutSecrets } from '../printable.ts';
 
@@ -190,6 +191,19 @@ export async function write(pieces: Iterable<string>, path?: string): Promise<vo
 
 export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en-US');
+}
+
+/** The counts of a processor as one line, and whether they add up (C7). */
+export function reconciliationOf(counters: Counters): {
+  readonly line: string;
+  readonly reconciled: boolean;
+} {
+  const { read, watermarks, processed, filtered, duplicate, late, dead } = counters;
+  const reconciled = read === watermarks + processed + filtered + duplicate + late + dead;
+  const line =
+    `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)}` +
+    ` + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
+  return { line, reconciled };
 }
 
 /** `1 window`, `2 windows`. */

@@ -7,6 +7,8 @@ import type { StreamAdmin, StreamReader, StreamWriter } from './stream.ts';
 
 export const DEFAULT_STREAM = 'taxi-trip-events';
 export const DEFAULT_SHARDS = 8;
+/** Folder of embedded streams, states and results. */
+export const DEFAULT_DATA_DIR = '.taxiflow';
 
 const KINESIS_NAME = /^(?:arn:.+|[a-zA-Z0-9_.-]{1,128})$/;
 

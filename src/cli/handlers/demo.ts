@@ -3,27 +3,22 @@ import { createWriteStream, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { systemClock } from '../../clock.ts';
+import { openProcessor } from '../../app/processor.ts';
+import { openReplay } from '../../app/replay.ts';
 import { startDashboard } from '../../dashboard/dashboard.ts';
 import { nearest, type Place } from '../../dashboard/page/places.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
-import { Dataset } from '../../dataset/dataset.ts';
 import { generateCsv } from '../../dataset/generator/generate.ts';
-import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../../dead-letters.ts';
-import { type ProcessOutcome, type Progress, runProcess } from '../../engine/run.ts';
+import type { ProcessOutcome, Progress } from '../../engine/run.ts';
 import { EXIT, TaxiflowError, translate } from '../../errors.ts';
 import { makeFile, makeFolder } from '../../private-files.ts';
-import { ReplayLedger } from '../../replay/ledger.ts';
-import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
+import type { ReplayOutcome } from '../../replay/run.ts';
 import { type ResultDocument, StateReader } from '../../state/read-results.ts';
-import { removeState, SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
+import { removeState } from '../../state/sqlite-state.ts';
 import { LocalStream } from '../../streams/local/log.ts';
-import { DEFAULT_SHARDS } from '../../streams/target.ts';
 import { cellCenter } from '../../views/geohash.ts';
-import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
 import type { DemoArguments } from '../commands/demo.ts';
-import { RunNotes } from '../run-notes.ts';
 import {
   formatted,
   interruption,
@@ -31,6 +26,7 @@ import {
   type ProgressLine,
   printJson,
   progressLine,
+  reconciliationOf,
   say,
   span,
   thousands,
@@ -125,79 +121,36 @@ async function runLine(
   progress: ProgressLine,
   interrupted: AbortSignal,
 ): Promise<Line> {
-  const stream = LocalStream.open({ dataDir, name: NAME, clock: systemClock, createShards: DEFAULT_SHARDS });
-  const ledger = new ReplayLedger(dataDir, systemClock);
-  const views = taxiViews();
-  const state = SqliteState.open({
-    dataDir,
-    app: NAME,
-    identity: {
-      stream: streamIdentity(stream),
-      views: JSON.stringify(views),
-      settings: 'event time dropoff, allowed lateness 0 ms',
-    },
-  });
   const failed = new AbortController();
-  const signal = AbortSignal.any([interrupted, failed.signal]);
-  const notes = new RunNotes(state, [], CHECKPOINT_INTERVAL);
+  const common = { stream: `local:${NAME}`, dataDir, signal: AbortSignal.any([interrupted, failed.signal]) };
   let replayed = false;
   let lag = 0;
-  const common = { clock: systemClock, signal };
-  try {
-    const rejected = new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT);
-    const dataset = await Dataset.open({
-      paths: [file],
-      dataDir,
-      onReject: ({ reason, source, line, raw, detail }) =>
-        rejected.add(reason, () => ({ source, position: String(line), detail: detail(), raw })),
-    });
-    const replay = runReplay({
-      ...common,
-      dataset,
-      writer: stream,
-      ledger,
-      rejected,
-      speedup: factor,
-      adaptTime: 'original',
-      watermarks: true,
-      watermarkInterval: WATERMARK_INTERVAL,
-      resume: false,
-      onProgress: (now) => {
-        lag = now.lag;
-      },
-    }).finally(() => {
-      replayed = true;
-    });
-    const processed = runProcess({
-      ...common,
-      reader: stream,
-      store: state,
-      views,
-      deadLetters: new DeadLetterBuffer(DEFAULT_DEAD_LETTER_LIMIT),
-      sinks: [],
-      from: { at: 'trim-horizon' },
-      eventTime: 'dropoff',
-      allowedLateness: 0,
-      checkpointInterval: CHECKPOINT_INTERVAL,
-      untilEnd: () => replayed,
-      drain: true,
-      onProgress: (now) => {
-        notes.take(now);
-        progress.update(progressText(now, lag));
-      },
-    });
-    // When one of them fails, the other stops too, and the failure is told.
-    const stopBoth = (error: unknown) => {
-      failed.abort();
-      throw error;
-    };
-    const [replayOutcome, process] = await Promise.all([replay.catch(stopBoth), processed.catch(stopBoth)]);
-    return { replay: replayOutcome, process };
-  } finally {
-    state.close();
-    ledger.close();
-    await stream.close();
-  }
+  const processor = await openProcessor({
+    ...common,
+    checkpointInterval: CHECKPOINT_INTERVAL,
+    untilEnd: () => replayed,
+    drain: true,
+    onProgress: (now) => progress.update(progressText(now, lag)),
+  });
+  const replay = await openReplay({
+    ...common,
+    paths: [file],
+    speedup: factor,
+    watermarkInterval: WATERMARK_INTERVAL,
+    onProgress: (now) => {
+      lag = now.lag;
+    },
+  });
+  // When one of them fails, the other stops too, and the failure is told.
+  const stopBoth = (error: unknown) => {
+    failed.abort();
+    throw error;
+  };
+  const replaying = replay.run().finally(() => {
+    replayed = true;
+  });
+  const [sent, processed] = await Promise.all([replaying.catch(stopBoth), processor.run().catch(stopBoth)]);
+  return { replay: sent, process: processed };
 }
 
 function progressText({ counters, watermark }: Progress, lag: number): string {
@@ -211,8 +164,8 @@ function show(args: DemoArguments, dataDir: string, { replay, process }: Line, m
   const areas = hottest(reader.results({ view: 'pickup_count' }));
   const minutes = minutesByHour(reader.results({ view: 'trip_duration' }));
   reader.close();
-  const { read, watermarks, processed, filtered, duplicate, late, dead, results } = process.counters;
-  const reconciliation = `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)} + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}`;
+  const { results } = process.counters;
+  const { line: reconciliation } = reconciliationOf(process.counters);
   if (args.json) {
     printJson({
       command: 'demo',

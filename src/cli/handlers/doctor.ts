@@ -1,4 +1,5 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { appOf } from '../../app/processor.ts';
 import { systemClock } from '../../clock.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translating } from '../../errors.ts';
@@ -15,7 +16,6 @@ import type { Invocation } from '../command.ts';
 import type { DoctorArguments } from '../commands/doctor.ts';
 import { accessOf } from '../opensearch.ts';
 import { printJson, progressLine, several, show, span, thousands } from '../terminal.ts';
-import { appOf } from './process.ts';
 
 interface Check {
   readonly check: string;

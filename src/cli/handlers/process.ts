@@ -1,27 +1,13 @@
-import { systemClock } from '../../clock.ts';
+import {
+  openProcessor,
+  type Processor,
+  type ProcessorProgress,
+  type ProcessSummary,
+} from '../../app/processor.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
-import { DeadLetterBuffer } from '../../dead-letters.ts';
-import {
-  type ProcessOutcome,
-  type Progress,
-  runProcess,
-  type Sink,
-  type SinkStatus,
-} from '../../engine/run.ts';
+import type { SinkStatus } from '../../engine/run.ts';
 import { EXIT, usageError } from '../../errors.ts';
-import { shownUrl } from '../../printable.ts';
-import { NdjsonSink } from '../../sinks/ndjson.ts';
-import type { Owner } from '../../sinks/opensearch-indices.ts';
-import { SqliteState, streamIdentity } from '../../state/sqlite-state.ts';
-import { LocalStream } from '../../streams/local/log.ts';
-import type { Position, StreamReader } from '../../streams/stream.ts';
-import {
-  DEFAULT_SHARDS,
-  describeTarget,
-  openStream,
-  parseTarget,
-  type StreamTarget,
-} from '../../streams/target.ts';
+import { describeTarget, parseTarget } from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
@@ -29,14 +15,15 @@ import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
 import type { ProcessArguments } from '../commands/process.ts';
+import { accessOf } from '../opensearch.ts';
 import { timeOf } from '../options.ts';
-import { RunNotes } from '../run-notes.ts';
 import {
   interruption,
   isoOrNull,
   isoShort,
   printJson,
   progressLine,
+  reconciliationOf,
   say,
   several,
   show,
@@ -44,152 +31,82 @@ import {
 } from '../terminal.ts';
 
 export async function processStream(args: ProcessArguments, invocation: Invocation): Promise<number> {
-  const settings = readSettings(args);
+  refuseContradictions(args);
   const views = await chosenViews(args);
   if (args.explain) {
-    const plan = explainViews(views, settings.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
+    const plan = explainViews(views, args.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
     if (args.json) printJson(views);
     else show(`${plan}\n`);
     return EXIT.done;
   }
-  const dataDir = args.dataDir;
   const target = parseTarget(args.stream);
-  const search = await searchOf(args);
-  say(describeTarget(target, dataDir, args.endpointUrl));
-  if (target.kind === 'local' && !LocalStream.exists(dataDir, target.name) && !args.untilEnd)
-    say(`note: local:${target.name} is new and empty; waiting for a replay`);
-  const reader = await openStream(target, {
-    dataDir,
-    region: args.region,
-    endpointUrl: args.endpointUrl,
-    fanOut: args.consumer === 'efo' ? consumerOf(target, args) : undefined,
-    // A stream to follow may be filled later; one that is named and read to its end has to be there.
-    ...(args.untilEnd && args.stream ? {} : { createShards: DEFAULT_SHARDS }),
-  });
+  const from = startOf(args);
+  if (target.kind === 'local' && args.consumer === 'efo')
+    throw usageError(
+      '--consumer efo is for Kinesis streams',
+      'leave it out: an embedded stream is read as fast as it goes',
+    );
+  say(describeTarget(target, args.dataDir, args.endpointUrl));
+  const progress = await progressLine();
+  const { signal, done } = interruption();
+  let page: Dashboard | undefined;
   try {
-    return await run(args, invocation, views, reader, target, settings, search);
+    const processor = await openProcessor({
+      ...args,
+      from,
+      views,
+      signal,
+      opensearch: openSearchOf(args),
+      // A stream to follow may be filled later; one that is named and read to its end has to be there.
+      createStream: !(args.untilEnd && args.stream),
+      onProgress: (now) => progress.update(progressText(now)),
+      onNote: (note) => say(`note: ${note}`),
+      onNoWatermark: (shards) => say(noWatermark(shards)),
+      onTrouble: (sink, trouble) => say(troubleText(sink, trouble)),
+    });
+    page = await openPage(args, processor);
+    if (processor.goesOn && args.from !== 'trim-horizon')
+      say(`note: app "${processor.app}" goes on from its checkpoint; --from is for a new one`);
+    const summary = await processor.run();
+    progress.stop();
+    return report(args, invocation, processor, summary);
   } finally {
-    await reader.close();
+    progress.stop();
+    await page?.close();
+    done();
   }
 }
 
-/** Ms between notes while nothing is committed. */
-const NOTE_INTERVAL = 1_000;
-
-type Settings = ReturnType<typeof readSettings>;
-
-/** All options with a form of their own, so that a mistake in one is told before anything is made. */
-function readSettings(args: ProcessArguments) {
-  const settings = {
-    from: startPosition(args),
-    eventTime: args.eventTime,
-    maxDisorder: args.maxDisorder,
-    allowedLateness: args.allowedLateness,
-    checkpointInterval: args.checkpointInterval,
-    deadLetterLimit: args.deadLetterLimit,
-  };
+/** Told before anything is made. */
+function refuseContradictions(args: ProcessArguments): void {
   if (args.resend && args.opensearch === undefined)
     throw usageError('--resend is for --opensearch', 'add --opensearch URL');
   if (args.drain && !args.untilEnd) throw usageError('--drain needs an end to drain at', 'add --until-end');
-  if (settings.eventTime === 'arrival' && settings.maxDisorder !== undefined)
+  if (args.eventTime === 'arrival' && args.maxDisorder !== undefined)
     throw usageError(
       '--max-disorder is for drop-off times; arrival times have none',
       'leave one of them out',
     );
-  return settings;
 }
 
-async function run(
-  args: ProcessArguments,
-  invocation: Invocation,
-  views: View[],
-  reader: StreamReader,
-  target: StreamTarget,
-  settings: Settings,
-  search: Search | undefined,
-): Promise<number> {
-  const { deadLetterLimit, ...engineSettings } = settings;
-  const { eventTime, allowedLateness } = settings;
-  const app = args.app ?? appOf(target);
-  const state = SqliteState.open({
-    dataDir: args.dataDir,
-    app,
-    identity: {
-      stream: streamIdentity(reader),
-      views: JSON.stringify(views),
-      settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
-    },
-  });
-  const progress = await progressLine();
-  const { signal, done } = interruption();
-  let page: Dashboard | undefined;
-  let notes: RunNotes | undefined;
-  // While the rest is delivered there are no checkpoints that would note how the sinks stand.
-  const noting = setInterval(() => notes?.refresh(), NOTE_INTERVAL).unref();
-  try {
-    page = await pageOf(args, app);
-    if (state.stored && args.from !== 'trim-horizon')
-      say(`note: app "${app}" goes on from its checkpoint; --from is for a new one`);
-    const owner = { app, stream: reader.name };
-    const sinks = await openSinks(args, views, state, deadLetterLimit, search && { ...search, owner }, () =>
-      notes?.refresh(),
-    );
-    const watch = new RunNotes(state, sinks, settings.checkpointInterval);
-    notes = watch;
-    await openAll(sinks, signal);
-    const refusedBefore = refusedBy(sinks);
-    const started = Date.now();
-    const outcome = await runProcess({
-      reader,
-      store: state,
-      views,
-      deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
-      sinks,
-      clock: systemClock,
-      ...engineSettings,
-      untilEnd: () => args.untilEnd,
-      drain: args.drain,
-      allowGap: args.allowGap,
-      signal,
-      onProgress: (now) => {
-        watch.take(now);
-        progress.update(progressText(now, watch.recordsPerSecond, sinks));
-      },
-      onNoWatermark: () => say(NO_WATERMARK),
-    });
-    progress.stop();
-    const ms = Date.now() - started;
-    return report(
-      args,
-      invocation,
-      outcome,
-      sinks.map((sink) => sink.status()),
-      refusedBy(sinks) - refusedBefore,
-      reader.name,
-      app,
-      state.path,
-      ms,
-    );
-  } finally {
-    clearInterval(noting);
-    progress.stop();
-    await page?.close();
-    done();
-    state.close();
-  }
+function openSearchOf(args: ProcessArguments) {
+  const { opensearch: url, indexPrefix, resend } = args;
+  return url === undefined ? undefined : { ...accessOf(args, url), indexPrefix, resend };
 }
 
-function progressText(now: Progress, recordsPerSecond: number, sinks: readonly Sink[]): string {
-  const { counters, watermark, openWindows, slowestShard, atTip } = now;
-  const waits = atTip ? '  waiting for records' : '';
-  const behind = sinks
-    .map((sink) => sink.status())
-    .filter(({ pending }) => pending > 0)
-    .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
-  return `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`;
+function startOf({ from }: ProcessArguments): 'trim-horizon' | 'latest' | number {
+  return from === 'trim-horizon' || from === 'latest' ? from : timeOf(from, '--from');
 }
 
-async function pageOf(args: ProcessArguments, app: string): Promise<Dashboard | undefined> {
+async function chosenViews({ views: file, window: size }: ProcessArguments): Promise<View[]> {
+  if (size === 0) throw usageError('--window needs some length', 'write for instance 10m or 1h');
+  if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
+  if (size !== undefined)
+    throw usageError('--window is for the default views', 'set the window in your own views');
+  return loadViews(file);
+}
+
+async function openPage(args: ProcessArguments, { app }: Processor): Promise<Dashboard | undefined> {
   if (!args.dashboard) return undefined;
   const { startDashboard } = await import('../../dashboard/dashboard.ts');
   const { LOOPBACK, tellPageFailed } = await import('./dashboard.ts');
@@ -199,151 +116,77 @@ async function pageOf(args: ProcessArguments, app: string): Promise<Dashboard | 
   return page;
 }
 
-type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
-
-/** Whom results go to, so that a mistake is told before anything is made; nothing is sent yet. */
-async function searchOf(args: ProcessArguments) {
-  const url = args.opensearch;
-  if (url === undefined) return undefined;
-  const { connect } = await import('../../opensearch/connection.ts');
-  const { checkedPrefix } = await import('../../opensearch/templates.ts');
-  const { accessOf } = await import('../opensearch.ts');
-  const prefix = checkedPrefix(args.indexPrefix);
-  return { client: await connect(accessOf(args, url)), url: shownUrl(url), prefix };
+function progressText(now: ProcessorProgress): string {
+  const { counters, watermark, openWindows, slowestShard, atTip, recordsPerSecond, sinks } = now;
+  const slowest = slowestShard === undefined ? '' : `  slowest: ${slowestShard}`;
+  const behind = sinks
+    .filter(({ pending }) => pending > 0)
+    .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
+  return (
+    `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ` +
+    `${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowest}${behind.join('')}` +
+    `${atTip ? '  waiting for records' : ''}`
+  );
 }
 
-async function openSinks(
-  args: ProcessArguments,
-  views: readonly View[],
-  state: SqliteState,
-  deadLetterLimit: number,
-  search: (Search & { readonly owner: Owner }) | undefined,
-  onChange: () => void,
-): Promise<Sink[]> {
-  const sinks: Sink[] = [];
-  const output = args.output;
-  if (output !== undefined) sinks.push(new NdjsonSink(state, output, (note) => say(`note: ${note}`)));
-  if (search === undefined) return sinks;
-  const { OpenSearchSink } = await import('../../sinks/opensearch.ts');
-  const sink = new OpenSearchSink({
-    ...search,
-    views,
-    outbox: state,
-    deadLetters: new DeadLetterBuffer(deadLetterLimit, state.stored?.deadLetters),
-    clock: systemClock,
-    resend: args.resend,
-    onTrouble: (trouble) => {
-      const { pending, since } = sink.status();
-      if (trouble === undefined) say('opensearch: goes on');
-      else say(`opensearch: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`);
-      onChange();
-    },
-    onNote: (note) => say(`note: opensearch: ${note}`),
-  });
-  return [...sinks, sink];
+function troubleText({ name, pending, since }: SinkStatus, trouble: string | undefined): string {
+  const sink = name.split(' ')[0];
+  if (trouble === undefined) return `${sink}: goes on`;
+  return `${sink}: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`;
 }
 
-async function openAll(sinks: readonly Sink[], stop: AbortSignal): Promise<void> {
-  try {
-    for (const sink of sinks) await sink.open?.(stop);
-  } catch (error) {
-    for (const sink of sinks) if (sink.open) await sink.close(true);
-    throw error;
-  }
-}
+const MOST_NAMED = 3;
 
-const NO_WATERMARK =
-  'note: no watermark has come, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival';
-
-const LONGEST_CONSUMER = 128;
-
-/** The consumer is registered under a name that tells whose it is. */
-function consumerOf(target: StreamTarget, args: ProcessArguments): string {
-  if (target.kind !== 'kinesis')
-    throw usageError(
-      '--consumer efo is for Kinesis streams',
-      'leave it out: an embedded stream is read as fast as it goes',
-    );
-  return `taxiflow-${args.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
-}
-
-/** An app is named after its stream unless it is given a name. */
-export function appOf(target: StreamTarget): string {
-  return target.name.replace(/^.*\//, '');
-}
-
-async function chosenViews(args: ProcessArguments): Promise<View[]> {
-  const file = args.views;
-  const size = args.window;
-  if (size === 0) throw usageError('--window needs some length', 'write for instance 10m or 1h');
-  if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
-  if (size !== undefined)
-    throw usageError('--window is for the default views', 'set the window in your own views');
-  return loadViews(file);
-}
-
-function startPosition(args: ProcessArguments): Position {
-  const from = args.from;
-  if (from === 'trim-horizon' || from === 'latest') return { at: from };
-  return { at: 'time', ms: timeOf(from, '--from') };
-}
-
-/** Results refused in all runs. */
-function refusedBy(sinks: readonly Sink[]): number {
-  return sinks.reduce((sum, sink) => sum + sink.status().rejected, 0);
+/** Says which shards hold the windows back. */
+function noWatermark(shards: readonly string[]): string {
+  const named = shards.slice(0, MOST_NAMED).join(', ');
+  const more = shards.length > MOST_NAMED ? ` and ${several(shards.length - MOST_NAMED, 'other shard')}` : '';
+  return `note: no watermark has come in ${named}${more}, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival`;
 }
 
 function report(
   args: ProcessArguments,
   invocation: Invocation,
-  outcome: ProcessOutcome,
-  sinks: readonly SinkStatus[],
-  refused: number,
-  stream: string,
-  app: string,
-  path: string,
-  ms: number,
+  { stream, app, path }: Processor,
+  summary: ProcessSummary,
 ): number {
-  const { counters, totals } = outcome;
-  const { read, watermarks, processed, filtered, duplicate, late, dead, results } = counters;
-  const reconciled = read === watermarks + processed + filtered + duplicate + late + dead;
-  const line =
-    `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)}` +
-    ` + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
-  const summary = {
+  const { counters, totals, sinks, refused, duration } = summary;
+  const { read, late, dead, results } = counters;
+  const { line, reconciled } = reconciliationOf(counters);
+  const told = {
     command: 'process',
     stream,
     app,
     state: path,
     ...counters,
-    open_windows: outcome.openWindows,
-    watermark: isoOrNull(outcome.watermark),
-    checkpoints: outcome.checkpoints,
+    open_windows: summary.openWindows,
+    watermark: isoOrNull(summary.watermark),
+    checkpoints: summary.checkpoints,
     sinks: sinks.map(({ trouble, since, ...sink }) => ({
       ...sink,
       trouble: trouble ?? null,
       since: since ?? null,
     })),
-    lost: outcome.lost,
+    lost: summary.lost,
     totals,
-    duration_ms: ms,
-    interrupted: outcome.interrupted,
+    duration_ms: duration,
+    interrupted: summary.interrupted,
     reconciled,
     reconciliation: line,
   };
   if (args.json) {
     // Results have stdout when they were sent there.
-    if (args.output === '-') say(JSON.stringify(summary));
-    else printJson(summary);
+    if (args.output === '-') say(JSON.stringify(told));
+    else printJson(told);
   }
   say(line);
   say(
-    `${several(results, 'result')}, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
+    `${several(results, 'result')}, ${thousands(read / Math.max(0.001, duration / 1000))} records/s; watermark ${isoShort(summary.watermark)}`,
   );
-  for (const lost of outcome.lost) say(`lost: ${lost}, which left the stream before they were read`);
-  if (outcome.noWatermark) say(NO_WATERMARK);
-  if (outcome.openWindows > 0)
-    say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);
+  for (const lost of summary.lost) say(`lost: ${lost}, which left the stream before they were read`);
+  if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark));
+  if (summary.openWindows > 0)
+    say(`left open in the state: ${several(summary.openWindows, 'window')}; the next run goes on from there`);
   for (const { name, delivered, pending, rejected } of sinks)
     say(
       // While an index is filled anew, what it refused before is still to come.
@@ -351,6 +194,6 @@ function report(
     );
   if (late + dead + refused > 0)
     say(invocation.completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`));
-  if (outcome.interrupted) return EXIT.interrupted;
+  if (summary.interrupted) return EXIT.interrupted;
   return args.onError === 'report' && late + dead + refused > 0 ? EXIT.rejected : EXIT.done;
 }

@@ -1,12 +1,8 @@
-import { systemClock } from '../../clock.ts';
-import { Dataset, type DatasetCounts } from '../../dataset/dataset.ts';
-import { DeadLetterBuffer } from '../../dead-letters.ts';
+import { openReplay, type Replay, type ReplayOptions, type ReplaySummary } from '../../app/replay.ts';
+import type { DatasetCounts } from '../../dataset/dataset.ts';
 import { EXIT, usageError } from '../../errors.ts';
-import { ReplayLedger } from '../../replay/ledger.ts';
-import { planReplay } from '../../replay/plan.ts';
-import { type ReplayOutcome, runReplay } from '../../replay/run.ts';
 import type { StreamReader } from '../../streams/stream.ts';
-import { DEFAULT_SHARDS, describeTarget, openStream, parseTarget } from '../../streams/target.ts';
+import { describeTarget, parseTarget } from '../../streams/target.ts';
 import type { Invocation } from '../command.ts';
 import type { ReplayArguments } from '../commands/replay.ts';
 import {
@@ -30,151 +26,98 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
       'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
     );
   }
-  const rejected = new DeadLetterBuffer(args.deadLetterLimit);
   const progress = await progressLine(args.statisticsFrequency);
   const { signal, done } = interruption();
+  const talk = new Talk(progress);
   try {
-    const notes: string[] = [];
-    const dataset = await openDataset(args, rejected, notes, progress, signal);
-    if (args.dryRun) return await dryRun(args, dataset, notes, progress, signal);
-    return await send(args, invocation, dataset, rejected, notes, progress, signal);
+    const trips = await openReplay({
+      ...args,
+      s3: { signRequest: args.signRequest, requestPayer: args.requestPayer },
+      watermarks: args.watermark,
+      failOnReject: args.onError === 'fail',
+      signal,
+      onNote: (note) => talk.note(note),
+      onRead: (bytes, of) =>
+        progress.update(
+          `reading trips: ${thousands(bytes / 1e6)} MB${of ? ` of ${thousands(of / 1e6)}` : ''}`,
+        ),
+      ...talk.events(args.resume),
+    });
+    if (args.dryRun) return await dryRun(args, trips, talk.notes, progress, signal);
+    say(describeTarget(parseTarget(stream), args.dataDir, args.endpointUrl));
+    const summary = await trips.run(async (opened) => {
+      talk.stream = opened.name;
+      if (args.shards !== undefined) await noteOtherShards(invocation, opened, args.shards);
+    });
+    progress.stop();
+    return report(args, invocation, trips.inputs, summary, talk);
   } finally {
     progress.stop();
     done();
   }
 }
 
-function openDataset(
-  args: ReplayArguments,
-  rejected: DeadLetterBuffer,
-  notes: string[],
-  progress: ProgressLine,
-  signal: AbortSignal,
-): Promise<Dataset> {
-  return Dataset.open({
-    paths: args.paths,
-    signal,
-    dataDir: args.dataDir,
-    s3: {
-      region: args.region,
-      endpointUrl: args.endpointUrl,
-      signRequest: args.signRequest,
-      requestPayer: args.requestPayer,
-    },
-    assumeSorted: args.assumeSorted,
-    dateOrder: args.dateOrder,
-    failOnReject: args.onError === 'fail',
-    onNote: (note) => {
-      notes.push(note);
-      say(`note: ${note}`);
-    },
-    onReject: ({ reason, source, line, raw, detail }) =>
-      rejected.add(reason, () => ({
-        source,
-        position: String(line),
-        detail: detail(),
-        raw: raw.slice(0, 10_000),
-      })),
-    onProgress: (read, total) =>
-      progress.update(
-        `reading trips: ${thousands(read / 1e6)} MB${total ? ` of ${thousands(total / 1e6)}` : ''}`,
-      ),
-  });
-}
+/** What is said while a replay runs, and what of it is kept for the outcome. */
+class Talk {
+  readonly notes: string[] = [];
+  /** Trips that are behind the watermark of the stream. */
+  behind = 0;
+  stream = '';
+  readonly #progress: ProgressLine;
+  #started = Date.now();
 
-async function send(
-  args: ReplayArguments,
-  invocation: Invocation,
-  dataset: Dataset,
-  rejected: DeadLetterBuffer,
-  notes: string[],
-  progress: ProgressLine,
-  signal: AbortSignal,
-): Promise<number> {
-  const { dataDir, speedup, seek, until, limit, shards } = args;
-  const target = parseTarget(args.stream);
-  say(describeTarget(target, dataDir, args.endpointUrl));
-  const writer = await openStream(target, {
-    dataDir,
-    createShards: shards ?? DEFAULT_SHARDS,
-    region: args.region,
-    endpointUrl: args.endpointUrl,
-    aggregate: args.aggregate,
-    watermarks: args.watermark,
-  });
-  if (shards !== undefined) await noteOtherShards(invocation, writer, shards);
-  const ledger = new ReplayLedger(dataDir, systemClock);
-  const started = Date.now();
-  let behind = 0;
-  const tell = (note: string) => {
-    notes.push(note);
+  constructor(progress: ProgressLine) {
+    this.#progress = progress;
+  }
+
+  note(note: string): void {
+    this.notes.push(note);
     say(`note: ${note}`);
-  };
-  try {
-    const outcome = await runReplay({
-      dataset,
-      writer,
-      ledger,
-      rejected,
-      clock: systemClock,
-      speedup,
-      seek,
-      until,
-      limit,
-      adaptTime: args.adaptTime,
-      watermarks: args.watermark,
-      resume: args.resume,
-      signal,
+  }
+
+  events(
+    resume: boolean,
+  ): Pick<ReplayOptions, 'onStart' | 'onStrays' | 'onGap' | 'onBehind' | 'onJump' | 'onProgress'> {
+    return {
       onStart: (id, earlier) => {
-        if (args.resume && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
+        this.#started = Date.now();
+        if (resume && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
         else if (earlier?.finished)
-          tell(`this input is in ${writer.name} already; a processor counts its trips once`);
+          this.note(`this input is in ${this.stream} already; a processor counts its trips once`);
         else if (earlier)
-          say(
-            `note: an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
+          this.note(
+            `an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
           );
       },
       onStrays: ({ count, first, last }, meant) => {
         const when =
           first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`;
         const [lie, are] = count === 1 ? ['lies', 'is'] : ['lie', 'are'];
-        tell(
+        this.note(
           `${several(count, 'trip')} ending ${when} ${lie} more than a day before the others and ${are} left out of the ` +
             `reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
         );
       },
       onGap: ({ from, to }, at) =>
-        tell(
+        this.note(
           `no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
         ),
       onBehind: ({ trips, of, watermark, inputs }) => {
-        const note =
-          `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${writer.name}, which the replay of ${inputs} ` +
-          `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
-          'replay such files together, or into a stream of their own';
-        behind = trips;
-        tell(note);
+        this.behind = trips;
+        this.note(
+          `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${this.stream}, which the replay of ${inputs} ` +
+            `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
+            'replay such files together, or into a stream of their own',
+        );
       },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
       onProgress: ({ eventTime, acknowledged, lag }) => {
-        const rate = acknowledged / Math.max(0.001, (Date.now() - started) / 1000);
-        progress.update(
+        const rate = acknowledged / Math.max(0.001, (Date.now() - this.#started) / 1000);
+        this.#progress.update(
           `${isoShort(eventTime)}  ${thousands(acknowledged)} trips  ${thousands(rate)}/s  lag ${span(Math.max(0, lag))}`,
         );
       },
-    });
-    progress.stop();
-    return report(
-      args,
-      invocation,
-      dataset,
-      { ...outcome, behind, notes },
-      writer.name,
-      Date.now() - started,
-    );
-  } finally {
-    ledger.close();
-    await writer.close();
+    };
   }
 }
 
@@ -193,18 +136,17 @@ async function noteOtherShards(invocation: Invocation, stream: StreamReader, wan
 function report(
   args: ReplayArguments,
   invocation: Invocation,
-  dataset: Dataset,
-  outcome: ReplayOutcome & { readonly behind: number; readonly notes: readonly string[] },
-  stream: string,
-  ms: number,
+  inputs: readonly string[],
+  outcome: ReplaySummary,
+  { notes: told, behind, stream }: Talk,
 ): number {
-  const { counts } = dataset;
+  const { counts, duration: ms } = outcome;
   const byReason = { ...counts.rejected, ...outcome.refused };
   const rejected = sum(byReason);
   const skipped = sum(outcome.skipped) + outcome.notSent;
   const reconciled = counts.rows === outcome.acknowledged + rejected + skipped;
   const reasons = Object.entries(byReason).map(([reason, count]) => `${thousands(count)} ${reason}`);
-  const notes = counts.rows === 0 ? [...outcome.notes, NO_ROWS] : outcome.notes;
+  const notes = counts.rows === 0 ? [...told, NO_ROWS] : told;
   const line =
     `read ${thousands(counts.rows)} = sent ${thousands(outcome.sent)} + rejected ${thousands(sum(counts.rejected))}` +
     `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
@@ -216,7 +158,7 @@ function report(
       command: 'replay',
       stream,
       replay: outcome.replay,
-      inputs: dataset.names,
+      inputs,
       read: counts.rows,
       sent: outcome.sent,
       acknowledged: outcome.acknowledged,
@@ -229,7 +171,7 @@ function report(
       continued_lines: counts.continued,
       unreadable_values: counts.unreadableValues,
       unreadable_example: counts.unreadableExample ?? null,
-      behind_watermark: outcome.behind,
+      behind_watermark: behind,
       notes,
       watermarks: outcome.watermarks,
       last_watermark: isoOrNull(outcome.lastWatermark),
@@ -265,22 +207,22 @@ const NO_TRIPS = 'no row could be used: "taxiflow dead-letters" shows what is wr
 
 async function dryRun(
   args: ReplayArguments,
-  dataset: Dataset,
+  trips: Replay,
   notes: readonly string[],
   progress: ProgressLine,
   signal: AbortSignal,
 ): Promise<number> {
-  const { speedup, seek, until, limit } = args;
-  const plan = await planReplay(dataset, speedup, seek, until, limit);
+  const { speedup } = args;
+  const plan = await trips.plan();
   progress.stop();
   if (signal.aborted) return EXIT.interrupted;
-  const { counts } = dataset;
+  const { counts } = trips;
   const code = counts.rows > 0 && counts.trips === 0 ? EXIT.rejected : EXIT.done;
   if (args.json) {
     printJson({
       command: 'replay',
       dry_run: true,
-      inputs: dataset.names,
+      inputs: trips.inputs,
       lines: counts.lines,
       header_lines: counts.headers,
       blank_lines: counts.blank,

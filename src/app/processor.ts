@@ -1,0 +1,353 @@
+/** A processor put together from its parts: stream, views, state and sinks. The command line, the demo and the library all open it here. */
+import { type Clock, systemClock } from '../clock.ts';
+import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
+import { type ProcessOutcome, type Progress, runProcess, type Sink, type SinkStatus } from '../engine/run.ts';
+import { TaxiflowError } from '../errors.ts';
+import type { Access } from '../opensearch/connection.ts';
+import { shownUrl } from '../printable.ts';
+import { NdjsonSink } from '../sinks/ndjson.ts';
+import { type ResultDocument, type ResultFilter, StateReader } from '../state/read-results.ts';
+import { SqliteState, streamIdentity } from '../state/sqlite-state.ts';
+import { LocalStream } from '../streams/local/log.ts';
+import type { Position, StreamReader, StreamWriter } from '../streams/stream.ts';
+import {
+  DEFAULT_DATA_DIR,
+  DEFAULT_SHARDS,
+  openStream,
+  parseTarget,
+  type StreamTarget,
+} from '../streams/target.ts';
+import { checkViews } from '../views/check.ts';
+import type { View } from '../views/language.ts';
+import { taxiViews } from '../views/taxi.ts';
+import { RunNotes } from './run-notes.ts';
+
+/** Results to OpenSearch or Elasticsearch; name and password come from the environment alone. */
+export interface OpenSearchOptions extends Partial<Omit<Access, 'url'>> {
+  readonly url: string;
+  /** What the names of indices begin with. */
+  readonly indexPrefix?: string;
+  /** Send all results again, whatever was delivered. */
+  readonly resend?: boolean;
+}
+
+export interface ProcessorOptions {
+  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default the embedded one. */
+  readonly stream?: string | undefined;
+  /** Folder of embedded streams, states and results; `.taxiflow` by default. */
+  readonly dataDir?: string;
+  readonly region?: string | undefined;
+  /** AWS endpoint, for an emulator. */
+  readonly endpointUrl?: string | undefined;
+  /** Kinesis: shared reads, or enhanced fan-out. */
+  readonly consumer?: 'polling' | 'efo';
+  /** Name of the state; by default that of the stream. */
+  readonly app?: string | undefined;
+  /** What to compute; the two taxi views by default. */
+  readonly views?: readonly View[];
+  /** Where a new state begins; a number is epoch ms. */
+  readonly from?: 'trim-horizon' | 'latest' | number;
+  /** Stop when everything that is there has been read; a function is asked again and again. */
+  readonly untilEnd?: boolean | (() => boolean);
+  /** At the end, let the open windows fire too. */
+  readonly drain?: boolean;
+  /** The time windows go by. */
+  readonly eventTime?: 'dropoff' | 'arrival';
+  /** Ms: watermark = newest drop-off minus this, for streams without watermark records. */
+  readonly maxDisorder?: number | undefined;
+  /** Ms after its end in which a window is still corrected. */
+  readonly allowedLateness?: number;
+  /** Ms between checkpoints; 1,000 by default. */
+  readonly checkpointInterval?: number;
+  /** Go on when records fell out of the stream before they were read. */
+  readonly allowGap?: boolean;
+  /** Dead letters kept per reason. */
+  readonly deadLetterLimit?: number;
+  /** Results as NDJSON to this file, or `-` for standard output. */
+  readonly output?: string | undefined;
+  readonly opensearch?: OpenSearchOptions | undefined;
+  /** Make the embedded stream if it isn't there; true by default. */
+  readonly createStream?: boolean;
+  /** Stops the run, which then ends with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  readonly onProgress?: (progress: ProcessorProgress) => void;
+  /** Told in words what a person should know, as it happens. */
+  readonly onNote?: (note: string) => void;
+  /** No watermark has come in these shards, so no window can fire. */
+  readonly onNoWatermark?: (shards: readonly string[]) => void;
+  /** Told of a sink whose results wait, and when it goes on (undefined). */
+  readonly onTrouble?: (sink: SinkStatus, trouble: string | undefined) => void;
+}
+
+export interface ProcessorProgress extends Progress {
+  /** Over the last ten seconds or so. */
+  readonly recordsPerSecond: number;
+  readonly sinks: readonly SinkStatus[];
+}
+
+export interface ProcessSummary extends ProcessOutcome {
+  readonly sinks: readonly SinkStatus[];
+  /** Results that sinks refused for good in this run. */
+  readonly refused: number;
+  /** Wall ms. */
+  readonly duration: number;
+}
+
+/** Ms between notes while nothing is committed. */
+const NOTE_INTERVAL = 1_000;
+const LONGEST_CONSUMER = 128;
+
+/**
+ * Opens the stream and locks the state; nothing is read before `run`. Throws `TaxiflowError`: `contradicting-options`,
+ * `bad-view`, `no-stream`, `app-running`, `other-stream`, `other-views`, …
+ */
+export async function openProcessor(options: ProcessorOptions = {}): Promise<Processor> {
+  refuseContradictions(options);
+  const views = checkViews(options.views ?? taxiViews());
+  const target = parseTarget(options.stream);
+  const search = await searchOf(options);
+  const stream = await streamOf(target, options);
+  try {
+    return new Processor(options, views, target, stream, search);
+  } catch (error) {
+    await stream.close();
+    throw error;
+  }
+}
+
+function refuseContradictions({ drain, untilEnd, eventTime, maxDisorder }: ProcessorOptions): void {
+  const refuse = (message: string, hint: string) => {
+    throw new TaxiflowError('contradicting-options', message, { hint });
+  };
+  if (drain && !untilEnd) refuse('drain needs an end to drain at', 'set untilEnd');
+  if (eventTime === 'arrival' && maxDisorder !== undefined)
+    refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
+}
+
+function streamOf(target: StreamTarget, options: ProcessorOptions): Promise<StreamReader & StreamWriter> {
+  const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, consumer, createStream = true, onNote } = options;
+  const isNew = target.kind === 'local' && !LocalStream.exists(dataDir, target.name);
+  if (isNew && createStream && !options.untilEnd)
+    onNote?.(`local:${target.name} is new and empty; waiting for a replay`);
+  return openStream(target, {
+    dataDir,
+    region,
+    endpointUrl,
+    fanOut: consumer === 'efo' ? consumerOf(target, options) : undefined,
+    ...(createStream ? { createShards: DEFAULT_SHARDS } : {}),
+  });
+}
+
+/** The consumer is registered under a name that tells whose it is. */
+function consumerOf(target: StreamTarget, options: ProcessorOptions): string {
+  if (target.kind === 'kinesis') return `taxiflow-${options.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
+  throw new TaxiflowError('contradicting-options', 'enhanced fan-out is for Kinesis streams', {
+    hint: 'leave it out: an embedded stream is read as fast as it goes',
+    exitCode: 2,
+  });
+}
+
+/** An app is named after its stream unless it is given a name. */
+export function appOf(target: StreamTarget): string {
+  return target.name.replace(/^.*\//, '');
+}
+
+type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
+
+/** The connection to OpenSearch, so that a mistake is told before anything is made; nothing is sent yet. */
+async function searchOf({ opensearch, region }: ProcessorOptions) {
+  if (!opensearch) return undefined;
+  const { connect } = await import('../opensearch/connection.ts');
+  const { checkedPrefix } = await import('../opensearch/templates.ts');
+  const { url, indexPrefix = '', resend = false, awsSigv4 = false, ca, insecure = false } = opensearch;
+  const prefix = checkedPrefix(indexPrefix);
+  const access = { url, awsSigv4, region: opensearch.region ?? region, ca, insecure };
+  return { client: await connect(access), url: shownUrl(url), prefix, resend };
+}
+
+/** One run over one state. */
+export class Processor {
+  /** Name of the stream. */
+  readonly stream: string;
+  readonly app: string;
+  /** The state, an SQLite file. */
+  readonly path: string;
+  /** Whether it goes on from a checkpoint of an earlier run. */
+  readonly goesOn: boolean;
+  readonly #o: ProcessorOptions;
+  readonly #dataDir: string;
+  readonly #views: View[];
+  readonly #reader: StreamReader;
+  readonly #state: SqliteState;
+  readonly #search: Search | undefined;
+  readonly #stop = new AbortController();
+  #notes: RunNotes | undefined;
+  #used: 'running' | 'closed' | undefined;
+
+  /** Use `openProcessor`. */
+  constructor(
+    options: ProcessorOptions,
+    views: View[],
+    target: StreamTarget,
+    reader: StreamReader,
+    search: Search | undefined,
+  ) {
+    const { eventTime = 'dropoff', allowedLateness = 0, dataDir = DEFAULT_DATA_DIR } = options;
+    this.#o = options;
+    this.#dataDir = dataDir;
+    this.#views = views;
+    this.#reader = reader;
+    this.#search = search;
+    this.stream = reader.name;
+    this.app = options.app ?? appOf(target);
+    this.#state = SqliteState.open({
+      dataDir,
+      app: this.app,
+      identity: {
+        stream: streamIdentity(reader),
+        views: JSON.stringify(views),
+        settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
+      },
+    });
+    this.path = this.#state.path;
+    this.goesOn = this.#state.stored !== undefined;
+  }
+
+  /** Runs until it is stopped or, with `untilEnd`, until everything is read; then all is closed. Throws `TaxiflowError`; what was committed stays. */
+  async run(): Promise<ProcessSummary> {
+    if (this.#used) throw this.#notUsable();
+    this.#used = 'running';
+    const { signal: stopped, clock = systemClock } = this.#o;
+    const signal = stopped ? AbortSignal.any([stopped, this.#stop.signal]) : this.#stop.signal;
+    // While the rest is delivered there are no checkpoints that would note how the sinks stand.
+    const noting = setInterval(() => this.#notes?.refresh(), NOTE_INTERVAL).unref();
+    try {
+      const sinks = await this.#openSinks(clock, signal);
+      const refusedBefore = refusedBy(sinks);
+      const started = clock.now();
+      const outcome = await this.#process(sinks, clock, signal);
+      return {
+        ...outcome,
+        sinks: sinks.map((sink) => sink.status()),
+        refused: refusedBy(sinks) - refusedBefore,
+        duration: clock.now() - started,
+      };
+    } finally {
+      clearInterval(noting);
+      await this.#release();
+    }
+  }
+
+  /** Ends the run with a checkpoint. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Lets go of stream and state without a run. After `run` nothing is left to close. */
+  async close(): Promise<void> {
+    if (this.#used === 'running') throw this.#notUsable();
+    if (!this.#used) await this.#release();
+  }
+
+  /** Results that are committed, in the order they were written; also beside the run and after it. */
+  *results(filter: ResultFilter = {}): Generator<ResultDocument> {
+    const reader = new StateReader(this.#dataDir, this.app);
+    try {
+      yield* reader.results(filter);
+    } finally {
+      reader.close();
+    }
+  }
+
+  async #release(): Promise<void> {
+    this.#used = 'closed';
+    this.#state.close();
+    await this.#reader.close();
+  }
+
+  #notUsable(): TaxiflowError {
+    const [code, what] =
+      this.#used === 'closed' ? ['processor-closed', 'is closed'] : ['processor-running', 'runs already'];
+    return new TaxiflowError(code!, `the processor of app "${this.app}" ${what}`, {
+      hint: 'open another one with openProcessor',
+    });
+  }
+
+  #process(sinks: readonly Sink[], clock: Clock, signal: AbortSignal): Promise<ProcessOutcome> {
+    const { from = 'trim-horizon', untilEnd = false, onProgress, onNoWatermark } = this.#o;
+    const { checkpointInterval = 1_000, allowedLateness = 0, drain = false, allowGap = false } = this.#o;
+    const notes = this.#notes!;
+    const position: Position = typeof from === 'number' ? { at: 'time', ms: from } : { at: from };
+    return runProcess({
+      reader: this.#reader,
+      store: this.#state,
+      views: this.#views,
+      deadLetters: this.#deadLetters(),
+      sinks,
+      clock,
+      from: position,
+      eventTime: this.#o.eventTime ?? 'dropoff',
+      maxDisorder: this.#o.maxDisorder,
+      allowedLateness,
+      checkpointInterval,
+      untilEnd: typeof untilEnd === 'function' ? untilEnd : () => untilEnd,
+      drain,
+      allowGap,
+      signal,
+      onProgress: (progress) => {
+        notes.take(progress);
+        onProgress?.({
+          ...progress,
+          recordsPerSecond: notes.recordsPerSecond,
+          sinks: sinks.map((sink) => sink.status()),
+        });
+      },
+      ...(onNoWatermark ? { onNoWatermark } : {}),
+    });
+  }
+
+  #deadLetters(): DeadLetterBuffer {
+    const { deadLetterLimit = DEFAULT_DEAD_LETTER_LIMIT } = this.#o;
+    return new DeadLetterBuffer(deadLetterLimit, this.#state.stored?.deadLetters);
+  }
+
+  async #openSinks(clock: Clock, signal: AbortSignal): Promise<Sink[]> {
+    const { output, onNote, checkpointInterval = 1_000 } = this.#o;
+    const sinks: Sink[] = [];
+    if (output !== undefined) sinks.push(new NdjsonSink(this.#state, output, (note) => onNote?.(note)));
+    if (this.#search) sinks.push(await this.#openSearchSink(this.#search, clock));
+    this.#notes = new RunNotes(this.#state, sinks, checkpointInterval);
+    try {
+      for (const sink of sinks) await sink.open?.(signal);
+    } catch (error) {
+      for (const sink of sinks) if (sink.open) await sink.close(true);
+      throw error;
+    }
+    return sinks;
+  }
+
+  async #openSearchSink(search: Search, clock: Clock): Promise<Sink> {
+    const { onNote, onTrouble } = this.#o;
+    const { OpenSearchSink } = await import('../sinks/opensearch.ts');
+    const sink: Sink = new OpenSearchSink({
+      ...search,
+      owner: { app: this.app, stream: this.stream },
+      views: this.#views,
+      outbox: this.#state,
+      deadLetters: this.#deadLetters(),
+      clock,
+      onTrouble: (trouble) => {
+        onTrouble?.(sink.status(), trouble);
+        this.#notes?.refresh();
+      },
+      onNote: (note) => onNote?.(`opensearch: ${note}`),
+    });
+    return sink;
+  }
+}
+
+/** Results refused in all runs. */
+function refusedBy(sinks: readonly Sink[]): number {
+  return sinks.reduce((sum, sink) => sum + sink.status().rejected, 0);
+}

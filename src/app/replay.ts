@@ -1,0 +1,209 @@
+/** A replay put together from its parts: trips, stream and ledger. The command line, the demo and the library all open it here. */
+import { type Clock, systemClock } from '../clock.ts';
+import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
+import type { S3Options } from '../dataset/s3.ts';
+import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
+import { TaxiflowError } from '../errors.ts';
+import { ReplayLedger } from '../replay/ledger.ts';
+import { planReplay, type ReplayPlan } from '../replay/plan.ts';
+import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
+import type { StreamReader, StreamWriter } from '../streams/stream.ts';
+import { DEFAULT_DATA_DIR, DEFAULT_SHARDS, openStream, parseTarget } from '../streams/target.ts';
+
+/** Characters of a rejected row that are kept. */
+const RAW_KEPT = 10_000;
+
+type RunEvents = Pick<
+  RunOptions,
+  'onProgress' | 'onStart' | 'onStrays' | 'onGap' | 'onBehind' | 'onJump' | 'watermarkInterval'
+>;
+
+export interface ReplayOptions extends RunEvents {
+  /** TLC files, folders, globs, `s3://` URLs, or `-` for standard input. */
+  readonly paths: readonly string[];
+  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default the embedded one. */
+  readonly stream?: string | undefined;
+  /** Folder of embedded streams, states and results; `.taxiflow` by default. */
+  readonly dataDir?: string;
+  readonly region?: string | undefined;
+  /** AWS endpoint, for an emulator. */
+  readonly endpointUrl?: string | undefined;
+  readonly s3?: Pick<S3Options, 'signRequest' | 'requestPayer'>;
+  /** Shards of an embedded stream that is made. */
+  readonly shards?: number | undefined;
+  /** Kinesis: many trips per record, in the Kinesis Producer Library's format. */
+  readonly aggregate?: boolean;
+  /** Event time over wall time; Infinity, which is the default, sends as fast as the stream takes it. */
+  readonly speedup?: number;
+  /** Skip trips that end before this, epoch ms. */
+  readonly seek?: number | undefined;
+  /** Stop at the first trip that ends at this time or later, epoch ms. */
+  readonly until?: number | undefined;
+  /** Trips to send at most. */
+  readonly limit?: number | undefined;
+  readonly adaptTime?: RunOptions['adaptTime'];
+  /** Send watermarks; true by default. */
+  readonly watermarks?: boolean;
+  /** Read rows that are in drop-off order already as they are. */
+  readonly assumeSorted?: boolean;
+  readonly dateOrder?: 'mdy' | 'dmy' | undefined;
+  /** Stop at the first rejected row. */
+  readonly failOnReject?: boolean;
+  /** Rejected rows kept per reason. */
+  readonly deadLetterLimit?: number;
+  /** Go on where this replay was interrupted. */
+  readonly resume?: boolean;
+  /** Stops the replay, which can then go on with `resume`. */
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  /** Told in words what a person should know of the input. */
+  readonly onNote?: (note: string) => void;
+  /** Bytes read of the input, and of how many. */
+  readonly onRead?: (bytes: number, of: number | undefined) => void;
+}
+
+export interface ReplaySummary extends ReplayOutcome {
+  /** Lines, rows and trips that were read. */
+  readonly counts: Readonly<DatasetCounts>;
+  /** Wall ms. */
+  readonly duration: number;
+}
+
+/** Finds the input. Throws `TaxiflowError`: `no-input`, `usage`, … */
+export async function openReplay(options: ReplayOptions): Promise<Replay> {
+  const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, s3, onNote, onRead } = options;
+  const { deadLetterLimit = DEFAULT_DEAD_LETTER_LIMIT } = options;
+  parseTarget(options.stream);
+  const rejected = new DeadLetterBuffer(deadLetterLimit);
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const dataset = await Dataset.open({
+    paths: options.paths,
+    signal,
+    dataDir,
+    s3: { region, endpointUrl, ...s3 },
+    assumeSorted: options.assumeSorted ?? false,
+    dateOrder: options.dateOrder,
+    failOnReject: options.failOnReject ?? false,
+    onReject: ({ reason, source, line, raw, detail }) =>
+      rejected.add(reason, () => ({
+        source,
+        position: String(line),
+        detail: detail(),
+        raw: raw.slice(0, RAW_KEPT),
+      })),
+    ...(onNote ? { onNote } : {}),
+    ...(onRead ? { onProgress: onRead } : {}),
+  });
+  return new Replay(options, dataset, rejected, stop, signal);
+}
+
+/** One replay of some files into a stream. */
+export class Replay {
+  readonly #o: ReplayOptions;
+  readonly #dataset: Dataset;
+  readonly #rejected: DeadLetterBuffer;
+  readonly #stop: AbortController;
+  readonly #signal: AbortSignal;
+  #isUsed = false;
+
+  /** Use `openReplay`. */
+  constructor(
+    options: ReplayOptions,
+    dataset: Dataset,
+    rejected: DeadLetterBuffer,
+    stop: AbortController,
+    signal: AbortSignal,
+  ) {
+    this.#o = options;
+    this.#dataset = dataset;
+    this.#rejected = rejected;
+    this.#stop = stop;
+    this.#signal = signal;
+  }
+
+  /** The inputs as they were named. */
+  get inputs(): string[] {
+    return this.#dataset.names;
+  }
+
+  /** What was read so far. */
+  get counts(): Readonly<DatasetCounts> {
+    return this.#dataset.counts;
+  }
+
+  /** Ends the replay; what is acknowledged is noted. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Reads everything and sends nothing: what the replay would be like. */
+  plan(): Promise<ReplayPlan> {
+    this.#use();
+    const { speedup = Number.POSITIVE_INFINITY, seek, until, limit } = this.#o;
+    return planReplay(this.#dataset, speedup, seek, until, limit);
+  }
+
+  /** Sends the trips. `onOpen` is given the stream before anything is sent. Throws `TaxiflowError`; what was acknowledged stays noted. */
+  async run(onOpen?: (stream: StreamReader & StreamWriter) => Promise<void> | void): Promise<ReplaySummary> {
+    this.#use();
+    const {
+      dataDir = DEFAULT_DATA_DIR,
+      region,
+      endpointUrl,
+      clock = systemClock,
+      watermarks = true,
+    } = this.#o;
+    const stream = await openStream(parseTarget(this.#o.stream), {
+      dataDir,
+      createShards: this.#o.shards ?? DEFAULT_SHARDS,
+      region,
+      endpointUrl,
+      aggregate: this.#o.aggregate ?? false,
+      watermarks,
+    });
+    let ledger: ReplayLedger | undefined;
+    const started = clock.now();
+    try {
+      await onOpen?.(stream);
+      ledger = new ReplayLedger(dataDir, clock);
+      const { seek, until, limit, onProgress, onStart, onStrays, onGap, onBehind, onJump } = this.#o;
+      const outcome = await runReplay({
+        dataset: this.#dataset,
+        writer: stream,
+        ledger,
+        rejected: this.#rejected,
+        clock,
+        speedup: this.#o.speedup ?? Number.POSITIVE_INFINITY,
+        seek,
+        until,
+        limit,
+        adaptTime: this.#o.adaptTime ?? 'original',
+        watermarks,
+        resume: this.#o.resume ?? false,
+        signal: this.#signal,
+        onStrays,
+        onGap,
+        onJump,
+        ...(onProgress ? { onProgress } : {}),
+        ...(onStart ? { onStart } : {}),
+        ...(onBehind ? { onBehind } : {}),
+        ...(this.#o.watermarkInterval === undefined ? {} : { watermarkInterval: this.#o.watermarkInterval }),
+      });
+      return { ...outcome, counts: this.counts, duration: clock.now() - started };
+    } finally {
+      ledger?.close();
+      await stream.close();
+    }
+  }
+
+  /** An input is read once, as standard input can be. */
+  #use(): void {
+    if (this.#isUsed) {
+      throw new TaxiflowError('replay-used', 'this replay was run or planned already', {
+        hint: 'open another one with openReplay',
+      });
+    }
+    this.#isUsed = true;
+  }
+}
