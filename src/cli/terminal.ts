@@ -65,6 +65,16 @@ export function interruption(): { signal: AbortSignal; done(): void } {
   };
 }
 
+/** A JSON array on one line, an element at a time. */
+export function* jsonArray(values: Iterable<unknown>): Generator<string> {
+  let before = '[';
+  for (const value of values) {
+    yield before + JSON.stringify(value);
+    before = ',';
+  }
+  yield before === '[' ? '[]\n' : ']\n';
+}
+
 export type Row = Readonly<Record<string, unknown>>;
 export type Format = 'table' | 'ndjson' | 'csv';
 

@@ -41,12 +41,16 @@ export interface KeyPart {
   readonly domain: Domain | undefined;
 }
 
+/** Panes lie in arrays of 2^12. */
+export const CHUNK_BITS = 12;
+const CHUNK_MASK = (1 << CHUNK_BITS) - 1;
+
 /** The open window a trip belongs to; what the compiled code needs of it. */
 export interface OpenWindow {
   readonly start: number;
   readonly end: number;
-  /** Pane numbers, `width` a pane. */
-  readonly panes: { readonly numbers: Float64Array };
+  /** Pane numbers, `width` a pane, 2^12 panes an array. */
+  readonly panes: { readonly numbers: readonly Float64Array[] };
   /** The pane of a key, marked as changed, and opened when need be. */
   pane(key: Float64Array): number;
   /** Notes a value of a distinct count; false when the pane has it already. */
@@ -391,7 +395,7 @@ function accumulateSource(
   const keyArray = source.ref('f', new Float64Array(key.length));
   const update = `
     const pane = window.pane(key);
-    const a = window.panes.numbers, base = pane * ${width};
+    const a = window.panes.numbers[pane >>> ${CHUNK_BITS}], base = (pane & ${CHUNK_MASK}) * ${width};
     ${states.map((state) => updateSource(state, source)).join('\n')}
     outcomes[i] |= ${OUTCOME.used};`;
   return `

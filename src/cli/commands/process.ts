@@ -141,7 +141,7 @@ async function run(
           `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(notes.recordsPerSecond)}/s  ${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowestShard === undefined ? '' : `  slowest: ${slowestShard}`}${behind.join('')}${waits}`,
         );
       },
-      onNoWatermark: () => say(NO_WATERMARK),
+      onNoWatermark: (shards) => say(noWatermarkNote(shards)),
     });
     progress.stop();
     const ms = Date.now() - started;
@@ -214,8 +214,14 @@ async function openSinks(
   return [...sinks, sink];
 }
 
-const NO_WATERMARK =
-  'note: no watermark has come, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival';
+const MOST_NAMED = 3;
+
+/** Says which shards hold the windows back. */
+function noWatermarkNote(shards: readonly string[]): string {
+  const named = shards.slice(0, MOST_NAMED).join(', ');
+  const more = shards.length > MOST_NAMED ? ` and ${several(shards.length - MOST_NAMED, 'other shard')}` : '';
+  return `note: no watermark has come in ${named}${more}, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival`;
+}
 
 const LONGEST_CONSUMER = 128;
 
@@ -298,7 +304,7 @@ function report(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, ms / 1000))} records/s; watermark ${isoShort(outcome.watermark)}`,
   );
   for (const lost of outcome.lost) say(`lost: ${lost}, which left the stream before they were read`);
-  if (outcome.noWatermark) say(NO_WATERMARK);
+  if (outcome.noWatermark.length > 0) say(noWatermarkNote(outcome.noWatermark));
   if (outcome.openWindows > 0)
     say(`left open in the state: ${several(outcome.openWindows, 'window')}; the next run goes on from there`);
   for (const { name, delivered, pending, rejected } of sinks)

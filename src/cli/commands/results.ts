@@ -2,7 +2,7 @@ import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp, StateReader } from '../../state/read-results.ts';
 import type { Arguments } from '../command.ts';
 import { text, time } from '../read.ts';
-import { chosenFormat, formatted, printJson, say, write } from '../terminal.ts';
+import { chosenFormat, formatted, jsonArray, say, write } from '../terminal.ts';
 
 export async function results(args: Arguments): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
@@ -20,8 +20,7 @@ export async function results(args: Arguments): Promise<number> {
         yield result;
       }
     })();
-    if (args['json']) printJson([...found]);
-    else await write(formatted(found, chosenFormat(args['format'])));
+    await write(args['json'] ? jsonArray(found) : formatted(found, chosenFormat(args['format'])));
     if (count === 0) say('no results so far; a window fires when the watermark passes its end');
   } finally {
     reader.close();
