@@ -253,9 +253,12 @@ export class StateReader {
     first: Iterable<FiringRow>,
     corrections: Iterable<FiringRow>,
   ): Generator<ResultDocument> {
-    const fields = this.#keyFields(view);
-    const keyOf = (doc: ResultDocument) => JSON.stringify(fields.map((name) => doc[name]));
     const corrected = new Map<string, ResultDocument>();
+    let fields: readonly string[] | undefined;
+    const keyOf = (doc: ResultDocument) => {
+      fields ??= this.#keyFields(view);
+      return JSON.stringify(fields.map((name) => doc[name]));
+    };
     for (const row of corrections)
       for (const doc of documents({ view, start }, row)) corrected.set(keyOf(doc), doc);
     for (const row of first) {
@@ -278,7 +281,11 @@ export class StateReader {
       | { value: string }
       | undefined;
     if (!row) throw corruptRow('no views');
-    return JSON.parse(row.value) as { name: string; by: Record<string, unknown> }[];
+    try {
+      return JSON.parse(row.value) as { name: string; by: Record<string, unknown> }[];
+    } catch {
+      throw corruptRow('views');
+    }
   }
 }
 
