@@ -115,7 +115,9 @@ function* table(rows: Iterable<Row>): Generator<string> {
     if (block.length === 0) return;
     const names = Object.keys(block[0]!);
     if (header !== names.join()) {
-      widths = names.map((name) => Math.max(name.length, ...block.map((row) => cellText(row[name]).length)));
+      widths = names.map((name) =>
+        block.reduce((width, row) => Math.max(width, cellText(row[name]).length), name.length),
+      );
       yield `${header === '' ? '' : '\n'}${names
         .map((name, i) => name.padEnd(widths[i]!))
         .join('  ')

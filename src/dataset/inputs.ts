@@ -53,8 +53,9 @@ export async function findInputs(paths: readonly string[], s3: S3Options = {}): 
   for (const path of paths) {
     if (path === '-') inputs.push(readOnce('standard input', () => process.stdin));
     // Only here, so that local files never wait for the SDK.
-    else if (/^s3:\/\//i.test(path)) inputs.push(...(await (await import('./s3.ts')).findObjects(path, s3)));
-    else inputs.push(...(await filesOf(path)).map(fileInput));
+    else if (/^s3:\/\//i.test(path))
+      for (const object of await (await import('./s3.ts')).findObjects(path, s3)) inputs.push(object);
+    else for (const file of await filesOf(path)) inputs.push(fileInput(file));
   }
   return inputs;
 }

@@ -52,7 +52,7 @@ export async function* readTable(file: ByteRanges, handler: TableHandler): Async
     });
     for (let left = Number(num_rows); left > 0; ) {
       await Promise.all(readers.map((reader) => reader.fill()));
-      const rows = Math.min(left, ...readers.map((reader) => reader.ready));
+      const rows = readers.reduce((least, reader) => Math.min(least, reader.ready), left);
       for (let i = 0; i < rows; i++) {
         for (let c = 0; c < readers.length; c++) cells[wanted[c]!] = readers[c]!.take();
         handler.row(cells, ++row);

@@ -255,13 +255,18 @@ class Source {
 }
 
 /** Builds a function of `source` in which the columns and what the source refers to are constants. */
-function build(
+function build<T>(
   parameters: string,
   body: string,
   columns: string,
   refs: ReadonlyMap<string, unknown>,
-): unknown {
-  return new Function('c', ...refs.keys(), `return function (${parameters}) {\n${columns}\n${body}\n}`);
+): (c: TripColumns, refs: readonly unknown[]) => T {
+  const names = [...refs.keys()].join(', ');
+  return new Function(
+    'c',
+    'refs',
+    `const [${names}] = refs;\nreturn function (${parameters}) {\n${columns}\n${body}\n}`,
+  ) as never;
 }
 
 /** Compiles a checked view for batches in `columns`. */
@@ -282,10 +287,12 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         `const c_${name} = c.${TRIP_FIELDS[name as keyof typeof TRIP_FIELDS] === 'string' ? '' : 'numbers.'}${name};`,
     )
     .join('\n');
-  const make = build('from, to, time, outcomes, windows', body, hoisted, source.refs) as (
-    c: TripColumns,
-    ...refs: unknown[]
-  ) => CompiledView['accumulate'];
+  const make = build<CompiledView['accumulate']>(
+    'from, to, time, outcomes, windows',
+    body,
+    hoisted,
+    source.refs,
+  );
   return {
     view,
     key: key.map(({ name, type, domain }) => ({ name, type, domain })),
@@ -298,7 +305,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         if (aggregate.fn === 'min' || aggregate.fn === 'max') numbers[base + offset] = Number.NaN;
       }
     },
-    accumulate: make(columns, ...source.refs.values()),
+    accumulate: make(columns, [...source.refs.values()]),
     values: (numbers, base) => states.map((state) => finiteOrMissing(aggregateValue(state, numbers, base))),
     merge: (into, at, from, base) => {
       for (const state of states) mergeAggregate(state, into, at + state.offset, from, base + state.offset);
@@ -466,7 +473,6 @@ function compileHaving(view: View, columns: TripColumns): CompiledView['having']
   const names = Object.keys(view.aggregates);
   const source = new Source(columns, new Map(names.map((name, i) => [name, `v[${i}]`])));
   const test = source.of(view.having);
-  return new Function(...source.refs.keys(), `return function (v) { return ${test}; }`)(
-    ...source.refs.values(),
-  );
+  const make = build<CompiledView['having']>('v', `return ${test};`, '', source.refs);
+  return make(columns, [...source.refs.values()]);
 }
