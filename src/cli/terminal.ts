@@ -77,6 +77,16 @@ export function interruption(): { signal: AbortSignal; done(): void } {
   };
 }
 
+/** A JSON array on one line, an element at a time. */
+export function* jsonArray(values: Iterable<unknown>): Generator<string> {
+  let before = '[';
+  for (const value of values) {
+    yield before + escaped(JSON.stringify(value));
+    before = ',';
+  }
+  yield before === '[' ? '[]\n' : ']\n';
+}
+
 export type Row = Readonly<Record<string, unknown>>;
 export type Format = 'table' | 'ndjson' | 'csv';
 
@@ -137,7 +147,9 @@ function* table(rows: Iterable<Row>): Generator<string> {
     if (block.length === 0) return;
     const names = Object.keys(block[0]!);
     if (header !== names.join()) {
-      widths = names.map((name) => Math.max(name.length, ...block.map((row) => cellText(row[name]).length)));
+      widths = names.map((name) =>
+        block.reduce((width, row) => Math.max(width, cellText(row[name]).length), name.length),
+      );
       yield `${header === '' ? '' : '\n'}${names
         .map((name, i) => name.padEnd(widths[i]!))
         .join('  ')

@@ -27,6 +27,8 @@ export interface Change {
 const DAY_MS = 86_400_000;
 const SMALL_HISTORY = 1_200_000;
 const LARGEST_HISTORY = 16_000_000;
+/** Results of a window: a page could not show more. */
+const MOST_RESULTS = 200_000;
 const SAMPLES = 120;
 const RATE_MS = 10_000;
 const LETTERS_SHOWN = 20;
@@ -115,7 +117,7 @@ export class StateWatch {
     }));
     const holding = shards.filter((shard) => !shard.ended);
     const watermarkOf = (shard: (typeof shards)[number]) => shard.watermark ?? Number.NEGATIVE_INFINITY;
-    const least = Math.min(...holding.map(watermarkOf));
+    const least = holding.map(watermarkOf).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
     const allAsFar = holding.every((shard) => watermarkOf(shard) === least);
     return {
       ...head,
@@ -225,7 +227,7 @@ export class StateWatch {
     if (!isShown(view)) return undefined;
     const key = `${view} ${start}`;
     const known = this.#windows.get(key);
-    const docs = reader.window(view, start);
+    const docs = reader.window(view, start, MOST_RESULTS);
     const update =
       docs.length === 0 && known ? emptied(JSON.parse(known.json) as WindowUpdate) : windowUpdate(view, docs);
     if (!update) return undefined;

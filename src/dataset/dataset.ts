@@ -141,7 +141,7 @@ export class Dataset {
   async #inOrder(): Promise<readonly Input[]> {
     if (!this.#ordered) {
       const unpacked: Input[] = [];
-      for (const input of this.#inputs) unpacked.push(...(await this.#unpack(input)));
+      for (const input of this.#inputs) for (const file of await this.#unpack(input)) unpacked.push(file);
       this.#ordered = this.#options.assumeSorted
         ? unpacked
         : await byContent(

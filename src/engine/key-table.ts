@@ -1,12 +1,19 @@
 /**
  * Rows of numbers, found by a key of numbers. Everything lies in typed arrays, outside of the JavaScript heap, so that
- * a row costs little and the bytes of a table are known exactly.
+ * a row costs little and the bytes of a table are known exactly. They are chunks of rows, so that a large table grows
+ * without being copied.
  */
+
+import { CHUNK_BITS } from '../views/compile.ts';
 
 /** Rows a block: what a checkpoint writes when one of them changed. */
 export const BLOCK = 256;
 
 const FIRST_ROWS = 4;
+/** Bytes of a table beside its numbers: objects, and the heads of arrays. */
+const TABLE_BYTES = 1_000;
+/** Rows a chunk; the first one begins with fewer. */
+const CHUNK = 1 << CHUNK_BITS;
 
 /** Bytes of memory, added up by everything that takes some. */
 export interface MemoryCount {
@@ -21,11 +28,15 @@ export class KeyTable {
   readonly keyWidth: number;
   readonly width: number;
   count = 0;
-  keys: Float64Array;
-  numbers: Float64Array;
+  /** Numbers of the rows, by chunk: those of a row begin at `baseOf`. */
+  readonly numbers: Float64Array[];
+  readonly #keys: Float64Array[];
   readonly #memory: MemoryCount;
-  /** Row + 1 by hash, 0 where none is: twice as long as there is room for rows. */
-  #slots: Int32Array;
+  /** Rows there is room for. */
+  #room = FIRST_ROWS;
+  /** Row + 1 by hash, 0 where none is: a power of two, at least twice as many as rows. */
+  #slots = new Int32Array(FIRST_ROWS * 2);
+  #bytes = 0;
   /** 1 for each block that changed since `cleaned`. */
   #changed = new Uint8Array(1);
 
@@ -33,24 +44,43 @@ export class KeyTable {
     this.keyWidth = keyWidth;
     this.width = width;
     this.#memory = memory;
-    this.keys = new Float64Array(FIRST_ROWS * keyWidth);
-    this.numbers = new Float64Array(FIRST_ROWS * width);
-    this.#slots = new Int32Array(FIRST_ROWS * 2);
-    memory.bytes += this.bytes;
+    this.#keys = [new Float64Array(FIRST_ROWS * keyWidth)];
+    this.numbers = [new Float64Array(FIRST_ROWS * width)];
+    this.#count(TABLE_BYTES + FIRST_ROWS * 8 * (keyWidth + width + 1));
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#memory.bytes += bytes;
   }
 
   get bytes(): number {
-    return this.keys.byteLength + this.numbers.byteLength + this.#slots.byteLength + this.#changed.byteLength;
+    return this.#bytes;
+  }
+
+  numbersOf(row: number): Float64Array {
+    return this.numbers[row >>> CHUNK_BITS]!;
+  }
+
+  /** First of the numbers of a row in its chunk. */
+  baseOf(row: number): number {
+    return (row & (CHUNK - 1)) * this.width;
+  }
+
+  /** A part of the key of a row. */
+  keyOf(row: number, part: number): number {
+    return this.#keys[row >>> CHUNK_BITS]![(row & (CHUNK - 1)) * this.keyWidth + part]!;
   }
 
   /** The row of a key, which counts as changed; ~row when it is new, with all its numbers 0. */
   rowOf(key: Float64Array): number {
-    const { keyWidth, keys } = this;
+    const { keyWidth } = this;
     const slots = this.#slots;
     const mask = slots.length - 1;
     let slot = hashOf(key, 0, keyWidth) & mask;
     for (let found = slots[slot]!; found !== 0; found = slots[slot]!) {
-      const at = (found - 1) * keyWidth;
+      const keys = this.#keys[(found - 1) >>> CHUNK_BITS]!;
+      const at = ((found - 1) & (CHUNK - 1)) * keyWidth;
       let i = 0;
       while (i < keyWidth && keys[at + i] === key[i]) i++;
       if (i === keyWidth) {
@@ -65,33 +95,44 @@ export class KeyTable {
   #append(key: Float64Array, slot: number): number {
     const { keyWidth } = this;
     const row = this.count;
-    const full = row * 2 === this.#slots.length;
-    if (full) this.#grow();
+    if (row === this.#room) this.#growRows();
     this.count++;
+    const keys = this.#keys[row >>> CHUNK_BITS]!;
+    const at = (row & (CHUNK - 1)) * keyWidth;
     // −0 is the same key as 0.
-    for (let i = 0; i < keyWidth; i++) this.keys[row * keyWidth + i] = key[i]! + 0;
-    this.#slots[full ? this.#freeSlot(row) : slot] = row + 1;
+    for (let i = 0; i < keyWidth; i++) keys[at + i] = key[i]! + 0;
+    if (this.count * 2 > this.#slots.length) this.#growSlots();
+    else this.#slots[slot] = row + 1;
     this.#changed[row >>> 8] = 1;
     return row;
   }
 
-  #grow(): void {
-    const before = this.bytes;
-    const rows = this.#slots.length;
-    this.keys = longer(this.keys, rows * this.keyWidth);
-    this.numbers = longer(this.numbers, rows * this.width);
-    this.#changed = longer(this.#changed, Math.ceil(rows / BLOCK));
-    this.#slots = new Int32Array(rows * 2);
-    for (let row = 0; row < this.count; row++) this.#slots[this.#freeSlot(row)] = row + 1;
-    this.#memory.bytes += this.bytes - before;
+  #growRows(): void {
+    const rows = Math.min(this.#room, CHUNK);
+    if (this.#room < CHUNK) {
+      this.#keys[0] = longer(this.#keys[0]!, rows * 2 * this.keyWidth);
+      this.numbers[0] = longer(this.numbers[0]!, rows * 2 * this.width);
+    } else {
+      this.#keys.push(new Float64Array(CHUNK * this.keyWidth));
+      this.numbers.push(new Float64Array(CHUNK * this.width));
+    }
+    this.#room += rows;
+    this.#count(rows * 8 * (this.keyWidth + this.width));
+    const blocks = Math.ceil(this.#room / BLOCK);
+    if (blocks > this.#changed.length) this.#changed = longer(this.#changed, 2 * blocks);
   }
 
-  #freeSlot(row: number): number {
-    const slots = this.#slots;
+  #growSlots(): void {
+    const slots = new Int32Array(this.#slots.length * 2);
+    this.#count(4 * this.#slots.length);
     const mask = slots.length - 1;
-    let slot = hashOf(this.keys, row * this.keyWidth, this.keyWidth) & mask;
-    while (slots[slot] !== 0) slot = (slot + 1) & mask;
-    return slot;
+    for (let row = 0; row < this.count; row++) {
+      const keys = this.#keys[row >>> CHUNK_BITS]!;
+      let slot = hashOf(keys, (row & (CHUNK - 1)) * this.keyWidth, this.keyWidth) & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = row + 1;
+    }
+    this.#slots = slots;
   }
 
   get blocks(): number {
@@ -114,7 +155,7 @@ export class KeyTable {
 
   /** Nobody uses it any more. */
   release(): void {
-    this.#memory.bytes -= this.bytes;
+    this.#memory.bytes -= this.#bytes;
   }
 }
 

@@ -193,7 +193,7 @@ export class StoredRun implements Run {
   key: Key | undefined;
   readonly #view: CompiledView;
   readonly #panes: SortedRows<PaneRow>;
-  readonly #distinct: SortedRows<DistinctRow>;
+  readonly #distinct: SortedRows<DistinctRow> | undefined;
 
   constructor(view: CompiledView, stored: StoredPanes, windowStart: number, part: number) {
     this.#view = view;
@@ -201,7 +201,7 @@ export class StoredRun implements Run {
     const place = { view: view.view.name, windowStart, part };
     const { panes, distinct } = partOf(stored, place, view.distincts);
     this.#panes = new SortedRows(panes, ([key]) => key);
-    this.#distinct = new SortedRows(distinct, (row) => row);
+    this.#distinct = view.distincts > 0 ? new SortedRows(distinct, (row) => row) : undefined;
     this.#read();
   }
 
@@ -219,7 +219,7 @@ export class StoredRun implements Run {
 
   *distinct(count: number): Generator<KeyValue> {
     const owner = this.#panes.place * this.#view.distincts + count;
-    const rows = this.#distinct;
+    const rows = this.#distinct!;
     for (rows.seek([owner]); rows.row?.[0] === owner; rows.next()) yield rows.row[1];
   }
 
@@ -241,7 +241,7 @@ function partOf(
   });
   const [panes, distinct] = [blocksOf<PaneRow>('panes'), blocksOf<DistinctRow>('distinct')];
   if (panes.firstKey(0) !== undefined) return { panes, distinct };
-  return sorted(panes.rows(0) ?? [], distinct.rows(0) ?? [], distincts);
+  return sorted(panes.rows(0) ?? [], distincts > 0 ? (distinct.rows(0) ?? []) : [], distincts);
 }
 
 /** A part of one block, which is stored in the order its panes were opened. */

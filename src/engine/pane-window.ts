@@ -3,11 +3,13 @@ import type { CompiledView, Domain, OpenWindow } from '../views/compile.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
 import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run } from './pane-runs.ts';
 
-/** Bytes of a window beside the contents of its tables: objects, and entries in maps and heaps. */
-const WINDOW_BYTES = 1_500;
+/** Bytes of a window beside its tables: objects, and entries in maps and heaps. */
+const WINDOW_BYTES = 700;
 
 /** Whether the last firing of the window had a result of a pane; what other parts have of it isn't known here. */
 const SHOWN = { unknown: 0, no: 1, yes: 2 } as const;
+
+const NONE_SHOWN = new Uint8Array(0);
 
 const owned = new Float64Array(2);
 
@@ -31,9 +33,9 @@ export class PaneWindow implements OpenWindow {
   /** What is counted by each distinct count. */
   readonly #domains: readonly (Domain | undefined)[];
   /** Panes that changed since the window fired, with what was shown of them. */
-  readonly #corrected = new Map<number, number>();
+  #corrected: Map<number, number> | undefined;
   /** By pane, of a window that has other parts and has fired. */
-  #shown = new Uint8Array(0);
+  #shown = NONE_SHOWN;
 
   constructor(view: CompiledView, start: number, part: number, memory: MemoryCount) {
     this.#view = view;
@@ -50,12 +52,18 @@ export class PaneWindow implements OpenWindow {
   pane(key: Float64Array): number {
     const row = this.panes.rowOf(key);
     if (row >= 0) {
-      if (this.fired && !this.#corrected.has(row)) this.#corrected.set(row, this.#shownOf(row));
+      if (this.fired) this.#correct(row, undefined);
       return row;
     }
-    this.#view.initial(this.panes.numbers, ~row * this.#view.width);
-    if (this.fired) this.#corrected.set(~row, this.part > 0 ? SHOWN.unknown : SHOWN.no);
+    this.#view.initial(this.panes.numbersOf(~row), this.panes.baseOf(~row));
+    if (this.fired) this.#correct(~row, this.part > 0 ? SHOWN.unknown : SHOWN.no);
     return ~row;
+  }
+
+  /** A pane changes, or comes, after the window has fired. */
+  #correct(pane: number, shown: number | undefined): void {
+    this.#corrected ??= new Map();
+    if (!this.#corrected.has(pane)) this.#corrected.set(pane, shown ?? this.#shownOf(pane));
   }
 
   addDistinct(pane: number, distinct: number, value: number): boolean {
@@ -81,23 +89,18 @@ export class PaneWindow implements OpenWindow {
   }
 
   values(pane: number): readonly number[] {
-    return this.#view.values(this.panes.numbers, pane * this.#view.width);
-  }
-
-  /** Whether panes changed since the window fired. */
-  get isCorrected(): boolean {
-    return this.#corrected.size > 0;
+    return this.#view.values(this.panes.numbersOf(pane), this.panes.baseOf(pane));
   }
 
   /** The panes that changed since the window fired, in key order, and forgets them; `shown` is undefined where that isn't known. */
   takeCorrected(): { pane: number; shown: boolean | undefined }[] {
-    const panes = this.#inKeyOrder(Int32Array.from(this.#corrected.keys()));
-    const corrected = Array.from(panes, (pane) => {
-      const shown = this.#corrected.get(pane);
+    const corrected = this.#corrected ?? new Map<number, number>();
+    this.#corrected = undefined;
+    const panes = this.#inKeyOrder(Int32Array.from(corrected.keys()));
+    return Array.from(panes, (pane) => {
+      const shown = corrected.get(pane);
       return { pane, shown: shown === SHOWN.unknown ? undefined : shown === SHOWN.yes };
     });
-    this.#corrected.clear();
-    return corrected;
   }
 
   /** All panes, in key order. */
@@ -107,11 +110,11 @@ export class PaneWindow implements OpenWindow {
 
   /** Codes of whole-number domains sort as their strings do, but for words met on the way. */
   #inKeyOrder(panes: Int32Array): Int32Array {
-    const { keys, keyWidth } = this.panes;
+    const table = this.panes;
     const compare = this.#view.key.map((part) => comparing(part.domain));
     return panes.sort((a, b) => {
-      for (let i = 0; i < keyWidth; i++) {
-        const [x, y] = [keys[a * keyWidth + i]!, keys[b * keyWidth + i]!];
+      for (let i = 0; i < table.keyWidth; i++) {
+        const [x, y] = [table.keyOf(a, i), table.keyOf(b, i)];
         if (x !== y) return compare[i]!(x, y);
       }
       return 0;
@@ -119,9 +122,8 @@ export class PaneWindow implements OpenWindow {
   }
 
   keyOf(pane: number): Key {
-    const { keys, keyWidth } = this.panes;
     return this.#view.key.map(({ domain }, i) => {
-      const code = keys[pane * keyWidth + i]!;
+      const code = this.panes.keyOf(pane, i);
       return domain ? domain.decode(code) : code;
     });
   }
@@ -173,13 +175,14 @@ export class PaneWindow implements OpenWindow {
 
   #paneRow(pane: number): PaneRow {
     const { width } = this.#view;
-    const numbers = this.panes.numbers.subarray(pane * width, (pane + 1) * width);
+    const base = this.panes.baseOf(pane);
+    const numbers = this.panes.numbersOf(pane).subarray(base, base + width);
     return [[...this.keyOf(pane)], Array.from(numbers, (x) => (Number.isNaN(x) ? null : x))];
   }
 
   #distinctRow(row: number, places: Int32Array | undefined): DistinctRow {
     const { distincts } = this.#view;
-    const owner = this.#distinct!.keys[row * 2]!;
+    const owner = this.distinctOwner(row);
     if (!places) return [owner, this.distinctValue(row)];
     return [
       places[Math.floor(owner / distincts)]! * distincts + (owner % distincts),
@@ -188,9 +191,8 @@ export class PaneWindow implements OpenWindow {
   }
 
   distinctValue(row: number): KeyValue {
-    const { keys } = this.#distinct!;
-    const value = keys[row * 2 + 1]!;
-    return this.#domains[keys[row * 2]! % this.#view.distincts]?.decode(value) ?? value;
+    const value = this.#distinct!.keyOf(row, 1);
+    return this.#domains[this.distinctOwner(row) % this.#view.distincts]?.decode(value) ?? value;
   }
 
   /**
@@ -199,22 +201,22 @@ export class PaneWindow implements OpenWindow {
    */
   distinctInOrder(places: Int32Array): Int32Array {
     const { distincts } = this.#view;
-    if (!this.#distinct) return new Int32Array(0);
-    const { keys, count } = this.#distinct;
-    const placeOf = (row: number) => places[Math.floor(keys[row * 2]! / distincts)]!;
+    const table = this.#distinct;
+    if (!table) return new Int32Array(0);
+    const placeOf = (row: number) => places[Math.floor(table.keyOf(row, 0) / distincts)]!;
     const compare = this.#domains.map(comparing);
-    return Int32Array.from({ length: count }, (_, row) => row)
+    return Int32Array.from({ length: table.count }, (_, row) => row)
       .filter((row) => placeOf(row) >= 0)
       .sort((a, b) => {
-        const [x, y] = [keys[a * 2]!, keys[b * 2]!];
+        const [x, y] = [table.keyOf(a, 0), table.keyOf(b, 0)];
         if (x !== y) return placeOf(a) - placeOf(b) || x - y;
-        return compare[x % distincts]!(keys[a * 2 + 1]!, keys[b * 2 + 1]!);
+        return compare[x % distincts]!(table.keyOf(a, 1), table.keyOf(b, 1));
       });
   }
 
-  /** Place of a pane × distinct counts + count, of a row of `distinctInOrder`. */
+  /** Pane × distinct counts + count, of a row of `distinctInOrder`. */
   distinctOwner(row: number): number {
-    return this.#distinct!.keys[row * 2]!;
+    return this.#distinct!.keyOf(row, 0);
   }
 
   /** Takes rows of a stored part of this window, panes first. */
@@ -232,10 +234,11 @@ export class PaneWindow implements OpenWindow {
   }
 
   #restorePane([key, numbers]: PaneRow): void {
-    const { key: parts, width } = this.#view;
+    const { key: parts } = this.#view;
     const codes = parts.map(({ domain }, i) => (domain ? domain.encode(String(key[i])) : Number(key[i])));
     const pane = this.pane(Float64Array.from(codes));
-    for (const [i, x] of numbers.entries()) this.panes.numbers[pane * width + i] = x ?? Number.NaN;
+    const base = this.panes.baseOf(pane);
+    for (const [i, x] of numbers.entries()) this.panes.numbersOf(pane)[base + i] = x ?? Number.NaN;
   }
 
   get bytes(): number {
@@ -284,7 +287,7 @@ export class MemoryRun implements Run {
   }
 
   get numbers(): Float64Array {
-    return this.#window.panes.numbers;
+    return this.#window.panes.numbersOf(this.#panes[this.#at] ?? 0);
   }
 
   /** The pane it is at. */
@@ -317,7 +320,7 @@ export class MemoryRun implements Run {
     this.#at = at;
     const pane = this.#panes[at];
     this.key = pane === undefined ? undefined : this.#window.keyOf(pane);
-    this.base = (pane ?? 0) * this.#view.width;
+    this.base = this.#window.panes.baseOf(pane ?? 0);
   }
 }
 

@@ -290,7 +290,7 @@ function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
     return true;
   }`;
   const tools = { scan, scanWord, scanTime, scanNumber, skipNumber, skipWord };
-  return new Function(...Object.keys(tools), source)(...Object.values(tools));
+  return new Function('tools', `const { ${Object.keys(tools)} } = tools;\n${source}`)(tools);
 }
 
 /** Decodes a batch into columns: row i is record i. False when one of its records holds several (D4). */

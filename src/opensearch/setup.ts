@@ -306,7 +306,7 @@ async function planObjects(target: Target, dashboards: Dashboards, steps: Step[]
   for (const object of objects) {
     const live = await readObject(dashboards, object);
     const differing = live ? objectDifferences(live, object) : ['it is missing'];
-    found.push(...differing.map((difference) => `${nameOf(object)}: ${difference}`));
+    for (const difference of differing) found.push(`${nameOf(object)}: ${difference}`);
     if (live && object.type === 'dashboard' && range) misfit = !covers(live, range);
   }
   if (found.length === 0 && !misfit) return;

@@ -126,7 +126,7 @@ export class BulkSender {
         return [...refused, ...(await this.#inHalves(left, first, signal, answer))];
       }
       const outcome = answer.kind === 'items' ? sortedOut(left, answer.items) : { ...answer, again: left };
-      refused.push(...outcome.refused);
+      for (const refusal of outcome.refused) refused.push(refusal);
       const settled = left.entries.length - outcome.again.entries.length;
       this.settled += settled;
       if (outcome.again.entries.length === 0) {

@@ -96,12 +96,13 @@ export class StateReader {
       corrected: number;
       firings: number;
     }[];
-    const firings = this.#db.prepare(FIRINGS_OF_WINDOW);
-    for (const window of windows) {
-      const rows = firings.all(window.view, window.start) as FiringRow[];
-      if (new Set(rows.map((row) => row.first)).size !== window.firings) throw corruptRow('index');
-      const docs = rows.flatMap((row) => documents(window, row));
-      yield* window.corrected ? this.#latest(window.view, docs) : docs;
+    for (const { view, start, corrected, firings } of windows) {
+      let found = 0;
+      const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
+      const first = counted(this.#firings(view, start, 0));
+      const corrections = corrected ? counted(this.#firings(view, start, 1)) : [];
+      yield* this.#latest(view, start, first, corrections);
+      if (found !== firings) throw corruptRow('index');
     }
   }
 
@@ -200,13 +201,26 @@ export class StateReader {
     );
   }
 
-  /** The results of one window, each in its latest version. */
-  window(view: string, start: number): ResultDocument[] {
+  /** The results of one window, each in its latest version; none where there are more than `most`. */
+  window(view: string, start: number, most: number): ResultDocument[] {
     return translating(this.#what, this.path, () => {
-      const rows = this.#db.prepare(FIRINGS_OF_WINDOW).all(view, start) as FiringRow[];
-      const docs = rows.flatMap((row) => documents({ view, start }, row));
-      return rows.some((row) => row.correction) ? this.#latest(view, docs) : docs;
+      const { results } = this.#db
+        .prepare('SELECT total(count) AS results FROM firings WHERE view = ? AND window_start = ?')
+        .get(view, start) as { results: number };
+      if (results > most) return [];
+      return [...this.#latest(view, start, this.#firings(view, start, 0), this.#firings(view, start, 1))];
     });
+  }
+
+  /** The firings of a window, one by one, in their order: the first one, or its corrections. */
+  *#firings(view: string, start: number, correction: 0 | 1): Generator<FiringRow> {
+    const next = this.#db.prepare(NEXT_FIRING);
+    for (let first = 0; ; ) {
+      const row = next.get(view, start, first, correction) as FiringRow | undefined;
+      if (!row) return;
+      yield row;
+      first = row.first;
+    }
   }
 
   /** Names of the views the results are of. */
@@ -239,11 +253,33 @@ export class StateReader {
     this.#db.close();
   }
 
-  /** Of results with the same key, the one written last, unless that takes it back. */
-  #latest(view: string, docs: ResultDocument[]): ResultDocument[] {
-    const fields = this.#keyFields(view);
-    const latest = new Map(docs.map((doc) => [JSON.stringify(fields.map((name) => doc[name])), doc]));
-    return [...latest.values()].filter((doc) => !(RETRACTED in doc));
+  /**
+   * The results of a window in the order of its first firing, then those that came later: of the same key, the one that
+   * was written last, unless that takes it back. Only corrections are in memory all at once.
+   */
+  *#latest(
+    view: string,
+    start: number,
+    first: Iterable<FiringRow>,
+    corrections: Iterable<FiringRow>,
+  ): Generator<ResultDocument> {
+    const corrected = new Map<string, ResultDocument>();
+    let fields: readonly string[] | undefined;
+    const keyOf = (doc: ResultDocument) => {
+      fields ??= this.#keyFields(view);
+      return JSON.stringify(fields.map((name) => doc[name]));
+    };
+    for (const row of corrections)
+      for (const doc of documents({ view, start }, row)) corrected.set(keyOf(doc), doc);
+    for (const row of first) {
+      for (const doc of documents({ view, start }, row)) {
+        const key = corrected.size > 0 ? keyOf(doc) : '';
+        const now = corrected.get(key) ?? doc;
+        corrected.delete(key);
+        if (!(RETRACTED in now)) yield now;
+      }
+    }
+    for (const doc of corrected.values()) if (!(RETRACTED in doc)) yield doc;
   }
 
   #keyFields(view: string): string[] {
@@ -255,7 +291,11 @@ export class StateReader {
       | { value: string }
       | undefined;
     if (!row) throw corruptRow('no views');
-    return JSON.parse(row.value) as StoredView[];
+    try {
+      return JSON.parse(row.value) as StoredView[];
+    } catch {
+      throw corruptRow('views');
+    }
   }
 }
 
@@ -274,8 +314,8 @@ type StoredView = Pick<View, 'name' | 'by' | 'aggregates'>;
 /** With these each result begins. */
 const RESULT_FIELDS = ['view', 'window_start', 'window_end', 'timestamp'];
 
-const FIRINGS_OF_WINDOW =
-  'SELECT first, count, correction, crc, docs FROM firings WHERE view = ? AND window_start = ? ORDER BY first';
+const NEXT_FIRING = `SELECT first, count, correction, crc, docs FROM firings
+  WHERE view = ? AND window_start = ? AND first > ? AND correction = ? ORDER BY first LIMIT 1`;
 
 interface FiringRow {
   readonly first: number;
@@ -283,6 +323,13 @@ interface FiringRow {
   readonly correction: number;
   readonly crc: number;
   readonly docs: string;
+}
+
+function* counting<T>(items: Iterable<T>, count: () => void): Generator<T> {
+  for (const item of items) {
+    count();
+    yield item;
+  }
 }
 
 function documents({ view, start }: { view: string; start: number }, row: FiringRow): ResultDocument[] {

@@ -41,12 +41,16 @@ export interface KeyPart {
   readonly domain: Domain | undefined;
 }
 
+/** Panes lie in arrays of 2^12. */
+export const CHUNK_BITS = 12;
+const CHUNK_MASK = (1 << CHUNK_BITS) - 1;
+
 /** The open window a trip belongs to; what the compiled code needs of it. */
 export interface OpenWindow {
   readonly start: number;
   readonly end: number;
-  /** Pane numbers, `width` a pane. */
-  readonly panes: { readonly numbers: Float64Array };
+  /** Pane numbers, `width` a pane, 2^12 panes an array. */
+  readonly panes: { readonly numbers: readonly Float64Array[] };
   /** The pane of a key, marked as changed, and opened when need be. */
   pane(key: Float64Array): number;
   /** Notes a value of a distinct count; false when the pane has it already. */
@@ -251,13 +255,18 @@ class Source {
 }
 
 /** Builds a function of `source` in which the columns and what the source refers to are constants. */
-function build(
+function build<T>(
   parameters: string,
   body: string,
   columns: string,
   refs: ReadonlyMap<string, unknown>,
-): unknown {
-  return new Function('c', ...refs.keys(), `return function (${parameters}) {\n${columns}\n${body}\n}`);
+): (c: TripColumns, refs: readonly unknown[]) => T {
+  const names = [...refs.keys()].join(', ');
+  return new Function(
+    'c',
+    'refs',
+    `const [${names}] = refs;\nreturn function (${parameters}) {\n${columns}\n${body}\n}`,
+  ) as never;
 }
 
 /** Compiles a checked view for batches in `columns`. */
@@ -278,10 +287,12 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         `const c_${name} = c.${TRIP_FIELDS[name as keyof typeof TRIP_FIELDS] === 'string' ? '' : 'numbers.'}${name};`,
     )
     .join('\n');
-  const make = build('from, to, time, outcomes, windows', body, hoisted, source.refs) as (
-    c: TripColumns,
-    ...refs: unknown[]
-  ) => CompiledView['accumulate'];
+  const make = build<CompiledView['accumulate']>(
+    'from, to, time, outcomes, windows',
+    body,
+    hoisted,
+    source.refs,
+  );
   return {
     view,
     key: key.map(({ name, type, domain }) => ({ name, type, domain })),
@@ -294,7 +305,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         if (aggregate.fn === 'min' || aggregate.fn === 'max') numbers[base + offset] = Number.NaN;
       }
     },
-    accumulate: make(columns, ...source.refs.values()),
+    accumulate: make(columns, [...source.refs.values()]),
     values: (numbers, base) => states.map((state) => finiteOrMissing(aggregateValue(state, numbers, base))),
     merge: (into, at, from, base) => {
       for (const state of states) mergeAggregate(state, into, at + state.offset, from, base + state.offset);
@@ -391,7 +402,7 @@ function accumulateSource(
   const keyArray = source.ref('f', new Float64Array(key.length));
   const update = `
     const pane = window.pane(key);
-    const a = window.panes.numbers, base = pane * ${width};
+    const a = window.panes.numbers[pane >>> ${CHUNK_BITS}], base = (pane & ${CHUNK_MASK}) * ${width};
     ${states.map((state) => updateSource(state, source)).join('\n')}
     outcomes[i] |= ${OUTCOME.used};`;
   return `
@@ -465,7 +476,6 @@ function compileHaving(view: View, columns: TripColumns): CompiledView['having']
   const names = Object.keys(view.aggregates);
   const source = new Source(columns, new Map(names.map((name, i) => [name, `v[${i}]`])));
   const test = source.of(view.having);
-  return new Function(...source.refs.keys(), `return function (v) { return ${test}; }`)(
-    ...source.refs.values(),
-  );
+  const make = build<CompiledView['having']>('v', `return ${test};`, '', source.refs);
+  return make(columns, [...source.refs.values()]);
 }

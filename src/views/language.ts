@@ -89,6 +89,7 @@ function word<F extends (...args: never[]) => unknown>(
   most = least,
 ): F {
   const counting = (...args: Parameters<F>): unknown => {
+    // biome-ignore lint/plugin: no more than the function takes
     if (args.length >= least && args.length <= most) return make(...args);
     const wanted =
       least === most

@@ -262,7 +262,7 @@ const EIGHTHS = ' ▏▎▍▌▋▊▉█';
 
 /** A bar an hour and airport, both on one scale. */
 function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
-  const scale = Math.max(1, ...minutes.map((hour) => hour.minutes)) / BAR;
+  const scale = minutes.reduce((most, hour) => Math.max(most, hour.minutes), 1) / BAR;
   yield `hour  ${AIRPORTS.map((airport) => airport.padEnd(BAR + 6))
     .join('')
     .trimEnd()}`;

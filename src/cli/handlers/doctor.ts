@@ -191,7 +191,8 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
           ? (position.arrival ?? Number.POSITIVE_INFINITY)
           : Number.POSITIVE_INFINITY,
       );
-      const gone = Date.now() - retentionMs - Math.min(...arrivals);
+      const earliest = arrivals.reduce((least, at) => Math.min(least, at), Number.POSITIVE_INFINITY);
+      const gone = Date.now() - retentionMs - earliest;
       if (gone > 0) {
         checks.push({
           check,

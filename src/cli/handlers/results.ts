@@ -1,7 +1,7 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp, StateReader } from '../../state/read-results.ts';
 import type { ResultsArguments } from '../commands/results.ts';
-import { chosenFormat, formatted, printJson, say, write } from '../terminal.ts';
+import { chosenFormat, formatted, jsonArray, say, write } from '../terminal.ts';
 
 export async function results(args: ResultsArguments): Promise<number> {
   const dataDir = args.dataDir;
@@ -19,8 +19,10 @@ export async function results(args: ResultsArguments): Promise<number> {
         yield result;
       }
     })();
-    if (args.json) printJson([...found]);
-    else await write(formatted(found, chosenFormat(args.format), reader.columns(view)));
+    const pieces = args.json
+      ? jsonArray(found)
+      : formatted(found, chosenFormat(args.format), reader.columns(view));
+    await write(pieces);
     if (count === 0) say('no results so far; a window fires when the watermark passes its end');
   } finally {
     reader.close();

@@ -1,6 +1,6 @@
 /** The city: where people were picked up in a window, and how long it took to the airports. */
 import { Cells } from './cells.ts';
-import { byId, make, renew, setText, table } from './elements.ts';
+import { byId, fill, make, renew, setText, table } from './elements.ts';
 import { count, dayOf, decimal, stamp, timeOf } from './format.ts';
 import { type Frame, Frames } from './frames.ts';
 import { AIRPORTS, Lines, minutesOf } from './lines.ts';
@@ -121,7 +121,7 @@ export class City {
         i + 1 < STEPS ? count(least) : `${count(least)}+`,
       ),
     );
-    byId('legend').replaceChildren(make('p', {}, 'Pick-ups in a window'), make('div', {}, ...steps));
+    fill(byId('legend'), make('p', {}, 'Pick-ups in a window'), make('div', {}, steps));
   }
 
   /** Cells of a window, the busiest first. */
@@ -151,7 +151,7 @@ export class City {
 
   #areaItem(): HTMLLIElement {
     const parts = ['swatch', 'label', 'code', 'figure'].map((name) => make('span', { class: name }));
-    const button = make('button', { type: 'button' }, ...parts);
+    const button = make('button', { type: 'button' }, parts);
     const cell = () => Number(button.dataset['cell']);
     button.addEventListener('mouseenter', () => this.#hover(cell()));
     button.addEventListener('focus', () => this.#hover(cell()));
@@ -194,10 +194,11 @@ export class City {
         `${airport} in ${decimal(found.minutes / found.trips)} min (${count(found.trips)} trips)`,
       );
     });
-    tip.replaceChildren(
+    fill(
+      tip,
       make('p', { class: 'where' }, make('b', {}, name), ` ${borough}`),
       make('p', { class: 'picked' }, make('b', {}, picked === 0 ? 'under 2' : count(picked)), ' pick-ups'),
-      ...rows,
+      rows,
       make('p', { class: 'code' }, geohash),
     );
     const { x, y } = at ?? this.#map.placeOf(cell);

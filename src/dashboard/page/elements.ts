@@ -6,7 +6,7 @@ export function byId<T extends Element = HTMLElement>(id: string): T {
   return element as unknown as T;
 }
 
-export type Content = string | Node;
+export type Content = string | Node | readonly Content[];
 
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
@@ -15,8 +15,20 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...content);
+  add(element, content);
   return element;
+}
+
+/** Puts content behind what an element holds. */
+export function add(element: Element, content: Content): void {
+  if (typeof content === 'string' || content instanceof Node) element.append(content);
+  else for (const part of content) add(element, part);
+}
+
+/** Puts content in place of what an element holds. */
+export function fill(element: Element, ...content: Content[]): void {
+  element.replaceChildren();
+  add(element, content);
 }
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -28,7 +40,7 @@ export function draw<K extends keyof SVGElementTagNameMap>(
 ): SVGElementTagNameMap[K] {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
-  element.append(...content);
+  add(element, content);
   return element;
 }
 
@@ -39,7 +51,7 @@ export function setText(element: Element, text: string): void {
 
 /** Makes what an element holds like `content`, and leaves alone what is alike: focus and scrolling stay. */
 export function renew(element: Element, ...content: Content[]): void {
-  const wanted = make('div', {}, ...content);
+  const wanted = make('div', {}, content);
   renewChildren(element, wanted);
 }
 
@@ -86,8 +98,12 @@ export function table(
       'table',
       {},
       make('caption', {}, caption),
-      make('thead', {}, make('tr', {}, ...head.map(heading))),
-      make('tbody', {}, ...rows.map((row) => make('tr', {}, ...row.map(cell)))),
+      make('thead', {}, make('tr', {}, head.map(heading))),
+      make(
+        'tbody',
+        {},
+        rows.map((row) => make('tr', {}, row.map(cell))),
+      ),
     ),
   );
 }

@@ -1,6 +1,6 @@
 /** The job: how far it is, how fast, and what it refused. */
 import { command } from './command.ts';
-import { byId, type Content, draw, make, renew, setText, table } from './elements.ts';
+import { add, byId, type Content, draw, fill, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
 import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
 
@@ -48,7 +48,7 @@ export class Job {
   constructor() {
     const cards = CARDS.map(([kind, title]) => card(kind, title));
     const refused = card('refused', 'Refused records');
-    byId('cards').append(...cards.slice(0, -1), refused, ...cards.slice(-1));
+    add(byId('cards'), [cards.slice(0, -1), refused, cards.slice(-1)]);
     this.#bodies = cards.map((found) => found.lastElementChild!);
     this.#refused = refused.lastElementChild!;
     setInterval(() => this.#tellAge(), 1_000);
@@ -58,7 +58,7 @@ export class Job {
     this.#status = status;
     this.#offset = status.now - Date.now();
     CARDS.forEach(([, , content], i) => {
-      renew(this.#bodies[i]!, ...content(status));
+      renew(this.#bodies[i]!, content(status));
     });
     this.#showRefused(status);
     this.#tellAge();
@@ -77,8 +77,9 @@ export class Job {
     const open = [...this.#refused.querySelectorAll('details[open]')].map((found) =>
       found.getAttribute('data-reason'),
     );
-    this.#refused.replaceChildren(
-      ...deadLetters.map(({ reason, count: number, kept }) => {
+    fill(
+      this.#refused,
+      deadLetters.map(({ reason, count: number, kept }) => {
         const details = letterDetails(status, reason, number, kept);
         details.open = open.includes(reason);
         return details;
@@ -146,7 +147,7 @@ function sparkline(past: readonly (readonly [at: number, total: number])[]): SVG
   });
   if (rates.length < 2) return [];
   const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
-  const most = Math.max(1, ...rates.map(({ value }) => value));
+  const most = rates.reduce((greatest, { value }) => Math.max(greatest, value), 1);
   const points = rates
     .map(({ at, value }) => {
       const x = ((at - first) / Math.max(1, last - first)) * 240;
@@ -173,8 +174,11 @@ function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
 
 function shardTable({ shards, slowest }: JobStatus): Content[] {
   if (shards.length === 0) return [quiet('No shard has been read yet.')];
-  const ahead = Math.max(...shards.map(({ watermark }) => watermark ?? Number.NEGATIVE_INFINITY));
-  const behind = Math.max(0, ...shards.map((shard) => (shard.ended ? 0 : behindOf(shard, ahead))));
+  const ahead = shards.reduce(
+    (most, { watermark }) => Math.max(most, watermark ?? Number.NEGATIVE_INFINITY),
+    Number.NEGATIVE_INFINITY,
+  );
+  const behind = shards.reduce((most, shard) => Math.max(most, shard.ended ? 0 : behindOf(shard, ahead)), 0);
   const rows = shards.map((shard) => [
     shortId(shard.id),
     watermarkText(shard),
@@ -277,7 +281,7 @@ async function showSamples(box: HTMLElement, status: JobStatus, reason: string, 
       return make('li', {}, make('p', {}, where), make('code', {}, raw));
     });
     const note = `${count(letters.length)} of ${count(kept)} that are kept; ${command(`dead-letters --reason ${reason}`, status)} prints all of them.`;
-    box.replaceChildren(quiet(note), make('ul', {}, ...items));
+    fill(box, quiet(note), make('ul', {}, items));
   } catch {
     box.replaceChildren(quiet('They can’t be read now; open this again in a moment.'));
   }
@@ -291,7 +295,7 @@ function quiet(text: string): HTMLElement {
 function facts(rows: readonly (readonly [name: string, value: string | undefined])[]): HTMLElement {
   const known = rows.filter(([, value]) => value !== undefined);
   const items = known.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value!)));
-  return make('dl', { class: 'facts' }, ...items);
+  return make('dl', { class: 'facts' }, items);
 }
 
 function share(part: number, whole: number): string {

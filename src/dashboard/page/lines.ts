@@ -1,5 +1,5 @@
 /** Average minutes to each airport over event time, as two lines. */
-import { byId, draw, make, setText } from './elements.ts';
+import { byId, draw, fill, make, setText } from './elements.ts';
 import { decimal, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
 import { INSET, placeOf, ticks } from './timeline.ts';
@@ -108,8 +108,10 @@ export class Lines {
     if (this.#width === 0) return;
     const frames = this.#frames;
     this.#svg.setAttribute('width', String(this.#width));
-    const all = frames.flatMap((frame) => AIRPORTS.map((airport) => minutesOf(frame, airport) ?? 0));
-    this.#top = Math.max(30, Math.ceil(Math.max(0, ...all) / 15) * 15);
+    let most = 0;
+    for (const frame of frames)
+      for (const airport of AIRPORTS) most = Math.max(most, minutesOf(frame, airport) ?? 0);
+    this.#top = Math.max(30, Math.ceil(most / 15) * 15);
     const every = this.#top > 150 ? 60 : this.#top > 75 ? 30 : 15;
     const grid: SVGElement[] = [];
     for (let minutes = 0; minutes <= this.#top; minutes += every) {
@@ -117,15 +119,16 @@ export class Lines {
       grid.push(draw('path', { class: 'rule', d: `M${LEFT} ${y}h${this.#span}` }));
       grid.push(draw('text', { class: 'tick side', x: LEFT - 6, y: y + 4 }, String(minutes)));
     }
-    this.#svg.replaceChildren(
-      ...grid,
-      ...ticks(frames, this.#span).map(({ x, text }) =>
+    fill(
+      this.#svg,
+      grid,
+      ticks(frames, this.#span).map(({ x, text }) =>
         draw('text', { class: 'tick', x: LEFT + x, y: HEIGHT - 6 }, text),
       ),
       draw('path', { class: 'cursor' }),
-      ...AIRPORTS.map((airport) => draw('path', { class: `line ${airport}`, d: this.#path(airport) })),
-      ...AIRPORTS.map((airport) => draw('circle', { class: airport, r: 3.5, cy: -10 })),
-      ...this.#names(),
+      AIRPORTS.map((airport) => draw('path', { class: `line ${airport}`, d: this.#path(airport) })),
+      AIRPORTS.map((airport) => draw('circle', { class: airport, r: 3.5, cy: -10 })),
+      this.#names(),
       draw('text', { class: 'tick when', y: TOP }),
     );
     this.#tell();

@@ -1,5 +1,5 @@
 /** The slider over all windows: drag or use keys, play, pause, follow. */
-import { byId, draw, setText } from './elements.ts';
+import { byId, draw, fill, setText } from './elements.ts';
 import { count, dayOf, shortDayOf, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
 
@@ -130,7 +130,7 @@ export class Timeline {
     const height = 44;
     const frames = this.#frames;
     this.#profile.setAttribute('viewBox', `0 0 ${this.#width} 64`);
-    const most = Math.max(1, ...frames.map(({ total }) => total));
+    const most = frames.reduce((greatest, { total }) => Math.max(greatest, total), 1);
     const step = frames.length > 1 ? (this.#width - 2 * INSET) / (frames.length - 1) : 0;
     const bar = Math.max(1, step * 0.72);
     this.#bar = bar;
@@ -152,11 +152,12 @@ export class Timeline {
         width: this.#doneWidth,
       }),
     );
-    this.#profile.replaceChildren(
+    fill(
+      this.#profile,
       clip,
       draw('path', { class: 'bars', d: bars }),
       draw('path', { class: 'bars past', d: bars, 'clip-path': 'url(#done)' }),
-      ...ticks(frames, this.#width).map(({ x, text, isDay }) =>
+      ticks(frames, this.#width).map(({ x, text, isDay }) =>
         draw('text', { x, y: 60, class: isDay ? 'tick day' : 'tick' }, text),
       ),
     );
