@@ -1,3 +1,7 @@
+import type { ErrorCode } from './error-codes.ts';
+
+export type { ErrorCode };
+
 /** Exit codes of the command line. */
 export const EXIT = { done: 0, failed: 1, usage: 2, rejected: 3, interrupted: 130 } as const;
 
@@ -10,11 +14,11 @@ export interface ErrorDetails {
 
 /** An error a user can act on: a stable `code`, one clear message, a hint and the exit code it sets. */
 export class TaxiflowError extends Error {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly exitCode: number;
 
-  constructor(code: string, message: string, details: ErrorDetails = {}) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'TaxiflowError';
     this.code = code;
@@ -56,7 +60,7 @@ const UNLOADABLE = new Set(['ERR_DLOPEN_FAILED', 'ERR_MODULE_NOT_FOUND', 'MODULE
 export function translate(error: unknown, what: string, path: string, option = '--data-dir'): unknown {
   if (error instanceof TaxiflowError) return error;
   const code = systemCode(error) ?? '';
-  const failure = (id: string, message: string, hint: string) =>
+  const failure = (id: ErrorCode, message: string, hint: string) =>
     new TaxiflowError(id, `${message}: ${path}`, { hint, cause: error });
   const notFound = error instanceof Error && /^Could not locate the bindings file/.test(error.message);
   if (UNLOADABLE.has(code) || notFound) {

@@ -1,3 +1,18 @@
-/** What a module of views can import: the view language. */
-export * from './views/language.ts';
-export { JFK, LGA, NYC, taxiViews } from './views/taxi.ts';
+/** The library: what the command line does, for programs. docs/library.md shows it at work. */
+export {
+  type OpenSearchOptions,
+  openProcessor,
+  type Processor,
+  type ProcessorOptions,
+  type ProcessorProgress,
+  type ProcessSummary,
+} from './app/processor.ts';
+export { openReplay, type Replay, type ReplayOptions, type ReplaySummary } from './app/replay.ts';
+export type { DatasetCounts } from './dataset/dataset.ts';
+export type { Counters } from './engine/checkpoint.ts';
+export type { ProcessOutcome, Progress, SinkStatus } from './engine/run.ts';
+export { type ErrorCode, TaxiflowError } from './errors.ts';
+export type { ReplayPlan } from './replay/plan.ts';
+export type { ReplayOutcome, ReplayProgress } from './replay/run.ts';
+export type { ResultDocument, ResultFilter } from './state/read-results.ts';
+export * from './views.ts';

@@ -267,11 +267,15 @@ export class Processor {
   }
 
   #notUsable(): TaxiflowError {
-    const [code, what] =
-      this.#used === 'closed' ? ['processor-closed', 'is closed'] : ['processor-running', 'runs already'];
-    return new TaxiflowError(code!, `the processor of app "${this.app}" ${what}`, {
-      hint: 'open another one with openProcessor',
-    });
+    const isClosed = this.#used === 'closed';
+    const code = isClosed ? 'processor-closed' : 'processor-running';
+    return new TaxiflowError(
+      code,
+      `the processor of app "${this.app}" ${isClosed ? 'is closed' : 'runs already'}`,
+      {
+        hint: 'open another one with openProcessor',
+      },
+    );
   }
 
   #process(sinks: readonly Sink[], clock: Clock, signal: AbortSignal): Promise<ProcessOutcome> {

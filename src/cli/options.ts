@@ -84,21 +84,26 @@ export function choice<
   return option(about, { choices }, (given) => given as C[number]);
 }
 
-/** A whole number of at least `least` and at most `most`. */
+/** A whole number of at least `least`. */
 export function whole<
   const A extends About & {
     readonly least: number;
-    readonly most?: number;
     readonly default?: number;
     readonly required?: true;
   },
 >(about: A): Option<Given<number, A>> {
-  const { least, most = Number.MAX_SAFE_INTEGER } = about;
+  const { least } = about;
   return option(about, { type: 'number' }, (given, name) => {
-    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least && given <= most)
-      return given;
-    const upTo = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most.toLocaleString('en-US')}`;
-    throw usageError(`${name} needs a whole number of at least ${least}${upTo}`);
+    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least) return given;
+    throw usageError(`${name} needs a whole number of at least ${least}`);
+  });
+}
+
+/** A port to listen on; 0 is any that is free. */
+export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {
+  return option(about, { type: 'number' }, (given, name) => {
+    if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given <= 65_535) return given;
+    throw usageError(`${name} ${String(given)} is no port`, 'choose one from 1 to 65535, or 0 for any');
   });
 }
 

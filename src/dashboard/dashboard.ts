@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { TaxiflowError } from '../errors.ts';
+import { type ErrorCode, TaxiflowError } from '../errors.ts';
 import type { Dashboard, DashboardOptions } from './server.ts';
 
 /** Compiled, also when this is not: a thread loads no TypeScript. */
@@ -11,7 +11,11 @@ const THREAD = fileURLToPath(new URL('../../dist/dashboard/thread.js', import.me
 export type Said =
   | { readonly url: string }
   | {
-      readonly error: { readonly code: string; readonly message: string; readonly hint?: string | undefined };
+      readonly error: {
+        readonly code: ErrorCode;
+        readonly message: string;
+        readonly hint?: string | undefined;
+      };
     };
 
 /** Serves the page of an app until it is closed; a page that fails is told, and fails alone. Throws `cannot-listen`. */

@@ -40,6 +40,8 @@ interface KeptWindow {
   readonly json: string;
 }
 
+const UNKNOWN = { code: 'not-readable', hint: undefined } as const;
+
 export class StateWatch {
   readonly #o: WatchOptions;
   #reader: StateReader | undefined;
@@ -95,7 +97,7 @@ export class StateWatch {
   }
 
   #fail(error: unknown): void {
-    const { code, hint } = error instanceof TaxiflowError ? error : { code: 'not-readable' };
+    const { code, hint } = error instanceof TaxiflowError ? error : UNKNOWN;
     this.#forget();
     this.#trouble = { code, message: (error as Error).message, ...(hint ? { hint } : {}) };
   }

@@ -1,5 +1,5 @@
 /** What S3, its SDK and the network answer, in words a user can act on. */
-import { systemCode, TaxiflowError } from '../errors.ts';
+import { type ErrorCode, systemCode, TaxiflowError } from '../errors.ts';
 
 /** A body that ended before its length. */
 export class BrokenOff extends Error {
@@ -26,7 +26,7 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
   const url = `s3://${bucket}/${key}`;
   const name = nameOf(error);
   const status = statusOf(error);
-  const failure = (code: string, message: string, hint: string) =>
+  const failure = (code: ErrorCode, message: string, hint: string) =>
     new TaxiflowError(code, message, { hint, cause: error });
   if (isOfCredentials(error)) {
     const message = (error as Error).message.replace(/\s+/g, ' ').trim();

@@ -217,9 +217,11 @@ function timedOut(message: string): Error {
 
 /** Whom an error is about, in codes and in words. */
 export interface Service {
-  readonly code: string;
+  readonly code: 'opensearch' | 'dashboards';
   readonly name: string;
 }
+
+type Kind = 'unreachable' | 'unauthorized' | 'forbidden' | 'blocked' | 'tls' | 'bad-answer' | 'refused';
 
 export const OPENSEARCH: Service = { code: 'opensearch', name: 'OpenSearch' };
 export const DASHBOARDS: Service = { code: 'dashboards', name: 'OpenSearch Dashboards' };
@@ -246,7 +248,7 @@ export function isAway(error: unknown): boolean {
 /** An error of the client as a `TaxiflowError` of one line: `opensearch-unreachable`, `-unauthorized`, `-forbidden`, … */
 export function explained(error: unknown, url: string, service = OPENSEARCH): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
-  const failure = (kind: string, message: string, hint: string) =>
+  const failure = (kind: Kind, message: string, hint: string) =>
     new TaxiflowError(`${service.code}-${kind}`, message.replaceAll(/\s+/g, ' '), { hint, cause: error });
   const status = statusOf(error);
   const reason = reasonOf(error);

@@ -8,7 +8,14 @@ import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
-import { type BulkAnswer, HURRIED, ModelServer, ModelState, openSink } from '../sinks/opensearch-model.ts';
+import {
+  answerOverHttp,
+  type BulkAnswer,
+  HURRIED,
+  ModelServer,
+  ModelState,
+  openSink,
+} from '../sinks/opensearch-model.ts';
 import { randomNumbers, until } from '../support.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
@@ -121,29 +128,13 @@ async function served(
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks);
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://model');
-    const isBulk = pathname === '/_bulk';
-    const asked = {
-      method: request.method ?? '',
-      path: decodeURIComponent(pathname),
-      querystring: Object.fromEntries(searchParams),
-      ...(isBulk
-        ? { bulkBody: body }
-        : body.length > 0
-          ? { body: JSON.parse(body.toString()) as unknown }
-          : {}),
-    };
-    let [status, answered]: [number, unknown] = [200, undefined];
-    try {
-      answered = (await model.answer(asked)).body;
-    } catch (error) {
-      const { meta } = error as { meta?: { statusCode: number; body: unknown } };
-      if (!meta) return request.socket.destroy();
-      [status, answered] = [meta.statusCode, meta.body];
-    }
-    const mangled = isBulk && status === 200 ? spoil(answered as BulkAnswer) : undefined;
-    const honest: Mangled = { text: JSON.stringify(answered), headers: JSON_TYPE };
+    const asked = { method: request.method ?? '', path: request.url ?? '/', body: Buffer.concat(chunks) };
+    const answered = await answerOverHttp(model, asked);
+    if (!answered) return request.socket.destroy();
+    const { status, body } = answered;
+    const isBulk = asked.path.startsWith('/_bulk');
+    const mangled = isBulk && status === 200 ? spoil(body as BulkAnswer) : undefined;
+    const honest: Mangled = { text: JSON.stringify(body), headers: JSON_TYPE };
     const { text, headers, cutAt, status: said = status } = mangled ?? honest;
     response.writeHead(said, headers);
     if (cutAt === undefined) return response.end(text);

@@ -645,6 +645,32 @@ export function fateOf(source: string): Fate {
 }
 
 /** A sink between both; `alive` says whether its process still is. */
+/** What the model answers to a request as it comes over HTTP; undefined where it breaks the connection. */
+export async function answerOverHttp(
+  model: ModelServer,
+  { method, path, body }: { readonly method: string; readonly path: string; readonly body: Buffer },
+): Promise<{ readonly status: number; readonly body: unknown } | undefined> {
+  const { pathname, searchParams } = new URL(path, 'http://model');
+  const content =
+    pathname === '/_bulk'
+      ? { bulkBody: body }
+      : body.length > 0
+        ? { body: JSON.parse(body.toString()) as unknown }
+        : {};
+  try {
+    const { body: answer } = await model.answer({
+      method,
+      path: decodeURIComponent(pathname),
+      querystring: Object.fromEntries(searchParams),
+      ...content,
+    });
+    return { status: 200, body: answer };
+  } catch (error) {
+    const { meta } = error as { meta?: { statusCode: number; body: unknown } };
+    return meta && { status: meta.statusCode, body: meta.body };
+  }
+}
+
 export async function openSink(
   state: ModelState,
   server: ModelServer,

@@ -1,9 +1,10 @@
 /** Options that several commands have. */
-import { choice, flag, optionalText, text, whole } from '../options.ts';
+import { DEFAULT_DATA_DIR } from '../../streams/target.ts';
+import { choice, flag, port as listenPort, optionalText, text, whole } from '../options.ts';
 
 export const json = flag('Print the outcome as one JSON object on stdout');
 export const dataDir = text({
-  default: '.taxiflow',
+  default: DEFAULT_DATA_DIR,
   describe: 'Folder of embedded streams, states and results',
 });
 export const stream = optionalText(
@@ -21,9 +22,7 @@ export const streamName = text({
 export const format = choice(['table', 'ndjson', 'csv'], {
   describe: 'How to print  [default: table on a terminal, else ndjson]',
 });
-export const port = whole({
-  least: 0,
-  most: 65_535,
+export const port = listenPort({
   default: 8080,
   describe: 'Port of the live page, or the next free one; 0 for any',
 });

@@ -1,4 +1,5 @@
 /** What the server tells the page, and how it is written down. Runs on both sides. */
+import type { ErrorCode } from '../../error-codes.ts';
 
 /** A window of `pickup_count`: counts by cell. */
 export interface PickupWindow {
@@ -108,7 +109,9 @@ export interface JobStatus {
   readonly rates: { readonly trips: number; readonly results: number };
   readonly samples: readonly Sample[];
   /** Why there is nothing to show, in words a user can act on. */
-  readonly trouble?: { readonly code: string; readonly message: string; readonly hint?: string } | undefined;
+  readonly trouble?:
+    | { readonly code: ErrorCode; readonly message: string; readonly hint?: string }
+    | undefined;
 }
 
 export interface DeadLetterSample {

@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
-import { systemCode, TaxiflowError } from '../../errors.ts';
+import { type ErrorCode, systemCode, TaxiflowError } from '../../errors.ts';
 import type { Position, Shard } from '../stream.ts';
 import { kinesisEndpoint } from './endpoint.ts';
 
@@ -324,7 +324,7 @@ export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
   const name = error instanceof Error ? error.name : '';
   const message = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim();
-  const failure = (code: string, text: string, hint: string) =>
+  const failure = (code: ErrorCode, text: string, hint: string) =>
     new TaxiflowError(code, text, { hint, cause: error });
   if (name === 'ResourceNotFoundException') {
     const region = regionOfArn(stream);
