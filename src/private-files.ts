@@ -20,13 +20,15 @@ export function makeFile(path: string): number {
   return openSync(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
 }
 
-/** Makes an empty file with its folder, unless it is there. */
-export function ensureFile(path: string): void {
+/** Makes an empty file with its folder, unless it is there; whether it was made. */
+export function ensureFile(path: string): boolean {
   makeFolder(dirname(path));
   try {
     closeSync(makeFile(path));
+    return true;
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
+    return false;
   }
 }
 

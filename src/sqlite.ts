@@ -1,4 +1,5 @@
 /** SQLite as taxiflow opens it, with its errors in words a user can act on. */
+import { rmSync } from 'node:fs';
 import type BetterSqlite3 from 'better-sqlite3';
 import { systemCode, TaxiflowError, translate, translating } from './errors.ts';
 import { ensureFile, refuseLinks } from './private-files.ts';
@@ -31,12 +32,8 @@ export interface OpenOptions {
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
   return translating(options.what, path, () => {
     refuseLinks(path, options.what);
-    if (!options.readonly && !options.mustExist) ensureFile(path);
-    const db = new Database(path, {
-      readonly: options.readonly ?? false,
-      fileMustExist: options.readonly || options.mustExist || false,
-      timeout: 15_000,
-    });
+    const isMade = !options.readonly && !options.mustExist && ensureFile(path);
+    const db = opened(path, options, isMade);
     try {
       if (!options.readonly) {
         if (options.pageSize) db.pragma(`page_size = ${options.pageSize}`);
@@ -52,6 +49,16 @@ export function openSqlite(path: string, options: OpenOptions): Sqlite {
     }
     return db;
   });
+}
+
+function opened(path: string, { readonly = false, mustExist = false }: OpenOptions, isMade: boolean): Sqlite {
+  try {
+    return new Database(path, { readonly, fileMustExist: readonly || mustExist, timeout: 15_000 });
+  } catch (error) {
+    // An empty file would be taken for what it was made for.
+    if (isMade) rmSync(path, { force: true });
+    throw error;
+  }
 }
 
 /** Where no index of the write-ahead log lies beside a file, a reader makes one. */

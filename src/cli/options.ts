@@ -94,16 +94,21 @@ export function whole<
 >(about: A): Option<Given<number, A>> {
   const { least } = about;
   return option(about, { type: 'number' }, (given, name) => {
-    if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least) return given;
-    throw usageError(`${name} needs a whole number of at least ${least}`);
+    return wholeOf(given, name, least);
   });
+}
+
+function wholeOf(given: unknown, name: string, least: number): number {
+  if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least) return given;
+  throw usageError(`${name} needs a whole number of at least ${least}`);
 }
 
 /** A port to listen on; 0 is any that is free. */
 export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {
   return option(about, { type: 'number' }, (given, name) => {
-    if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given <= 65_535) return given;
-    throw usageError(`${name} ${String(given)} is no port`, 'choose one from 1 to 65535, or 0 for any');
+    const value = wholeOf(given, name, 0);
+    if (value <= 65_535) return value;
+    throw usageError(`${name} ${value} is no port`, 'choose one from 1 to 65535, or 0 for any');
   });
 }
 
