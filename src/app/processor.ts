@@ -333,7 +333,7 @@ export class Processor {
 
   async #openSearchSink(search: Search, clock: Clock): Promise<Sink> {
     const { onNote, onTrouble } = this.#o;
-    const { OpenSearchSink } = await import('../sinks/opensearch.ts');
+    const { OpenSearchSink } = await import('../sinks/opensearch/sink.ts');
     const sink: Sink = new OpenSearchSink({
       ...search,
       owner: { app: this.app, stream: this.stream },

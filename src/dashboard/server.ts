@@ -196,7 +196,7 @@ class Site {
 
   async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#look();
-    const { metricsOf } = await import('./metrics.ts');
+    const { metricsOf } = await import('../status/metrics.ts');
     const { type, text } = await metricsOf(this.#watch.status());
     response.setHeader('cache-control', 'no-store');
     const encoding = accepted(request.headers['accept-encoding']);

@@ -8,7 +8,7 @@ import {
   reasonOf,
   retryAfter,
   type Verdict,
-} from '../../src/sinks/opensearch-replies.ts';
+} from '../../src/sinks/opensearch/replies.ts';
 import { itemsOf, type Reply, recordedReplies } from '../services/replies.ts';
 
 /** By reply: what becomes of the request or, where it was looked at, of each of its documents in their order. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { documentIds } from '../../src/sinks/document-id.ts';
+import { documentIds } from '../../src/sinks/opensearch/document-id.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 

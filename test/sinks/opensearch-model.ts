@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../src/clock.ts';
 import { type DeadLetter, DeadLetterBuffer } from '../../src/dead-letters.ts';
-import { OpenSearchSink, type Outbox } from '../../src/sinks/opensearch.ts';
+import { OpenSearchSink, type Outbox } from '../../src/sinks/opensearch/sink.ts';
 import type { Cursor, StoredFiring, StoredWindow, WindowDestination } from '../../src/state/sqlite-state.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { JobStatus } from '../../dashboard/page/wire.ts';
-import { StateWatch } from '../../dashboard/watch.ts';
 import { EXIT, TaxiflowError } from '../../errors.ts';
 import { chooseApp } from '../../state/read-results.ts';
+import { JobWatch } from '../../status/job-watch.ts';
+import type { JobStatus } from '../../status/model.ts';
 import type { StatusArguments } from '../commands/status.ts';
 import {
   formatted,
@@ -21,7 +21,7 @@ const CLEAR = '\u001b[H\u001b[2J';
 export async function status(args: StatusArguments): Promise<number> {
   const dataDir = args.dataDir;
   const app = chooseApp(dataDir, args.app);
-  const watch = new StateWatch({ dataDir, app, now: Date.now });
+  const watch = new JobWatch({ dataDir, app, now: Date.now });
   const { signal, done } = interruption();
   try {
     // One screen on a terminal; elsewhere one report below the other.

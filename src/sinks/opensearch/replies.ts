@@ -1,5 +1,5 @@
 /** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
-import { adviceOnBlock } from '../opensearch/connection.ts';
+import { adviceOnBlock } from '../../opensearch/connection.ts';
 
 /**
  * What becomes of a document: it is there · send it again · send it again when somebody has helped · its index is not

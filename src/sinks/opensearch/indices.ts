@@ -1,9 +1,9 @@
 /** The indices behind the names of views, as a sink finds them and makes them: owner, mapping, template, count. */
 import type { Client } from '@opensearch-project/opensearch';
-import type { Clock } from '../clock.ts';
-import { TaxiflowError } from '../errors.ts';
-import { explained, isServerless, serverOf, statusOf } from '../opensearch/connection.ts';
-import { templateStep } from '../opensearch/setup.ts';
+import type { Clock } from '../../clock.ts';
+import { TaxiflowError } from '../../errors.ts';
+import { explained, isServerless, serverOf, statusOf } from '../../opensearch/connection.ts';
+import { templateStep } from '../../opensearch/setup.ts';
 import {
   differences,
   firstIndex,
@@ -13,8 +13,8 @@ import {
   type LiveMapping,
   mappingOf,
   writeIndexOf,
-} from '../opensearch/templates.ts';
-import type { View } from '../views/language.ts';
+} from '../../opensearch/templates.ts';
+import type { View } from '../../views/language.ts';
 import type { LiveIndex, Place } from './destinations.ts';
 
 /** Whose results an index holds. A state that was made anew for the same app and stream is the same owner. */

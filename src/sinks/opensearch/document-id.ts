@@ -1,6 +1,6 @@
 /** The id of a result in OpenSearch: its view, window and key, so that a corrected result takes the place of the one before. */
 import { createHash } from 'node:crypto';
-import type { View } from '../views/language.ts';
+import type { View } from '../../views/language.ts';
 
 /** The longest id OpenSearch takes. */
 const ID_BYTES = 512;

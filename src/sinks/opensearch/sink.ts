@@ -14,17 +14,17 @@
  *  O7 at the start no index holds fewer documents than results were settled; one that does is filled again.
  */
 import type { Client } from '@opensearch-project/opensearch';
-import type { Clock } from '../clock.ts';
-import type { DeadLetterBuffer } from '../dead-letters.ts';
-import type { Sink, SinkStatus } from '../engine/run.ts';
-import { TaxiflowError } from '../errors.ts';
-import { explained, isAway } from '../opensearch/connection.ts';
-import type { SqliteState } from '../state/sqlite-state.ts';
-import type { View } from '../views/language.ts';
+import type { Clock } from '../../clock.ts';
+import type { DeadLetterBuffer } from '../../dead-letters.ts';
+import type { Sink, SinkStatus } from '../../engine/run.ts';
+import { TaxiflowError } from '../../errors.ts';
+import { explained, isAway } from '../../opensearch/connection.ts';
+import type { SqliteState } from '../../state/sqlite-state.ts';
+import type { View } from '../../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
 import { documentIds } from './document-id.ts';
-import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './opensearch-indices.ts';
+import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './indices.ts';
 import { documentsIn, isTakenBack, settledDocuments } from './settled-documents.ts';
 import { Trouble } from './trouble.ts';
 

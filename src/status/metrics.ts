@@ -1,6 +1,6 @@
 /** How a job is doing, for Prometheus: its conventions for names and base units. */
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { JobStatus } from './page/wire.ts';
+import type { JobStatus } from './model.ts';
 
 type Labels = Readonly<Record<string, string>>;
 type Value = readonly [labels: Labels, value: number | null | undefined];

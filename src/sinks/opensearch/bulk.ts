@@ -2,8 +2,8 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Client } from '@opensearch-project/opensearch';
-import type { Clock } from '../clock.ts';
-import { explained, reasonOf as requestReason, statusOf } from '../opensearch/connection.ts';
+import type { Clock } from '../../clock.ts';
+import { explained, reasonOf as requestReason, statusOf } from '../../opensearch/connection.ts';
 import {
   adviceOn,
   classify,
@@ -13,7 +13,7 @@ import {
   reasonOf,
   retryAfter,
   type Sent,
-} from './opensearch-replies.ts';
+} from './replies.ts';
 import type { Trouble } from './trouble.ts';
 
 /** A result on its way. */

@@ -1,5 +1,5 @@
 /** What keeps results from going out: why, and since when. */
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../clock.ts';
 
 /** The same trouble is not said again within this time, however often it comes and goes. */
 const SAID_AGAIN_MS = 60_000;

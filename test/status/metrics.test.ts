@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { metricsOf } from '../../src/dashboard/metrics.ts';
-import type { JobStatus } from '../../src/dashboard/page/wire.ts';
+import { metricsOf } from '../../src/status/metrics.ts';
+import type { JobStatus } from '../../src/status/model.ts';
 
 const STATUS: JobStatus = {
   now: 1_800_000_000_000,

@@ -1,6 +1,6 @@
 /** How many documents the results come to that a sink has settled, by the outbox alone. */
-import type { SqliteState } from '../state/sqlite-state.ts';
-import { RETRACTED } from '../views/language.ts';
+import type { SqliteState } from '../../state/sqlite-state.ts';
+import { RETRACTED } from '../../views/language.ts';
 
 /** How a result ends that takes back the one of its window and key. */
 const TAKEN_BACK = `,"${RETRACTED}":true}`;

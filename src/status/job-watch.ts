@@ -1,0 +1,221 @@
+/**
+ * Follows a state file: how its job is doing, and that something was committed. A look costs a `stat` and a pragma while
+ * nothing is.
+ */
+import { statSync } from 'node:fs';
+import { TaxiflowError } from '../errors.ts';
+import { StateReader } from '../state/read-results.ts';
+import { isRunning, listApps, statePath } from '../state/sqlite-state.ts';
+import type { DeadLetterSample, JobStatus, Sample } from './model.ts';
+
+export interface WatchOptions {
+  readonly dataDir: string;
+  /** Without one, the only app there is, or the first to appear. */
+  readonly app?: string | undefined;
+  readonly now: () => number;
+}
+
+const SAMPLES = 120;
+const RATE_MS = 10_000;
+const LETTERS_SHOWN = 20;
+const LETTER_BYTES = 2_000;
+const UNKNOWN = { code: 'not-readable', hint: undefined } as const;
+
+/** What a look found: a state that wasn't open before, a commit, nothing new, or that the state is not there any more. */
+export type Found = 'opened' | 'changed' | 'same' | 'gone';
+
+export class JobWatch {
+  readonly #o: WatchOptions;
+  #reader: StateReader | undefined;
+  #app: string | undefined;
+  #file = '';
+  #version = -1;
+  #samples: Sample[] = [];
+  #trouble: JobStatus['trouble'];
+
+  constructor(options: WatchOptions) {
+    this.#o = options;
+    this.#app = options.app;
+  }
+
+  /** The state that is open; another one when it was made afresh, and empty when there is none. */
+  get file(): string {
+    return this.#file;
+  }
+
+  get reader(): StateReader | undefined {
+    return this.#reader;
+  }
+
+  look(): Found {
+    const had = this.#reader !== undefined;
+    try {
+      const found = this.#follow();
+      this.#trouble = this.#reader ? undefined : this.#nothingYet();
+      return found;
+    } catch (error) {
+      this.fail(error);
+      return had ? 'gone' : 'same';
+    }
+  }
+
+  /** Says so in `trouble` when the state can't be read. */
+  status(): JobStatus {
+    try {
+      return this.#status();
+    } catch (error) {
+      this.fail(error);
+      return this.#status();
+    }
+  }
+
+  /** The state can't be read: it is opened anew at the next look. */
+  fail(error: unknown): void {
+    const { code, hint } = error instanceof TaxiflowError ? error : UNKNOWN;
+    this.#forget();
+    this.#trouble = { code, message: (error as Error).message, ...(hint ? { hint } : {}) };
+  }
+
+  #status(): JobStatus {
+    const { dataDir, now } = this.#o;
+    const head = { now: now(), app: this.#app ?? null, dataDir, trouble: this.#trouble };
+    const nothing = { views: [], shards: [], sinks: [], deadLetters: [], samples: [] };
+    if (!this.#reader || !this.#app) {
+      return { ...head, ...nothing, running: false, watermark: null, rates: { trips: 0, results: 0 } };
+    }
+    const running = isRunning(dataDir, this.#app);
+    const state = this.#reader.checkpoint();
+    const noted = this.#reader.runStatus();
+    const shards = (state?.shards ?? []).map(({ position, ...shard }) => ({
+      ...shard,
+      position: position.at === 'after' ? position.sequence : position.at,
+      lagMs: running ? noted?.lags[shard.id] : undefined,
+    }));
+    const holding = shards.filter((shard) => !shard.ended);
+    const watermarkOf = (shard: (typeof shards)[number]) => shard.watermark ?? Number.NEGATIVE_INFINITY;
+    const least = holding.map(watermarkOf).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+    const allAsFar = holding.every((shard) => watermarkOf(shard) === least);
+    return {
+      ...head,
+      stream: this.#reader.stream(),
+      views: this.#reader.views(),
+      running,
+      watermark: state?.watermark ?? null,
+      totals: state?.counters,
+      shards,
+      slowest: allAsFar ? undefined : holding.find((shard) => watermarkOf(shard) === least)?.id,
+      checkpoint: state && { number: state.number, at: Date.parse(state.at), ...noted?.checkpoint },
+      stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
+      openWindows: noted?.openWindows,
+      // Those of the last run; what an earlier one wrote to is over.
+      sinks: this.#reader.cursors().flatMap((cursor) => {
+        const sink = noted?.sinks.find(({ name }) => name === cursor.name);
+        if (noted && !sink) return [];
+        const { retries = 0, rejected = 0, trouble, since } = sink ?? {};
+        return [{ ...cursor, retries, rejected, ...(running ? { trouble, since } : {}) }];
+      }),
+      deadLetters: this.#reader.deadLetterCounts(),
+      rates: this.#rates(running ? noted?.rates : undefined),
+      samples: this.#samples,
+    };
+  }
+
+  /** Some of what was refused for a reason. */
+  deadLetters(reason: string): DeadLetterSample[] {
+    const found: DeadLetterSample[] = [];
+    for (const letter of this.#reader?.deadLetters(reason) ?? []) {
+      const { source, position, detail, at, raw } = letter;
+      found.push({ reason, source, position, detail, at, raw: raw.slice(0, LETTER_BYTES) });
+      if (found.length === LETTERS_SHOWN) break;
+    }
+    return found;
+  }
+
+  close(): void {
+    this.#forget();
+  }
+
+  /** Opens the state when it appears, and again when it is made afresh. */
+  #follow(): Found {
+    this.#app ??= listApps(this.#o.dataDir)[0];
+    const file = this.#app === undefined ? '' : fileOf(statePath(this.#o.dataDir, this.#app));
+    if (file === this.#file) return this.#isChanged() ? 'changed' : 'same';
+    const had = this.#reader !== undefined;
+    this.#forget();
+    if (file === '' || this.#app === undefined) return had ? 'gone' : 'same';
+    // Its tables come with its first transaction.
+    if (statSync(statePath(this.#o.dataDir, this.#app)).size === 0) return had ? 'gone' : 'same';
+    this.#reader = new StateReader(this.#o.dataDir, this.#app);
+    this.#file = file;
+    this.#version = this.#reader.version();
+    this.#sample(this.#reader);
+    return 'opened';
+  }
+
+  #isChanged(): boolean {
+    const reader = this.#reader;
+    const version = reader?.version();
+    if (!reader || version === this.#version) return false;
+    this.#version = version!;
+    this.#sample(reader);
+    return true;
+  }
+
+  #forget(): void {
+    this.#reader?.close();
+    this.#reader = undefined;
+    this.#file = '';
+    this.#version = -1;
+    this.#samples = [];
+  }
+
+  #sample(reader: StateReader): void {
+    const state = reader.checkpoint();
+    if (!state) return;
+    const { read, watermarks, results } = state.counters;
+    const at = Date.parse(state.at);
+    if (this.#samples.at(-1)?.at === at) return;
+    this.#samples = [...this.#samples, { at, trips: read - watermarks, results }].slice(-SAMPLES);
+  }
+
+  /** From what was seen, or from what the processor notes where too little was. */
+  #rates(noted: { records: number; results: number } | undefined): JobStatus['rates'] {
+    if (this.#samples.length < 2 && noted) return { trips: noted.records, results: noted.results };
+    const now = this.#o.now();
+    const last = this.#samples.at(-1);
+    const first = this.#samples.findLast((sample) => sample.at <= now - RATE_MS) ?? this.#samples[0];
+    if (!last || !first || last === first || last.at < now - RATE_MS) return { trips: 0, results: 0 };
+    const seconds = Math.max(1, Math.min(RATE_MS, now - first.at) / 1000);
+    return {
+      trips: (last.trips - first.trips) / seconds,
+      results: (last.results - first.results) / seconds,
+    };
+  }
+
+  #nothingYet(): JobStatus['trouble'] {
+    const { dataDir, app } = this.#o;
+    const others = listApps(dataDir).filter((name) => name !== app);
+    if (app !== undefined && others.length > 0) {
+      return {
+        code: 'no-app',
+        message: `there is no app "${app}" in ${dataDir} yet`,
+        hint: `start its processor, or choose another with --app: ${others.join(', ')}`,
+      };
+    }
+    return {
+      code: 'no-app',
+      message: `no processor has run in ${dataDir} yet`,
+      hint: 'run "taxiflow demo", or "taxiflow replay" and "taxiflow process"',
+    };
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Tells a file from another one that takes its place; empty when there is none. */
+function fileOf(path: string): string {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found ? `${found.ino.toString(36)}-${Math.floor(found.birthtimeMs).toString(36)}` : '';
+}
