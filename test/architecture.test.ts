@@ -12,7 +12,7 @@ const ENTRIES = ['index.ts', 'views.ts'];
 /** The rooms of the house, each after all that it may import, as docs/design.md has them. */
 function rooms(): string[] {
   const design = readFileSync(join(ROOT, 'docs', 'design.md'), 'utf8');
-  const [, order = ''] = /## Who imports whom\n[^]*?```\n([^`]+)```/.exec(design) ?? [];
+  const [, order = ''] = /## Who imports whom\n[\s\S]*?```\n([^`]+)```/.exec(design) ?? [];
   return order.split(/[\s→]+/).filter(Boolean);
 }
 
