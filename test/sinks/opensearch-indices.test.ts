@@ -68,6 +68,18 @@ it('O5 after a rollover corrections go to the index that has the window, and new
   assert.deepEqual(lying(server), { [FIRST]: [1, 20], [SECOND]: [4, 5] });
 });
 
+it('O6 thousands of windows are looked up at once, in questions that a server takes', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3_000));
+  await deliver(state, server);
+  server.rollover(NAME);
+  // Another state has the same results, and doesn't know where they lie.
+  state.cursor = state.destinations = undefined;
+  await deliver(state, server);
+  const { [FIRST]: first = [], ...others } = lying(server);
+  assert.deepEqual([first.length, others], [3_000, {}]);
+});
+
 for (const moment of ['before it is done', 'after it was done'] as const) {
   it(`O5 a request whose answer was lost goes to the same index again, if a rollover came ${moment}`, async () => {
     const [state, server] = [new ModelState(), honest()];

@@ -411,7 +411,8 @@ export class ModelServer {
     if (indices.some(({ isClosed }) => isClosed)) throw answered(400, {}, 'index_closed_exception');
     if (what === '_refresh') return { _shards: { failed: 0 } };
     if (what === '_count') return { count: indices.reduce((sum, { documents }) => sum + documents.size, 0) };
-    if (what === '_search') return { aggregations: { windows: { buckets: windowsIn(indices) } } };
+    if (what === '_search')
+      return { aggregations: { windows: { buckets: windowsIn(indices, windowsAsked(body)) } } };
     throw new Error(`the model does not know ${method} ${path}`);
   }
 
@@ -609,11 +610,23 @@ function statsOf({ name, history }: ModelIndex): [string, object] {
 }
 
 /** Windows, and the indices that their documents lie in, the one with most of them first. */
-function windowsIn(indices: readonly ModelIndex[]): object[] {
+/** `indices.query.bool.max_clause_count` of a server as it comes; each of the terms is a clause. */
+const MOST_CLAUSES = 1_024;
+
+/** The windows that a search is about, as epoch ms. */
+function windowsAsked(body: unknown): ReadonlySet<number> {
+  const { query } = body as { query: { bool: { filter: { terms?: { window_start: string[] } }[] } } };
+  const starts = query.bool.filter.flatMap(({ terms }) => terms?.window_start ?? []);
+  if (starts.length > MOST_CLAUSES) throw answered(500, {}, 'too_many_nested_clauses');
+  return new Set(starts.map((start) => Date.parse(start)));
+}
+
+function windowsIn(indices: readonly ModelIndex[], asked: ReadonlySet<number>): object[] {
   const windows = new Map<number, Map<string, number>>();
   for (const { name, documents } of indices) {
     for (const { source } of documents.values()) {
       const start = startOf(JSON.parse(source) as object);
+      if (!asked.has(start)) continue;
       const counts = windows.get(start) ?? new Map<string, number>();
       windows.set(start, counts.set(name, (counts.get(name) ?? 0) + 1));
     }

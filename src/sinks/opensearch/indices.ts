@@ -35,6 +35,8 @@ export interface IndicesOptions {
   readonly onNote: (note: string) => void;
 }
 
+/** Windows in one question: a server makes a clause of each, and takes 1,024 by default. */
+const WINDOWS_ASKED = 500;
 const PROBE_MS = 8_000;
 /** How long a collection may take to show what it holds. */
 const SHOWN_MS = 15_000;
@@ -148,9 +150,22 @@ export class OpenSearchIndices {
   }
 
   /** In which index documents of windows lie, by window start; of several, the one that has most of them. */
-  async whereIs({ view, indices }: Place, windows: readonly number[]): Promise<Map<number, LiveIndex>> {
-    const names = [...indices.keys()].join(',');
+  async whereIs(place: Place, windows: readonly number[]): Promise<Map<number, LiveIndex>> {
+    const names = [...place.indices.keys()].join(',');
     if (!isServerless(this.#o.url)) await this.#request('POST', `/${names}/_refresh`, { expected: [403] });
+    const found = new Map<number, LiveIndex>();
+    for (let at = 0; at < windows.length; at += WINDOWS_ASKED) {
+      const some = windows.slice(at, at + WINDOWS_ASKED);
+      for (const [start, index] of await this.#find(place, names, some)) found.set(start, index);
+    }
+    return found;
+  }
+
+  async #find(
+    { view, indices }: Place,
+    names: string,
+    windows: readonly number[],
+  ): Promise<(readonly [number, LiveIndex])[]> {
     const answer = await this.#request('POST', `/${names}/_search`, {
       querystring: { allow_partial_search_results: 'false' },
       body: {
@@ -174,12 +189,10 @@ export class OpenSearchIndices {
     const { aggregations } = answer as { aggregations?: { windows?: { buckets?: unknown } } };
     const buckets = aggregations?.windows?.buckets;
     if (!Array.isArray(buckets)) throw unusable(`/${names}/_search`);
-    return new Map(
-      buckets.flatMap(({ key, indices: { buckets: most } }) => {
-        const index = indices.get(most[0]?.key);
-        return index ? [[Number(key), index] as const] : [];
-      }),
-    );
+    return buckets.flatMap(({ key, indices: { buckets: most } }) => {
+      const index = indices.get(most[0]?.key);
+      return index ? [[Number(key), index] as const] : [];
+    });
   }
 
   async #describe(name: string, querystring = {}): Promise<Indices | undefined> {
