@@ -194,7 +194,7 @@ function report(error: unknown, argv: readonly string[], args: Arguments = {}): 
   process.exitCode = known ? error.exitCode : EXIT.failed;
 }
 
-/** Whoever reads our output may stop reading. */
+/** The reader of our output may stop reading. */
 function endQuietlyWithThePipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT.done);

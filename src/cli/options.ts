@@ -136,7 +136,7 @@ export function timeOf(value: string, name: string): number {
   const isDay = /^\d{4}-\d\d-\d\d$/.test(value);
   const ms = parseTime(isDay ? `${value}T00:00:00Z` : value);
   if (!Number.isNaN(ms)) return ms;
-  throw usageError(`${name} ${value} is no time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
+  throw usageError(`${name} ${value} is not a valid time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
 }
 
 /** A duration such as 500ms or 10m, in ms; only nothing needs no unit. */

@@ -99,7 +99,7 @@ export class TripEncoder {
     return { dropoff, body };
   }
 
-  /** Epoch ms of a cell, NaN when it is no time. Numbers are epoch ms already. */
+  /** Epoch ms of a cell, NaN when it is not a valid time. Numbers are epoch ms already. */
   timeOf(cell: Cell): number {
     if (typeof cell === 'string') return parseTime(cell, this.#order);
     return cell === null ? Number.NaN : inFourDigitYears(cell);
@@ -111,7 +111,7 @@ export class TripEncoder {
     if (reason === 'short-row') return `${row.length} of ${width} fields`;
     if (reason === 'unreadable-time') {
       const unreadable = [pickup, dropoff].filter((column) => Number.isNaN(this.timeOf(row[column]!)));
-      return unreadable.map((column) => `${this.#named(row, column)} is no time`).join(', ');
+      return unreadable.map((column) => `${this.#named(row, column)} is not a valid time`).join(', ');
     }
     if (reason === 'dropoff-before-pickup')
       return `${this.#named(row, dropoff)} is before ${this.#named(row, pickup)}`;

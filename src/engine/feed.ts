@@ -5,7 +5,7 @@ import type { Position, RecordBatch, StreamReader } from '../streams/stream.ts';
 export interface Asked {
   /** The run is to stop at the end: only then a tip is the end. */
   readonly toEnd: boolean;
-  /** Event time of the shards that have records, epoch ms: who has none now is as far (W5). */
+  /** Event time of the shards that have records, epoch ms; a shard without records now counts as that far (W5). */
   readonly reached: number;
 }
 

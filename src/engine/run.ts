@@ -270,7 +270,7 @@ class ProcessRun {
     if (batch.lost) this.#acceptLoss(shard, batch.lost);
     if (batch.count > 0) this.#engine.process(shard, batch);
     else if (!batch.ended) shard.position = batch.next;
-    // Whoever waits at the tip is owed what comes next; an end may be all that was left when this state began.
+    // A shard that waits at its tip is owed what comes next; an end may be all that was left when this state began.
     if (batch.count > 0 || (batch.atTip && !batch.ended)) shard.owed = true;
     if (batch.atTip) {
       this.#atTip.add(shard.id);
@@ -458,7 +458,7 @@ class ProcessRun {
     for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.#discover(false);
     if (!this.#allFinished()) return false;
     if (this.#askedAgain || !this.#engine.shards.ofTrips) return true;
-    // Who was at its tip before others were may have more by now, which must not be late (W5).
+    // A shard that reached its tip early may have received more since, which must not be late (W5).
     this.#askedAgain = true;
     this.#finished.clear();
     return false;

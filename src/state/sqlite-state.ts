@@ -158,7 +158,7 @@ export interface Cursor {
   readonly bytes: number;
 }
 
-/** How the processor is doing, for whoever looks on; nothing is reckoned from it. */
+/** How the processor is doing, for readers of the state; no result depends on it. */
 export interface RunStatus {
   readonly pid: number;
   /** ISO 8601. */

@@ -219,7 +219,7 @@ class Source {
     const side = (part: Expression) => {
       if (!string || part.op !== 'literal') return this.of(part);
       const code = this.domain(string)!.encode(String(part.value));
-      // What is no cell equals none, not even a missing one.
+      // A value that is not a cell equals no cell, not even a missing one.
       return String(code < 0 ? -2 : code);
     };
     const compared = `${side(e.left)} ${sign} ${side(e.right)}`;

@@ -538,7 +538,7 @@ describe('rows', () => {
     const [fields, never, before, quote, field] = details;
     const width = HEADER.split(',').length;
     assert.deepEqual([fields, field], [`3 of ${width} fields`, `1 of ${width} fields`]);
-    assert.equal(never, 'dropoff_datetime "never" is no time');
+    assert.equal(never, 'dropoff_datetime "never" is not a valid time');
     assert.equal(
       before,
       'dropoff_datetime "2016-01-01 10:00:00" is before pickup_datetime "2016-01-01 11:00:00"',

@@ -174,7 +174,7 @@ test('rejects: their reason, row number, and what was read as JSON; nulls are le
   assert.deepEqual(
     rejections.slice(0, 2).map(({ detail }) => detail()),
     [
-      'pickup_datetime null is no time',
+      'pickup_datetime null is not a valid time',
       'dropoff_datetime "2024-01-01T09:59:59.000Z" is before pickup_datetime "2024-01-01T10:00:00.000Z"',
     ],
   );

@@ -13,7 +13,7 @@ const options = {
   endpointUrl,
   app,
   speedup: speedup('1440', 'Event time over wall time of the replay, or max'),
-  aggregate: flag('The replay would pack many trips a record'),
+  aggregate: flag('The replay would pack many trips per record'),
   opensearch: text({ describe: 'OpenSearch or Elasticsearch that results would go to' }),
   indexPrefix,
   ...openSearchAccess,

@@ -16,7 +16,7 @@ const options = {
   signRequest: flag('Sign requests to S3 (--no-sign-request: public objects, without credentials)', true),
   requestPayer: flag('Pay for what is read of a requester-pays bucket'),
   shards: whole({ least: 1, describe: 'Shards of an embedded stream that is made  [default: 8]' }),
-  aggregate: flag("Kinesis: many trips a record, in the Kinesis Producer Library's format"),
+  aggregate: flag("Kinesis: many trips per record, in the Kinesis Producer Library's format"),
   speedup: speedup('1440', 'Event time over wall time, or max'),
   seek: time({ describe: 'Skip trips that end before this time' }),
   until: time({ describe: 'Stop at the first trip that ends at this time or later' }),

@@ -146,7 +146,7 @@ export class BulkSender {
     }
   }
 
-  /** Lets those look again who wait for a turn: another one is first, or a signal has aborted. */
+  /** Wakes the requests that wait for a turn: another one is first, or a signal has aborted. */
   turn(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }

@@ -526,7 +526,7 @@ export class OpenSearchSink implements Sink {
     this.#preparing = true;
     try {
       for (;;) {
-        // Whoever took an index away may be at it.
+        // The person who deleted an index may still be at work.
         await clock.sleep(PROBE_AGAIN_MS, signal);
         if (signal.aborted) return;
         try {

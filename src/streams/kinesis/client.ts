@@ -49,8 +49,8 @@ export function kinesisClient(options: KinesisOptions): KinesisClient {
 }
 
 /**
- * Whoever is slow still works on what was given up: asked again as impatiently, it would never be through. So each time
- * out doubles what the next request is given, until an answer comes in the usual time.
+ * A slow server still works on a request that was given up, and one repeated with the same timeout would never succeed.
+ * So each timeout doubles the next one, until an answer comes in the usual time.
  */
 function patient(client: KinesisClient, handler: NodeHttpHandler): KinesisClient {
   let silentMs = SILENT_MS;
