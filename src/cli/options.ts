@@ -139,7 +139,9 @@ export function timeOf(value: string, name: string): number {
   throw usageError(`${name} ${value} is not a valid time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
 }
 
-/** A duration such as 500ms or 10m, in ms; only nothing needs no unit. */
+const MAX_DURATION_DAYS = 36_500;
+
+/** A duration such as 500ms or 10m, in ms, of a hundred years at most; only nothing needs no unit. */
 export function milliseconds<const A extends About & { readonly default?: string }>(
   about: A,
 ): Option<Given<number, A>> {
@@ -148,8 +150,13 @@ export function milliseconds<const A extends About & { readonly default?: string
     const ms = duration(value);
     if (Number(value) > 0)
       throw usageError(`${name} ${value}: ${value} of what?`, `write ${value}m, ${value}s or ${value}ms`);
-    if (Number.isFinite(ms) && ms >= 0) return ms;
-    throw usageError(`${name} ${value} is no duration`, 'write for instance 500ms, 10s, 5m or 1h');
+    if (!Number.isFinite(ms) || ms < 0)
+      throw usageError(`${name} ${value} is not a duration`, 'write for instance 500ms, 10s, 5m or 1h');
+    if (ms <= MAX_DURATION_DAYS * 86_400_000) return ms;
+    throw usageError(
+      `${name} ${value} is longer than ${MAX_DURATION_DAYS} days`,
+      'write for instance 10s, 5m or 1h',
+    );
   });
 }
 

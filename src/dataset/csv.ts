@@ -27,7 +27,7 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
     if (file.waits) await settle();
     file.end();
   } finally {
-    text.close();
+    await text.close();
   }
   const { lines, blank, continued } = rows;
   sink.lines({ lines, headers: file.headers, blank: blank + file.blank, continued });

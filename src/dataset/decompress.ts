@@ -35,29 +35,42 @@ async function beginning(source: AsyncGenerator<Buffer>): Promise<Buffer> {
 }
 
 async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
-  yield first;
-  yield* rest;
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    await rest.return(undefined);
+  }
 }
 
-async function* gunzipped(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: CHUNK });
   const stored = new StoredBytes(source);
   // An error of either end comes out of the iteration below.
   pipeline(stored.read(), gunzip, () => {});
-  yield* gunzip as AsyncIterable<Buffer>;
-  // Node passes over what follows the last member without a word.
-  if (!(await stored.isZeroFrom(gunzip.bytesWritten)))
-    throw new Error('there is something else behind its end');
+  try {
+    yield* gunzip as AsyncIterable<Buffer>;
+    // Node passes over what follows the last member without a word.
+    if (!(await stored.isZeroFrom(gunzip.bytesWritten)))
+      throw new Error('there is something else behind its end');
+  } finally {
+    stored.close();
+  }
 }
 
 /** Bytes on their way, and the last chunk of them to look at again. */
 class StoredBytes {
-  readonly #source: AsyncIterator<Buffer>;
+  readonly #source: AsyncGenerator<Buffer>;
   #last: Buffer = Buffer.alloc(0);
   #bytes = 0;
 
-  constructor(source: AsyncIterable<Buffer>) {
-    this.#source = source[Symbol.asyncIterator]();
+  constructor(source: AsyncGenerator<Buffer>) {
+    this.#source = source;
+  }
+
+  /** Ends the source, which may be waiting for a pipe: nobody waits for it here. */
+  close(): void {
+    this.#source.return(undefined).catch(() => {});
   }
 
   async *read(): AsyncGenerator<Buffer> {

@@ -40,7 +40,9 @@ export class Text {
     }
   }
 
-  close(): void {
+  /** Ends the source too, wherever it is. */
+  async close(): Promise<void> {
     this.#kept?.close();
+    await this.#source.return(undefined);
   }
 }

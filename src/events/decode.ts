@@ -384,7 +384,7 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
   }
   if (typeof value !== 'number' || !Number.isFinite(value)) return `${name} is not a number`;
   if (name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0))
-    return 'trip_id is not a whole number';
+    return 'trip_id is not a whole number from 0 to 9007199254740991';
   column[row] = value;
   return undefined;
 }

@@ -62,7 +62,7 @@ function waitOf(args: EsSetupArguments): number {
   if (given === undefined) return 0;
   const ms = duration(given === '' ? DEFAULT_WAIT : given);
   if (Number.isFinite(ms)) return ms;
-  throw usageError(`--wait ${given} is no duration`, 'write for instance 30s or 5m');
+  throw usageError(`--wait ${given} is not a duration`, 'write for instance 30s or 5m');
 }
 
 async function reached(target: Target, wait: number): Promise<string> {
