@@ -84,24 +84,33 @@ export function choice<
   return option(about, { choices }, (given) => given as C[number]);
 }
 
-/** A whole number of at least `least`. */
+/** A whole number from `least` to `most`. */
 export function whole<
   const A extends About & {
     readonly least: number;
+    readonly most?: number;
     readonly default?: number;
     readonly required?: true;
   },
 >(about: A): Option<Given<number, A>> {
-  const { least } = about;
+  const { least, most } = about;
   return option(about, { type: 'number' }, (given, name) => {
-    return wholeOf(given, name, least);
+    return wholeOf(given, name, least, most);
   });
 }
 
-function wholeOf(given: unknown, name: string, least: number): number {
-  if (typeof given === 'number' && Number.isSafeInteger(given) && given >= least) return given;
-  throw usageError(`${name} needs a whole number of at least ${least}`);
+function wholeOf(given: unknown, name: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+  if (typeof given !== 'number' || !Number.isInteger(given) || given < least)
+    throw usageError(`${name} needs a whole number of at least ${least}`);
+  if (given > most) throw usageError(`${name} takes ${most.toLocaleString('en-US')} at most`);
+  return given;
 }
+
+/** More than Amazon allows by itself, and as many as an embedded stream can serve. */
+export const MOST_SHARDS = 10_000;
+
+/** What a timer takes, in ms. */
+export const LONGEST_INTERVAL = 2 ** 31 - 1;
 
 /** A port to listen on; 0 is any that is free. */
 export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {

@@ -102,4 +102,15 @@ describe('flags', PARALLEL, () => {
     const { stderr: hours } = await run(['generate', '-hours', '-1'], { cwd, code: 2 });
     assert.match(hours, /--hours needs a positive number/);
   });
+
+  test('a value larger than there is room for is a clear error', async (t) => {
+    const cwd = temporaryFolder(t);
+    const refused = async (args: string[], message: RegExp) =>
+      assert.match((await run(args, { cwd, code: 2 })).stderr, message);
+    await refused(['stream', 'create', 'local:s', '--shards', '10001'], /--shards takes 10,000 at most/);
+    await refused(['replay', YELLOW, '--shards', '1e12'], /--shards takes 10,000 at most/);
+    await refused(['replay', YELLOW, '--statistics-frequency', '2147483648'], /takes 2,147,483,647 at most/);
+    await refused(['demo', '--trips', '1e15'], /--trips takes 10,000,000 at most/);
+    await refused(['process', '--allowed-lateness', '36501d'], /is longer than 36500 days/);
+  });
 });

@@ -1,5 +1,15 @@
 import { command } from '../command.ts';
-import { choice, flag, speedup, texts, time, type Values, whole } from '../options.ts';
+import {
+  choice,
+  flag,
+  LONGEST_INTERVAL,
+  MOST_SHARDS,
+  speedup,
+  texts,
+  time,
+  type Values,
+  whole,
+} from '../options.ts';
 import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './shared.ts';
 
 const positionals = {
@@ -15,7 +25,11 @@ const options = {
   endpointUrl,
   signRequest: flag('Sign requests to S3 (--no-sign-request: public objects, without credentials)', true),
   requestPayer: flag('Pay for what is read of a requester-pays bucket'),
-  shards: whole({ least: 1, describe: 'Shards of an embedded stream that is made  [default: 8]' }),
+  shards: whole({
+    least: 1,
+    most: MOST_SHARDS,
+    describe: 'Shards of an embedded stream that is made  [default: 8]',
+  }),
   aggregate: flag("Kinesis: many trips per record, in the Kinesis Producer Library's format"),
   speedup: speedup('1440', 'Event time over wall time, or max'),
   seek: time({ describe: 'Skip trips that end before this time' }),
@@ -26,7 +40,12 @@ const options = {
     describe: 'Times as they are, moved so that the first trip ends now, or each trip ends when it is sent',
   }),
   watermark: flag("Send watermarks (--no-watermark: don't)", true),
-  statisticsFrequency: whole({ least: 1, default: 60_000, describe: 'Ms between lines of statistics' }),
+  statisticsFrequency: whole({
+    least: 1,
+    most: LONGEST_INTERVAL,
+    default: 60_000,
+    describe: 'Ms between lines of statistics',
+  }),
   assumeSorted: flag('Stream rows that are in drop-off order already'),
   dateOrder: choice(['mdy', 'dmy'], {
     describe: "Order of day and month in dates such as 3/4/2016  [default: by the file's own dates]",

@@ -1,5 +1,5 @@
 import { command, group } from '../command.ts';
-import { flag, text, type Values, whole } from '../options.ts';
+import { flag, MOST_SHARDS, text, type Values, whole } from '../options.ts';
 import { dataDir, endpointUrl, json, region, streamName } from './shared.ts';
 
 const name = streamName;
@@ -11,7 +11,7 @@ export type StreamArguments = Values<typeof place & { name: typeof name; json: t
 
 const createOptions = {
   ...place,
-  shards: whole({ least: 1, describe: 'Number of shards  [default: 8]' }),
+  shards: whole({ least: 1, most: MOST_SHARDS, describe: 'Number of shards  [default: 8]' }),
   onDemand: flag('Kinesis: as many shards as it takes'),
   json,
 };
@@ -62,7 +62,7 @@ const merge = command({
 
 const reshardOptions = {
   ...place,
-  shards: whole({ least: 1, required: true, describe: 'Number of open shards' }),
+  shards: whole({ least: 1, most: MOST_SHARDS, required: true, describe: 'Number of open shards' }),
   json,
 };
 export type ReshardArguments = StreamArguments & Values<typeof reshardOptions>;
