@@ -26,24 +26,43 @@ function isDay(value: string): boolean {
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(value);
 }
 
-/** Milliseconds of a duration; undefined when the option isn't given. */
+const MAX_DURATION_DAYS = 36_500;
+
+/** Milliseconds of a duration, a hundred years at most; undefined when the option isn't given. */
 export function milliseconds(args: Arguments, name: string): number | undefined {
   const value = text(args, name);
   if (value === undefined) return undefined;
   const ms = duration(value);
   if (!Number.isFinite(ms) || ms < 0)
     throw usageError(`--${name} ${value} is no duration`, 'write for instance 500ms, 10s, 5m or 1h');
+  if (ms > MAX_DURATION_DAYS * 86_400_000)
+    throw usageError(
+      `--${name} ${value} is longer than ${MAX_DURATION_DAYS} days`,
+      'write for instance 10s, 5m or 1h',
+    );
   return ms;
 }
 
-/** A whole number of at least `least`. */
-export function whole(args: Arguments, name: string, least: number): number | undefined {
+/** A whole number from `least` to `most`. */
+export function whole(
+  args: Arguments,
+  name: string,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number | undefined {
   const value = args[name];
   if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
-    throw usageError(`--${name} needs a whole number of at least ${least}`);
-  }
+  const isWhole = typeof value === 'number' && Number.isInteger(value);
+  if (!isWhole || value < least) throw usageError(`--${name} needs a whole number of at least ${least}`);
+  if (value > most) throw usageError(`--${name} takes ${most.toLocaleString('en-US')} at most`);
   return value;
+}
+
+/** More than Amazon allows by itself, and as many as an embedded stream can serve. */
+const MOST_SHARDS = 10_000;
+
+export function shardsOf(args: Arguments): number | undefined {
+  return whole(args, 'shards', 1, MOST_SHARDS);
 }
 
 /** Event time over wall time: a positive number, or Infinity for `max`. */

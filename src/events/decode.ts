@@ -376,11 +376,13 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
   }
   if (typeof value !== 'number' || !Number.isFinite(value)) return `${name} is not a number`;
   if (name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0))
-    return 'trip_id is not a whole number';
+    return 'trip_id is not a whole number from 0 to 9007199254740991';
   column[row] = value;
   return undefined;
 }
 
+const FIRST_TIME = Date.parse('0000-01-01T00:00:00.000Z');
+const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 const ISO_TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/;
 
 /** Epoch milliseconds of an ISO 8601 time; without a zone it is taken as it stands (UTC). NaN if it is none. */
@@ -389,5 +391,7 @@ export function parseTime(value: unknown): number {
   const match = ISO_TIME.exec(value);
   if (!match) return Number.NaN;
   const iso = value.replace(' ', 'T');
-  return Date.parse(match[3] ? iso : `${iso}Z`);
+  const ms = Date.parse(match[3] ? iso : `${iso}Z`);
+  // A zone may take it out of the years that can be written with four digits.
+  return ms >= FIRST_TIME && ms <= LAST_TIME ? ms : Number.NaN;
 }

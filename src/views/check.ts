@@ -15,7 +15,13 @@ export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, T
 const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
+/** A hundred years: beyond, a window would begin or end where there are no dates. */
+const MAX_WINDOW_DAYS = 36_500;
 const MAX_KEY_PARTS = 8;
+/** Nesting of objects and lists in a view: what is compiled from it is nested as deep. */
+const MAX_DEPTH = 300;
+/** Objects, lists and values in a view. */
+const MAX_PARTS = 100_000;
 
 function fail(path: string, problem: string, hint?: string): never {
   throw new TaxiflowError('bad-view', `${path}: ${problem}`, {
@@ -38,8 +44,36 @@ export function checkViews(value: unknown): View[] {
   return views;
 }
 
+/** Goes through all of a value without calling itself, so that nothing can be nested too deep, or in itself. */
+function checkPlain(value: unknown, path: string): void {
+  const waiting: [part: unknown, depth: number][] = [[value, 0]];
+  let parts = 0;
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const [part, depth] = next;
+    if (!isPlain(part)) fail(path, 'a view is plain data', PLAIN);
+    if (typeof part !== 'object' || part === null) continue;
+    if (depth > MAX_DEPTH) fail(path, `nested more than ${MAX_DEPTH} deep`, TOO_LARGE);
+    for (const inner of Object.values(part)) {
+      if (++parts > MAX_PARTS) fail(path, `more than ${MAX_PARTS.toLocaleString('en-US')} parts`, TOO_LARGE);
+      waiting.push([inner, depth + 1]);
+    }
+  }
+}
+
+/** What JSON could hold, and undefined. */
+function isPlain(part: unknown): boolean {
+  if (typeof part !== 'object' || part === null)
+    return ['string', 'number', 'boolean', 'undefined', 'object'].includes(typeof part);
+  const kind: unknown = Object.getPrototypeOf(part);
+  return kind === null || kind === Object.prototype || kind === Array.prototype;
+}
+
+const PLAIN = 'objects, lists, strings, numbers and booleans, as JSON has them';
+const TOO_LARGE = 'write it flatter, with lists in all() and any(), or as several views';
+
 function checkView(view: View, path: string): void {
   if (!isObject(view)) fail(path, 'not a view');
+  checkPlain(view, path);
   for (const key of Object.keys(view)) {
     if (!['name', 'where', 'by', 'window', 'aggregates', 'having'].includes(key)) {
       fail(
@@ -71,7 +105,7 @@ function checkView(view: View, path: string): void {
   const results = new Map<string, ValueType>();
   for (const [name, aggregate] of Object.entries(view.aggregates)) {
     checkName(name, `${path}.aggregates.${name}`);
-    if (name in view.by) fail(`${path}.aggregates.${name}`, 'a key field has that name');
+    if (Object.hasOwn(view.by, name)) fail(`${path}.aggregates.${name}`, 'a key field has that name');
     results.set(name, aggregateType(aggregate, `${path}.aggregates.${name}`));
   }
   if (view.having !== undefined) expectType(view.having, results, `${path}.having`, 'boolean');
@@ -103,8 +137,10 @@ function checkWindow(window: unknown, path: string): void {
 }
 
 function checkDuration(value: unknown, path: string): void {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return;
-  fail(path, 'not a duration of whole milliseconds', 'write for instance "10m", "1h" or 600000');
+  if (typeof value !== 'number' || !Number.isInteger(value) || value <= 0)
+    fail(path, 'not a duration of whole milliseconds', 'write for instance "10m", "1h" or 600000');
+  if (value > MAX_WINDOW_DAYS * 86_400_000)
+    fail(path, `longer than ${MAX_WINDOW_DAYS} days`, 'write for instance "10m", "1h" or "1d"');
 }
 
 function aggregateType(aggregate: Aggregate, path: string): ValueType {
@@ -143,12 +179,12 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
     case 'field':
       return fieldType(expression.name, scope, path);
     case 'literal':
-      if (typeof expression.value === 'number')
+      if (typeof expression.value === 'number' && Number.isFinite(expression.value))
         return Number.isInteger(expression.value) ? 'integer' : 'number';
       if (typeof expression.value === 'string' || typeof expression.value === 'boolean') {
         return typeof expression.value as 'string' | 'boolean';
       }
-      return fail(path, 'a literal is a number, a string or a boolean');
+      return fail(path, 'a literal is a finite number, a string or a boolean');
     case 'add':
     case 'subtract':
     case 'multiply':

@@ -107,6 +107,22 @@ class StringCodes implements Domain {
 /** JSON, and so a state and a result, has no other numbers. */
 const finiteOrMissing = (x: number): number => (x - x === 0 ? x : Number.NaN);
 
+/** A comparison with a missing value is false. */
+const differ = (x: number, y: number): boolean => x < y || x > y;
+
+const isOtherWord = (word: number, literal: number): boolean => word !== literal && word >= 0;
+
+const isWithin = (
+  lat: number,
+  lon: number,
+  south: number,
+  north: number,
+  west: number,
+  east: number,
+): boolean => lat >= south && lat <= north && lon >= west && lon <= east;
+
+const MOST_CHAINED = 8;
+
 /** Expression → JavaScript source, with what the source refers to. */
 class Source {
   readonly refs = new Map<string, unknown>();
@@ -157,6 +173,9 @@ class Source {
       case 'within': {
         const { south, north, west, east } = e.area;
         const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
+        // Only a field may stand in the source twice, or nested expressions would double it again and again.
+        if (e.lat.op !== 'field' || e.lon.op !== 'field')
+          return `${this.ref('f', isWithin)}(${lat}, ${lon}, ${south}, ${north}, ${west}, ${east})`;
         return `(${lat} >= ${south} && ${lat} <= ${north} && ${lon} >= ${west} && ${lon} <= ${east})`;
       }
       case 'geohash': {
@@ -214,7 +233,7 @@ class Source {
   }
 
   #comparison(e: Extract<Expression, { left: Expression }>): string {
-    const sign = { eq: '===', ne: '!==', lt: '<', lte: '<=', gt: '>', gte: '>=' }[e.op as 'eq'];
+    const sign = { eq: '===', ne: '', lt: '<', lte: '<=', gt: '>', gte: '>=' }[e.op as 'eq'];
     const string = [e.left, e.right].find((side) => side.op !== 'literal' && this.type(side) === 'string');
     const side = (part: Expression) => {
       if (!string || part.op !== 'literal') return this.of(part);
@@ -222,9 +241,10 @@ class Source {
       // What is no cell equals none, not even a missing one.
       return String(code < 0 ? -2 : code);
     };
-    const compared = `${side(e.left)} ${sign} ${side(e.right)}`;
-    if (e.op !== 'ne') return `(${compared})`;
-    return `(${compared} && ${this.present(e.left)} && ${this.present(e.right)})`;
+    if (e.op !== 'ne') return `(${side(e.left)} ${sign} ${side(e.right)})`;
+    if (!string) return `${this.ref('f', differ)}(${side(e.left)}, ${side(e.right)})`;
+    const [word, literal] = string === e.left ? [e.left, e.right] : [e.right, e.left];
+    return `${this.ref('f', isOtherWord)}(${side(word)}, ${side(literal)})`;
   }
 
   readonly #caseDictionaries = new Map<Expression, Dictionary>();
@@ -250,7 +270,11 @@ class Source {
     const value = (branch: Expression) =>
       string ? String(this.#literals(e).code(String((branch as { value: unknown }).value))) : this.of(branch);
     const otherwise = e.otherwise ? value(e.otherwise) : string ? '-1' : 'NaN';
-    return `(${e.when.map((branch) => `${this.of(branch.if)} ? ${value(branch.value)} : `).join('')}${otherwise})`;
+    const branches = e.when.map((branch) => [this.of(branch.if), value(branch.value)] as const);
+    // A chain of conditions is nested for the parser, which goes only so deep.
+    if (branches.length > MOST_CHAINED)
+      return `(() => { ${branches.map(([condition, result]) => `if (${condition}) return ${result};`).join(' ')} return ${otherwise}; })()`;
+    return `(${branches.map(([condition, result]) => `${condition} ? ${result} : `).join('')}${otherwise})`;
   }
 }
 

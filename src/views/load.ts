@@ -18,7 +18,13 @@ export async function loadViews(path: string): Promise<language.View[]> {
     });
   }
   const found = path.endsWith('.json') ? await readJson(path) : await importViews(path);
-  return checkViews(typeof found === 'function' ? called(path, found as MakeViews) : found);
+  const views = typeof found === 'function' ? called(path, found as MakeViews) : found;
+  try {
+    return checkViews(views);
+  } catch (error) {
+    // A getter or a proxy of a module may throw anything.
+    throw error instanceof TaxiflowError ? error : unusable(path, error);
+  }
 }
 
 type MakeViews = (words: typeof language) => unknown;

@@ -45,12 +45,14 @@ const PLAIN_INTERVAL = 5_000;
 const CHECKPOINT_INTERVAL = 500;
 const AIRPORTS = ['JFK', 'LGA'] as const;
 const AREAS_SHOWN = 10;
+/** More than New York ever had in a day, some gigabytes. */
+const MOST_TRIPS = 10_000_000;
 const PLACES = new URL('../../dashboard/page/places.json', import.meta.url);
 
 export async function demo(args: Arguments): Promise<number> {
   const dataDir = text(args, 'data-dir')!;
   const factor = speedup(args);
-  const trips = whole(args, 'trips', 1)!;
+  const trips = whole(args, 'trips', 1, MOST_TRIPS)!;
   const port = portOf(args);
   const { signal, done } = interruption();
   const progress = await progressLine(PLAIN_INTERVAL);

@@ -9,7 +9,7 @@ import type { StreamReader } from '../../streams/stream.ts';
 import { DEFAULT_SHARDS, describeTarget, openStream, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
 import { completed } from '../hints.ts';
-import { speedup, text, time, whole } from '../read.ts';
+import { shardsOf, speedup, text, time, whole } from '../read.ts';
 import {
   interruption,
   isoOrNull,
@@ -55,7 +55,7 @@ function readSettings(args: Arguments) {
     seek: time(args, 'seek'),
     until: time(args, 'until'),
     limit: whole(args, 'limit', 0),
-    shards: whole(args, 'shards', 1),
+    shards: shardsOf(args),
     deadLetterLimit: whole(args, 'dead-letter-limit', 0)!,
     statisticsFrequency: whole(args, 'statistics-frequency', 1)!,
   };

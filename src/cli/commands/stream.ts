@@ -2,7 +2,7 @@ import { EXIT, usageError } from '../../errors.ts';
 import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
 import { DEFAULT_SHARDS, openAdmin, parseTarget } from '../../streams/target.ts';
 import type { Arguments } from '../command.ts';
-import { text, time, whole } from '../read.ts';
+import { shardsOf, text, time } from '../read.ts';
 import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
 
 async function withAdmin<T>(args: Arguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
@@ -37,7 +37,7 @@ function shardArgument(args: Arguments, name: string): string {
 
 export function create(args: Arguments): Promise<number> {
   return withAdmin(args, async (admin) => {
-    const given = whole(args, 'shards', 1);
+    const given = shardsOf(args);
     const onDemand = args['on-demand'] === true;
     if (onDemand && given !== undefined)
       throw usageError('--on-demand chooses its shards itself', 'leave out --shards');
@@ -92,7 +92,7 @@ export function merge(given: Arguments): Promise<number> {
 }
 
 export function reshard(args: Arguments): Promise<number> {
-  const shards = whole(args, 'shards', 1)!;
+  const shards = shardsOf(args)!;
   return resharded(args, 'reshard', (admin) => admin.reshard(shards));
 }
 
