@@ -286,7 +286,9 @@ function planMapping(
     else mendable.push(text);
   }
   if (mendable.length === 0) return;
-  const missing = Object.entries(expected.properties).filter(([field]) => !live.properties?.[field]);
+  const missing = Object.entries(expected.properties).filter(
+    ([field]) => !Object.hasOwn(live.properties ?? {}, field),
+  );
   const body = { dynamic: expected.dynamic, properties: Object.fromEntries(missing) };
   plan.steps.push(
     step(

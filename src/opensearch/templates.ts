@@ -133,10 +133,11 @@ export interface MappingDifference {
 export function compareMapping(live: LiveMapping, expected: Mapping): MappingDifference[] {
   const found: MappingDifference[] = [];
   const add = (kind: MappingDifference['kind'], text: string) => found.push({ kind, text });
-  const fields = live.properties ?? {};
+  // A field may be called "constructor", which every object has.
+  const fields = new Map(Object.entries(live.properties ?? {}));
   for (const [name, { type }] of Object.entries(expected.properties)) {
-    const { type: liveType, ...parameters } = fields[name] ?? {};
-    if (!fields[name]) add('missing', `${name} is missing; it should be a ${type}`);
+    const { type: liveType, ...parameters } = fields.get(name) ?? {};
+    if (!fields.has(name)) add('missing', `${name} is missing; it should be a ${type}`);
     else if (liveType !== type) add('contradiction', `${name} is a ${liveType ?? 'object'}, not a ${type}`);
     else {
       for (const [parameter, value] of Object.entries(parameters)) {
@@ -145,8 +146,8 @@ export function compareMapping(live: LiveMapping, expected: Mapping): MappingDif
       }
     }
   }
-  for (const name of Object.keys(fields))
-    if (!(name in expected.properties)) add('extra', `${name} is there, but not in the view`);
+  for (const name of fields.keys())
+    if (!Object.hasOwn(expected.properties, name)) add('extra', `${name} is there, but not in the view`);
   // The server leaves out its default.
   const dynamic = String(live.dynamic ?? 'true');
   if (dynamic !== expected.dynamic) add('dynamic', `dynamic is ${dynamic}, not ${expected.dynamic}`);
