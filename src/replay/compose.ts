@@ -52,10 +52,18 @@ function writeDigits(data: Buffer, at: number, value: number): number {
   return at + digits;
 }
 
+const FIRST_TIME = Date.parse('0000-01-01T00:00:00.000Z');
+const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** The nearest time whose year has four digits: a stray trip of the year 9000 may be moved beyond. */
+export function writable(time: number): number {
+  return Math.min(Math.max(time, FIRST_TIME), LAST_TIME);
+}
+
 function moveTimes(data: Buffer, body: number, shift: number): void {
   for (const key of [PICKUP, DROPOFF]) {
     const at = data.indexOf(key, body) + key.length;
     const time = Date.parse(data.toString('latin1', at, at + ISO_LENGTH));
-    data.write(new Date(time + shift).toISOString(), at, 'latin1');
+    data.write(new Date(writable(time + shift)).toISOString(), at, 'latin1');
   }
 }

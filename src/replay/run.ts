@@ -11,7 +11,7 @@ import type { Dataset, TripBatch } from '../dataset/dataset.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
-import { RecordComposer } from './compose.ts';
+import { RecordComposer, writable } from './compose.ts';
 import type { ReplayEntry, ReplayLedger } from './ledger.ts';
 import { type Jump, Pace } from './pace.ts';
 import { ReplayWatermark } from './watermark.ts';
@@ -245,7 +245,7 @@ class ReplayRun {
 
   /** The drop-off time a trip is sent with. */
   #eventTime(dropoff: number): number {
-    return dropoff + this.#shift(dropoff);
+    return writable(dropoff + this.#shift(dropoff));
   }
 
   #shift(dropoff: number): number {
@@ -293,7 +293,7 @@ class ReplayRun {
   /** One shift for all trips of a put: at ingestion they all happen now. */
   #shiftFor(first: number, original: number): (dropoff: number) => number {
     if (this.#o.adaptTime === 'ingestion') return (dropoff) => first - dropoff;
-    const shift = first - original;
+    const shift = this.#shift(original);
     return () => shift;
   }
 
