@@ -478,6 +478,71 @@ describe('the watermark of a run', () => {
     assert.deepEqual(counts(store), [[0, 4], [100, 2]]); // biome-ignore format: one line
   });
 
+  it('of a child follows its parent, not those that were ahead when the parent was found at its end (W4, W5)', async () => {
+    const TRIPS = 2_000;
+    const reader = new MemoryReader(2);
+    const [quiet, busy] = reader.list;
+    let next = 0;
+    let splits = 0;
+    let parent = quiet!;
+    const write = (count: number) => {
+      for (let i = 0; i < count && next < TRIPS; i++) reader.put(busy!, tripAt(++next));
+    };
+    let read = 0;
+    reader.beforeRead = (_, id) => {
+      if (id === busy!.id) read++;
+      // As the engine keeps up, but for the moment of a split.
+      if (read === next && read % 250 === 249) {
+        // The quiet shard is split; its child has a trip before all those that follow in the other.
+        const children = [reader.add([parent]), reader.add([parent])];
+        parent = children[0]!;
+        reader.put(children[0]!, tripAt(next));
+        splits++;
+        write(100);
+      } else if (read >= next) write(1);
+    };
+    const options = { maxDisorder: 0, batchRecords: 1, untilEnd: () => next === TRIPS };
+    const { counters } = await run(reader, new MemoryStore(), options);
+    assert.deepEqual([counters.processed, counters.late], [TRIPS + splits, 0]);
+    assert.ok(splits > 3);
+  });
+
+  it('is missed by name where only some shards have none (W5)', async () => {
+    const reader = new MemoryReader(3);
+    const [first, second, third] = reader.list;
+    for (const shard of reader.list) reader.put(shard, tripAt(1));
+    reader.put(first!, watermarkAt(2));
+    const clock = new HurriedClock();
+    const began = clock.now();
+    const told: (readonly string[])[] = [];
+    const options = {
+      drain: false,
+      clock,
+      onNoWatermark: (shards: readonly string[]) => told.push(shards),
+      untilEnd: () => clock.now() - began > 60_000,
+    };
+    const outcome = await run(reader, new MemoryStore(), options);
+    assert.deepEqual(told, [[second!.id, third!.id]], 'once, and those that hold the windows back');
+    assert.deepEqual(outcome.noWatermark, [second!.id, third!.id]);
+    const drained = await run(reader, new MemoryStore(), { drain: true });
+    assert.deepEqual(drained.noWatermark, [], 'all windows have fired');
+  });
+
+  it('is missed of a stream that never comes to its tip too (W5)', async () => {
+    const reader = new MemoryReader(1);
+    const clock = new HurriedClock();
+    const stop = new AbortController();
+    reader.beforeRead = (read) => {
+      for (let i = 0; i < 3; i++) reader.put(reader.list[0]!, tripAt(read));
+      void clock.sleep(50);
+      if (read === 2_000) stop.abort();
+    };
+    let told = 0;
+    const options = { drain: false, clock, batchRecords: 2, untilEnd: () => false, signal: stop.signal };
+    await run(reader, new MemoryStore(), { ...options, onNoWatermark: () => told++ });
+    assert.equal(told, 1);
+  });
+
   it('is missed aloud where no record brings one and none is made of trips (W5)', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
