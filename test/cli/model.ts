@@ -201,8 +201,13 @@ export async function tripsOf(dataDir: string, name?: string): Promise<WireTrip[
 }
 
 /** Puts records as they are into an embedded stream of one shard, made where there is none. */
-export async function putRecords(dataDir: string, name: string, texts: readonly string[]): Promise<void> {
-  const stream = LocalStream.open({ dataDir, name, clock: systemClock, createShards: 1 });
+export async function putRecords(
+  dataDir: string,
+  name: string,
+  texts: readonly string[],
+  createShards = 1,
+): Promise<void> {
+  const stream = LocalStream.open({ dataDir, name, clock: systemClock, createShards });
   try {
     const data = Buffer.from(texts.join(''));
     const ends = new Uint32Array(texts.length);

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { temporaryFolder } from '../support.ts';
+import { taxiflow, temporaryFolder } from '../support.ts';
 import {
   countByWindow,
   countingView,
@@ -182,6 +182,23 @@ describe('event time', PARALLEL, () => {
     assert.match(other.stderr, /made with other/, 'a state keeps to one kind of time');
   });
 
+  test('durations at their limits are told, or work', async (t) => {
+    const cwd = temporaryFolder(t);
+    await putRecords(join(cwd, '.taxiflow'), 'own', [tripEndingAt('2016-01-01T00:00:00Z'), tripEndingAt('9999-12-31T23:59:59.999Z')]); // biome-ignore format: one line
+    const options = ['--window', '--max-disorder', '--allowed-lateness', '--checkpoint-interval'];
+    for (const option of options) {
+      const ran = await taxiflow(['process', option, '9007199254740991ms'], { cwd });
+      assert.equal(ran.code, 2);
+      assert.match(
+        ran.stderr,
+        new RegExp(`^Error: ${option} 9007199254740991ms is longer than 36500 days\nTry: `),
+      );
+      await run([...TO_END, '--stream', 'local:own', '--app', option.slice(2), option, '36500d', '--drain'], {
+        cwd,
+      });
+    }
+  });
+
   test('W5: --max-disorder on a stream without watermarks, against a naive model', async (t) => {
     const cwd = temporaryFolder(t);
     const dataDir = join(cwd, '.taxiflow');
@@ -235,6 +252,15 @@ describe('event time', PARALLEL, () => {
       seen = fired.length;
     }
     assert.ok(late > 0, 'the case is one: some trips are too late');
+  });
+
+  test('W5: the shards that had no watermark are named', async (t) => {
+    const cwd = temporaryFolder(t);
+    await putRecords(join(cwd, '.taxiflow'), 'own', [tripEndingAt('2016-01-01T00:00:00Z')], 5);
+    const ran = await run([...TO_END, '--stream', 'local:own', '--views', countingView(cwd)], { cwd });
+    const named =
+      /no watermark has come in shardId-0{12}, shardId-0{11}1, shardId-0{11}2 and 2 other shards, so/;
+    assert.match(ran.stderr, named);
   });
 
   test('--allowed-lateness: late trips within it correct the result, later ones are dead letters', async (t) => {

@@ -119,19 +119,12 @@ interface Written {
   readonly again: number;
 }
 
-/** A producer that keeps W1, on a stream that is resharded under it, with retries, noise of others, and several lines a record. */
+/** A producer that keeps W1, on a stream that is resharded under it, with retries and noise of others. */
 function write(all: readonly Trip[], shards: number, what: Events, watermarks: boolean): Written {
   const reader = new MemoryReader(shards);
   const seen = { watermarks: 0, garbage: 0, again: 0 };
   let next = 0;
-  const put = (n: number, text: string) => {
-    const { records } = reader.open[n % reader.open.length]!;
-    const last = records.at(-1);
-    // Some producers write several lines as one record of the stream.
-    const joins = n % 3 === 0 && last && /\S\n$/.test(last.text) && /\S/.test(text);
-    if (joins) records[records.length - 1] = { ...last, text: last.text + text };
-    else reader.put(reader.open[n % reader.open.length]!, text, next);
-  };
+  const put = (n: number, text: string) => reader.put(reader.open[n % reader.open.length]!, text, next);
   const send = (n: number) => put(n, `${JSON.stringify({ type: 'trip', ...all[next++]! })}\n`);
   const tell = (ms: number) => {
     if (!watermarks) return;
@@ -361,26 +354,6 @@ describe('a processor', () => {
     assert.deepEqual(closed, [['a', true], ['b', true]]); // biome-ignore format: one line
   });
 
-  it('closes each sink once, also one that fails to close', async () => {
-    const reader = new MemoryReader(1);
-    reader.put(reader.list[0]!, tripAt(1));
-    const closed: string[] = [];
-    const sinkOf = (name: string): Sink => ({
-      name,
-      wake: () => {},
-      status: () => ({ name, delivered: 0, pending: 0, rejected: 0, retries: 0, trouble: undefined }),
-      close: async () => {
-        closed.push(name);
-        if (name === 'a') throw new Error('behind');
-      },
-    });
-    const sinks = [sinkOf('a'), sinkOf('b')];
-    await assert.rejects(run(reader, new MemoryStore(), { sinks, untilEnd: () => true }), {
-      message: 'behind',
-    });
-    assert.deepEqual(closed, ['a', 'b']);
-  });
-
   it('goes on to commit when the clock is set back', async () => {
     const reader = new MemoryReader(1);
     const store = new MemoryStore();
@@ -515,15 +488,18 @@ describe('the watermark of a run', () => {
     const write = (count: number) => {
       for (let i = 0; i < count && next < TRIPS; i++) reader.put(busy!, tripAt(++next));
     };
-    reader.beforeRead = (read) => {
-      if (read % 250 === 0 && next < TRIPS) {
+    let read = 0;
+    reader.beforeRead = (_, id) => {
+      if (id === busy!.id) read++;
+      // As the engine keeps up, but for the moment of a split.
+      if (read === next && read % 250 === 249) {
         // The quiet shard is split; its child has a trip before all those that follow in the other.
         const children = [reader.add([parent]), reader.add([parent])];
         parent = children[0]!;
         reader.put(children[0]!, tripAt(next));
         splits++;
         write(100);
-      } else write(1);
+      } else if (read >= next) write(1);
     };
     const options = { maxDisorder: 0, batchRecords: 1, untilEnd: () => next === TRIPS };
     const { counters } = await run(reader, new MemoryStore(), options);

@@ -115,4 +115,17 @@ describe('records of trips', () => {
       assert.ok(text!.startsWith(`{"type":"trip","trip_id":${id},"replay":"r",`), text);
     }
   });
+
+  it('moves times to years of four digits only, however far (W1)', () => {
+    const stray = Date.UTC(9999, 11, 31);
+    const row = { vendor: 'CMT', pickup: stray, dropoff: stray + 1, amount: 1 };
+    for (const [years, expected] of [
+      [10, '9999-12-31T23:59:59.999Z'],
+      [-10_000, '0000-01-01T00:00:00.000Z'],
+    ] as const) {
+      const shift = years * 366 * 86_400_000;
+      const [record] = recordsOf(new RecordComposer('r').compose(batchOf([row]), 0, 1, () => shift));
+      assert.equal((JSON.parse(record!) as { dropoff_datetime: string }).dropoff_datetime, expected);
+    }
+  });
 });

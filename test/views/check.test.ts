@@ -24,6 +24,26 @@ const sound = () => ({
 });
 type Draft = ReturnType<typeof sound>;
 
+/** Conditions in conditions. */
+function nested(depth: number): l.Expression {
+  let condition = l.gt(miles, 1);
+  for (let i = 0; i < depth; i++) condition = l.not(condition);
+  return condition;
+}
+
+function inItself(): unknown {
+  const condition: Record<string, unknown> = { op: 'not' };
+  condition['of'] = condition;
+  return condition;
+}
+
+/** One object, met 2^levels times. */
+function doubled(levels: number): l.Expression {
+  let sum: l.Expression = miles;
+  for (let i = 0; i < levels; i++) sum = l.add(sum, sum);
+  return sum;
+}
+
 /** What is wrong with the second of two views, and where that is said to be. */
 const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp][] = [
   ['no object', () => 7, /^views\[1\]: not a view/],
@@ -56,6 +76,16 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['a condition as key', (v) => ({ ...v, by: { far: l.gt(miles, 5) } }), /^views\[1\]\.by\.far: a key is a number, a time or a string/],
   ['a precision too high', (v) => ({ ...v, by: { at: l.geohash('pickup', 11) } }), /^views\[1\]\.by\.at\.precision: 11 is not a precision/],
   ['a broken precision', (v) => ({ ...v, by: { at: l.geohash('pickup', 2.5) } }), /^views\[1\]\.by\.at\.precision/],
+  ['a window of ages', (v) => ({ ...v, window: l.tumbling('36501d') }), /^views\[1\]\.window\.size_ms: longer than 36500 days/],
+  ['a window of no date', (v) => ({ ...v, window: l.tumbling(Number.MAX_SAFE_INTEGER) }), /^views\[1\]\.window\.size_ms: longer than/],
+  ['a window without end', (v) => ({ ...v, window: l.tumbling(Number.POSITIVE_INFINITY) }), /^views\[1\]\.window\.size_ms: not a duration/],
+  ['a literal without end', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal is a finite number/],
+  ['what is nested too deep', (v) => ({ ...v, where: nested(3_000) }), /^views\[1\]: nested more than 300 deep/],
+  ['what is in itself', (v) => ({ ...v, where: inItself() }), /^views\[1\]: nested more than 300 deep/],
+  ['what doubles at each level', (v) => ({ ...v, aggregates: { s: l.sum(doubled(40)) } }), /^views\[1\]: more than 100,000 parts/],
+  ['a number JSON has not', (v) => ({ ...v, window: { kind: 1n } }), /^views\[1\]: a view is plain data/],
+  ['a key that is a prototype', (v) => ({ ...v, by: Object.create({ location: vendor }) as object }), /^views\[1\]: a view is plain data/],
+  ['an aggregate like a key', (v) => ({ ...v, by: { constructor: vendor }, aggregates: { constructor: l.count() } }), /^views\[1\]\.aggregates\.constructor: a key field has that name/],
   ['no window', ({ window: _, ...v }) => v, /^views\[1\]\.window: not a window/],
   ['an unknown window', (v) => ({ ...v, window: { kind: 'session', gap_ms: 1 } }), /^views\[1\]\.window\.kind: "session" is neither/],
   ['a duration that is none', (v) => ({ ...v, window: l.tumbling('ten minutes') }), /^views\[1\]\.window\.size_ms: not a duration/],
@@ -344,6 +374,33 @@ describe('types of expressions', () => {
       assert.equal(typeOf(expression, TRIP_SCOPE, 'here'), type);
     });
   }
+});
+
+describe('a view at the limits', () => {
+  it('may be nested almost as deep as is allowed, and have names that every object has', () => {
+    const view = l.view({
+      name: 'constructor',
+      where: nested(290),
+      by: { valueof: vendor },
+      window: l.tumbling('36500d'),
+      aggregates: { constructor: l.count() },
+      having: l.gte(l.aggregate('constructor'), 1),
+    });
+    compileView(checkViews([view])[0]!, new TripColumns());
+    assert.match(explainViews([view], 'drop-off time'), /^view constructor/);
+  });
+
+  it('compiles to source that grows with it, not with 2 to its depth', () => {
+    let value: l.Expression = miles;
+    for (let i = 0; i < 60; i++)
+      value = l.choose([[i % 2 === 0 ? l.ne(value, i) : l.not(l.ne(i, value)), l.add(miles, i)]], 1);
+    const many = l.choose(
+      Array.from({ length: 5_000 }, (_, i) => [l.gt(miles, 5_000 - i), `over ${5_000 - i}`] as const),
+      'under 1',
+    );
+    const view = { ...sound(), by: { value, many } } as l.View;
+    compileView(checkViews([view])[0]!, new TripColumns());
+  });
 });
 
 describe('the fields of a view', () => {

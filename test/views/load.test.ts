@@ -56,6 +56,8 @@ describe('views from a file', () => {
     ['throws.mjs', 'throw new Error("not today");', 'bad-view', /throws\.mjs can't be loaded: not today/],
     ['syntax.json', '[', 'bad-view', /syntax\.json can't be loaded/],
     ['object.json', '{}', 'bad-view', /^views: not a list/],
+    ['deep.json', `[${'{"x":'.repeat(3_000)}1${'}'.repeat(3_000)}]`, 'bad-view', /^views\[0\]: nested/],
+    ['getter.mjs', 'export const views = [{ get name() { throw new Error("not now"); } }];', 'bad-view', /not now/], // biome-ignore format: one line
     ['empty.mjs', 'export const views = [];', 'bad-view', /^views: not a list of at least one/],
     [
       'mistake.json',
