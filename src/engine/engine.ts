@@ -18,9 +18,10 @@ import { compileView, OUTCOME } from '../views/compile.ts';
 import type { View } from '../views/language.ts';
 import { type Checkpoint, type Counters, NO_COUNTS, type StateStore } from './checkpoint.ts';
 import type { Firing } from './documents.ts';
-import { Duplicates, type SeenTrips } from './duplicates.ts';
+import { Duplicates } from './duplicates.ts';
 import type { PaneBlock } from './pane-runs.ts';
 import { Panes, type WindowMemory } from './panes.ts';
+import type { SeenTrips } from './seen-trips.ts';
 import { type ShardProgress, ShardWatermarks } from './watermarks.ts';
 
 export interface EngineOptions {

@@ -19,9 +19,10 @@ import {
   DeadLetterTable,
 } from '../dead-letters.ts';
 import type { Checkpoint, Counters, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
-import type { DuplicateChanges, LateTrip, PageRecord, SeenRange, StoredTrips } from '../engine/duplicates.ts';
+import type { DuplicateChanges, StoredTrips } from '../engine/duplicates.ts';
 import type { BlockPlace, DistinctRow, Key, Kind, PaneBlock, PaneRow } from '../engine/pane-runs.ts';
 import type { SinkStatus } from '../engine/run.ts';
+import type { LateTrip, PageRecord, SeenRange } from '../engine/seen-trips.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import { systemCode, TaxiflowError, translate, translating } from '../errors.ts';
 import { withoutSecrets } from '../printable.ts';

@@ -371,6 +371,20 @@ describe('panes', () => {
     assert.equal(stored.size, 0);
   });
 
+  it('know what a firing showed of a key that was in memory only, beside parts in the store (P2, P4)', () => {
+    const stored = new MemoryPanes();
+    const few = { ...counting, having: l.lt(l.aggregate('n'), 3) };
+    const process = new Process(few, MINUTE, stored);
+    process.add(at(1, 1));
+    process.checkpoint(() => true);
+    for (let i = 0; i < 2; i++) process.add(at(2, 2));
+    process.advance(NOON + 10 * MINUTE);
+    assert.deepEqual(process.checkpoint().firings.map(({ count }) => count), [2]); // biome-ignore format: one line
+    process.add(at(3, 2));
+    const [retraction] = process.checkpoint().firings.flatMap(documentsOf);
+    assert.deepEqual([retraction!['id'], retraction!['retracted']], [2, true]);
+  });
+
   it('of a window in many parts of many blocks are merged, and corrected without reading all of it (P2, P4)', () => {
     fc.assert(
       fc.property(
