@@ -282,8 +282,7 @@ class ProcessRun {
     // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
     shard.idle = this.#finished.has(shard.id);
     // One that has ended leaves its watermark to its children, as its own records made it.
-    if (batch.atTip && batch.count === 0 && !batch.ended)
-      this.#engine.shards.foundIdle(shard, this.#holdsItsPlace(shard, toEnd) ? shard.watermark : reached);
+    if (batch.atTip && batch.count === 0 && !batch.ended) this.#engine.shards.foundIdle(shard, reached);
     if (batch.ended) {
       // Its children take over before it stops holding the watermark (W4).
       this.#feeds.delete(shard.id);
@@ -292,14 +291,6 @@ class ProcessRun {
       await this.#discover(false);
     }
     if (batch.atTip) this.#engine.advance();
-  }
-
-  /**
-   * Whether an idle shard stays where its own trips brought it: the next run finds what has come since as if it had been
-   * there at once. A shard without trips would hold everything back, and arrival times only go on.
-   */
-  #holdsItsPlace(shard: ShardProgress, toEnd: boolean): boolean {
-    return toEnd && this.#o.eventTime === 'dropoff' && shard.latest > Number.NEGATIVE_INFINITY;
   }
 
   /** The next batch; undefined when the run is stopped, or the shard has left the stream since it was listed. */
