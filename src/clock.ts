@@ -9,8 +9,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** What a timer takes: a longer one would be over at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** What a timer takes, in ms: a longer one would be over at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -5,6 +5,7 @@
 import type { Options } from 'yargs';
 import { usageError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
+import { MAX_DURATION_DAYS } from '../views/check.ts';
 import { duration } from '../views/language.ts';
 
 /** An option whose value is read as a T. */
@@ -109,9 +110,6 @@ function wholeOf(given: unknown, name: string, least: number, most = Number.MAX_
 /** More than Amazon allows by itself, and as many as an embedded stream can serve. */
 export const MOST_SHARDS = 10_000;
 
-/** What a timer takes, in ms. */
-export const LONGEST_INTERVAL = 2 ** 31 - 1;
-
 /** A port to listen on; 0 is any that is free. */
 export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {
   return option(about, { type: 'number' }, (given, name) => {
@@ -147,8 +145,6 @@ export function timeOf(value: string, name: string): number {
   if (!Number.isNaN(ms)) return ms;
   throw usageError(`${name} ${value} is not a valid time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
 }
-
-const MAX_DURATION_DAYS = 36_500;
 
 /** A duration such as 500ms or 10m, in ms, of a hundred years at most; only nothing needs no unit. */
 export function milliseconds<const A extends About & { readonly default?: string }>(

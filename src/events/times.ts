@@ -57,12 +57,12 @@ const TIME = new RegExp(
 /** Excel's rule: two digits below this are of this century. */
 const THIS_CENTURY_BELOW = 30;
 /** The years that ISO 8601 writes with four digits, in epoch ms. */
-const YEAR_0 = Date.parse('0000-01-01T00:00:00.000Z');
-const YEAR_10000 = Date.parse('9999-12-31T23:59:59.999Z') + 1;
+export const FIRST_TIME = Date.parse('0000-01-01T00:00:00.000Z');
+export const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 
 /** Epoch ms as they are, or NaN where ISO 8601 would need more than four digits for the year. */
 export function inFourDigitYears(ms: number): number {
-  return ms >= YEAR_0 && ms < YEAR_10000 ? ms : Number.NaN;
+  return ms >= FIRST_TIME && ms < LAST_TIME + 1 ? ms : Number.NaN;
 }
 
 /** Epoch ms of a time in any form that is understood; NaN when it is none. */

@@ -1,5 +1,6 @@
 /** Trips in order → records on their way: the head of each trip, its times moved where asked, its shard chosen. */
 import type { TripBatch } from '../dataset/dataset.ts';
+import { FIRST_TIME, LAST_TIME } from '../events/times.ts';
 import { spread } from '../streams/routing.ts';
 import type { OutgoingBatch } from '../streams/stream.ts';
 
@@ -40,12 +41,9 @@ export class RecordComposer {
   }
 }
 
-const EARLIEST = Date.parse('0000-01-01T00:00:00.000Z');
-const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
-
 /** A time moved by so many ms, epoch ms; within the years that ISO 8601 writes with four digits. */
 export function moved(time: number, shift: number): number {
-  return Math.min(LATEST, Math.max(EARLIEST, time + shift));
+  return Math.min(LAST_TIME, Math.max(FIRST_TIME, time + shift));
 }
 
 function writeDigits(data: Buffer, at: number, value: number): number {

@@ -16,7 +16,7 @@ const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
 /** A hundred years: beyond, a window would begin or end where there are no dates. */
-const MAX_WINDOW_DAYS = 36_500;
+export const MAX_DURATION_DAYS = 36_500;
 const MAX_KEY_PARTS = 8;
 /** Nesting of objects and lists in a view: what is compiled from it is nested as deep. */
 const MAX_DEPTH = 300;
@@ -168,8 +168,8 @@ function checkWindow(window: unknown, path: string): void {
 function checkDuration(value: unknown, path: string): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value <= 0)
     fail(path, 'not a duration of whole milliseconds', 'write for instance "10m", "1h" or 600000');
-  if (value > MAX_WINDOW_DAYS * 86_400_000)
-    fail(path, `longer than ${MAX_WINDOW_DAYS} days`, 'write for instance "10m", "1h" or "1d"');
+  if (value > MAX_DURATION_DAYS * 86_400_000)
+    fail(path, `longer than ${MAX_DURATION_DAYS} days`, 'write for instance "10m", "1h" or "1d"');
 }
 
 function aggregateType(aggregate: Aggregate, path: string): ValueType {

@@ -1,15 +1,6 @@
+import { LONGEST_TIMER } from '../../clock.ts';
 import { command } from '../command.ts';
-import {
-  choice,
-  flag,
-  LONGEST_INTERVAL,
-  MOST_SHARDS,
-  speedup,
-  texts,
-  time,
-  type Values,
-  whole,
-} from '../options.ts';
+import { choice, flag, MOST_SHARDS, speedup, texts, time, type Values, whole } from '../options.ts';
 import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './shared.ts';
 
 const positionals = {
@@ -42,7 +33,7 @@ const options = {
   watermark: flag("Send watermarks (--no-watermark: don't)", true),
   statisticsFrequency: whole({
     least: 1,
-    most: LONGEST_INTERVAL,
+    most: LONGEST_TIMER,
     default: 60_000,
     describe: 'Ms between lines of statistics',
   }),
