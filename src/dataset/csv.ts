@@ -230,7 +230,9 @@ function isRowOf(schema: Schema | undefined, line: string, delimiter: string): b
   const isTime = (field: string) => !Number.isNaN(parseTime(field.replaceAll('"', ''), 'mixed'));
   const isRow = (fields: readonly string[]) =>
     schema
-      ? fields.length >= schema.width && isTime(fields[schema.pickup]!) && isTime(fields[schema.dropoff]!)
+      ? fields.length >= schema.width &&
+        isTime(fields[schema.pickup_datetime]!) &&
+        isTime(fields[schema.dropoff_datetime]!)
       : fields.some(isTime);
   const split = line.split(delimiter);
   if (isRow(split) || isHeader(split)) return true;
@@ -238,8 +240,9 @@ function isRowOf(schema: Schema | undefined, line: string, delimiter: string): b
   return fields !== undefined && isRow(fields);
 }
 
-function needsOrder(fields: readonly string[], { pickup, dropoff }: Schema): boolean {
-  return dateOrderOf(fields[pickup] ?? '') !== undefined || dateOrderOf(fields[dropoff] ?? '') !== undefined;
+function needsOrder(fields: readonly string[], schema: Schema): boolean {
+  const times = [schema.pickup_datetime, schema.dropoff_datetime];
+  return times.some((column) => dateOrderOf(fields[column] ?? '') !== undefined);
 }
 
 /** Takes the times of rows only. */
@@ -270,8 +273,8 @@ class DateRows implements RowHandler {
   row(fields: string[]): void {
     const schema = this.#schema;
     if (schema) {
-      const pickup = this.survey.note(fields[schema.pickup]);
-      if (this.survey.note(fields[schema.dropoff]) || pickup) return;
+      const pickup = this.survey.note(fields[schema.pickup_datetime]);
+      if (this.survey.note(fields[schema.dropoff_datetime]) || pickup) return;
     }
     if (isHeader(fields)) this.#schema = readHeader(fields, '');
   }

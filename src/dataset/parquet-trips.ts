@@ -44,7 +44,7 @@ async function orderOf(
   source: string,
   options: ReadOptions,
 ): Promise<DateOrder> {
-  const columns = [...new Set([schema.pickup, schema.dropoff])].sort((a, b) => a - b);
+  const columns = [...new Set([schema.pickup_datetime, schema.dropoff_datetime])].sort((a, b) => a - b);
   for (const index of columns) {
     const { name, kind, stored } = table.columns[index]!;
     if (kind !== 'other') continue;

@@ -1,27 +1,12 @@
 /** Which column of a TLC file holds what, found by header name over all variants since 2009. */
 import { TaxiflowError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
-
-/** Header names, without case, spaces and underscores. */
-const NAMES = {
-  pickup: ['pickupdatetime', 'tpeppickupdatetime', 'lpeppickupdatetime', 'trippickupdatetime'],
-  dropoff: ['dropoffdatetime', 'tpepdropoffdatetime', 'lpepdropoffdatetime', 'tripdropoffdatetime'],
-  vendor: ['vendorid', 'vendorname'],
-  passengers: ['passengercount'],
-  distance: ['tripdistance', 'tripmiles'],
-  pickupLat: ['pickuplatitude', 'startlat', 'pickuplat'],
-  pickupLon: ['pickuplongitude', 'startlon', 'pickuplon'],
-  dropoffLat: ['dropofflatitude', 'endlat', 'dropofflat'],
-  dropoffLon: ['dropofflongitude', 'endlon', 'dropofflon'],
-  pickupZone: ['pulocationid', 'pickuplocationid'],
-  dropoffZone: ['dolocationid', 'dropofflocationid'],
-  total: ['totalamount', 'totalamt'],
-} as const;
+import { SOURCE_FIELDS, type SourceField, TRIP_FIELDS } from '../events/trip.ts';
 
 const PROJECTED = ['pickupx', 'pickupy', 'dropoffx', 'dropoffy'];
 
-/** Column index of each, −1 where the file has none. */
-export type Columns = { readonly [K in keyof typeof NAMES]: number };
+/** Index of the column of each field, −1 where the file has none. */
+export type Columns = { readonly [F in SourceField]: number };
 
 export interface Schema extends Columns {
   /** The columns as the file calls them. */
@@ -32,6 +17,10 @@ export interface Schema extends Columns {
 
 /** What separates the fields of a CSV file, by how its header reads. */
 const DELIMITERS = [',', ';', '\t', '|'] as const;
+
+const USUAL_COORDINATES = (['pickup_lat', 'pickup_lon', 'dropoff_lat', 'dropoff_lon'] as const)
+  .map((field) => TRIP_FIELDS[field].columns[0])
+  .join(', ');
 
 /** Reads a header. Throws `unknown-header` or `not-degrees`, naming the columns that were looked for. */
 export function readHeader(header: readonly string[], source: string): Schema {
@@ -48,17 +37,17 @@ export function readHeader(header: readonly string[], source: string): Schema {
     });
   }
   for (const [column, what] of [
-    ['pickup', 'pick-up time'],
-    ['dropoff', 'drop-off time'],
+    ['pickup_datetime', 'pick-up time'],
+    ['dropoff_datetime', 'drop-off time'],
   ] as const) {
     if (columns[column] >= 0) continue;
     throw new TaxiflowError('unknown-header', `${source} has no ${what}`, {
-      hint: `one of these columns is needed: ${NAMES[column].join(', ')} (case, spaces and underscores don't matter); its header is: ${header.join(',').slice(0, 200)}`,
+      hint: `one of these columns is needed: ${TRIP_FIELDS[column].columns.join(', ')} (case, spaces and underscores don't matter); its header is: ${header.join(',').slice(0, 200)}`,
     });
   }
-  if (columns.pickupLat < 0 && names.some((name) => PROJECTED.includes(name))) {
+  if (columns.pickup_lat < 0 && names.some((name) => PROJECTED.includes(name))) {
     throw new TaxiflowError('not-degrees', `the coordinates of ${source} are not degrees`, {
-      hint: `pickup_x and pickup_y are metres of a projection; convert them to WGS 84 columns ${NAMES.pickupLat[0]}, ${NAMES.pickupLon[0]}, ${NAMES.dropoffLat[0]}, ${NAMES.dropoffLon[0]}`,
+      hint: `pickup_x and pickup_y are metres of a projection; convert them to WGS 84 columns ${USUAL_COORDINATES}`,
     });
   }
   const lastNamed = names.findLastIndex((name) => name !== '');
@@ -67,8 +56,8 @@ export function readHeader(header: readonly string[], source: string): Schema {
 
 /** Whether these fields are a header: both times are columns by name. */
 export function isHeader(fields: readonly string[]): boolean {
-  const { pickup, dropoff } = columnsOf(fields.map(plainName));
-  return pickup >= 0 && dropoff >= 0;
+  const { pickup_datetime, dropoff_datetime } = columnsOf(fields.map(plainName));
+  return pickup_datetime >= 0 && dropoff_datetime >= 0;
 }
 
 /** Whether a header begins somewhere in these fields, perhaps behind the value of a field before it. */
@@ -76,7 +65,7 @@ export function hasHeader(fields: readonly string[]): boolean {
   const names = fields.map(plainName);
   const isThere = (wanted: readonly string[]) =>
     names.some((name) => wanted.some((end) => name.endsWith(end)));
-  return isThere(NAMES.pickup) && isThere(NAMES.dropoff);
+  return isThere(TRIP_FIELDS.pickup_datetime.columns) && isThere(TRIP_FIELDS.dropoff_datetime.columns);
 }
 
 /** What separates the fields of a header; a comma where the line is no header. */
@@ -90,14 +79,15 @@ function plainName(name: string): string {
 }
 
 function columnsOf(names: readonly string[]): Columns {
-  const find = (wanted: readonly string[]) => names.findIndex((name) => wanted.includes(name));
-  return Object.fromEntries(
-    Object.entries(NAMES).map(([column, wanted]) => [column, find(wanted)]),
-  ) as unknown as Columns;
+  const indexOf = (field: SourceField) => {
+    const wanted: readonly string[] = TRIP_FIELDS[field].columns;
+    return names.findIndex((name) => wanted.includes(name));
+  };
+  return Object.fromEntries(SOURCE_FIELDS.map((field) => [field, indexOf(field)])) as unknown as Columns;
 }
 
 /** Indexes of the columns that trips are made of, ascending. */
 export function usedColumns(schema: Schema): number[] {
-  const used = (Object.keys(NAMES) as (keyof Columns)[]).map((column) => schema[column]);
+  const used = SOURCE_FIELDS.map((field) => schema[field]);
   return [...new Set(used)].filter((index) => index >= 0).sort((a, b) => a - b);
 }

@@ -70,16 +70,15 @@ export class TripEncoder {
   constructor(schema: Schema, order: DateOrder = 'mdy') {
     this.schema = schema;
     this.#order = order;
-    const { pickupLat, pickupLon, pickupZone, dropoffLat, dropoffLon, dropoffZone } = schema;
-    this.#pickup = endOf('pickup', pickupLat, pickupLon, pickupZone);
-    this.#dropoff = endOf('dropoff', dropoffLat, dropoffLon, dropoffZone);
+    this.#pickup = endOf('pickup', schema);
+    this.#dropoff = endOf('dropoff', schema);
   }
 
   encode(row: readonly Cell[]): EncodedTrip | RejectReason {
     const { schema } = this;
     if (row.length < schema.width) return 'short-row';
-    const pickup = this.timeOf(row[schema.pickup]!);
-    const dropoff = this.timeOf(row[schema.dropoff]!);
+    const pickup = this.timeOf(row[schema.pickup_datetime]!);
+    const dropoff = this.timeOf(row[schema.dropoff_datetime]!);
     // NaN compares false, so this one test finds all three.
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
@@ -87,14 +86,14 @@ export class TripEncoder {
     const vendor = this.#vendor(row);
     const body =
       (vendor === '' ? '' : `,"vendor_id":${asciiJson(vendor)}`) +
-      `,"pickup_datetime":"${isoTime(row[schema.pickup]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff]!, dropoff)}"` +
-      this.#number(',"passenger_count":', row, schema.passengers) +
-      this.#number(',"trip_distance":', row, schema.distance) +
+      `,"pickup_datetime":"${isoTime(row[schema.pickup_datetime]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff_datetime]!, dropoff)}"` +
+      this.#number(',"passenger_count":', row, schema.passenger_count) +
+      this.#number(',"trip_distance":', row, schema.trip_distance) +
       this.#place(row, this.#pickup) +
       this.#place(row, this.#dropoff) +
       this.#zone(row, this.#pickup) +
       this.#zone(row, this.#dropoff) +
-      this.#number(',"total_amount":', row, schema.total) +
+      this.#number(',"total_amount":', row, schema.total_amount) +
       '}\n';
     return { dropoff, body };
   }
@@ -107,7 +106,7 @@ export class TripEncoder {
 
   /** What it is in a row that makes it no trip, in words. */
   explain(row: readonly Cell[], reason: RejectReason): string {
-    const { pickup, dropoff, width } = this.schema;
+    const { pickup_datetime: pickup, dropoff_datetime: dropoff, width } = this.schema;
     if (reason === 'short-row') return `${row.length} of ${width} fields`;
     if (reason === 'unreadable-time') {
       const unreadable = [pickup, dropoff].filter((column) => Number.isNaN(this.timeOf(row[column]!)));
@@ -125,14 +124,14 @@ export class TripEncoder {
   /** A cell as people read it: times as ISO 8601. */
   readable(row: readonly Cell[], column: number): Cell {
     const value = row[column] ?? null;
-    const isTime = column === this.schema.pickup || column === this.schema.dropoff;
+    const isTime = column === this.schema.pickup_datetime || column === this.schema.dropoff_datetime;
     return isTime && typeof value === 'number' && !Number.isNaN(this.timeOf(value))
       ? isoTime(value, value)
       : value;
   }
 
   #vendor(row: readonly Cell[]): string {
-    const { vendor } = this.schema;
+    const vendor = this.schema.vendor_id;
     if (vendor < 0) return '';
     const text = textOf(row[vendor]!).trim();
     if (text.length <= LONGEST_TEXT) return NULLS.has(text) ? '' : text;
@@ -193,8 +192,9 @@ export class TripEncoder {
 
 const MOST_CENTROIDS = 1_000;
 
-function endOf(end: 'pickup' | 'dropoff', lat: number, lon: number, zone: number): End {
+function endOf(end: 'pickup' | 'dropoff', schema: Schema): End {
   const keys = [`,"${end}_lat":`, `,"${end}_lon":`, `,"${end}_zone":`] as const;
+  const [lat, lon, zone] = [schema[`${end}_lat`], schema[`${end}_lon`], schema[`${end}_zone`]];
   return { lat, lon, zone, keys, centroids: new Map() };
 }
 

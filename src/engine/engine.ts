@@ -74,8 +74,8 @@ export class Engine {
     this.#views = views.map(
       (view) => new Panes(compileView(view, this.#columns), allowedLateness, store, this.#memory),
     );
-    const { replays, vendors } = this.#columns;
-    this.#fixedWords = [replays, vendors].map((words) => [words, words.words.length] as const);
+    const dictionaries = Object.values(this.#columns.dictionaries);
+    this.#fixedWords = dictionaries.map((words) => [words, words.words.length] as const);
     const { stored } = store;
     this.counters = { ...(stored?.counters ?? NO_COUNTS) };
     if (!stored) return;
@@ -290,12 +290,12 @@ export class Engine {
 
   /** The trips seen of the replay of a row; undefined where it has no id to be known by. */
   #seenOf(row: number): SeenTrips | undefined {
-    const { replay, replays, numbers } = this.#columns;
-    const code = replay[row]!;
+    const { words, dictionaries, numbers } = this.#columns;
+    const code = words.replay[row]!;
     if (code < 0 || Number.isNaN(numbers.trip_id[row])) return undefined;
     let seen = this.#seenByReplay[code];
     if (seen === undefined) {
-      seen = this.#duplicates.of(replays.words[code]!);
+      seen = this.#duplicates.of(dictionaries.replay.words[code]!);
       this.#seenByReplay[code] = seen;
     }
     return seen;

@@ -1,4 +1,4 @@
-import { NUMERIC_FIELDS, type NumericField } from './trip.ts';
+import { NUMERIC_FIELDS, type NumericField, STRING_FIELDS, type StringField } from './trip.ts';
 
 /** Bytes of a word beside its characters: the string, and its entries in a map and a list. */
 const WORD_BYTES = 100;
@@ -47,11 +47,11 @@ export class TripColumns {
   /** `KIND` of each record. */
   kind = new Uint8Array(0);
   readonly numbers = {} as Record<NumericField, Float64Array>;
-  /** Codes in `replays` and `vendors`, −1 where a trip has none. */
-  replay = new Int32Array(0);
-  vendor_id = new Int32Array(0);
-  readonly replays = new Dictionary();
-  readonly vendors = new Dictionary();
+  /** Codes of words in the dictionary of their field, −1 where a trip has none. */
+  readonly words = {} as Record<StringField, Int32Array>;
+  readonly dictionaries = Object.fromEntries(
+    STRING_FIELDS.map((field) => [field, new Dictionary()]),
+  ) as Record<StringField, Dictionary>;
   /** Watermark records of the batch: row, and epoch milliseconds. */
   watermarkRows: number[] = [];
   watermarks: number[] = [];
@@ -67,8 +67,7 @@ export class TripColumns {
     if (count > this.capacity || this.capacity === 0) {
       this.capacity = Math.max(1024, count);
       this.kind = new Uint8Array(this.capacity);
-      this.replay = new Int32Array(this.capacity);
-      this.vendor_id = new Int32Array(this.capacity);
+      for (const field of STRING_FIELDS) this.words[field] = new Int32Array(this.capacity);
       for (const field of NUMERIC_FIELDS) this.numbers[field] = new Float64Array(this.capacity);
     }
     this.count = count;

@@ -10,7 +10,13 @@
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
 import { recordsIn } from './lines.ts';
 import { dayStart, parseTime } from './times.ts';
-import { type NumericField, TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from './trip.ts';
+import {
+  type NumericField,
+  type StringField,
+  TRIP_FIELD_NAMES,
+  TRIP_FIELDS,
+  type TripField,
+} from './trip.ts';
 
 /** Records in one piece of memory; record i ends (exclusive) at `ends[i]` and begins where i − 1 ends. */
 export interface RecordBytes {
@@ -245,12 +251,12 @@ function skipWord(b: Buffer, start: number): void {
 
 /** Source that reads one field at `p`, or gives the record up to `JSON.parse` by returning false. */
 function fieldSource(name: TripField, wanted: boolean): string {
-  const type = TRIP_FIELDS[name];
+  const { type } = TRIP_FIELDS[name];
   const quoted = type === 'string' || type === 'time';
   const key = `,"${name}":${quoted ? '"' : ''}`;
-  const column = type === 'string' ? `c.${name}` : `c.numbers.${name}`;
+  const column = type === 'string' ? `c.words.${name}` : `c.numbers.${name}`;
   const value = {
-    string: `scanWord(b, p, c.${name === 'replay' ? 'replays' : 'vendors'})`,
+    string: `scanWord(b, p, c.dictionaries.${name})`,
     time: 'scanTime(b, v, p)',
     number: 'scanNumber(b, v, p)',
     integer: 'scanNumber(b, v, p)',
@@ -363,20 +369,14 @@ function readJson(
 
 function readField(name: TripField, value: unknown, row: number, columns: TripColumns): string | undefined {
   const missing = value === undefined || value === null;
-  if (name === 'replay' || name === 'vendor_id') {
-    const dictionary = name === 'replay' ? columns.replays : columns.vendors;
-    // TLC's own files number the vendors.
-    const word = name === 'vendor_id' && Number.isFinite(value) ? String(value) : value;
-    if (!missing && typeof word !== 'string') return `${name} is not a string`;
-    columns[name][row] = missing ? -1 : dictionary.code(word as string);
-    return undefined;
-  }
+  const { type } = TRIP_FIELDS[name];
+  if (type === 'string') return readWord(name as StringField, missing ? undefined : value, row, columns);
   const column = columns.numbers[name as NumericField];
   if (missing) {
     column[row] = Number.NaN;
     return undefined;
   }
-  if (TRIP_FIELDS[name] === 'time') {
+  if (type === 'time') {
     const time = timeOf(value);
     if (Number.isNaN(time)) return `${name} is not a time`;
     column[row] = time;
@@ -386,6 +386,14 @@ function readField(name: TripField, value: unknown, row: number, columns: TripCo
   if (name === 'trip_id' && !(Number.isSafeInteger(value) && value >= 0))
     return 'trip_id is not a whole number from 0 to 9007199254740991';
   column[row] = value;
+  return undefined;
+}
+
+function readWord(name: StringField, value: unknown, row: number, columns: TripColumns): string | undefined {
+  const isNumbered = 'numbered' in TRIP_FIELDS[name];
+  const word = isNumbered && Number.isFinite(value) ? String(value) : value;
+  if (word !== undefined && typeof word !== 'string') return `${name} is not a string`;
+  columns.words[name][row] = word === undefined ? -1 : columns.dictionaries[name].code(word);
   return undefined;
 }
 

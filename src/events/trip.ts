@@ -1,53 +1,98 @@
 /**
- * The wire form of a trip: one JSON object a record, snake_case, a newline at its end, fields in the order
- * of `TRIP_FIELDS`, and what a source lacks left out.
+ * The trip: one table of its fields. The wire form, the decoder, the columns, the checker of views, the reader of TLC
+ * headers and the documentation all derive from it.
+ *
+ * The wire form is one JSON object per record, snake_case, a newline at its end, the fields in the order of this table,
+ * and what a source lacks left out.
  */
 
 /** `time` is ISO 8601 with `Z` on the wire and epoch milliseconds in memory. */
 export type FieldType = 'number' | 'integer' | 'string' | 'time';
 
-export const TRIP_FIELDS = {
-  trip_id: 'integer',
-  replay: 'string',
-  vendor_id: 'string',
-  pickup_datetime: 'time',
-  dropoff_datetime: 'time',
-  passenger_count: 'number',
-  trip_distance: 'number',
-  pickup_lat: 'number',
-  pickup_lon: 'number',
-  dropoff_lat: 'number',
-  dropoff_lon: 'number',
-  pickup_zone: 'integer',
-  dropoff_zone: 'integer',
-  total_amount: 'number',
-} as const satisfies Record<string, FieldType>;
-
-export type TripField = keyof typeof TRIP_FIELDS;
-export const TRIP_FIELD_NAMES = Object.keys(TRIP_FIELDS) as readonly TripField[];
-export type NumericField = {
-  [F in TripField]: (typeof TRIP_FIELDS)[F] extends 'string' ? never : F;
-}[TripField];
-export type StringField = Exclude<TripField, NumericField>;
-
-export const NUMERIC_FIELDS = TRIP_FIELD_NAMES.filter(
-  (name) => TRIP_FIELDS[name] !== 'string',
-) as readonly NumericField[];
-
-/** A trip as its JSON reads. Distances in miles, amounts in US dollars, coordinates in degrees (WGS 84). */
-export interface Trip {
-  trip_id?: number;
-  replay?: string;
-  vendor_id?: string;
-  pickup_datetime?: string;
-  dropoff_datetime: string;
-  passenger_count?: number;
-  trip_distance?: number;
-  pickup_lat?: number;
-  pickup_lon?: number;
-  dropoff_lat?: number;
-  dropoff_lon?: number;
-  pickup_zone?: number;
-  dropoff_zone?: number;
-  total_amount?: number;
+interface FieldRow {
+  readonly type: FieldType;
+  /** What its numbers are, for people; left out where the name says it. */
+  readonly unit?: string;
+  /** Its column type in SQL, as Flink and DuckDB name it. */
+  readonly sql: 'BIGINT' | 'INT' | 'DOUBLE' | 'STRING' | 'TIMESTAMP(3)';
+  /** Headers of TLC files since 2009 that hold it, without case, spaces and underscores; the usual one first. */
+  readonly columns?: readonly string[];
+  /** A number on the wire stands for its text: TLC numbers its vendors. */
+  readonly numbered?: boolean;
 }
+
+export const TRIP_FIELDS = {
+  trip_id: { type: 'integer', sql: 'BIGINT' },
+  replay: { type: 'string', sql: 'STRING' },
+  vendor_id: { type: 'string', sql: 'STRING', columns: ['vendorid', 'vendorname'], numbered: true },
+  pickup_datetime: {
+    type: 'time',
+    sql: 'TIMESTAMP(3)',
+    columns: ['pickupdatetime', 'tpeppickupdatetime', 'lpeppickupdatetime', 'trippickupdatetime'],
+  },
+  dropoff_datetime: {
+    type: 'time',
+    sql: 'TIMESTAMP(3)',
+    columns: ['dropoffdatetime', 'tpepdropoffdatetime', 'lpepdropoffdatetime', 'tripdropoffdatetime'],
+  },
+  passenger_count: { type: 'number', sql: 'DOUBLE', columns: ['passengercount'] },
+  trip_distance: { type: 'number', unit: 'miles', sql: 'DOUBLE', columns: ['tripdistance', 'tripmiles'] },
+  pickup_lat: {
+    type: 'number',
+    unit: 'degrees',
+    sql: 'DOUBLE',
+    columns: ['pickuplatitude', 'startlat', 'pickuplat'],
+  },
+  pickup_lon: {
+    type: 'number',
+    unit: 'degrees',
+    sql: 'DOUBLE',
+    columns: ['pickuplongitude', 'startlon', 'pickuplon'],
+  },
+  dropoff_lat: {
+    type: 'number',
+    unit: 'degrees',
+    sql: 'DOUBLE',
+    columns: ['dropofflatitude', 'endlat', 'dropofflat'],
+  },
+  dropoff_lon: {
+    type: 'number',
+    unit: 'degrees',
+    sql: 'DOUBLE',
+    columns: ['dropofflongitude', 'endlon', 'dropofflon'],
+  },
+  pickup_zone: {
+    type: 'integer',
+    unit: 'TLC zone',
+    sql: 'INT',
+    columns: ['pulocationid', 'pickuplocationid'],
+  },
+  dropoff_zone: {
+    type: 'integer',
+    unit: 'TLC zone',
+    sql: 'INT',
+    columns: ['dolocationid', 'dropofflocationid'],
+  },
+  total_amount: { type: 'number', unit: 'US dollars', sql: 'DOUBLE', columns: ['totalamount', 'totalamt'] },
+} as const satisfies Record<string, FieldRow>;
+
+type Fields = typeof TRIP_FIELDS;
+export type TripField = keyof Fields;
+export type StringField = { [F in TripField]: Fields[F]['type'] extends 'string' ? F : never }[TripField];
+export type NumericField = Exclude<TripField, StringField>;
+/** Fields that a file may have; the others come from the replay. */
+export type SourceField = { [F in TripField]: Fields[F] extends { columns: unknown } ? F : never }[TripField];
+
+const rows: readonly (readonly [name: string, field: FieldRow])[] = Object.entries(TRIP_FIELDS);
+const named = <F extends TripField>(isOne: (field: FieldRow) => boolean) =>
+  rows.filter(([, field]) => isOne(field)).map(([name]) => name) as readonly string[] as readonly F[];
+
+export const TRIP_FIELD_NAMES = named<TripField>(() => true);
+export const STRING_FIELDS = named<StringField>(({ type }) => type === 'string');
+export const NUMERIC_FIELDS = named<NumericField>(({ type }) => type !== 'string');
+export const SOURCE_FIELDS = named<SourceField>(({ columns }) => columns !== undefined);
+
+/** A trip as its JSON reads; only its drop-off time is always there. */
+export type Trip = {
+  -readonly [F in TripField]?: Fields[F]['type'] extends 'string' | 'time' ? string : number;
+} & { dropoff_datetime: string };

@@ -9,7 +9,7 @@ export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
 /** What the fields of an expression are. */
 export type Scope = ReadonlyMap<string, ValueType>;
 
-export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, TRIP_FIELDS[name]]));
+export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, TRIP_FIELDS[name].type]));
 
 /** Names that results have beside their key and aggregates. */
 const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];

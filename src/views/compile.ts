@@ -4,7 +4,7 @@
  * finite number, such as something divided by zero, is missing too.
  */
 import { Dictionary, type TripColumns } from '../events/columns.ts';
-import { TRIP_FIELDS } from '../events/trip.ts';
+import { type StringField, TRIP_FIELD_NAMES, TRIP_FIELDS } from '../events/trip.ts';
 import { TRIP_SCOPE, typeOf, type ValueType } from './check.ts';
 import { cell, cell6, cellCode, cellText } from './geohash.ts';
 import type { Aggregate, Expression, View, Window } from './language.ts';
@@ -206,8 +206,7 @@ class Source {
   domain(e: Expression): Domain | undefined {
     if (this.type(e) !== 'string') return undefined;
     if (e.op === 'field') {
-      const columns = this.#columns;
-      return new StringCodes(e.name === 'replay' ? columns.replays : columns.vendors, false);
+      return new StringCodes(this.#columns.dictionaries[e.name as StringField], false);
     }
     if (e.op === 'geohash') {
       const { precision } = e;
@@ -304,11 +303,9 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
   }));
   const { states, width, distincts } = layOut(view, source);
   const body = accumulateSource(view, key, states, width, source);
-  const hoisted = Object.keys(TRIP_FIELDS)
-    .filter((name) => body.includes(`c_${name}[`))
+  const hoisted = TRIP_FIELD_NAMES.filter((name) => body.includes(`c_${name}[`))
     .map(
-      (name) =>
-        `const c_${name} = c.${TRIP_FIELDS[name as keyof typeof TRIP_FIELDS] === 'string' ? '' : 'numbers.'}${name};`,
+      (name) => `const c_${name} = c.${TRIP_FIELDS[name].type === 'string' ? 'words' : 'numbers'}.${name};`,
     )
     .join('\n');
   const make = build<CompiledView['accumulate']>(

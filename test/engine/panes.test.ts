@@ -30,7 +30,8 @@ class Process {
     this.#stored = stored;
     this.#decode = decoderOf(fieldsOf(view));
     // Words met before, so that codes differ from those of the process before.
-    if (watermark !== undefined) for (const word of ['x', 'VTS', 'y']) this.#columns.vendors.code(word);
+    if (watermark !== undefined)
+      for (const word of ['x', 'VTS', 'y']) this.#columns.dictionaries.vendor_id.code(word);
     this.panes = new Panes(compileView(view, this.#columns), lateness, stored, this.memory);
     if (watermark === undefined) return;
     this.panes.restore(watermark, stored.windows);

@@ -83,7 +83,7 @@ const wordText = fc.oneof(
 );
 
 function fieldText(name: TripField): fc.Arbitrary<string> {
-  const type = TRIP_FIELDS[name];
+  const { type } = TRIP_FIELDS[name];
   return type === 'time' ? timeText : type === 'string' ? wordText : numberText;
 }
 
@@ -103,7 +103,7 @@ const pairsOf = (odd: number): fc.Arbitrary<[string, string][]> =>
       ...TRIP_FIELD_NAMES.map((name) =>
         fc.option(
           fc.oneof(
-            { weight: 20, arbitrary: usualValue[TRIP_FIELDS[name]] },
+            { weight: 20, arbitrary: usualValue[TRIP_FIELDS[name].type] },
             { weight: odd, arbitrary: fieldText(name) },
           ),
           { freq: name === 'dropoff_datetime' ? 40 : 4, nil: undefined },
@@ -264,7 +264,7 @@ describe('decoding of records', () => {
       const columns = new TripColumns();
       decoderOf(TRIP_FIELD_NAMES)({ count: 1, data: bytes, ends: Uint32Array.of(bytes.length) }, columns);
       const expected = (JSON.parse(bytes.toString()) as { vendor_id: string }).vendor_id;
-      assert.equal(columns.vendors.words[columns.vendor_id[0]!], expected);
+      assert.equal(columns.dictionaries.vendor_id.words[columns.words.vendor_id[0]!], expected);
     }
   });
 
@@ -298,13 +298,17 @@ describe('words of trips', () => {
         columns,
       );
       for (const [row, word] of asked.entries()) {
-        const code = columns.vendor_id[row]!;
-        assert.equal(columns.vendors.words[code], word);
+        const code = columns.words.vendor_id[row]!;
+        assert.equal(columns.dictionaries.vendor_id.words[code], word);
         assert.equal(codes.get(word) ?? code, code, `${word} keeps its code`);
         codes.set(word, code);
       }
     }
-    assert.equal(columns.vendors.words.length, new Set(columns.vendors.words).size, 'no word twice');
+    assert.equal(
+      columns.dictionaries.vendor_id.words.length,
+      new Set(columns.dictionaries.vendor_id.words).size,
+      'no word twice',
+    );
   });
 });
 

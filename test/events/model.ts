@@ -16,7 +16,7 @@ export type Meaning =
 /** The value of one field; null when it is of a wrong type. */
 function fieldValue(name: TripField, value: unknown): number | string | undefined | null {
   if (value === undefined || value === null) return undefined;
-  const type = TRIP_FIELDS[name];
+  const { type } = TRIP_FIELDS[name];
   if (name === 'vendor_id' && typeof value === 'number' && Number.isFinite(value)) return `${value}`;
   if (type === 'string') return typeof value === 'string' ? value : null;
   if (type === 'time') return Number.isNaN(naiveTime(value)) ? null : naiveTime(value);
@@ -83,8 +83,8 @@ function meaningsIn(columns: TripColumns, wanted: readonly TripField[]): Meaning
     const values = new Map<TripField, number | string | undefined>();
     for (const name of wanted) {
       if (name === 'replay' || name === 'vendor_id') {
-        const words = name === 'replay' ? columns.replays : columns.vendors;
-        values.set(name, columns[name][row] === -1 ? undefined : words.words[columns[name][row]!]);
+        const code = columns.words[name][row]!;
+        values.set(name, code === -1 ? undefined : columns.dictionaries[name].words[code]);
       } else {
         const number = columns.numbers[name as keyof TripColumns['numbers']][row]!;
         values.set(name, Number.isNaN(number) ? undefined : number);

@@ -120,7 +120,7 @@ function aggregated(aggregate: Aggregate, trips: readonly Lookup[]): number | un
 }
 
 const isTime = (e: Expression): boolean =>
-  (e.op === 'field' && TRIP_FIELDS[e.name as TripField] === 'time') ||
+  (e.op === 'field' && TRIP_FIELDS[e.name as TripField]?.type === 'time') ||
   (e.op === 'case' && e.when.every(({ value }) => isTime(value)));
 
 const iso = (ms: number) => new Date(ms).toISOString();
@@ -128,7 +128,7 @@ const iso = (ms: number) => new Date(ms).toISOString();
 function lookup(trip: Trip): Lookup {
   return (name) => {
     const value = trip[name as TripField];
-    return TRIP_FIELDS[name as TripField] === 'time' && value !== undefined
+    return TRIP_FIELDS[name as TripField]?.type === 'time' && value !== undefined
       ? Date.parse(String(value))
       : value;
   };
