@@ -1,5 +1,5 @@
 /** Results as JSON, and the pieces in which those of a window leave. */
-import type { CompiledView } from '../views/compile.ts';
+import type { CompiledView } from '../views/javascript/compiled-view.ts';
 import { RETRACTED } from '../views/language.ts';
 import type { Key } from './pane-runs.ts';
 

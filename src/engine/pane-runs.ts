@@ -2,7 +2,7 @@
  * Panes in key order, as runs that can be merged: a window that doesn't fit into memory lies in several parts in the
  * store, each sorted by key, and what they have of one key is added up when it is asked for.
  */
-import type { CompiledView } from '../views/compile.ts';
+import type { CompiledView } from '../views/javascript/compiled-view.ts';
 import { Heap } from './heap.ts';
 import { BLOCK } from './key-table.ts';
 

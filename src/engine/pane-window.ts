@@ -1,5 +1,6 @@
 /** The part of a window that is in memory: its panes since it was opened, or since its other parts were put away. */
-import type { CompiledView, Domain, OpenWindow } from '../views/compile.ts';
+import type { CompiledView, OpenWindow } from '../views/javascript/compiled-view.ts';
+import type { Domain } from '../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
 import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run } from './pane-runs.ts';
 

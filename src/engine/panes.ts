@@ -9,7 +9,7 @@
  *  P4 a window that is put away stays in the store as a part in key order; what comes later is in another part. Its
  *     parts are merged when it fires, a block of each in memory (C9).
  */
-import type { CompiledView, OpenWindow, OpenWindows } from '../views/compile.ts';
+import type { CompiledView, OpenWindow, OpenWindows } from '../views/javascript/compiled-view.ts';
 import { Documents, type Firing, inPieces } from './documents.ts';
 import { Heap } from './heap.ts';
 import type { MemoryCount } from './key-table.ts';
@@ -87,7 +87,8 @@ export class Panes implements OpenWindows {
     return open ? this.#last + this.#size : Number.NEGATIVE_INFINITY;
   }
 
-  windowAt(start: number): OpenWindow | undefined {
+  windowAt(time: number): OpenWindow | undefined {
+    const start = Math.floor(time / this.#slide) * this.#slide;
     if (this.#isOver(start, this.#judgedBy) || !this.#isOver(start, this.#copyOf)) return undefined;
     const window = this.#windows.get(start) ?? this.#open(start);
     window.lastUsed = ++this.#memory.uses;

@@ -3,8 +3,8 @@
  * of `PREFIX + view-000001` when `es-setup` made it, or an index of that name; one mapping by one rule for both.
  */
 import { usageError } from '../errors.ts';
-import { TRIP_SCOPE, typeOf, type ValueType } from '../views/check.ts';
-import type { Aggregate, Expression, View } from '../views/language.ts';
+import { TRIP_SCOPE, typeOf } from '../views/check.ts';
+import type { Aggregate, Expression, ValueType, View } from '../views/language.ts';
 
 export interface FieldMapping {
   readonly type: 'keyword' | 'date' | 'long' | 'double' | 'geo_point';

@@ -1,10 +1,9 @@
 /** Checks views and says where a mistake is: `views[1].having.left: …`. */
 import { TaxiflowError } from '../errors.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
+import { AGGREGATE_FUNCTIONS, AGGREGATES } from './aggregates.ts';
 import { MAX_PRECISION } from './geohash.ts';
-import { type Aggregate, type Expression, RETRACTED, type View } from './language.ts';
-
-export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
+import { type Aggregate, type Expression, RETRACTED, type ValueType, type View } from './language.ts';
 
 /** What the fields of an expression are. */
 export type Scope = ReadonlyMap<string, ValueType>;
@@ -175,28 +174,25 @@ function checkDuration(value: unknown, path: string): void {
 function aggregateType(aggregate: Aggregate, path: string): ValueType {
   if (!isObject(aggregate))
     fail(path, 'not an aggregate', 'count(), sum(x), avg(x), min(x), max(x) or countDistinct(x)');
-  if (!['count', 'sum', 'avg', 'min', 'max', 'count_distinct'].includes(aggregate.fn)) {
-    fail(
-      `${path}.fn`,
-      `${inWords(aggregate.fn)} is no aggregate`,
-      'there are count, sum, avg, min, max and count_distinct',
-    );
-  }
+  const { fn } = aggregate;
+  if (!AGGREGATE_FUNCTIONS.includes(fn))
+    fail(`${path}.fn`, `${inWords(fn)} is no aggregate`, `there are ${inList(AGGREGATE_FUNCTIONS)}`);
   onlyParts(aggregate, ['fn', 'of'], path, 'an aggregate');
-  if (aggregate.fn === 'count' && !('of' in aggregate)) return 'integer';
-  const type = typeOf(aggregate.of!, TRIP_SCOPE, `${path}.of`);
-  if (aggregate.fn === 'count' && type === 'boolean')
-    fail(
-      `${path}.of`,
-      'a condition is never missing, so all trips would be counted',
-      'to count those for which it holds, sum(choose([[condition, 1]], 0))',
-    );
-  if (aggregate.fn === 'count' || aggregate.fn === 'count_distinct') return 'integer';
-  const ordered = aggregate.fn === 'min' || aggregate.fn === 'max';
-  if (type !== 'number' && type !== 'integer' && !(ordered && type === 'time')) {
-    fail(`${path}.of`, `${aggregate.fn} needs a number, this is a ${type}`);
-  }
-  return aggregate.fn === 'avg' ? 'number' : type;
+  const { operandOptional, resultType } = AGGREGATES[fn];
+  const of =
+    operandOptional && !('of' in aggregate) ? undefined : typeOf(aggregate.of!, TRIP_SCOPE, `${path}.of`);
+  const type = resultType(of);
+  if (type !== undefined) return type;
+  if (fn !== 'count') return fail(`${path}.of`, `${fn} needs a number, this is a ${of}`);
+  return fail(
+    `${path}.of`,
+    'a condition is never missing, so all trips would be counted',
+    'to count those for which it holds, sum(choose([[condition, 1]], 0))',
+  );
+}
+
+function inList(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
 }
 
 function expectType(expression: Expression, scope: Scope, path: string, wanted: ValueType): void {

@@ -46,6 +46,11 @@ export type Window =
   | { readonly kind: 'tumbling'; readonly size_ms: number }
   | { readonly kind: 'sliding'; readonly size_ms: number; readonly slide_ms: number };
 
+/** What an expression is of; a time is epoch milliseconds. */
+export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
+
+export type AggregateFunction = Aggregate['fn'];
+
 export type Aggregate =
   /** Trips; with `of`, those in which it is not missing. */
   | { readonly fn: 'count'; readonly of?: Expression }

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { TaxiflowError } from '../../src/errors.ts';
 import { TripColumns } from '../../src/events/columns.ts';
 import { checkViews, fieldsOf, TRIP_SCOPE, typeOf } from '../../src/views/check.ts';
-import { compileView } from '../../src/views/compile.ts';
 import { explainViews } from '../../src/views/explain.ts';
+import { compileView } from '../../src/views/javascript/compile.ts';
 import * as l from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 

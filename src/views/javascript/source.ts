@@ -1,0 +1,195 @@
+/** Expressions → JavaScript source over the columns of a batch. */
+import { Dictionary, type TripColumns } from '../../events/columns.ts';
+import type { StringField } from '../../events/trip.ts';
+import { TRIP_SCOPE, typeOf } from '../check.ts';
+import { cell, cell6, cellCode, cellText } from '../geohash.ts';
+import type { Expression, ValueType } from '../language.ts';
+import { type Domain, StringCodes } from './domain.ts';
+
+/** Infinity and NaN become missing: JSON, and so a state and a result, has no other numbers. */
+export const finiteOrMissing = (x: number): number => (x - x === 0 ? x : Number.NaN);
+
+/** A comparison with a missing value is false. */
+const differ = (x: number, y: number): boolean => x < y || x > y;
+
+const isOtherWord = (word: number, literal: number): boolean => word !== literal && word >= 0;
+
+const isWithin = (
+  lat: number,
+  lon: number,
+  south: number,
+  north: number,
+  west: number,
+  east: number,
+): boolean => lat >= south && lat <= north && lon >= west && lon <= east;
+
+const MOST_CHAINED = 8;
+
+/** Expression → JavaScript source, with what the source refers to. */
+export class Source {
+  readonly refs = new Map<string, unknown>();
+  readonly #columns: TripColumns;
+  /** Source of a field, for `having`. */
+  readonly #fields: ReadonlyMap<string, string> | undefined;
+
+  constructor(columns: TripColumns, fields?: ReadonlyMap<string, string>) {
+    this.#columns = columns;
+    this.#fields = fields;
+  }
+
+  ref(prefix: string, value: unknown): string {
+    for (const [name, known] of this.refs) if (known === value) return name;
+    const name = `${prefix}${this.refs.size}`;
+    this.refs.set(name, value);
+    return name;
+  }
+
+  of(e: Expression): string {
+    switch (e.op) {
+      case 'field':
+        return this.#fields?.get(e.name) ?? `c_${e.name}[i]`;
+      case 'literal':
+        return typeof e.value === 'string' ? String(this.#literals(e).code(e.value)) : String(e.value);
+      case 'add':
+      case 'subtract':
+      case 'multiply':
+      case 'divide':
+        return this.#arithmetic(e);
+      case 'truncate':
+        return `Math.trunc(${this.of(e.of)})`;
+      case 'eq':
+      case 'ne':
+      case 'lt':
+      case 'lte':
+      case 'gt':
+      case 'gte':
+        return this.#comparison(e);
+      case 'and':
+        return `(${e.of.map((part) => this.of(part)).join(' && ')})`;
+      case 'or':
+        return `(${e.of.map((part) => this.of(part)).join(' || ')})`;
+      case 'not':
+        return `!${this.of(e.of)}`;
+      case 'present':
+        return this.present(e.of);
+      case 'within': {
+        const { south, north, west, east } = e.area;
+        const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
+        // Only a field may stand in the source twice, or nested expressions would double it again and again.
+        if (e.lat.op !== 'field' || e.lon.op !== 'field')
+          return `${this.ref('f', isWithin)}(${lat}, ${lon}, ${south}, ${north}, ${west}, ${east})`;
+        return `(${lat} >= ${south} && ${lat} <= ${north} && ${lon} >= ${west} && ${lon} <= ${east})`;
+      }
+      case 'geohash': {
+        const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
+        if (e.precision === 6) return `${this.ref('f', cell6)}(${lat}, ${lon})`;
+        return `${this.ref('f', cell)}(${lat}, ${lon}, ${e.precision})`;
+      }
+      case 'case':
+        return this.#case(e);
+    }
+  }
+
+  /** Whether an expression has a value. */
+  present(e: Expression): string {
+    const type = this.type(e);
+    if (type === 'boolean') return 'true';
+    return type === 'string' ? `(${this.of(e)} >= 0)` : `!Number.isNaN(${this.of(e)})`;
+  }
+
+  type(e: Expression): ValueType {
+    const scope = this.#fields
+      ? new Map([...this.#fields.keys()].map((name) => [name, 'number' as const]))
+      : TRIP_SCOPE;
+    return typeOf(e, scope, 'view');
+  }
+
+  /** The domain of a string expression. */
+  domain(e: Expression): Domain | undefined {
+    if (this.type(e) !== 'string') return undefined;
+    if (e.op === 'field') {
+      return new StringCodes(this.#columns.dictionaries[e.name as StringField], false);
+    }
+    if (e.op === 'geohash') {
+      const { precision } = e;
+      return {
+        size: 2 ** (5 * precision),
+        encode: (text) => (text.length === precision ? cellCode(text) : -1),
+        decode: (code) => cellText(code, precision),
+      };
+    }
+    return new StringCodes(this.#literals(e), true);
+  }
+
+  #arithmetic(e: Extract<Expression, { op: 'add' | 'subtract' | 'multiply' | 'divide' }>): string {
+    const sign = { add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op];
+    const result = `(${this.of(e.left)} ${sign} ${this.of(e.right)})`;
+    // What times are apart, and what is divided by 1 or more, is finite without a look.
+    const { right } = e;
+    const finite =
+      e.op === 'divide'
+        ? right.op === 'literal' && Math.abs(Number(right.value)) >= 1
+        : this.type(right) === 'time';
+    return finite ? result : `${this.ref('f', finiteOrMissing)}(${result})`;
+  }
+
+  #comparison(e: Extract<Expression, { left: Expression }>): string {
+    const sign = { eq: '===', ne: '', lt: '<', lte: '<=', gt: '>', gte: '>=' }[e.op as 'eq'];
+    const string = [e.left, e.right].find((side) => side.op !== 'literal' && this.type(side) === 'string');
+    const side = (part: Expression) => {
+      if (!string || part.op !== 'literal') return this.of(part);
+      const code = this.domain(string)!.encode(String(part.value));
+      // A value that is not a cell equals no cell, not even a missing one.
+      return String(code < 0 ? -2 : code);
+    };
+    if (e.op !== 'ne') return `(${side(e.left)} ${sign} ${side(e.right)})`;
+    if (!string) return `${this.ref('f', differ)}(${side(e.left)}, ${side(e.right)})`;
+    const [word, literal] = string === e.left ? [e.left, e.right] : [e.right, e.left];
+    return `${this.ref('f', isOtherWord)}(${side(word)}, ${side(literal)})`;
+  }
+
+  readonly #caseDictionaries = new Map<Expression, Dictionary>();
+
+  #literals(e: Expression): Dictionary {
+    let dictionary = this.#caseDictionaries.get(e);
+    if (!dictionary) {
+      dictionary = new Dictionary();
+      this.#caseDictionaries.set(e, dictionary);
+      const branches =
+        e.op === 'case'
+          ? [...e.when.map((branch) => branch.value), ...(e.otherwise ? [e.otherwise] : [])]
+          : [e];
+      // In the order of the words, so that results come in it.
+      for (const word of branches.map((branch) => String((branch as { value: unknown }).value)).sort())
+        dictionary.code(word);
+    }
+    return dictionary;
+  }
+
+  #case(e: Extract<Expression, { op: 'case' }>): string {
+    const string = this.type(e) === 'string';
+    const value = (branch: Expression) =>
+      string ? String(this.#literals(e).code(String((branch as { value: unknown }).value))) : this.of(branch);
+    const otherwise = e.otherwise ? value(e.otherwise) : string ? '-1' : 'NaN';
+    const branches = e.when.map((branch) => [this.of(branch.if), value(branch.value)] as const);
+    // A chain of conditions is nested for the parser, which goes only so deep.
+    if (branches.length > MOST_CHAINED)
+      return `(() => { ${branches.map(([condition, result]) => `if (${condition}) return ${result};`).join(' ')} return ${otherwise}; })()`;
+    return `(${branches.map(([condition, result]) => `${condition} ? ${result} : `).join('')}${otherwise})`;
+  }
+}
+
+/** Builds a function whose source refers to the columns, and to values by name, as constants. */
+export function build<T>(
+  parameters: string,
+  body: string,
+  columns: string,
+  refs: ReadonlyMap<string, unknown>,
+): (c: TripColumns, refs: readonly unknown[]) => T {
+  const names = [...refs.keys()].join(', ');
+  return new Function(
+    'c',
+    'refs',
+    `const [${names}] = refs;\nreturn function (${parameters}) {\n${columns}\n${body}\n}`,
+  ) as never;
+}

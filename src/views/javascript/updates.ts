@@ -1,0 +1,50 @@
+/** How a trip is counted in: JavaScript source for each aggregate function. */
+import type { AggregateFunction } from '../language.ts';
+import type { AggregateState } from './compiled-view.ts';
+import type { Source } from './source.ts';
+
+/** What an update refers to: `x` is the operand's value. */
+interface Update {
+  /** Source of the n-th number of the aggregate's state. */
+  slot(n: number): string;
+  /** Source of the condition that `x` is not missing. */
+  readonly present: string;
+  /** Whole numbers need no second double for what a sum rounds off. */
+  readonly whole: boolean;
+  readonly distinct: number;
+}
+
+const better =
+  (sign: '<' | '>') =>
+  ({ slot }: Update) =>
+    `if (x ${sign} ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x;`;
+
+function sum({ slot, whole }: Update): string {
+  if (whole) return `if (x === x) { ${slot(0)} += x; ${slot(2)} += 1; }`;
+  return `if (x === x) {
+    const s = ${slot(0)} + x, b = s - ${slot(0)};
+    const e = (${slot(0)} - (s - b)) + (x - b) + ${slot(1)};
+    ${slot(0)} = s + e; ${slot(1)} = e - (${slot(0)} - s); ${slot(2)} += 1;
+  }`;
+}
+
+const UPDATES: Readonly<Record<AggregateFunction, (update: Update) => string>> = {
+  count: ({ slot, present }) => `if (${present}) ${slot(0)} += 1;`,
+  sum,
+  avg: sum,
+  min: better('<'),
+  max: better('>'),
+  count_distinct: ({ slot, present, distinct }) =>
+    `if ((${present}) && window.addDistinct(pane, ${distinct}, x)) ${slot(0)} += 1;`,
+};
+
+/** Source that counts a trip into the numbers of its pane, which begin at `a[base]`. */
+export function updateSource(state: AggregateState, source: Source): string {
+  const { aggregate, offset, distinct } = state;
+  const slot = (n: number) => `a[base + ${offset + n}]`;
+  if (aggregate.of === undefined) return `${slot(0)} += 1;`;
+  const type = source.type(aggregate.of);
+  const present = type === 'string' ? 'x >= 0' : 'x === x';
+  const update = UPDATES[aggregate.fn]({ slot, present, whole: type === 'integer', distinct });
+  return `{ const x = ${source.of(aggregate.of)}; ${update} }`;
+}
