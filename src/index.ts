@@ -14,5 +14,5 @@ export type { ProcessOutcome, Progress, SinkStatus } from './engine/run.ts';
 export { type ErrorCode, TaxiflowError } from './errors.ts';
 export type { ReplayPlan } from './replay/plan.ts';
 export type { ReplayOutcome, ReplayProgress } from './replay/run.ts';
-export type { ResultDocument, ResultFilter } from './state/read-results.ts';
+export type { ResultDocument, ResultFilter } from './state/results.ts';
 export * from './views.ts';

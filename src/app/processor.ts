@@ -6,8 +6,10 @@ import { TaxiflowError } from '../errors.ts';
 import type { Access } from '../opensearch/connection.ts';
 import { shownUrl } from '../printable.ts';
 import { NdjsonSink } from '../sinks/ndjson.ts';
-import { type ResultDocument, type ResultFilter, StateReader } from '../state/read-results.ts';
-import { SqliteState, streamIdentity } from '../state/sqlite-state.ts';
+import { streamIdentity } from '../state/identity.ts';
+import { StateReader } from '../state/reader.ts';
+import type { ResultDocument, ResultFilter } from '../state/results.ts';
+import { SqliteState } from '../state/store.ts';
 import { LocalStream } from '../streams/local/log.ts';
 import type { Position, StreamReader, StreamWriter } from '../streams/stream.ts';
 import {
@@ -319,7 +321,8 @@ export class Processor {
   async #openSinks(clock: Clock, signal: AbortSignal): Promise<Sink[]> {
     const { output, onNote, checkpointInterval = 1_000 } = this.#o;
     const sinks: Sink[] = [];
-    if (output !== undefined) sinks.push(new NdjsonSink(this.#state, output, (note) => onNote?.(note)));
+    if (output !== undefined)
+      sinks.push(new NdjsonSink(this.#state.outbox, output, (note) => onNote?.(note)));
     if (this.#search) sinks.push(await this.#openSearchSink(this.#search, clock));
     this.#notes = new RunNotes(this.#state, sinks, checkpointInterval);
     try {
@@ -338,7 +341,7 @@ export class Processor {
       ...search,
       owner: { app: this.app, stream: this.stream },
       views: this.#views,
-      outbox: this.#state,
+      outbox: this.#state.outbox,
       deadLetters: this.#deadLetters(),
       clock,
       onTrouble: (trouble) => {

@@ -1,5 +1,5 @@
 /** The windows that the page shows, as a state has them. One for a server, however many pages look. */
-import type { StateReader } from '../state/read-results.ts';
+import type { StateReader } from '../state/reader.ts';
 import { JobWatch, type WatchOptions } from '../status/job-watch.ts';
 import type { DeadLetterSample, JobStatus, WindowUpdate } from './page/wire.ts';
 import { emptied, isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';

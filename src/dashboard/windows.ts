@@ -1,5 +1,5 @@
 /** Results as the page is told of them: a window in one line of JSON, cells as differences. */
-import type { ResultDocument } from '../state/read-results.ts';
+import type { ResultDocument } from '../state/results.ts';
 import { cellCode } from '../views/geohash.ts';
 import type { WindowUpdate } from './page/wire.ts';
 

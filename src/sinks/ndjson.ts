@@ -22,12 +22,12 @@ import { isatty } from 'node:tty';
 import type { Sink, SinkStatus } from '../engine/run.ts';
 import { TaxiflowError, translating } from '../errors.ts';
 import { escaped } from '../printable.ts';
-import type { SqliteState, StoredFiring } from '../state/sqlite-state.ts';
+import type { Outbox as StateOutbox, StoredFiring } from '../state/outbox.ts';
 
 const STDOUT = 1;
 
 /** What the sink needs of the state: the outbox and its own cursor. */
-export type Outbox = Pick<SqliteState, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
+export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
 
 export class NdjsonSink implements Sink {
   readonly name: string;

@@ -4,8 +4,8 @@
  */
 import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
-import { StateReader } from '../state/read-results.ts';
-import { isRunning, listApps, statePath } from '../state/sqlite-state.ts';
+import { isRunning, listApps, statePath } from '../state/files.ts';
+import { StateReader } from '../state/reader.ts';
 import type { DeadLetterSample, JobStatus, Sample } from './model.ts';
 
 export interface WatchOptions {

@@ -18,7 +18,7 @@ import { decoderOf } from '../../dist/events/decode.js';
 import { TRIP_FIELD_NAMES } from '../../dist/events/trip.js';
 import { ReplayLedger } from '../../dist/replay/ledger.js';
 import { runReplay } from '../../dist/replay/run.js';
-import { SqliteState } from '../../dist/state/sqlite-state.js';
+import { SqliteState } from '../../dist/state/store.js';
 import { LocalStream } from '../../dist/streams/local/log.js';
 import type { RecordBatch } from '../../dist/streams/stream.js';
 import { taxiViews } from '../../dist/views/taxi.js';
@@ -190,7 +190,7 @@ async function searchBench(data: string): Promise<boolean> {
   await processAll(data, 'search');
   const store = SqliteState.open({ dataDir: data, app: 'search', identity: identityOf(data) });
   try {
-    return await openSearchBench(store);
+    return await openSearchBench(store.outbox);
   } finally {
     store.close();
   }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { startDashboard } from '../../dist/dashboard/dashboard.js';
-import { removeState } from '../../dist/state/sqlite-state.js';
+import { removeState } from '../../dist/state/files.js';
 import { compare } from './measure.ts';
 
 const PAGES = 100;

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { SqliteState } from '../../src/state/sqlite-state.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import { BIN, taxiflow, temporaryFolder, until } from '../support.ts';
 
 const SMALL = ['--trips', '2000', '--speedup', 'max', '--port', '0'];

@@ -12,8 +12,8 @@ import type { Checkpoint, StateStore } from '../../src/engine/checkpoint.ts';
 import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { NdjsonSink } from '../../src/sinks/ndjson.ts';
-import { StateReader } from '../../src/state/read-results.ts';
-import { SqliteState } from '../../src/state/sqlite-state.ts';
+import { StateReader } from '../../src/state/reader.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import * as l from '../../src/views/language.ts';
 import { HurriedClock, MemoryReader } from '../engine/memory.ts';
 import { type Random, randomOf } from '../sinks/opensearch-model.ts';
@@ -125,7 +125,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           store: crashing(state, dies),
           views,
           deadLetters: new DeadLetterBuffer(0),
-          sinks: paths.map((path) => new NdjsonSink(state, path)),
+          sinks: paths.map((path) => new NdjsonSink(state.outbox, path)),
           clock: new HurriedClock(),
           from: { at: 'trim-horizon' },
           eventTime: 'dropoff',

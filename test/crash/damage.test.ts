@@ -25,7 +25,7 @@ import { gzipSync } from 'node:zlib';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
-import { StateReader } from '../../src/state/read-results.ts';
+import { StateReader } from '../../src/state/reader.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
 import { BIN, fixture, type Ran, taxiflow, temporaryFolder, until } from '../support.ts';

@@ -8,7 +8,7 @@ import { StateWatch } from '../../src/dashboard/watch.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
-import { SqliteState } from '../../src/state/sqlite-state.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { temporaryFolder } from '../support.ts';
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { StateReader } from '../../src/state/read-results.ts';
+import { StateReader } from '../../src/state/reader.ts';
 import { fixture, fixtureFiles, SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
 import { Line, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';

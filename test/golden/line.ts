@@ -9,7 +9,7 @@ import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import { NdjsonSink } from '../../src/sinks/ndjson.ts';
-import { SqliteState } from '../../src/state/sqlite-state.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/streams/stream.ts';
 import { checkViews } from '../../src/views/check.ts';
@@ -155,7 +155,7 @@ export class Line {
         store: state,
         views,
         deadLetters: new DeadLetterBuffer(1_000, state.stored?.deadLetters),
-        sinks: [new NdjsonSink(state, this.outputPath(app)), sink],
+        sinks: [new NdjsonSink(state.outbox, this.outputPath(app)), sink],
         clock: this.#clock,
         from: { at: 'trim-horizon' },
         eventTime: 'dropoff',

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { NdjsonSink, type Outbox } from '../../src/sinks/ndjson.ts';
-import type { Cursor, StoredFiring } from '../../src/state/sqlite-state.ts';
+import type { Cursor, StoredFiring } from '../../src/state/outbox.ts';
 import { temporaryFolder } from '../support.ts';
 
 /** An outbox in memory, whose cursor survives a crash as the state's does. */

@@ -5,7 +5,8 @@ import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../src/clock.ts';
 import { type DeadLetter, DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { OpenSearchSink, type Outbox } from '../../src/sinks/opensearch/sink.ts';
-import type { Cursor, StoredFiring, StoredWindow, WindowDestination } from '../../src/state/sqlite-state.ts';
+import type { WindowDestination } from '../../src/state/destinations.ts';
+import type { Cursor, StoredFiring, StoredWindow } from '../../src/state/outbox.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 

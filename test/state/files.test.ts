@@ -16,8 +16,9 @@ import { describe, it } from 'node:test';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
-import { StateReader } from '../../src/state/read-results.ts';
-import { SqliteState, statePath } from '../../src/state/sqlite-state.ts';
+import { statePath } from '../../src/state/files.ts';
+import { StateReader } from '../../src/state/reader.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import { fixture, taxiflow, temporaryFolder } from '../support.ts';
 
 const IDENTITY = { stream: 'local:a (1)', views: '[]', settings: 'x' };

@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
-import { chooseApp } from '../../state/read-results.ts';
-import { listApps } from '../../state/sqlite-state.ts';
+import { chooseApp, listApps } from '../../state/files.ts';
 import type { DashboardArguments } from '../commands/dashboard.ts';
 import { interruption, printJson, say } from '../terminal.ts';
 

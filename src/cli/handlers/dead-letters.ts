@@ -8,8 +8,8 @@ import {
 import { EXIT } from '../../errors.ts';
 import { ledgerPath } from '../../replay/ledger.ts';
 import { openSqlite } from '../../sqlite.ts';
-import { StateReader } from '../../state/read-results.ts';
-import { listApps } from '../../state/sqlite-state.ts';
+import { listApps } from '../../state/files.ts';
+import { StateReader } from '../../state/reader.ts';
 import type { DeadLettersArguments } from '../commands/dead-letters.ts';
 import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';
 

@@ -1,5 +1,6 @@
 import { EXIT, usageError } from '../../errors.ts';
-import { chooseApp, StateReader } from '../../state/read-results.ts';
+import { chooseApp } from '../../state/files.ts';
+import { StateReader } from '../../state/reader.ts';
 import type { ResultsArguments } from '../commands/results.ts';
 import { chosenFormat, formatted, jsonArray, say, write } from '../terminal.ts';
 

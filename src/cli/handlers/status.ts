@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { EXIT, TaxiflowError } from '../../errors.ts';
-import { chooseApp } from '../../state/read-results.ts';
+import { chooseApp } from '../../state/files.ts';
 import { JobWatch } from '../../status/job-watch.ts';
 import type { JobStatus } from '../../status/model.ts';
 import type { StatusArguments } from '../commands/status.ts';

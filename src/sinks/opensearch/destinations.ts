@@ -6,7 +6,7 @@
  *  O6 where several indices are behind the name, the server is asked once a run where documents of a window lie; what
  *     it says goes before O5 and is durable too.
  */
-import type { WindowDestination } from '../../state/sqlite-state.ts';
+import type { WindowDestination } from '../../state/destinations.ts';
 import type { View } from '../../views/language.ts';
 
 /** An index behind the name of a view. */

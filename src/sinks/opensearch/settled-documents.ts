@@ -1,5 +1,5 @@
 /** How many documents the results come to that a sink has settled, by the outbox alone. */
-import type { SqliteState } from '../../state/sqlite-state.ts';
+import type { Outbox } from '../../state/outbox.ts';
 import { RETRACTED } from '../../views/language.ts';
 
 /** How a result ends that takes back the one of its window and key. */
@@ -20,7 +20,7 @@ export function isTakenBack(document: string): boolean {
  * later result takes back is left out, since that may be done already.
  */
 export function settledDocuments(
-  outbox: Pick<SqliteState, 'windowsBefore' | 'firingsOf'>,
+  outbox: Pick<Outbox, 'windowsBefore' | 'firingsOf'>,
   view: string,
   idOf: (document: string) => string,
   before: number,
@@ -35,7 +35,7 @@ export function settledDocuments(
 }
 
 function idsOf(
-  outbox: Pick<SqliteState, 'firingsOf'>,
+  outbox: Pick<Outbox, 'firingsOf'>,
   view: string,
   windowStart: number,
   idOf: (document: string) => string,

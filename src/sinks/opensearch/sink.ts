@@ -19,7 +19,7 @@ import type { DeadLetterBuffer } from '../../dead-letters.ts';
 import type { Sink, SinkStatus } from '../../engine/run.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { explained, isAway } from '../../opensearch/connection.ts';
-import type { SqliteState } from '../../state/sqlite-state.ts';
+import type { Outbox as StateOutbox } from '../../state/outbox.ts';
 import type { View } from '../../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
@@ -30,7 +30,7 @@ import { Trouble } from './trouble.ts';
 
 /** What the sink needs of the state: the outbox, what it noted itself, and when the state was made. */
 export type Outbox = Pick<
-  SqliteState,
+  StateOutbox,
   | 'cursor'
   | 'moveCursor'
   | 'refused'

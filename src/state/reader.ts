@@ -6,49 +6,17 @@ import {
   type KeptDeadLetter,
   listDeadLetters,
 } from '../dead-letters.ts';
-import { TaxiflowError, translate, translating } from '../errors.ts';
+import { translate, translating } from '../errors.ts';
 import { withoutSecrets } from '../printable.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
-import { DEFAULT_STREAM } from '../streams/target.ts';
-import { RETRACTED, type View } from '../views/language.ts';
-import {
-  checkFormat,
-  checkIntegrity,
-  firingKey,
-  listApps,
-  type RunStatus,
-  readCheckpoint,
-  rowCrc,
-  type StoredCheckpoint,
-  statePath,
-  streamName,
-} from './sqlite-state.ts';
-
-export type ResultDocument = Readonly<Record<string, string | number | null>>;
-
-export interface ResultFilter {
-  readonly view?: string | undefined;
-  /** Windows that start here or later, epoch ms. */
-  readonly since?: number | undefined;
-}
-
-/** The app that is meant: the one named, the only one there is, or that of the default stream. Throws `no-app`. */
-export function chooseApp(dataDir: string, app: string | undefined): string {
-  const apps = listApps(dataDir);
-  if (app !== undefined && apps.includes(app)) return app;
-  if (app === undefined && apps.length === 1) return apps[0]!;
-  if (app === undefined && apps.includes(DEFAULT_STREAM)) return DEFAULT_STREAM;
-  if (apps.length === 0) {
-    throw new TaxiflowError('no-app', `no processor has run in ${dataDir} yet`, {
-      hint: 'run "taxiflow process" first, or name another folder with --data-dir',
-    });
-  }
-  throw new TaxiflowError(
-    'no-app',
-    app === undefined ? `there are several apps in ${dataDir}` : `there is no app "${app}" in ${dataDir}`,
-    { hint: `choose one with --app: ${apps.join(', ')}` },
-  );
-}
+import type { View } from '../views/language.ts';
+import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
+import { chooseApp, statePath } from './files.ts';
+import { streamName } from './identity.ts';
+import { type ResultDocument, type ResultFilter, resultsOfWindow, storedResults } from './results.ts';
+import { corruptRow } from './rows.ts';
+import type { RunStatus } from './run-row.ts';
+import { checkFormat, checkIntegrity } from './schema.ts';
 
 export class StateReader {
   readonly path: string;
@@ -71,38 +39,9 @@ export class StateReader {
   /** Each result once, in its latest version, by view and window; as they were when the first one is asked for. */
   *results(filter: ResultFilter = {}): Generator<ResultDocument> {
     try {
-      // One snapshot: the processor goes on, and may correct what was counted a moment ago.
-      this.#db.exec('BEGIN');
-      try {
-        yield* this.#results(filter);
-      } finally {
-        if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
-      }
+      yield* storedResults(this.#db, filter, (view) => this.#keyFields(view));
     } catch (error) {
       throw translate(error, this.#what, this.path);
-    }
-  }
-
-  *#results({ view, since }: ResultFilter): Generator<ResultDocument> {
-    const windows = this.#db
-      .prepare(
-        `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
-         WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
-         GROUP BY view, window_start ORDER BY view, window_start`,
-      )
-      .all({ view: view ?? null, since: since ?? null }) as {
-      view: string;
-      start: number;
-      corrected: number;
-      firings: number;
-    }[];
-    for (const { view, start, corrected, firings } of windows) {
-      let found = 0;
-      const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
-      const first = counted(this.#firings(view, start, 0));
-      const corrections = corrected ? counted(this.#firings(view, start, 1)) : [];
-      yield* this.#latest(view, start, first, corrections);
-      if (found !== firings) throw corruptRow('index');
     }
   }
 
@@ -203,24 +142,9 @@ export class StateReader {
 
   /** The results of one window, each in its latest version; none where there are more than `most`. */
   window(view: string, start: number, most: number): ResultDocument[] {
-    return translating(this.#what, this.path, () => {
-      const { results } = this.#db
-        .prepare('SELECT total(count) AS results FROM firings WHERE view = ? AND window_start = ?')
-        .get(view, start) as { results: number };
-      if (results > most) return [];
-      return [...this.#latest(view, start, this.#firings(view, start, 0), this.#firings(view, start, 1))];
-    });
-  }
-
-  /** The firings of a window, one by one, in their order: the first one, or its corrections. */
-  *#firings(view: string, start: number, correction: 0 | 1): Generator<FiringRow> {
-    const next = this.#db.prepare(NEXT_FIRING);
-    for (let first = 0; ; ) {
-      const row = next.get(view, start, first, correction) as FiringRow | undefined;
-      if (!row) return;
-      yield row;
-      first = row.first;
-    }
+    return translating(this.#what, this.path, () =>
+      resultsOfWindow(this.#db, view, start, most, (name) => this.#keyFields(name)),
+    );
   }
 
   /** Names of the views the results are of. */
@@ -251,35 +175,6 @@ export class StateReader {
 
   close(): void {
     this.#db.close();
-  }
-
-  /**
-   * The results of a window in the order of its first firing, then those that came later: of the same key, the one that
-   * was written last, unless that takes it back. Only corrections are in memory all at once.
-   */
-  *#latest(
-    view: string,
-    start: number,
-    first: Iterable<FiringRow>,
-    corrections: Iterable<FiringRow>,
-  ): Generator<ResultDocument> {
-    const corrected = new Map<string, ResultDocument>();
-    let fields: readonly string[] | undefined;
-    const keyOf = (doc: ResultDocument) => {
-      fields ??= this.#keyFields(view);
-      return JSON.stringify(fields.map((name) => doc[name]));
-    };
-    for (const row of corrections)
-      for (const doc of documents({ view, start }, row)) corrected.set(keyOf(doc), doc);
-    for (const row of first) {
-      for (const doc of documents({ view, start }, row)) {
-        const key = corrected.size > 0 ? keyOf(doc) : '';
-        const now = corrected.get(key) ?? doc;
-        corrected.delete(key);
-        if (!(RETRACTED in now)) yield now;
-      }
-    }
-    for (const doc of corrected.values()) if (!(RETRACTED in doc)) yield doc;
   }
 
   #keyFields(view: string): string[] {
@@ -313,32 +208,3 @@ type StoredView = Pick<View, 'name' | 'by' | 'aggregates'>;
 
 /** With these each result begins. */
 const RESULT_FIELDS = ['view', 'window_start', 'window_end', 'timestamp'];
-
-const NEXT_FIRING = `SELECT first, count, correction, crc, docs FROM firings
-  WHERE view = ? AND window_start = ? AND first > ? AND correction = ? ORDER BY first LIMIT 1`;
-
-interface FiringRow {
-  readonly first: number;
-  readonly count: number;
-  readonly correction: number;
-  readonly crc: number;
-  readonly docs: string;
-}
-
-function* counting<T>(items: Iterable<T>, count: () => void): Generator<T> {
-  for (const item of items) {
-    count();
-    yield item;
-  }
-}
-
-function documents({ view, start }: { view: string; start: number }, row: FiringRow): ResultDocument[] {
-  if (rowCrc(firingKey({ ...row, view, windowStart: start }), row.docs) !== row.crc)
-    throw corruptRow('checksum');
-  return JSON.parse(row.docs) as ResultDocument[];
-}
-
-/** As SQLite says it of a page, of a row. */
-function corruptRow(why: string): Error {
-  return Object.assign(new Error(why), { code: 'SQLITE_CORRUPT' });
-}

@@ -8,8 +8,9 @@ import { Duplicates } from '../../src/engine/duplicates.ts';
 import type { PaneBlock } from '../../src/engine/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
-import { StateReader } from '../../src/state/read-results.ts';
-import { removeState, SqliteState, statePath } from '../../src/state/sqlite-state.ts';
+import { removeState, statePath } from '../../src/state/files.ts';
+import { StateReader } from '../../src/state/reader.ts';
+import { SqliteState } from '../../src/state/store.ts';
 import { temporaryFolder } from '../support.ts';
 
 const IDENTITY = { stream: 'local:a (1)', views: '[{"name":"v","by":{"k":{}}}]', settings: 'x' };
@@ -96,7 +97,7 @@ describe('a state', () => {
       { view: 'v', windowStart: 20, parts: 1, unsorted: false },
     ]);
     assert.deepEqual(
-      [...again.firingsFrom(1)].map((row) => [row.first, row.count]),
+      [...again.outbox.firingsFrom(1)].map((row) => [row.first, row.count]),
       [[1, 2]],
     );
     again.close();
@@ -148,7 +149,7 @@ describe('a state', () => {
       }
     }
     state.commit(checkpoint({ firings: firings(), gone: [{ view: 'v', windowStart: 10 }] }));
-    const found = [...state.firingsFrom(1)].map(({ docs }) => JSON.parse(docs)[0].k);
+    const found = [...state.outbox.firingsFrom(1)].map(({ docs }) => JSON.parse(docs)[0].k);
     assert.deepEqual(found, ['[[["k"],[0]]]', '[[["k"],[1]]]']);
   });
 
@@ -187,17 +188,17 @@ describe('a state', () => {
     state.commit(
       checkpoint({ firings: Array.from({ length: 100 }, (_, i) => firing(20 + i * 10, ['d', 'e'])) }),
     );
-    const rows = [...state.firingsFrom(3)];
+    const rows = [...state.outbox.firingsFrom(3)];
     assert.equal(rows[0]?.first, 3);
     assert.equal(rows.length, 101);
     assert.deepEqual(
       rows.map((row) => row.first),
       [3, ...Array.from({ length: 100 }, (_, i) => 4 + 2 * i)],
     );
-    assert.equal(state.cursor('s'), undefined);
-    state.moveCursor('s', { delivered: 9, bytes: 70 });
-    state.moveCursor('s', { delivered: 11, bytes: 80 });
-    assert.deepEqual(state.cursor('s'), { delivered: 11, bytes: 80 });
+    assert.equal(state.outbox.cursor('s'), undefined);
+    state.outbox.moveCursor('s', { delivered: 9, bytes: 70 });
+    state.outbox.moveCursor('s', { delivered: 11, bytes: 80 });
+    assert.deepEqual(state.outbox.cursor('s'), { delivered: 11, bytes: 80 });
   });
 
   it('O3 knows in the next run what each sink has refused', (t) => {
@@ -208,12 +209,12 @@ describe('a state', () => {
     state.commit(checkpoint());
     for (const sink of ['a', 'b', 'a']) {
       letters.add('refused', letter);
-      state.moveCursor(sink, { delivered: 9, bytes: 0 }, letters.take());
+      state.outbox.moveCursor(sink, { delivered: 9, bytes: 0 }, letters.take());
     }
     state.close();
     const again = open(dataDir);
     t.after(() => again.close());
-    assert.deepEqual(['a', 'b', 'c'].map((sink) => again.refused(sink)), [2, 1, 0]); // biome-ignore format: one line
+    assert.deepEqual(['a', 'b', 'c'].map((sink) => again.outbox.refused(sink)), [2, 1, 0]); // biome-ignore format: one line
     const next = new DeadLetterBuffer(1, again.stored?.deadLetters);
     next.add('refused', letter);
     assert.equal(next.pending, 0, 'as many are kept as before');
@@ -235,14 +236,14 @@ describe('a state', () => {
       return buffer.take();
     };
     const state = open(dataDir);
-    state.moveCursor(`opensearch ${url}?token=one p`, { delivered: 7, bytes: 7 }, refused());
-    state.moveCursor(`opensearch ${url}?token=two p`, { delivered: 5, bytes: 9 }, refused());
-    state.moveCursor('ndjson:/a?b=c', { delivered: 3, bytes: 4 });
+    state.outbox.moveCursor(`opensearch ${url}?token=one p`, { delivered: 7, bytes: 7 }, refused());
+    state.outbox.moveCursor(`opensearch ${url}?token=two p`, { delivered: 5, bytes: 9 }, refused());
+    state.outbox.moveCursor('ndjson:/a?b=c', { delivered: 3, bytes: 4 });
     state.close();
     const again = open(dataDir);
-    assert.deepEqual(again.cursor(name), { delivered: 5, bytes: 9 }, 'nothing is passed over');
-    assert.equal(again.refused(name), 2);
-    assert.deepEqual(again.cursor('ndjson:/a?b=c'), { delivered: 3, bytes: 4 });
+    assert.deepEqual(again.outbox.cursor(name), { delivered: 5, bytes: 9 }, 'nothing is passed over');
+    assert.equal(again.outbox.refused(name), 2);
+    assert.deepEqual(again.outbox.cursor('ndjson:/a?b=c'), { delivered: 3, bytes: 4 });
     again.close();
     const reader = new StateReader(dataDir, 'app');
     assert.deepEqual(
@@ -298,7 +299,7 @@ describe('a state', () => {
       const error = refusal(() => {
         const damaged = open(dataDir);
         try {
-          return [...damaged.firingsFrom(1)];
+          return [...damaged.outbox.firingsFrom(1)];
         } finally {
           damaged.close();
         }
@@ -353,14 +354,14 @@ describe('reading results', () => {
     const state = open(dataDir);
     t.after(() => state.close());
     state.commit(checkpoint({ firings: [firing(0, ['a'])] }));
-    state.moveCursor('s', { delivered: 1, bytes: 0 });
+    state.outbox.moveCursor('s', { delivered: 1, bytes: 0 });
     const reader = new StateReader(dataDir, 'app');
     t.after(() => reader.close());
     const next = reader.nextResult.bind(reader);
     reader.nextResult = () => {
       const found = next();
       state.commit(checkpoint({ firings: [firing(10, ['a', 'b'])] }));
-      state.moveCursor('s', { delivered: 4, bytes: 0 });
+      state.outbox.moveCursor('s', { delivered: 4, bytes: 0 });
       return found;
     };
     assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 0, pending: 1 }]);

@@ -1,0 +1,65 @@
+/** The row of the last checkpoint: the part that is small and written whole. */
+import type { Checkpoint, Counters, StoredState } from '../engine/checkpoint.ts';
+import type { ShardProgress } from '../engine/watermarks.ts';
+import type { Sqlite } from '../sqlite.ts';
+import { corruptRow, rowCrc } from './rows.ts';
+
+/** JSON has no −Infinity: null stands for a time that was never reached. */
+interface CheckpointState {
+  readonly watermark: number | null;
+  readonly counters: Counters;
+  readonly shards: readonly (Omit<ShardProgress, 'watermark' | 'latest' | 'idle'> & {
+    readonly watermark: number | null;
+    readonly latest: number | null;
+  })[];
+  readonly nextResult: number;
+}
+
+/** A checkpoint as it lies in the file; `at` is ISO 8601. */
+export type StoredCheckpoint = CheckpointState & { readonly number: number; readonly at: string };
+
+/** The last checkpoint; undefined before the first. Throws as SQLite does of a damaged page. */
+export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
+  const row = db.prepare('SELECT number, at, crc, state FROM checkpoint').get() as
+    | { number: number; at: string; crc: number; state: string }
+    | undefined;
+  if (!row) return undefined;
+  if (rowCrc([], row.state) !== row.crc) throw corruptRow('the checkpoint differs from its checksum');
+  return { ...(JSON.parse(row.state) as CheckpointState), number: row.number, at: row.at };
+}
+
+/** A checkpoint as the text that is stored. */
+export function checkpointText(checkpoint: Checkpoint, nextResult: number): string {
+  const state: CheckpointState = {
+    watermark: finite(checkpoint.watermark),
+    counters: checkpoint.counters,
+    shards: checkpoint.shards.map(({ id, position, watermark, latest, owed, ended }) => ({
+      id,
+      position,
+      watermark: finite(watermark),
+      latest: finite(latest),
+      owed,
+      ended,
+    })),
+    nextResult,
+  };
+  return JSON.stringify(state);
+}
+
+/** What the engine goes on from. */
+export function progressIn(state: CheckpointState): Pick<StoredState, 'watermark' | 'counters' | 'shards'> {
+  return {
+    watermark: state.watermark ?? Number.NEGATIVE_INFINITY,
+    counters: state.counters,
+    shards: state.shards.map((shard) => ({
+      ...shard,
+      watermark: shard.watermark ?? Number.NEGATIVE_INFINITY,
+      latest: shard.latest ?? Number.NEGATIVE_INFINITY,
+      idle: false,
+    })),
+  };
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,48 @@
+/** What a state was made of (C5): a state of another stream, other views or other settings is refused. */
+import type { StateIdentity } from '../engine/checkpoint.ts';
+import { TaxiflowError } from '../errors.ts';
+import type { Sqlite } from '../sqlite.ts';
+
+/** Throws `other-state` where a state was made of something else than `identity`. */
+export function checkIdentity(db: Sqlite, identity: StateIdentity, app: string): void {
+  const rows = db.prepare('SELECT name, value FROM identity').all() as {
+    name: keyof StateIdentity;
+    value: string;
+  }[];
+  for (const { name, value } of rows) {
+    if (identity[name] === value) continue;
+    if (name === 'stream') refuseOtherStream(value, identity.stream, app, db.name);
+    const detail = name === 'views' ? '' : `: it has ${value}, this is ${identity[name]}`;
+    throw new TaxiflowError('other-state', `the state of app "${app}" was made with other ${name}${detail}`, {
+      hint: 'run it as it was made, or give this job a name of its own with --app NAME',
+    });
+  }
+}
+
+/** Refuses a stream that the state wasn't made with, even one of the same name. Throws `other-state`. */
+export function refuseOtherStream(made: string, found: string, app: string, path: string): void {
+  if (made === found) return;
+  const [before, now] = [streamName(made), streamName(found)];
+  const otherName = before !== now;
+  const elsewhere = now.startsWith('local:') ? '' : ', or lies in another region or account';
+  const detail = otherName ? `it has ${before}, this is ${now}` : `${now} was made anew since${elsewhere}`;
+  throw new TaxiflowError(
+    'other-state',
+    `the state of app "${app}" was made with another stream: ${detail}`,
+    {
+      hint: otherName
+        ? 'run it as it was made, or give this job a name of its own with --app NAME'
+        : `give this job a name of its own with --app NAME, or remove ${path} to begin afresh`,
+    },
+  );
+}
+
+/** A stream as a state names it: its name, and what tells it from another stream of that name. */
+export function streamIdentity(stream: { readonly name: string; readonly identity: string }): string {
+  return `${stream.name} (${stream.identity})`;
+}
+
+/** The name in a `streamIdentity`, which is all that people need to see. */
+export function streamName(identity: string): string {
+  return identity.replace(/ \(.*\)$/, '');
+}

@@ -1,0 +1,174 @@
+/**
+ * The outbox (C3): results numbered in the order they are written, in pieces of a firing, and a cursor for each sink that
+ * says how far it has delivered them.
+ */
+import { type DeadLetterChanges, DeadLetterTable } from '../dead-letters.ts';
+import type { Firing } from '../engine/documents.ts';
+import { DestinationTables } from './destinations.ts';
+import { type RowKey, rowCrc, type StateRows } from './rows.ts';
+
+/** A piece of a firing, as it lies in the outbox: `docs` is a JSON array, a document a line. */
+export interface StoredFiring {
+  /** Number of its first result. */
+  readonly first: number;
+  readonly count: number;
+  readonly view: string;
+  readonly windowStart: number;
+  readonly correction: boolean;
+  readonly docs: string;
+}
+
+type StoredRow = Omit<StoredFiring, 'correction'> & { readonly crc: number; readonly correction: number };
+
+/** Where a sink stands. */
+export interface Cursor {
+  /** Results with lower numbers are delivered. */
+  readonly delivered: number;
+  /** How long the output was then, for sinks that are files; below which result refusals are told, for OpenSearch. */
+  readonly bytes: number;
+}
+
+/** Results of one window of a view, as they lie in the outbox. */
+export interface StoredWindow {
+  readonly windowStart: number;
+  /** Number of its first result. */
+  readonly first: number;
+  /** How many of its results have numbers below the one asked for. */
+  readonly count: number;
+  readonly corrected: boolean;
+}
+
+/** The part of a firing's key that its checksum covers. */
+export function firingKey(row: Omit<StoredFiring, 'docs' | 'correction'> & { correction: number }): RowKey {
+  return [row.first, row.count, row.view, row.windowStart, row.correction];
+}
+
+/** What sinks need of a state. */
+export class Outbox extends DestinationTables {
+  /** When the state was made, epoch ms. */
+  readonly created: number;
+  readonly #rows: StateRows;
+  readonly #s: ReturnType<typeof prepare>;
+  #nextResult = 1;
+
+  constructor(rows: StateRows, created: number) {
+    super(rows);
+    this.#rows = rows;
+    this.created = created;
+    this.#s = prepare(rows);
+  }
+
+  /** The number that the next result gets. */
+  get nextResult(): number {
+    return this.#nextResult;
+  }
+
+  /** Numbers results from here on. */
+  continueAt(nextResult: number): void {
+    this.#nextResult = nextResult;
+  }
+
+  /** Writes firings inside the caller's transaction; returns how many characters they have. */
+  write(firings: Iterable<Firing>): number {
+    let length = 0;
+    for (const { docs, view, windowStart, count, correction } of firings) {
+      const text = `[${docs}]`;
+      const row = { first: this.#nextResult, count, view, windowStart, correction: correction ? 1 : 0 };
+      const crc = rowCrc(firingKey(row), text);
+      this.#s.writeFiring.run(row.first, count, view, windowStart, row.correction, crc, text);
+      this.#nextResult += count;
+      length += text.length;
+    }
+    return length;
+  }
+
+  /** Where a sink stands; undefined when it is new. */
+  cursor(sink: string): Cursor | undefined {
+    const row = this.#rows.attempt(() => this.#s.cursor.get(sink)) as (Cursor & { crc: number }) | undefined;
+    if (!row) return undefined;
+    const { crc, delivered, bytes } = row;
+    this.#rows.verify(crc, [sink, delivered, bytes], '', `the cursor of ${sink}`);
+    return { delivered, bytes };
+  }
+
+  /** How many results a sink has refused in all runs. */
+  refused(sink: string): number {
+    const counts = this.#rows.attempt(() => new DeadLetterTable(this.#rows.db, sink).counts());
+    return counts.reduce((total, { count }) => total + count, 0);
+  }
+
+  /** Moves a cursor; what the sink refused of the results it passes is written in the same transaction. */
+  moveCursor(sink: string, { delivered, bytes }: Cursor, refused?: DeadLetterChanges): void {
+    const move = () => this.#s.moveCursor.run(sink, delivered, bytes, rowCrc([sink, delivered, bytes], ''));
+    if (!refused || refused.counts.size === 0) this.#rows.attempt(move);
+    else
+      this.#rows.transaction(() => {
+        move();
+        new DeadLetterTable(this.#rows.db, sink).write(refused, new Date().toISOString());
+      });
+    this.#rows.refuseGone();
+  }
+
+  /** The firings with results from `from` on that are committed, in order. */
+  *firingsFrom(from: number): Generator<StoredFiring> {
+    for (let next = from; ; ) {
+      const rows = this.#rows.attempt(() => this.#s.firings.all({ from: next })) as StoredRow[];
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        yield this.#firing(row);
+        next = row.first + row.count;
+      }
+    }
+  }
+
+  /** The number of the first result of a window; undefined when it has none. */
+  firstOf(view: string, windowStart: number): number | undefined {
+    const row = this.#rows.attempt(() => this.#s.firstOf.get(view, windowStart)) as { first: number | null };
+    return row.first ?? undefined;
+  }
+
+  /** The windows of a view with results below the number `before`. */
+  windowsBefore(view: string, before: number): StoredWindow[] {
+    const rows = this.#rows.attempt(() => this.#s.windows.all({ view, before })) as (Omit<
+      StoredWindow,
+      'corrected'
+    > & { corrected: number })[];
+    return rows.map((row) => ({ ...row, corrected: row.corrected === 1 }));
+  }
+
+  /** The firings of a window, in order. */
+  firingsOf(view: string, windowStart: number): StoredFiring[] {
+    const rows = this.#rows.attempt(() => this.#s.firingsOf.all(view, windowStart)) as StoredRow[];
+    return rows.map((row) => this.#firing(row));
+  }
+
+  #firing({ crc, correction, ...firing }: StoredRow): StoredFiring {
+    this.#rows.verify(crc, firingKey({ ...firing, correction }), firing.docs, `results of ${firing.view}`);
+    return { ...firing, correction: Boolean(correction) };
+  }
+}
+
+const FIRING = 'SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings';
+
+function prepare(rows: StateRows) {
+  return {
+    writeFiring: rows.prepare(
+      'INSERT INTO firings (first, count, view, window_start, correction, crc, docs) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ),
+    firings: rows.prepare(
+      `${FIRING} WHERE first >= coalesce((SELECT max(first) FROM firings WHERE first <= :from), :from)
+       AND first + count > :from ORDER BY first LIMIT 64`,
+    ),
+    firstOf: rows.prepare('SELECT min(first) AS first FROM firings WHERE view = ? AND window_start = ?'),
+    windows: rows.prepare(
+      `SELECT window_start AS windowStart, min(first) AS first, max(correction) AS corrected,
+         sum(max(0, min(count, :before - first))) AS count
+       FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
+    ),
+    firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
+    cursor: rows.prepare('SELECT delivered, bytes, crc FROM cursors WHERE sink = ?'),
+    moveCursor: rows.prepare(
+      'INSERT OR REPLACE INTO cursors (sink, delivered, bytes, crc) VALUES (?, ?, ?, ?)',
+    ),
+  };
+}

@@ -1,0 +1,129 @@
+/** Results as readers of a state see them: each once, in its latest version. */
+import type { Sqlite } from '../sqlite.ts';
+import { RETRACTED } from '../views/language.ts';
+import { firingKey } from './outbox.ts';
+import { corruptRow, rowCrc } from './rows.ts';
+
+export type ResultDocument = Readonly<Record<string, string | number | null>>;
+
+export interface ResultFilter {
+  readonly view?: string | undefined;
+  /** Windows that start here or later, epoch ms. */
+  readonly since?: number | undefined;
+}
+
+interface FiringRow {
+  readonly first: number;
+  readonly count: number;
+  readonly correction: number;
+  readonly crc: number;
+  readonly docs: string;
+}
+
+/** Names of the key fields of a view. */
+type KeyFields = (view: string) => readonly string[];
+
+/** Each result once, by view and window, as they were when the first one is asked for. */
+export function* storedResults(
+  db: Sqlite,
+  { view, since }: ResultFilter,
+  keyFields: KeyFields,
+): Generator<ResultDocument> {
+  // One snapshot: the processor goes on, and may correct what was counted a moment ago.
+  db.exec('BEGIN');
+  try {
+    const windows = db
+      .prepare(
+        `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
+         WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
+         GROUP BY view, window_start ORDER BY view, window_start`,
+      )
+      .all({ view: view ?? null, since: since ?? null }) as {
+      view: string;
+      start: number;
+      corrected: number;
+      firings: number;
+    }[];
+    for (const { view, start, corrected, firings } of windows) {
+      let found = 0;
+      const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
+      const first = counted(firingsOf(db, view, start, 0));
+      const corrections = corrected ? counted(firingsOf(db, view, start, 1)) : [];
+      yield* latest({ view, start }, first, corrections, () => keyFields(view));
+      if (found !== firings) throw corruptRow('index');
+    }
+  } finally {
+    if (db.inTransaction) db.exec('ROLLBACK');
+  }
+}
+
+/** The results of one window; none where there are more than `most`. */
+export function resultsOfWindow(
+  db: Sqlite,
+  view: string,
+  start: number,
+  most: number,
+  keyFields: KeyFields,
+): ResultDocument[] {
+  const { results } = db
+    .prepare('SELECT total(count) AS results FROM firings WHERE view = ? AND window_start = ?')
+    .get(view, start) as { results: number };
+  if (results > most) return [];
+  const [first, corrections] = [firingsOf(db, view, start, 0), firingsOf(db, view, start, 1)];
+  return [...latest({ view, start }, first, corrections, () => keyFields(view))];
+}
+
+const NEXT_FIRING = `SELECT first, count, correction, crc, docs FROM firings
+  WHERE view = ? AND window_start = ? AND first > ? AND correction = ? ORDER BY first LIMIT 1`;
+
+/** The firings of a window, one by one, in their order: the first one, or its corrections. */
+function* firingsOf(db: Sqlite, view: string, start: number, correction: 0 | 1): Generator<FiringRow> {
+  const next = db.prepare(NEXT_FIRING);
+  for (let first = 0; ; ) {
+    const row = next.get(view, start, first, correction) as FiringRow | undefined;
+    if (!row) return;
+    yield row;
+    first = row.first;
+  }
+}
+
+/**
+ * The results of a window in the order of its first firing, then those that came later. Of several with one key the one
+ * written last counts, and none where that one takes the result back. Only corrections are in memory all at once.
+ */
+function* latest(
+  window: { readonly view: string; readonly start: number },
+  first: Iterable<FiringRow>,
+  corrections: Iterable<FiringRow>,
+  keyFields: () => readonly string[],
+): Generator<ResultDocument> {
+  const corrected = new Map<string, ResultDocument>();
+  let fields: readonly string[] | undefined;
+  const keyOf = (doc: ResultDocument) => {
+    fields ??= keyFields();
+    return JSON.stringify(fields.map((name) => doc[name]));
+  };
+  for (const row of corrections) for (const doc of documents(window, row)) corrected.set(keyOf(doc), doc);
+  for (const row of first) {
+    for (const doc of documents(window, row)) {
+      const key = corrected.size > 0 ? keyOf(doc) : '';
+      const now = corrected.get(key) ?? doc;
+      corrected.delete(key);
+      if (!(RETRACTED in now)) yield now;
+    }
+  }
+  for (const doc of corrected.values()) if (!(RETRACTED in doc)) yield doc;
+}
+
+function documents({ view, start }: { view: string; start: number }, row: FiringRow): ResultDocument[] {
+  if (rowCrc(firingKey({ ...row, view, windowStart: start }), row.docs) !== row.crc)
+    throw corruptRow('checksum');
+  return JSON.parse(row.docs) as ResultDocument[];
+}
+
+function* counting<T>(items: Iterable<T>, count: () => void): Generator<T> {
+  for (const item of items) {
+    count();
+    yield item;
+  }
+}

@@ -1,0 +1,139 @@
+/** The tables of a state, and the number of their format. */
+import { DEAD_LETTER_SCHEMA } from '../dead-letters.ts';
+import type { StateIdentity } from '../engine/checkpoint.ts';
+import { TaxiflowError } from '../errors.ts';
+import { type Sqlite, transaction } from '../sqlite.ts';
+import { damage, rowCrc } from './rows.ts';
+
+const FORMAT = 3;
+
+/** Where the results of a sink go. These tables came later than others, so older states of this format lack them. */
+const DESTINATIONS_SCHEMA = `
+CREATE TABLE IF NOT EXISTS destinations (
+  sink TEXT PRIMARY KEY,
+  crc INTEGER NOT NULL,
+  destinations TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS window_destinations (
+  sink TEXT NOT NULL,
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  destination TEXT NOT NULL,
+  PRIMARY KEY (sink, view, window_start)
+) STRICT, WITHOUT ROWID;
+`;
+
+const SCHEMA = `
+CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoint (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  number INTEGER NOT NULL,
+  at TEXT NOT NULL,
+  crc INTEGER NOT NULL,
+  state TEXT NOT NULL
+) STRICT;
+CREATE TABLE panes (
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  block INTEGER NOT NULL,
+  first_key TEXT,
+  crc INTEGER NOT NULL,
+  rows TEXT NOT NULL,
+  PRIMARY KEY (view, window_start, part, kind, block)
+) STRICT;
+CREATE TABLE firings (
+  first INTEGER PRIMARY KEY,
+  count INTEGER NOT NULL,
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  correction INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  docs TEXT NOT NULL
+) STRICT;
+CREATE INDEX firings_by_window ON firings (view, window_start);
+CREATE VIEW results (number, view, window_start, doc) AS
+  SELECT f.first + d.key, f.view, f.window_start, d.value FROM firings f, json_each(f.docs) d;
+CREATE TABLE cursors (
+  sink TEXT PRIMARY KEY,
+  delivered INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE run (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  created INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  status TEXT
+) STRICT;
+CREATE TABLE seen_pages (
+  replay TEXT NOT NULL,
+  page INTEGER NOT NULL,
+  latest REAL NOT NULL,
+  crc INTEGER NOT NULL,
+  bits BLOB NOT NULL,
+  PRIMARY KEY (replay, page)
+) STRICT;
+CREATE TABLE seen_ranges (
+  replay TEXT NOT NULL,
+  first INTEGER NOT NULL,
+  behind INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (replay, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_ids (
+  chunk INTEGER PRIMARY KEY,
+  latest REAL NOT NULL,
+  replays TEXT NOT NULL,
+  crc INTEGER NOT NULL,
+  ids BLOB NOT NULL
+) STRICT;
+CREATE TABLE seen_late (
+  replay TEXT NOT NULL,
+  id INTEGER NOT NULL,
+  time REAL NOT NULL,
+  judge REAL NOT NULL,
+  outcome INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (replay, id)
+) STRICT, WITHOUT ROWID;
+${DEAD_LETTER_SCHEMA}
+PRAGMA user_version = ${FORMAT};
+`;
+
+/** Makes the tables in a file that has none. */
+export function createTables(db: Sqlite, identity: StateIdentity): void {
+  if (db.pragma('user_version', { simple: true }) === 0) create(db, identity);
+}
+
+/** Makes the tables that older states of this format lack. */
+export function addLaterTables(db: Sqlite): void {
+  db.exec(DESTINATIONS_SCHEMA);
+}
+
+function create(db: Sqlite, identity: StateIdentity): void {
+  transaction(db, () => {
+    db.exec(SCHEMA);
+    const insert = db.prepare('INSERT INTO identity (name, value) VALUES (?, ?)');
+    for (const [name, value] of Object.entries(identity)) insert.run(name, value);
+    const now = Date.now();
+    db.prepare('INSERT INTO run (id, created, crc) VALUES (1, ?, ?)').run(now, rowCrc([now], ''));
+  });
+}
+
+/** Throws `newer-format` where this build doesn't know the tables. */
+export function checkFormat(db: Sqlite, what: string): void {
+  const format = db.pragma('user_version', { simple: true }) as number;
+  if (format === FORMAT) return;
+  throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
+    hint: 'use the taxiflow that wrote it, or start afresh with another --app',
+  });
+}
+
+/** Looks through the whole file. `quick_check` would miss an index that differs from its table, which hides rows. */
+export function checkIntegrity(db: Sqlite, what: string, path: string): void {
+  const found = db.pragma('integrity_check(1)', { simple: true });
+  if (found !== 'ok') throw damage(what, path, String(found));
+}

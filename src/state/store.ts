@@ -1,0 +1,172 @@
+/**
+ * The state of one processor: one SQLite file under the data directory.
+ *
+ *  C1 a checkpoint is one transaction; there is no second file to disagree with it.
+ *  C3 results are an outbox: numbered in the order they are written, with a cursor for each sink (`outbox.ts`).
+ *  C4 one processor at a time has a state, by a lock (`files.ts`). A state has one name, and one that loses it while it is
+ *     in use takes no further commit.
+ *  C5 a state of another stream, other views or a newer format is refused (`identity.ts`, `schema.ts`).
+ */
+import { existsSync } from 'node:fs';
+import { countByReason, DeadLetterTable } from '../dead-letters.ts';
+import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
+import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/pane-runs.ts';
+import { withoutSecrets } from '../printable.ts';
+import { openSqlite, type Sqlite } from '../sqlite.ts';
+import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
+import { statePath, takeLock } from './files.ts';
+import { checkIdentity } from './identity.ts';
+import { Outbox } from './outbox.ts';
+import { PaneTable } from './panes.ts';
+import { openingError, rowCrc, StateRows } from './rows.ts';
+import { type RunStatus, readCreated } from './run-row.ts';
+import { addLaterTables, checkFormat, checkIntegrity, createTables } from './schema.ts';
+import { SeenTripTables } from './seen-trips.ts';
+
+export interface StateOptions {
+  readonly dataDir: string;
+  readonly app: string;
+  readonly identity: StateIdentity;
+}
+
+export class SqliteState implements StateStore {
+  readonly path: string;
+  readonly stored: StoredState | undefined;
+  /** Results on their way to the sinks. */
+  readonly outbox: Outbox;
+  /** Of the last commit; `bytes` is what it wrote. */
+  lastCheckpoint = { durationMs: 0, bytes: 0 };
+  readonly #rows: StateRows;
+  readonly #lock: Sqlite;
+  readonly #panes: PaneTable;
+  readonly #seen: SeenTripTables;
+  readonly #deadLetters: DeadLetterTable;
+  readonly #writeCheckpoint;
+  readonly #note;
+  #number = 0;
+
+  private constructor(rows: StateRows, lock: Sqlite) {
+    this.path = rows.path;
+    this.#rows = rows;
+    this.#lock = lock;
+    this.#panes = new PaneTable(rows);
+    this.#seen = new SeenTripTables(rows);
+    this.#deadLetters = new DeadLetterTable(rows.db);
+    this.outbox = new Outbox(rows, readCreated(rows));
+    this.#writeCheckpoint = rows.prepare(
+      'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
+    );
+    this.#note = rows.prepare('UPDATE run SET status = ?');
+    this.stored = this.#load();
+    forgetSecrets(rows, this.outbox);
+  }
+
+  /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
+  static open({ dataDir, app, identity }: StateOptions): SqliteState {
+    const path = statePath(dataDir, app);
+    const what = `the state of app "${app}"`;
+    const isNew = !existsSync(path);
+    const db = openSqlite(path, { what });
+    let lock: Sqlite | undefined;
+    try {
+      lock = takeLock(path, app);
+      createTables(db, identity);
+      checkFormat(db, what);
+      if (!isNew) checkIntegrity(db, what, path);
+      checkIdentity(db, identity, app);
+      addLaterTables(db);
+      return new SqliteState(new StateRows(db, what, path), lock);
+    } catch (error) {
+      lock?.close();
+      db.close();
+      throw openingError(error, what, path);
+    }
+  }
+
+  commit(checkpoint: Checkpoint): void {
+    const started = performance.now();
+    const bytes = this.#rows.transaction(() => this.#write(checkpoint));
+    this.#rows.refuseGone();
+    this.lastCheckpoint = { durationMs: performance.now() - started, bytes };
+  }
+
+  /** Notes how the processor is doing. */
+  note(status: RunStatus): void {
+    this.#rows.attempt(() => this.#note.run(JSON.stringify(status)));
+  }
+
+  rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
+    return this.#panes.rows(place);
+  }
+
+  firstKey(place: BlockPlace): Key | undefined {
+    return this.#panes.firstKey(place);
+  }
+
+  rewrite(blocks: Iterable<PaneBlock>): void {
+    this.#panes.rewrite(blocks);
+  }
+
+  close(): void {
+    this.#rows.db.close();
+    this.#lock.close();
+  }
+
+  /** Returns how much was written, in characters and bytes. */
+  #write(checkpoint: Checkpoint): number {
+    // Firings are made of what is still stored of their windows, so they come first.
+    let size = this.outbox.write(checkpoint.firings);
+    size += this.#panes.write(checkpoint.blocks);
+    for (const { view, windowStart } of checkpoint.gone) this.#panes.drop(view, windowStart);
+    size += this.#seen.write(checkpoint.duplicates);
+    const at = new Date().toISOString();
+    this.#deadLetters.write(checkpoint.deadLetters, at);
+    const text = checkpointText(checkpoint, this.outbox.nextResult);
+    this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
+    return size + text.length;
+  }
+
+  #load(): StoredState | undefined {
+    const { db } = this.#rows;
+    const checkpoint = readCheckpoint(db);
+    if (!checkpoint) return undefined;
+    this.#number = checkpoint.number;
+    this.outbox.continueAt(checkpoint.nextResult);
+    this.#panes.verify();
+    return {
+      ...progressIn(checkpoint),
+      windows: this.#panes.windows(),
+      seen: this.#seen.load(),
+      deadLetters: countByReason(db),
+    };
+  }
+}
+
+/** Sinks were once named by the whole of their URL: what may be secret in it leaves the state, and the cursor stays. */
+function forgetSecrets(rows: StateRows, outbox: Outbox): void {
+  const names = rows.prepare('SELECT sink FROM cursors').pluck().all() as string[];
+  for (const old of names) {
+    const name = withoutSecrets(old);
+    if (name !== old) rows.transaction(() => renameSink(rows, outbox, old, name));
+  }
+}
+
+function renameSink(rows: StateRows, outbox: Outbox, old: string, name: string): void {
+  const { delivered, bytes } = outbox.cursor(old)!;
+  // Two sinks may get one name: the one that is behind counts, as a document sent twice is one document.
+  const other = outbox.cursor(name) ?? { delivered, bytes };
+  outbox.moveCursor(name, {
+    delivered: Math.min(delivered, other.delivered),
+    bytes: Math.max(bytes, other.bytes),
+  });
+  rows.prepare('DELETE FROM cursors WHERE sink = ?').run(old);
+  rows.prepare('UPDATE dead_letters SET scope = ? WHERE scope = ?').run(name, old);
+  rows
+    .prepare(
+      `INSERT INTO dead_letter_counts SELECT ?, reason, count, kept FROM dead_letter_counts WHERE scope = ?
+       ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
+    )
+    .run(name, old);
+  rows.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(old);
+  rows.prepare('UPDATE run SET status = NULL').run();
+}
