@@ -9,6 +9,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Whether `ms` have passed since a time, or a clock that was set back leaves that unknown. */
+export function hasPassed(clock: Clock, since: number, ms: number): boolean {
+  const passed = clock.now() - since;
+  return passed >= ms || passed < 0;
+}
+
 /** What a timer takes, in ms: a longer one would be over at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 

@@ -1,7 +1,8 @@
 /** A processor put together from its parts: stream, views, state and sinks. The command line, the demo and the library all open it here. */
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
-import { type ProcessOutcome, type Progress, runProcess, type Sink, type SinkStatus } from '../engine/run.ts';
+import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
+import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { Access } from '../opensearch/connection.ts';
 import { shownUrl } from '../printable.ts';

@@ -1,5 +1,6 @@
 /** How a processor is doing, noted in its state once a second. */
-import type { Progress, Sink } from '../engine/run.ts';
+import type { Progress } from '../engine/run.ts';
+import type { Sink } from '../engine/sink.ts';
 import type { SqliteState } from '../state/store.ts';
 
 const NOTE_INTERVAL = 1_000;

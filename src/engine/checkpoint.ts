@@ -1,10 +1,10 @@
 /** The StateStore port: what the engine needs of the place its state lies in. */
 import type { DeadLetterBuffer, DeadLetterCount } from '../dead-letters.ts';
-import type { Firing } from './documents.ts';
 import type { DuplicateChanges, StoredTrips } from './duplicates.ts';
-import type { PaneBlock, StoredPanes } from './pane-runs.ts';
-import type { StoredWindow } from './panes.ts';
 import type { ShardProgress } from './watermarks.ts';
+import type { StoredWindow } from './windows/aligned.ts';
+import type { Firing } from './windows/documents.ts';
+import type { PaneBlock, StoredPanes, WindowSpan } from './windows/pane-runs.ts';
 
 /** What every record read turned out to be (C7): read = watermarks + processed + filtered + duplicate + late + dead. */
 export interface Counters {
@@ -50,7 +50,7 @@ export interface Checkpoint {
   readonly shards: readonly ShardProgress[];
   readonly firings: Iterable<Firing>;
   readonly blocks: Iterable<PaneBlock>;
-  readonly gone: Iterable<{ view: string; windowStart: number }>;
+  readonly gone: Iterable<WindowSpan & { readonly view: string }>;
   readonly duplicates: DuplicateChanges;
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
 }

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
-import type { Sink, SinkStatus } from '../engine/run.ts';
+import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError, translating } from '../errors.ts';
 import { escaped } from '../printable.ts';
 import type { Outbox as StateOutbox, StoredFiring } from '../state/outbox.ts';

@@ -3,7 +3,7 @@
  * says how far it has delivered them.
  */
 import { type DeadLetterChanges, DeadLetterTable } from '../dead-letters.ts';
-import type { Firing } from '../engine/documents.ts';
+import type { Firing } from '../engine/windows/documents.ts';
 import { DestinationTables } from './destinations.ts';
 import { type RowKey, rowCrc, type StateRows } from './rows.ts';
 

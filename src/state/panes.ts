@@ -8,10 +8,11 @@ import type {
   PaneBlock,
   PaneRow,
   StoredPanes,
-} from '../engine/pane-runs.ts';
+  WindowSpan,
+} from '../engine/windows/pane-runs.ts';
 import { rowCrc, type StateRows } from './rows.ts';
 
-const PLACE = 'view = ? AND window_start = ? AND part = ? AND kind = ? AND block = ?';
+const PLACE = 'view = ? AND window_start = ? AND window_end = ? AND part = ? AND kind = ? AND block = ?';
 
 export class PaneTable implements StoredPanes {
   readonly #rows: StateRows;
@@ -25,24 +26,23 @@ export class PaneTable implements StoredPanes {
     this.#block = rows.prepare(`SELECT first_key AS first, crc, rows FROM panes WHERE ${PLACE}`);
     this.#firstKey = rows.prepare(`SELECT first_key AS first FROM panes WHERE ${PLACE}`);
     this.#write = rows.prepare(
-      `INSERT OR REPLACE INTO panes (view, window_start, part, kind, block, first_key, crc, rows)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO panes (view, window_start, window_end, part, kind, block, first_key, crc, rows)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
-    this.#drop = rows.prepare('DELETE FROM panes WHERE view = ? AND window_start = ?');
+    this.#drop = rows.prepare('DELETE FROM panes WHERE view = ? AND window_start = ? AND window_end = ?');
   }
 
-  rows({ view, windowStart, part, kind, block }: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
-    const row = this.#rows.attempt(() => this.#block.get(view, windowStart, part, kind, block)) as
+  rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
+    const row = this.#rows.attempt(() => this.#block.get(keyOf(place))) as
       | { first: string | null; crc: number; rows: string }
       | undefined;
     if (!row) return undefined;
-    const key = [view, windowStart, part, kind, block, row.first];
-    this.#rows.verify(row.crc, key, row.rows, `panes of ${view}`);
+    this.#rows.verify(row.crc, [...keyOf(place), row.first], row.rows, `panes of ${place.view}`);
     return JSON.parse(row.rows) as (PaneRow | DistinctRow)[];
   }
 
-  firstKey({ view, windowStart, part, kind, block }: BlockPlace): Key | undefined {
-    const row = this.#rows.attempt(() => this.#firstKey.get(view, windowStart, part, kind, block)) as
+  firstKey(place: BlockPlace): Key | undefined {
+    const row = this.#rows.attempt(() => this.#firstKey.get(keyOf(place))) as
       | { first: string | null }
       | undefined;
     return row?.first ? (JSON.parse(row.first) as Key) : undefined;
@@ -55,32 +55,32 @@ export class PaneTable implements StoredPanes {
   /** Writes blocks inside the caller's transaction; returns how many characters they have. */
   write(blocks: Iterable<PaneBlock>): number {
     let length = 0;
-    for (const { view, windowStart, part, kind, block, first, rows } of blocks) {
+    for (const { first, rows, ...place } of blocks) {
+      const key = keyOf(place);
       const text = JSON.stringify(rows);
       const firstKey = first === undefined ? null : JSON.stringify(first);
-      const crc = rowCrc([view, windowStart, part, kind, block, firstKey], text);
-      this.#write.run(view, windowStart, part, kind, block, firstKey, crc, text);
+      this.#write.run(key, firstKey, rowCrc([...key, firstKey], text), text);
       length += text.length;
     }
     return length;
   }
 
   /** Forgets a window, inside the caller's transaction. */
-  drop(view: string, windowStart: number): void {
-    this.#drop.run(view, windowStart);
+  drop({ view, windowStart, windowEnd }: WindowSpan & { readonly view: string }): void {
+    this.#drop.run(view, windowStart, windowEnd);
   }
 
   /** Checks all rows: the engine goes by which windows and parts there are before it reads them. Throws `damaged`. */
   verify(): void {
     const found = this.#rows
-      .prepare('SELECT view, window_start, part, kind, block, first_key, crc, rows FROM panes')
+      .prepare('SELECT view, window_start, window_end, part, kind, block, first_key, crc, rows FROM panes')
       .raw()
       .iterate();
     for (const row of found as Iterable<
-      [string, number, number, Kind, number, string | null, number, string]
+      [...key: PlaceKey, first: string | null, crc: number, rows: string]
     >) {
-      const [view, windowStart, part, kind, block, first, crc, rows] = row;
-      this.#rows.verify(crc, [view, windowStart, part, kind, block, first], rows, `panes of ${view}`);
+      const [view, start, end, part, kind, block, first, crc, rows] = row;
+      this.#rows.verify(crc, [view, start, end, part, kind, block, first], rows, `panes of ${view}`);
     }
   }
 
@@ -91,10 +91,17 @@ export class PaneTable implements StoredPanes {
   windows(): StoredState['windows'] {
     const rows = this.#rows
       .prepare(
-        `SELECT view, window_start AS windowStart, max(part) + 1 AS parts,
-                max(first_key IS NULL AND block > 0) AS unsorted FROM panes GROUP BY view, window_start`,
+        `SELECT view, window_start AS windowStart, window_end AS windowEnd, max(part) + 1 AS parts,
+                max(first_key IS NULL AND block > 0) AS unsorted
+         FROM panes GROUP BY view, window_start, window_end`,
       )
-      .all() as { view: string; windowStart: number; parts: number; unsorted: number }[];
+      .all() as { view: string; windowStart: number; windowEnd: number; parts: number; unsorted: number }[];
     return rows.map((row) => ({ ...row, unsorted: row.unsorted === 1 }));
   }
+}
+
+type PlaceKey = [view: string, start: number, end: number, part: number, kind: Kind, block: number];
+
+function keyOf({ view, windowStart, windowEnd, part, kind, block }: BlockPlace): PlaceKey {
+  return [view, windowStart, windowEnd, part, kind, block];
 }

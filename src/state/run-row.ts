@@ -1,5 +1,5 @@
 /** The row of the running processor: when the state was made, and how the run is doing. */
-import type { SinkStatus } from '../engine/run.ts';
+import type { SinkStatus } from '../engine/sink.ts';
 import type { StateRows } from './rows.ts';
 
 /** How the processor is doing, for readers of the state. No result depends on it. */

@@ -36,13 +36,14 @@ CREATE TABLE checkpoint (
 CREATE TABLE panes (
   view TEXT NOT NULL,
   window_start INTEGER NOT NULL,
+  window_end INTEGER NOT NULL,
   part INTEGER NOT NULL,
   kind TEXT NOT NULL,
   block INTEGER NOT NULL,
   first_key TEXT,
   crc INTEGER NOT NULL,
   rows TEXT NOT NULL,
-  PRIMARY KEY (view, window_start, part, kind, block)
+  PRIMARY KEY (view, window_start, window_end, part, kind, block)
 ) STRICT;
 CREATE TABLE firings (
   first INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@
 import { existsSync } from 'node:fs';
 import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
-import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/pane-runs.ts';
+import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/windows/pane-runs.ts';
 import { withoutSecrets } from '../printable.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
@@ -117,7 +117,7 @@ export class SqliteState implements StateStore {
     // Firings are made of what is still stored of their windows, so they come first.
     let size = this.outbox.write(checkpoint.firings);
     size += this.#panes.write(checkpoint.blocks);
-    for (const { view, windowStart } of checkpoint.gone) this.#panes.drop(view, windowStart);
+    for (const window of checkpoint.gone) this.#panes.drop(window);
     size += this.#seen.write(checkpoint.duplicates);
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);

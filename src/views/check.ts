@@ -238,12 +238,7 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
     case 'field':
       return fieldType(expression.name, scope, path);
     case 'literal':
-      if (typeof expression.value === 'number' && Number.isFinite(expression.value))
-        return Number.isInteger(expression.value) ? 'integer' : 'number';
-      if (typeof expression.value === 'string' || typeof expression.value === 'boolean') {
-        return typeof expression.value as 'string' | 'boolean';
-      }
-      return fail(path, 'a literal is a finite number, a string or a boolean');
+      return literalType(expression.value, path);
     case 'add':
     case 'subtract':
     case 'multiply':
@@ -305,6 +300,14 @@ function fieldType(name: string, scope: Scope, path: string): ValueType {
     `there is no field ${inWords(name)}`,
     `${meant ? `did you mean ${meant}? There are` : 'there are'} ${names.join(', ')}`,
   );
+}
+
+function literalType(value: unknown, path: string): ValueType {
+  if (typeof value === 'number' && Number.isFinite(value))
+    return Number.isInteger(value) ? 'integer' : 'number';
+  if (typeof value === 'string') return 'string';
+  if (typeof value === 'boolean') return 'boolean';
+  return fail(path, 'a literal is a finite number, a string or a boolean');
 }
 
 type Binary = Extract<Expression, { left: Expression }>;

@@ -1,10 +1,10 @@
 /** A stream and a state in memory: what is committed is copied, so that nothing else outlives a crash. */
 import type { Clock } from '../../src/clock.ts';
 import type { Checkpoint, StateStore, StoredState } from '../../src/engine/checkpoint.ts';
-import type { Firing } from '../../src/engine/documents.ts';
 import type { DuplicateChanges, StoredTrips } from '../../src/engine/duplicates.ts';
-import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/pane-runs.ts';
-import type { StoredWindow } from '../../src/engine/panes.ts';
+import type { StoredWindow } from '../../src/engine/windows/aligned.ts';
+import type { Firing } from '../../src/engine/windows/documents.ts';
+import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/windows/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import {
   type Position,
@@ -16,8 +16,8 @@ import {
 
 export type Document = Readonly<Record<string, unknown>>;
 
-const placeOf = ({ view, windowStart, part, kind, block }: BlockPlace) =>
-  `${view} ${windowStart} ${part} ${kind} ${block}`;
+const placeOf = ({ view, windowStart, windowEnd, part, kind, block }: BlockPlace) =>
+  `${view} ${windowStart} ${windowEnd} ${part} ${kind} ${block}`;
 
 /** Blocks of panes as a file keeps them: through JSON. */
 export class MemoryPanes implements StoredPanes {
@@ -44,9 +44,9 @@ export class MemoryPanes implements StoredPanes {
       this.#blocks.set(placeOf(block), JSON.parse(JSON.stringify(block)) as PaneBlock);
   }
 
-  forget(view: string, windowStart: number): void {
+  forget(view: string, windowEnd: number): void {
     for (const [key, block] of this.#blocks)
-      if (block.view === view && block.windowStart === windowStart) this.#blocks.delete(key);
+      if (block.view === view && block.windowEnd === windowEnd) this.#blocks.delete(key);
   }
 
   get size(): number {
@@ -55,12 +55,13 @@ export class MemoryPanes implements StoredPanes {
 
   get windows(): (StoredWindow & { view: string })[] {
     const windows = new Map<string, StoredWindow & { view: string }>();
-    for (const { view, windowStart, part, block, first } of this.#blocks.values()) {
-      const key = `${view} ${windowStart}`;
+    for (const { view, windowStart, windowEnd, part, block, first } of this.#blocks.values()) {
+      const key = `${view} ${windowEnd}`;
       const known = windows.get(key);
       windows.set(key, {
         view,
         windowStart,
+        windowEnd,
         parts: Math.max(known?.parts ?? 0, part + 1),
         unsorted: (known?.unsorted ?? false) || (first === undefined && block > 0),
       });
@@ -118,7 +119,7 @@ export class MemoryStore implements StateStore {
     const gone = [...checkpoint.gone];
     const c = structuredClone({ ...checkpoint, firings, blocks, gone });
     this.panes.write(blocks);
-    for (const { view, windowStart } of gone) this.panes.forget(view, windowStart);
+    for (const { view, windowEnd } of gone) this.panes.forget(view, windowEnd);
     this.#trips.take(c.duplicates);
     for (const [reason, n] of c.deadLetters.counts)
       this.#letters.set(reason, (this.#letters.get(reason) ?? 0) + n);

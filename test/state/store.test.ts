@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { type Checkpoint, NO_COUNTS } from '../../src/engine/checkpoint.ts';
-import type { Firing } from '../../src/engine/documents.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
-import type { PaneBlock } from '../../src/engine/pane-runs.ts';
+import type { Firing } from '../../src/engine/windows/documents.ts';
+import type { PaneBlock } from '../../src/engine/windows/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
 import { removeState, statePath } from '../../src/state/files.ts';
@@ -39,7 +39,14 @@ function firing(windowStart: number, keys: readonly string[], correction = false
 }
 
 function block(windowStart: number, number: number, more: Partial<PaneBlock> = {}): PaneBlock {
-  const place = { view: 'v', windowStart, part: 0, kind: 'panes', block: number } as const;
+  const place = {
+    view: 'v',
+    windowStart,
+    windowEnd: windowStart + 10,
+    part: 0,
+    kind: 'panes',
+    block: number,
+  } as const;
   return { ...place, first: undefined, rows: [[['k'], [number]]], ...more };
 }
 
@@ -93,8 +100,8 @@ describe('a state', () => {
     const again = open(dataDir);
     assert.deepEqual(again.stored?.shards, [{ ...shard, idle: false }]);
     assert.deepEqual(again.stored?.windows, [
-      { view: 'v', windowStart: 10, parts: 1, unsorted: true },
-      { view: 'v', windowStart: 20, parts: 1, unsorted: false },
+      { view: 'v', windowStart: 10, windowEnd: 20, parts: 1, unsorted: true },
+      { view: 'v', windowStart: 20, windowEnd: 30, parts: 1, unsorted: false },
     ]);
     assert.deepEqual(
       [...again.outbox.firingsFrom(1)].map((row) => [row.first, row.count]),
@@ -116,7 +123,7 @@ describe('a state', () => {
   it('C2 writes blocks over, reads them back one by one, and drops those of a window that is gone', (t) => {
     const state = open(folder(t));
     t.after(() => state.close());
-    const place = (windowStart: number, block: number) => ({ view: 'v', windowStart, part: 0, kind: 'panes', block }) as const; // biome-ignore format: one line
+    const place = (windowStart: number, number: number) => block(windowStart, number);
     state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1), block(20, 0)] }));
     const later = block(10, 1, {
       first: ['z', 7],
@@ -133,7 +140,7 @@ describe('a state', () => {
     assert.deepEqual([state.rows(place(10, 2)), state.firstKey(place(10, 0))], [undefined, undefined]);
     state.rewrite([block(10, 0, { first: ['a'], rows: [[['a'], [1]]] })]);
     assert.deepEqual(state.firstKey(place(10, 0)), ['a']);
-    state.commit(checkpoint({ gone: [{ view: 'v', windowStart: 10 }] }));
+    state.commit(checkpoint({ gone: [{ view: 'v', windowStart: 10, windowEnd: 20 }] }));
     assert.equal(state.rows(place(10, 0)), undefined);
     assert.equal(state.rows(place(20, 0))?.length, 1);
   });
@@ -144,11 +151,11 @@ describe('a state', () => {
     state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1)] }));
     function* firings(): Generator<Firing> {
       for (const n of [0, 1]) {
-        const rows = state.rows({ view: 'v', windowStart: 10, part: 0, kind: 'panes', block: n });
+        const rows = state.rows(block(10, n));
         yield firing(10, [`${JSON.stringify(rows)}`]);
       }
     }
-    state.commit(checkpoint({ firings: firings(), gone: [{ view: 'v', windowStart: 10 }] }));
+    state.commit(checkpoint({ firings: firings(), gone: [{ view: 'v', windowStart: 10, windowEnd: 20 }] }));
     const found = [...state.outbox.firingsFrom(1)].map(({ docs }) => JSON.parse(docs)[0].k);
     assert.deepEqual(found, ['[[["k"],[0]]]', '[[["k"],[1]]]']);
   });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Firing } from '../../src/engine/documents.ts';
-import { Panes } from '../../src/engine/panes.ts';
+import { AlignedWindows } from '../../src/engine/windows/aligned.ts';
+import type { Firing } from '../../src/engine/windows/documents.ts';
 import { TripColumns } from '../../src/events/columns.ts';
 import { decoderOf } from '../../src/events/decode.ts';
 import type { Trip } from '../../src/events/trip.ts';
@@ -18,17 +18,17 @@ const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
 
 /** Panes that stay in memory. */
-function panesOf(view: l.View, columns: TripColumns): Panes {
+function panesOf(view: l.View, columns: TripColumns): AlignedWindows {
   const nothing = () => assert.fail('nothing is stored');
   const stored = { rows: nothing, firstKey: nothing, rewrite: nothing };
-  return new Panes(compileView(view, columns), 0, stored, { bytes: 0, uses: 0 });
+  return new AlignedWindows(compileView(view, columns), 0, stored, { bytes: 0, uses: 0 });
 }
 
 /** What fires when the watermark goes on to `watermark`. */
-function fired(panes: Panes, watermark: number): Firing[] {
+function fired(panes: AlignedWindows, watermark: number): Firing[] {
   panes.advance(watermark);
   panes.judgeBy(watermark);
-  const firings = panes.takeDue().flatMap((start) => [...panes.fire(start)]);
+  const firings = panes.takeDue().flatMap((end) => [...panes.fire(end)]);
   panes.endFiring();
   return firings;
 }

@@ -5,7 +5,7 @@ import {
   type ProcessSummary,
 } from '../../app/processor.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
-import type { SinkStatus } from '../../engine/run.ts';
+import type { SinkStatus } from '../../engine/sink.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { describeTarget, parseTarget } from '../../streams/target.ts';
 import { checkViews } from '../../views/check.ts';

@@ -16,7 +16,7 @@
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
 import type { DeadLetterBuffer } from '../../dead-letters.ts';
-import type { Sink, SinkStatus } from '../../engine/run.ts';
+import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { explained, isAway } from '../../opensearch/connection.ts';
 import type { Outbox as StateOutbox } from '../../state/outbox.ts';

@@ -2,7 +2,7 @@
  * Panes in key order, as runs that can be merged: a window that doesn't fit into memory lies in several parts in the
  * store, each sorted by key, and what they have of one key is added up when it is asked for.
  */
-import type { CompiledView } from '../views/javascript/compiled-view.ts';
+import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { Heap } from './heap.ts';
 import { BLOCK } from './key-table.ts';
 
@@ -16,10 +16,15 @@ export type PaneRow = [key: KeyValue[], numbers: (number | null)[]];
 export type DistinctRow = [owner: number, value: KeyValue];
 export type Kind = 'panes' | 'distinct';
 
-/** Where a block of rows lies. */
-export interface BlockPlace {
-  readonly view: string;
+/** When a window begins and ends, epoch ms: it holds windowStart ≤ time < windowEnd. */
+export interface WindowSpan {
   readonly windowStart: number;
+  readonly windowEnd: number;
+}
+
+/** Where a block of rows lies. */
+export interface BlockPlace extends WindowSpan {
+  readonly view: string;
   readonly part: number;
   readonly kind: Kind;
   readonly block: number;
@@ -195,10 +200,10 @@ export class StoredRun implements Run {
   readonly #panes: SortedRows<PaneRow>;
   readonly #distinct: SortedRows<DistinctRow> | undefined;
 
-  constructor(view: CompiledView, stored: StoredPanes, windowStart: number, part: number) {
+  constructor(view: CompiledView, stored: StoredPanes, { windowStart, windowEnd }: WindowSpan, part: number) {
     this.#view = view;
     this.numbers = new Float64Array(view.width);
-    const place = { view: view.view.name, windowStart, part };
+    const place = { view: view.view.name, windowStart, windowEnd, part };
     const { panes, distinct } = partOf(stored, place, view.distincts);
     this.#panes = new SortedRows(panes, ([key]) => key);
     this.#distinct = view.distincts > 0 ? new SortedRows(distinct, (row) => row) : undefined;

@@ -1,24 +1,33 @@
 /**
- * The windows of one view and their panes.
+ * The windows of one view whose times are the same for all keys (tumbling, sliding), and their panes. A window is known
+ * by its end.
  *
  *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed
  *     lateness has passed too; what comes after that is late. Firings leave with a checkpoint.
- *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections). One that
- *     `having` turns away now and did not before is taken back.
+ *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections). A result
+ *     that was shown and that `having` now turns away is taken back.
  *  P3 panes are kept in blocks, and a checkpoint takes only the blocks that changed since the last one (C2).
  *  P4 a window that is put away stays in the store as a part in key order; what comes later is in another part. Its
  *     parts are merged when it fires, a block of each in memory (C9).
  */
-import type { CompiledView, OpenWindow, OpenWindows } from '../views/javascript/compiled-view.ts';
+import type { CompiledView, OpenWindow, OpenWindows } from '../../views/javascript/compiled-view.ts';
+import type { Window } from '../../views/language.ts';
 import { Documents, type Firing, inPieces } from './documents.ts';
 import { Heap } from './heap.ts';
 import type { MemoryCount } from './key-table.ts';
-import { byKey, mergePanes, type PaneBlock, type Run, type StoredPanes, StoredRun } from './pane-runs.ts';
+import {
+  byKey,
+  mergePanes,
+  type PaneBlock,
+  type Run,
+  type StoredPanes,
+  StoredRun,
+  type WindowSpan,
+} from './pane-runs.ts';
 import { MemoryRun, PaneWindow } from './pane-window.ts';
 
 /** A window with panes in the store. */
-export interface StoredWindow {
-  readonly windowStart: number;
+export interface StoredWindow extends WindowSpan {
   readonly parts: number;
   /** Its last part has several blocks and is not in key order. */
   readonly unsorted: boolean;
@@ -30,21 +39,50 @@ export interface WindowMemory extends MemoryCount {
   uses: number;
 }
 
+/** The times at which windows begin and end, epoch ms. */
+class Alignment {
+  readonly #size: number;
+  readonly #slide: number;
+
+  constructor(window: Window) {
+    this.#size = window.size_ms;
+    this.#slide = window.kind === 'sliding' ? window.slide_ms : window.size_ms;
+  }
+
+  /** End of the last window that holds a time. */
+  endAt(time: number): number {
+    return Math.floor(time / this.#slide) * this.#slide + this.#size;
+  }
+
+  startOf(end: number): number {
+    return end - this.#size;
+  }
+
+  /** The first end after a time. */
+  nextEnd(time: number): number {
+    return (Math.floor((time - this.#size) / this.#slide) + 1) * this.#slide + this.#size;
+  }
+}
+
+interface StoredParts {
+  readonly span: WindowSpan;
+  readonly parts: number;
+}
+
 const isEarlier = (a: number, b: number) => a < b;
 
 /** The windows of a view that may still take trips or fire. */
-export class Panes implements OpenWindows {
+export class AlignedWindows implements OpenWindows {
   readonly view: CompiledView;
-  readonly #size: number;
-  readonly #slide: number;
+  readonly #times: Alignment;
   readonly #lateness: number;
   readonly #stored: StoredPanes;
   readonly #memory: WindowMemory;
-  /** What is in memory, by start. */
+  /** What is in memory, by end. */
   readonly #windows = new Map<number, PaneWindow>();
-  /** How many parts there are in the store beside that, by start. */
-  readonly #parts = new Map<number, number>();
-  /** Starts of the windows that have not fired, and of those that have. */
+  /** The parts in the store beside that, by end. */
+  readonly #parts = new Map<number, StoredParts>();
+  /** Ends of the windows that have not fired, and of those that have. */
   readonly #unfired = new Heap(isEarlier);
   readonly #fired = new Heap(isEarlier);
   readonly #corrected = new Set<PaneWindow>();
@@ -52,26 +90,24 @@ export class Panes implements OpenWindows {
   #changed: PaneWindow[] = [];
   #leaving: PaneWindow[] = [];
   /** Windows that are gone for good and still in the last checkpoint. */
-  #gone: number[] = [];
+  #gone: WindowSpan[] = [];
   /** Up to here all windows have fired. */
   #firedUpTo = Number.NEGATIVE_INFINITY;
   #watermark = Number.NEGATIVE_INFINITY;
-  /** What the next trips are judged by. */
+  /** The watermark that the next trips are judged by. */
   #judgedBy = Number.NEGATIVE_INFINITY;
   #copyOf = Number.POSITIVE_INFINITY;
-  #last = Number.NEGATIVE_INFINITY;
+  #lastEnd = Number.NEGATIVE_INFINITY;
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
-    const { window } = view.view;
     this.view = view;
-    this.#size = window.size_ms;
-    this.#slide = window.kind === 'sliding' ? window.slide_ms : window.size_ms;
+    this.#times = new Alignment(view.view.window);
     this.#lateness = lateness;
     this.#stored = stored;
     this.#memory = memory;
   }
 
-  /** Windows that have not fired yet. */
+  /** How many windows have not fired yet. */
   get unfired(): number {
     return this.#unfired.size;
   }
@@ -83,14 +119,13 @@ export class Panes implements OpenWindows {
 
   /** End of the last open window, −Infinity when there is none. */
   get lastEnd(): number {
-    const open = this.#windows.size + this.#parts.size > 0;
-    return open ? this.#last + this.#size : Number.NEGATIVE_INFINITY;
+    return this.#windows.size + this.#parts.size > 0 ? this.#lastEnd : Number.NEGATIVE_INFINITY;
   }
 
   windowAt(time: number): OpenWindow | undefined {
-    const start = Math.floor(time / this.#slide) * this.#slide;
-    if (this.#isOver(start, this.#judgedBy) || !this.#isOver(start, this.#copyOf)) return undefined;
-    const window = this.#windows.get(start) ?? this.#open(start);
+    const end = this.#times.endAt(time);
+    if (this.#isOver(end, this.#judgedBy) || !this.#isOver(end, this.#copyOf)) return undefined;
+    const window = this.#windows.get(end) ?? this.#open(end);
     window.lastUsed = ++this.#memory.uses;
     if (!window.isChanged) {
       window.isChanged = true;
@@ -100,28 +135,25 @@ export class Panes implements OpenWindows {
     return window;
   }
 
-  #open(start: number): PaneWindow {
-    const parts = this.#parts.get(start) ?? 0;
-    const window = new PaneWindow(this.view, start, parts, this.#memory);
-    if (parts > 0) window.fired = this.#isDue(start, this.#firedUpTo);
-    else this.#unfired.push(start);
-    if (start > this.#last) this.#last = start;
-    this.#windows.set(start, window);
+  #open(end: number): PaneWindow {
+    const stored = this.#parts.get(end);
+    const span = stored?.span ?? { windowStart: this.#times.startOf(end), windowEnd: end };
+    const window = new PaneWindow(this.view, span, stored?.parts ?? 0, this.#memory);
+    if (stored) window.fired = isDue(end, this.#firedUpTo);
+    else this.#unfired.push(end);
+    if (end > this.#lastEnd) this.#lastEnd = end;
+    this.#windows.set(end, window);
     return window;
   }
 
-  #isDue(start: number, watermark: number): boolean {
-    return start + this.#size - 1 <= watermark;
-  }
-
   /** Whether a window takes no trip any more, not even a late one. */
-  #isOver(start: number, watermark: number): boolean {
-    return start + this.#size - 1 + this.#lateness <= watermark;
+  #isOver(end: number, watermark: number): boolean {
+    return isDue(end + this.#lateness, watermark);
   }
 
   /**
-   * The watermark that the next trips are judged by. Of a copy of a trip that was judged by a later one, `copyOf`, only
-   * those windows are wanted which that was late for.
+   * Sets the watermark that the next trips are judged by. A copy of a trip that was judged by a later watermark,
+   * `copyOf`, goes only into the windows that the trip was late for.
    */
   judgeBy(watermark: number, copyOf = Number.POSITIVE_INFINITY): void {
     this.#judgedBy = Math.max(watermark, this.#watermark);
@@ -130,30 +162,26 @@ export class Panes implements OpenWindows {
 
   /** Whether a trip of this time is late for all of its windows. */
   isPast(time: number, watermark: number): boolean {
-    return this.#isOver(Math.floor(time / this.#slide) * this.#slide, watermark);
+    return this.#isOver(this.#times.endAt(time), watermark);
   }
 
   /** The least watermark beyond a given one at which one more window takes no trips any more. */
   nextOver(watermark: number): number {
-    const span = this.#size - 1 + this.#lateness;
-    return (Math.floor((watermark - span) / this.#slide) + 1) * this.#slide + span;
+    const beyond = this.#lateness - 1;
+    return this.#times.nextEnd(watermark - beyond) + beyond;
   }
 
-  endOf(start: number): number {
-    return start + this.#size;
-  }
-
-  /** The watermark of the stream; the windows it completes fire with the next checkpoint. */
+  /** Moves the watermark of the stream; the windows it completes fire with the next checkpoint. */
   advance(watermark: number): void {
     this.#watermark = Math.max(this.#watermark, watermark);
   }
 
-  /** Starts of the windows that are to fire, in their order; each has to be fired then, and `fired` told. */
+  /** Ends of the windows that are due, ascending. Each has to be fired, and then `endFiring` called. */
   takeDue(): number[] {
-    const due = Array.from(this.#corrected, ({ start }) => start);
+    const due = Array.from(this.#corrected, ({ end }) => end);
     this.#corrected.clear();
     for (let next = this.#unfired.least; next !== undefined; next = this.#unfired.least) {
-      if (!this.#isDue(next, this.#watermark)) break;
+      if (!isDue(next, this.#watermark)) break;
       due.push(next);
       this.#unfired.pop();
     }
@@ -161,20 +189,24 @@ export class Panes implements OpenWindows {
   }
 
   /** The results of a window, made as they are asked for; with the last of them, the window may be gone. */
-  *fire(start: number): Generator<Firing> {
+  *fire(end: number): Generator<Firing> {
     const { view } = this;
-    const window = this.#windows.get(start);
-    const end = start + this.#size;
+    const window = this.#windows.get(end);
+    const span = this.#spanOf(end);
     const correction = window?.fired ?? false;
-    const documents = new Documents(view, start, end);
+    const documents = new Documents(view, span);
     const found =
-      window && correction ? this.#corrections(window, documents) : this.#results(start, window, documents);
-    yield* inPieces({ view: view.view.name, windowStart: start, windowEnd: end, correction }, found);
-    if (this.#isOver(start, this.#watermark)) this.#forget(start);
+      window && correction ? this.#corrections(window, documents) : this.#results(end, window, documents);
+    yield* inPieces({ view: view.view.name, ...span, correction }, found);
+    if (this.#isOver(end, this.#watermark)) this.#forget(end);
     else if (!correction) {
-      this.#fired.push(start);
+      this.#fired.push(end);
       if (window) window.fired = true;
     }
+  }
+
+  #spanOf(end: number): WindowSpan {
+    return this.#windows.get(end)?.span ?? this.#parts.get(end)!.span;
   }
 
   /** All that were due have fired: those that are over are forgotten. */
@@ -187,17 +219,17 @@ export class Panes implements OpenWindows {
     }
   }
 
-  #forget(start: number): void {
-    const window = this.#windows.get(start);
+  #forget(end: number): void {
+    const window = this.#windows.get(end);
     window?.release();
-    if (window?.stored || this.#parts.has(start)) this.#gone.push(start);
-    this.#windows.delete(start);
-    this.#parts.delete(start);
+    if (window?.stored || this.#parts.has(end)) this.#gone.push(this.#spanOf(end));
+    this.#windows.delete(end);
+    this.#parts.delete(end);
   }
 
-  *#results(start: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+  *#results(end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
     const { view } = this;
-    const stored = this.#storedRuns(start);
+    const stored = this.#storedRuns(end);
     if (window && stored.length === 0) {
       for (const pane of window.inKeyOrder()) {
         const values = window.values(pane);
@@ -218,7 +250,7 @@ export class Panes implements OpenWindows {
 
   *#corrections(window: PaneWindow, documents: Documents): Generator<string> {
     const { view } = this;
-    const stored = this.#storedRuns(window.start);
+    const stored = this.#storedRuns(window.end);
     const corrected = window.takeCorrected();
     const own = new MemoryRun(
       view,
@@ -243,9 +275,11 @@ export class Panes implements OpenWindows {
     }
   }
 
-  #storedRuns(start: number): StoredRun[] {
-    const parts = this.#parts.get(start) ?? 0;
-    return Array.from({ length: parts }, (_, part) => new StoredRun(this.view, this.#stored, start, part));
+  #storedRuns(end: number): StoredRun[] {
+    const stored = this.#parts.get(end);
+    if (!stored) return [];
+    const { span, parts } = stored;
+    return Array.from({ length: parts }, (_, part) => new StoredRun(this.view, this.#stored, span, part));
   }
 
   /** A window leaves memory with the next checkpoint. */
@@ -258,7 +292,7 @@ export class Panes implements OpenWindows {
     const leaving = new Set(this.#leaving);
     for (const window of this.#changed) {
       window.isChanged = false;
-      if (leaving.has(window) || this.#windows.get(window.start) !== window) continue;
+      if (leaving.has(window) || this.#windows.get(window.end) !== window) continue;
       yield* window.changedBlocks();
     }
     this.#changed = [];
@@ -266,39 +300,40 @@ export class Panes implements OpenWindows {
   }
 
   /** Windows that are gone for good since the last call. */
-  takeGone(): number[] {
+  takeGone(): WindowSpan[] {
     const gone = this.#gone;
     this.#gone = [];
     return gone;
   }
 
-  /** The checkpoint is committed: what was to leave memory does. */
+  /** The checkpoint is committed: the windows that were put away leave memory. */
   committed(): void {
     for (const window of this.#leaving) {
-      this.#windows.delete(window.start);
-      this.#parts.set(window.start, window.part + 1);
+      this.#windows.delete(window.end);
+      this.#parts.set(window.end, { span: window.span, parts: window.part + 1 });
       window.release();
     }
     this.#leaving = [];
   }
 
-  /** Takes up where a checkpoint left off: nothing is read before it is needed. */
+  /** Takes up where a checkpoint left off; panes are read when they are needed. */
   restore(watermark: number, windows: Iterable<StoredWindow>): void {
     this.#watermark = this.#firedUpTo = watermark;
-    for (const { windowStart, parts, unsorted } of windows) {
-      this.#parts.set(windowStart, parts);
-      (this.#isDue(windowStart, watermark) ? this.#fired : this.#unfired).push(windowStart);
-      if (windowStart > this.#last) this.#last = windowStart;
-      if (unsorted) this.#sort(windowStart, parts - 1);
+    for (const { windowStart, windowEnd, parts, unsorted } of windows) {
+      const span = { windowStart, windowEnd };
+      this.#parts.set(windowEnd, { span, parts });
+      (isDue(windowEnd, watermark) ? this.#fired : this.#unfired).push(windowEnd);
+      if (windowEnd > this.#lastEnd) this.#lastEnd = windowEnd;
+      if (unsorted) this.#sort(span, parts - 1);
     }
   }
 
   /** Puts a part in key order that was in memory when the last process ended. */
-  #sort(windowStart: number, part: number): void {
-    const window = new PaneWindow(this.view, windowStart, part, this.#memory);
+  #sort(span: WindowSpan, part: number): void {
+    const window = new PaneWindow(this.view, span, part, this.#memory);
     for (const kind of ['panes', 'distinct'] as const) {
       for (let block = 0; ; block++) {
-        const rows = this.#stored.rows({ view: this.view.view.name, windowStart, part, kind, block });
+        const rows = this.#stored.rows({ view: this.view.view.name, ...span, part, kind, block });
         if (!rows) break;
         window.restore(kind, rows);
       }
@@ -306,4 +341,9 @@ export class Panes implements OpenWindows {
     this.#stored.rewrite(window.sortedBlocks());
     window.release();
   }
+}
+
+/** Whether the watermark has passed the last millisecond of a window. */
+function isDue(end: number, watermark: number): boolean {
+  return end - 1 <= watermark;
 }

@@ -1,16 +1,14 @@
 /** Results as JSON, and the pieces in which those of a window leave. */
-import type { CompiledView } from '../views/javascript/compiled-view.ts';
-import { RETRACTED } from '../views/language.ts';
-import type { Key } from './pane-runs.ts';
+import type { CompiledView } from '../../views/javascript/compiled-view.ts';
+import { RETRACTED } from '../../views/language.ts';
+import type { Key, WindowSpan } from './pane-runs.ts';
 
 /** Characters of documents after which a piece ends, so that no window is too large to leave. */
 const PIECE_LENGTH = 1 << 18;
 
 /** Results of one window of one view; a window with many of them leaves in several pieces, one after the other. */
-export interface Firing {
+export interface Firing extends WindowSpan {
   readonly view: string;
-  readonly windowStart: number;
-  readonly windowEnd: number;
   /** Result documents as JSON, in key order, joined by `,` and a newline. */
   readonly docs: string;
   readonly count: number;
@@ -41,7 +39,7 @@ export class Documents {
   readonly #view: CompiledView;
   readonly #head: string;
 
-  constructor(view: CompiledView, start: number, end: number) {
+  constructor(view: CompiledView, { windowStart: start, windowEnd: end }: WindowSpan) {
     const iso = (ms: number) => new Date(ms).toISOString();
     this.#view = view;
     this.#head = `{"view":"${view.view.name}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;

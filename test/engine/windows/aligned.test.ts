@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Firing } from '../../src/engine/documents.ts';
-import type { PaneBlock } from '../../src/engine/pane-runs.ts';
-import { Panes } from '../../src/engine/panes.ts';
-import { TripColumns } from '../../src/events/columns.ts';
-import { decoderOf } from '../../src/events/decode.ts';
-import type { Trip } from '../../src/events/trip.ts';
-import { checkViews, fieldsOf } from '../../src/views/check.ts';
-import { compileView } from '../../src/views/javascript/compile.ts';
-import { OUTCOME } from '../../src/views/javascript/compiled-view.ts';
-import * as l from '../../src/views/language.ts';
-import { randomNumbers } from '../support.ts';
-import { groupBy } from '../views/model.ts';
-import { type Document, documentsOf, MemoryPanes, packed } from './memory.ts';
+import { AlignedWindows } from '../../../src/engine/windows/aligned.ts';
+import type { Firing } from '../../../src/engine/windows/documents.ts';
+import type { PaneBlock } from '../../../src/engine/windows/pane-runs.ts';
+import { TripColumns } from '../../../src/events/columns.ts';
+import { decoderOf } from '../../../src/events/decode.ts';
+import type { Trip } from '../../../src/events/trip.ts';
+import { checkViews, fieldsOf } from '../../../src/views/check.ts';
+import { compileView } from '../../../src/views/javascript/compile.ts';
+import { OUTCOME } from '../../../src/views/javascript/compiled-view.ts';
+import * as l from '../../../src/views/language.ts';
+import { randomNumbers } from '../../support.ts';
+import { groupBy } from '../../views/model.ts';
+import { type Document, documentsOf, MemoryPanes, packed } from '../memory.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
@@ -21,7 +21,7 @@ const iso = (ms: number) => new Date(ms).toISOString();
 
 /** Panes of a view with columns of their own, as a process has them. */
 class Process {
-  readonly panes: Panes;
+  readonly panes: AlignedWindows;
   readonly memory = { bytes: 0, uses: 0 };
   readonly #stored: MemoryPanes;
   readonly #columns = new TripColumns();
@@ -33,7 +33,7 @@ class Process {
     // Words met before, so that codes differ from those of the process before.
     if (watermark !== undefined)
       for (const word of ['x', 'VTS', 'y']) this.#columns.dictionaries.vendor_id.code(word);
-    this.panes = new Panes(compileView(view, this.#columns), lateness, stored, this.memory);
+    this.panes = new AlignedWindows(compileView(view, this.#columns), lateness, stored, this.memory);
     if (watermark === undefined) return;
     this.panes.restore(watermark, stored.windows);
     this.panes.judgeBy(watermark);
@@ -47,12 +47,12 @@ class Process {
   /** A checkpoint; windows of which `leaves` holds leave memory with it. Returns what fires, and the blocks written. */
   checkpoint(leaves: (start: number) => boolean = () => false): { firings: Firing[]; blocks: PaneBlock[] } {
     const { panes } = this;
-    const firings = panes.takeDue().flatMap((start) => [...panes.fire(start)]);
+    const firings = panes.takeDue().flatMap((end) => [...panes.fire(end)]);
     panes.endFiring();
     for (const window of panes.inMemory) if (leaves(window.start)) panes.putAway(window);
     const blocks = [...panes.changes()];
     this.#stored.write(blocks);
-    for (const start of panes.takeGone()) this.#stored.forget(panes.view.view.name, start);
+    for (const { windowEnd } of panes.takeGone()) this.#stored.forget(panes.view.view.name, windowEnd);
     panes.committed();
     return { firings, blocks };
   }

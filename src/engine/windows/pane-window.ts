@@ -1,8 +1,8 @@
 /** The part of a window that is in memory: its panes since it was opened, or since its other parts were put away. */
-import type { CompiledView, OpenWindow } from '../views/javascript/compiled-view.ts';
-import type { Domain } from '../views/javascript/domain.ts';
+import type { CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
+import type { Domain } from '../../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
-import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run } from './pane-runs.ts';
+import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run, WindowSpan } from './pane-runs.ts';
 
 /** Bytes of a window beside its tables: objects, and entries in maps and heaps. */
 const WINDOW_BYTES = 700;
@@ -38,10 +38,10 @@ export class PaneWindow implements OpenWindow {
   /** By pane, of a window that has other parts and has fired. */
   #shown = NONE_SHOWN;
 
-  constructor(view: CompiledView, start: number, part: number, memory: MemoryCount) {
+  constructor(view: CompiledView, span: WindowSpan, part: number, memory: MemoryCount) {
     this.#view = view;
-    this.start = start;
-    this.end = start + view.view.window.size_ms;
+    this.start = span.windowStart;
+    this.end = span.windowEnd;
     this.part = part;
     this.#memory = memory;
     memory.bytes += WINDOW_BYTES;
@@ -142,6 +142,10 @@ export class PaneWindow implements OpenWindow {
     this.stored = true;
   }
 
+  get span(): WindowSpan {
+    return { windowStart: this.start, windowEnd: this.end };
+  }
+
   /** All of it in key order. */
   *sortedBlocks(): Generator<PaneBlock> {
     const order = this.inKeyOrder();
@@ -164,7 +168,7 @@ export class PaneWindow implements OpenWindow {
     order: Int32Array | undefined,
     rowOf: (row: number) => PaneRow | DistinctRow,
   ): Generator<PaneBlock> {
-    const of = { view: this.#view.view.name, windowStart: this.start, part: this.part, kind };
+    const of = { view: this.#view.view.name, ...this.span, part: this.part, kind };
     for (let block = 0; block < table.blocks; block++) {
       if (!order && !table.isChanged(block)) continue;
       const rows: (PaneRow | DistinctRow)[] = [];

@@ -4,7 +4,7 @@
  * without being copied.
  */
 
-import { CHUNK_BITS } from '../views/javascript/compiled-view.ts';
+import { CHUNK_BITS } from '../../views/javascript/compiled-view.ts';
 
 /** Rows a block: what a checkpoint writes when one of them changed. */
 export const BLOCK = 256;

@@ -1,0 +1,133 @@
+/**
+ * What leaves the engine: the watermark moves, windows fire, and everything since the last checkpoint commits as one.
+ *
+ *  C9 open windows take no more memory than they are allowed: beyond it, a checkpoint puts away those used longest ago.
+ */
+import type { DeadLetterBuffer } from '../dead-letters.ts';
+import type { Counters, StateStore } from './checkpoint.ts';
+import type { Duplicates } from './duplicates.ts';
+import type { Intake } from './intake.ts';
+import type { ShardWatermarks } from './watermarks.ts';
+import type { AlignedWindows, WindowMemory } from './windows/aligned.ts';
+import type { Firing } from './windows/documents.ts';
+import type { PaneBlock, WindowSpan } from './windows/pane-runs.ts';
+
+export interface CheckpointerOptions {
+  /** The windows of each view, and the memory they take together. */
+  readonly views: readonly AlignedWindows[];
+  readonly memory: WindowMemory;
+  readonly intake: Intake;
+  readonly shards: ShardWatermarks;
+  readonly counters: Counters;
+  readonly duplicates: Duplicates;
+  readonly store: StateStore;
+  readonly deadLetters: DeadLetterBuffer;
+  readonly eventTime: 'dropoff' | 'arrival';
+  /** Bytes that open windows, words and dead letters may take in memory. */
+  readonly memoryLimit: number;
+}
+
+/** Part of the memory that words may take before they are forgotten. */
+const WORDS_SHARE = 1 / 4;
+
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  #watermark: number;
+
+  /** `watermark` is that of the last checkpoint. */
+  constructor(options: CheckpointerOptions, watermark: number) {
+    this.#options = options;
+    this.#watermark = watermark;
+  }
+
+  /** Epoch ms; −Infinity before the first. */
+  get watermark(): number {
+    return this.#watermark;
+  }
+
+  /** Moves the watermark to where the shards are; the windows it completes fire with the next checkpoint. */
+  advance(): void {
+    this.#moveTo(this.#options.shards.value);
+  }
+
+  /** Completes every open window, as if the watermark had passed them all; it then stands at the end of the last. */
+  drain(): void {
+    for (const windows of this.#options.views) this.#moveTo(windows.lastEnd - 1);
+  }
+
+  #moveTo(watermark: number): void {
+    if (watermark <= this.#watermark) return;
+    this.#watermark = watermark;
+    for (const windows of this.#options.views) windows.advance(watermark);
+  }
+
+  /** Whether so much is in memory that a checkpoint should not wait. */
+  get isFull(): boolean {
+    const { memory, intake, deadLetters, memoryLimit } = this.#options;
+    return memory.bytes + intake.wordBytes + deadLetters.bytes > memoryLimit;
+  }
+
+  /** Commits everything since the last checkpoint. Throws `TaxiflowError` when the store can't. */
+  commit(): void {
+    const { views, intake, shards, counters, duplicates, store, deadLetters, eventTime } = this.#options;
+    // A trip that arrives again may always be in time.
+    const isPast = (time: number) =>
+      eventTime !== 'arrival' && views.every((windows) => windows.isPast(time, this.#watermark));
+    store.commit({
+      watermark: this.#watermark,
+      counters,
+      shards: [...shards.all],
+      firings: this.#fire(),
+      blocks: this.#changes(),
+      gone: this.#gone(),
+      duplicates: duplicates.takeChanges(this.#watermark, isPast),
+      deadLetters: deadLetters.take(),
+    });
+    for (const windows of views) windows.committed();
+    if (this.#wordsAreMany) intake.forgetWords();
+  }
+
+  get #wordsAreMany(): boolean {
+    return this.#options.intake.wordBytes > this.#options.memoryLimit * WORDS_SHARE;
+  }
+
+  /** Results of all windows that are due, in the order of their ends. */
+  *#fire(): Generator<Firing> {
+    const { views, counters } = this.#options;
+    const due = views.flatMap((windows) => windows.takeDue().map((end) => ({ windows, end })));
+    due.sort((a, b) => a.end - b.end);
+    for (const { windows, end } of due) {
+      for (const firing of windows.fire(end)) {
+        counters.results += firing.count;
+        yield firing;
+      }
+    }
+    for (const windows of views) windows.endFiring();
+  }
+
+  *#changes(): Generator<PaneBlock> {
+    this.#putAway();
+    for (const windows of this.#options.views) yield* windows.changes();
+  }
+
+  *#gone(): Generator<WindowSpan & { readonly view: string }> {
+    for (const windows of this.#options.views)
+      for (const span of windows.takeGone()) yield { view: windows.view.view.name, ...span };
+  }
+
+  /** When memory is full, the windows used longest ago leave it with this checkpoint, until half of it is free (C2). */
+  #putAway(): void {
+    const { views, memory, intake, memoryLimit } = this.#options;
+    const wordsAreMany = this.#wordsAreMany;
+    let left = memory.bytes + intake.wordBytes;
+    if (left <= memoryLimit && !wordsAreMany) return;
+    const all = views.flatMap((windows) => Array.from(windows.inMemory, (window) => ({ windows, window })));
+    all.sort((a, b) => a.window.lastUsed - b.window.lastUsed);
+    for (const { windows, window } of all) {
+      // Windows hold codes of words, so all of them leave before words are forgotten.
+      if (left * 2 <= memoryLimit && !wordsAreMany) return;
+      windows.putAway(window);
+      left -= window.bytes;
+    }
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * Which shards are read, in what order, and what of them was lost.
+ *
+ *  W4 a child shard is read once its parents are drained.
+ *  W6 the next batch is that of the shard that is furthest behind in event time.
+ *  C5 records that left the stream before they were read are a gap, which stops the run unless gaps are allowed.
+ */
+import { type Clock, hasPassed } from '../clock.ts';
+import { TaxiflowError } from '../errors.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../streams/stream.ts';
+import { Feed } from './feed.ts';
+import type { ShardProgress, ShardWatermarks } from './watermarks.ts';
+
+export interface ShardReadsOptions {
+  readonly reader: StreamReader;
+  readonly shards: ShardWatermarks;
+  readonly clock: Clock;
+  /** Where a first run begins. */
+  readonly from: Position;
+  /** Stop when everything that is there has been read; may be switched on while running. */
+  readonly untilEnd: () => boolean;
+  readonly allowGap: boolean;
+  /** Records per read. */
+  readonly batchRecords: number;
+  readonly signal: AbortSignal;
+  /** Waits for work of the stream, but not for long once the run is to stop; it then resolves with undefined. */
+  unlessStopped<T>(work: Promise<T>): Promise<T | undefined>;
+}
+
+/** Ms between two looks at a shard that is at its tip. */
+export const POLL_MS = 100;
+/** How far shards go on without one that has been asked again. */
+const ANSWER_MS = 1_000;
+/** By how long a list of shards may lag behind what reads say. */
+const LIST_LAG_MS = 10_000;
+
+export class ShardReads {
+  /** Records that fell out of retention unread, in words. */
+  readonly lost: string[] = [];
+  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  readonly lags = new Map<string, number>();
+  readonly #o: ShardReadsOptions;
+  readonly #feeds = new Map<string, Feed>();
+  /** Shards with nothing to read until they are asked again. */
+  readonly #atTip = new Set<string>();
+  /** Those of them that are being asked, and since when. */
+  readonly #polled = new Map<string, number>();
+  /** Shards whose tip was reached since `untilEnd` was asked for. */
+  readonly #finished = new Set<string>();
+  /** All shards had reached their tips, and were asked once more. */
+  #askedAgain = false;
+  #listed: readonly Shard[] = [];
+  #listedAt = Number.NEGATIVE_INFINITY;
+  #polledAt = Number.NEGATIVE_INFINITY;
+  /** A shard was read to its end, and the list doesn't have its children yet. */
+  #childless = false;
+
+  constructor(options: ShardReadsOptions) {
+    this.#o = options;
+  }
+
+  /** Whether the shards of the stream are known. */
+  get hasList(): boolean {
+    return this.#listedAt > Number.NEGATIVE_INFINITY;
+  }
+
+  get feeds(): Iterable<Feed> {
+    return this.#feeds.values();
+  }
+
+  /** The next batch; undefined when the run is stopped, or the shard has left the stream since it was listed. */
+  async take(feed: Feed): Promise<RecordBatch | undefined> {
+    const { clock, signal } = this.#o;
+    for (const since = clock.now(); ; ) {
+      try {
+        const batch = await this.#o.unlessStopped(feed.take());
+        if (batch?.lost) this.#acceptLoss(this.#o.shards.get(feed.shardId)!, batch.lost);
+        return batch;
+      } catch (error) {
+        if (!(error instanceof TaxiflowError) || error.code !== 'no-shard') throw error;
+        // The list knows what to do about it (C5).
+        await this.discover(false);
+        if (signal.aborted || !this.#feeds.has(feed.shardId)) return undefined;
+        if (clock.now() - since > LIST_LAG_MS) throw error;
+        await clock.sleep(POLL_MS, signal);
+        feed.poll(this.#o.shards.get(feed.shardId)!.position);
+      }
+    }
+  }
+
+  /** Notes what a batch says of its shard, once the engine has taken its records. */
+  async settle(feed: Feed, shard: ShardProgress, batch: RecordBatch): Promise<void> {
+    const { toEnd, reached } = feed.asked;
+    const { atTip, ended, count } = batch;
+    this.#polled.delete(shard.id);
+    // A shard that waits at its tip is owed what comes next; an end may be all that was left when this state began.
+    if (count > 0 || (atTip && !ended)) shard.owed = true;
+    if (atTip) {
+      this.#atTip.add(shard.id);
+      this.lags.set(shard.id, 0);
+    } else if (count > 0) {
+      this.lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[count - 1]!));
+    }
+    if (toEnd && atTip) this.#finished.add(shard.id);
+    // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
+    shard.idle = this.#finished.has(shard.id);
+    // A shard that has ended leaves its watermark to its children, as its own records made it.
+    if (atTip && count === 0 && !ended) this.#o.shards.foundIdle(shard, reached);
+    if (!ended) return;
+    this.#drop(shard);
+    // Its children take over before it stops holding the watermark (W4).
+    await this.discover(false);
+  }
+
+  /** A shard that is read to its end, or gone. */
+  #drop(shard: ShardProgress): void {
+    shard.ended = true;
+    this.#feeds.delete(shard.id);
+    this.lags.delete(shard.id);
+  }
+
+  /** What is due while shards have records: looking for children, and asking the shards at their tips. */
+  async lookAround(): Promise<void> {
+    const { clock } = this.#o;
+    if (this.#childless && hasPassed(clock, this.#listedAt, POLL_MS)) await this.discover(false);
+    if (hasPassed(clock, this.#polledAt, POLL_MS)) this.pollIdle();
+  }
+
+  /** Reads the list of shards and starts those whose turn has come. */
+  async discover(first: boolean): Promise<void> {
+    const { shards } = this.#o;
+    const found = await this.#o.unlessStopped(this.#o.reader.shards());
+    if (!found && !this.hasList) return;
+    this.#listed = found ?? this.#listed;
+    this.#listedAt = this.#o.clock.now();
+    this.#refuseVanished();
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    const atOnce = first && this.#o.from.at === 'latest';
+    const waiting: Shard[] = [];
+    for (const shard of this.#listed) {
+      const progress = shards.get(shard.id);
+      // A closed shard's tip is not the end: what followed is in its children.
+      if (!shard.open) this.#finished.delete(shard.id);
+      const waits = shard.parents.some((parent) => listed.has(parent) && !shards.get(parent)?.ended);
+      if (!progress && waits && !atOnce) waiting.push(shard);
+      else if (!progress) this.#begin(shard, listed, first);
+      else if (!progress.ended && !this.#feeds.has(shard.id)) this.#follow(progress);
+    }
+    this.#standIn(waiting, listed);
+  }
+
+  #begin(shard: Shard, listed: ReadonlySet<string>, first: boolean): void {
+    const { from } = this.#o;
+    const { shards } = this.#o;
+    const atOnce = first && from.at === 'latest';
+    const progress = shards.add(shard.id, first ? from : this.#startOf(shard), atOnce ? [] : shard.parents);
+    if (atOnce) {
+      progress.ended = !shard.open;
+      progress.owed = shard.open;
+    } else if (!first && this.#unseen(shard, listed)) {
+      this.#acceptGap('the records', shard.parents.join(' and '));
+      progress.owed = true;
+    }
+    if (!progress.ended) this.#follow(progress);
+  }
+
+  /** Drained shards hold the watermark until their children have begun (W4). */
+  #standIn(waiting: readonly Shard[], listed: ReadonlySet<string>): void {
+    const { shards } = this.#o;
+    const awaited = new Set(waiting.flatMap((shard) => shard.parents));
+    shards.blocked = [...awaited].some((parent) => !listed.has(parent) && !shards.get(parent));
+    // The list may lag: a shard that ended has children, and they are listed before it leaves.
+    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
+    const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
+    this.#childless = childless.length > 0;
+    shards.standIns = new Set([...awaited, ...childless.map(({ id }) => id)]);
+  }
+
+  /** Where a shard that came later begins: at its first record, or at a time that no parent had reached. */
+  #startOf(shard: Shard): Position {
+    const { from } = this.#o;
+    const positions = shard.parents.map((parent) => this.#o.shards.get(parent)?.position ?? from);
+    const [time] = positions;
+    // Its records came after those of its parents.
+    const arrivals = positions.flatMap((position) =>
+      position.at === 'latest' ? [] : (position.arrival ?? []),
+    );
+    const earliest = arrivals.reduce((least, arrival) => Math.min(least, arrival), Number.POSITIVE_INFINITY);
+    const known = arrivals.length > 0 && arrivals.length === positions.length ? { arrival: earliest } : {};
+    return time?.at === 'time' && positions.every(({ at }) => at === 'time')
+      ? { at: 'time', ms: time.ms, ...known }
+      : { at: 'trim-horizon', ...known };
+  }
+
+  #follow(shard: ShardProgress): void {
+    const { reader, untilEnd } = this.#o;
+    const now = () => ({ toEnd: untilEnd(), reached: this.#o.shards.reached });
+    this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, this.#o.batchRecords, now));
+  }
+
+  /** A shard that was being read and is no longer listed took its records with it (C5). */
+  #refuseVanished(): void {
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    for (const shard of this.#o.shards.all) {
+      if (shard.ended || listed.has(shard.id)) continue;
+      const { position } = shard;
+      const since = position.at === 'latest' ? undefined : position.arrival;
+      const left = since === undefined ? '' : ` after ${new Date(since).toISOString()}`;
+      this.#acceptLoss(shard, `what was left${left}`);
+      this.#drop(shard);
+    }
+  }
+
+  /** Whether this state never saw the parents of a later shard: they came and went while no one read (C5). */
+  #unseen({ parents }: Shard, listed: ReadonlySet<string>): boolean {
+    const { shards } = this.#o;
+    return parents.length > 0 && parents.every((parent) => !listed.has(parent) && !shards.get(parent));
+  }
+
+  #acceptLoss(shard: ShardProgress, lost: string): void {
+    // Records that were gone before this state began are not lost to it.
+    if (shard.owed) this.#acceptGap(lost, shard.id);
+  }
+
+  #acceptGap(lost: string, shardId: string): void {
+    if (!this.#o.allowGap) {
+      throw new TaxiflowError(
+        'gap',
+        `${this.#o.reader.name} no longer has ${lost} of ${shardId} that this state has not read`,
+        { hint: 'go on without them with --allow-gap, or start afresh with another --app' },
+      );
+    }
+    const what = `${lost} of ${shardId}`;
+    if (!this.lost.includes(what)) this.lost.push(what);
+  }
+
+  /**
+   * The shard to go on with (W6); undefined when all are at their tips. A shard that had nothing is not waited for while
+   * others have something.
+   */
+  get next(): Feed | undefined {
+    let behind: Feed | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    let polled: Feed | undefined;
+    const patience = this.#o.clock.now() - ANSWER_MS;
+    for (const feed of this.#feeds.values()) {
+      const shard = this.#o.shards.get(feed.shardId)!;
+      if (this.#atTip.has(shard.id)) continue;
+      const since = this.#polled.get(shard.id);
+      if (since !== undefined && since > patience && !feed.ready) polled ??= feed;
+      else if (behind === undefined || shard.latest < least) {
+        behind = feed;
+        least = shard.latest;
+      }
+    }
+    return behind ?? polled;
+  }
+
+  /** Asks the shards at their tips again, also while others are busy: else they would fall behind. */
+  pollIdle(): void {
+    const now = this.#o.clock.now();
+    this.#polledAt = now;
+    for (const feed of this.#feeds.values()) {
+      const shard = this.#o.shards.get(feed.shardId)!;
+      if (this.#finished.has(shard.id) || !this.#atTip.delete(shard.id)) continue;
+      this.#polled.set(shard.id, now);
+      feed.poll(shard.position);
+    }
+  }
+
+  /** Whether all that is there has been read: shards that were split since they were read to their tips have children. */
+  async allRead(): Promise<boolean> {
+    // A list may lag by a call.
+    for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.discover(false);
+    if (!this.#allFinished()) return false;
+    if (this.#askedAgain || !this.#o.shards.ofTrips) return true;
+    // A shard that reached its tip early may have received more since, which must not be late (W5).
+    this.#askedAgain = true;
+    this.#finished.clear();
+    return false;
+  }
+
+  #allFinished(): boolean {
+    if (this.#childless) return false;
+    for (const id of this.#feeds.keys()) if (!this.#finished.has(id)) return false;
+    return true;
+  }
+
+  /** Forgets drained shards that left the list, once their children have begun. */
+  forgetGone(): void {
+    const { shards } = this.#o;
+    const listed = new Set(this.#listed.map((shard) => shard.id));
+    for (const { id, ended } of shards.all)
+      if (ended && !listed.has(id) && !shards.standIns.has(id)) shards.forget(id);
+  }
+}
