@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
-import { firstContact } from '../../src/streams/kinesis/client.ts';
+import { firstContact } from '../../src/streams/kinesis/errors.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position } from '../../src/streams/stream.ts';
 import { createStream, faulty, startKinesis } from '../services/kinesis.ts';

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 import { KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttp2Handler } from '@smithy/node-http-handler';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import { verdict } from '../../src/streams/kinesis/client.ts';
+import { verdict } from '../../src/streams/kinesis/errors.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 
 const STREAM_ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';

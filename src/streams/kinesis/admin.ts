@@ -1,4 +1,4 @@
-/** Making and resharding Kinesis streams; each call returns when the stream is active again. */
+/** Creates, reshards and deletes Kinesis streams; each call returns once the stream is active again. */
 import {
   CreateStreamCommand,
   DeleteStreamCommand,
@@ -10,28 +10,21 @@ import {
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
 import type { Shard, ShardDescription, StreamAdmin } from '../stream.ts';
-import {
-  explained,
-  firstContact,
-  type KinesisOptions,
-  kinesisClient,
-  listShards,
-  nameOf,
-  streamInput,
-  summaryOf,
-} from './client.ts';
+import { type KinesisOptions, kinesisClient, listShards, summaryOf } from './client.ts';
+import { explained, firstContact } from './errors.ts';
+import { nameOf, streamInput } from './stream-name.ts';
 
 const POLL_MS = 500;
-/** For so long Kinesis may not know of what it has just made: a stream, or shards. */
+/** The time for which Kinesis may not yet list a new stream or new shards. */
 const UNKNOWN_MS = 30_000;
 
 export interface KinesisAdminOptions extends KinesisOptions {
   readonly clock: Clock;
-  /** Told of the state of the stream while it is waited for. */
+  /** Gets the stream's status while we wait for it. */
   readonly onWait?: (status: string) => void;
 }
 
-/** Kinesis' side of `taxiflow stream`. */
+/** `taxiflow stream` for Kinesis. Throws as `explained`. */
 export class KinesisAdmin implements StreamAdmin {
   readonly name: string;
   readonly #client: KinesisClient;
@@ -43,7 +36,7 @@ export class KinesisAdmin implements StreamAdmin {
     this.name = nameOf(options.stream);
   }
 
-  /** Makes the stream; `shards` undefined makes it on demand. */
+  /** Creates the stream; on demand if `shards` is undefined. */
   async create(shards: number | undefined): Promise<void> {
     const mode =
       shards === undefined
@@ -98,7 +91,7 @@ export class KinesisAdmin implements StreamAdmin {
     return this.#changed(() => this.#client.send(merge), isParent(shardId));
   }
 
-  /** Brings the stream to `shards` open shards of even size; a step doubles or halves them, more is not allowed. */
+  /** Brings the stream to `shards` open shards of equal size, in steps of at most twice or half, as Amazon requires. */
   async reshard(shards: number): Promise<string[]> {
     const step = async () => {
       let count = openOf(await this.#shards()).length;
@@ -139,7 +132,7 @@ export class KinesisAdmin implements StreamAdmin {
     this.#client.destroy();
   }
 
-  /** Runs a change and returns the open shards that came of it, once the list, which may lag behind, has them. */
+  /** Runs a change and returns the new open shards, once the list of shards, which may lag, shows them. */
   async #changed(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<string[]> {
     const before = new Set((await this.#shards()).map(({ id }) => id));
     try {

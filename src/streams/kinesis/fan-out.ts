@@ -1,6 +1,6 @@
 /**
- * Enhanced fan-out: Kinesis pushes the records of each shard over a subscription, beside what everybody else reads.
- * A subscription ends after five minutes; the next one begins after the last record handed out (K1).
+ * Enhanced fan-out: Kinesis pushes the records of each shard over a subscription that shares no limits with other
+ * readers. A subscription ends after five minutes; the next one begins after the last record handed out (K1).
  */
 import {
   DeregisterStreamConsumerCommand,
@@ -15,22 +15,16 @@ import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
 import type { Position, RecordBatch } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
-import {
-  type KinesisOptions,
-  PUSH_SILENT_MS,
-  pushClient,
-  required,
-  SubscriptionBroken,
-  startingPosition,
-} from './client.ts';
+import { type KinesisOptions, PUSH_SILENT_MS, pushClient, startingPosition } from './client.ts';
+import { required, SubscriptionBroken } from './errors.ts';
 
-/** Ms that a read waits for records before it comes back without. */
+/** The time after which a read returns without records, ms. */
 const READ_WAIT = 200;
 const POLL_MS = 500;
 const LIMIT_MS = 15_000;
-/** How long a run that ends waits for its consumer to be taken away. */
+/** The time that a run takes at its end to deregister its consumer. */
 const CLOSE_MS = 5_000;
-/** A subscription can't be taken over in its first five seconds. */
+/** Kinesis refuses to move a subscription in its first five seconds, so it is asked again after this. */
 const TAKEOVER_WAIT = 1_000;
 
 const PUSHED = 'SubscribeToShard';
@@ -41,20 +35,20 @@ interface Consumer {
 }
 
 interface Subscription {
-  /** Its ARN. */
+  /** The ARN of its consumer. */
   readonly consumer: string;
   readonly events: AsyncIterator<SubscribeToShardEventStream>;
   readonly stop: AbortController;
   next: Promise<IteratorResult<SubscribeToShardEventStream>>;
-  /** The position its next event begins at, as text. */
+  /** The position of its next event, as JSON. */
   after: string;
-  /** Nothing was behind its last event. */
+  /** Its last event was the newest. */
   atTip: boolean;
-  /** When its last event came. */
+  /** The time of its last event, epoch ms. */
   heard: number;
 }
 
-/** A consumer of a stream, registered at its first read, and its subscriptions. Throws the SDK's errors. */
+/** A consumer of a stream and its subscriptions; the first read registers it. Throws the SDK's errors. */
 export class FanOut {
   readonly #client: KinesisClient;
   readonly #input: { readonly StreamARN: string; readonly ConsumerName: string };
@@ -68,7 +62,7 @@ export class FanOut {
     this.#clock = clock;
   }
 
-  /** `again` is where to find this place once `latest` means another one. */
+  /** `again` is the position to resume from, since a moment later `latest` is another one. */
   async read(shardId: string, position: Position, again: Position): Promise<RecordBatch> {
     const waited = new AbortController();
     const consumer = this.#subscriptions.get(shardId)?.consumer ?? (await this.#registered());
@@ -86,7 +80,7 @@ export class FanOut {
       const name = error instanceof Error ? error.name : '';
       if (name !== 'ResourceInUseException' && name !== 'ResourceNotFoundException') throw error;
       if (name === 'ResourceInUseException') await this.#clock.sleep(TAKEOVER_WAIT);
-      // If the consumer is there, it is the shard that is gone, or the stream.
+      // With the consumer still there, the shard or the stream is missing.
       else if ((await this.#registeredNow()) === consumer) throw error;
       return toBatch([], again);
     } finally {
@@ -94,11 +88,11 @@ export class FanOut {
     }
   }
 
-  /** Ends the subscriptions and takes the consumer away, which costs by the hour. */
+  /** Ends the subscriptions and deregisters the consumer, which costs by the hour. */
   async close(): Promise<void> {
     for (const shardId of [...this.#subscriptions.keys()]) this.#drop(shardId);
     const ConsumerARN = await this.#consumer?.catch(() => undefined);
-    // Of a network that is away, the next run takes the consumer over.
+    // Without a network the consumer stays, and the next run takes it over.
     const abortSignal = AbortSignal.timeout(CLOSE_MS);
     if (ConsumerARN)
       await this.#client
@@ -167,7 +161,7 @@ export class FanOut {
     const subscription = this.#subscriptions.get(shardId);
     this.#subscriptions.delete(shardId);
     subscription?.stop.abort();
-    // Lets go of the connection, which an abort after the head of the answer doesn't.
+    // This frees the connection; an abort does not, once the answer has begun.
     subscription?.events.return?.().catch(() => {});
   }
 
@@ -179,7 +173,7 @@ export class FanOut {
     return this.#consumer;
   }
 
-  /** The consumer's ARN, another one if somebody took the last away. */
+  /** The consumer's ARN, a new one if somebody has deregistered the last. */
   async #registeredNow(): Promise<string> {
     const known = await this.#registered();
     if ((await this.#described())?.ConsumerARN === known) return known;
@@ -187,14 +181,14 @@ export class FanOut {
     return this.#registered();
   }
 
-  /** The consumer's ARN once it is active; one that an earlier run left behind is taken over. */
+  /** The consumer's ARN once it is active. A consumer of this name from an earlier run is taken over. */
   async #register(): Promise<string> {
     for (const since = this.#clock.now(); ; ) {
       try {
         await this.#client.send(new RegisterStreamConsumerCommand(this.#input));
       } catch (error) {
         const name = error instanceof Error ? error.name : '';
-        // Too many at once passes by itself; too many in all has the same name, and doesn't.
+        // Too many registrations at once pass; too many consumers in all have the same error, and don't.
         if (name === 'LimitExceededException' && this.#clock.now() - since > LIMIT_MS)
           throw this.#tooMany(error as Error);
         if (name !== 'ResourceInUseException' && name !== 'LimitExceededException') throw error;
@@ -232,11 +226,11 @@ export class FanOut {
 
 function nextOf(events: AsyncIterator<SubscribeToShardEventStream>) {
   const next = events.next().catch((error: unknown) => {
-    // A fault that is the client's own, such as a key it may not use, will not pass.
+    // A fault of the client, such as a key it may not use, does not pass.
     const own = (error as { $fault?: string }).$fault === 'client';
     throw own ? error : new SubscriptionBroken(String(error), { cause: error });
   });
-  // It may fail while nobody waits for it; the next read is told.
+  // It may fail while no read waits for it; the next read gets the error.
   next.catch(() => {});
   return next;
 }

@@ -1,13 +1,14 @@
 /**
  * Amazon Kinesis behind the Stream port.
  *
- *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out, or from the time that
- *     "latest" was at first, never from latest.
+ *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out. One that began at "latest"
+ *     is renewed from that time, never from the new "latest".
  *  K2, K3 in `writer.ts`
  */
 import { GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
+import { Attempts } from '../../net/retry.ts';
 import type {
   OutgoingBatch,
   Position,
@@ -19,35 +20,29 @@ import type {
 } from '../stream.ts';
 import { quietUntil, toBatch } from './batch.ts';
 import {
-  badAnswer,
-  firstContact,
   type KinesisOptions,
   kinesisClient,
   listShards,
-  nameOf,
-  pause,
-  required,
   type StreamSummary,
   startingPosition,
-  streamInput,
   summaryOf,
   timeAt,
-  untilDone,
-  verdict,
 } from './client.ts';
+import { badAnswer, firstContact, pause, required, untilDone, verdict } from './errors.ts';
 import { FanOut } from './fan-out.ts';
+import { nameOf, streamInput } from './stream-name.ts';
 import { getRecords } from './wire.ts';
 import { KinesisWriter } from './writer.ts';
 
-/** GetRecords is allowed five times a second and shard, and two megabytes, which is 10 MB and then 5 s nothing. */
+/** A shard allows five GetRecords and 2 MB per second; after an answer of 10 MB it refuses all for 5 s. */
 const READ_INTERVAL = 205;
 const READ_BYTES_PER_MS = 2_000;
 const LONGEST_READ_INTERVAL = 5_000;
-/** So far from the oldest records that are kept, a reader that began there is no longer overtaken by their going. */
+/** A reader that began at the oldest records is safe from their expiry once it is this far ahead of it. */
 const EDGE_MS = 60_000;
-/** By how much the clocks within Kinesis may differ. */
+/** The most that clocks within Kinesis differ. */
 const CLOCKS_DIFFER_MS = 5_000;
-/** By how long a list of shards may lag behind what reads say. */
+/** The most that a list of shards lags behind reads. */
 const LIST_LAG_MS = 10_000;
 const LIST_AGAIN_MS = 500;
 
@@ -55,14 +50,14 @@ export interface KinesisStreamOptions extends KinesisOptions {
   readonly clock: Clock;
   /** Pack trips in the Kinesis Producer Library's format. */
   readonly aggregate?: boolean;
-  /** Watermarks are going to be written, so the stream has to put records where they are meant to be. */
+  /** Watermarks will be written, so the stream must honour hash keys. */
   readonly watermarks?: boolean;
-  /** Read by enhanced fan-out, as the consumer of this name. */
+  /** Read by enhanced fan-out, under this consumer name. */
   readonly fanOut?: string | undefined;
 }
 
 interface Iterator {
-  /** The position it stands for, as text. */
+  /** Its position, as JSON. */
   readonly after: string;
   readonly iterator: string;
 }
@@ -75,19 +70,19 @@ export class KinesisStream implements StreamReader, StreamWriter {
   readonly #clock: Clock;
   readonly #timeThere: () => number;
   readonly #writer: KinesisWriter;
-  /** How long records are kept. */
+  /** The time that records are kept, ms. */
   readonly retentionMs: number;
   /** Kinesis chooses the number of shards. */
   readonly onDemand: boolean;
-  /** Kinesis takes no notice of hash keys, so that nobody can say which shard a record goes to. */
+  /** Kinesis ignores hash keys, so the shard of a record can't be chosen. */
   readonly spreads: boolean;
   readonly #fanOut: FanOut | undefined;
   readonly #iterators = new Map<string, Iterator>();
-  /** Shards whose reading began at the oldest records and is still near them: they go meanwhile, and that is no gap. */
+  /** Shards that are read from their oldest records on and are still near them: records that expire here are no gap. */
   readonly #atEdge = new Set<string>();
-  /** From when on a shard may be read again. */
+  /** The time from which a shard may be read again, epoch ms. */
   readonly #readable = new Map<string, number>();
-  /** Shards that were closed when they were listed last. */
+  /** Shards that the last list had as closed. */
   #closed: ReadonlySet<string> = new Set();
 
   private constructor(
@@ -117,7 +112,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.identity = `${arn} ${summary.StreamCreationTimestamp.toISOString()}`;
   }
 
-  /** Connects and looks at the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within seconds. */
+  /** Connects and checks the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within 10 s. */
   static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
     const client = kinesisClient(options);
     const timeThere = timeAt(client, options.clock);
@@ -168,32 +163,32 @@ export class KinesisStream implements StreamReader, StreamWriter {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    // Also with an iterator that stands there: it goes on at what is left, without a word.
+    // An iterator at hand does not help: Kinesis silently goes on at the oldest record that is left.
     const lost = this.#lost(shardId, position);
-    // Where to find this place again, which latest no longer names a moment later.
+    // The position to resume from: a moment later "latest" is another one.
     const again: Position =
       position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
     let from = position;
-    for (let attempt = 0, since = this.#clock.now(); ; attempt++) {
+    for (const attempts = new Attempts(this.#clock); ; ) {
       try {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
           : await this.#poll(shardId, from, again, limit);
         return { ...batch, lost };
       } catch (error) {
-        // Who is told to slow down keeps the iterator: another one would cost a request too.
+        // A throttled read keeps its iterator, since a new one would cost a request.
         if (verdict(error) !== 'throttled' || !this.#isAt(shardId, from)) {
           from = again;
           this.#iterators.delete(shardId);
         }
         if (error instanceof Error && error.name === 'ResourceNotFoundException')
           await this.#refuseMissing(shardId);
-        await pause(error, attempt, since, this.#stream, this.#clock);
+        await pause(error, attempts, this.#stream);
       }
     }
   }
 
-  /** What is missing is the shard, once its records are too old; if it is the stream, its list says so. */
+  /** A shard disappears once its records have expired. Listing the shards tells when it is the stream that is missing. */
   async #refuseMissing(shardId: string): Promise<never> {
     await this.shards();
     throw new TaxiflowError('no-shard', `${this.name} no longer has ${shardId}`, {
@@ -215,12 +210,12 @@ export class KinesisStream implements StreamReader, StreamWriter {
     else this.#iterators.delete(shardId);
     const ended = answer.next === undefined;
     if (ended && !answer.hasChildren) await this.#confirmEnd(shardId);
-    // Of a closed shard only its end is the tip, and a full answer may have more behind it, whatever is said.
+    // A closed shard has its tip at its end only, and more may follow a full answer even if Kinesis says otherwise.
     const tip = answer.behind === 0 && answer.records.length < limit && !this.#closed.has(shardId);
     return { ...batch, atTip: ended || tip, ended };
   }
 
-  /** Only a closed shard has an end. One that a list, which may lag, has as open for long has lost its iterator. */
+  /** Only a closed shard ends. If lists, which may lag, show it open for long, the answer lacked its next iterator. */
   async #confirmEnd(shardId: string): Promise<void> {
     for (const since = this.#clock.now(); !this.#closed.has(shardId); ) {
       const found = (await this.shards()).find(({ id }) => id === shardId);
@@ -236,7 +231,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     this.#client.destroy();
   }
 
-  /** Records that arrived before the retention began are gone; in words, for the user. */
+  /** The span of records that have expired before they were read, in words for the user. */
   #lost(shardId: string, position: Position): string | undefined {
     if (position.at === 'latest') return undefined;
     if (position.arrival === undefined) {
@@ -261,7 +256,7 @@ export class KinesisStream implements StreamReader, StreamWriter {
     return this.#iterators.get(shardId)?.after === JSON.stringify(position);
   }
 
-  /** The iterator for a position; a fresh one when none is at hand (K1). */
+  /** The iterator for a position, a new one if none is at hand (K1). */
   async #iteratorAt(shardId: string, position: Position): Promise<string> {
     if (this.#isAt(shardId, position)) return this.#iterators.get(shardId)!.iterator;
     const start = startingPosition(position);

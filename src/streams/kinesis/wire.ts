@@ -1,20 +1,21 @@
 /**
- * PutRecords and GetRecords, the two requests that carry records, with bodies of our own: the SDK's serializer
- * goes through the schema of each record, which costs more than all the rest. The SDK does everything else:
- * credentials, signatures, retries, errors.
+ * PutRecords and GetRecords, the two requests that carry records, with bodies of our own. The SDK's serializer walks the
+ * schema of each record, which costs more than everything else together. The SDK still does credentials, signatures,
+ * retries and errors.
  */
 import { GetRecordsCommand, type KinesisClient, PutRecordsCommand } from '@aws-sdk/client-kinesis';
 import type { FetchedRecord } from './batch.ts';
-import { badAnswer, required, streamInput } from './client.ts';
+import { badAnswer, required } from './errors.ts';
+import { streamInput } from './stream-name.ts';
 
-/** A record as PutRecords takes it. */
+/** A record for PutRecords. */
 export interface PutEntry {
   readonly partitionKey: string;
   readonly explicitHashKey: string;
   readonly data: Buffer;
 }
 
-/** What PutRecords says of one record. */
+/** The answer of PutRecords about one record. */
 export interface PutAnswer {
   readonly SequenceNumber?: string;
   readonly ShardId?: string;
@@ -23,11 +24,11 @@ export interface PutAnswer {
 
 export interface Fetched {
   readonly records: readonly FetchedRecord[];
-  /** The iterator to go on with; undefined at the end of a closed shard. */
+  /** The iterator of the next read; undefined at the end of a closed shard. */
   readonly next: string | undefined;
-  /** Ms behind the tip. */
+  /** The distance to the tip, ms. */
   readonly behind: number;
-  /** The shard is closed, and this was its end. */
+  /** This was the end of a closed shard. */
   readonly hasChildren: boolean;
 }
 
@@ -48,7 +49,7 @@ interface GetRecordsAnswer {
   readonly ChildShards?: readonly unknown[] | null;
 }
 
-/** Answers in the order of `entries`, one each. Throws the SDK's errors, and `kinesis-bad-answer`. */
+/** One answer for each entry, in their order. Throws the SDK's errors and `kinesis-bad-answer`. */
 export async function putRecords(
   client: KinesisClient,
   stream: string,
@@ -71,7 +72,7 @@ export async function putRecords(
   return answers;
 }
 
-/** Throws the SDK's errors, and `kinesis-bad-answer`. */
+/** One batch of records. Throws the SDK's errors and `kinesis-bad-answer`. */
 export async function getRecords(
   client: KinesisClient,
   stream: string,
@@ -82,7 +83,7 @@ export async function getRecords(
   const command = new GetRecordsCommand({ ...arn, ShardIterator: iterator, Limit: limit });
   const taken = withBody(command, undefined);
   await client.send(command);
-  // Latin-1 is read at the speed of memory; of what is used here, all is ASCII.
+  // Every part that is used here is ASCII, and Latin-1 decodes at the speed of memory.
   const request = 'GetRecords';
   const answer = parsed<GetRecordsAnswer>(taken().toString('latin1'), request);
   return {
@@ -108,7 +109,7 @@ function listIn<T>(part: readonly T[] | undefined, request: string, name: string
   return part;
 }
 
-/** Also an empty text: a record may have no data. */
+/** A text that may be empty, since a record may have no data. */
 function textIn(part: string | undefined, request: string, name: string): string {
   if (typeof part !== 'string') throw badAnswer(request, name);
   return part;
@@ -121,7 +122,7 @@ function numberIn(part: number | undefined, request: string, name: string): numb
 
 type Command = PutRecordsCommand | GetRecordsCommand;
 
-/** Gives a command a body of ours, and keeps the answer's body from the SDK unless it is an error. */
+/** Gives a command our body, and takes the answer's body before the SDK does, unless it is an error. */
 function withBody(command: Command, body: Buffer | undefined): () => Buffer {
   let taken = Buffer.alloc(0);
   const stack = command.middlewareStack as PutRecordsCommand['middlewareStack'];
@@ -144,7 +145,7 @@ function withBody(command: Command, body: Buffer | undefined): () => Buffer {
       }
       return result;
     },
-    // The innermost: what it takes away, the deserializer does not see.
+    // It must be the innermost, so that the deserializer does not see the body.
     { step: 'deserialize', priority: 'low', name: 'ownAnswer' },
   );
   return () => taken;
@@ -152,7 +153,7 @@ function withBody(command: Command, body: Buffer | undefined): () => Buffer {
 
 const NOTHING = Buffer.from('{}');
 
-/** Base64 is ASCII, and so are keys: every part can be written as latin1. */
+/** The body of PutRecords. Base64 and keys are ASCII, so every part can be written as Latin-1. */
 function putBody(stream: string, entries: readonly PutEntry[]): Buffer {
   const head = `{${JSON.stringify(streamInput(stream)).slice(1, -1)},"Records":[`;
   let room = head.length + 2;

@@ -1,22 +1,25 @@
 /**
- * Into Kinesis:
+ * Writes to Kinesis:
  *
- *  K2 nothing is dropped: of a put, only the failed entries are sent again, until each is stored.
- *  K3 a watermark reaches every shard that is open when it has been written: if shards changed meanwhile, or it was
- *     stored in one that the list doesn't have yet, it is written again.
+ *  K2 nothing is dropped: the failed entries of a put are sent again, and only they, until each is stored.
+ *  K3 a watermark reaches every shard that is open once it has been written: if the shards changed in the meantime, or it
+ *     was stored in a shard that the list does not have yet, it is written again.
  */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
+import { Attempts, type Backoff } from '../../net/retry.ts';
 import type { OutgoingBatch, PutResult, Shard } from '../stream.ts';
 import { Budget } from './budget.ts';
-import { backoff, pause } from './client.ts';
+import { pause } from './errors.ts';
 import { aggregated, type Entry, packed, Routes, singly, spend } from './packing.ts';
 import { type PutAnswer, putRecords } from './wire.ts';
 
 const PUTS_AT_ONCE = 8;
 const GROUPS_AT_ONCE = 3;
-/** A list of shards may lag behind what puts say. */
+/** A put may name a shard that the list of shards does not have yet. */
 const LIST_AGAIN_MS = 500;
+/** Single entries that fail are sent again without a limit (K2). */
+const ENTRIES_FAILED: Backoff = { firstMs: 100, longestMs: 3_200, jitter: 'full' };
 
 export interface WriterOptions {
   readonly client: KinesisClient;
@@ -37,7 +40,7 @@ export class KinesisWriter {
   readonly #o: WriterOptions;
   readonly #budgets = new Map<string, Budget>();
   #routes: Routes | undefined;
-  /** Puts that wait for a group to go with. */
+  /** Puts that wait for the next group. */
   readonly #waiting: Put[] = [];
   #groups = 0;
 
@@ -63,7 +66,7 @@ export class KinesisWriter {
         budget: before.budgets[i]!,
       }));
       for (const request of packed(entries)) await this.#settle(request);
-      // Puts beside this one list anew too, when they learn of a shard.
+      // A put that runs at the same time lists the shards too when it learns of a new one.
       const listed = this.#routes === before;
       if (!listed) await this.#o.clock.sleep(LIST_AGAIN_MS);
       const after = await this.#list();
@@ -81,7 +84,7 @@ export class KinesisWriter {
     return this.#routes ?? this.#list();
   }
 
-  /** What waits goes together, so that requests and aggregated records are as full as they can be. */
+  /** Sends all waiting puts as one group, so that requests and aggregated records are as full as possible. */
   async #pump(): Promise<void> {
     if (this.#groups === GROUPS_AT_ONCE || this.#waiting.length === 0) return;
     this.#groups++;
@@ -101,8 +104,8 @@ export class KinesisWriter {
 
   /** Sends entries until each is stored (K2). */
   async #settle(entries: readonly Entry[]): Promise<void> {
-    let left = entries;
-    for (let attempt = 0, since = this.#o.clock.now(); left.length > 0; attempt++) {
+    const attempts = new Attempts(this.#o.clock);
+    for (let left = entries; left.length > 0; ) {
       const wait = spend(left, this.#o.clock.now());
       if (wait > 0) await this.#o.clock.sleep(wait);
       try {
@@ -116,17 +119,17 @@ export class KinesisWriter {
         );
         this.#learn(left, results);
         if (failed.length === 0) return;
-        if (failed.length < left.length) since = this.#o.clock.now();
+        if (failed.length < left.length) attempts.progress();
         left = failed;
       } catch (error) {
-        await pause(error, attempt, since, this.#o.stream, this.#o.clock);
+        await pause(error, attempts, this.#o.stream);
         continue;
       }
-      await this.#o.clock.sleep(backoff(Math.min(attempt, 5)));
+      await attempts.again(ENTRIES_FAILED);
     }
   }
 
-  /** A throttled shard gets less for a while; a shard nobody knew of means the stream was resharded. */
+  /** Gives a throttled shard less for a while, and drops the list of shards when an answer names an unknown one. */
   #learn(entries: readonly Entry[], results: readonly PutAnswer[]): void {
     const throttled = new Set<Budget>();
     for (const [i, { ErrorCode, ShardId }] of results.entries()) {
