@@ -1,24 +1,26 @@
 /**
- * Objects of Amazon S3, and of whatever speaks its language, as inputs.
+ * Objects of Amazon S3, and of services with the same API, as inputs.
  *
- * The end of an object is where its length says, never where a connection ends: a body that breaks off is asked
- * for again from that byte on, of the same version (by its ETag), and an object that changed meanwhile is an error.
+ * An object ends where its length says, never where a connection ends: after a body that breaks off, the rest of the same
+ * version (by its ETag) is requested from that byte on. An object that has changed since is an error.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
+import { muteVersionWarning } from '../net/aws-sdk.ts';
+import { AT_ONCE, Attempts, type Backoff, type Patience, retry } from '../net/retry.ts';
 import { content, type Input, isTripFile, type OnBytes } from './inputs.ts';
 import { BrokenOff, isPassing, otherRegion, translateS3 } from './s3-errors.ts';
 
 export interface S3Options {
   readonly region?: string | undefined;
-  /** For an emulator or another service; addressed by path. */
+  /** The URL of an emulator or another service, where buckets are addressed by path. */
   readonly endpointUrl?: string | undefined;
-  /** False: public objects, without credentials. */
+  /** False for public objects: requests carry no signature, and no credentials are needed. */
   readonly signRequest?: boolean | undefined;
-  /** The one who reads pays. */
+  /** The reader pays for the requests. */
   readonly requestPayer?: boolean | undefined;
-  /** For the waits between attempts. */
+  /** It times the waits between attempts. */
   readonly clock?: Clock | undefined;
 }
 
@@ -33,19 +35,18 @@ interface Stored {
 
 const CONNECT_MS = 2_000;
 const SILENT_MS = 5_000;
-/** All attempts of one request, so that an unreachable place is told within 10 seconds. */
+/** The limit of all attempts of one request, so that an unreachable service is reported within 10 seconds. */
 const REQUEST_MS = 8_000;
 const REQUEST_TRIES = 5;
-/** Attempts without a single byte in between. */
+/** Failures in a row without a byte between them. */
 const BODY_TRIES = 8;
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 10_000;
+const BACKOFF: Backoff = { firstMs: 200, longestMs: 10_000, jitter: 'half' };
 const WILDCARD = /[*?]/;
 const LIST = 'ListObjectsV2';
 
 /**
- * The object with exactly this key, else every trip file whose key begins so or fits the glob (`*`, `**`, `?`),
- * sorted by key. Throws `TaxiflowError`: `no-input` and those of `translateS3`.
+ * The object with exactly this key; without one, every trip file whose key begins with it or matches it as a glob (`*`,
+ * `**`, `?`), sorted by key. Throws `no-input`, `usage`, `s3-bad-answer` and as `translateS3`.
  */
 export async function findObjects(url: string, options: S3Options): Promise<Input[]> {
   const [, bucket = '', key = ''] = /^s3:\/\/([^/]*)\/?(.*)$/is.exec(url) ?? [];
@@ -77,13 +78,12 @@ class ObjectStore {
   }
 
   static async open(name: string, options: S3Options): Promise<ObjectStore> {
-    // The user can't do anything about the Node version the SDK would like.
-    process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+    muteVersionWarning();
     const sdk = await import('@aws-sdk/client-s3');
     return new ObjectStore(name, sdk, await connect(sdk, name, options), options);
   }
 
-  /** The object with this key, if there is one. */
+  /** The object with this key, or undefined. */
   async head(key: string): Promise<Stored | undefined> {
     try {
       const { ContentLength, ETag } = await this.#request(key, (abortSignal) =>
@@ -93,8 +93,8 @@ class ObjectStore {
       );
       return this.#stored('HeadObject', key, ContentLength, ETag);
     } catch (error) {
-      // Without the right to list, S3 says 403 of a key that isn't there, and an answer to HEAD has no body that
-      // says why: the listing does.
+      // Without the right to list, S3 answers 403 for a missing key, and an answer to HEAD has no body that says why.
+      // The listing that follows does.
       const unclear = ['s3-no-such-key', 's3-access-denied', 's3-refused'];
       if (error instanceof TaxiflowError && unclear.includes(error.code)) return;
       throw error;
@@ -137,7 +137,7 @@ class ObjectStore {
     return { key, size, etag };
   }
 
-  /** Without what an answer must have, objects would be taken for empty, or missed. */
+  /** An answer lacks a part it must have; objects would look empty, or be missed. `lacks` names the part. */
   #badAnswer(request: string, lacks: string): TaxiflowError {
     return new TaxiflowError(
       's3-bad-answer',
@@ -172,10 +172,11 @@ class ObjectStore {
     };
   }
 
-  /** The bytes of an object from `start` up to `end`, all of them, or an error. */
+  /** All bytes of an object from `start` up to `end`; anything less is an error. */
   async *#bytes(object: Stored, start: number, end: number, onBytes: OnBytes): AsyncGenerator<Buffer> {
     let at = start;
-    for (let failures = 0; at < end; ) {
+    for (let attempts = new Attempts(this.#clock); at < end; ) {
+      const began = at;
       const cut = new AbortController();
       const client = this.#client;
       try {
@@ -183,16 +184,14 @@ class ObjectStore {
         for await (const chunk of body) {
           if (at + chunk.length > end) throw this.#changed(object.key);
           at += chunk.length;
-          failures = 0;
           onBytes(chunk.length);
           yield chunk;
         }
         if (at < end) throw new BrokenOff(`its body breaks off at byte ${at} of ${object.size}`);
       } catch (error) {
-        const moved = await this.#moved(error, client);
-        if (!(moved || isPassing(error)) || ++failures === BODY_TRIES)
-          throw this.#translate(error, object.key);
-        if (!moved) await this.#pause(failures);
+        if (at > began) attempts = new Attempts(this.#clock);
+        const patience = await this.#patience(error, client, BODY_TRIES);
+        if (!(await attempts.again(patience))) throw this.#translate(error, object.key);
       } finally {
         cut.abort();
       }
@@ -210,7 +209,7 @@ class ObjectStore {
       }),
       { abortSignal },
     );
-    // A server that takes no ranges would begin anew.
+    // A server that ignores ranges sends the object from its start.
     const begins = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
     if (begins !== start || (ContentLength !== undefined && ContentLength !== end - start)) {
       throw this.#changed(object.key);
@@ -219,36 +218,36 @@ class ObjectStore {
     return Body as unknown as AsyncIterable<Buffer>;
   }
 
-  /** One small request, as often as it takes, in bounded time. */
-  async #request<T>(key: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /** The result of one small request, repeated within `REQUEST_MS`. */
+  #request<T>(key: string, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const signal = AbortSignal.timeout(REQUEST_MS);
-    for (let tries = 1; ; tries++) {
-      const client = this.#client;
-      try {
-        return await send(signal);
-      } catch (error) {
-        const moved = await this.#moved(error, client);
-        if (signal.aborted || tries === REQUEST_TRIES || !(moved || isPassing(error)))
-          throw this.#translate(error, key);
-        if (!moved) await this.#pause(tries, signal);
-      }
-    }
+    let client = this.#client;
+    const attempt = () => {
+      client = this.#client;
+      return send(signal);
+    };
+    return retry(attempt, {
+      clock: this.#clock,
+      signal,
+      patience: (error) => this.#patience(error, client, REQUEST_TRIES),
+      explain: (error) => this.#translate(error, key),
+    });
+  }
+
+  async #patience(error: unknown, client: S3Client, tries: number): Promise<Patience | undefined> {
+    if (await this.#moved(error, client)) return { ...AT_ONCE, tries };
+    return isPassing(error) ? { ...BACKOFF, tries } : undefined;
   }
 
   /**
-   * Whether `error` says that the bucket lies elsewhere than `client` asked: from then on, it is asked there. The SDK
-   * would go the long way with each request, and fails now and then where requests go side by side.
+   * Whether `error` says that the bucket is in another region than `client` asked; later requests go there. The SDK would
+   * be redirected with each request, and sometimes fails when several run at the same time.
    */
   async #moved(error: unknown, client: S3Client): Promise<boolean> {
     const region = otherRegion(error);
     if (region === undefined || region === (await client.config.region())) return false;
     if (client === this.#client) this.#client = this.#clientIn(region);
     return true;
-  }
-
-  #pause(failures: number, signal?: AbortSignal): Promise<void> {
-    const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures);
-    return this.#clock.sleep(longest * (0.5 + Math.random() / 2), signal);
   }
 
   #changed(key: string): TaxiflowError {
@@ -268,11 +267,11 @@ class ObjectStore {
 
 interface Connection {
   readonly client: S3Client;
-  /** The same in another region. */
+  /** The same client for another region. */
   readonly clientIn: (region: string) => S3Client;
 }
 
-/** A client; region and credentials are settled now, so that their lack is told as what it is. */
+/** A client. Region and credentials are looked up now, so that a lack of them is reported as such. Throws as `translateS3`. */
 async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<Connection> {
   const env = process.env;
   const endpoint = options.endpointUrl ?? env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
@@ -281,9 +280,9 @@ async function connect(sdk: Sdk, bucket: string, options: S3Options): Promise<Co
       ...(region ? { region } : {}),
       ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
       ...(options.signRequest === false ? UNSIGNED : {}),
-      // Attempts are counted here, or those of both would multiply.
+      // Requests are repeated by this module; the attempts of both would multiply.
       maxAttempts: 1,
-      // The length is checked here; a checksum would come too late for bytes that are handed on.
+      // This module checks the length. A checksum would come after the bytes have been handed on.
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: { connectionTimeout: CONNECT_MS, socketTimeout: SILENT_MS },
     });
@@ -305,7 +304,7 @@ const UNSIGNED = {
   signer: { sign: async <T>(request: T) => request },
 };
 
-/** `*` and `?` stay within a folder, `**` doesn't. */
+/** `*` and `?` match within a folder, `**` matches across folders. */
 function globPattern(glob: string): RegExp {
   const source = glob.replace(/\*\*\/|\*\*|[*?]|[^*?]+/g, (part) => {
     if (part === '**/') return '(?:.*/)?';
