@@ -1,25 +1,28 @@
 /**
- * The OpenSearch client as taxiflow uses it (also with Dashboards, which is HTTP with the same keys), and its errors
- * in words a user can act on. The client itself comes with `connect`, not with this module.
+ * The OpenSearch client as taxiflow sets it up. It also talks to Dashboards, which takes the same credentials. The client's
+ * package is loaded by `connect`, not with this module.
  */
 import { readFileSync } from 'node:fs';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Client, Connection } from '@opensearch-project/opensearch';
 import { systemCode, TaxiflowError, usageError } from '../errors.ts';
-import { shownUrl, withoutSecrets } from '../printable.ts';
+import { muteVersionWarning } from '../net/aws-sdk.ts';
+import { shownUrl } from '../printable.ts';
+import { isServerless, regionOfHost } from './amazon.ts';
+import { BAD_ANSWER, explained, isAway, statusOf } from './errors.ts';
 
 export interface Access {
-  /** `http://` or `https://`, with a path where the server stands behind one. */
+  /** `http://` or `https://`, with the path that a proxy may require. */
   readonly url: string;
-  /** Sign requests with AWS Signature Version 4, for domains and serverless collections of Amazon. */
+  /** Sign requests with AWS Signature Version 4, for Amazon's domains and serverless collections. */
   readonly awsSigv4?: boolean | undefined;
-  /** For the signature; otherwise the host name's, AWS_REGION or AWS_DEFAULT_REGION. */
+  /** The region of the signature. The default is the host name's, then AWS_REGION, then AWS_DEFAULT_REGION. */
   readonly region?: string | undefined;
-  /** File of PEM certificates to trust in place of the usual ones. */
+  /** A file of PEM certificates to trust in place of the usual ones. */
   readonly ca?: string | undefined;
-  /** Talk to a server whoever it is. */
+  /** Don't check the server's certificate. */
   readonly insecure?: boolean | undefined;
-  /** ms a request may take as a whole; 30 s without it. */
+  /** The limit of a whole request, ms; 30 s by default. */
   readonly requestTimeout?: number | undefined;
 }
 
@@ -27,13 +30,12 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const CONNECT_MS = 5_000;
 const REQUEST_MS = 30_000;
-/** Characters of an answer: 2,000 documents that are all refused with their values quoted take a few MB. */
+/** Characters. An answer that refuses 2,000 documents and quotes their values takes a few MB. */
 const LARGEST_ANSWER = 32_000_000;
-const BAD_ANSWER = 'the answer is';
 
 /**
- * A client that never retries by itself. Basic auth is from OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD; a signature
- * takes its place. Nothing is sent yet. Throws `usage`, `no-region` or `bad-ca`.
+ * A client that never retries by itself. It signs its requests, or takes OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD for
+ * basic auth. Nothing is sent yet. Throws `usage`, `no-region` or `bad-ca`.
  */
 export async function connect(access: Access, env: Environment = process.env): Promise<Client> {
   const url = checkedUrl(access.url);
@@ -101,8 +103,7 @@ async function awsSigner(url: URL, region: string | undefined, env: Environment)
     import('@opensearch-project/opensearch/aws-v3'),
     import('@aws-sdk/credential-provider-node'),
   ]);
-  // What the SDK wants to say about Node versions is for us, not for our users.
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  muteVersionWarning();
   const signed = region ?? regionOfHost(url.hostname) ?? env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'];
   if (!signed) {
     throw new TaxiflowError('no-region', 'no AWS region is known for the signature', {
@@ -117,24 +118,9 @@ async function awsSigner(url: URL, region: string | undefined, env: Environment)
   return { Connection, Transport };
 }
 
-/** `NAME.REGION.es.amazonaws.com` (`.cn` in China), or `NAME.aos.REGION.on.aws`; collections with aoss, or aoss-fips. */
-const AMAZON =
-  /\.(?<old>[a-z0-9-]+)\.(?:es|(?<oldAoss>aoss(?:-fips)?))\.amazonaws\.com(?:\.cn)?$|\.(?:aos|(?<aoss>aoss(?:-fips)?))\.(?<region>[a-z0-9-]+)\.on\.aws$/;
-
-/** Whether the URL is of an Amazon OpenSearch Serverless collection. */
-export function isServerless(url: string): boolean {
-  const { oldAoss, aoss } = AMAZON.exec(new URL(url).hostname)?.groups ?? {};
-  return (oldAoss ?? aoss) !== undefined;
-}
-
-function regionOfHost(host: string): string | undefined {
-  const { old, region } = AMAZON.exec(host)?.groups ?? {};
-  return old ?? region;
-}
-
 /**
- * The client's connection with bounds: an end to every request, since the client's own timeout is one of silence before
- * the answer begins; a largest answer; and a `close` that ends what is under way. The system's error is kept as `cause`.
+ * The client's connection with limits: a longest request, since the client's own timeout only covers the silence before an
+ * answer; a largest answer; and a `close` that ends the requests under way. It keeps the system's error as `cause`.
  */
 function bounded(Base: typeof Connection): typeof Connection {
   return class extends Base {
@@ -168,7 +154,7 @@ function bounded(Base: typeof Connection): typeof Connection {
         socket.once('connect', () => clearTimeout(connecting));
         socket.once('close', () => clearTimeout(connecting));
       });
-      // The client prints an error after the answer began to stdout, where the data is; its reader gets it anyway.
+      // The client would print an error within an answer to stdout, where our data goes. The answer's reader gets it anyway.
       request.once('response', () => {
         request.removeAllListeners('error');
         request.on('error', () => {});
@@ -176,10 +162,10 @@ function bounded(Base: typeof Connection): typeof Connection {
       return request;
     }
 
-    /** The client waits for requests under way, looking once a second; here they end at once. */
+    /** Ends the requests under way at once; the client would poll for their end once a second. */
     override close(callback?: () => void): Connection {
       for (const request of this.#underWay) request.destroy(new Error('the connection was closed'));
-      // The client counts a request as over when its error event has come.
+      // The client counts a request until its error event.
       setImmediate(() => (super.close as (done?: () => void) => void)(callback));
       return this as unknown as Connection;
     }
@@ -187,8 +173,8 @@ function bounded(Base: typeof Connection): typeof Connection {
 }
 
 /**
- * Ends an answer that is larger than any we ask for. One that is packed is ended too: nobody asked for that, and its
- * size is known only when it is unpacked.
+ * Ends an answer that is larger than any we ask for. It ends a packed answer too: we never ask for one, and its size is
+ * only known after unpacking.
  */
 function limitAnswer(request: ClientRequest, response: IncomingMessage): void {
   const refuse = (why: string) => {
@@ -198,7 +184,7 @@ function limitAnswer(request: ClientRequest, response: IncomingMessage): void {
   };
   const tooLarge = () => refuse(`${BAD_ANSWER} larger than ${LARGEST_ANSWER / 1e6} MB`);
   const { 'content-encoding': coding = 'identity', 'content-length': bytes = '0' } = response.headers;
-  // The client acts on these headers before it listens.
+  // The client acts on these headers before it listens for errors.
   delete response.headers['content-encoding'];
   delete response.headers['content-length'];
   if (coding !== 'identity') process.nextTick(refuse, `${BAD_ANSWER} packed (${coding}), unasked`);
@@ -215,203 +201,13 @@ function timedOut(message: string): Error {
   return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
 }
 
-/** Whom an error is about, in codes and in words. */
-export interface Service {
-  readonly code: 'opensearch' | 'dashboards';
-  readonly name: string;
-}
-
-type Kind = 'unreachable' | 'unauthorized' | 'forbidden' | 'blocked' | 'tls' | 'bad-answer' | 'refused';
-
-export const OPENSEARCH: Service = { code: 'opensearch', name: 'OpenSearch' };
-export const DASHBOARDS: Service = { code: 'dashboards', name: 'OpenSearch Dashboards' };
-
-const NETWORK = new Set([
-  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'],
-  ...['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
-]);
-/** The client's names for no answer, half of one, and one that is torn. */
-const INTERRUPTED = new Set(['TimeoutError', 'ConnectionError', 'DeserializationError']);
-const TLS = /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|EPROTO|HOSTNAME_MISMATCH)/;
-
-/** Whether the server is not there, or not ready yet, so that it makes sense to wait for it. */
-export function isAway(error: unknown): boolean {
-  if (error instanceof TaxiflowError) return error.cause !== undefined && isAway(error.cause);
-  const status = statusOf(error);
-  if (status !== undefined)
-    return status === 408 || status === 429 || status === 502 || status === 503 || status === 504;
-  const code = networkCode(error);
-  if (isTls(code)) return false;
-  return (code !== undefined && NETWORK.has(code)) || INTERRUPTED.has(nameOf(error));
-}
-
-/** An error of the client as a `TaxiflowError` of one line: `opensearch-unreachable`, `-unauthorized`, `-forbidden`, … */
-export function explained(error: unknown, url: string, service = OPENSEARCH): TaxiflowError {
-  if (error instanceof TaxiflowError) return error;
-  const failure = (kind: Kind, message: string, hint: string) =>
-    new TaxiflowError(`${service.code}-${kind}`, message.replaceAll(/\s+/g, ' '), { hint, cause: error });
-  const status = statusOf(error);
-  const reason = reasonOf(error);
-  const said = reason === '' ? '' : `: ${reason}`;
-  if ((status === 403 || status === 429) && isBlock(error)) {
-    return failure(
-      'blocked',
-      `${service.name} at ${url} takes no changes${said}`,
-      adviceOnBlock(reason) ?? 'look at its disks, then at the settings cluster.blocks.* and index.blocks.*',
-    );
-  }
-  if (status === 401 && isServerless(url)) {
-    return failure(
-      'unauthorized',
-      `the network policy of the collection at ${url} does not let this network in${said}`,
-      "allow this network, or its VPC endpoint, in the collection's network policy",
-    );
-  }
-  if (status === 401) {
-    return failure(
-      'unauthorized',
-      `${service.name} at ${url} wants to know who asks${said}`,
-      'set OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD, or sign with --aws-sigv4',
-    );
-  }
-  if (status === 403) {
-    return failure(
-      'forbidden',
-      `${service.name} at ${url} does not allow this${said}`,
-      rightsHint(url, service),
-    );
-  }
-  const code = networkCode(error);
-  if (code === 'EPROTO' || code?.startsWith('ERR_SSL_')) {
-    return failure(
-      'tls',
-      `${service.name} at ${url} does not speak TLS as we do (${code})`,
-      'write http:// for a server without TLS',
-    );
-  }
-  if (isTls(code)) {
-    return failure(
-      'tls',
-      `the certificate of ${service.name} at ${url} can't be trusted (${code})${said}`,
-      'give --ca the certificate that signed it',
-    );
-  }
-  if (error instanceof Error && error.message.startsWith(BAD_ANSWER)) {
-    return failure(
-      'bad-answer',
-      `${service.name} at ${url} gave no answer that can be used: ${error.message}`,
-      'check the URL, and what stands between here and the server',
-    );
-  }
-  if (isAway(error)) {
-    return failure(
-      'unreachable',
-      `${service.name} at ${url} does not answer (${status ?? code ?? nameOf(error)})${said}`,
-      'check the URL (https: where the server speaks TLS), the network, and that the server runs',
-    );
-  }
-  if (/Credentials|^Token(Provider)?|SSO/.test(nameOf(error))) {
-    return new TaxiflowError('no-credentials', 'no AWS credentials were found', {
-      hint: 'run "aws configure" or "aws sso login", or set AWS_PROFILE or AWS_ACCESS_KEY_ID',
-      cause: error,
-    });
-  }
-  return failure(
-    'refused',
-    `${service.name} at ${url} refuses (${status ?? nameOf(error)})${said}`,
-    `see the documentation of ${service.name} for this error`,
-  );
-}
-
-/** What a 403 is about, by who says it. */
-function rightsHint(url: string, service: Service): string {
-  const dashboards = service === DASHBOARDS;
-  if (isServerless(url))
-    return `sign with --aws-sigv4; name this role in a data access policy of the collection, and give it ${dashboards ? 'aoss:DashboardsAccessAll' : 'aoss:APIAccessAll'}`;
-  if (dashboards)
-    return 'give this user or role the right, in the global tenant too; Dashboards of an Amazon domain may not take --aws-sigv4, but OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD';
-  return 'give this user or role the right; Amazon OpenSearch Service also needs --aws-sigv4 and a matching --region';
-}
-
-/** The HTTP status of the client's error, if the server answered. */
-export function statusOf(error: unknown): number | undefined {
-  const status = (error as { meta?: { statusCode?: unknown } } | undefined)?.meta?.statusCode;
-  return typeof status === 'number' && status >= 400 ? status : undefined;
-}
-
-/** The server's own words, else the client's, without the query string of a request that they repeat. */
-export function reasonOf(error: unknown): string {
-  return withoutSecrets(wordsOf(error)).replaceAll(/(\/[^\s?[\]]*)\?[^\s\]]*/g, '$1');
-}
-
-function wordsOf(error: unknown): string {
-  const body = (error as { meta?: { body?: unknown } } | undefined)?.meta?.body;
-  if (statusOf(error) === undefined) {
-    const cause = error instanceof Error ? rootOf(error) : undefined;
-    return cause?.message || (error instanceof Error ? error.message : String(error));
-  }
-  if (typeof body === 'string') return /<html/i.test(body) ? '' : body.slice(0, 300).trim();
-  const { error: inner, message, Message } = (body ?? {}) as Record<string, unknown>;
-  const words = deepestReason(inner) ?? message ?? Message ?? inner;
-  // Amazon repeats the whole request it should have been signed for, with the session's token.
-  return typeof words === 'string' ? words.replace(/\s*The Canonical String.*$/s, '') : '';
-}
-
-/** The settings behind the blocks, by the numbers the server gives them. */
-const BLOCKS: Readonly<Record<string, string>> = {
-  4: 'the index is closed; open it with POST /INDEX/_open',
-  5: 'look at the setting index.blocks.read_only',
-  6: 'look at the setting cluster.blocks.read_only',
-  8: 'look at the disk and the memory, by which Amazon sets it, then at the setting index.blocks.write',
-  9: 'look at the setting index.blocks.metadata',
-  10: 'look at the disk and the memory, then at the setting cluster.blocks.create_index',
-  12: 'look at the disk, then at the setting index.blocks.read_only_allow_delete',
-  13: 'look at the disk, then at the setting cluster.blocks.read_only_allow_delete',
-};
-
-/** What to do about a block, by the words the server has for it; undefined when they are of something else. */
-export function adviceOnBlock(reason: string): string | undefined {
-  const number = /\[[A-Z_]+\/(\d+)\//.exec(reason)?.[1];
-  return number === undefined ? undefined : BLOCKS[number];
-}
-
-function isBlock(error: unknown): boolean {
-  const { error: inner } = ((error as { meta?: { body?: unknown } }).meta?.body ?? {}) as {
-    error?: { type?: unknown };
-  };
-  return /^(cluster|index_create)_block_exception$/.test(String(inner?.type));
-}
-
-function deepestReason(error: unknown): string | undefined {
-  const { reason, caused_by } = (error ?? {}) as { reason?: string; caused_by?: unknown };
-  return (caused_by ? deepestReason(caused_by) : undefined) ?? reason;
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
-}
-
-function networkCode(error: unknown): string | undefined {
-  return error instanceof Error ? systemCode(rootOf(error)) : undefined;
-}
-
-/** The system's error: of several addresses that were tried, the first one's. */
-function rootOf(error: Error): Error {
-  const cause = error.cause instanceof Error ? error.cause : error;
-  return cause instanceof AggregateError && cause.errors[0] instanceof Error ? cause.errors[0] : cause;
-}
-
-function isTls(code: string | undefined): boolean {
-  return code !== undefined && TLS.test(code);
-}
-
 export interface Server {
   readonly distribution: 'opensearch' | 'elasticsearch';
-  /** Its version; `serverless` has none. */
+  /** Its version; `serverless` stands for a collection, which has none. */
   readonly number: string;
 }
 
-/** What answers there. Throws `unsupported-server` unless it is OpenSearch 2 or 3, or Elasticsearch 7.10; else as `explained`. */
+/** The server at `url`. Throws `unsupported-server` unless it is OpenSearch 2 or 3 or Elasticsearch 7.10, and as `explained`. */
 export async function serverOf(
   client: Client,
   url: string,
@@ -426,7 +222,7 @@ export async function serverOf(
     if (collection) return collection;
   } catch (error) {
     const status = statusOf(error);
-    // A collection has nothing at its root, and need not allow to look; but it answers.
+    // A collection has nothing at its root and may forbid the request, but it answers.
     if (collection && status !== undefined && status < 500 && status !== 401 && !isAway(error))
       return collection;
     if (status === 404) throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
@@ -437,7 +233,7 @@ export async function serverOf(
   if (typeof number !== 'string')
     throw unsupported(url, 'something that is neither OpenSearch nor Elasticsearch');
   const distribution = version?.distribution === 'opensearch' ? 'opensearch' : 'elasticsearch';
-  // OpenSearch can be set to call itself 7.10, for old clients.
+  // A setting for old clients makes OpenSearch call itself 7.10.
   const supported = distribution === 'opensearch' ? /^([23]|7\.10)\./ : /^7\.10\./;
   if (!supported.test(number)) throw unsupported(url, productOf({ distribution, number }));
   return { distribution, number };

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Client } from '@opensearch-project/opensearch';
 import { TaxiflowError } from '../errors.ts';
 import { shownUrl } from '../printable.ts';
-import { DASHBOARDS, explained, statusOf } from './connection.ts';
+import { DASHBOARDS, explained, statusOf } from './errors.ts';
 import { type LiveObject, ndjson, objectDifferences, type SavedObject } from './saved-objects.ts';
 
 export interface Dashboards {

@@ -9,7 +9,8 @@ import type { Client } from '@opensearch-project/opensearch';
 import { type Clock, systemClock } from '../clock.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { View } from '../views/language.ts';
-import { explained, isAway, isServerless, type Server, serverOf, statusOf } from './connection.ts';
+import { isServerless } from './amazon.ts';
+import { type Server, serverOf } from './connection.ts';
 import {
   type Dashboards,
   deleteObject,
@@ -18,6 +19,7 @@ import {
   objectPath,
   readObject,
 } from './dashboards.ts';
+import { explained, isAway, statusOf } from './errors.ts';
 import {
   ALL_TIMES,
   type LiveObject,

@@ -8,15 +8,8 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { TaxiflowError } from '../../src/errors.ts';
-import {
-  type Access,
-  connect,
-  DASHBOARDS,
-  type Environment,
-  explained,
-  isAway,
-  serverOf,
-} from '../../src/opensearch/connection.ts';
+import { type Access, connect, type Environment, serverOf } from '../../src/opensearch/connection.ts';
+import { DASHBOARDS, explained, isAway } from '../../src/opensearch/errors.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import { freePort } from '../services/service.ts';
 import { temporaryFolder } from '../support.ts';

@@ -1,9 +1,10 @@
-/** Bulk requests until every document is settled: the server has it, or has refused it for good. */
+/** Sends bulk requests until every document is settled: the server has stored it, or has refused it for good. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
-import { explained, reasonOf as requestReason, statusOf } from '../../opensearch/connection.ts';
+import { type Backoff, waitAfter } from '../../net/retry.ts';
+import { explained, reasonOf as requestReason, statusOf } from '../../opensearch/errors.ts';
 import {
   adviceOn,
   classify,
@@ -16,10 +17,10 @@ import {
 } from './replies.ts';
 import type { Trouble } from './trouble.ts';
 
-/** A result on its way. */
+/** A result on its way to the server. */
 export interface Entry extends Sent {
   readonly number: number;
-  /** How the target of its action begins: the address, and what goes with it. */
+  /** The first fields of its action, with the address, as JSON. */
   readonly target: string;
   readonly version: bigint;
   /** JSON; empty for a deletion. */
@@ -28,12 +29,12 @@ export interface Entry extends Sent {
 
 export interface Bulk {
   readonly entries: readonly Entry[];
-  /** Nothing of it goes out before the caller is first. */
+  /** None of it is sent before the caller is first. */
   readonly inOrder: boolean;
 }
 
 export interface Refusal {
-  /** Of the result. */
+  /** The number of the result. */
   readonly number: number;
   readonly index: string;
   readonly id: string;
@@ -43,7 +44,7 @@ export interface Refusal {
   readonly detail: string;
 }
 
-/** An index is not there any more, nor what it held. */
+/** An index was deleted, with all it held. */
 export class IndexGone extends Error {
   readonly index: string;
 
@@ -62,15 +63,15 @@ export interface BulkOptions {
 
 const BYTES = 4_000_000;
 const LEAST_BYTES = 10_000;
-const BACKOFF_MS = 100;
-const LONGEST_BACKOFF_MS = 10_000;
-/** What somebody else has to mend is not asked more often than this. */
+/** Waits are never near zero, so that a server in trouble always gets a pause. */
+const BACKOFF: Backoff = { firstMs: 100, longestMs: 10_000, jitter: 'half' };
+/** The shortest wait for what a person has to repair. */
 const BLOCKED_MS = 1_000;
-/** What is sent is text: the fastest level does most of it. */
+/** The fastest level does most of the work, since documents are text. */
 const GZIP = { level: 1, chunkSize: 65_536 };
 
 const PACKED = { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' };
-/** The server says what it waits for before we think that it is not there. */
+/** With this timeout the server says what it waits for before our own timeout ends the request. */
 const QUERY = {
   filter_path: 'errors,items.*._index,items.*._id,items.*.status,items.*.error',
   timeout: '15s',
@@ -94,13 +95,13 @@ export class BulkSender {
   settled = 0;
   /** Documents sent again so far. */
   retries = 0;
-  /** What fits into a request; less after the server said that one was too large. */
+  /** The most bytes of a request; less after the server has refused one as too large. */
   bytes = BYTES;
-  /** Until when the server asked to be left alone, epoch ms. */
+  /** The end of the pause that the server asked for, epoch ms. */
   askedToWait = 0;
   readonly #o: BulkOptions;
   #slow = false;
-  /** Those that wait for a turn. */
+  /** Resolves the callers that wait for their turn. */
   readonly #waiting: (() => void)[] = [];
 
   constructor(options: BulkOptions) {
@@ -108,15 +109,15 @@ export class BulkSender {
   }
 
   /**
-   * Resolves to what was refused when all are settled. While the server turns things away, only the caller that is
-   * `first` goes on knocking. When the signal aborts, a request under way is awaited, and the signal's reason thrown.
+   * Resolves to the refusals once all documents are settled. While the server turns requests away, only the caller that is
+   * `first` goes on sending. When the signal aborts, the request under way is awaited and the signal's reason is thrown.
    * Throws `IndexGone`.
    */
   async settle(bulk: Bulk, first: () => boolean, signal: AbortSignal): Promise<Refusal[]> {
     const { clock, trouble } = this.#o;
     const refused: Refusal[] = [];
     let left = bulk;
-    for (let attempt = 0; ; ) {
+    for (let failures = 0; ; ) {
       while ((this.#slow || bulk.inOrder) && !first() && !signal.aborted)
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       signal.throwIfAborted();
@@ -135,23 +136,24 @@ export class BulkSender {
         trouble.over(bulk);
         return refused;
       }
-      if (settled > 0) attempt = 0;
+      failures = settled > 0 ? 1 : failures + 1;
       left = outcome.again;
       this.retries += left.entries.length;
       this.#slow = true;
       if (!signal.aborted) trouble.waits(bulk, outcome.why);
       const wait = answer.kind === 'again' ? answer.wait : 0;
       if (wait > 0) this.askedToWait = clock.now() + wait;
-      await clock.sleep(Math.max(wait, backoff(attempt++), outcome.blocked ? BLOCKED_MS : 0), signal);
+      const pause = Math.max(wait, waitAfter(failures, BACKOFF), outcome.blocked ? BLOCKED_MS : 0);
+      await clock.sleep(pause, signal);
     }
   }
 
-  /** Wakes the requests that wait for a turn: another one is first, or a signal has aborted. */
+  /** Wakes the callers that wait for their turn, since another one is first or a signal has aborted. */
   turn(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  /** The server is asked afresh. */
+  /** All callers send again. */
   resume(): void {
     this.#slow = false;
     this.turn();
@@ -206,7 +208,7 @@ export class BulkSender {
   }
 }
 
-/** What the server said of each document: refused for good, or to be sent again, and why. Throws `IndexGone`. */
+/** The documents that are refused for good, those to send again, and why. Throws `IndexGone`. */
 function sortedOut(bulk: Bulk, items: readonly ReplyItem[]) {
   const refused: Refusal[] = [];
   const again = new Set<Entry>();
@@ -226,7 +228,7 @@ function sortedOut(bulk: Bulk, items: readonly ReplyItem[]) {
   return { refused, again: { ...bulk, entries }, why, blocked };
 }
 
-/** The lines that go over the wire: an action, and the document unless it is a deletion. */
+/** The lines of a request: for each entry an action, and the document unless it is a deletion. */
 function textOf(entries: readonly Entry[]): string {
   let text = '';
   for (const { action, target, id, version, document } of entries)
@@ -235,8 +237,8 @@ function textOf(entries: readonly Entry[]): string {
 }
 
 /**
- * With a result that is sent again go the deletions of its document that come after it, though they are settled: the
- * server may have forgotten them by then, and would take it.
+ * The results to send again, each with the later deletions of its document, even if those are settled: the server may have
+ * forgotten a deletion by then, and would store the document.
  */
 function withDeletions(again: ReadonlySet<Entry>, entries: readonly Entry[]): Entry[] {
   const documents = new Set<string>();
@@ -249,10 +251,4 @@ function withDeletions(again: ReadonlySet<Entry>, entries: readonly Entry[]): En
 
 function refusal({ number, index, id, document }: Entry, reason: Refusal['reason'], detail: string): Refusal {
   return { number, index, id, document, reason, detail };
-}
-
-/** Jitter over the upper half, so that it is never nothing. */
-function backoff(attempt: number): number {
-  const most = Math.min(LONGEST_BACKOFF_MS, BACKOFF_MS * 2 ** attempt);
-  return most / 2 + (Math.random() * most) / 2;
 }

@@ -2,7 +2,9 @@
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
-import { explained, isServerless, serverOf, statusOf } from '../../opensearch/connection.ts';
+import { isServerless } from '../../opensearch/amazon.ts';
+import { serverOf } from '../../opensearch/connection.ts';
+import { explained, statusOf } from '../../opensearch/errors.ts';
 import { templateStep } from '../../opensearch/setup.ts';
 import {
   differences,

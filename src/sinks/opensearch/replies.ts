@@ -1,9 +1,9 @@
-/** What OpenSearch's answers to bulk requests mean, item by item and as a whole. */
-import { adviceOnBlock } from '../../opensearch/connection.ts';
+/** The meaning of OpenSearch's answers to bulk requests, for each item and as a whole. */
+import { adviceOnBlock } from '../../opensearch/errors.ts';
 
 /**
- * What becomes of a document: it is there · send it again · send it again when somebody has helped · its index is not
- * there · it never will be.
+ * What becomes of a document: it is stored (`done`), is sent again, is sent again once a person has repaired something
+ * (`blocked`), has lost its index (`gone`), or will never be stored (`dead`).
  */
 export type Verdict = 'done' | 'retry' | 'blocked' | 'gone' | 'dead';
 
@@ -21,15 +21,15 @@ interface ReplyError {
 /** A document as it was sent. */
 export interface Sent {
   readonly action: 'index' | 'delete';
-  /** The index it was sent to, and the name it was sent under. */
+  /** The index it was sent to; `address` is the name in the request, such as an alias. */
   readonly index: string;
   readonly address: string;
   readonly id: string;
 }
 
 /**
- * What became of each document that was sent, in their order. Throws unless the answer is about exactly these: their
- * count, order, indices and ids, and a status for each that makes sense with the rest.
+ * The reply to each document, in the order they were sent. Throws unless the answer is about exactly these documents (count,
+ * order, indices, ids) and each status is consistent with the rest.
  */
 export function itemsIn(body: unknown, sent: readonly Sent[]): ReplyItem[] {
   if (typeof body !== 'object' || body === null) throw unusable('no JSON object');
@@ -55,7 +55,7 @@ function itemOf(item: unknown, { action, index, address, id }: Sent): ReplyItem 
     throw unusable(`without the ${action} of ${id}`);
   const { status, error, _index, _id } = reply;
   if (_id !== id) throw unusable(`about ${_id} in place of ${id}`);
-  // A name that stands for no index is told as it was asked for.
+  // If the name belongs to no index, the error repeats the name.
   if (_index !== index && !(error !== undefined && _index === address))
     throw unusable(`about index ${_index} in place of ${index}`);
   const makesSense =
@@ -71,21 +71,21 @@ function unusable(what: string): Error {
 }
 
 export function classify({ status, error }: ReplyItem): Verdict {
-  // 404 without an error: what was to be deleted is not there.
+  // 404 without an error: the document to delete does not exist.
   if (status < 300 || (status === 404 && error === undefined)) return 'done';
-  // Ours are the only conflicts of versions there can be: a later version of this result is there already.
+  // Only taxiflow writes these documents, so a conflict means that a later version of this result is stored.
   if (error?.type === 'version_conflict_engine_exception') return 'done';
-  // A flood stage also says 429, and does not pass by itself.
+  // A full disk (flood stage) also answers 429, but does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
   if (error?.type === 'index_not_found_exception') return 'gone';
   if (status === 429 || status >= 500) return 'retry';
   if (status === 401 || status === 403 || status === 404) return 'blocked';
-  // Wrong with the index, though it is said of each document.
+  // A fault of the index, reported for each document.
   if (adviceOn(error?.reason)) return 'blocked';
   return 'dead';
 }
 
-/** What becomes of a request that was answered as a whole: its items were looked at, or it is to be sent again, in halves, or when somebody has helped. */
+/** What to do about a request: read the items, send it again, send it in halves, or send it again once a person has repaired something. */
 export type ResponseVerdict = 'items' | 'retry' | 'halve' | 'blocked';
 
 export function classifyResponse(status: number, body: unknown): ResponseVerdict {
@@ -93,16 +93,16 @@ export function classifyResponse(status: number, body: unknown): ResponseVerdict
   if (status === 408 || status === 429 || status >= 500) return 'retry';
   if (status === 413) return 'halve';
   if (status !== 400) return 'blocked';
-  // One of its documents spoils it, and halves find which; unless somebody on the way says so, who knows no documents,
-  // or all of them are alike in what is wrong.
+  // Halves find the one document that spoils the request. They don't help if a proxy refuses it (no type), or if the fault
+  // is the same for all documents.
   const { type, reason } = (body as { error?: ReplyError } | undefined)?.error ?? {};
   return typeof type === 'string' && adviceOn(reason) === undefined ? 'halve' : 'blocked';
 }
 
-/** A server that is well again earlier than it said is used again within this time. */
+/** A server that recovers earlier than it announced is used again within this time. */
 const LONGEST_WAIT_MS = 60_000;
 
-/** Ms that the server asks to wait, a minute at most: `Retry-After` in seconds, or a date. */
+/** The wait that the server asks for, ms, at most a minute. `Retry-After` is in seconds or a date. */
 export function retryAfter(header: unknown, now: number): number {
   if (typeof header !== 'string') return 0;
   const seconds = Number(header);
@@ -110,7 +110,7 @@ export function retryAfter(header: unknown, now: number): number {
   return Number.isFinite(ms) ? Math.min(LONGEST_WAIT_MS, Math.max(0, ms)) : 0;
 }
 
-/** What to do about what is wrong with an index, by the words the server has for it. */
+/** Faults of an index or a server by the server's words, and what to do about each. */
 const FAULTS: readonly (readonly [RegExp, string])[] = [
   [
     /^no write index is defined for alias/,
@@ -134,12 +134,12 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** What to do about a fault of the server's or the index's, by its words; undefined where it is of a document. */
+/** What to do about a fault of the server or the index; undefined when the words are about a document. */
 export function adviceOn(reason = ''): string | undefined {
   return FAULTS.find(([fault]) => fault.test(reason))?.[1];
 }
 
-/** An item's error in words; of a block, with the setting to look at. */
+/** An item's error in words, with advice if there is any. */
 export function reasonOf({ status, error }: ReplyItem): string {
   const deepest = (e: ReplyError): string =>
     e.caused_by ? `${e.reason ?? e.type}: ${deepest(e.caused_by)}` : (e.reason ?? e.type ?? '');

@@ -18,7 +18,7 @@ import type { Clock } from '../../clock.ts';
 import type { DeadLetterBuffer } from '../../dead-letters.ts';
 import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
-import { explained, isAway } from '../../opensearch/connection.ts';
+import { explained, isAway } from '../../opensearch/errors.ts';
 import type { Outbox as StateOutbox } from '../../state/outbox.ts';
 import type { View } from '../../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
