@@ -165,14 +165,3 @@ export async function killedAfter(
   clearTimeout(timer);
   return ran;
 }
-
-/** mulberry32, from 0 to 1: the same numbers for the same seed. */
-export function randomNumbers(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -16,7 +16,7 @@ import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import * as l from '../../src/views/language.ts';
 import { HurriedClock, MemoryReader } from '../engine/memory.ts';
-import { type Random, randomOf } from '../sinks/opensearch-model.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { temporaryFolder } from '../support.ts';
 import { groupBy } from '../views/model.ts';
 
@@ -108,7 +108,7 @@ function left(path: string): { documents: object[]; retracted: number } {
 
 it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED}`, async (t) => {
   for (let seed = SEED; seed < SEED + RUNS; seed++) {
-    const random = randomOf(seed);
+    const random = randomNumbers(seed);
     const dataDir = temporaryFolder(t);
     const outputs = ['first', 'later'].map((name) => join(dataDir, `${name}.ndjson`));
     const { reader, trips } = written(random);

@@ -15,8 +15,9 @@ import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { createStream, faulty, reshardAtRandom, startKinesis, totalFaults } from '../services/kinesis.ts';
-import { killedAfter, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, taxiflow, temporaryFolder } from '../support.ts';
 
 const CI = process.env['CI'] === 'true';
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (CI ? 50 : 16));
@@ -57,7 +58,7 @@ it(`C1, C3, W7, K1, K2: ${KILLS} kills over Kinesis (seed ${SEED})`, { timeout: 
   const at = ['--stream', 'trips', '--data-dir', folder];
 
   /** Half an hour of trips at a time, paced so that sending it takes longer than starting. */
-  const replays = async (random: () => number): Promise<void> => {
+  const replays = async (random: Random): Promise<void> => {
     let kills = 0;
     for (let piece = 1; kills < KILLS / 2; ) {
       // The day is over before the kills are: once more from its start, all of it duplicates.
@@ -79,7 +80,7 @@ it(`C1, C3, W7, K1, K2: ${KILLS} kills over Kinesis (seed ${SEED})`, { timeout: 
 
   const output = join(folder, 'out.ndjson');
   const flow = ['process', ...at, '--output', output];
-  const processes = async (random: () => number): Promise<void> => {
+  const processes = async (random: Random): Promise<void> => {
     for (let kills = 0; kills < KILLS / 2; kills++) {
       const ran = await killedAfter(random() * 2_000, [...flow, '--checkpoint-interval', '0ms'], env);
       assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);

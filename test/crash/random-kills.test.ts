@@ -13,7 +13,8 @@ import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { killedAfter, type Ran, ROOT, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
+import { killedAfter, type Ran, ROOT, taxiflow, temporaryFolder } from '../support.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 200 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
@@ -100,7 +101,7 @@ describe(`killed at random (seed ${SEED})`, () => {
     await taxiflow(['stream', 'create', ...shared, '--shards', '4']);
 
     /** Half an hour of trips at a time, paced so that sending it takes longer than starting. */
-    const replays = async (random: () => number): Promise<number> => {
+    const replays = async (random: Random): Promise<number> => {
       let kills = 0;
       for (let piece = 1; kills < KILLS / 2; ) {
         // The day is over before the kills are: once more from its start, all of it duplicates.
@@ -116,7 +117,7 @@ describe(`killed at random (seed ${SEED})`, () => {
       return kills;
     };
 
-    const processes = async (random: () => number): Promise<number> => {
+    const processes = async (random: Random): Promise<number> => {
       const flow = ['process', ...shared, '--checkpoint-interval', '0ms'];
       const args = [...flow, '--output', join(folder, 'out.ndjson')];
       for (let kills = 0; kills < KILLS / 2; kills++) {

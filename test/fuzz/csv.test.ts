@@ -8,7 +8,7 @@ import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const ROWS = 300_000;
@@ -42,7 +42,7 @@ const SCRAPS = [
 ];
 const ENDS = ['\n', '\n', '\r\n', '\r'];
 
-function rowOf(id: number, random: () => number): string {
+function rowOf(id: number, random: Random): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const minute = id % 60;
   const note =
@@ -50,7 +50,7 @@ function rowOf(id: number, random: () => number): string {
   return `v${id},2016-01-11 0${id % 10}:${two(minute)}:00,2016-01-11 1${id % 10}:${two(minute)}:30,1,-73.98,40.7${id % 10},${note},${id % 90}.5`;
 }
 
-function damaged(text: string, random: () => number): string {
+function damaged(text: string, random: Random): string {
   let result = text;
   const count = Math.floor(random() ** 2 * 12);
   for (let i = 0; i < count; i++) {
@@ -63,7 +63,7 @@ function damaged(text: string, random: () => number): string {
 }
 
 /** A quote at the start of a field and another at the end of one in a line after it, now and then of the same column. */
-function quotePair(lines: string[], random: () => number): void {
+function quotePair(lines: string[], random: Random): void {
   const from = Math.floor(random() * lines.length);
   const to = Math.min(lines.length - 1, from + Math.floor(random() ** 2 * 60));
   const column = Math.floor(random() * 8);

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import {
   answerOverHttp,
   type BulkAnswer,
@@ -16,7 +17,7 @@ import {
   ModelState,
   openSink,
 } from '../sinks/opensearch-model.ts';
-import { randomNumbers, until } from '../support.ts';
+import { until } from '../support.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const ANSWERS = budget(2_000);
@@ -24,7 +25,6 @@ const SINKS = 20;
 const RESULTS = 120;
 const IDS = 40;
 
-type Random = () => number;
 type Item = Record<string, Record<string, unknown>>;
 interface Mangled {
   readonly text: string | Buffer;

@@ -5,7 +5,7 @@ import type { Input } from '../../src/dataset/inputs.ts';
 import { readParquet } from '../../src/dataset/parquet-trips.ts';
 import type { RowSink } from '../../src/dataset/sink.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 
 const [folder = '', seed = '1', from = '0', to = '0'] = process.argv.slice(2);
 
@@ -13,7 +13,7 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => ({ name, bytes: readFileSync(join(folder, name)) }));
 
-function mutant(bytes: Buffer, random: () => number): Buffer {
+function mutant(bytes: Buffer, random: Random): Buffer {
   const copy = Buffer.from(bytes);
   const below = (n: number) => Math.floor(random() * n);
   const changes = 1 + below(3);

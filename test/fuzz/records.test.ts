@@ -8,7 +8,7 @@ import { TRIP_FIELD_NAMES } from '../../src/events/trip.ts';
 import { piecesOf } from '../../src/streams/kinesis/aggregation.ts';
 import { toBatch } from '../../src/streams/kinesis/batch.ts';
 import { batchOf, decodedBy, meaningsOf, textsIn } from '../events/model.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 type Choice = <T>(values: readonly T[]) => T;
@@ -20,7 +20,7 @@ const TOKENS = [
 ]; // biome-ignore format: a list
 
 class Inputs {
-  readonly random: () => number;
+  readonly random: Random;
 
   constructor(seed: number) {
     this.random = randomNumbers(seed);

@@ -9,6 +9,7 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { ProcessOutcome } from '../../src/engine/run.ts';
 import { StateReader } from '../../src/state/reader.ts';
+import { randomNumbers } from '../random.ts';
 import { fixture, temporaryFolder } from '../support.ts';
 import { Line, LOST, type ProcessStep, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
@@ -33,17 +34,6 @@ function oracleOf(name: string): Promise<OracleResult> {
   const known = oracles.get(name) ?? expectedLines([file], windows);
   oracles.set(name, known);
   return known;
-}
-
-/** mulberry32: the same choices for the same seed. */
-function choices(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** Small steps, so that there is something to interrupt. */
@@ -190,7 +180,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
     for (const seed of [1, 2, 3]) {
       it(`W4: resharded at random while it is processed and replayed on (seed ${seed})`, async (t) => {
         const line = lineOf(t, name, 2);
-        const random = choices(seed);
+        const random = randomNumbers(seed);
         const pending: Promise<void>[] = [];
         const beforeRead = (read: number) => {
           if (read % 5 === 0 && pending.length < 12)
@@ -234,7 +224,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
 
     it('W1: puts that overlap and settle out of order make nothing late', async (t) => {
       const line = lineOf(t, name);
-      const random = choices(7);
+      const random = randomNumbers(7);
       const { watermarks } = await line.replay({ turns: () => Math.floor(random() * 12) });
       assert.ok(watermarks > 5, `only ${watermarks} watermarks`);
       await same(line, name, await line.process(windows, { ...SMALL, drain: true }));

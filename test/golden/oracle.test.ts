@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { randomNumbers } from '../random.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
@@ -402,11 +403,7 @@ describe('oracle on rows made by hand', () => {
   });
 
   it('gives each coordinate the geohash that bisection gives, at cell borders and a hair beside them too', async () => {
-    let seed = 42;
-    const random = (): number => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return seed / 2 ** 32;
-    };
+    const random = randomNumbers(42);
     const hair = 2 ** -46; // the distance of neighbouring doubles between 64 and 128
     const points: Point[] = [[40.75, -73.98]];
     for (let i = 0; i < 400; i++) points.push([40.561 + random() * 0.316, -74.053 + random() * 0.33]);

@@ -9,23 +9,11 @@ import type { WindowDestination } from '../../src/state/destinations.ts';
 import type { Cursor, StoredFiring, StoredWindow } from '../../src/state/outbox.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import type { Random } from '../random.ts';
 
 export const LARGEST_REQUEST = 30_000;
 const TAXI_VIEWS = checkViews(taxiViews());
 const VIEWS = TAXI_VIEWS.filter(({ name }) => name === 'trip_duration');
-
-export type Random = () => number;
-
-/** mulberry32 */
-export function randomOf(seed: number): Random {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const HURRIED_TICK_MS = 200;
 

@@ -14,6 +14,7 @@ import * as l from '../../../src/views/language.ts';
 import { randomNumbers } from '../../support.ts';
 import { groupBy } from '../../views/model.ts';
 import { type Document, documentsOf, MemoryPanes, packed } from '../memory.ts';
+import { type Random, randomNumbers } from '../../random.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
@@ -446,7 +447,7 @@ const bulk = fc.record({
   end: fc.constantFrom('leave', 'leave', 'crash', 'stay'),
 });
 
-function someTrip(random: () => number, keys: number): Trip {
+function someTrip(random: Random, keys: number): Trip {
   const id = Math.floor(random() * keys);
   return {
     dropoff_datetime: iso(NOON + Math.floor(random() * 10 * MINUTE)),
