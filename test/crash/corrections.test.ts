@@ -15,7 +15,8 @@ import { NdjsonSink } from '../../src/sinks/ndjson.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import * as l from '../../src/views/language.ts';
-import { HurriedClock, MemoryReader } from '../engine/memory.ts';
+import { TestClock } from '../clock.ts';
+import { MemoryReader } from '../engine/memory.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import { temporaryFolder } from '../support.ts';
 import { groupBy } from '../views/model.ts';
@@ -125,8 +126,8 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           store: crashing(state, dies),
           views,
           deadLetters: new DeadLetterBuffer(0),
-          sinks: paths.map((path) => new NdjsonSink(state.outbox, path)),
-          clock: new HurriedClock(),
+          sinks: paths.map((path) => new NdjsonSink(state, path)),
+          clock: new TestClock({ tick: 1 }),
           from: { at: 'trim-horizon' },
           eventTime: 'dropoff',
           maxDisorder: 2_000,

@@ -3,16 +3,15 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import type { S3Options } from '../../src/dataset/s3.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { TestClock } from '../clock.ts';
 import { type Asked, type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
 import { fixture, fixtureFiles, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
 
-/** No wait takes time. */
-const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+const clock = new TestClock();
 const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
 /** A home without AWS settings, where asking the machine's own services is switched off. */
 const NOBODY = {

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
@@ -15,6 +14,7 @@ import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/stream
 import { checkViews } from '../../src/views/check.ts';
 import { sliding, tumbling, type View } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { TestClock } from '../clock.ts';
 import { comparable, type OracleOptions } from './oracle.ts';
 
 /** The default views in the windows that the oracle is asked for. */
@@ -23,21 +23,6 @@ export function viewsOf({ windowMinutes = 10, slideMinutes }: OracleOptions): Vi
   return checkViews(
     taxiViews(slideMinutes === undefined ? tumbling(size) : sliding(size, `${slideMinutes}m`)),
   );
-}
-
-/** A millisecond passes whenever somebody looks, and a sleep is over at once. */
-class HurriedClock implements Clock {
-  #ms = Date.UTC(2020, 0, 1);
-
-  now(): number {
-    return this.#ms++;
-  }
-
-  async sleep(ms: number): Promise<void> {
-    this.#ms += Math.max(1, Math.ceil(ms));
-    // What is under way comes before the end of any sleep.
-    if (ms > 0) await new Promise(setImmediate);
-  }
 }
 
 export interface ReplayStep {
@@ -80,7 +65,7 @@ export class Line {
   readonly folder: string;
   readonly #inputs: readonly string[];
   readonly #shards: number;
-  readonly #clock = new HurriedClock();
+  readonly #clock = new TestClock({ tick: 1 });
 
   constructor(folder: string, inputs: readonly string[], shards = 8) {
     this.folder = folder;

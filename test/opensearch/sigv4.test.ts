@@ -5,6 +5,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { connect } from '../../src/opensearch/connection.ts';
 import { carryOut, planDelete, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { TestClock } from '../clock.ts';
 import { Line } from '../golden/line.ts';
 import { randomNumbers } from '../random.ts';
 import { startDashboards } from '../services/dashboards.ts';
@@ -232,13 +233,7 @@ async function collection(t: TestContext, answer: Parameters<typeof serve>[1]) {
 }
 
 test('a collection that does not answer yet is waited for, as any other server', async (t) => {
-  let now = 0;
-  const clock = {
-    now: () => now,
-    sleep: async (ms: number) => {
-      now += ms;
-    },
-  };
+  const clock = new TestClock();
   const answers = [503, 503, 404];
   const { target, asked } = await collection(t, () => ({ status: answers.shift() ?? 404 }));
   const server = await reach(target, 60_000, { clock });

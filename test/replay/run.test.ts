@@ -3,78 +3,17 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOptions, type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/stream.ts';
+import { START, TestClock } from '../clock.ts';
 import { temporaryFolder } from '../support.ts';
 
-const START = Date.UTC(2020, 0, 1);
 const NOON = Date.UTC(2016, 0, 1, 12);
 const MINUTE = 60_000;
-
-/** Time passes only when nothing else can happen: then it jumps to the next timer. */
-class VirtualClock implements Clock {
-  #now = START;
-  #timers: { at: number; order: number; ring: () => void }[] = [];
-  #order = 0;
-  #running = false;
-  /** Ms that pass whenever somebody looks. */
-  readonly #tick: number;
-
-  constructor(tick = 0) {
-    this.#tick = tick;
-  }
-
-  now(): number {
-    this.#now += this.#tick;
-    return this.#now;
-  }
-
-  /** Somebody sets it. */
-  setBack(ms: number): void {
-    this.#now -= ms;
-  }
-
-  /** The time, without a tick. */
-  get time(): number {
-    return this.#now;
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const ring = () => {
-        signal?.removeEventListener('abort', ring);
-        this.#timers = this.#timers.filter((other) => other !== timer);
-        resolve();
-      };
-      // Clocks tell whole milliseconds.
-      const timer = { at: Math.ceil(this.#now + Math.max(0, ms)), order: this.#order++, ring };
-      this.#timers.push(timer);
-      signal?.addEventListener('abort', ring);
-      this.#run();
-    });
-  }
-
-  #run(): void {
-    if (this.#running || this.#timers.length === 0) return;
-    this.#running = true;
-    setImmediate(() => {
-      this.#running = false;
-      this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
-      const [next] = this.#timers;
-      if (next) {
-        this.#now = Math.max(this.#now, next.at);
-        next.ring();
-      }
-      this.#run();
-    });
-  }
-}
 
 interface Sent {
   readonly id: number;
@@ -102,13 +41,13 @@ class MemoryWriter implements StreamWriter {
   readonly identity = 'memory-1';
   readonly sent: Sent[] = [];
   readonly watermarks: { ms: number; at: number; after: number }[] = [];
-  readonly #clock: VirtualClock;
+  readonly #clock: TestClock;
   readonly #options: WriterOptions;
   #puts = 0;
   inFlight = 0;
   mostInFlight = 0;
 
-  constructor(clock: VirtualClock, options: WriterOptions = {}) {
+  constructor(clock: TestClock, options: WriterOptions = {}) {
     this.#clock = clock;
     this.#options = options;
   }
@@ -183,16 +122,16 @@ function fileOf(t: TestContext, dropoffs: readonly number[]): string {
 interface Replayed {
   readonly outcome: ReplayOutcome;
   readonly writer: MemoryWriter;
-  readonly clock: VirtualClock;
+  readonly clock: TestClock;
 }
 
 interface Wanted extends Partial<Omit<ReplayOptions, 'writer' | 'clock'>>, WriterOptions {
-  readonly clock?: VirtualClock;
+  readonly clock?: TestClock;
   readonly assumeSorted?: boolean;
 }
 
 async function replay(folder: string, wanted: Wanted = {}): Promise<Replayed> {
-  const { clock = new VirtualClock(), assumeSorted = false, ...options } = wanted;
+  const { clock = new TestClock(), assumeSorted = false, ...options } = wanted;
   const writer = new MemoryWriter(clock, wanted);
   const { ledger } = { ledger: new ReplayLedger(folder, clock) };
   try {
@@ -529,7 +468,7 @@ describe('adapted times', () => {
   });
 
   it('by ingestion are the time of sending, and so is the last watermark (W1, W3)', async (t) => {
-    for (const clock of [new VirtualClock(), new VirtualClock(1)]) {
+    for (const clock of [new TestClock(), new TestClock({ tick: 1 })]) {
       for (const wanted of [{}, { limit: 4 }]) {
         const { writer, outcome } = await replay(fileOf(t, trips), {
           ...wanted,
@@ -560,13 +499,13 @@ describe('a clock that is set back', () => {
   it('sends nothing behind a watermark, in this run and in the next (W1)', async (t) => {
     const folder = fileOf(t, trips);
     const options = { adaptTime: 'ingestion', speedup: 600 } as const;
-    const clock = new VirtualClock();
+    const clock = new TestClock();
     const onBroadcast = (broadcast: number) => {
-      if (broadcast === 1) clock.setBack(10 * MINUTE);
+      if (broadcast === 1) clock.advance(-10 * MINUTE);
     };
     const first = await replay(folder, { ...options, clock, limit: 5, onBroadcast });
     assert.ok(first.writer.watermarks.length > 1, 'trips were sent after a watermark');
-    clock.setBack(10 * MINUTE);
+    clock.advance(-10 * MINUTE);
     for (const resume of [true, false]) {
       const next = await replay(folder, { ...options, clock, resume });
       assert.equal(next.writer.sent.length, resume ? 1 : 6);
@@ -587,7 +526,7 @@ describe('a replay that is stopped', () => {
         async (trips, speedup, waits, stopAt) => {
           const folder = fileOf(t, trips);
           const stop = new AbortController();
-          const clock = new VirtualClock();
+          const clock = new TestClock();
           const first = await replay(folder, {
             speedup,
             clock,
@@ -678,7 +617,7 @@ describe('a stream that fails', () => {
     await fc.assert(
       fc.asyncProperty(dropoffs, latencies, fc.integer({ min: 1, max: 8 }), async (trips, waits, failAt) => {
         const folder = fileOf(t, trips);
-        const clock = new VirtualClock();
+        const clock = new TestClock();
         const writer: { first?: MemoryWriter } = {};
         let failed = false;
         const first = replay(folder, {

@@ -15,7 +15,8 @@ import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/stream.ts';
 import * as l from '../../src/views/language.ts';
-import { HurriedClock, MemoryStore } from '../engine/memory.ts';
+import { TestClock } from '../clock.ts';
+import { MemoryStore } from '../engine/memory.ts';
 import { groupBy } from '../views/model.ts';
 import { type ModelShard, ModelStream, type Moods, SLOTS } from './shard-model.ts';
 
@@ -341,7 +342,7 @@ export class Simulation implements StreamReader {
         views: VIEWS,
         deadLetters: new DeadLetterBuffer(10),
         sinks: [],
-        clock: new HurriedClock(),
+        clock: new TestClock({ tick: 1 }),
         from: this.#from,
         eventTime: 'dropoff',
         allowedLateness: 0,

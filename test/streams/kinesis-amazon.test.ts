@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { TestClock } from '../clock.ts';
 import { serve } from '../services/http.ts';
 import { refusal } from '../services/sigv4.ts';
 import { taxiflow, temporaryFolder } from '../support.ts';
@@ -18,8 +18,7 @@ const KEYS = {
   AWS_REGION: 'us-east-1',
 };
 const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
-/** No wait takes time. */
-const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+const clock = new TestClock();
 
 interface Asked {
   readonly target: string;
@@ -239,14 +238,6 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
   });
 
   it('tells that a stream has all the consumers it may have, and goes on where it was only asked too often', async (t) => {
-    let now = 0;
-    const quick: Clock = {
-      now: () => now,
-      sleep: async (ms) => {
-        now += 10 * ms;
-        await new Promise((resolve) => setImmediate(resolve));
-      },
-    };
     for (const passing of [false, true]) {
       const { options, asked } = await amazon(t, {
         DescribeStreamSummary: () => summary(),
@@ -257,7 +248,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
             : 'ResourceNotFoundException',
         SubscribeToShard: () => 'KMSDisabledException',
       });
-      const stream = await KinesisStream.open({ ...options, clock: quick, fanOut: 'a' });
+      const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut: 'a' });
       await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
         code: passing ? 'stream-key' : 'too-many-consumers',
         hint: passing ? /kms/ : /list-stream-consumers/,
@@ -309,19 +300,11 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
       const path = [request, ...part].join('.');
       if (OPTIONAL.test(path) && path !== 'ListShards.Shards.0.ShardId') continue;
       it(`an answer without ${path} is an error that says so`, async (t) => {
-        let now = 0;
-        const quick: Clock = {
-          now: () => now,
-          sleep: async (ms) => {
-            now += ms;
-            await new Promise((resolve) => setImmediate(resolve));
-          },
-        };
         const lacking = () => without(answer({}, 1) as object, part);
         const { options } = await amazon(t, { ...good, [request]: lacking });
         const work = async () => {
           const fanOut = request === 'DescribeStreamConsumer' ? 'a' : undefined;
-          const stream = await KinesisStream.open({ ...options, clock: quick, fanOut });
+          const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut });
           t.after(() => stream.close());
           await stream.broadcast(() => Buffer.from('{}'));
           await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);

@@ -1,13 +1,12 @@
 /** Where a reader of Kinesis goes on, in the next run and after long quiet, by a clock that is driven. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { firstContact } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position } from '../../src/streams/stream.ts';
+import { START, TestClock } from '../clock.ts';
 import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
@@ -15,13 +14,7 @@ const SHARD = 'shardId-000000000000';
 /** A stream, and time that goes by in sleeps, by a clock that is so many ms ahead of that of Kinesis. */
 async function streamOf(t: TestContext, shards: number, ahead = 0) {
   const { endpoint } = await startKinesis(t);
-  const clock: Clock = {
-    now: () => Date.now() + ahead,
-    sleep: async (ms) => {
-      ahead += ms;
-      await setImmediate();
-    },
-  };
+  const clock = new TestClock({ base: () => Date.now() + ahead });
   const options = { stream: 'trips', endpointUrl: endpoint, clock };
   const admin = new KinesisAdmin(options);
   t.after(() => admin.close());
@@ -75,7 +68,7 @@ describe('positions in Kinesis', () => {
       await put(writer, `record ${nth}`);
       return 'throttled';
     });
-    const clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const [writer, reader] = await Promise.all(
       [emulator.endpoint, endpoint].map((endpointUrl) =>
         KinesisStream.open({ stream: 'trips', endpointUrl, clock }),
@@ -91,7 +84,7 @@ describe('positions in Kinesis', () => {
   it('K2 gives a slow Kinesis more time each time, and no more than usual once it answers', async (t) => {
     const { endpoint } = await startKinesis(t);
     await createStream({ endpoint }, 'trips', 1);
-    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const options = { stream: 'trips', endpointUrl: endpoint, clock };
     const stream = await KinesisStream.open(options);
     t.after(() => stream.close());
@@ -117,34 +110,30 @@ describe('positions in Kinesis', () => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 2);
     const open = async () => {
-      const time = { passed: 0 };
-      const sleep = async (ms: number) => {
-        time.passed += ms;
-      };
-      const clock = { now: () => time.passed, sleep };
+      const clock = new TestClock();
       const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
       t.after(() => stream.close());
-      return { stream, time };
+      return { stream, clock };
     };
     const writer = await open();
     for (let i = 0; i < 6; i++) await put(writer.stream, 'x'.repeat(500_000));
-    const { stream, time } = await open();
+    const { stream, clock } = await open();
     let position: Position = { at: 'trim-horizon' };
     const when: number[] = [];
     for (const count of [4, 2, 0, 0]) {
       const batch = await stream.read(SHARD, position, 4);
       assert.equal(batch.count, count);
       position = batch.next;
-      when.push(time.passed);
+      when.push(clock.time - START);
     }
     assert.deepEqual(when, [0, 1_000, 1_500, 1_705]);
     await stream.read('shardId-000000000001', { at: 'trim-horizon' }, 4);
-    assert.equal(time.passed, 1_705, 'another shard has a rate of its own');
+    assert.equal(clock.time - START, 1_705, 'another shard has a rate of its own');
   });
 
   it('waits for its turn at first contact, as long as it is told to slow down', async () => {
     let asked = 0;
-    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const answer = await firstContact('trips', clock, async () => {
       if (++asked < 20) throw Object.assign(new Error('slow down'), { name: 'LimitExceededException' });
       return 'here';

@@ -14,6 +14,7 @@ import { kinesisClient } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { KinesisWriter } from '../../src/streams/kinesis/writer.ts';
 import { shardIdOf } from '../../src/streams/stream.ts';
+import { TestClock } from '../clock.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
 import { fixture, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
@@ -242,7 +243,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     await admin.split(shardIdOf(0));
     let lists = 0;
     const shards = async () => (++lists <= 3 ? before : reader.shards());
-    const clock = { now: () => Date.now(), sleep: async () => {} };
+    const clock = new TestClock({ base: Date.now });
     const writer = new KinesisWriter({ ...options, client, clock, aggregate: false, shards });
     await writer.broadcast((shard) => Buffer.from(shard));
     for (const shard of [shardIdOf(1), shardIdOf(2)]) {
@@ -261,10 +262,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     const { endpoint, faults } = await faulty(t, emulator, 0.4, 5, (target, nth) =>
       target === 'GetRecords' && nth % 7 === 5 ? Promise.resolve('expired') : undefined,
     );
-    const clock = {
-      now: () => Date.now(),
-      sleep: () => new Promise<void>((resolve) => setImmediate(resolve)),
-    };
+    const clock = new TestClock({ base: Date.now });
     const open = async (endpointUrl: string) => {
       const stream = await KinesisStream.open({ stream: 'trips', endpointUrl, clock });
       t.after(() => stream.close());

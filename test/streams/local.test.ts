@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
@@ -16,22 +15,13 @@ import {
   type RecordBatch,
 } from '../../src/streams/stream.ts';
 import { count, tumbling, view } from '../../src/views/language.ts';
-import { HurriedClock, MemoryStore } from '../engine/memory.ts';
+import { TestClock } from '../clock.ts';
+import { MemoryStore } from '../engine/memory.ts';
 import { temporaryFolder } from '../support.ts';
-
-class DrivenClock implements Clock {
-  ms = Date.UTC(2020, 0, 1);
-  now(): number {
-    return this.ms;
-  }
-  async sleep(ms: number): Promise<void> {
-    this.ms += ms;
-  }
-}
 
 interface StreamUnderTest {
   readonly folder: string;
-  readonly clock: DrivenClock;
+  readonly clock: TestClock;
   readonly stream: LocalStream;
   /** Another handle on the same file, as another process has it. */
   another(): LocalStream;
@@ -39,7 +29,7 @@ interface StreamUnderTest {
 
 function open(t: TestContext, shards = 4): StreamUnderTest {
   const folder = temporaryFolder(t);
-  const clock = new DrivenClock();
+  const clock = new TestClock();
   const handle = (createShards?: number) => {
     const options = { dataDir: folder, name: 'trips', clock };
     const stream = LocalStream.open(createShards === undefined ? options : { ...options, createShards });
@@ -181,7 +171,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
 /** Does a step with the stream and with the model, and compares them. */
-async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: Step): Promise<void> {
+async function follow(model: Model, stream: LocalStream, clock: TestClock, s: Step): Promise<void> {
   const open = model.open;
   switch (s.do) {
     case 'put':
@@ -200,7 +190,7 @@ async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: 
       for (const to of open) model.append(to, clock.now(), [`to ${to.id}\n`]);
       return;
     case 'wait':
-      clock.ms += s.ms;
+      clock.advance(s.ms);
       return;
     case 'split': {
       const parent = open[s.which % open.length]!;
@@ -343,9 +333,9 @@ describe('the embedded stream', () => {
 
   it('never lets arrival go back with a clock that does', async (t) => {
     const { stream, clock } = open(t, 1);
-    const start = clock.ms;
+    const start = clock.time;
     for (const ms of [0, 10, 5, -100, 11]) {
-      clock.ms = start + ms;
+      clock.advance(start + ms - clock.time);
       await stream.put(outgoing([{ hash: 0, data: `${ms}` }]));
     }
     const arrivals = (await readAll(stream, shard(0), HORIZON)).map(({ arrival }) => arrival - start);
@@ -370,7 +360,7 @@ describe('the embedded stream', () => {
         views: [view({ name: 'counted', by: {}, window: tumbling('1s'), aggregates: { n: count() } })],
         deadLetters: new DeadLetterBuffer(0),
         sinks: [],
-        clock: new HurriedClock(),
+        clock: new TestClock({ tick: 1 }),
         from: HORIZON,
         eventTime: 'arrival',
         allowedLateness: 0,
@@ -381,7 +371,7 @@ describe('the embedded stream', () => {
       });
     await stream.put(outgoing([tripTo(0)]));
     await read();
-    clock.ms -= 3_600_000;
+    clock.advance(-3_600_000);
     await stream.put(outgoing([tripTo(0xffff_ffff)]));
     const { counters } = await read();
     assert.deepEqual([counters.processed, counters.late], [1, 0]);
@@ -420,10 +410,10 @@ describe('the embedded stream', () => {
     const { stream, clock } = open(t, 1);
     for (let i = 0; i < 5; i++) {
       await stream.put(outgoing([{ hash: 0, data: `${i}` }]));
-      clock.ms += 10;
+      clock.advance(10);
     }
     const { next } = await stream.read(shard(0), HORIZON, 1);
-    assert.equal(stream.trim(clock.ms - 20), 3);
+    assert.equal(stream.trim(clock.time - 20), 3);
     const batch = await stream.read(shard(0), next, 10);
     assert.deepEqual([textsOf(batch), batch.lost], [['3', '4'], '2 records']);
     assert.equal(
@@ -431,7 +421,7 @@ describe('the embedded stream', () => {
       '3 records',
       'of all it ever held; whether that is anybody’s loss is not for the stream to say',
     );
-    stream.trim(clock.ms + 1);
+    stream.trim(clock.time + 1);
     const rest = await stream.read(shard(0), next, 10);
     assert.deepEqual([rest.count, rest.lost, rest.atTip], [0, '4 records', true]);
     await stream.put(outgoing([{ hash: 0, data: 'new' }]));
