@@ -5,6 +5,8 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileS
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
 import { comparable, expectedLines } from './golden/oracle.ts';
 import { ROOT, temporaryFolder } from './support.ts';
 
@@ -54,6 +56,13 @@ test('the packed package has what it needs, nothing else, and works from another
     const text = readFileSync(join(installed, file), 'utf8');
     for (const path of machine) assert.doesNotMatch(text, path, `${file} names a path of this machine`);
   }
+
+  // Every entry is there and is what it says it is, for node and for bundlers.
+  const { messages, pkg } = await publint({ pkgDir: installed, pack: false });
+  assert.deepEqual(
+    messages.map((message) => formatMessage(message, pkg, { color: false })),
+    [],
+  );
 
   // The dependencies as an install would lay them, without the network.
   for (const name of readdirSync(join(ROOT, 'node_modules'))) {
