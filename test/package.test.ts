@@ -15,8 +15,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { ROOT, temporaryFolder } from './files.ts';
 import { comparable, expectedLines } from './golden/oracle.ts';
-import { ROOT, temporaryFolder } from './support.ts';
 
 test('the packed package has what it needs, nothing else, and works from another folder', async (t) => {
   const folder = temporaryFolder(t);

@@ -17,8 +17,8 @@ import { SqliteState } from '../../src/state/store.ts';
 import * as l from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryReader } from '../engine/memory.ts';
+import { temporaryFolder } from '../files.ts';
 import { type Random, randomNumbers } from '../random.ts';
-import { temporaryFolder } from '../support.ts';
 import { groupBy } from '../views/model.ts';
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? 4);

@@ -26,9 +26,11 @@ import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
 import { StateReader } from '../../src/state/reader.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { BIN, fixture, type Ran, taxiflow, temporaryFolder, until } from '../support.ts';
+import { BIN, type Ran, taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 
 const SMALL = fixture('yellow-2015.csv');
 const scratch = mkdtempSync(join(tmpdir(), 'taxiflow-damage-'));

@@ -13,11 +13,12 @@ import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { temporaryFolder } from '../files.ts';
 import { sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import { createStream, faulty, reshardAtRandom, startKinesis, totalFaults } from '../services/kinesis.ts';
-import { killedAfter, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, taxiflow } from '../taxiflow.ts';
 
 const CI = process.env['CI'] === 'true';
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (CI ? 50 : 16));

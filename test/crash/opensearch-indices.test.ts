@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { showsExactly } from '../golden/search.ts';
@@ -20,7 +21,7 @@ import {
   withoutVersion,
 } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 24 : 12));
 const DAY = Date.UTC(2016, 0, 11);

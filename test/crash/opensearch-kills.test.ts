@@ -9,12 +9,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { temporaryFolder } from '../files.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { countOf, showsExactly } from '../golden/search.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { following, taxiflow, temporaryFolder } from '../support.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 20 : 6));
 const DAY = Date.UTC(2016, 0, 11);

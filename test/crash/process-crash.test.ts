@@ -11,9 +11,10 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { type Ran, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { type Ran, taxiflow } from '../taxiflow.ts';
 
 const PRELOAD = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 /** More trips than one read brings, so that there are several checkpoints. */

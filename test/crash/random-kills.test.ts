@@ -11,10 +11,11 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
 import { type Random, randomNumbers } from '../random.ts';
-import { killedAfter, type Ran, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, type Ran, taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 200 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);

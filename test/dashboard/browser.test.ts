@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { putRecords, tripEndingAt, watermarkAt } from '../cli/model.ts';
+import { temporaryFolder } from '../files.ts';
 import {
   type OpenPage,
   openPage,
@@ -15,7 +16,8 @@ import {
   withoutChromium,
 } from '../services/chromium.ts';
 import { freePort } from '../services/service.ts';
-import { following, temporaryFolder, until } from '../support.ts';
+import { following } from '../taxiflow.ts';
+import { until } from '../until.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

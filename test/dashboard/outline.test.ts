@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it, test } from 'node:test';
 import { OUTLINE, type Outline, outline, PLACES, readPlaces, readZones } from '../../scripts/outline.ts';
-import { withoutSamples } from '../support.ts';
+import { withoutSamples } from '../files.ts';
 
 const land = JSON.parse(readFileSync(OUTLINE, 'utf8')) as Outline;
 

@@ -12,7 +12,9 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
 import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
 import { cellText } from '../../src/views/geohash.ts';
-import { fixture, following, PATIENCE_MS, taxiflow, temporaryFolder, until } from '../support.ts';
+import { fixture, temporaryFolder } from '../files.ts';
+import { following, taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS, until } from '../until.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
 interface Answer {

@@ -9,8 +9,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
-import { BIN, ROOT, taxiflow } from '../support.ts';
+import { BIN, taxiflow } from '../taxiflow.ts';
 
 export interface Served {
   readonly url: string;

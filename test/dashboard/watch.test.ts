@@ -10,7 +10,7 @@ import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const START = Date.UTC(2016, 0, 14);
 const END = START + 600_000;

@@ -7,8 +7,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { Dataset, type DatasetOptions, type Rejection } from '../../src/dataset/dataset.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
-import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const HEADER =
   'vendor_id,pickup_datetime,dropoff_datetime,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude';

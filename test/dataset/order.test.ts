@@ -13,7 +13,7 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
 import type { EncodedTrip } from '../../src/dataset/trips.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const bodiesOf = (batches: Iterable<TripBatch>): EncodedTrip[] => {
   const trips: EncodedTrip[] = [];

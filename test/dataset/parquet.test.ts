@@ -8,8 +8,9 @@ import type { ByteRanges } from '../../src/dataset/inputs.ts';
 import { openTable } from '../../src/dataset/parquet.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { formatIso } from '../../src/events/times.ts';
+import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SAMPLES = ['green_tripdata_2023-12.parquet', 'yellow_2025-02_sample5000.parquet'];
 

@@ -8,8 +8,10 @@ import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import type { S3Options } from '../../src/dataset/s3.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { TestClock } from '../clock.ts';
+import { fixture, fixtureFiles, temporaryFolder } from '../files.ts';
 import { type Asked, type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
-import { fixture, fixtureFiles, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS } from '../until.ts';
 
 const clock = new TestClock();
 const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { readHeader } from '../../src/dataset/schema.ts';
 import { TripEncoder } from '../../src/dataset/trips.ts';
 import { ZONE_CENTROIDS } from '../../src/dataset/zone-centroids.ts';
-import { SHARED_DATA, withoutSamples } from '../support.ts';
+import { SHARED_DATA, withoutSamples } from '../files.ts';
 
 const COORDINATES =
   'vendor_id,pickup_datetime,dropoff_datetime,passenger_count,trip_distance,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude,total_amount';

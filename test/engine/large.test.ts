@@ -13,7 +13,8 @@ import { LocalStream } from '../../src/streams/local/log.ts';
 import { checkViews } from '../../src/views/check.ts';
 import * as l from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { packed } from './memory.ts';
 
 const START = Date.UTC(2016, 0, 1);

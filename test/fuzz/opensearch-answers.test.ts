@@ -17,7 +17,7 @@ import {
   ModelState,
   openSink,
 } from '../sinks/opensearch-model.ts';
-import { until } from '../support.ts';
+import { until } from '../until.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const ANSWERS = budget(2_000);

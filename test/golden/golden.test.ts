@@ -4,7 +4,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { StateReader } from '../../src/state/reader.ts';
-import { fixture, fixtureFiles, SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { fixture, fixtureFiles, SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { Line, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 

@@ -9,8 +9,8 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { ProcessOutcome } from '../../src/engine/run.ts';
 import { StateReader } from '../../src/state/reader.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
-import { fixture, temporaryFolder } from '../support.ts';
 import { Line, LOST, type ProcessStep, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 

@@ -8,6 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../src/clock.ts';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { fixture, fixtureFiles, SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { randomNumbers } from '../random.ts';
 import {
   createStream,
@@ -18,7 +19,7 @@ import {
   totalFaults,
 } from '../services/kinesis.ts';
 import { type Ministack, startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
-import { fixture, fixtureFiles, SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { Line, sameLines } from './line.ts';
 import { comparable, expectedLines } from './oracle.ts';
 

@@ -17,9 +17,9 @@ import {
   isAway,
   serverOf,
 } from '../../src/opensearch/connection.ts';
+import { temporaryFolder } from '../files.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import { freePort } from '../services/service.ts';
-import { temporaryFolder } from '../support.ts';
 
 const NOBODY: Environment = {};
 

@@ -9,6 +9,7 @@ import { firstIndex, mappingOf } from '../../src/opensearch/templates.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { lines, run } from '../cli/model.ts';
 import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { startDashboards } from '../services/dashboards.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import {
@@ -19,7 +20,7 @@ import {
   withoutVersion,
 } from '../services/opensearch.ts';
 import { freePort } from '../services/service.ts';
-import { fixture, type Ran, temporaryFolder } from '../support.ts';
+import type { Ran } from '../taxiflow.ts';
 
 /** es-setup for one prefix of a server, so that tests share it without meeting. */
 function setupOf({ endpoint }: OpenSearch, prefix: string) {

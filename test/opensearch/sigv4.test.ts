@@ -6,13 +6,14 @@ import { connect } from '../../src/opensearch/connection.ts';
 import { carryOut, planDelete, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line } from '../golden/line.ts';
 import { randomNumbers } from '../random.ts';
 import { startDashboards } from '../services/dashboards.ts';
 import { type Asked, emptyOpenSearch, type Server, serve } from '../services/http.ts';
 import { refusal, type Scope } from '../services/sigv4.ts';
 import { answerOverHttp, ModelServer } from '../sinks/opensearch-model.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SECRET = {
   accessKeyId: 'AKIDEXAMPLE',

@@ -10,7 +10,7 @@ import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOptions, type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/stream.ts';
 import { START, TestClock } from '../clock.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const NOON = Date.UTC(2016, 0, 1, 12);
 const MINUTE = 60_000;

@@ -15,7 +15,7 @@ import kinesalite from 'kinesalite';
 import type { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { type Random, randomNumbers } from '../random.ts';
 // Takes the user's AWS settings away.
-import '../support.ts';
+import '../aws-settings.ts';
 
 /** Any credentials do for an emulator. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };

@@ -9,8 +9,8 @@ import { LocalStream } from '../../src/streams/local/log.ts';
 import type { OutgoingBatch } from '../../src/streams/stream.ts';
 import { TestClock } from '../clock.ts';
 import { packed } from '../engine/memory.ts';
+import { temporaryFolder } from '../files.ts';
 import { startKinesis } from '../services/kinesis.ts';
-import { temporaryFolder } from '../support.ts';
 import { ModelStream, slotKey } from './shard-model.ts';
 import { plans, Simulation } from './shard-simulation.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { randomNumbers } from '../random.ts';
-import { until } from '../support.ts';
+import { until } from '../until.ts';
 import { answered, ModelServer, ModelState, openSink } from './opensearch-model.ts';
 
 const NAME = 'trip_duration';

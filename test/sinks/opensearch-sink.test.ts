@@ -5,7 +5,7 @@ import { systemClock } from '../../src/clock.ts';
 import { mappingOf } from '../../src/opensearch/templates.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { randomNumbers } from '../random.ts';
-import { until } from '../support.ts';
+import { until } from '../until.ts';
 import { answered, FULL, HURRIED, ModelServer, ModelState, openSink } from './opensearch-model.ts';
 
 function resultOf(number: number): object {

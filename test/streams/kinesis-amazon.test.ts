@@ -7,9 +7,10 @@ import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
 import { TestClock } from '../clock.ts';
+import { temporaryFolder } from '../files.ts';
 import { serve } from '../services/http.ts';
 import { refusal } from '../services/sigv4.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SECRET = { accessKeyId: 'test', secretAccessKey: 'secret' };
 const KEYS = {

@@ -12,9 +12,10 @@ import { systemClock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position, RecordBatch } from '../../src/streams/stream.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { startMinistack, withoutMinistack } from '../services/ministack.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const TRIPS = 'yellow-2015.csv';
 

@@ -15,9 +15,11 @@ import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { KinesisWriter } from '../../src/streams/kinesis/writer.ts';
 import { shardIdOf } from '../../src/streams/stream.ts';
 import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
-import { fixture, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS } from '../until.ts';
 
 const TRIPS = 'yellow-2015.csv';
 

@@ -17,7 +17,7 @@ import {
 import { count, tumbling, view } from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryStore } from '../engine/memory.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 interface StreamUnderTest {
   readonly folder: string;
