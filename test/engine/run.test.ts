@@ -276,6 +276,22 @@ describe('a processor', () => {
     assert.equal((await run(reader, store, options)).totals.read, 2);
   });
 
+  it('that is stopped while it begins at many shards waits for them once, without a warning', async (t) => {
+    const warnings: string[] = [];
+    const listen = ({ name }: Error) => warnings.push(name);
+    process.on('warning', listen);
+    t.after(() => process.off('warning', listen));
+    const reader = new MemoryReader(50);
+    const stop = new AbortController();
+    reader.beforeRead = (read) => {
+      if (read === 1) stop.abort();
+    };
+    const options = { drain: false, untilEnd: () => false, signal: stop.signal };
+    const { interrupted } = await run(reader, new MemoryStore(), options);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([interrupted, warnings], [true, []]);
+  });
+
   it('that is stopped before it knows its shards has read nothing, lost nothing and fired nothing', async () => {
     const reader = new MemoryReader(2);
     const [first, second] = reader.list;
