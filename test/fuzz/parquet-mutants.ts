@@ -32,7 +32,7 @@ function mutant(bytes: Buffer, random: Random): Buffer {
   return random() < 0.05 ? copy.subarray(0, below(copy.length)) : copy;
 }
 
-/** Rows of a file, or the code of its error. */
+/** The number of rows of a file, or the code of its error. */
 async function read(bytes: Buffer): Promise<number | string> {
   const input: Input = {
     name: 'mutant.parquet',
@@ -84,7 +84,7 @@ const whole = new Map<string, number | string>();
 for (const { name, bytes } of files) whole.set(name, await read(bytes));
 const outcomes: Record<string, number> = {};
 for (let i = Number(from); i < Number(to); i++) {
-  // If this is the last thing said, this mutant ended the process.
+  // If this is the last line printed, this mutant ended the process.
   writeSync(1, `${i}\n`);
   const random = randomNumbers(Number(seed) * 1_000_003 + i);
   const { name, bytes } = files[i % files.length]!;
