@@ -1,4 +1,4 @@
-/** Every record once, in order, the watermark never ahead: over the model, the embedded stream and Kinesis. */
+/** Each record is read once and in order, and the watermark is never ahead: model, embedded stream and Kinesis. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -24,7 +24,7 @@ function outgoing(slot: number, texts: readonly string[]): OutgoingBatch {
   return { ...packed(texts), hashes: new Uint32Array(texts.length).fill(slot * 2 ** 24) };
 }
 
-describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead, while shards split, merge and lose records', () => {
+describe('W2, W4, C1, C5: each record is read once and in order, and the watermark is never ahead, while shards split, merge and lose records', () => {
   it('over the model of a stream', async () => {
     const plan = plans(['trim', 'expire'], 120);
     await fc.assert(
