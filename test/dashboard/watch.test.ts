@@ -1,4 +1,4 @@
-/** What pages are told of a state that is corrected under them. */
+/** What pages get when the state is corrected. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cells } from '../../src/dashboard/page/cells.ts';
@@ -20,7 +20,7 @@ const FIGURES = {
   trip_duration: { key: { airport_code: 'JFK' }, values: { trip_count: 3, sum_trip_duration: 40 } },
 } as const;
 
-test('a window whose last result is taken back is shown without it', (t) => {
+test('a window whose last result is retracted is shown without it', (t) => {
   const dataDir = temporaryFolder(t);
   const views = JSON.stringify(taxiViews());
   const state = SqliteState.open({ dataDir, app: 'a', identity: { stream: 's', views, settings: '' } });
