@@ -1,4 +1,4 @@
-/** Where a reader of Kinesis goes on, in the next run and after long quiet, by a clock that is driven. */
+/** Where a reader of Kinesis continues, in the next run and after a long silence, with a clock that tests move. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
@@ -11,7 +11,7 @@ import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
-/** A stream, and time that goes by in sleeps, by a clock that is so many ms ahead of that of Kinesis. */
+/** A stream, with a clock that is `ahead` ms ahead of that of Kinesis and that sleeps move on. */
 async function streamOf(t: TestContext, shards: number, ahead = 0) {
   const { endpoint } = await startKinesis(t);
   const clock = new TestClock({ base: () => Date.now() + ahead });
@@ -33,7 +33,7 @@ async function put(stream: KinesisStream, text: string): Promise<void> {
 }
 
 describe('positions in Kinesis', () => {
-  it('K1 goes on from where it began at the latest records, also in the next run', async (t) => {
+  it('K1 continues from where it started at latest, also in the next run', async (t) => {
     const { stream, open } = await streamOf(t, 1);
     const first = await open();
     const { next, count } = await first.read(SHARD, { at: 'latest' }, 10);
@@ -45,7 +45,7 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, next, 10)).data.toString(), 'a');
   });
 
-  it('K1 knows where the latest records were by the clock of Kinesis, whatever ours says', async (t) => {
+  it('K1 remembers the time of latest by the clock of Kinesis, whatever ours says', async (t) => {
     for (const ahead of [3_600_000, -3_600_000]) {
       const { stream, open } = await streamOf(t, 1, ahead);
       const { next } = await stream.read(SHARD, { at: 'latest' }, 10);
@@ -57,7 +57,7 @@ describe('positions in Kinesis', () => {
     }
   });
 
-  it('K1 keeps its iterator while it is throttled, also that of the latest records', async (t) => {
+  it('K1 keeps its iterator while it is throttled, also one at latest', async (t) => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 1);
     const asked: string[] = [];
@@ -81,7 +81,7 @@ describe('positions in Kinesis', () => {
     assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
   });
 
-  it('K2 gives a slow Kinesis more time each time, and no more than usual once it answers', async (t) => {
+  it('K2 doubles the timeout of a slow Kinesis, and resets it once it answers', async (t) => {
     const { endpoint } = await startKinesis(t);
     await createStream({ endpoint }, 'trips', 1);
     const clock = new TestClock({ base: Date.now });
@@ -100,7 +100,7 @@ describe('positions in Kinesis', () => {
         return handle.apply(this, args as Parameters<typeof handle>);
       },
     );
-    // Answers come in no time, however busy the machine is.
+    // Answers take no time, however busy the machine is.
     t.mock.method(performance, 'now', () => 0);
     await stream.broadcast(() => Buffer.from('a'));
     assert.deepEqual(given.slice(0, 8), [4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000, 4_000]);
@@ -131,7 +131,7 @@ describe('positions in Kinesis', () => {
     assert.equal(clock.time - START, 1_705, 'another shard has a rate of its own');
   });
 
-  it('waits for its turn at first contact, as long as it is told to slow down', async () => {
+  it('retries the first contact as long as it is throttled', async () => {
     let asked = 0;
     const clock = new TestClock({ base: Date.now });
     const answer = await firstContact('trips', clock, async () => {
@@ -141,7 +141,7 @@ describe('positions in Kinesis', () => {
     assert.deepEqual([answer, asked], ['here', 20]);
   });
 
-  it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {
+  it('C5 reports a gap when a position is older than the retention, not when the shard was quiet that long', async (t) => {
     const { stream, open, clock } = await streamOf(t, 1);
     await put(stream, 'a');
     const first = await open();
@@ -163,11 +163,11 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
   });
 
-  it('C5 who begins at the oldest records is not told that they go meanwhile, only what goes later', async (t) => {
+  it('C5 a reader from the oldest records is not told of those that expire while it starts, only of later ones', async (t) => {
     const { stream, open, clock } = await streamOf(t, 1);
     await put(stream, 'a');
     await put(stream, 'b');
-    // Both are about to go, as the oldest records of any stream.
+    // Both are about to expire, as the oldest records of any stream are.
     await clock.sleep(24 * 3_600_000 + 10_000);
     const reader = await open();
     const first = await reader.read(SHARD, { at: 'trim-horizon' }, 1);
@@ -183,7 +183,7 @@ describe('positions in Kinesis', () => {
     assert.equal((await reader.read(SHARD, next, 1)).lost, '1.0 hours');
   });
 
-  it('C5 tells of a gap where nothing had been read yet, too', async (t) => {
+  it('C5 reports a gap also where nothing had been read yet', async (t) => {
     const { stream, open, clock } = await streamOf(t, 2);
     const EMPTY = 'shardId-000000000001';
     await put(stream, 'a');
@@ -201,7 +201,7 @@ describe('positions in Kinesis', () => {
     assert.equal(first.lost, undefined, 'who has not begun misses nothing');
   });
 
-  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+  it('C5 distinguishes a shard that left the stream from a deleted stream', async (t) => {
     const { stream, admin } = await streamOf(t, 1);
     await put(stream, 'a');
     await assert.rejects(stream.read('shardId-000000000007', { at: 'trim-horizon' }, 10), {

@@ -81,7 +81,7 @@ const fails = (code: string) => (error: unknown) => {
   return true;
 };
 
-/** The stream as arrays: what Kinesis does, in as few words as possible. */
+/** The stream as arrays: what Kinesis does, in as little code as possible. */
 interface ModelShard {
   readonly id: string;
   readonly parents: string[];
@@ -159,7 +159,7 @@ const record = fc.record({
 const pick = fc.nat(1_000);
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('put' as const), records: fc.array(record, { maxLength: 30 }) }) },
-  // More than one row of the log holds, so that puts are cut.
+  // More than one row of the log holds, so that puts are split.
   { weight: 1, arbitrary: fc.record({ do: fc.constant('many' as const), count: fc.integer({ min: 1_990, max: 4_100 }), hash: fc.nat(0xffff_ffff) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('broadcast' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: -5, max: 10 }) }) },
@@ -248,7 +248,7 @@ async function follow(model: Model, stream: LocalStream, clock: TestClock, s: St
 }
 
 describe('the embedded stream', () => {
-  it('does what arrays do, through any of two handles (puts, reads, clocks, resharding, trimming)', async (t) => {
+  it('behaves like arrays through either of two handles (puts, reads, clocks, resharding, trimming)', async (t) => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 5 }),
@@ -331,7 +331,7 @@ describe('the embedded stream', () => {
     );
   });
 
-  it('never lets arrival go back with a clock that does', async (t) => {
+  it('never lets arrival times go back when the clock does', async (t) => {
     const { stream, clock } = open(t, 1);
     const start = clock.time;
     for (const ms of [0, 10, 5, -100, 11]) {
@@ -346,7 +346,7 @@ describe('the embedded stream', () => {
     assert.deepEqual(await at(12), []);
   });
 
-  it('nor in a shard to which another is ahead, or else its records would be late (W5)', async (t) => {
+  it('never lets arrival times go back in another shard either, where records would be late (W5)', async (t) => {
     const { stream, clock } = open(t, 2);
     const tripTo = (hash: number) => ({
       hash,
@@ -377,7 +377,7 @@ describe('the embedded stream', () => {
     assert.deepEqual([counters.processed, counters.late], [1, 0]);
   });
 
-  it('reads on from the middle of what one put brought', async (t) => {
+  it('reads on from the middle of a put', async (t) => {
     const { stream } = open(t, 1);
     const texts = Array.from({ length: 5_000 }, (_, i) => `record ${i}\n`);
     await stream.put(outgoing(texts.map((data) => ({ hash: 7, data }))));
@@ -394,7 +394,7 @@ describe('the embedded stream', () => {
     }
   });
 
-  it('goes on from the latest record: what comes later is read, what was there is not', async (t) => {
+  it('reads from latest only what comes later', async (t) => {
     const { stream } = open(t, 1);
     const put = (data: string) => stream.put(outgoing([{ hash: 0, data }]));
     const empty = await stream.read(shard(0), { at: 'latest' }, 10);
@@ -406,7 +406,7 @@ describe('the embedded stream', () => {
     assert.deepEqual(textsOf(await stream.read(shard(0), next, 10)), ['after']);
   });
 
-  it('says how many records fell out of its retention unread', async (t) => {
+  it('reports how many records fell out of retention unread', async (t) => {
     const { stream, clock } = open(t, 1);
     for (let i = 0; i < 5; i++) {
       await stream.put(outgoing([{ hash: 0, data: `${i}` }]));
@@ -439,7 +439,7 @@ describe('the embedded stream', () => {
     assert.deepEqual([last.count, last.atTip, last.ended], [1, true, true]);
   });
 
-  it('tells a watermark to every open shard, and to none that is closed', async (t) => {
+  it('sends a watermark to every open shard and to no closed one', async (t) => {
     const { stream, another } = open(t, 2);
     const writer = another();
     stream.merge(shard(0), shard(1));
@@ -455,7 +455,7 @@ describe('the embedded stream', () => {
     ]);
   });
 
-  it('tells itself from another stream of the same name', async (t) => {
+  it('is distinguished from another stream of the same name', async (t) => {
     const { stream, folder, clock, another } = open(t);
     const { identity } = stream;
     assert.equal(another().identity, identity);
@@ -473,7 +473,7 @@ describe('the embedded stream', () => {
 
   // Windows doesn't delete a file in use.
   const onWindows = process.platform === 'win32';
-  it('takes nothing more once its file is deleted or another is in its place', {
+  it('accepts no records once its file is deleted or replaced', {
     skip: onWindows,
   }, async (t) => {
     const { stream, folder, clock } = open(t);
