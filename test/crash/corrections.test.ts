@@ -126,7 +126,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           store: crashing(state, dies),
           views,
           deadLetters: new DeadLetterBuffer(0),
-          sinks: paths.map((path) => new NdjsonSink(state, path)),
+          sinks: paths.map((path) => new NdjsonSink(state.outbox, path)),
           clock: new TestClock({ tick: 1 }),
           from: { at: 'trim-horizon' },
           eventTime: 'dropoff',

@@ -11,10 +11,9 @@ import { checkViews, fieldsOf } from '../../../src/views/check.ts';
 import { compileView } from '../../../src/views/javascript/compile.ts';
 import { OUTCOME } from '../../../src/views/javascript/compiled-view.ts';
 import * as l from '../../../src/views/language.ts';
-import { randomNumbers } from '../../support.ts';
+import { type Random, randomNumbers } from '../../random.ts';
 import { groupBy } from '../../views/model.ts';
 import { type Document, documentsOf, MemoryPanes, packed } from '../memory.ts';
-import { type Random, randomNumbers } from '../../random.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
