@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ROOT } from './support.ts';
+import { ROOT } from './files.ts';
 
 const SRC = join(ROOT, 'src');
 /** What a user of the package imports: it hands on what lies anywhere. */

@@ -1,12 +1,22 @@
 /** `npm pack` gives a package that works when it is installed elsewhere. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { ROOT, temporaryFolder } from './files.ts';
 import { comparable, expectedLines } from './golden/oracle.ts';
-import { ROOT, temporaryFolder } from './support.ts';
 
 test('the packed package has what it needs, nothing else, and works from another folder', async (t) => {
   const folder = temporaryFolder(t);
@@ -55,10 +65,14 @@ test('the packed package has what it needs, nothing else, and works from another
     for (const path of machine) assert.doesNotMatch(text, path, `${file} names a path of this machine`);
   }
 
-  // The dependencies as an install would lay them, without the network.
-  for (const name of readdirSync(join(ROOT, 'node_modules'))) {
-    symlinkSync(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name));
-  }
+  // Every entry is there and is what it says it is, for node and for bundlers.
+  const { messages, pkg } = await publint({ pkgDir: installed, pack: false });
+  assert.deepEqual(
+    messages.map((message) => formatMessage(message, pkg, { color: false })),
+    [],
+  );
+
+  layDependencies(folder);
   const work = join(folder, 'work');
   mkdirSync(work);
   const bin = join(installed, 'bin', 'taxiflow.js');
@@ -87,15 +101,7 @@ test('the packed package has what it needs, nothing else, and works from another
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-  const strict = [
-    '--strict',
-    '--target',
-    'es2023',
-    '--types',
-    'node',
-    '--typeRoots',
-    join(ROOT, 'node_modules', '@types'),
-  ];
+  const strict = ['--strict', '--target', 'es2023', '--types', 'node', '--preserveSymlinks'];
   tsc(...strict, '--noEmit', '--module', 'esnext', '--moduleResolution', 'bundler', 'consumer.ts');
   tsc(...strict, '--module', 'nodenext', '--moduleResolution', 'nodenext', 'consumer.ts');
   const printed = execFileSync(process.execPath, ['consumer.js'], { cwd: work, encoding: 'utf8' });
@@ -105,6 +111,20 @@ test('the packed package has what it needs, nothing else, and works from another
   assert.deepEqual([own, code], [`${expected.lines.length} results`, 'processor-closed']);
   assert.match(fares!, /^[1-9]\d* fares$/);
 });
+
+/** Lays what an install would lay, without the network: the dependencies and what they need, no tool of ours. */
+function layDependencies(folder: string): void {
+  const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean }>;
+  };
+  for (const [path, { dev = false }] of Object.entries(lock.packages)) {
+    const [, name] = /^node_modules\/((?:@[^/]+\/)?[^/]+)$/.exec(path) ?? [];
+    // An optional one may be missing on this platform.
+    if (dev || name === undefined || !existsSync(join(ROOT, path))) continue;
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    symlinkSync(join(ROOT, path), join(folder, path));
+  }
+}
 
 /** A view of one's own in TypeScript. */
 const MY_VIEWS = `import { aggregate, avg, count, field, geohash, gte, tumbling, type View, view } from 'taxiflow/views';

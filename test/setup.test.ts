@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
-import { fixture, fixtureFiles, ROOT, taxiflow, temporaryFolder } from './support.ts';
+import { fixture, fixtureFiles, ROOT, temporaryFolder } from './files.ts';
+import { taxiflow } from './taxiflow.ts';
 
 /** For `--import`: the process takes itself for another Node.js. */
 const pretending = (version: string): string[] => {

@@ -105,6 +105,7 @@ class ProcessRun {
   readonly #open: Set<Sink>;
   readonly #over = new AbortController();
   #giveUp = () => {};
+  #patient: Promise<undefined> | undefined;
   #checkpoints = 0;
   readonly #started: number;
   #lastCheckpoint: number;
@@ -207,9 +208,13 @@ class ProcessRun {
     });
   }
 
-  async #patience(): Promise<undefined> {
-    await this.#o.clock.sleep(STOP_MS, this.#over.signal);
-    this.#giveUp();
+  /** One for all that is under way: a wait for each shard would be as many listeners, which Node.js warns of. */
+  #patience(): Promise<undefined> {
+    this.#patient ??= this.#o.clock.sleep(STOP_MS, this.#over.signal).then(() => {
+      this.#giveUp();
+      return undefined;
+    });
+    return this.#patient;
   }
 
   async #step(feed: Feed): Promise<void> {

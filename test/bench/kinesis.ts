@@ -9,11 +9,11 @@ import {
   type PutRecordsRequestEntry,
 } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import type { Clock } from '../../dist/clock.js';
 import { Aggregate } from '../../dist/streams/kinesis/aggregation.js';
 import { KinesisStream } from '../../dist/streams/kinesis/stream.js';
 import { spread } from '../../dist/streams/routing.js';
 import type { OutgoingBatch, RecordBatch } from '../../dist/streams/stream.js';
+import { TestClock } from '../clock.ts';
 import { compare } from './measure.ts';
 
 const FLOOR = 0.8;
@@ -27,18 +27,6 @@ const PUT_BYTES = 4_800_000;
 /** What GetRecords gives at most: 10 MB, 10,000 records. */
 const PAGE_BYTES = 6_000_000;
 const STREAM = 'bench';
-
-/** Time that passes as fast as it is waited for: budgets and the pace of reads are not what is measured. */
-class HurriedClock implements Clock {
-  #now = Date.now();
-  now(): number {
-    return this.#now;
-  }
-  async sleep(ms: number): Promise<void> {
-    this.#now += ms;
-    if (ms === 0) await new Promise(setImmediate);
-  }
-}
 
 export async function kinesisBench(batches: readonly RecordBatch[]): Promise<boolean> {
   const server = spawn(
@@ -79,7 +67,7 @@ async function writerBench(
   const writer = await KinesisStream.open({
     stream: STREAM,
     endpointUrl: endpoint,
-    clock: new HurriedClock(),
+    clock: new TestClock({ base: Date.now }),
     aggregate,
   });
   const prepared = requestsOf(outgoing.flatMap((batch) => entriesOf(batch, aggregate)));
@@ -133,7 +121,7 @@ async function readerBench(
   const reader = await KinesisStream.open({
     stream: STREAM,
     endpointUrl: endpoint,
-    clock: new HurriedClock(),
+    clock: new TestClock({ base: Date.now }),
   });
   const met = await compare(
     `Kinesis reader, ${how(aggregate)} / the SDK alone, same pages`,

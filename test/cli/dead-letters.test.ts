@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 import { countingView, DIRTY, dirtOf, lines, PARALLEL, putRecords, readNaively, run } from './model.ts';
 
 interface Letter {

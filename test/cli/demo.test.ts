@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { SqliteState } from '../../src/state/store.ts';
-import { BIN, taxiflow, temporaryFolder, until } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { BIN, taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 
 const SMALL = ['--trips', '2000', '--speedup', 'max', '--port', '0'];
 /** util-linux' `script` gives a command a terminal. */

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fixture, temporaryFolder } from '../files.ts';
 import { startKinesis } from '../services/kinesis.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 interface Check {
   check: string;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 import { fewMinutes, lines, PARALLEL, readNaively, recordsOf, run, tripsInOrder, YELLOW } from './model.ts';
 
 describe('flags', PARALLEL, () => {

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { dirtOf, PARALLEL, readNaively, run } from './model.ts';
 
 const SCHEMAS = [

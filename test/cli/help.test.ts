@@ -7,7 +7,8 @@ import { pathToFileURL } from 'node:url';
 import type { Command } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { flagName } from '../../src/cli/options.ts';
-import { ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { PARALLEL } from './model.ts';
 
 const REFUSE_HEAVY = ['--import', pathToFileURL(join(ROOT, 'test', 'cli', 'refuse-heavy.mjs')).href];

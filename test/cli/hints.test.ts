@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { completed } from '../../src/cli/hints.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 describe('a command in a hint', () => {
   const given = {

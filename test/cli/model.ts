@@ -7,7 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
-import { fixture, PATIENCE_MS, type Ran, type RunOptions, taxiflow } from '../support.ts';
+import { fixture } from '../files.ts';
+import { type Ran, type RunOptions, taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS } from '../until.ts';
 
 /** Tests of one file run two at a time: each waits for processes of its own. */
 export const PARALLEL = { concurrency: 2 };

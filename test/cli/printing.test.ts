@@ -7,7 +7,9 @@ import { parse } from 'csv-parse/sync';
 import { systemClock } from '../../src/clock.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import { batchOf } from '../events/model.ts';
-import { taxiflow, temporaryFolder, until } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 import { PARALLEL, run, YELLOW } from './model.ts';
 
 /** C0 but for line ends, DEL, C1, line separators and marks of direction. */

@@ -4,8 +4,9 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 import {
   counted,
   DIRTY,

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
+import { temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { temporaryFolder } from '../support.ts';
 import { lines, PARALLEL, readNaively, run, tripsInOrder, YELLOW } from './model.ts';
 
 describe('results', PARALLEL, () => {

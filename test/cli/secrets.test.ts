@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { temporaryFolder } from '../files.ts';
 import { serve } from '../services/http.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { PARALLEL, YELLOW } from './model.ts';
 
 const SECRET = 'hush4711';

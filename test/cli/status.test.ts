@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fixture, following, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, ROOT, temporaryFolder } from '../files.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 import { putRecords } from './model.ts';
 
 const SHARDS = 4;

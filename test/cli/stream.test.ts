@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { temporaryFolder } from '../support.ts';
 import { PARALLEL, readNaively, recordsOf, run, tripsInOrder, YELLOW } from './model.ts';
 
 interface Description {

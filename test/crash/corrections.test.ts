@@ -1,6 +1,6 @@
 /**
- * Results that are corrected and taken back, over shards that split, retries, spills and crashes on both sides of
- * commits, with a second output that is added later: P2, C1, C3, W7 from the stream to the last reader.
+ * Corrected and retracted results, with splits, duplicates, spills and crashes before and after commits, and a
+ * second output that is added later: P2, C1, C3, W7 from the stream to the last reader.
  * TAXIFLOW_SIMULATIONS says how many runs, TAXIFLOW_SEED which one is first.
  */
 import assert from 'node:assert/strict';
@@ -15,9 +15,10 @@ import { NdjsonSink } from '../../src/sinks/ndjson.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import * as l from '../../src/views/language.ts';
-import { HurriedClock, MemoryReader } from '../engine/memory.ts';
-import { type Random, randomOf } from '../sinks/opensearch-model.ts';
-import { temporaryFolder } from '../support.ts';
+import { TestClock } from '../clock.ts';
+import { MemoryReader } from '../engine/memory.ts';
+import { temporaryFolder } from '../files.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { groupBy } from '../views/model.ts';
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? 4);
@@ -26,7 +27,7 @@ const TRIPS = 300;
 const CRASHES = 6;
 const NOON = Date.UTC(2016, 0, 1, 12);
 
-/** What a trip more may take away, and bring back. */
+/** Results that one more trip may retract, and another may bring back. */
 const views = [
   l.view({
     name: 'fickle',
@@ -44,7 +45,7 @@ const views = [
   }),
 ];
 
-/** A third of them late, a tenth written twice. */
+/** Writes the trips: a third of them late, a tenth of them twice. */
 function written(random: Random): { reader: MemoryReader; trips: Trip[] } {
   const reader = new MemoryReader(1 + Math.floor(random() * 3));
   const anyOf = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)]!;
@@ -71,7 +72,7 @@ function written(random: Random): { reader: MemoryReader; trips: Trip[] } {
 
 class Crash extends Error {}
 
-/** A state whose commits end the process now and then, before or after they are done. */
+/** A state whose commits sometimes end the process, before or after they are done. */
 function crashing(state: SqliteState, dies: () => boolean): StateStore {
   return {
     stored: state.stored,
@@ -89,7 +90,7 @@ function crashing(state: SqliteState, dies: () => boolean): StateStore {
 const sorted = (documents: readonly object[]) =>
   documents.map((document) => JSON.stringify(document, Object.keys(document).sort())).sort();
 
-/** What is left of a file of results when each takes the place of the one before. */
+/** The results of a file after each one has replaced its predecessor. */
 function left(path: string): { documents: object[]; retracted: number } {
   const documents = new Map<string, object>();
   let retracted = 0;
@@ -108,7 +109,7 @@ function left(path: string): { documents: object[]; retracted: number } {
 
 it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED}`, async (t) => {
   for (let seed = SEED; seed < SEED + RUNS; seed++) {
-    const random = randomOf(seed);
+    const random = randomNumbers(seed);
     const dataDir = temporaryFolder(t);
     const outputs = ['first', 'later'].map((name) => join(dataDir, `${name}.ndjson`));
     const { reader, trips } = written(random);
@@ -126,7 +127,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           views,
           deadLetters: new DeadLetterBuffer(0),
           sinks: paths.map((path) => new NdjsonSink(state.outbox, path)),
-          clock: new HurriedClock(),
+          clock: new TestClock({ tick: 1 }),
           from: { at: 'trim-horizon' },
           eventTime: 'dropoff',
           maxDisorder: 2_000,

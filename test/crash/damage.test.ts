@@ -1,6 +1,6 @@
 /**
- * What a disk, a user or a second process can do to a running line, with the real binary: each time one clear
- * `Error:` and `Try:` and exit code 1, or the right results; never wrong ones, never a stack trace.
+ * What a disk, a user or a second process can do to a running line, with the real binary: it prints one clear
+ * `Error:` and `Try:` and exits with 1, or gives the right results; never wrong ones, never a stack trace.
  *
  *  C4 one processor per state · C6 a corrupt state is detected · C1, C3 after any of it the line goes on
  */
@@ -26,9 +26,11 @@ import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
 import { StateReader } from '../../src/state/reader.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { BIN, fixture, type Ran, taxiflow, temporaryFolder, until } from '../support.ts';
+import { BIN, type Ran, taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 
 const SMALL = fixture('yellow-2015.csv');
 const scratch = mkdtempSync(join(tmpdir(), 'taxiflow-damage-'));
@@ -49,7 +51,7 @@ before(async () => {
   expectedLarge = await expectedLines([large]);
 });
 
-/** One `Error:`, one `Try:`, in words; returns the message. */
+/** Checks for one `Error:` and one `Try:` in words; returns the message. */
 function oneClearError({ code, signal, stderr }: Ran, exitCode = 1): string {
   assert.deepEqual([code, signal], [exitCode, null], stderr);
   const lines = stderr.split('\n');
@@ -93,7 +95,7 @@ async function finishes(folder: string, { lines }: OracleResult, output?: string
 }
 
 describe('two processors of one state', () => {
-  it('C4: the second is told so and leaves, the first goes on', async (t) => {
+  it('C4: the second is refused and the first goes on', async (t) => {
     const line = new Line(temporaryFolder(t), [SMALL], 2);
     const { folder } = line;
     const output = join(folder, 'out.ndjson');
@@ -120,7 +122,7 @@ describe('signals', () => {
       const { folder } = line;
       const output = join(folder, 'out.ndjson');
       await line.replay({ limit: 200 });
-      // Its only checkpoint is that of its end.
+      // Its only checkpoint is the one at its end.
       const flow = ['process', '--data-dir', folder, '--app', 'app', '--json'];
       const { child, done } = await start(t, [...flow, '--checkpoint-interval', '1h', '--output', output]);
       await until(
@@ -155,7 +157,7 @@ describe('signals', () => {
       const { child, done } = await start(t, [...args, '--speedup', '600', '--statistics-frequency', '1']);
       let told = false;
       child.stderr?.on('data', (chunk: Buffer) => {
-        // Once: a second one ends it at once, and its last words name trips too.
+        // Only once: a second signal ends it at once, and its last line names trips too.
         if (told || !/\d trips/.test(chunk.toString())) return;
         told = true;
         child.kill(signal);
@@ -181,7 +183,7 @@ interface Halfway {
   readonly results: readonly string[];
 }
 
-/** `by`: whose state it is, as each only goes on with its own. */
+/** `by` processes the first part: a state can only go on in the form that made it. */
 async function halfway(t: TestContext, by: 'this process' | 'the binary', limit = 250): Promise<Halfway> {
   const line = new Line(temporaryFolder(t), [SMALL], 2);
   await line.replay({ limit });
@@ -211,7 +213,7 @@ function putBack({ line, state, outputBytes }: Halfway, bytes: Uint8Array): void
   writeFileSync(line.outputPath(), outputBytes);
 }
 
-/** Goes on with a damaged state in process; says what became of it. */
+/** Goes on with a damaged state in this process; returns the outcome. */
 async function goesOn(half: Halfway, bytes: Uint8Array): Promise<'refused' | 'right'> {
   putBack(half, bytes);
   try {
@@ -229,7 +231,7 @@ async function goesOn(half: Halfway, bytes: Uint8Array): Promise<'refused' | 'ri
   return 'right';
 }
 
-/** Reads the results of a damaged state in process. */
+/** Reads the results of a damaged state in this process. */
 function readsBack({ line, results }: Halfway): 'refused' | 'right' {
   try {
     const reader = new StateReader(line.folder, 'app');
@@ -247,7 +249,7 @@ function readsBack({ line, results }: Halfway): 'refused' | 'right' {
   return 'right';
 }
 
-/** Places where something is: the file's header, the start of each page, its indexes, and what isn't zero. */
+/** Places worth damaging: the file's header, the start of each page, its indexes, and bytes that aren't zero. */
 function placesOf({ state, stateBytes: bytes }: Halfway): number[] {
   const db = new Database(state, { readonly: true });
   const size = db.pragma('page_size', { simple: true }) as number;
@@ -263,7 +265,7 @@ function placesOf({ state, stateBytes: bytes }: Halfway): number[] {
   return [...places, ...filledPlaces(bytes, 0, bytes.length, 240)];
 }
 
-/** So many places that aren't zero, evenly over a part of the file. */
+/** `count` places that aren't zero, spread evenly over a part of the file. */
 function filledPlaces(bytes: Buffer, from: number, to: number, count: number): number[] {
   const filled = [...bytes.subarray(from, to).keys()].filter((i) => bytes[from + i] !== 0);
   return Array.from(
@@ -272,7 +274,7 @@ function filledPlaces(bytes: Buffer, from: number, to: number, count: number): n
   );
 }
 
-/** For the first and the last row of each table: each column one more, or with another character. */
+/** For the first and the last row of each table, changes each column by one or by a character. */
 function changesOf(state: string): { what: string; sql: string }[] {
   const db = new Database(state, { readonly: true });
   try {
@@ -312,7 +314,7 @@ function flipped(bytes: Buffer, place: number, bits: number): Buffer {
 }
 
 describe('a damaged state', () => {
-  it('C6: with one byte flipped anywhere it is refused, or does no harm', async (t) => {
+  it('C6: with one byte flipped anywhere it is refused, or the results are right', async (t) => {
     const half = await halfway(t, 'this process', 1_000);
     const outcomes = { refused: 0, right: 0 };
     const failures: string[] = [];
@@ -336,7 +338,7 @@ describe('a damaged state', () => {
   });
 
   for (const [when, limit] of Object.entries({ midway: 250, 'before it is drained': 1_000 }))
-    it(`C6: with one value changed in any table ${when} it is refused, or does no harm`, async (t) => {
+    it(`C6: with one value changed in any table ${when} it is refused, or the results are right`, async (t) => {
       const half = await halfway(t, 'this process', limit);
       const copy = join(half.line.folder, 'changed.sqlite');
       const failures: string[] = [];
@@ -361,7 +363,7 @@ describe('a damaged state', () => {
       assert.ok(refused > 15, `only ${refused} changes were noticed`);
     });
 
-  it('C6: the real binary names it, leaves it as it is, and goes on once the file is put back', async (t) => {
+  it('C6: is named by the real binary and left unchanged, and the line goes on once the file is restored', async (t) => {
     const half = await halfway(t, 'the binary');
     const { stateBytes, state } = half;
     const checkpoint = stateBytes.indexOf('"nextResult"');
@@ -380,7 +382,7 @@ describe('a damaged state', () => {
     await finishes(half.line.folder, small, half.line.outputPath());
   });
 
-  it('C6: cut short anywhere it is refused, or the stream is processed anew', async (t) => {
+  it('C6: truncated anywhere it is refused, or the stream is processed again', async (t) => {
     const half = await halfway(t, 'this process');
     const { length } = half.stateBytes;
     for (const to of [0, 1, 16, 100, 511, 4_095, 4_096, 8_192, length >> 1, length - 4_096, length - 1]) {
@@ -389,7 +391,7 @@ describe('a damaged state', () => {
     assert.equal(await goesOn(half, half.stateBytes), 'right', 'the file put back');
   });
 
-  it('C1: a log of commits that is cut or damaged takes the line back to a commit, not to a mixture', async (t) => {
+  it('C1: with a truncated or damaged write-ahead log, the line goes back to a whole commit', async (t) => {
     const half = await halfway(t, 'this process');
     const { state, line } = half;
     // What a kill after the third commit would leave.
@@ -414,7 +416,7 @@ describe('a damaged state', () => {
   });
 });
 
-/** Why there is no file system of our own to fill, or false. */
+/** Why this test can't mount a file system to fill, or false. */
 const noMounts = ((): string | false => {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return 'needs Linux and root, to mount a file system';
@@ -425,7 +427,7 @@ const noMounts = ((): string | false => {
   return status === 0 ? false : 'may not mount a file system here';
 })();
 
-/** A file system of so many bytes, for as long as the test takes. */
+/** A file system of `bytes` bytes, mounted during the test. */
 function disk(t: TestContext, bytes: number): string {
   const folder = mkdtempSync(join(tmpdir(), 'taxiflow-disk-'));
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
@@ -437,7 +439,7 @@ function disk(t: TestContext, bytes: number): string {
   return folder;
 }
 
-/** Fills a disk but for `leave` bytes; `free` makes room again. */
+/** Fills a disk except for `leave` bytes; `free` makes room again. */
 function fill(folder: string, leave: number): { free(): void } {
   const ballast = join(folder, 'ballast');
   const { stdout } = spawnSync('df', ['-B1', '--output=avail', folder]);
@@ -447,7 +449,7 @@ function fill(folder: string, leave: number): { free(): void } {
 }
 
 describe('a full disk', { concurrency: 2 }, () => {
-  it('C1: the processor says so, keeps what it committed, and goes on when there is room', {
+  it('C1: is reported by the processor, which keeps what it committed and goes on when there is room', {
     skip: noMounts,
   }, async (t) => {
     const folder = disk(t, 64 << 20);
@@ -467,7 +469,7 @@ describe('a full disk', { concurrency: 2 }, () => {
     await finishes(folder, expectedLarge);
   });
 
-  it('C3: the output is full, and the state is not', { skip: noMounts }, async (t) => {
+  it('C3: is reported when only the output is on it', { skip: noMounts }, async (t) => {
     const line = new Line(temporaryFolder(t), [large], 4);
     await line.replay();
     const output = join(disk(t, 256 << 10), 'out.ndjson');
@@ -491,7 +493,9 @@ describe('a full disk', { concurrency: 2 }, () => {
     await finishes(line.folder, small);
   });
 
-  it('W7: a replay says so, and --resume goes on when there is room', { skip: noMounts }, async (t) => {
+  it('W7: is reported by a replay, and --resume goes on when there is room', {
+    skip: noMounts,
+  }, async (t) => {
     const folder = disk(t, 24 << 20);
     const args = ['replay', large, '--data-dir', folder, '--speedup', 'max', '--json', '--resume'];
     let full = 0;
@@ -545,7 +549,7 @@ describe('a folder that may not be written', () => {
   });
 });
 
-/** Runs the binary as nobody, whom permissions bind where they don't bind root. */
+/** Runs the binary as the user nobody, since permissions don't apply to root. */
 function asNobody(args: readonly string[]): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [BIN, ...args], {
@@ -562,7 +566,7 @@ function asNobody(args: readonly string[]): Promise<Ran> {
   });
 }
 
-/** Why nobody can be locked out here, or false. */
+/** Why permissions can't be tested here, or false. */
 const noPermissions = ((): string | false => {
   if (process.platform === 'win32') return 'needs POSIX permissions';
   if (process.getuid?.() !== 0) return false;
@@ -575,7 +579,7 @@ describe('an input that can not be read', () => {
     ...['replay', ...paths, '--data-dir', join(folder, 'data'), '--speedup', 'max'],
   ];
 
-  it('names a file or a folder that is not there, and a folder without trips', async (t) => {
+  it('a missing file or folder, and a folder without trips, are named', async (t) => {
     const folder = temporaryFolder(t);
     mkdirSync(join(folder, 'empty'));
     writeFileSync(join(folder, 'empty', 'notes.md'), 'no trips');
@@ -586,7 +590,7 @@ describe('an input that can not be read', () => {
     assert.ok(!existsSync(join(folder, 'data', 'replays.sqlite')), 'a replay of nothing is noted');
   });
 
-  it('names a file that is no trip file', async (t) => {
+  it('a file without trips is named', async (t) => {
     const folder = temporaryFolder(t);
     const files = {
       'empty.csv': '',
@@ -600,7 +604,7 @@ describe('an input that can not be read', () => {
     }
   });
 
-  it('names a compressed file that is cut or damaged, and sends nothing of it', async (t) => {
+  it('a truncated or damaged compressed file is named, and nothing of it is sent', async (t) => {
     const folder = temporaryFolder(t);
     const whole = gzipSync(readFileSync(SMALL));
     const files = {
@@ -627,7 +631,7 @@ describe('an input that can not be read', () => {
     );
   });
 
-  it('names a state in a folder that may not be written, which even a reader has to', {
+  it('a state in a read-only folder is named, since even a reader must write there', {
     skip: noPermissions,
   }, async (t) => {
     const line = new Line(temporaryFolder(t), [SMALL], 2);
@@ -635,7 +639,7 @@ describe('an input that can not be read', () => {
     const ran = await taxiflow(finishing(line.folder));
     assert.equal(ran.code, 0, ran.stderr);
     chmodSync(line.folder, 0o755);
-    // Somebody else may look at it, but its folder is shut to him.
+    // Another user may read the state, but may not write to its folder.
     for (const name of readdirSync(join(line.folder, 'apps')))
       chmodSync(join(line.folder, 'apps', name), 0o644);
     chmodSync(join(line.folder, 'apps'), 0o555);
@@ -645,7 +649,7 @@ describe('an input that can not be read', () => {
     assert.match(error, /can't even read the state .* in a folder that it can't write to/);
   });
 
-  it('names a file and a folder that may not be read', { skip: noPermissions }, async (t) => {
+  it('a file and a folder without permission to read are named', { skip: noPermissions }, async (t) => {
     const folder = temporaryFolder(t);
     chmodSync(folder, 0o777);
     copyFileSync(SMALL, join(folder, 'locked.csv'));
@@ -659,15 +663,17 @@ describe('an input that can not be read', () => {
         assert.ok(error.includes(name), `${name} is not named: ${error}`);
       }
     } finally {
-      // Whoever isn't root couldn't remove it.
+      // Only root could remove it otherwise.
       chmodSync(join(folder, 'shut'), 0o777);
     }
   });
 
-  it('names a data folder and an output that may not be written', { skip: noPermissions }, async (t) => {
+  it('a data folder and an output without permission to write are named', {
+    skip: noPermissions,
+  }, async (t) => {
     const line = new Line(temporaryFolder(t), [SMALL], 2);
     await line.replay();
-    // For their owner too: without root, the test itself is the one that may not write.
+    // The owner loses the permission too: without root, the test itself is the user that may not write.
     const entries = () =>
       ['.', ...readdirSync(line.folder, { recursive: true })].map((e) => join(line.folder, String(e)));
     for (const entry of entries()) chmodSync(entry, statSync(entry).isDirectory() ? 0o555 : 0o444);

@@ -1,5 +1,5 @@
 /**
- * For `node --import`: this process dies, as of SIGKILL, around the nth time it comes to a point of its work.
+ * For `node --import`: this process kills itself with SIGKILL around the nth time it reaches a point.
  * TAXIFLOW_KILL is `point:when:nth`; points are commit, cursor, write, sync and cut, `when` is before, half or after.
  * `trips:after:n` is a replay that dies once it has said that so many trips are acknowledged.
  */
@@ -10,7 +10,7 @@ import { Database } from '../../dist/sqlite.js';
 const [point, when, nth] = (process.env['TAXIFLOW_KILL'] ?? '').split(':');
 let times = 0;
 
-/** Does `work`, unless it is time to die: then all of it, `half` of it or nothing. */
+/** Does `work`; when it is time to die, does all of it, `half` of it or nothing first. */
 function around(here, work, half = () => {}) {
   if (here !== point || ++times !== Number(nth)) return work();
   if (when === 'after') work();
@@ -42,7 +42,7 @@ process.stderr.write = (text, ...rest) => {
 const { writeSync, ftruncateSync, fdatasyncSync } = fs;
 fs.writeSync = (file, data, at, length, ...rest) => {
   const write = (bytes) => writeSync(file, data, at, bytes, ...rest);
-  // Results only: standard output and error are no results.
+  // Results only: standard output and error don't hold results.
   if (file <= 2) return write(length);
   return around(
     'write',

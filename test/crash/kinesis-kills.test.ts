@@ -2,8 +2,8 @@
  * Replay and processor over Kinesis, where a fifth of all requests go wrong and shards are split and merged, killed
  * at random moments side by side and started again each time.
  *
- *  C1, C3 the results are those of a line that nobody disturbed; W7 what was written twice, by a killed replay or
- *  because an answer was lost, counts as duplicate, and nothing is late; K1, K2 nothing is skipped or dropped.
+ *  C1, C3 the results are those of an undisturbed line; W7 trips that were written twice, by a killed replay or
+ *  after a lost answer, count as duplicates, and nothing is late; K1, K2 nothing is skipped or dropped.
  *  TAXIFLOW_KILLS says how many kills, TAXIFLOW_SEED which moments and faults.
  */
 import assert from 'node:assert/strict';
@@ -13,10 +13,12 @@ import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { temporaryFolder } from '../files.ts';
 import { sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { createStream, faulty, reshardAtRandom, startKinesis, totalFaults } from '../services/kinesis.ts';
-import { killedAfter, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { killedAfter, taxiflow } from '../taxiflow.ts';
 
 const CI = process.env['CI'] === 'true';
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (CI ? 50 : 16));
@@ -57,15 +59,15 @@ it(`C1, C3, W7, K1, K2: ${KILLS} kills over Kinesis (seed ${SEED})`, { timeout: 
   const at = ['--stream', 'trips', '--data-dir', folder];
 
   /** Half an hour of trips at a time, paced so that sending it takes longer than starting. */
-  const replays = async (random: () => number): Promise<void> => {
+  const replays = async (random: Random): Promise<void> => {
     let kills = 0;
     for (let piece = 1; kills < KILLS / 2; ) {
-      // The day is over before the kills are: once more from its start, all of it duplicates.
+      // The day ends before the kills do: it starts again, and all of its trips are duplicates.
       if (piece > PIECES) piece = 1;
       const until = new Date(DAY + piece * PIECE_MS).toISOString();
       const paced = ['--speedup', '2000', '--until', until, ...(piece > 1 ? ['--resume'] : [])];
       const packed = random() < 0.5 ? ['--aggregate'] : [];
-      // Some while it gets ready, some once it sends, however long either takes.
+      // Some kills come while it starts and some while it sends, however long either takes.
       const word = random() < 0.5 ? /./ : / trips .* lag /;
       const args = ['replay', file, ...at, ...paced, ...packed, '--statistics-frequency', '1'];
       const ran = await killedAfter(random() * 1_500, args, env, word);
@@ -79,7 +81,7 @@ it(`C1, C3, W7, K1, K2: ${KILLS} kills over Kinesis (seed ${SEED})`, { timeout: 
 
   const output = join(folder, 'out.ndjson');
   const flow = ['process', ...at, '--output', output];
-  const processes = async (random: () => number): Promise<void> => {
+  const processes = async (random: Random): Promise<void> => {
     for (let kills = 0; kills < KILLS / 2; kills++) {
       const ran = await killedAfter(random() * 2_000, [...flow, '--checkpoint-interval', '0ms'], env);
       assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);

@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { showsExactly } from '../golden/search.ts';
@@ -20,7 +21,7 @@ import {
   withoutVersion,
 } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 24 : 12));
 const DAY = Date.UTC(2016, 0, 11);
@@ -38,14 +39,14 @@ const EVENTS = [
   'rollover',
 ] as const;
 
-/** Shows windows of an odd number of trips: another one takes the result away. */
+/** Has results for windows with an odd number of trips, so one more trip retracts the result. */
 const ODD = `export const views = ({ view, tumbling, count, aggregate, divide, truncate, multiply, ne }) => [view({
   name: 'odd', by: {}, window: tumbling('1m'), aggregates: { trips: count() },
   having: ne(aggregate('trips'), multiply(2, truncate(divide(aggregate('trips'), 2)))),
 })];`;
 
 for (const version of ['2.19.1', '3.8.0'] as const) {
-  it(`${productOf(version)}: results lie there once, whatever its indices do while the processor is killed`, {
+  it(`${productOf(version)}: each result is stored once, whatever happens to the indices while the processor is killed`, {
     skip: withoutVersion(version),
   }, async (t) => {
     const search = await openSearchWithSnapshots(t, version);
@@ -53,7 +54,7 @@ for (const version of ['2.19.1', '3.8.0'] as const) {
       const killed = await killedOften(t, search, 'kept-', ['pickup_count', 'trip_duration'], []);
       await showsExactly(search, 'kept-', (await expectedLines(killed.files)).lines, 'after the kills');
     });
-    await t.test('a view whose results are taken back', async (t) => {
+    await t.test('a view with retractions', async (t) => {
       const folder = temporaryFolder(t);
       const views = join(folder, 'odd.mjs');
       writeFileSync(views, ODD);
@@ -141,7 +142,7 @@ async function killedOften(
   return { files };
 }
 
-/** Epoch ms of the window a line is about; of a deletion, by its id; NaN of others. */
+/** Epoch ms of the window of a line, for a deletion by its id; NaN for other lines. */
 function timeOf(line: string): number {
   const found = /"window_start":"([^"]+)"/.exec(line) ?? /"_id":"[^|"]+\|([^|"]+)/.exec(line);
   return Date.parse(found?.[1] ?? '');
@@ -164,7 +165,7 @@ async function snapshotted(search: OpenSearch, names: readonly string[], as: str
   });
 }
 
-/** Over the indices that are there, which are as they were then. */
+/** Restores the snapshot over the existing indices. */
 async function restored(search: OpenSearch, names: readonly string[], from: string): Promise<void> {
   const indices = (await Promise.all(names.map((name) => indicesOf(search, name)))).flat().join(',');
   await search.request('POST', `/${indices}/_close`);
@@ -176,7 +177,7 @@ async function restored(search: OpenSearch, names: readonly string[], from: stri
   await search.request('GET', '/_cluster/health?wait_for_status=yellow&timeout=30s');
 }
 
-/** The alias stands for an empty index in place of all it stood for. */
+/** Points the alias to an empty index instead of its former ones. */
 async function swapped(search: OpenSearch, names: readonly string[], run: number): Promise<void> {
   for (const name of names) {
     const fresh = `${name}-${100_000 + run * 1_000}`;
@@ -202,7 +203,7 @@ async function oddShown(search: OpenSearch): Promise<string[]> {
     .sort();
 }
 
-/** By the text of the files alone. */
+/** Computed from the text of the files alone. */
 function oddOf(files: readonly string[]): string[] {
   const windows = new Map<string, number>();
   for (const file of files) {

@@ -1,5 +1,5 @@
 /**
- * The processor killed around its bulk requests, and OpenSearch killed and started again, side by side with nothing:
+ * The processor is killed around its bulk requests, and OpenSearch is killed and started again:
  *
  *  C3 each result is in OpenSearch exactly once. TAXIFLOW_KILLS says how often the processor is killed.
  */
@@ -9,12 +9,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { temporaryFolder } from '../files.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { countOf, showsExactly } from '../golden/search.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { following, taxiflow, temporaryFolder } from '../support.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 20 : 6));
 const DAY = Date.UTC(2016, 0, 11);
@@ -41,8 +42,8 @@ function dayOfTrips(t: TestContext): { line: Line; file: string } {
 }
 
 /**
- * A kill comes before a request reaches the server, after the server has done it and before it says so, or with the
- * answer; always at a request with results that were new in that run, so that older ones get through before.
+ * A kill comes before a request reaches the server, after the server has done it and before it answers, or with the
+ * answer; always at a request with results that are new in that run, so that older ones are sent before.
  */
 async function processorKilled(t: TestContext, search: OpenSearch): Promise<void> {
   const { line, file } = dayOfTrips(t);
@@ -95,7 +96,7 @@ function windowOf(line: string): number {
   return Date.parse((JSON.parse(line) as { window_start?: string }).window_start ?? '');
 }
 
-/** While it is away, processing goes on and another sink gets its results. */
+/** While OpenSearch is down, processing goes on and another sink gets its results. */
 async function serverKilled(t: TestContext, search: OpenSearch): Promise<void> {
   const { line, file } = dayOfTrips(t);
   const { folder } = line;
@@ -120,7 +121,7 @@ async function serverKilled(t: TestContext, search: OpenSearch): Promise<void> {
   await before.until('it says how much waits', () => /[1-9]\d* results? behind/.test(before.said()));
   assert.equal((await before.interrupt()).code, 130, 'it can be left while OpenSearch is away');
 
-  // And come back to, for the rest.
+  // It resumes for the rest.
   const process = following(t, flow);
   const evening = linesNow().length;
   await line.replay({ resume: true });

@@ -1,7 +1,7 @@
 /**
- * The real processes, killed at each point where something becomes lasting, and started again until they end.
+ * The real processes, killed at each point where data becomes durable, and started again until they end.
  *
- *  C1, C3 no result is lost and none is there twice, whichever commit, write or cursor a kill meets; W3, W7 a
+ *  C1, C3 no result is lost or doubled, whichever commit, write or cursor a kill hits; W3, W7 a
  *  replay that goes on ends with its last watermark, and its trips count once.
  */
 import assert from 'node:assert/strict';
@@ -11,9 +11,10 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { type Ran, ROOT, taxiflow, temporaryFolder } from '../support.ts';
+import { type Ran, taxiflow } from '../taxiflow.ts';
 
 const PRELOAD = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 /** More trips than one read brings, so that there are several checkpoints. */
@@ -30,12 +31,12 @@ before(async () => {
   expected = await expectedLines([input]);
 });
 
-/** Runs a command that dies at the point given, or comes to its end where it doesn't reach it. */
+/** Runs a command that dies at the given point, or ends by itself if it doesn't reach it. */
 function runUntil(kill: string, args: readonly string[]): Promise<Ran> {
   return taxiflow(args, { node: PRELOAD, env: { TAXIFLOW_KILL: kill } });
 }
 
-/** Runs again and again with `killOf(run)` until a run ends by itself; returns that run and how many were killed. */
+/** Repeats runs with `killOf(run)` until one ends by itself; returns that run and the number killed. */
 async function runThrough(args: readonly string[], killOf: (run: number) => string): Promise<[Ran, number]> {
   for (let run = 1; run < MOST_RUNS; run++) {
     const ran = await runUntil(killOf(run), args);
@@ -85,7 +86,7 @@ async function survives(t: TestContext, killOf: (run: number) => string, leastKi
   assert.equal(totals.late + totals.duplicate, 0, 'nothing late, nothing twice');
 }
 
-/** 1, 2, 3, 4, 6, 9, …: the first kills come early in a run; a run that comes to a point less often than that ends. */
+/** 1, 2, 3, 4, 6, 9, …: the first kills come early in a run; a run that reaches the point less often ends by itself. */
 const inTurn = (run: number): number => (run <= 3 ? run : Math.floor(4 * 1.5 ** (run - 4)));
 
 describe('process, killed again and again', { concurrency: 2 }, () => {
@@ -103,7 +104,7 @@ describe('process, killed again and again', { concurrency: 2 }, () => {
   }
 
   for (const when of ['before', 'after']) {
-    it(`C3: ${when} lines of a killed run are cut off, which it left half written`, (t) =>
+    it(`C3: ${when} half-written lines of a killed run are cut off`, (t) =>
       survives(t, (run) => (run % 2 === 1 ? `write:half:${inTurn((run + 1) / 2)}` : `cut:${when}:1`), 4));
   }
 
@@ -118,7 +119,7 @@ describe('replay, killed at each of its commits in turn', { concurrency: 2 }, ()
     it(`W3, W7: ${when} each commit`, async (t) => {
       const folder = temporaryFolder(t);
       const args = ['replay', input, '--data-dir', folder, '--speedup', 'max', '--resume', '--json'];
-      // A run that goes on makes fewer commits than one that starts, so a kill at every number is met from one at least.
+      // A resumed run makes fewer commits than a first one, so some runs reach each number.
       const [, kills] = await runThrough(args, (run) => `commit:${when}:${run}`);
       assert.ok(kills >= 4, `killed only ${kills} times`);
       const flow = ['process', '--data-dir', folder, '--until-end', '--json'];

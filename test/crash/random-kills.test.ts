@@ -1,7 +1,7 @@
 /**
  * Replay and processor, killed at random moments side by side, over one stream, and started again each time.
  *
- *  C1, C3 the results are those of a line that nobody disturbed; W7 what a killed replay sends again counts as
+ *  C1, C3 the results are those of an undisturbed line; W7 what a killed replay sends again counts as
  *  duplicate, and nothing is late. TAXIFLOW_KILLS says how many kills, TAXIFLOW_SEED which moments.
  */
 import assert from 'node:assert/strict';
@@ -11,16 +11,18 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { Line, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
-import { killedAfter, type Ran, ROOT, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
+import { killedAfter, type Ran, taxiflow } from '../taxiflow.ts';
 
 const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 200 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const PRELOAD = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 const DAY = Date.UTC(2016, 0, 11);
 
-/** A replay dies once it says that so many trips are acknowledged: by itself, as whoever looks on may look too late. */
+/** A replay kills itself once it reports `trips` acknowledged trips; a kill from outside could come too late. */
 function killedAt(trips: number, args: readonly string[]): Promise<Ran> {
   const env = { TAXIFLOW_KILL: `trips:after:${Math.ceil(trips)}` };
   return taxiflow([...args, '--statistics-frequency', '1'], { node: PRELOAD, env });
@@ -53,7 +55,7 @@ async function made(name: string, trips: number): Promise<Input> {
   return { file, expected: await expectedLines([file]) };
 }
 
-/** The replay goes on to its end, the processor to the end of the stream: then everything must be as if nobody was killed. */
+/** Lets the replay and the processor finish, and checks that the results are those of a run without kills. */
 async function comesOutRight(folder: string, { file, expected }: Input): Promise<Processed['totals']> {
   const replay = ['replay', file, '--data-dir', folder, '--speedup', 'max', '--resume', '--json'];
   const last = await taxiflow(replay);
@@ -100,23 +102,23 @@ describe(`killed at random (seed ${SEED})`, () => {
     await taxiflow(['stream', 'create', ...shared, '--shards', '4']);
 
     /** Half an hour of trips at a time, paced so that sending it takes longer than starting. */
-    const replays = async (random: () => number): Promise<number> => {
+    const replays = async (random: Random): Promise<number> => {
       let kills = 0;
       for (let piece = 1; kills < KILLS / 2; ) {
-        // The day is over before the kills are: once more from its start, all of it duplicates.
+        // The day ends before the kills do: it starts again, and all of its trips are duplicates.
         if (piece > 48) piece = 1;
         const until = new Date(DAY + piece * 1_800_000).toISOString();
         const paced = ['--speedup', '4000', '--until', until, ...(piece > 1 ? ['--resume'] : [])];
         const ran = await killedAfter(random() * 700, ['replay', small.file, ...shared, ...paced]);
         if (ran.signal === 'SIGKILL') kills++;
         else assert.equal(ran.code, 0, ran.stderr);
-        // A first piece that was killed goes on too.
+        // A killed first piece is resumed too.
         if (ran.signal === null || piece === 1) piece++;
       }
       return kills;
     };
 
-    const processes = async (random: () => number): Promise<number> => {
+    const processes = async (random: Random): Promise<number> => {
       const flow = ['process', ...shared, '--checkpoint-interval', '0ms'];
       const args = [...flow, '--output', join(folder, 'out.ndjson')];
       for (let kills = 0; kills < KILLS / 2; kills++) {
@@ -145,17 +147,17 @@ describe(`killed at random (seed ${SEED})`, () => {
     assert.equal(duplicate, 0, 'nothing was sent twice');
   });
 
-  it('W7: kills of one long replay at full speed, past the points it notes', async (t) => {
+  it('W7: kills of one long replay at full speed, after the points where it records its progress', async (t) => {
     const large = await made('large.csv', 230_000);
     const folder = temporaryFolder(t);
     const args = ['replay', large.file, '--data-dir', folder, '--speedup', 'max', '--resume'];
     const random = randomNumbers(SEED + 3);
-    // It notes its progress every 100,000 trips: the first kill comes after that, the others anywhere.
+    // It records its progress every 100,000 trips: the first kill comes after that, the others anywhere.
     const places = [120_000, ...Array.from({ length: KILLS / 20 }, () => 1 + random() * 90_000)];
     for (const trips of places) {
       const ran = await killedAt(trips, args);
       if (ran.signal === 'SIGKILL') continue;
-      // On a slow machine it notes its progress by time too, so that in the end less is left than to the next kill.
+      // On a slow machine it also records its progress by time, so the rest may end before the next kill.
       assert.equal(ran.code, 0, ran.stderr);
       break;
     }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { putRecords, tripEndingAt, watermarkAt } from '../cli/model.ts';
+import { temporaryFolder } from '../files.ts';
 import {
   type OpenPage,
   openPage,
@@ -15,7 +16,8 @@ import {
   withoutChromium,
 } from '../services/chromium.ts';
 import { freePort } from '../services/service.ts';
-import { following, temporaryFolder, until } from '../support.ts';
+import { following } from '../taxiflow.ts';
+import { until } from '../until.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -38,7 +40,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A page over the golden state; it has to end without a complaint, having asked nobody else for anything. */
+  /** A page over the golden state; it must end without errors and without requests to other hosts. */
   async function golden(t: TestContext, look: (opened: OpenPage) => Promise<void>, options?: PageOptions) {
     const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
     const opened = await openPage(browser, url, options);
@@ -53,7 +55,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await opened.page.context().close();
   }
 
-  it('shows in each window the figures of the oracle, on the map as in the list and the tables', (t) =>
+  it("shows the oracle's figures of each window on the map, in the list and in the tables", (t) =>
     golden(t, async ({ page }) => {
       await page.locator('#tables summary').click();
       const slider = page.locator('#slider');
@@ -107,7 +109,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       assert.deepEqual(sink!.slice(1), [results, '0', '0', '0'], 'delivered, pending, retries, refused');
     }));
 
-  it('draws a cell where it is, and tells its figures to the pointer', (t) =>
+  it('draws a cell at its place, and shows its figures under the pointer', (t) =>
     golden(t, async ({ page }) => {
       const first = page.locator('#areas button').first();
       const picked = await first.locator('.figure').textContent();
@@ -118,7 +120,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         picked,
         'figures of the area that has the focus',
       );
-      // The tip stands above the middle of the cell's upper edge.
+      // The tooltip is above the middle of the cell's upper edge.
       const box = (await tip.boundingBox())!;
       await page.locator('#slider').focus();
       await tip.waitFor({ state: 'hidden' });
@@ -126,7 +128,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       await tip.waitFor();
       assert.equal(await tip.locator('.picked b').textContent(), picked, 'figures under the pointer');
       assert.equal(await tip.locator('.code').textContent(), await first.locator('.code').textContent());
-      // A click keeps it, the window may change.
+      // A click keeps it, even if the window changes.
       await page.mouse.down();
       await page.mouse.up();
       await page.mouse.move(5, 5);
@@ -171,7 +173,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       assert.equal(await slider.inputValue(), String(last), 'playing ends at the newest window');
     }));
 
-  it('what has the focus shows it, wherever it is', (t) =>
+  it('the focused element is visibly focused, wherever it is', (t) =>
     golden(t, async ({ page }) => {
       const stops: string[] = [];
       for (;;) {
@@ -185,7 +187,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         if (tag === 'BODY') break;
         assert.ok(line !== 'none' && wide >= 2, `${tag} ${name}: ${line} ${wide} px`);
         assert.ok(name !== '', `${tag} has a name`);
-        // The map is cut off at its edges.
+        // The map is clipped at its edges.
         if (tag === 'CANVAS' || name.startsWith('Zoom')) assert.ok(away <= -wide, `${name}: ${away} px`);
         stops.push(tag);
       }
@@ -198,11 +200,11 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     ['dark', { dark: true }],
     ['a phone', { ...PHONE, dark: true }],
   ] as const) {
-    it(`axe finds nothing serious, and nothing is cut off: ${name}`, (t) =>
+    it(`axe finds nothing serious and nothing is clipped: ${name}`, (t) =>
       golden(
         t,
         async ({ page }) => {
-          // What is in the tables has no colours of its own.
+          // The contents of the tables have no colours of their own.
           if (name === 'light') await page.locator('#tables summary').click();
           await accessible(page, 'City');
           const paper = await page.evaluate('getComputedStyle(document.body).backgroundColor');
@@ -216,7 +218,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       ));
   }
 
-  it('without WebGL it says so, and the figures are there', async (t) => {
+  it('without WebGL it says so and still shows the figures', async (t) => {
     const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
     const { page } = await openPage(browser, url);
     await page.addInitScript('HTMLCanvasElement.prototype.getContext = () => null');
@@ -240,9 +242,9 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       assert.ok(bytes < 100_000, `${bytes} bytes, history and all`);
     }));
 
-  it('the server is killed and started again: the page says so, and comes back by itself', async (t) => {
+  it('says when the server is killed, and recovers by itself when it is started again', async (t) => {
     const args = ['--data-dir', folder];
-    // One that nobody gets by chance meanwhile.
+    // A port that no other process gets by chance in between.
     const first = await dashboard(t, [...args, '--port', String(await freePort())]);
     const { page } = await openPage(browser, first.url);
     await page.locator('#pill[data-state=stopped]').waitFor();
@@ -260,7 +262,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('more pages than a browser has connections: the oldest make room, and go on when somebody turns to them', async (t) => {
+  it('with more pages than a browser has connections, the oldest make room and go on when they are shown', async (t) => {
     const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
     const first = (await openPage(browser, url)).page;
     await first.locator('#pill[data-state=stopped]').waitFor();
@@ -286,7 +288,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await first.context().close();
   });
 
-  it('a processor is started, killed and started again under the page, and it ends with the figures of the oracle', async (t) => {
+  it("shows the oracle's figures after a processor was started, killed and started again", async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     const { url } = await dashboard(t, [...at, '--port', '0']);
@@ -310,7 +312,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
     await run('replay', file, '--speedup', 'max', '--seek', '2016-01-14T02:00:00Z', ...at);
     const last = oracle.starts.length - 1;
-    // The last window waits for a watermark that does not come.
+    // The last window waits for a watermark that never comes.
     await page.locator(`#slider[max="${last - 1}"], #slider[max="${last}"]`).waitFor();
     await kill(second, 'SIGINT');
     await run('process', '--app', 'live', '--until-end', '--drain', ...at);
@@ -337,9 +339,9 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('the demo fills the page while trips flow', async (t) => {
+  it('fills during the demo, while trips flow', async (t) => {
     const demo = following(t, [
-      // A day in a minute: a browser that is slow to start comes in time.
+      // A day takes a minute, so that a browser that is slow to start is in time.
       ...['demo', '--trips', '20000', '--speedup', '1440', '--port', '0', '--exit'],
       ...['--data-dir', temporaryFolder(t)],
     ]);
@@ -360,7 +362,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('the job: what was refused can be read, and is only text', async (t) => {
+  it('shows refused records of the job as plain text', async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     const trips = ['10:01', '10:02', '10:03', '10:04'].map((time) => tripEndingAt(`2016-03-10T${time}:00Z`));
@@ -393,7 +395,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('the job: the shard that holds the watermark back is named', async (t) => {
+  it('names the shard of the job that holds the watermark back', async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     await run('stream', 'create', 'local:two', '--shards', '2', ...at);
@@ -415,7 +417,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('a stopped job with views of its own says what prints them', async (t) => {
+  it("names the command that prints the user's own views of a stopped job", async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     const views = join(dataDir, 'views.json');
@@ -437,7 +439,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     await page
       .locator('#city-none', {
-        // A folder whose name a shell would take apart is quoted.
+        // A folder name that a shell would split is quoted.
         hasText: `“taxiflow results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
       })
       .waitFor();
@@ -447,7 +449,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('cells smaller than a pixel are drawn', async (t) => {
+  it('draws cells smaller than a pixel', async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     const views = join(dataDir, 'views.json');
@@ -474,7 +476,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.context().close();
   });
 
-  it('a state that can’t be read is told with what to do', async (t) => {
+  it('reports an unreadable state, with what to do', async (t) => {
     const dataDir = temporaryFolder(t);
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'broken', '--port', '0']);
     const { page } = await openPage(browser, url);

@@ -26,7 +26,7 @@ class SlowPage extends EventEmitter {
 const asResponse = (page: SlowPage) => page as unknown as ServerResponse;
 const LINE = `"${'x'.repeat(100_000)}"`;
 
-test('a page that reads nothing is passed over, and begins again when it reads', () => {
+test("a page that doesn't read is skipped, and starts again when it reads", () => {
   const hub = new Hub('a.0');
   const slow = new SlowPage();
   const quick = new SlowPage();
@@ -45,7 +45,7 @@ test('a page that reads nothing is passed over, and begins again when it reads',
   assert.match(slow.text, /id: a\.1001\n/, 'it listens again');
 });
 
-test('what is missed comes again as long as it is kept', () => {
+test('missed events are sent again as long as they are kept', () => {
   const hub = new Hub('a.0');
   for (let i = 1; i <= 100; i++) hub.windows([LINE], `a.${i}`, 0);
   const join = (after: string) => {
@@ -61,7 +61,7 @@ test('what is missed comes again as long as it is kept', () => {
   assert.doesNotMatch(join('a.100'), /event: (reset|windows)/);
 });
 
-test('many pages make the next event wait, so that they never cost more than a part of a core', () => {
+test('events are delayed with many pages, so that they cost a part of a core at most', () => {
   const hub = new Hub('a.0');
   for (let i = 0; i < 100; i++) hub.add(asResponse(new SlowPage()), 'a.0', '{}');
   hub.windows([LINE], 'a.1', 1_000);
@@ -69,7 +69,7 @@ test('many pages make the next event wait, so that they never cost more than a p
   assert.equal(hub.ready(1_000 + 2_600), true);
 });
 
-test('much at once is loaded whole instead', () => {
+test('a page that missed many events loads everything instead', () => {
   const hub = new Hub('a.0');
   const page = new SlowPage();
   hub.add(asResponse(page), 'a.0', '{}');
@@ -78,7 +78,7 @@ test('much at once is loaded whole instead', () => {
   assert.ok(page.unread < 1_000, 'nothing of it is sent');
 });
 
-test('a page that went is forgotten', () => {
+test('a closed page is forgotten', () => {
   const hub = new Hub('a.0');
   const page = new SlowPage();
   hub.add(asResponse(page), 'a.0', '{}');

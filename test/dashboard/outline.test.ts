@@ -1,21 +1,21 @@
-/** The map's land comes from the TLC zones and the Census Bureau's counties, by a script that gives the same again. */
+/** A script makes the map's land from the TLC zones and the Census Bureau's counties, reproducibly. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it, test } from 'node:test';
 import { OUTLINE, type Outline, outline, PLACES, readPlaces, readZones } from '../../scripts/outline.ts';
-import { withoutSamples } from '../support.ts';
+import { withoutSamples } from '../files.ts';
 
 const land = JSON.parse(readFileSync(OUTLINE, 'utf8')) as Outline;
 
 describe('from the zones', { skip: withoutSamples }, () => {
-  it('the outline that is kept comes out again', () => assert.deepEqual(outline(readZones()), land));
+  it('the script reproduces the stored outline', () => assert.deepEqual(outline(readZones()), land));
 
-  it('the places that are kept come out again', () => {
+  it('the script reproduces the stored places', () => {
     assert.deepEqual(JSON.parse(readFileSync(PLACES, 'utf8')), readPlaces());
   });
 });
 
-test('the outline is small, closed, and has five boroughs on the land around', () => {
+test('the outline is small and closed, and has five boroughs and the surrounding land', () => {
   assert.deepEqual(
     land.features.map(({ properties }) => properties.name),
     ['around', 'Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'],
@@ -29,7 +29,7 @@ test('the outline is small, closed, and has five boroughs on the land around', (
   }
 });
 
-test('places are on the land of their borough, and the rivers are not', () => {
+test('places are on the land of their borough, and rivers are not on land', () => {
   const on = (lon: number, lat: number) =>
     land.features.findLast(({ geometry }) => geometry.coordinates.some(([ring]) => inside(ring!, lon, lat)))
       ?.properties.name;
@@ -47,7 +47,7 @@ test('places are on the land of their borough, and the rivers are not', () => {
     ['Newark', -74.172, 40.735, 'around'],
     ['Yonkers', -73.87, 40.94, 'around'],
     ['Great Neck', -73.73, 40.79, 'around'],
-    // Where the coarse border of a county and the finer one of a borough run beside each other.
+    // Here the coarse border of a county runs beside the finer one of a borough.
     ['Mount Vernon', -73.837, 40.9115, 'around'],
     ['Floral Park', -73.702, 40.724, 'around'],
     ['the Hudson', -74.015, 40.76, undefined],

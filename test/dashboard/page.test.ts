@@ -1,4 +1,4 @@
-/** What the page computes by itself. */
+/** The page's own computations. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -16,7 +16,7 @@ import { cell, cellCode } from '../../src/views/geohash.ts';
 
 const HOUR = 3_600_000;
 
-test('the scale rises, begins at the least result, and its last step is reached', () => {
+test('the scale rises from the smallest result, and its last step is used', () => {
   fc.assert(
     fc.property(fc.integer({ min: 2, max: 1_000_000 }), (most) => {
       const scale = thresholds(most);
@@ -41,7 +41,7 @@ function pickups(start: number, counts: Record<string, number>): WindowUpdate {
   return windowUpdate('pickup_count', docs)!;
 }
 
-test('windows come in any order, replace what was known of them, and gaps up to a day are filled', () => {
+test('windows come in any order and replace older versions, and gaps of up to a day are filled', () => {
   const frames = new Frames(new Cells([]));
   const day = Date.UTC(2016, 0, 14);
   frames.take([pickups(day + 3 * HOUR, { dr5ru7: 5 }), pickups(day, { dr5rsr: 2, dr5ru7: 3 })]);
@@ -66,7 +66,7 @@ test('windows come in any order, replace what was known of them, and gaps up to 
   );
 });
 
-test('cells go as differences, whatever the order of the results', () => {
+test('cells are sent as differences, whatever the order of the results', () => {
   const { cells, counts } = pickups(0, { dr5ru7: 7, dr5rsr: 1, dr7000: 3 }) as PickupWindow;
   assert.deepEqual(counts, [1, 7, 3]);
   assert.equal(
@@ -91,7 +91,7 @@ test('an area has the name of the nearest place', () => {
   assert.equal(cells.numberOf(cellCode('dr5x0y'), 6), 0, 'known by then');
 });
 
-test('areas that people know have the names that people use', () => {
+test('well-known areas have their common names', () => {
   const cells = new Cells(JSON.parse(readFileSync(PLACES, 'utf8')) as Place[]);
   const named = (lat: number, lon: number) => cells.all[cells.numberOf(cell(lat, lon, 6), 6)]!;
   for (const [lat, lon, name, borough] of [
@@ -105,14 +105,14 @@ test('areas that people know have the names that people use', () => {
   }
 });
 
-test('commands can be pasted: of the app, in the folder, each a word', () => {
+test('commands can be pasted: with app and folder, each quoted as a word', () => {
   const status = { app: 'a', dataDir: '.taxiflow', stream: 'local:s (id)' } as JobStatus;
   assert.equal(processCommand(status), '“taxiflow process --stream local:s --app a”');
   const odd = { ...status, dataDir: "/tmp/it's mine" };
   assert.equal(command('results', odd), `“taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
 });
 
-test('ages are told in the unit that says enough', () => {
+test('ages are shown in a fitting unit', () => {
   const ages = [0, 59_400, 60_000, 200_000, 3_600_000, 5_000_000, 90_000_000, 300_000_000].map(age);
   assert.deepEqual(ages, ['0 s', '59 s', '1 min', '3 min', '1 h 0 min', '1 h 23 min', '1 day', '3 days']);
 });

@@ -1,4 +1,4 @@
-/** The page's server over plain HTTP: who is answered, with what, and what is pushed. */
+/** The page's server over plain HTTP: which requests it answers, with what, and what it pushes. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,7 +12,9 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
 import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
 import { cellText } from '../../src/views/geohash.ts';
-import { fixture, following, PATIENCE_MS, taxiflow, temporaryFolder, until } from '../support.ts';
+import { fixture, temporaryFolder } from '../files.ts';
+import { following, taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS, until } from '../until.ts';
 import { dashboard, processed, run, type Served } from './support.ts';
 
 interface Answer {
@@ -53,7 +55,7 @@ interface Pushed {
   readonly data: string;
 }
 
-/** Listens as a page does; `until` says which event is the last one wanted. */
+/** Listens as a page does, up to the event that `until` accepts. */
 function listen(
   url: string,
   after: string,
@@ -93,7 +95,7 @@ async function historyOf(url: string): Promise<History> {
   return JSON.parse((await ask(`${url}api/history`)).body.toString()) as History;
 }
 
-/** The history, once the server has looked at the state again and has all results: it looks now and then, busy or not. */
+/** The history, once it has all results: the server looks at the state at intervals. */
 async function wholeHistoryOf(url: string, dataDir: string, app: string): Promise<History> {
   const results = (await run('results', '--app', app, '--data-dir', dataDir, '--json')).trim();
   const count = (JSON.parse(results) as unknown[]).length;
@@ -118,7 +120,7 @@ describe('the server of the page', () => {
   const serve = (t: TestContext, ...args: string[]): Promise<Served> =>
     dashboard(t, ['--data-dir', folder, '--port', '0', ...args]);
 
-  it('answers to the names of this machine alone', async (t) => {
+  it('answers only to names of this machine', async (t) => {
     const { url, port } = await serve(t);
     for (const host of [
       `127.0.0.1:${port}`,
@@ -127,7 +129,7 @@ describe('the server of the page', () => {
       `[::1]:${port}`,
       hostname(),
       `127.0.0.1:1`,
-      // An address of the network, or the one a container is reached by: no name leads here by mistake.
+      // An IP address, of the network or of a container, can't be a rebound DNS name.
       `192.0.2.7:${port}`,
       '[2001:db8::7]',
     ]) {
@@ -150,7 +152,7 @@ describe('the server of the page', () => {
     }
   });
 
-  it('can only be read', async (t) => {
+  it('refuses all methods but GET and HEAD', async (t) => {
     const { url } = await serve(t);
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE']) {
       const { status, headers } = await ask(url, { method });
@@ -162,7 +164,7 @@ describe('the server of the page', () => {
     }
   });
 
-  it('no path leads out of the page', async (t) => {
+  it('serves no file outside of the page', async (t) => {
     const { url, port } = await serve(t);
     const paths = [
       '/../../../package.json',
@@ -177,7 +179,7 @@ describe('the server of the page', () => {
       '/api',
     ];
     for (const path of paths) {
-      // As it stands: a client would shorten it first.
+      // Sent raw, since an HTTP client would normalise the path.
       const socket = connect(port, '127.0.0.1');
       socket.end(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
       const chunks: Buffer[] = [];
@@ -188,7 +190,7 @@ describe('the server of the page', () => {
     assert.equal(missing.headers['x-content-type-options'], 'nosniff', 'refusals have the same headers');
   });
 
-  it('lets nothing but itself onto the page', async (t) => {
+  it('allows no other origin on the page', async (t) => {
     const { url } = await serve(t);
     const { headers, body } = await ask(url);
     const policy = String(headers['content-security-policy']);
@@ -225,7 +227,7 @@ describe('the server of the page', () => {
     assert.match(tiledPolicy, /script-src 'self';/, 'tiles bring no scripts');
   });
 
-  it('compresses, and says when nothing changed', async (t) => {
+  it('compresses, and answers 304 when nothing changed', async (t) => {
     const { url } = await serve(t);
     for (const path of ['/', '/main.js', '/style.css', '/outline.json', '/api/history']) {
       const plain = await ask(url, { path });
@@ -291,7 +293,7 @@ describe('the server of the page', () => {
     assert.deepEqual(shown.sort(), wanted.sort());
   });
 
-  it('pushes what is new to a page that knows the rest, and lets one that knows too little begin again', async (t) => {
+  it('pushes new results to a page that has the rest, and makes one that missed too much start again', async (t) => {
     const dataDir = temporaryFolder(t);
     const at = ['--data-dir', dataDir];
     const process = ['process', '--app', 'a', '--until-end', ...at];
@@ -326,7 +328,7 @@ describe('the server of the page', () => {
     }
   });
 
-  it('a state that is made afresh is followed', async (t) => {
+  it('follows a state that is created again', async (t) => {
     const dataDir = temporaryFolder(t);
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'demo', '--port', '0']);
     assert.deepEqual((await historyOf(url)).windows, [], 'nothing yet');
@@ -348,7 +350,7 @@ describe('the server of the page', () => {
     assert.notDeepEqual(second.windows, first.windows);
   });
 
-  it('a state that is damaged, emptied, taken away and put back under it is told, and followed', async (t) => {
+  it('reports a state that is damaged, emptied, removed and restored, and follows it', async (t) => {
     const dataDir = temporaryFolder(t);
     const file = join(dataDir, 'apps', 'a.sqlite');
     const whole = readFileSync(join(folder, 'apps', 'golden.sqlite'));
@@ -366,7 +368,7 @@ describe('the server of the page', () => {
     await trouble(undefined);
     const windows = (await historyOf(url)).windows.length;
     const damages: [what: string, damage: () => void, code: string][] = [
-      // In place: the file that is open is the one that changes.
+      // In place, so that the open file is the one that changes.
       ['another content', () => writeFileSync(file, randomBytes(whole.length)), 'corrupt'],
       [
         'pages of it',
@@ -394,7 +396,7 @@ describe('the server of the page', () => {
     assert.equal((await ask(url, { headers: { host: 'evil.example' } })).status, 421);
   });
 
-  it('takes the next free port, and says so', async (t) => {
+  it('takes the next free port and prints it', async (t) => {
     const taken = createServer().listen(0, '127.0.0.1');
     t.after(() => taken.close());
     await once(taken, 'listening');
@@ -419,7 +421,7 @@ describe('the server of the page', () => {
     assert.match(ran.stderr, /Ctrl-C ends it/);
   });
 
-  it('mistakes in its options are told', async () => {
+  it('reports mistakes in its options', async () => {
     const at = ['--data-dir', folder];
     for (const [args, message] of [
       [['--port', '70000'], /--port 70000 is no port/],
@@ -440,7 +442,7 @@ describe('the server of the page', () => {
     assert.match(elsewhere.stderr, /can't be served at 203\.0\.113\.7:0 \(EADDRNOTAVAIL\)/);
   });
 
-  it('process --dashboard: is there while the processor is, and goes with it', async (t) => {
+  it('runs as long as the processor with process --dashboard', async (t) => {
     const dataDir = temporaryFolder(t);
     const run = following(t, ['process', '--dashboard', '--port', '0', '--data-dir', dataDir]);
     const address = () => /the live page: (\S+)\n/.exec(run.said())?.[1];

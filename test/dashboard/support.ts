@@ -1,4 +1,4 @@
-/** States to look at, and the real server that shows them. */
+/** States for the dashboard, and the real server that shows them. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,8 +9,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { ROOT } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
-import { BIN, ROOT, taxiflow } from '../support.ts';
+import { BIN, taxiflow } from '../taxiflow.ts';
 
 export interface Served {
   readonly url: string;
@@ -40,14 +41,14 @@ export async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKIL
   await ended;
 }
 
-/** Runs a command to its good end. */
+/** Runs a command that must succeed. */
 export async function run(...args: string[]): Promise<string> {
   const ran = await taxiflow(args);
   assert.equal(ran.code, 0, `taxiflow ${args.join(' ')}: ${ran.stderr}`);
   return ran.stdout;
 }
 
-/** A file of made-up trips of a morning. */
+/** A file of generated trips of one morning. */
 export async function morning(folder: string, trips = 20_000): Promise<string> {
   const file = join(folder, 'trips.csv');
   const csv = generateCsv({ trips, from: '2016-01-14', hours: 4, seed: 3, layout: 'yellow-2015', dirty: 0 });
@@ -64,7 +65,7 @@ export async function processed(dataDir: string, file: string, app = 'golden'): 
 
 /** What the independent engine finds, by window. */
 export interface Expected {
-  /** How many there are in all. */
+  /** The number of results. */
   readonly results: number;
   /** ISO 8601 of each window's start, ascending. */
   readonly starts: readonly string[];

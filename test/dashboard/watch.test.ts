@@ -1,4 +1,4 @@
-/** What pages are told of a state that is corrected under them. */
+/** What pages get when the state is corrected. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Cells } from '../../src/dashboard/page/cells.ts';
@@ -10,7 +10,7 @@ import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const START = Date.UTC(2016, 0, 14);
 const END = START + 600_000;
@@ -20,7 +20,7 @@ const FIGURES = {
   trip_duration: { key: { airport_code: 'JFK' }, values: { trip_count: 3, sum_trip_duration: 40 } },
 } as const;
 
-test('a window whose last result is taken back is shown without it', (t) => {
+test('a window whose last result is retracted is shown without it', (t) => {
   const dataDir = temporaryFolder(t);
   const views = JSON.stringify(taxiViews());
   const state = SqliteState.open({ dataDir, app: 'a', identity: { stream: 's', views, settings: '' } });

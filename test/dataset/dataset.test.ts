@@ -7,13 +7,14 @@ import { describe, it, type TestContext } from 'node:test';
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import { Dataset, type DatasetOptions, type Rejection } from '../../src/dataset/dataset.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
-import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const HEADER =
   'vendor_id,pickup_datetime,dropoff_datetime,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude';
 
-/** A row that ends so many minutes after noon; its vendor tells it from others. */
+/** A row that ends `minutes` after noon; its vendor distinguishes it. */
 const row = (vendor: string, minutes: number) =>
   `${vendor},2016-01-01 11:00:00,2016-01-01 12:${String(minutes).padStart(2, '0')}:00,40.7,-74,40.7,-74`;
 const csv = (...rows: string[]) => `${[HEADER, ...rows].join('\n')}\n`;
@@ -24,7 +25,7 @@ interface Loaded {
   readonly dropoffs: number[];
   readonly vendors: (string | undefined)[];
   readonly rejected: Rejection[];
-  /** What is said to be wrong with each of them. */
+  /** The reason given for each of them. */
   readonly details: string[];
 }
 
@@ -129,7 +130,7 @@ function zipOf(files: Record<string, Buffer>): Buffer {
 }
 
 describe('inputs', () => {
-  it('are files, folders, globs, in order, each of them once where it is named once', async (t) => {
+  it('are files, folders and globs, in order, and each file is read once', async (t) => {
     const folder = put(temporaryFolder(t), {
       'b/2.csv': csv(row('b2', 2)),
       'b/1.txt': csv(row('b1', 1)),
@@ -158,7 +159,7 @@ describe('inputs', () => {
     );
   });
 
-  it('that are not there are told', async (t) => {
+  it("that don't exist are named in an error", async (t) => {
     const folder = put(temporaryFolder(t), { 'empty/readme.md': '' });
     for (const path of ['none.csv', 'none/*.csv', 'empty']) {
       await assert.rejects(load([join(folder, path)]), failsWith('no-input', /generate/), path);
@@ -183,7 +184,7 @@ describe('inputs', () => {
     assert.equal(ran.json<{ sent: number }>().sent, 2);
   });
 
-  it('say how much of them was read', async (t) => {
+  it('report how much of them was read', async (t) => {
     const folder = put(temporaryFolder(t), {
       'a.csv': csv(row('a', 1)),
       'b.csv.gz': gzipSync(csv(row('b', 2))),
@@ -194,7 +195,7 @@ describe('inputs', () => {
     assert.deepEqual(seen.at(-1), [total, total]);
   });
 
-  it('are read no further once the reading is stopped; what was read is counted', async (t) => {
+  it('are not read on after a stop, and what was read is counted', async (t) => {
     const folder = put(temporaryFolder(t), {
       'a.csv': csv(row('a', 1), row('b', 2)),
       'b.csv': csv(row('c', 3)),
@@ -224,7 +225,7 @@ describe('inputs', () => {
     }
   });
 
-  it('have a fingerprint that goes by content, not by name, packing or order', async (t) => {
+  it("have a fingerprint of their content, which doesn't depend on name, compression or order", async (t) => {
     const [a, b] = [csv(row('a', 1)), csv(row('b', 1))];
     const zip = zipOf({ 'in.csv': Buffer.from(a) });
     const folder = put(temporaryFolder(t), {
@@ -251,7 +252,7 @@ describe('inputs', () => {
     assert.equal(await dataset.fingerprint(), both, 'the same once it was read');
   });
 
-  it('that are named twice, or have the same content, are read once, and that is told', async (t) => {
+  it('that are named twice or have the same content are read once, with a note', async (t) => {
     const folder = put(temporaryFolder(t), {
       'a.csv': csv(row('a', 1)), 'a.csv.gz': gzipSync(csv(row('a', 1))), 'b.csv': csv(row('b', 2)),
     }); // biome-ignore format: a line of files
@@ -264,7 +265,7 @@ describe('inputs', () => {
     assert.match(notes.at(-1) ?? '', /has the same content as .*; it is read once$/);
   });
 
-  it('rank trips that tie by their content, whatever the files are called and in which order they are named', async (t) => {
+  it('rank tied trips by their content, whatever the names of the files and their order', async (t) => {
     const files = ['c', 'a', 'b'].map((name) => csv(row(name, 1), row(`${name}2`, 1), row(`${name}3`, 2)));
     const orders = [
       [0, 1, 2],
@@ -286,7 +287,7 @@ describe('inputs', () => {
 describe('compressed inputs', () => {
   const long = csv(...Array.from({ length: 20_000 }, (_, i) => row(`v${i}`, i % 60)));
 
-  it('are told by their first bytes, not by their name', async (t) => {
+  it('are recognised by their first bytes, not by their name', async (t) => {
     const folder = put(temporaryFolder(t), {
       'a.csv': gzipSync(csv(row('a', 1))),
       'b.csv.gz': csv(row('b', 2)),
@@ -313,14 +314,14 @@ describe('compressed inputs', () => {
     }
   });
 
-  it('of many chunks come whole', async (t) => {
+  it('of many chunks are read completely', async (t) => {
     const folder = put(temporaryFolder(t), { 'a.csv.gz': gzipSync(long), 'b.csv.zst': zstd(long) });
     for (const file of readdirSync(folder)) {
       assert.equal((await load([join(folder, file)])).ids.length, 20_000, file);
     }
   });
 
-  it('that were cut anywhere are one clear error, never fewer trips', async (t) => {
+  it('that are cut anywhere give one clear error, never fewer trips', async (t) => {
     const folder = temporaryFolder(t);
     const whole = { 'a.csv.gz': gzipSync(long), 'b.csv.zst': zstd(long) };
     for (const [name, content] of Object.entries(whole)) {
@@ -332,7 +333,7 @@ describe('compressed inputs', () => {
           `${length} bytes`,
         );
       }
-      // The zstd reader knows no checksums: only what can't be decoded at all is found.
+      // The zstd reader ignores checksums, so it finds only damage that can't be decoded.
       if (name.endsWith('.zst')) continue;
       const garbled = Buffer.from(content);
       garbled.fill(0xa5, content.length / 2, content.length / 2 + 400);
@@ -341,7 +342,7 @@ describe('compressed inputs', () => {
     }
   });
 
-  it('that hold something behind the last member are an error; zeros fill up', async (t) => {
+  it('that hold anything but zeros after the last member are an error', async (t) => {
     const packed = gzipSync(csv(row('a', 1)));
     const folder = put(temporaryFolder(t), {
       'text.csv.gz': Buffer.concat([packed, Buffer.from(row('b', 2))]),
@@ -387,7 +388,7 @@ describe('compressed inputs', () => {
     }
   });
 
-  it('of other kinds say what they are', async (t) => {
+  it('of unsupported kinds are refused by the name of the kind', async (t) => {
     const heads = {
       'a.csv.bz2': 'BZh91AY&SY', 'a.csv.xz': '\xfd7zXZ\0\0\0', 'a.7z': '7z\xbc\xaf\x27\x1c\0\0',
       'a.csv.lz4': '\x04\x22\x4d\x18xxxx', 'a.pdf': '%PDF-1.7\n', 'a.avro': 'Obj\x01\x04\x14',
@@ -401,14 +402,14 @@ describe('compressed inputs', () => {
     }
   });
 
-  it('that say they are Parquet and are not are an error', async (t) => {
+  it("that claim to be Parquet and aren't are an error", async (t) => {
     const folder = put(temporaryFolder(t), { 'a.parquet': Buffer.from('PAR1....PAR1') });
     await assert.rejects(load([join(folder, 'a.parquet')]), failsWith('input-unreadable'));
   });
 });
 
 describe('headers', () => {
-  it('that say nothing of trips are an error that names the file', async (t) => {
+  it('without the columns of trips are an error that names the file', async (t) => {
     const folder = put(temporaryFolder(t), {
       'none.csv': 'a,b,c\n1,2,3\n',
       'quoted.csv': '"a","b"\n1,2\n',
@@ -422,7 +423,7 @@ describe('headers', () => {
     await assert.rejects(load([join(folder, 'metres.csv')]), failsWith('not-degrees', /metres.csv/));
   });
 
-  it('that are missing, or can not be read, are told as that', async (t) => {
+  it('that are missing or unreadable have an error of their own', async (t) => {
     const folder = put(temporaryFolder(t), {
       'none.csv': `${row('a', 1)}\n${row('b', 1)}\n`,
       'quote.csv': `"vendor_id,${HEADER.slice(10)}\n${row('a', 1)}\n`,
@@ -437,14 +438,14 @@ describe('headers', () => {
     await assert.rejects(of('cut.zip'), failsWith('input-unreadable'));
   });
 
-  it('may stand below lines of nothing but delimiters', async (t) => {
+  it('may follow lines that hold only delimiters', async (t) => {
     const text = `;;;;\n"",""\n${csv(row('a', 1)).replaceAll(',', ';')}`;
     assert.deepEqual((await load([join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv')])).vendors, [
       'a',
     ]);
   });
 
-  it('tell what separates fields, and are told again where files were put one after another', async (t) => {
+  it('decide the delimiter, and are recognised again inside concatenated files', async (t) => {
     for (const delimiter of [',', ';', '\t', '|']) {
       const as = (text: string) => text.replaceAll(',', delimiter);
       const other = `\uFEFF"${HEADER.split(',').reverse().join('","')}"`;
@@ -457,7 +458,7 @@ describe('headers', () => {
     }
   });
 
-  it('that begin in the middle of a line, or separate otherwise than the first, are refused', async (t) => {
+  it('that begin in the middle of a line, or use another delimiter than the first, are refused', async (t) => {
     const folder = put(temporaryFolder(t), {
       'glued.csv': `${csv(row('a', 1)).trimEnd()}${csv(row('b', 1))}`,
       'cut.csv': `${csv(row('a', 1))}${row('b', 1).slice(0, 30)}${csv(row('c', 1))}`,
@@ -472,7 +473,7 @@ describe('headers', () => {
     assert.deepEqual((await load([path])).vendors, [undefined, 'b'], 'a header with more columns is one');
   });
 
-  it('of another table leave a file of a folder out, not one that is named', async (t) => {
+  it('of another table exclude a file found in a folder; a file that was named is an error', async (t) => {
     const folder = put(temporaryFolder(t), {
       'trips.csv': csv(row('a', 1)),
       'zones.csv': 'LocationID,Borough,Zone\n1,EWR,Newark\n',
@@ -494,7 +495,7 @@ describe('headers', () => {
     await assert.rejects(load([alone]), failsWith('unknown-header'));
   });
 
-  it('are looked for in each file', async (t) => {
+  it('are read from each file', async (t) => {
     const other = HEADER.split(',').reverse().join(',');
     const folder = put(temporaryFolder(t), {
       '1.csv': csv(row('a', 2)),
@@ -520,7 +521,7 @@ describe('rows', () => {
     '',
   ].join('\r\n');
 
-  it('that are no trips are rejected with source, line, reason and text; the others are all there', async (t) => {
+  it('that are not trips are rejected with source, line, reason and text; all others are kept', async (t) => {
     const path = join(put(temporaryFolder(t), { 'dirty.csv': dirty }), 'dirty.csv');
     const { dataset, vendors, rejected, details, ids } = await load([path]);
     assert.deepEqual(vendors, ['second', 'third', 'first']);
@@ -561,7 +562,7 @@ describe('rows', () => {
     });
   });
 
-  it('stop the reading at the first rejected one where that is asked for', async (t) => {
+  it('stop the reading at the first rejected row if asked to', async (t) => {
     const path = join(put(temporaryFolder(t), { 'dirty.csv': dirty }), 'dirty.csv');
     await assert.rejects(
       load([path], { failOnReject: true }),
@@ -571,7 +572,7 @@ describe('rows', () => {
     await assert.rejects(load([quoted], { failOnReject: true }), failsWith('row-rejected', /line 2/));
   });
 
-  it('are taken as they come where they are said to be sorted; what steps back is rejected', async (t) => {
+  it('are taken as they come if declared sorted, and one that steps back is rejected', async (t) => {
     const text = csv(row('a', 5), row('b', 5), row('c', 4), row('d', 6), row('e', 5));
     const folder = put(temporaryFolder(t), { '1.csv': text, '2.csv': csv(row('f', 6), row('g', 1)) });
     const { vendors, rejected, details, ids, dataset } = await load([folder], { assumeSorted: true });
@@ -589,7 +590,7 @@ describe('rows', () => {
     assert.equal(dataset.counts.rows, 7);
   });
 
-  it('R2: behind a second header are judged by its columns, though rows with quotes wait before it', async (t) => {
+  it('R2: after a second header are read by its columns, even while quoted rows before it are pending', async (t) => {
     const times = (minute: number) =>
       `2016-01-01 11:00:00,2016-01-01 12:${String(minute).padStart(2, '0')}:00`;
     const first = `vendor_id,pickup_datetime,dropoff_datetime,flag\n"1",${times(1)},N\n`;
@@ -607,7 +608,7 @@ describe('rows', () => {
     assert.deepEqual((await read(quoted)).dataset.counts.rejected, { 'not-csv': 2, 'short-row': 1 });
   });
 
-  it('with more values than columns are no row, whatever is glued to them', async (t) => {
+  it('with more values than columns are rejected, whatever was joined to them', async (t) => {
     const header = 'vendor_id,pickup_datetime,dropoff_datetime,total_amount';
     const row = '1,2016-01-01 00:00:00,2016-01-01 00:01:00,5';
     for (const glued of [
@@ -622,7 +623,7 @@ describe('rows', () => {
     }
   });
 
-  it('have no texts without an end: longer ones are left out, and memory stays bounded', async (t) => {
+  it('leave out texts over the limit, so that memory stays bounded', async (t) => {
     const rows = Array.from({ length: 40 }, (_, i) => row('é'.repeat(300_000), i));
     const { vendors, dataset } = await load([
       join(put(temporaryFolder(t), { 'a.csv': csv(...rows, row('é'.repeat(1_000), 50)) }), 'a.csv'),
@@ -631,7 +632,7 @@ describe('rows', () => {
     assert.equal(dataset.counts.unreadableValues, 40);
   });
 
-  it('with only delimiters are blank; two in one line are no row', async (t) => {
+  it('with only delimiters are blank; two rows in one line are rejected', async (t) => {
     const text = `${csv(row('a', 1))}${','.repeat(6)}\n"",,\n${row('b', 1)},${row('c', 1)}\n${row('d', 1)}${row('e', 1)}\n`;
     const { vendors, dataset, details } = await load([
       join(put(temporaryFolder(t), { 'a.csv': text }), 'a.csv'),
@@ -640,7 +641,7 @@ describe('rows', () => {
     assert.deepEqual(details, ['14 fields for 7 columns', '13 fields for 7 columns']);
   });
 
-  it('say which values were left out of them, with the first', async (t) => {
+  it('report which values were left out of them, with the first as an example', async (t) => {
     const header = `${HEADER},total_amount,PULocationID`;
     const rows = ['$12.50,1', '"1,234.50",1', 'NaN,x', '5,2', ',', '-,NULL'].map(
       (rest, i) => `${row('a', i)},${rest}`,
@@ -651,7 +652,7 @@ describe('rows', () => {
     assert.equal(counts.unreadableExample, `total_amount "$12.50" in line 2 of ${path}`);
   });
 
-  it('of several files are one order, ties in the order of the files; ids are dense ranks in it', async (t) => {
+  it('of several files have one order, with ties in the order of the files, and ids are dense ranks in it', async (t) => {
     const files = Object.fromEntries(
       [0, 1, 2].map((file) => [
         `${file}.csv`,
@@ -689,7 +690,7 @@ describe('dates with slashes', () => {
     return { days: dropoffs.map((ms) => new Date(ms).toISOString().slice(0, 10)), rejected, notes };
   };
 
-  it('have the order that the file settles, also by its last row', async (t) => {
+  it('have the order of day and month that any row of the file settles, even its last', async (t) => {
     const filler = Array.from({ length: 20_000 }, () => '3/4/2016');
     for (const [last, day] of [
       ['25/4/2016', '2016-04-03'],
@@ -701,7 +702,7 @@ describe('dates with slashes', () => {
     }
   });
 
-  it('of both orders are read each as it can be, and of none with the month first; both is told once', async (t) => {
+  it('in a file of both orders are each read in the only order possible; undecided ones are read month first; both cases have one note', async (t) => {
     const both = await read(t, dated('3/4/2016', '25/4/2016', '4/26/2016'));
     assert.deepEqual(both.days, ['2016-03-04', '2016-04-25', '2016-04-26']);
     assert.match(both.notes.join(), /with the day first and with the month first.*--date-order/);
@@ -710,12 +711,12 @@ describe('dates with slashes', () => {
     assert.equal(none.notes.length, 1);
   });
 
-  it('have the order that the user says, and what contradicts it is rejected', async (t) => {
+  it('have the order that the user sets, and rows that contradict it are rejected', async (t) => {
     const { days, rejected, notes } = await read(t, dated('3/4/2016', '4/25/2016'), { dateOrder: 'dmy' });
     assert.deepEqual([days, rejected.length, notes], [['2016-04-03'], 1, []]);
   });
 
-  it('from standard input are decided by the row at the edge of what was read too', async (t) => {
+  it('from standard input are also decided by the row at the end of the look-ahead', async (t) => {
     for (const piece of [65_536, 262_144]) {
       const start = csv().length;
       const filler = `${row('v', 0).replaceAll('2016-01-01', '3/4/2016')}\n`;
@@ -731,7 +732,7 @@ describe('dates with slashes', () => {
     }
   });
 
-  it('from standard input are decided by all of it too', async (t) => {
+  it('from standard input are also decided by the whole input', async (t) => {
     const filler = Array.from({ length: 20_000 }, () => '3/4/2016');
     const input = dated(...filler, '25/4/2016').replace(/a,b/g, '');
     for (const bytes of [Buffer.from(input), gzipSync(input)]) {
@@ -767,7 +768,7 @@ describe('the TLC samples', () => {
     const { dataset } = await load(files, { dataDir: temporaryFolder(t) });
     const { trips, rejected } = dataset.counts;
     const { 'unreadable-time': time = 0, 'dropoff-before-pickup': order = 0 } = rejected;
-    // A row that was cut within quotes is no CSV for the one, and short for the other.
+    // DuckDB doesn't parse a row that was cut within quotes; we call it short.
     const short = (rejected['short-row'] ?? 0) + (rejected['not-csv'] ?? 0);
     assert.deepEqual(
       { trips, rejected: { short, time, order } },
@@ -781,7 +782,7 @@ describe('the TLC samples', () => {
       : readdirSync(join(SHARED_DATA, folder))
           .map((name) => join(SHARED_DATA, folder, name))
           .sort();
-  // Some files at a time: a DuckDB for each of 240 files takes longer than all else.
+  // Some files at a time: starting DuckDB for each of 240 files would dominate the run.
   const groups = new Map<string, string[]>();
   for (const folder of ['.', 'monthly_100row', 'tlc_first_1024_bytes']) {
     for (const path of files(folder)) {
@@ -794,7 +795,7 @@ describe('the TLC samples', () => {
       groups.set(group, [...(groups.get(group) ?? []), path]);
     }
   }
-  it('are all of them used', { skip: withoutSamples }, () => {
+  it('are all used', { skip: withoutSamples }, () => {
     assert.ok(groups.size >= 8, `${[...groups.keys()].join('; ')}`);
     assert.ok([...groups.values()].flat().length > 200, 'more than 200 files');
   });

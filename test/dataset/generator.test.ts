@@ -115,7 +115,7 @@ const hourOf = ({ pickup }: Ride) => new Date(pickup).getUTCHours();
 describe('generated files', () => {
   for (const layout of LAYOUTS) {
     describe(layout, () => {
-      it('is the same for the same options, and another one for another seed', () => {
+      it('is the same for the same options, and differs for another seed', () => {
         assertSameText(generate(layout, { dirty: 0.2 }), generate(layout, { dirty: 0.2 }));
         assert.ok(generate(layout) !== generate(layout, { seed: 2 }), 'seed 2 makes the file of seed 1');
       });
@@ -211,13 +211,13 @@ describe('the trips', () => {
     assert.ok(countAt(3, 19) > countAt(3, 16), 'evening peak over the shift change');
   });
 
-  it('are more in the nights of the weekend', () => {
+  it('are more frequent in weekend nights', () => {
     assert.ok(countAt(6, 1) > 1.8 * countAt(3, 1), 'Saturday 1 am over Wednesday 1 am');
     assert.ok(countAt(5, 23) > 1.15 * countAt(2, 23), 'Friday 11 pm over Tuesday 11 pm');
     assert.ok(countAt(0, 8) < 0.6 * countAt(3, 8), 'Sunday 8 am under Wednesday 8 am');
   });
 
-  it('end at an airport in 4 to 6 of 100, and at each of the two', () => {
+  it('end at an airport in 4 to 6 of 100 cases, some at each of the two', () => {
     const jfk = week.filter(toJfk).length / week.length;
     const lga = week.filter(toLga).length / week.length;
     assert.ok(within(jfk + lga, 0.04, 0.06), `${jfk} + ${lga}`);
@@ -323,7 +323,7 @@ describe('dirt', () => {
     }
   }
 
-  it('is as much as was asked for', () => {
+  it('is as frequent as was asked for', () => {
     const clean = new Set(rowsOf('green-2015', generate('green-2015', { trips: 10_000 })));
     for (const dirty of [0.1, 0.5, 1]) {
       const rows = rowsOf('green-2015', generate('green-2015', { trips: 10_000, dirty }));
@@ -411,8 +411,8 @@ describe('numbers as bytes', () => {
 });
 
 describe('random numbers', () => {
-  // As another implementation of sfc32 (in Python) makes them.
-  it('G1: are these ones, on every platform', () => {
+  // From another implementation of sfc32, in Python.
+  it('G1: are the same on every platform', () => {
     const random = new Random(42, 1);
     assert.deepEqual(
       Array.from({ length: 4 }, () => Math.round(random.next() * 2 ** 32)),
@@ -437,7 +437,7 @@ describe('random numbers', () => {
     assert.equal(new Set(firsts.map((random) => random.next())).size, firsts.length);
   });
 
-  it('are near normal: mean 0, variance 1', () => {
+  it('are nearly normal: mean 0, variance 1', () => {
     const random = new Random(5, 1);
     const values = Array.from({ length: 50_000 }, () => random.normal());
     assert.ok(Math.abs(mean(values)) < 0.02, `mean ${mean(values)}`);

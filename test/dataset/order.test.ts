@@ -13,7 +13,7 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
 import type { EncodedTrip } from '../../src/dataset/trips.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const bodiesOf = (batches: Iterable<TripBatch>): EncodedTrip[] => {
   const trips: EncodedTrip[] = [];
@@ -37,7 +37,7 @@ const tripsOf = (dropoff: fc.Arbitrary<number>, maxLength = 60): fc.Arbitrary<En
 const times = fc.oneof(
   tripsOf(fc.nat(4)),
   tripsOf(fc.integer({ min: -5_000, max: 5_000 })),
-  // So far apart that time and place don't fit into one number.
+  // So far apart that a time and its position don't fit into one number.
   tripsOf(fc.oneof(fc.nat(2), fc.integer({ min: -(2 ** 52), max: 2 ** 52 }))),
 );
 
@@ -70,11 +70,11 @@ function assertNothingLeft(folder: string): void {
 }
 
 describe('spill files', { skip: !existsSync('/proc/self/fd') }, () => {
-  it('are for their owner only, and those of processes that are gone are removed', (t: TestContext) => {
+  it('are readable by their owner only, and those of dead processes are removed', (t: TestContext) => {
     const folder = join(temporaryFolder(t), 'tmp');
     mkdirSync(folder);
     const precious = join(folder, 'precious');
-    // No process has a number beyond the most that Linux gives.
+    // Linux gives no process a number this high.
     const [gone, link, alive] = ['4194305-0', 'sort-4194306-a', `${process.ppid}-0`];
     for (const name of ['precious', gone, alive]) writeFileSync(join(folder, name), 'x');
     symlinkSync(precious, join(folder, link));
@@ -103,7 +103,7 @@ describe('trips in drop-off order', () => {
     );
   });
 
-  it('come in batches over the border of a batch, from memory and from disk', (t) => {
+  it('come in full batches, from memory and from disk', (t) => {
     const folder = temporaryFolder(t);
     const trips = Array.from({ length: 9_000 }, (_, i) => ({
       dropoff: (i * 7_919) % 5_003,
@@ -114,7 +114,7 @@ describe('trips in drop-off order', () => {
     assertNothingLeft(folder);
   });
 
-  it('may be larger than what is written at once', (t) => {
+  it('may be larger than one write', (t) => {
     const folder = temporaryFolder(t);
     const trips = [5, 3, 4, 3].map((dropoff, i) => ({
       dropoff,
@@ -128,7 +128,7 @@ describe('trips in drop-off order', () => {
     }
   });
 
-  it('leave nothing behind when nobody takes them to the end', (t) => {
+  it('leave no file behind when the reader stops early', (t) => {
     const folder = temporaryFolder(t);
     const sorter = new TripSorter(folder, 2);
     for (let i = 0; i < 9; i++) sorter.add({ dropoff: -i, body: '}\n' });
@@ -138,7 +138,7 @@ describe('trips in drop-off order', () => {
     assertNothingLeft(folder);
   });
 
-  it('need a folder only once they spill, and say so when there can be none', (t) => {
+  it("need a folder only when they spill, and report when it can't be made", (t) => {
     // A file is in the way.
     const file = join(temporaryFolder(t), 'file');
     writeFileSync(file, '');
@@ -152,7 +152,7 @@ describe('trips in drop-off order', () => {
 });
 
 describe('trips taken as they come', () => {
-  it('are all but those that step back', () => {
+  it('are all kept except those that step back', () => {
     fc.assert(
       fc.property(times, (trips) => {
         const collector = new TripCollector();
@@ -171,7 +171,7 @@ describe('trips taken as they come', () => {
     );
   });
 
-  it('leave in full batches before the end', () => {
+  it('are passed on in full batches before the end', () => {
     const collector = new TripCollector();
     const batches: TripBatch[] = [];
     for (let i = 0; i < 10_000; i++) {

@@ -8,8 +8,9 @@ import type { ByteRanges } from '../../src/dataset/inputs.ts';
 import { openTable } from '../../src/dataset/parquet.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { formatIso } from '../../src/events/times.ts';
+import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SAMPLES = ['green_tripdata_2023-12.parquet', 'yellow_2025-02_sample5000.parquet'];
 
@@ -90,7 +91,7 @@ for (const sample of SAMPLES) {
   });
 }
 
-test('a row in wire form: numbers as JavaScript prints them, times cut to milliseconds', async (t) => {
+test('a row as a record: numbers as JavaScript prints them, times truncated to milliseconds', async (t) => {
   const { bodies } = await read(t, await parquet(t, TRIPS.replace('ROWS', '2')));
   assert.deepEqual(bodies, [
     `,"vendor_id":"2","pickup_datetime":"2024-01-01T10:00:01.123Z","dropoff_datetime":"2024-01-01T10:10:01.000Z","passenger_count":1,"trip_distance":2.5,"pickup_lat":40.646985,"pickup_lon":-73.786533,"pickup_zone":132,"dropoff_zone":265,"total_amount":1e-7}\n`,
@@ -122,7 +123,7 @@ test('codecs, versions, units and sizes of row groups make no difference', async
   }
 });
 
-test('decimals have the digits that they are written with', async (t) => {
+test('decimals keep the digits they are written with', async (t) => {
   const cents = [0, 1, 7, 29, 57, 781, 113, 435, 100_001, 12_345_678, -781];
   for (const [precision, scale] of [[9, 2], [18, 2], [38, 2], [12, 5]] as const) {
     const path = await parquet(
@@ -149,7 +150,7 @@ test('files of 2009 and 2010: times as text, vendors by name, coordinates', asyn
   ]);
 });
 
-test('rejects: their reason, row number, and what was read as JSON; nulls are left out', async (t) => {
+test('rejected rows have a reason, a row number and their values as JSON without nulls', async (t) => {
   const path = await parquet(
     t,
     `SELECT CASE i WHEN 2 THEN NULL ELSE TIMESTAMP '2024-01-01 10:00:00' END AS pickup_datetime,
@@ -194,7 +195,7 @@ test('rejects: their reason, row number, and what was read as JSON; nulls are le
   );
 });
 
-test('columns of times that say no unit, or no time of day, are refused by name', async (t) => {
+test('time columns without a unit or without a time of day are refused by name', async (t) => {
   for (const [type, stored] of [
     ['BIGINT', 'INT64 without a unit'],
     ['INTEGER', 'INT32 without a unit'],
@@ -218,7 +219,7 @@ test('columns of times that say no unit, or no time of day, are refused by name'
   }
 });
 
-test('timestamps of every unit are cut to the millisecond below, before 1970 too; UTC is taken as it stands', async (t) => {
+test('timestamps of every unit are rounded down to the millisecond, also before 1970; UTC is taken as it stands', async (t) => {
   for (const [type, text, ms] of [
     ['TIMESTAMP_NS', '1969-12-31 23:59:59.999999999', -1],
     ['TIMESTAMP_NS', '1969-12-31 23:59:59.000000001', -1000],
@@ -243,7 +244,7 @@ test('timestamps of every unit are cut to the millisecond below, before 1970 too
   }
 });
 
-test('dates as text have the order that the file settles', async (t) => {
+test('dates as text have the order of day and month that the file settles', async (t) => {
   const path = await parquet(
     t,
     `SELECT d AS pickup_datetime, d AS dropoff_datetime FROM (VALUES ('3/4/2016 0:00'), ('25/4/2016 0:00')) v(d)`,
@@ -255,7 +256,7 @@ test('dates as text have the order that the file settles', async (t) => {
   );
 });
 
-test('only what is asked for is read', async (t) => {
+test('only the columns and rows asked for are read', async (t) => {
   const bytes = readFileSync(
     await parquet(
       t,
@@ -281,7 +282,7 @@ test('only what is asked for is read', async (t) => {
   assert.ok(read < bytes.length / 3, `read ${read} of ${bytes.length} bytes`);
 });
 
-test('a file that is not whole, damaged, or no Parquet after all is one clear error', async (t) => {
+test('a file that is truncated, damaged or not Parquet gives one clear error', async (t) => {
   const bytes = readFileSync(await parquet(t, TRIPS.replace('ROWS', '3000')));
   const folder = temporaryFolder(t);
   const damaged = Buffer.from(bytes);
@@ -305,7 +306,7 @@ test('a file that is not whole, damaged, or no Parquet after all is one clear er
   }
 });
 
-test('a Parquet file without the columns of trips, or through a pipe, is told so', async (t) => {
+test('a Parquet file without the columns of trips, or from a pipe, is refused with the reason', async (t) => {
   const path = await parquet(t, 'SELECT 1 AS a, 2 AS b');
   assert.equal((await failure(read(t, path))).code, 'unknown-header');
   const dir = temporaryFolder(t);

@@ -40,7 +40,7 @@ async function read(pieces: readonly Uint8Array[], handler: Partial<RowHandler> 
   return found;
 }
 
-/** The first chunk holds what tells the encoding, as the reader of files sees to. */
+/** The first chunk holds the bytes that tell the encoding: the reader of files makes sure of that. */
 async function* chunks(pieces: readonly Uint8Array[]): AsyncGenerator<Buffer> {
   let first = Buffer.alloc(0);
   for (const [i, piece] of pieces.entries()) {
@@ -73,7 +73,7 @@ function reference(text: string): string[][] | undefined {
   }
 }
 
-/** Not a line without anything, which is no row, nor a pair of quotes without anything in it. */
+/** An empty line is not a row, nor is a pair of quotes with nothing in it. */
 const isThere = (row: string[] | 'broken') => row.length > 1 || row[0]!.trim() !== '';
 
 const places = fc.array(fc.nat(2_000), { maxLength: 12 });
@@ -108,7 +108,7 @@ const written = (fields: [string, boolean][]) =>
     .join(',');
 
 describe('rows of CSV files', () => {
-  it('are those csv-parse finds where it finds no mistake, wherever the text is cut; else a line is broken', async () => {
+  it('are those csv-parse finds when it finds no mistake, wherever the text is cut; otherwise a line is broken', async () => {
     await fc.assert(
       fc.asyncProperty(csvText, places, async (text, at) => {
         const { events, reader } = await read(cut(text, at));
@@ -210,7 +210,7 @@ describe('rows of CSV files', () => {
     assert.equal(reader.continued, 1);
   });
 
-  it('R2: two lines that look like rows are two, though a quote goes from one to the other; else it is one row', async () => {
+  it('R2: a quote that opens in one line and closes in another joins them, unless each looks like a row', async () => {
     const isRow = (line: string) => line.split(',').length === 2;
     const glued = await read([Buffer.from('"a,b\nc",d\n1,2\n')], { isRow });
     assert.deepEqual(glued.events, ['broken', 'broken', ['1', '2']]);
@@ -277,7 +277,7 @@ describe('rows of CSV files', () => {
     }
   });
 
-  it('may be UTF-16, told by a mark or by its zeros, and end in any way', async () => {
+  it('may be UTF-16, recognised by a mark or by its zero bytes, with any line ends', async () => {
     for (const end of ['\n', '\r\n', '\r']) {
       const text = ['h1,h2', '1,é🚕', '"3",4', ''].join(end);
       const little = Buffer.from(text, 'utf16le');
@@ -301,7 +301,7 @@ describe('rows of CSV files', () => {
     }
   });
 
-  it('hands on what its handler throws, before and behind the first quote', async () => {
+  it('pass on what their handler throws, before and after the first quote', async () => {
     for (const text of ['a,b\n', '"a",b\n', 'a,b\n"c",d\n']) {
       for (const size of [1, 100]) {
         const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, i) =>
@@ -316,7 +316,7 @@ describe('rows of CSV files', () => {
     }
   });
 
-  it('of nothing are none', async () => {
+  it('of an empty text: there are none', async () => {
     for (const text of ['', '\uFEFF']) assert.deepEqual((await read([Buffer.from(text)])).events, []);
   });
 });

@@ -3,16 +3,17 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import type { S3Options } from '../../src/dataset/s3.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { TestClock } from '../clock.ts';
+import { fixture, fixtureFiles, temporaryFolder } from '../files.ts';
 import { type Asked, type FakeS3, startFakeS3 } from '../services/fake-s3.ts';
-import { fixture, fixtureFiles, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS } from '../until.ts';
 
-/** No wait takes time. */
-const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+const clock = new TestClock();
 const KEYS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
 /** A home without AWS settings, where asking the machine's own services is switched off. */
 const NOBODY = {
@@ -47,7 +48,7 @@ async function code(work: Promise<unknown>): Promise<string> {
   return error.code;
 }
 
-test('an exact key is that object, a prefix all trip files under it, over all pages, sorted', async (t) => {
+test('an exact key names one object; a prefix names all trip files under it, over all pages, sorted', async (t) => {
   const fake = await startFakeS3(t, {
     '2016/b.csv.gz': '',
     '2016/a.csv': '',
@@ -73,7 +74,7 @@ test('an exact key is that object, a prefix all trip files under it, over all pa
   assert.equal(await code(find(fake, '2018')), 'no-input');
 });
 
-test('a body that breaks off anywhere, any number of times, gives the bytes of the file', async (t) => {
+test('a body that breaks off anywhere, any number of times, still gives the bytes of the file', async (t) => {
   const fake = await startFakeS3(t, { 'x.csv': csv, 'x.csv.gz': gzipSync(csv) });
   await fc.assert(
     fc.asyncProperty(
@@ -90,7 +91,7 @@ test('a body that breaks off anywhere, any number of times, gives the bytes of t
         { maxLength: 7 },
       ),
       async (key, faults) => {
-        // What is left of the last ones is not for this listing.
+        // The rest of the last ones doesn't belong to this listing.
         fake.fault = () => undefined;
         const [input] = await find(fake, key);
         const left = [...faults];
@@ -131,14 +132,14 @@ test('an object is resumed under its ETag', async (t) => {
   assert.equal(fake.asked[1]?.headers['if-match'], fake.asked[0]?.headers['if-match']);
 });
 
-test('objects are told apart by ETag and size, without reading them', async (t) => {
+test('objects are distinguished by ETag and size, without reading them', async (t) => {
   const fake = await startFakeS3(t, { 'a/x.csv': csv, 'b/x.csv': csv, 'c/x.csv': 'other' });
   const tags = (await find(fake, '')).map(({ tag }) => tag);
   assert.deepEqual([tags[0] === tags[1], new Set(tags).size], [true, 2]);
   assert.ok(!fake.asked.some(({ key, method }) => key !== '' && method === 'GET'), 'no object was read');
 });
 
-test('unsigned requests carry no signature, and who pays is said in each', async (t) => {
+test('unsigned requests carry no signature, and each request names the payer', async (t) => {
   const fake = await startFakeS3(t, { 'x.csv': csv });
   const [input] = await findInputs(['s3://trips/x'], { ...options(fake), requestPayer: true });
   await read(input);
@@ -176,7 +177,7 @@ test('refusals have codes and hints', async (t) => {
   }
 });
 
-test('a refusal is told in the words of S3 where it has any', async (t) => {
+test('a refusal quotes what S3 says, if it says anything', async (t) => {
   const fake = await startFakeS3(t, { 'x.csv': csv });
   const why = 'User: me is not authorized to perform: s3:ListBucket';
   for (const [message, told] of [
@@ -188,7 +189,7 @@ test('a refusal is told in the words of S3 where it has any', async (t) => {
   }
 });
 
-test('a bucket in another region is asked there from its second request on', async (t) => {
+test('a bucket in another region is asked there from the second request on', async (t) => {
   Object.assign(process.env, KEYS);
   const fake = await startFakeS3(t, { 'x.csv': csv });
   const headers = { 'x-amz-bucket-region': 'eu-west-3' };
@@ -212,7 +213,7 @@ test('a bucket in another region is asked there from its second request on', asy
   }
 });
 
-test('a clock that is wrong is no hindrance', async (t) => {
+test("a wrong clock doesn't prevent reading", async (t) => {
   Object.assign(process.env, KEYS);
   const fake = await startFakeS3(t, { 'x.csv': csv });
   const there = Date.now() + 3_600_000;
@@ -231,7 +232,7 @@ test('a clock that is wrong is no hindrance', async (t) => {
   assert.ok((await read(input)).equals(csv), 'the bytes are those of the file');
 });
 
-test('the command line: one clear line and a hint, no word of the SDK', async (t) => {
+test('the command line prints one clear line and a hint, nothing from the SDK', async (t) => {
   const fake = await startFakeS3(t, { 'x.csv': csv });
   const home = temporaryFolder(t);
   const replay = (args: string[], env: Record<string, string>) =>
@@ -250,7 +251,7 @@ test('the command line: one clear line and a hint, no word of the SDK', async (t
   const missing = await replay(['s3://missing/x.csv'], { ...KEYS, AWS_ENDPOINT_URL_S3: fake.endpoint });
   assert.match(missing.stderr, /^Error: there is no bucket missing\nTry: .*\n$/);
 
-  // A bucket that lies elsewhere: told by a redirect, or by a 400 whose reason only the listing has.
+  // A bucket in another region answers with a redirect, or with a 400 whose reason only the listing has.
   const home3 = { 'x-amz-bucket-region': 'eu-west-3' };
   for (const fault of [
     { status: 301, code: 'PermanentRedirect' },
@@ -276,7 +277,9 @@ test('the command line: one clear line and a hint, no word of the SDK', async (t
   assert.equal(unsigned.json()['trips'], local.json()['trips']);
 });
 
-test('the command line ends, whatever stays silent', { concurrency: true }, async (t) => {
+test('the command line ends when the service or the metadata server stays silent', {
+  concurrency: true,
+}, async (t) => {
   const fake = await startFakeS3(t, {});
   fake.fault = () => 'silent';
   const home = temporaryFolder(t);
@@ -291,7 +294,7 @@ test('the command line ends, whatever stays silent', { concurrency: true }, asyn
     assert.match(ran.stderr, /^Error: s3:\/\/trips\/x\.csv can't be read: timed out\nTry: .*\n$/);
     assert.equal(ran.code, 1);
   });
-  await t.test('the machine that may know credentials', async () => {
+  await t.test('the metadata server', async () => {
     const metadata = { AWS_EC2_METADATA_DISABLED: '', AWS_EC2_METADATA_SERVICE_ENDPOINT: fake.endpoint };
     const ran = await replay({ AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '', ...metadata });
     assert.match(ran.stderr, /^Error: there are no AWS credentials .*\nTry: .*\n$/);
@@ -300,7 +303,7 @@ test('the command line ends, whatever stays silent', { concurrency: true }, asyn
   });
 });
 
-test('a server that takes the connection and stays silent is told within ten seconds', {
+test('a server that accepts the connection and stays silent is reported within ten seconds', {
   timeout: PATIENCE_MS,
 }, async (t) => {
   const fake = await startFakeS3(t, { 'x.csv': csv });

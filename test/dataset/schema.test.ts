@@ -72,11 +72,11 @@ describe('headers of TLC files', () => {
     );
   });
 
-  it('does not ask for the nameless columns at the end', () => {
+  it('does not need names for the columns at the end', () => {
     assert.equal(readHeader([...USUAL, '', ' '], 'trips.csv').width, USUAL.length);
   });
 
-  it('names the missing time, the columns that would do, and the header it found', () => {
+  it('names the missing time, the columns that could supply it, and the header it found', () => {
     for (const [missing, what] of [
       ['Trip_Pickup_DateTime', 'pick-up time'],
       ['Trip_Dropoff_DateTime', 'drop-off time'],
@@ -98,7 +98,7 @@ describe('headers of TLC files', () => {
     assert.throws(() => readHeader([], 'empty.csv'), withCode('unknown-header'));
   });
 
-  it('refuses metres of a projection, which are no degrees', () => {
+  it('refuses projected coordinates in metres', () => {
     const projected = ['VendorID', 'tpep_pickup_datetime', 'tpep_dropoff_datetime', 'pickup_x', 'pickup_y', 'dropoff_x', 'dropoff_y']; // biome-ignore format: one header
     assert.throws(() => readHeader(projected, 'trips.csv'), withCode('not-degrees'));
     const both = [...projected, 'pickup_latitude', 'pickup_longitude'];

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { readHeader } from '../../src/dataset/schema.ts';
 import { TripEncoder } from '../../src/dataset/trips.ts';
 import { ZONE_CENTROIDS } from '../../src/dataset/zone-centroids.ts';
-import { SHARED_DATA, withoutSamples } from '../support.ts';
+import { SHARED_DATA, withoutSamples } from '../files.ts';
 
 const COORDINATES =
   'vendor_id,pickup_datetime,dropoff_datetime,passenger_count,trip_distance,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude,total_amount';
@@ -40,7 +40,7 @@ describe('rows to trips', () => {
     );
   });
 
-  it('read every number JSON can not write as its file does, leave out what is none, and count that', () => {
+  it("rewrite numbers that JSON can't hold as the file wrote them, leave out values that are not numbers, and count those", () => {
     const values: [raw: string, value: number | undefined, counted: number][] = [
       ['132.0', 132, 0],
       [' 7 ', 7, 0],
@@ -75,7 +75,7 @@ describe('rows to trips', () => {
     }
   });
 
-  it('write any number so that it reads as the same number', () => {
+  it('write any number so that it is read back as the same number', () => {
     const encoder = encoderOf(COORDINATES);
     fc.assert(
       fc.property(
@@ -89,7 +89,7 @@ describe('rows to trips', () => {
     );
   });
 
-  it('take the centroid of a zone for its coordinates, and zones written as 132.0', () => {
+  it('take the centroid of a zone as coordinates, also of zones written as 132.0', () => {
     for (const [raw, zone] of [
       ['132', 132],
       ['132.0', 132],
@@ -102,7 +102,7 @@ describe('rows to trips', () => {
     }
   });
 
-  it('have no coordinates in unknown zones, but the zone; and no zone where there is no number of one', () => {
+  it('keep the number of an unknown zone without coordinates, and have no zone where its number is missing', () => {
     for (const zone of [264, 265, 57, 104, 999]) {
       const trip = tripOf(encoderOf(ZONES), `2,${TIMES},1,${zone},${zone},5`);
       assert.equal(trip['pickup_zone'], zone);
@@ -121,7 +121,7 @@ describe('rows to trips', () => {
     assert.deepEqual([trip['pickup_lat'], trip['pickup_zone']], [40.5, 132]);
   });
 
-  it('carry any vendor in ASCII', () => {
+  it('write any vendor in ASCII', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 12 }), (vendor) => {
         const encoder = encoderOf(COORDINATES);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Duplicates } from '../../src/engine/duplicates.ts';
-import { randomNumbers } from '../support.ts';
+import { randomNumbers } from '../random.ts';
 import { MemoryTrips } from './memory.ts';
 
 const PAGE = 32_768;

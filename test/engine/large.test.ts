@@ -12,15 +12,17 @@ import { SqliteState } from '../../src/state/store.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import { checkViews } from '../../src/views/check.ts';
 import * as l from '../../src/views/language.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
-import { HurriedClock, packed } from './memory.ts';
+import { TestClock } from '../clock.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { packed } from './memory.ts';
 
 const START = Date.UTC(2016, 0, 1);
 const iso = (ms: number) => new Date(ms).toISOString();
 
 /** A stream of one shard with these records. */
 async function fill(dataDir: string, count: number, recordAt: (i: number) => string): Promise<void> {
-  const stream = LocalStream.open({ dataDir, name: 's', clock: new HurriedClock(), createShards: 1 });
+  const stream = LocalStream.open({ dataDir, name: 's', clock: new TestClock({ tick: 1 }), createShards: 1 });
   for (let from = 0; from < count; from += 50_000) {
     const length = Math.min(50_000, count - from);
     const texts = Array.from({ length }, (_, i) => `${recordAt(from + i)}\n`);
@@ -31,7 +33,7 @@ async function fill(dataDir: string, count: number, recordAt: (i: number) => str
 
 /** One run over the stream, to its end. */
 async function read(dataDir: string, view: l.View, more: Partial<ProcessOptions> = {}) {
-  const clock = new HurriedClock();
+  const clock = new TestClock({ tick: 1 });
   const reader = LocalStream.open({ dataDir, name: 's', clock });
   const identity = { stream: 's', views: JSON.stringify([view]), settings: '' };
   const state = SqliteState.open({ dataDir, app: 'a', identity });

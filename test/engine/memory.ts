@@ -1,5 +1,4 @@
 /** A stream and a state in memory: what is committed is copied, so that nothing else outlives a crash. */
-import type { Clock } from '../../src/clock.ts';
 import type { Checkpoint, StateStore, StoredState } from '../../src/engine/checkpoint.ts';
 import type { DuplicateChanges, StoredTrips } from '../../src/engine/duplicates.ts';
 import type { StoredWindow } from '../../src/engine/windows/aligned.ts';
@@ -265,25 +264,5 @@ export class MemoryReader implements StreamReader {
     if (position.at === 'trim-horizon') return 0;
     const found = records.findIndex(({ arrival }) => arrival >= position.ms);
     return found < 0 ? records.length : found;
-  }
-}
-
-/** A millisecond passes whenever somebody looks, and a sleep is over at once. */
-export class HurriedClock implements Clock {
-  #ms = Date.UTC(2020, 0, 1);
-
-  now(): number {
-    return this.#ms++;
-  }
-
-  /** Somebody sets it. */
-  setBack(ms: number): void {
-    this.#ms -= ms;
-  }
-
-  async sleep(ms: number): Promise<void> {
-    this.#ms += ms;
-    // A run that never ends can still be stopped then.
-    if (ms > 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }

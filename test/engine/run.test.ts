@@ -9,8 +9,9 @@ import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews } from '../../src/views/check.ts';
 import * as l from '../../src/views/language.ts';
+import { TestClock } from '../clock.ts';
 import { groupBy } from '../views/model.ts';
-import { type Document, HurriedClock, MemoryReader, MemoryStore } from './memory.ts';
+import { type Document, MemoryReader, MemoryStore } from './memory.ts';
 
 const NOON = Date.UTC(2016, 0, 1, 12);
 const SECOND = 1_000;
@@ -44,7 +45,7 @@ async function run(reader: MemoryReader, store: MemoryStore, wanted: Wanted = {}
     views: [counted],
     deadLetters: new DeadLetterBuffer(1_000),
     sinks: [],
-    clock: new HurriedClock(),
+    clock: new TestClock({ tick: 1 }),
     from: { at: 'trim-horizon' },
     eventTime: 'dropoff',
     allowedLateness: 0,
@@ -275,6 +276,22 @@ describe('a processor', () => {
     assert.equal((await run(reader, store, options)).totals.read, 2);
   });
 
+  it('that is stopped while it begins at many shards waits for them once, without a warning', async (t) => {
+    const warnings: string[] = [];
+    const listen = ({ name }: Error) => warnings.push(name);
+    process.on('warning', listen);
+    t.after(() => process.off('warning', listen));
+    const reader = new MemoryReader(50);
+    const stop = new AbortController();
+    reader.beforeRead = (read) => {
+      if (read === 1) stop.abort();
+    };
+    const options = { drain: false, untilEnd: () => false, signal: stop.signal };
+    const { interrupted } = await run(reader, new MemoryStore(), options);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([interrupted, warnings], [true, []]);
+  });
+
   it('that is stopped before it knows its shards has read nothing, lost nothing and fired nothing', async () => {
     const reader = new MemoryReader(2);
     const [first, second] = reader.list;
@@ -358,11 +375,11 @@ describe('a processor', () => {
   it('goes on to commit when the clock is set back', async () => {
     const reader = new MemoryReader(1);
     const store = new MemoryStore();
-    const clock = new HurriedClock();
+    const clock = new TestClock({ tick: 1 });
     let read = 0;
     reader.beforeRead = (number) => {
       read = number;
-      if (number === 50) clock.setBack(3_600_000);
+      if (number === 50) clock.advance(-3_600_000);
       reader.put(reader.list[0]!, tripAt(number));
     };
     await run(reader, store, { clock, checkpointInterval: SECOND, untilEnd: () => read > 200 });
@@ -513,7 +530,7 @@ describe('the watermark of a run', () => {
     const [first, second, third] = reader.list;
     for (const shard of reader.list) reader.put(shard, tripAt(1));
     reader.put(first!, watermarkAt(2));
-    const clock = new HurriedClock();
+    const clock = new TestClock({ tick: 1 });
     const began = clock.now();
     const told: (readonly string[])[] = [];
     const options = {
@@ -531,11 +548,11 @@ describe('the watermark of a run', () => {
 
   it('is missed of a stream that never comes to its tip too (W5)', async () => {
     const reader = new MemoryReader(1);
-    const clock = new HurriedClock();
+    const clock = new TestClock({ tick: 1 });
     const stop = new AbortController();
     reader.beforeRead = (read) => {
       for (let i = 0; i < 3; i++) reader.put(reader.list[0]!, tripAt(read));
-      void clock.sleep(50);
+      clock.advance(50);
       if (read === 2_000) stop.abort();
     };
     let told = 0;
@@ -547,7 +564,7 @@ describe('the watermark of a run', () => {
   it('is missed aloud where no record brings one and none is made of trips (W5)', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
-    const clock = new HurriedClock();
+    const clock = new TestClock({ tick: 1 });
     const began = clock.now();
     const told: number[] = [];
     const options = {

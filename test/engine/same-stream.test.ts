@@ -10,8 +10,9 @@ import { type ProcessOptions, type ProcessOutcome, runProcess } from '../../src/
 import type { Trip } from '../../src/events/trip.ts';
 import { checkViews } from '../../src/views/check.ts';
 import * as l from '../../src/views/language.ts';
+import { TestClock } from '../clock.ts';
 import { groupBy } from '../views/model.ts';
-import { type Document, HurriedClock, MemoryReader, MemoryStore } from './memory.ts';
+import { type Document, MemoryReader, MemoryStore } from './memory.ts';
 
 const NOON = Date.UTC(2016, 0, 1, 12);
 const SECOND = 1_000;
@@ -228,7 +229,7 @@ async function read(reader: MemoryReader, plan: Plan, { ends, atOnce, ...how }: 
       views: VIEWS,
       deadLetters: new DeadLetterBuffer(1_000),
       sinks: [],
-      clock: new HurriedClock(),
+      clock: new TestClock({ tick: 1 }),
       from: { at: 'trim-horizon' },
       ...mode,
       allowedLateness,

@@ -39,7 +39,7 @@ const timeText = fc.oneof(
       })
       .map((time) => `"${time.toISOString()}"`),
   },
-  // Every part may be out of range, and the marks between them others than usual.
+  // Every part may be out of range, and the separators may be unusual.
   fc
     .tuple(
       fc.constantFrom('2016', '2015', '0000', '9999'),
@@ -87,7 +87,7 @@ function fieldText(name: TripField): fc.Arbitrary<string> {
   return type === 'time' ? timeText : type === 'string' ? wordText : numberText;
 }
 
-/** Mostly what the encoder writes, so that one odd thing at a time meets the fast path. */
+/** Mostly what the encoder writes, so that the fast path meets one odd thing at a time. */
 const usualValue: Record<'number' | 'integer' | 'string' | 'time', fc.Arbitrary<string>> = {
   number: fc.tuple(fc.integer({ min: -180, max: 180 }), digits(1, 15)).map((parts) => parts.join('.')),
   integer: fc.nat(2_000_000).map(String),
@@ -184,7 +184,7 @@ function check(records: readonly string[], fields: readonly TripField[], columns
   const wanted = TRIP_FIELD_NAMES.filter(
     (name) => fields.includes(name) || name === 'trip_id' || name === 'dropoff_datetime',
   );
-  // What a record lost to a broken multi-byte character, the bytes say too.
+  // The raw bytes also show what a record lost to a broken multi-byte character.
   const expected = records.flatMap((text) => meaningsOf(Buffer.from(text).toString(), wanted));
   const found = decodedBy(decoderOf(fields), batchOf(records), wanted, columns);
   assert.deepEqual(
@@ -204,7 +204,7 @@ describe('decoding of records', () => {
     );
   });
 
-  it('gives the same for any set of wanted fields, whatever the others hold (D1, D3)', () => {
+  it('gives the same for any set of wanted fields, whatever the other fields hold (D1, D3)', () => {
     fc.assert(
       fc.property(
         fc.array(record, { minLength: 1, maxLength: 4 }),
@@ -215,13 +215,13 @@ describe('decoding of records', () => {
     );
   });
 
-  it('refuses what is no number of JSON even where nobody wants it (D1)', () => {
+  it('refuses an invalid JSON number even in an unwanted field (D1)', () => {
     for (const text of ['01', '-', '1.', '1..2', '1-2', '--1', '-01', '00.5']) {
       check([`{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z","total_amount":${text}}\n`], []);
     }
   });
 
-  it('refuses a trip_id that is no whole number from 0 on (D1)', () => {
+  it("refuses a trip_id that isn't a whole number of 0 or more (D1)", () => {
     for (const id of ['-1', '-1.5', '0.5', '9007199254740992', '-0', '0', '9007199254740991', '1e3']) {
       check(
         [`{"type":"trip","trip_id":${id},"dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n`],
@@ -230,7 +230,7 @@ describe('decoding of records', () => {
     }
   });
 
-  it('keeps the columns of one batch apart from those of the batch before', () => {
+  it('leaves nothing of the previous batch in the columns', () => {
     const columns = new TripColumns();
     const full = write([['type', '"trip"'], ['vendor_id', '"CMT"'], ['dropoff_datetime', '"2016-01-01T00:00:00.000Z"'], ['total_amount', '7.5']]); // biome-ignore format: one record
     const bare = '{"type":"trip","dropoff_datetime":"2016-01-02T00:00:00.000Z"}';
@@ -240,7 +240,7 @@ describe('decoding of records', () => {
     check(new Array(3_000).fill(`${full}\n`), TRIP_FIELD_NAMES, columns);
   });
 
-  it('never reads past a record without its newline into the next one', () => {
+  it('never reads from a record without a newline into the next one', () => {
     const head = '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"';
     for (const torn of [
       '',
@@ -256,7 +256,7 @@ describe('decoding of records', () => {
     }
   });
 
-  it('leaves bytes that are no UTF-8 as JSON.parse gets them', () => {
+  it('decodes invalid UTF-8 as JSON.parse gets it', () => {
     const text = '{"type":"trip","vendor_id":"?","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n';
     for (const odd of [0xff, 0xc3, 0xe2, 0x80]) {
       const bytes = Buffer.from(text);
@@ -268,7 +268,7 @@ describe('decoding of records', () => {
     }
   });
 
-  it('leaves the columns of unwanted fields as they are', () => {
+  it('leaves the columns of unwanted fields unchanged', () => {
     const columns = new TripColumns();
     const trip =
       '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z","trip_distance":3,"total_amount":7.5}';
@@ -278,8 +278,8 @@ describe('decoding of records', () => {
   });
 });
 
-describe('words of trips', () => {
-  it('have one code each, whatever came between (more words than are remembered)', () => {
+describe('strings of trips', () => {
+  it('have one code each, also when there are more strings than are remembered', () => {
     const random = new Random(7, 1);
     const columns = new TripColumns();
     const decode = decoderOf(['vendor_id']);
@@ -312,7 +312,7 @@ describe('words of trips', () => {
   });
 });
 
-describe('numbers, correctly rounded (D1)', () => {
+describe('numbers are correctly rounded (D1)', () => {
   const random = new Random(20_160_101, 3);
   const some = (count: number) => Array.from({ length: count }, () => random.below(10)).join('');
   const lead = () => String(1 + random.below(9));
@@ -371,7 +371,7 @@ describe('numbers, correctly rounded (D1)', () => {
 });
 
 describe('watermark records', () => {
-  it('come back as they were written, at their rows', () => {
+  it('are read back as they were written, at their rows', () => {
     const columns = new TripColumns();
     const trip = '{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n';
     const times = [0, Date.UTC(2016, 0, 1), Date.UTC(2016, 0, 1, 12, 34, 56, 789)];

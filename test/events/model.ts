@@ -1,4 +1,4 @@
-/** What records mean, by `JSON.parse` alone, beside what the decoder makes of them. */
+/** What records mean by `JSON.parse` alone, to compare with the decoder. */
 import assert from 'node:assert/strict';
 import { KIND, TripColumns } from '../../src/events/columns.ts';
 import type { DecodeBatch } from '../../src/events/decode.ts';
@@ -7,7 +7,7 @@ import type { RecordBatch } from '../../src/streams/stream.ts';
 import { unpacked } from '../../src/streams/unpack.ts';
 import { naiveTime } from './time-model.ts';
 
-/** What a record is by D1–D3. */
+/** The meaning of a record by D1–D3. */
 export type Meaning =
   | { readonly kind: 'dead' }
   | { readonly kind: 'watermark'; readonly ms: number }
@@ -67,7 +67,7 @@ export function batchOf(records: readonly (string | Buffer)[]): RecordBatch {
   };
 }
 
-/** Reads the columns back as the model writes them down. */
+/** The columns in the form of the model. */
 function meaningsIn(columns: TripColumns, wanted: readonly TripField[]): Meaning[] {
   return Array.from({ length: columns.count }, (_, row): Meaning => {
     const kind = columns.kind[row];
@@ -101,7 +101,7 @@ export function textsIn(data: string): string[] {
   return lines.length === 0 ? [data] : lines.flatMap((line) => objectsIn(line) ?? [line]);
 }
 
-/** The objects of a line that holds nothing else. */
+/** The objects of a line that holds only objects. */
 function objectsIn(line: string): string[] | undefined {
   if (isJson(line)) return undefined;
   const found: string[] = [];
@@ -115,7 +115,7 @@ function objectsIn(line: string): string[] | undefined {
   return found;
 }
 
-/** Length of the object that a text begins with: the shortest beginning that is JSON; 0 when there is none. */
+/** Length of the object at the start of a text, the shortest prefix that is JSON; 0 if there is none. */
 function firstObject(text: string): number {
   if (!text.startsWith('{')) return 0;
   for (let at = text.indexOf('}'); at >= 0; at = text.indexOf('}', at + 1))

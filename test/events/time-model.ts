@@ -1,4 +1,4 @@
-/** Times the naive way, piece by piece: the oracle of the tests. */
+/** A naive reader of times, piece by piece: the oracle of the tests. */
 export function naiveTime(value: unknown, order: 'mdy' | 'dmy' | 'mixed' = 'mdy'): number {
   if (typeof value !== 'string') return Number.NaN;
   let rest = value.trim();

@@ -11,7 +11,7 @@ function daysIn(year: number, month: number): number {
   return [31, leap(year) ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1] ?? 0;
 }
 
-/** A time by the calendar, NaN when there is no such time. */
+/** Epoch ms of a time, NaN if the calendar has no such time. */
 function epoch(
   [year, month, day]: readonly [number, number, number],
   [h, m, s]: readonly [number, number, number],
@@ -29,7 +29,7 @@ const clock = fc.tuple(fc.nat(25), fc.nat(61), fc.nat(61));
 const around = fc.constantFrom('', ' ', '\t');
 
 describe('times of TLC files', () => {
-  it('reads every real ISO time, and no other', () => {
+  it('reads every valid ISO time, and no other', () => {
     fc.assert(
       fc.property(
         date,
@@ -57,7 +57,7 @@ describe('times of TLC files', () => {
     assert.equal(parseTime('1970-01-01T00:00:00.'), Number.NaN);
   });
 
-  it('reads US times with and without a comma, seconds, zeros in front, and half of the day', () => {
+  it('reads US times with and without a comma, seconds, leading zeros, and AM or PM', () => {
     fc.assert(
       fc.property(
         date,
@@ -82,7 +82,7 @@ describe('times of TLC files', () => {
     );
   });
 
-  it('reads the forms of other tools, zones as instants, and two digits of a year as Excel does', () => {
+  it('reads the forms of other tools, times with a zone, and two-digit years as Excel does', () => {
     const three = Date.UTC(2016, 2, 1, 15, 4);
     for (const text of [
       '2016-03-01 15:04:00 UTC',
@@ -111,7 +111,7 @@ describe('times of TLC files', () => {
     assert.equal(parseTime('3/31/2016 15:04', 'dmy'), Number.NaN);
   });
 
-  it('agrees with the naive reading of anything that looks like a time', () => {
+  it('agrees with the naive reader on anything that looks like a time', () => {
     const digits = fc.constantFrom('0', '1', '2', '9', '12', '13', '24', '30', '31', '59', '60', '00', '02', '29', '2016', '1900', '0000', '9999'); // biome-ignore format: one list
     const marks = fc.constantFrom('-', '/', ':', ' ', 'T', ',', '.', 'Z', ' UTC', '+', ' AM', 'PM', 't', '');
     const ordinary = fc
@@ -135,7 +135,7 @@ describe('times of TLC files', () => {
     );
   });
 
-  it('takes nothing else for a time', () => {
+  it('reads nothing else as a time', () => {
     const others = [
       '',
       '-',
@@ -163,7 +163,7 @@ describe('times of TLC files', () => {
     for (const text of others) assert.equal(parseTime(text), Number.NaN, text);
   });
 
-  it('stays right past the days it remembers', () => {
+  it('stays right beyond the days it caches', () => {
     for (let day = 0; day < 25_000; day += 1) {
       const at = day * 86_400_000 + 1_000;
       assert.equal(parseTime(new Date(at).toISOString().slice(0, 19)), at);

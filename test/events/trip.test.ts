@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { TripColumns } from '../../src/events/columns.ts';
 import { SOURCE_FIELDS, STRING_FIELDS, TRIP_FIELD_NAMES, TRIP_FIELDS } from '../../src/events/trip.ts';
-import { ROOT } from '../support.ts';
+import { ROOT } from '../files.ts';
 
 test('docs/views.md lists the fields as the table has them', () => {
   const docs = readFileSync(join(ROOT, 'docs', 'views.md'), 'utf8');

@@ -1,5 +1,5 @@
 /**
- * CSV files with random damage, against an oracle that only counts lines: every line that is a row by itself comes out as
+ * CSV files with random damage, against an oracle that only counts lines: every line that is a complete row becomes
  * a trip, every other line is accounted for, and lines = headers + blank + continued + trips + rejected.
  */
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const ROWS = 300_000;
@@ -17,7 +17,7 @@ const HEADER =
   'vendor_id,pickup_datetime,dropoff_datetime,passenger_count,pickup_longitude,pickup_latitude,note,total_amount';
 const TIME = /^2016-01-\d\d \d\d:\d\d:\d\d$/;
 
-/** What is put in, taken out or changed. */
+/** What is inserted into the text. */
 const SCRAPS = [
   '"',
   '"',
@@ -42,7 +42,7 @@ const SCRAPS = [
 ];
 const ENDS = ['\n', '\n', '\r\n', '\r'];
 
-function rowOf(id: number, random: () => number): string {
+function rowOf(id: number, random: Random): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const minute = id % 60;
   const note =
@@ -50,7 +50,7 @@ function rowOf(id: number, random: () => number): string {
   return `v${id},2016-01-11 0${id % 10}:${two(minute)}:00,2016-01-11 1${id % 10}:${two(minute)}:30,1,-73.98,40.7${id % 10},${note},${id % 90}.5`;
 }
 
-function damaged(text: string, random: () => number): string {
+function damaged(text: string, random: Random): string {
   let result = text;
   const count = Math.floor(random() ** 2 * 12);
   for (let i = 0; i < count; i++) {
@@ -62,8 +62,8 @@ function damaged(text: string, random: () => number): string {
   return result;
 }
 
-/** A quote at the start of a field and another at the end of one in a line after it, now and then of the same column. */
-function quotePair(lines: string[], random: () => number): void {
+/** Puts a quote at the start of a field and another at the end of a field in a later line, often in the same column. */
+function quotePair(lines: string[], random: Random): void {
   const from = Math.floor(random() * lines.length);
   const to = Math.min(lines.length - 1, from + Math.floor(random() ** 2 * 60));
   const column = Math.floor(random() * 8);
@@ -77,7 +77,7 @@ function quotePair(lines: string[], random: () => number): void {
   edit(to, other, (field) => `${field}"`);
 }
 
-/** Whether a line is a row without a doubt: as many plain or well-quoted fields as the header, and times. */
+/** Whether a line is certainly a row: as many plain or well-quoted fields as the header, and valid times. */
 function idOfRow(line: string): string | undefined {
   const fields = line.match(/(?:^|,)(?:"(?:[^"]|"")*"(?=,|$)|[^",]*(?=,|$))/g);
   if (!fields || fields.join('').length !== line.length || fields.length !== 8) return undefined;
@@ -94,7 +94,7 @@ interface Outcome {
   readonly lines: LineCounts;
 }
 
-/** Reads text in pieces of any size; undefined where the file is refused as a whole, which only some may be. */
+/** Reads text in pieces of `pieceSize` bytes; undefined if the file is refused as a whole, which is right for some only. */
 async function read(text: string, pieceSize: number): Promise<Outcome | string> {
   const bytes = Buffer.from(text);
   const input: Input = {
@@ -143,7 +143,7 @@ function check(text: string, outcome: Outcome | string, headers: number): void {
   const all = text.split(/\r\n|\n|\r/);
   if (all.at(-1) === '') all.pop();
   if (typeof outcome === 'string') {
-    // A header that is damaged, or one in the middle of a line.
+    // A damaged header, or one in the middle of a line.
     const whole = all.filter((line) => line === HEADER).length;
     assert.ok(whole < headers || outcome === 'mixed-files', `refused with ${outcome}`);
     return;
@@ -155,7 +155,7 @@ function check(text: string, outcome: Outcome | string, headers: number): void {
     lines.headers + lines.blank + lines.continued + ids.length + rejected,
     'every line is accounted for',
   );
-  // A second header that is damaged names other columns, which the rows behind it don't have.
+  // A damaged second header names other columns, which the rows after it don't have.
   if (lines.headers > all.filter((line) => line.replace('\uFEFF', '') === HEADER).length) return;
   const found = new Map<string, number>();
   for (const id of ids) found.set(id, (found.get(id) ?? 0) + 1);
@@ -168,7 +168,7 @@ function check(text: string, outcome: Outcome | string, headers: number): void {
   }
 }
 
-test(`${ROWS.toLocaleString('en-US')} rows with random damage: none is lost, each line is accounted for`, async () => {
+test(`${ROWS.toLocaleString('en-US')} rows with random damage: none is lost and each line is accounted for`, async () => {
   const files = Math.ceil(budget(ROWS) / ROWS_A_FILE);
   for (let file = 0; file < files; file++) {
     const seed = FUZZ_SEED * 1_000_003 + file;

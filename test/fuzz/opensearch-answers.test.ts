@@ -1,6 +1,6 @@
 /**
- * Whatever is answered to bulk requests, torn, mangled, of somebody else or without end, through the real client: no
- * result is settled that the server doesn't hold, and once the server is honest again its documents are the oracle's.
+ * Bulk requests get torn, mangled, foreign and endless answers through the real client: the sink settles no result
+ * that the server doesn't hold, and once the server answers correctly again its documents are the oracle's.
  */
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { it, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { connect } from '../../src/opensearch/connection.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import {
   answerOverHttp,
   type BulkAnswer,
@@ -16,7 +17,7 @@ import {
   ModelState,
   openSink,
 } from '../sinks/opensearch-model.ts';
-import { randomNumbers, until } from '../support.ts';
+import { until } from '../until.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const ANSWERS = budget(2_000);
@@ -24,18 +25,17 @@ const SINKS = 20;
 const RESULTS = 120;
 const IDS = 40;
 
-type Random = () => number;
 type Item = Record<string, Record<string, unknown>>;
 interface Mangled {
   readonly text: string | Buffer;
   readonly headers?: Record<string, string>;
   readonly status?: number;
-  /** Of the text, before the connection ends. */
+  /** Bytes of the text that are sent before the connection ends. */
   readonly cutAt?: number;
 }
 
 const JSON_TYPE = { 'content-type': 'application/json' };
-/** Beside 200 and 201, which would be a lie that nobody can see. */
+/** Without 200 and 201, which would be lies that no client can detect. */
 const STATUSES = [
   '201',
   null,
@@ -59,7 +59,7 @@ function pick<T>(random: Random, from: readonly T[]): T {
   return from[Math.floor(random() * from.length)]!;
 }
 
-/** Changes an answer so that it is not about what was sent, or no answer at all. */
+/** Changes an answer so that it doesn't match what was sent, or isn't an answer at all. */
 function mangledItems(random: Random, { errors, items }: BulkAnswer): unknown {
   const copy = structuredClone(items) as Item[];
   const at = Math.floor(random() * copy.length);
@@ -119,7 +119,7 @@ function mangledBytes(random: Random, answer: BulkAnswer): Mangled {
   return pick(random, ways)();
 }
 
-/** The model behind HTTP; `spoil` has its way with the answers to bulk requests. */
+/** The model behind HTTP; `spoil` may change the answers to bulk requests. */
 async function served(
   t: TestContext,
   model: ModelServer,
@@ -168,7 +168,7 @@ function resultOf(number: number, random: Random): Result {
   };
 }
 
-/** By id, its last result below that number. */
+/** The last result of each id with a number below `below`. */
 function oracle(results: readonly Result[], below: number): Map<string, Result> {
   const last = new Map<string, Result>();
   for (const result of results) if (result.number < below) last.set(result.location, result);
@@ -200,7 +200,7 @@ async function fuzz(t: TestContext, seed: number, answers: number): Promise<numb
     const there = lying();
     for (const [id, { number, retracted }] of oracle(results, state.cursor!.delivered)) {
       const held = there.get(id);
-      // A later one may be there already, or gone again.
+      // A later result may have replaced or deleted it already.
       const later = results.some(
         (result) => result.location === id && result.number >= state.cursor!.delivered,
       );

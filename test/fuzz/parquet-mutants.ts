@@ -5,7 +5,7 @@ import type { Input } from '../../src/dataset/inputs.ts';
 import { readParquet } from '../../src/dataset/parquet-trips.ts';
 import type { RowSink } from '../../src/dataset/sink.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 
 const [folder = '', seed = '1', from = '0', to = '0'] = process.argv.slice(2);
 
@@ -13,7 +13,7 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => ({ name, bytes: readFileSync(join(folder, name)) }));
 
-function mutant(bytes: Buffer, random: () => number): Buffer {
+function mutant(bytes: Buffer, random: Random): Buffer {
   const copy = Buffer.from(bytes);
   const below = (n: number) => Math.floor(random() * n);
   const changes = 1 + below(3);
@@ -32,7 +32,7 @@ function mutant(bytes: Buffer, random: () => number): Buffer {
   return random() < 0.05 ? copy.subarray(0, below(copy.length)) : copy;
 }
 
-/** Rows of a file, or the code of its error. */
+/** The number of rows of a file, or the code of its error. */
 async function read(bytes: Buffer): Promise<number | string> {
   const input: Input = {
     name: 'mutant.parquet',
@@ -84,7 +84,7 @@ const whole = new Map<string, number | string>();
 for (const { name, bytes } of files) whole.set(name, await read(bytes));
 const outcomes: Record<string, number> = {};
 for (let i = Number(from); i < Number(to); i++) {
-  // If this is the last thing said, this mutant ended the process.
+  // If this is the last line printed, this mutant ended the process.
   writeSync(1, `${i}\n`);
   const random = randomNumbers(Number(seed) * 1_000_003 + i);
   const { name, bytes } = files[i % files.length]!;

@@ -1,10 +1,10 @@
-/** Damaged Parquet files: each is read whole or refused; none ends the process, hangs, or gives another number of rows. */
+/** Damaged Parquet files: each is read completely or refused; none ends the process, hangs or changes the number of rows. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { ROOT, temporaryFolder } from '../support.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 const MUTANTS = 10_000;
@@ -38,7 +38,7 @@ async function files(folder: string): Promise<void> {
   instance.closeSync();
 }
 
-/** What the process says last, and how it ends. */
+/** The last line of the process, and how it ended. */
 function mutants(
   folder: string,
   from: number,
@@ -70,7 +70,7 @@ function mutants(
   });
 }
 
-test(`${MUTANTS.toLocaleString('en-US')} damaged Parquet files are read whole or refused`, async (t) => {
+test(`${MUTANTS.toLocaleString('en-US')} damaged Parquet files are read completely or refused`, async (t) => {
   const folder = temporaryFolder(t);
   await files(folder);
   const { code, last, stderr } = await mutants(folder, 0, budget(MUTANTS));

@@ -1,4 +1,4 @@
-/** Records and aggregated records, damaged at random: each is counted as what `JSON.parse` and a plain reader of protobuf make of it. */
+/** Randomly damaged records and aggregated records: each counts as what `JSON.parse` and a plain protobuf reader make of it. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { TRIP_FIELD_NAMES } from '../../src/events/trip.ts';
 import { piecesOf } from '../../src/streams/kinesis/aggregation.ts';
 import { toBatch } from '../../src/streams/kinesis/batch.ts';
 import { batchOf, decodedBy, meaningsOf, textsIn } from '../events/model.ts';
-import { randomNumbers } from '../support.ts';
+import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
 type Choice = <T>(values: readonly T[]) => T;
@@ -20,7 +20,7 @@ const TOKENS = [
 ]; // biome-ignore format: a list
 
 class Inputs {
-  readonly random: () => number;
+  readonly random: Random;
 
   constructor(seed: number) {
     this.random = randomNumbers(seed);
@@ -92,7 +92,7 @@ class Inputs {
 }
 
 describe('fuzzing of records', () => {
-  it('each is counted as what JSON.parse makes of it, and those beside it survive (D1–D4)', () => {
+  it('each record counts as what JSON.parse makes of it, and its neighbours survive (D1–D4)', () => {
     const inputs = new Inputs(FUZZ_SEED);
     const decode = decoderOf(TRIP_FIELD_NAMES);
     const columns = new TripColumns();
@@ -114,7 +114,7 @@ describe('fuzzing of records', () => {
     }
   });
 
-  it('aggregated records are unpacked as a plain reader of protobuf does, or taken as they are', () => {
+  it('aggregated records are unpacked as a plain protobuf reader does it, or taken as they are', () => {
     const inputs = new Inputs(FUZZ_SEED + 1);
     const decode = decoderOf(['vendor_id']);
     const columns = new TripColumns();
@@ -178,7 +178,7 @@ function field(number: number, contents: Buffer | string | number): Buffer {
   return Buffer.concat([varint(number * 8 + 2), varint(bytes.length), bytes]);
 }
 
-/** An aggregated record, with fields of later versions in it, in any order; often damaged under a right digest. */
+/** An aggregated record with fields of later versions, in any order; often damaged under a correct digest. */
 function aggregated(inputs: Inputs): Buffer {
   const extra = () =>
     inputs.one([
@@ -198,7 +198,7 @@ function aggregated(inputs: Inputs): Buffer {
   return inputs.random() < 0.1 ? inputs.damaged(whole) : whole;
 }
 
-/** The records in an aggregated one, by a reader that makes a list of all fields first; undefined when it is none. */
+/** The records in an aggregated one, by a reader that first lists all fields; undefined if it isn't aggregated. */
 function naivePieces(record: Buffer): Buffer[] | undefined {
   if (record.length < 20 || record.toString('hex', 0, 4) !== 'f3899ac2') return undefined;
   const message = record.subarray(4, -16);

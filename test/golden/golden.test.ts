@@ -1,10 +1,11 @@
-/** What comes out of the line is what DuckDB computes from the same files: each file, three kinds of windows. */
+/** The line's results equal what DuckDB computes from the same files: each file, three kinds of windows. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { StateReader } from '../../src/state/reader.ts';
-import { fixture, fixtureFiles, SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { fixture, fixtureFiles, SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { Line, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
@@ -15,7 +16,7 @@ const WINDOWS: Readonly<Record<string, OracleOptions>> = {
   'sliding-unevenly': { windowMinutes: 10, slideMinutes: 4 },
 };
 
-/** Sample files that are refused as a whole: Parquet isn't read yet, metres are no degrees. */
+/** Sample files that this test doesn't read: Parquet, and coordinates in metres, which are refused. */
 const NOT_READ = /\.parquet$|webmercator/;
 
 const samples = existsSync(SHARED_DATA)
@@ -33,7 +34,7 @@ const monthly = (kind: string): string[] => {
     .map((name) => join(folder, name));
 };
 
-/** Replays the files once and holds every kind of window against the oracle. */
+/** Replays the files once and compares every kind of window with the oracle. */
 async function agrees(
   t: TestContext,
   paths: readonly string[],
@@ -102,7 +103,7 @@ describe('golden: the line in process gives what DuckDB gives', { concurrency: 2
   });
 });
 
-/** The views of `WINDOWS.sliding`, as a user writes them: with the language handed in, importing nothing. */
+/** The views of `WINDOWS.sliding` as a user writes them: a function of the language, without imports. */
 const SLIDING_VIEWS = `
 const NYC = { south: 40.56, north: 40.878, west: -74.054, east: -73.722 };
 const JFK = { south: 40.632, north: 40.654, west: -73.8, east: -73.761 };

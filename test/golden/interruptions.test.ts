@@ -9,7 +9,8 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { ProcessOutcome } from '../../src/engine/run.ts';
 import { StateReader } from '../../src/state/reader.ts';
-import { fixture, temporaryFolder } from '../support.ts';
+import { fixture, temporaryFolder } from '../files.ts';
+import { randomNumbers } from '../random.ts';
 import { Line, LOST, type ProcessStep, sameLines } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
@@ -35,17 +36,6 @@ function oracleOf(name: string): Promise<OracleResult> {
   return known;
 }
 
-/** mulberry32: the same choices for the same seed. */
-function choices(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Small steps, so that there is something to interrupt. */
 const SMALL: ProcessStep = { batchRecords: 7, checkpointInterval: 0 };
 const MOST_RUNS = 2_000;
@@ -64,7 +54,7 @@ async function processStopping(
   assert.fail(`no end after ${MOST_RUNS} runs`);
 }
 
-/** What must hold at the very end of any schedule. */
+/** What must hold at the end of any schedule. */
 async function same(line: Line, name: string, { totals }: ProcessOutcome, duplicates = 0): Promise<void> {
   const oracle = await oracleOf(name);
   sameLines(comparable(line.output()), oracle.lines, `the output of ${name}`);
@@ -118,7 +108,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
       it(`C1, C3: stopped after every ${k} batches of 7 records and resumed`, async (t) => {
         const line = lineOf(t, name, 2);
         await line.replay();
-        // Without checkpoints on the way: the stop itself makes the one to go on from.
+        // There are no checkpoints on the way: the stop itself makes the one that the next run starts from.
         const step = { batchRecords: 7, ...(k % 2 === 0 ? { checkpointInterval: 0 } : {}) };
         const runs = await processStopping(line, windows, step, k);
         assert.ok(runs > 30 / k, `only ${runs} runs: hardly anything was interrupted`);
@@ -137,7 +127,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
       await same(line, name, await line.process(windows, { drain: true }));
     });
 
-    it('C2: with room for a few panes, the others are put away and come back', async (t) => {
+    it('C2: with memory for a few panes, the others are spilled and read back', async (t) => {
       const line = lineOf(t, name, 2);
       await line.replay();
       await same(line, name, await line.process(windows, { ...SMALL, memoryLimit: 10_000, drain: true }));
@@ -188,9 +178,9 @@ for (const [name, { windows }] of Object.entries(CASES)) {
     });
 
     for (const seed of [1, 2, 3]) {
-      it(`W4: resharded at random while it is processed and replayed on (seed ${seed})`, async (t) => {
+      it(`W4: resharded at random while replay and processing go on (seed ${seed})`, async (t) => {
         const line = lineOf(t, name, 2);
-        const random = choices(seed);
+        const random = randomNumbers(seed);
         const pending: Promise<void>[] = [];
         const beforeRead = (read: number) => {
           if (read % 5 === 0 && pending.length < 12)
@@ -213,7 +203,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
       for (const [i, until] of dropoffs.entries()) {
         await line.replay({ until, resume: i > 0 });
         await line.process(windows, i % 2 === 0 ? SMALL : {});
-        // What fired without drain is final: the watermark says that no trip of it is missing.
+        // A window that fired without drain is final: by the watermark, none of its trips is missing.
         assertPart(comparable(line.output()), lines);
       }
       await line.replay({ resume: true });
@@ -234,13 +224,13 @@ for (const [name, { windows }] of Object.entries(CASES)) {
 
     it('W1: puts that overlap and settle out of order make nothing late', async (t) => {
       const line = lineOf(t, name);
-      const random = choices(7);
+      const random = randomNumbers(7);
       const { watermarks } = await line.replay({ turns: () => Math.floor(random() * 12) });
       assert.ok(watermarks > 5, `only ${watermarks} watermarks`);
       await same(line, name, await line.process(windows, { ...SMALL, drain: true }));
     });
 
-    it('W3: a replay that ended before its last watermark left says it with --resume', async (t) => {
+    it('W3: a replay that failed before its last watermark sends it with --resume', async (t) => {
       const line = lineOf(t, name);
       const atOnce = { speedup: Number.POSITIVE_INFINITY };
       await assert.rejects(line.replay({ ...atOnce, loseWatermark: true }), { message: LOST });
@@ -254,7 +244,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
       await same(line, name, await line.process(windows, { drain: true }));
     });
 
-    it('W7: acknowledgements are lost, the replay goes on with --resume: each trip counts once', async (t) => {
+    it('W7: acknowledgements are lost and the replay is resumed: each trip counts once', async (t) => {
       const line = lineOf(t, name);
       const { trips } = await oracleOf(name);
       for (const loseAcknowledgement of [4, 3, 5, 2]) {
@@ -270,7 +260,7 @@ for (const [name, { windows }] of Object.entries(CASES)) {
   });
 }
 
-/** Every line is one of the others, and none is there twice. */
+/** Every line is among the others, and none occurs twice. */
 function assertPart(lines: readonly string[], of: readonly string[]): void {
   const all = new Set(of);
   assert.equal(new Set(lines).size, lines.length, 'a result is there twice');
@@ -349,7 +339,7 @@ async function perform(line: Line, windows: OracleOptions, model: Model, step: A
     const turns = (put: number) => step.turns[put % step.turns.length]!;
     await line.replay({ limit: model.sent, resume: true, turns });
   } else if (step.do === 'replay-again') {
-    // From the start: its progress is forgotten, what it sends again is not.
+    // From the start: the replay forgets its progress, the processor still knows the trips that are sent again.
     await line.replay({ limit: step.trips });
     model.sent = step.trips;
   } else if (step.do === 'lose') {

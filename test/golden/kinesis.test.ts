@@ -8,6 +8,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { systemClock } from '../../src/clock.ts';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { fixture, fixtureFiles, SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
+import { randomNumbers } from '../random.ts';
 import {
   createStream,
   type Emulator,
@@ -17,15 +19,7 @@ import {
   totalFaults,
 } from '../services/kinesis.ts';
 import { type Ministack, startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
-import {
-  fixture,
-  fixtureFiles,
-  randomNumbers,
-  SHARED_DATA,
-  taxiflow,
-  temporaryFolder,
-  withoutSamples,
-} from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { Line, sameLines } from './line.ts';
 import { comparable, expectedLines } from './oracle.ts';
 
@@ -33,7 +27,7 @@ const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const CI = process.env['CI'] === 'true';
 const SHARDS = 4;
 const FROM_S3 = 'green_tripdata_2023-12.parquet';
-/** Metres are no degrees: refused as a whole. */
+/** Coordinates in metres are refused. */
 const NOT_READ = /webmercator/;
 
 interface Case {
@@ -96,7 +90,7 @@ interface Way {
   readonly env: Record<string, string>;
   readonly stream: string;
   readonly aggregate: boolean;
-  /** What to replay in place of the files. */
+  /** What to replay instead of the files. */
   readonly paths?: readonly string[];
 }
 
@@ -144,7 +138,7 @@ function sorted(ndjson: string): string[] {
   return ndjson.split('\n').sort();
 }
 
-/** Every case both ways; to save time one way each where nobody asks for more. */
+/** Every case both ways in CI; otherwise one way each, to save time. */
 async function allCases(
   t: TestContext,
   emulator: Emulator | Ministack,
@@ -156,7 +150,7 @@ async function allCases(
     for (const aggregate of CI ? [false, true] : [i % 2 === 0]) {
       const stream = `case-${i}${aggregate ? '-aggregated' : ''}`;
       running.push(
-        t.test(`${name}, ${aggregate ? 'aggregated' : 'a trip a record'}`, async (inner) => {
+        t.test(`${name}, ${aggregate ? 'aggregated' : 'a trip per record'}`, async (inner) => {
           await createStream(emulator, stream, SHARDS);
           await agrees(inner, files, { env, stream, aggregate });
         }),
@@ -189,7 +183,7 @@ async function followsResharding(t: TestContext, aggregate: boolean, rate: numbe
   const random = randomNumbers(seed);
   let changes = 0;
   let resharding = Promise.resolve();
-  // Each change goes on beside the writing, and is through before the next one begins.
+  // Each change runs beside the writing, and ends before the next one begins.
   const { env, faults } = await faulty(t, emulator, rate, seed, async (target, put) => {
     if (target !== 'PutRecords' || put % PUTS_A_CHANGE !== 0 || changes === CHANGES) return;
     changes++;
@@ -214,7 +208,7 @@ async function followsResharding(t: TestContext, aggregate: boolean, rate: numbe
   const pace = ['--speedup', SPEEDUP, ...(aggregate ? ['--aggregate'] : [])];
   const replay = await taxiflow(['replay', file, ...pace, ...at], { env });
   await resharding;
-  // All of them, but on a machine so busy that the replay catches up in a few large puts.
+  // All of them, unless the machine is so busy that the replay catches up in a few large puts.
   assert.ok(changes >= 3, `the replay was over after ${changes} changes`);
   assert.equal(replay.code, 0, replay.stderr);
   const replayed = replay.json<Replayed & { last_watermark: string }>();
@@ -224,7 +218,7 @@ async function followsResharding(t: TestContext, aggregate: boolean, rate: numbe
     'read = sent = acknowledged',
   );
 
-  // What the last watermark fires comes while the processor still follows.
+  // The windows that the last watermark fires arrive while the processor still follows.
   const due = expected.lines.filter(
     (line) => (JSON.parse(line) as { window_end: string }).window_end <= replayed.last_watermark,
   );
@@ -245,7 +239,7 @@ async function followsResharding(t: TestContext, aggregate: boolean, rate: numbe
   t.diagnostic(`${changes} changes, ${totals.duplicate} duplicates, ${totalFaults({ faults })} faults`);
 }
 
-/** Without the line that is being written. */
+/** The text without the line that is being written. */
 function wholeLines(ndjson: string): string {
   return ndjson.slice(0, ndjson.lastIndexOf('\n') + 1);
 }
@@ -273,7 +267,7 @@ describe('golden over Kinesis', { concurrency: true }, () => {
     const file = join(SHARED_DATA, FROM_S3);
     await storeObject(ministack, 'trips', `tlc/${FROM_S3}`, readFileSync(file));
     for (const aggregate of CI ? [false, true] : [true]) {
-      await t.test(`${FROM_S3} from S3, ${aggregate ? 'aggregated' : 'a trip a record'}`, async (inner) => {
+      await t.test(`${FROM_S3} from S3, ${aggregate ? 'aggregated' : 'a trip per record'}`, async (inner) => {
         const stream = `from-s3${aggregate ? '-aggregated' : ''}`;
         await createStream(ministack, stream, SHARDS);
         await agrees(inner, [file], { env, stream, aggregate, paths: [`s3://trips/tlc/${FROM_S3}`] });
@@ -292,7 +286,7 @@ describe('golden over Kinesis', { concurrency: true }, () => {
     await Promise.all(
       runs.map(([aggregate, rate], i) =>
         t.test(
-          `${aggregate ? 'aggregated' : 'a trip a record'}${rate > 0 ? ', and a fifth of all requests go wrong' : ''}`,
+          `${aggregate ? 'aggregated' : 'a trip per record'}${rate > 0 ? ', and a fifth of all requests go wrong' : ''}`,
           { timeout: 600_000 },
           (inner) => followsResharding(inner, aggregate, rate, SEED + i),
         ),

@@ -1,8 +1,7 @@
-/** The whole line in process, from file to NDJSON, in a folder of its own and on a clock that never waits. */
+/** The whole line in one process, from file to NDJSON, in its own folder and on a clock that never waits. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
@@ -15,6 +14,7 @@ import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/stream
 import { checkViews } from '../../src/views/check.ts';
 import { sliding, tumbling, type View } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { TestClock } from '../clock.ts';
 import { comparable, type OracleOptions } from './oracle.ts';
 
 /** The default views in the windows that the oracle is asked for. */
@@ -23,21 +23,6 @@ export function viewsOf({ windowMinutes = 10, slideMinutes }: OracleOptions): Vi
   return checkViews(
     taxiViews(slideMinutes === undefined ? tumbling(size) : sliding(size, `${slideMinutes}m`)),
   );
-}
-
-/** A millisecond passes whenever somebody looks, and a sleep is over at once. */
-class HurriedClock implements Clock {
-  #ms = Date.UTC(2020, 0, 1);
-
-  now(): number {
-    return this.#ms++;
-  }
-
-  async sleep(ms: number): Promise<void> {
-    this.#ms += Math.max(1, Math.ceil(ms));
-    // What is under way comes before the end of any sleep.
-    if (ms > 0) await new Promise(setImmediate);
-  }
 }
 
 export interface ReplayStep {
@@ -62,7 +47,7 @@ export interface ProcessStep {
   /** Stop, as a signal does, once this many batches were processed. */
   readonly stopAfter?: number;
   readonly batchRecords?: number;
-  /** Ms of a clock that goes on by one whenever somebody looks; 0 is after every batch. */
+  /** Ms of a clock that advances by one at each reading; 0 is after every batch. */
   readonly checkpointInterval?: number;
   readonly memoryLimit?: number;
   readonly drain?: boolean;
@@ -80,7 +65,7 @@ export class Line {
   readonly folder: string;
   readonly #inputs: readonly string[];
   readonly #shards: number;
-  readonly #clock = new HurriedClock();
+  readonly #clock = new TestClock({ tick: 1 });
 
   constructor(folder: string, inputs: readonly string[], shards = 8) {
     this.folder = folder;
@@ -120,7 +105,7 @@ export class Line {
     }
   }
 
-  /** Reads what is there, or less when told to stop; `app` has a state and an output of its own. */
+  /** Reads what is there, or less if stopped; each `app` has its own state and output. */
   async process(windows: OracleOptions = {}, step: ProcessStep = {}, app = 'app'): Promise<ProcessOutcome> {
     const views = viewsOf(windows);
     const stream = this.stream();
@@ -173,7 +158,7 @@ export class Line {
     }
   }
 
-  /** A connection of its own, as another process has one. */
+  /** Its own connection, as another process would have. */
   stream(): LocalStream {
     return LocalStream.open({
       dataDir: this.folder,
@@ -244,16 +229,16 @@ function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
   };
 }
 
-/** What a lost acknowledgement or watermark makes a replay fail with. */
+/** The error of a replay that loses an acknowledgement or watermark. */
 export const LOST = 'lost on the way';
 
-/** The results in an output that may be written to at this moment, in the compared form; none where no file is yet. */
+/** The results in an output that may be growing, in the compared form; none before the file exists. */
 export function resultsIn(path: string): string[] {
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   return comparable(text.slice(0, text.lastIndexOf('\n') + 1));
 }
 
-/** Fails with the first lines that are missing or too many, not with both lists in full. */
+/** Fails with the first missing or extra lines instead of both lists. */
 export function sameLines(actual: readonly string[], expected: readonly string[], what: string): void {
   const missing = without(expected, actual);
   const unexpected = without(actual, expected);

@@ -6,6 +6,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { randomNumbers } from '../random.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures', import.meta.url));
@@ -17,7 +18,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'taxiflow-oracle-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
 // ---------------------------------------------------------------------------------------------
-// The second opinion: the same meaning, as plainly as TypeScript can say it.
+// The second opinion: the same meaning in naive TypeScript.
 
 type Point = readonly [lat: number, lon: number];
 interface NaiveTrip {
@@ -25,7 +26,7 @@ interface NaiveTrip {
   dropoff: number;
   from: Point | undefined;
   to: Point | undefined;
-  /** Zone trips only: what the drop-off zone says, where "" is no airport. */
+  /** Zone trips only: the airport of the drop-off zone, "" for none. */
   zoneAirport: string | undefined;
 }
 
@@ -222,7 +223,7 @@ describe('oracle on rows made by hand', () => {
   const MIDTOWN = '-73.98,40.75';
   const day = (time: string): string => `2016-03-10 ${time}`;
 
-  it('gives both views, with window borders, truncated minutes and the airports by their boxes', async () => {
+  it('gives both views, with window borders, truncated minutes and airports by their bounding boxes', async () => {
     const trip = (from: string, to: string, end: string): string =>
       `${day(from)},${day(to)},${MIDTOWN},${end}`;
     const file = scratchFile(
@@ -305,7 +306,7 @@ describe('oracle on rows made by hand', () => {
     }
   });
 
-  it('reads the clock of US dates around noon and midnight', async () => {
+  it('reads US times around noon and midnight', async () => {
     const row = (time: string): string => `"12/1/2020, ${time}","12/1/2020, ${time}",${MIDTOWN},${MIDTOWN}`;
     const times = ['12:00:00 AM', '12:00:00 PM', '1:00:00 PM'];
     const rows = times.flatMap((time) => [row(time), row(time)]);
@@ -316,7 +317,7 @@ describe('oracle on rows made by hand', () => {
     );
   });
 
-  it('places zone trips at the centroid and lets the drop-off zone alone name the airport', async () => {
+  it('places zone trips at the centroid, and takes the airport from the drop-off zone alone', async () => {
     const row = (from: string, to: string): string => `${day('07:00:00')},${day('07:05:00')},${from},${to}`;
     const file = scratchFile(
       'zones.csv',
@@ -401,12 +402,8 @@ describe('oracle on rows made by hand', () => {
     for (const file of [fhv, mercator]) await assert.rejects(expectedLines([file]), /can't use the columns/);
   });
 
-  it('gives each coordinate the geohash that bisection gives, at cell borders and a hair beside them too', async () => {
-    let seed = 42;
-    const random = (): number => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return seed / 2 ** 32;
-    };
+  it('gives each coordinate the geohash of a bisection, also at cell borders and right beside them', async () => {
+    const random = randomNumbers(42);
     const hair = 2 ** -46; // the distance of neighbouring doubles between 64 and 128
     const points: Point[] = [[40.75, -73.98]];
     for (let i = 0; i < 400; i++) points.push([40.561 + random() * 0.316, -74.053 + random() * 0.33]);
@@ -447,7 +444,7 @@ describe('comparable', () => {
     '{"view":"pickup_count","window_start":"2016-03-10T07:00:00.000Z","window_end":"2016-03-10T07:10:00.000Z",' +
     '"timestamp":"2016-03-10T07:09:59.999Z","location":"dr5rud","pickup_count":2}';
 
-  it('drops other fields, orders the keys and sorts the lines', () => {
+  it('drops other fields, and sorts the keys and the lines', () => {
     const other = { ...row, location: 'dr5ruc' };
     const ndjson = `${JSON.stringify(row)}\n\n${JSON.stringify(other)}\n`;
     assert.deepEqual(comparable(ndjson), [expected.replace('dr5rud', 'dr5ruc'), expected]);

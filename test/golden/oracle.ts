@@ -10,7 +10,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 export interface OracleOptions {
   /** Window size in minutes; 10 by default. */
   readonly windowMinutes?: number;
-  /** Given: sliding windows of `windowMinutes` that start every so many minutes, aligned to the epoch. */
+  /** If given, windows slide: one starts every `slideMinutes`, aligned to the epoch. */
   readonly slideMinutes?: number;
 }
 
@@ -36,7 +36,7 @@ const COMPARED: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** What the columns are called over the years; compared in lower case, trimmed. */
+/** The names of the columns over the years; compared in lower case, trimmed. */
 const COLUMN_NAMES = {
   pickup: ['trip_pickup_datetime', 'pickup_datetime', 'tpep_pickup_datetime', 'lpep_pickup_datetime'],
   dropoff: ['trip_dropoff_datetime', 'dropoff_datetime', 'tpep_dropoff_datetime', 'lpep_dropoff_datetime'],
@@ -227,7 +227,7 @@ async function insertRows(db: DuckDBConnection, source: RowSource): Promise<void
     FROM ${source.from})`);
 }
 
-/** Finds the position of a column by its role; -1 where the file does without it. */
+/** Finds the position of a column by its role; -1 if the file doesn't have it. */
 function columnFinder(names: readonly string[], file: string): (role: ColumnRole) => number {
   const normal = names.map((name) => name.trim().toLowerCase());
   const find = (role: ColumnRole): number =>
@@ -329,7 +329,7 @@ async function countRows(db: DuckDBConnection): Promise<Pick<OracleResult, 'trip
   return { trips: n('trip'), rejected: { short: n('short'), time: n('time'), order: n('order') } };
 }
 
-/** The rows of a query as plain values; 64-bit integers become numbers, which all of ours fit. */
+/** The rows of a query as plain values; 64-bit integers become numbers, and all of ours are small enough. */
 async function select(db: DuckDBConnection, sql: string): Promise<Record<string, unknown>[]> {
   const rows = (await db.runAndReadAll(sql)).getRowObjectsJS();
   return rows.map((row) =>

@@ -1,4 +1,4 @@
-/** What OpenSearch shows of a run: every document, and the two aggregations of the dashboard, against the oracle. */
+/** Compares what OpenSearch shows of a run, documents and dashboard aggregations, with the oracle. */
 import assert from 'node:assert/strict';
 import type { OpenSearch } from '../services/opensearch.ts';
 import { sameLines } from './line.ts';
@@ -17,7 +17,7 @@ interface Buckets {
 
 type Result = Record<string, string | number>;
 
-/** What the fields of the two views have to be. */
+/** The expected mappings of the two views. */
 const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   pickup_count: { pickup_count: 'long' },
   trip_duration: {
@@ -30,11 +30,11 @@ const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 export interface IndexChoice {
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Fields that are to be something else. */
+  /** Fields to map otherwise. */
   readonly fields?: Readonly<Record<string, object>>;
 }
 
-/** Makes the index of a view by hand, in place of one that is there. */
+/** Makes the index of a view by hand, and replaces an existing one. */
 export async function makeIndex(
   search: OpenSearch,
   prefix: string,
@@ -54,7 +54,7 @@ export async function makeIndex(
   });
 }
 
-/** All documents of both views as they lie there, as lines that can be compared. */
+/** All stored documents of both views, as comparable lines. */
 export async function documents(search: OpenSearch, prefix: string): Promise<string[]> {
   const names = namesOf(prefix);
   await search.request('POST', `/${names}/_refresh`);
@@ -69,14 +69,14 @@ export async function documents(search: OpenSearch, prefix: string): Promise<str
   return comparable(sources.join('\n'));
 }
 
-/** How many documents of both views are there. */
+/** The number of documents of both views. */
 export async function countOf(search: OpenSearch, prefix: string): Promise<number> {
   const names = namesOf(prefix);
   await search.request('POST', `/${names}/_refresh`);
   return (await search.request<{ count: number }>('GET', `/${names}/_count`)).count;
 }
 
-/** The documents are the oracle's, and the map and the lines of the dashboard show what they add up to. */
+/** Checks that the documents are the oracle's, and that map and lines of the dashboard show their sums. */
 export async function showsExactly(
   search: OpenSearch,
   prefix: string,
@@ -145,7 +145,7 @@ function grouped(
   return sortedByKey([...groups].map(([key, values]) => [key, combine(values)]));
 }
 
-/** Sums of doubles depend on their order in the last digits; twelve are the same in any. */
+/** The last digits of a sum of doubles depend on the order; the first twelve don't. */
 function sortedByKey(pairs: readonly (readonly [string, number])[]): Record<string, string> {
   return Object.fromEntries(
     pairs.map(([key, value]) => [key, value.toPrecision(12)] as const).sort(([a], [b]) => (a < b ? -1 : 1)),

@@ -10,9 +10,9 @@ import { gzipSync } from 'node:zlib';
 import type { TaxiflowError } from '../../src/errors.ts';
 import { type Access, connect, type Environment, serverOf } from '../../src/opensearch/connection.ts';
 import { DASHBOARDS, explained, isAway } from '../../src/opensearch/errors.ts';
+import { temporaryFolder } from '../files.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import { freePort } from '../services/service.ts';
-import { temporaryFolder } from '../support.ts';
 
 const NOBODY: Environment = {};
 

@@ -14,9 +14,10 @@ import {
 import { mappingOf } from '../../src/opensearch/templates.ts';
 import { count, tumbling, view } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { fixture } from '../files.ts';
 import { type FakeDashboards, startDashboards } from '../services/dashboards.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
-import { fixture, type Ran, taxiflow } from '../support.ts';
+import { type Ran, taxiflow } from '../taxiflow.ts';
 
 type Json = Record<string, unknown>;
 

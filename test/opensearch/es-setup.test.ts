@@ -8,6 +8,8 @@ import { reach } from '../../src/opensearch/setup.ts';
 import { firstIndex, mappingOf } from '../../src/opensearch/templates.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { lines, run } from '../cli/model.ts';
+import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { startDashboards } from '../services/dashboards.ts';
 import { emptyOpenSearch, serve } from '../services/http.ts';
 import {
@@ -18,7 +20,7 @@ import {
   withoutVersion,
 } from '../services/opensearch.ts';
 import { freePort } from '../services/service.ts';
-import { fixture, type Ran, temporaryFolder } from '../support.ts';
+import type { Ran } from '../taxiflow.ts';
 
 /** es-setup for one prefix of a server, so that tests share it without meeting. */
 function setupOf({ endpoint }: OpenSearch, prefix: string) {
@@ -438,16 +440,10 @@ describe('with something else', { concurrency: 2 }, () => {
   });
 
   test('a wait that is over while the cluster is asked how it is ends in a try too', async (t) => {
-    let now = 0;
-    const clock = {
-      now: () => now,
-      sleep: async (ms: number) => {
-        now += Math.max(0, ms);
-      },
-    };
+    const clock = new TestClock();
     const { url, asked } = await serve(t, (one) => {
       if (!one.path.startsWith('/_cluster/health')) return emptyOpenSearch(one);
-      now += 1_000;
+      clock.advance(1_000);
       return { status: 408, body: { status: 'red', timed_out: true } };
     });
     const client = await connect({ url });

@@ -5,12 +5,15 @@ import { describe, type TestContext, test } from 'node:test';
 import { connect } from '../../src/opensearch/connection.ts';
 import { carryOut, planDelete, planSetup, reach } from '../../src/opensearch/setup.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line } from '../golden/line.ts';
+import { randomNumbers } from '../random.ts';
 import { startDashboards } from '../services/dashboards.ts';
 import { type Asked, emptyOpenSearch, type Server, serve } from '../services/http.ts';
 import { refusal, type Scope } from '../services/sigv4.ts';
 import { answerOverHttp, ModelServer } from '../sinks/opensearch-model.ts';
-import { fixture, randomNumbers, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SECRET = {
   accessKeyId: 'AKIDEXAMPLE',
@@ -231,13 +234,7 @@ async function collection(t: TestContext, answer: Parameters<typeof serve>[1]) {
 }
 
 test('a collection that does not answer yet is waited for, as any other server', async (t) => {
-  let now = 0;
-  const clock = {
-    now: () => now,
-    sleep: async (ms: number) => {
-      now += ms;
-    },
-  };
+  const clock = new TestClock();
   const answers = [503, 503, 404];
   const { target, asked } = await collection(t, () => ({ status: answers.shift() ?? 404 }));
   const server = await reach(target, 60_000, { clock });

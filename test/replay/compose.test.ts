@@ -49,7 +49,7 @@ const rows: fc.Arbitrary<Row[]> = fc
   });
 
 describe('records of trips', () => {
-  it('are the head of the trip and its body, for any part of a batch', () => {
+  it('join the head and the body of each trip, for any part of a batch', () => {
     fc.assert(
       fc.property(rows, fc.nat(11), fc.nat(11), fc.nat(2_000_000), (all, a, b, firstId) => {
         const [from, to] = [a % all.length, Math.min(all.length, (a % all.length) + b)];
@@ -77,7 +77,7 @@ describe('records of trips', () => {
     );
   });
 
-  it('have their times moved, each by its own shift, and nothing else', () => {
+  it('have their times shifted, each by its own amount, and nothing else changed', () => {
     fc.assert(
       fc.property(rows, fc.integer({ min: -1_000_000_000, max: 300_000_000_000 }), (all, shift) => {
         const batch = batchOf(all);
@@ -116,7 +116,7 @@ describe('records of trips', () => {
     }
   });
 
-  it('moves times to years of four digits only, however far (W1)', () => {
+  it('shift times to years of four digits only, however far (W1)', () => {
     const stray = Date.UTC(9999, 11, 31);
     const row = { vendor: 'CMT', pickup: stray, dropoff: stray + 1, amount: 1 };
     for (const [years, expected] of [

@@ -3,85 +3,24 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOptions, type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/stream.ts';
-import { temporaryFolder } from '../support.ts';
+import { START, TestClock } from '../clock.ts';
+import { temporaryFolder } from '../files.ts';
 
-const START = Date.UTC(2020, 0, 1);
 const NOON = Date.UTC(2016, 0, 1, 12);
 const MINUTE = 60_000;
-
-/** Time passes only when nothing else can happen: then it jumps to the next timer. */
-class VirtualClock implements Clock {
-  #now = START;
-  #timers: { at: number; order: number; ring: () => void }[] = [];
-  #order = 0;
-  #running = false;
-  /** Ms that pass whenever somebody looks. */
-  readonly #tick: number;
-
-  constructor(tick = 0) {
-    this.#tick = tick;
-  }
-
-  now(): number {
-    this.#now += this.#tick;
-    return this.#now;
-  }
-
-  /** Somebody sets it. */
-  setBack(ms: number): void {
-    this.#now -= ms;
-  }
-
-  /** The time, without a tick. */
-  get time(): number {
-    return this.#now;
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const ring = () => {
-        signal?.removeEventListener('abort', ring);
-        this.#timers = this.#timers.filter((other) => other !== timer);
-        resolve();
-      };
-      // Clocks tell whole milliseconds.
-      const timer = { at: Math.ceil(this.#now + Math.max(0, ms)), order: this.#order++, ring };
-      this.#timers.push(timer);
-      signal?.addEventListener('abort', ring);
-      this.#run();
-    });
-  }
-
-  #run(): void {
-    if (this.#running || this.#timers.length === 0) return;
-    this.#running = true;
-    setImmediate(() => {
-      this.#running = false;
-      this.#timers.sort((a, b) => a.at - b.at || a.order - b.order);
-      const [next] = this.#timers;
-      if (next) {
-        this.#now = Math.max(this.#now, next.at);
-        next.ring();
-      }
-      this.#run();
-    });
-  }
-}
 
 interface Sent {
   readonly id: number;
   readonly replay: string;
   readonly pickup: number;
   readonly dropoff: number;
-  /** When it was handed over. */
+  /** When it was put, epoch ms. */
   readonly at: number;
   settled: boolean;
 }
@@ -96,19 +35,19 @@ interface WriterOptions {
   readonly onBroadcast?: (broadcast: number) => void;
 }
 
-/** A stream that remembers, and holds W1 and W2 against every watermark it gets. */
+/** A stream in memory that checks W1 and W2 at every watermark. */
 class MemoryWriter implements StreamWriter {
   readonly name = 'memory';
   readonly identity = 'memory-1';
   readonly sent: Sent[] = [];
   readonly watermarks: { ms: number; at: number; after: number }[] = [];
-  readonly #clock: VirtualClock;
+  readonly #clock: TestClock;
   readonly #options: WriterOptions;
   #puts = 0;
   inFlight = 0;
   mostInFlight = 0;
 
-  constructor(clock: VirtualClock, options: WriterOptions = {}) {
+  constructor(clock: TestClock, options: WriterOptions = {}) {
     this.#clock = clock;
     this.#options = options;
   }
@@ -183,16 +122,16 @@ function fileOf(t: TestContext, dropoffs: readonly number[]): string {
 interface Replayed {
   readonly outcome: ReplayOutcome;
   readonly writer: MemoryWriter;
-  readonly clock: VirtualClock;
+  readonly clock: TestClock;
 }
 
 interface Wanted extends Partial<Omit<ReplayOptions, 'writer' | 'clock'>>, WriterOptions {
-  readonly clock?: VirtualClock;
+  readonly clock?: TestClock;
   readonly assumeSorted?: boolean;
 }
 
 async function replay(folder: string, wanted: Wanted = {}): Promise<Replayed> {
-  const { clock = new VirtualClock(), assumeSorted = false, ...options } = wanted;
+  const { clock = new TestClock(), assumeSorted = false, ...options } = wanted;
   const writer = new MemoryWriter(clock, wanted);
   const { ledger } = { ledger: new ReplayLedger(folder, clock) };
   try {
@@ -240,7 +179,7 @@ const speedups = fc.constantFrom(60, 600, 6_000, Number.POSITIVE_INFINITY);
 const latencies = fc.array(fc.nat(3_000), { minLength: 1, maxLength: 9 });
 
 describe('a replay', () => {
-  it('sends every trip once, not before its time, watermarks behind what is acknowledged (W1, W2, W3)', async (t) => {
+  it('sends every trip once, not before its time, with watermarks behind unacknowledged trips (W1, W2, W3)', async (t) => {
     await fc.assert(
       fc.asyncProperty(
         dropoffs,
@@ -301,7 +240,7 @@ describe('a replay', () => {
     }
   });
 
-  it('does not wait for years to pass: it jumps over gaps of more than a day, and says so', async (t) => {
+  it('jumps over gaps of more than a day and reports them', async (t) => {
     const day = 24 * 60 * MINUTE;
     const trips = [-3_650 * day, 0, 10 * MINUTE, day + 10 * MINUTE, 400 * day].map((ms) => NOON + ms);
     const jumps: { from: number; to: number }[] = [];
@@ -314,7 +253,7 @@ describe('a replay', () => {
     assert.deepEqual(at, [0, 0, 1, 145, 145]);
   });
 
-  it('tells the watermark every 5 s of wall time, also while no trip is due (W3)', async (t) => {
+  it('sends the watermark every 5 s of wall time, also while no trip is due (W3)', async (t) => {
     const { writer } = await replay(fileOf(t, [NOON, NOON + 10 * MINUTE]), { speedup: 10 });
     const [first] = writer.sent;
     const times = writer.watermarks.map(({ at }) => at - first!.at);
@@ -325,7 +264,7 @@ describe('a replay', () => {
     }
   });
 
-  it('tells the watermark every 100,000 trips, however fast they go (W3)', async (t) => {
+  it('sends the watermark every 100,000 trips, however fast they go (W3)', async (t) => {
     const count = 250_000;
     const { writer } = await replay(
       fileOf(
@@ -344,7 +283,7 @@ describe('a replay', () => {
     assert.ok(places.length <= 5, 'and not much more often');
   });
 
-  it('does without watermarks where none are wanted', async (t) => {
+  it('sends no watermarks if asked not to', async (t) => {
     const { writer, outcome } = await replay(fileOf(t, [NOON, NOON + 1]), { watermarks: false });
     assert.deepEqual([writer.watermarks, outcome.watermarks, writer.ids], [[], 0, [0, 1]]);
   });
@@ -354,7 +293,7 @@ describe('a replay', () => {
     assert.deepEqual([writer.sent, writer.watermarks, outcome.sent], [[], [], 0]);
   });
 
-  it('gives the same ids and the same name to the same input, and another name to another', async (t) => {
+  it('gives the same ids and name to the same input, and another name to another input', async (t) => {
     const folder = fileOf(t, [NOON, NOON + 1, NOON + 2]);
     const nameOf = async (where: string, options: Wanted = {}) =>
       new Set((await replay(where, options)).writer.sent.map((trip) => trip.replay));
@@ -372,7 +311,7 @@ describe('a replay', () => {
 });
 
 describe('seek, until and limit', () => {
-  it('send exactly what they say, under the ids of the whole input, and all is accounted for', async (t) => {
+  it('select exactly their trips, with the ids of the whole input, and every trip is accounted for', async (t) => {
     await fc.assert(
       fc.asyncProperty(
         dropoffs,
@@ -400,7 +339,7 @@ describe('seek, until and limit', () => {
           assert.equal(outcome.skipped.before_seek, trips.filter((dropoff) => dropoff < (seek ?? 0)).length);
           assert.equal(outcome.notSent, 0);
           if (wanted.length === 0) return;
-          // A trip that was left out and ties with the last one may still come, of a run that goes on.
+          // A later run may still send a trip that was left out and ties with the last one.
           const { dropoff: end, id } = wanted.at(-1)!;
           assert.equal(
             outcome.lastWatermark,
@@ -413,7 +352,7 @@ describe('seek, until and limit', () => {
     );
   });
 
-  it('stop reading a sorted input where nothing more is wanted', async (t) => {
+  it('stop reading a sorted input once nothing more is needed', async (t) => {
     const trips = Array.from({ length: 30_000 }, (_, i) => NOON + i * 100);
     const { writer, outcome } = await replay(fileOf(t, trips), { assumeSorted: true, limit: 5 });
     assert.deepEqual(writer.ids, [0, 1, 2, 3, 4]);
@@ -424,7 +363,7 @@ describe('seek, until and limit', () => {
 describe('adapted times', () => {
   const trips = [0, 5, 5, 60, 61, 300].map((minutes) => NOON + minutes * MINUTE);
 
-  it('by invocation move all trips alike, so that the first ends when the replay began', async (t) => {
+  it('by invocation shift all trips alike, so that the first ends when the replay began', async (t) => {
     for (const wanted of [{}, { seek: NOON + MINUTE }, { limit: 3 }, { until: NOON + 61 * MINUTE }]) {
       const { writer, outcome } = await replay(fileOf(t, trips), { ...wanted, adaptTime: 'invocation' });
       const ids = writer.ids;
@@ -443,7 +382,7 @@ describe('adapted times', () => {
     }
   });
 
-  it('by invocation leave strays out of the reckoning, and tell them', async (t) => {
+  it('by invocation ignore stray trips when they choose the shift, and report them', async (t) => {
     const DAY = 24 * 60 * MINUTE;
     const group = fc.record({ years: fc.nat(20), count: fc.constantFrom(1, 1, 2, 3, 7, 40, 120, 250), within: fc.nat(DAY) });
     await fc.assert(
@@ -453,7 +392,7 @@ describe('adapted times', () => {
             Array.from({ length: count }, (_, i) => NOON - years * 365 * DAY + Math.floor((i * within) / count)),
           )
           .sort((a, b) => a - b);
-        // The groups by the rule, naively: a day and more between them, of 100 or more than half of the largest.
+        // The rule in naive form: groups are more than a day apart and have 100 trips or more than half of the largest.
         const found = all.reduce<number[][]>((lists, ms, i) => {
           if (i === 0 || ms - all[i - 1]! > DAY) lists.push([]);
           lists.at(-1)!.push(ms);
@@ -483,7 +422,7 @@ describe('adapted times', () => {
     );
   }); // biome-ignore format: a step a line
 
-  it('by invocation are reckoned from the trip that seek finds, stray or not, and alike when a replay goes on', async (t) => {
+  it('by invocation start from the trip that --seek finds, stray or not, also when a replay is resumed', async (t) => {
     const YEAR = 365 * 24 * 60 * MINUTE;
     const all = [NOON - 14 * YEAR, NOON - 10 * YEAR, ...trips, NOON + 70 * YEAR];
     const told: unknown[] = [];
@@ -505,7 +444,7 @@ describe('adapted times', () => {
     assert.equal(told.length, 2);
   });
 
-  it('by invocation stay in the years that can be written', async (t) => {
+  it('by invocation stay within the years that can be written', async (t) => {
     const all = [...trips, Date.UTC(9999, 11, 31), Date.UTC(9999, 11, 31, 23, 59)];
     const { writer, outcome } = await replay(fileOf(t, all), { adaptTime: 'invocation' });
     assert.deepEqual(
@@ -517,7 +456,7 @@ describe('adapted times', () => {
     assert.equal(outcome.lastWatermark, latest);
   });
 
-  it('by invocation stay those of the first run when a replay goes on', async (t) => {
+  it('by invocation keep the shift of the first run when a replay is resumed', async (t) => {
     const folder = fileOf(t, trips);
     const first = await replay(folder, { adaptTime: 'invocation', limit: 4 });
     await first.clock.sleep(1_000_000);
@@ -529,7 +468,7 @@ describe('adapted times', () => {
   });
 
   it('by ingestion are the time of sending, and so is the last watermark (W1, W3)', async (t) => {
-    for (const clock of [new VirtualClock(), new VirtualClock(1)]) {
+    for (const clock of [new TestClock(), new TestClock({ tick: 1 })]) {
       for (const wanted of [{}, { limit: 4 }]) {
         const { writer, outcome } = await replay(fileOf(t, trips), {
           ...wanted,
@@ -557,16 +496,16 @@ describe('adapted times', () => {
 describe('a clock that is set back', () => {
   const trips = [0, 5, 5, 60, 61, 300].map((minutes) => NOON + minutes * MINUTE);
 
-  it('sends nothing behind a watermark, in this run and in the next (W1)', async (t) => {
+  it("doesn't make the replay send a trip behind a watermark, in this run or the next (W1)", async (t) => {
     const folder = fileOf(t, trips);
     const options = { adaptTime: 'ingestion', speedup: 600 } as const;
-    const clock = new VirtualClock();
+    const clock = new TestClock();
     const onBroadcast = (broadcast: number) => {
-      if (broadcast === 1) clock.setBack(10 * MINUTE);
+      if (broadcast === 1) clock.advance(-10 * MINUTE);
     };
     const first = await replay(folder, { ...options, clock, limit: 5, onBroadcast });
     assert.ok(first.writer.watermarks.length > 1, 'trips were sent after a watermark');
-    clock.setBack(10 * MINUTE);
+    clock.advance(-10 * MINUTE);
     for (const resume of [true, false]) {
       const next = await replay(folder, { ...options, clock, resume });
       assert.equal(next.writer.sent.length, resume ? 1 : 6);
@@ -577,7 +516,7 @@ describe('a clock that is set back', () => {
 });
 
 describe('a replay that is stopped', () => {
-  it('waits for what is in flight, and the next one sends exactly the rest', async (t) => {
+  it('waits for the puts in flight, and the next run sends exactly the rest', async (t) => {
     await fc.assert(
       fc.asyncProperty(
         dropoffs,
@@ -587,7 +526,7 @@ describe('a replay that is stopped', () => {
         async (trips, speedup, waits, stopAt) => {
           const folder = fileOf(t, trips);
           const stop = new AbortController();
-          const clock = new VirtualClock();
+          const clock = new TestClock();
           const first = await replay(folder, {
             speedup,
             clock,
@@ -619,12 +558,12 @@ describe('a replay that is stopped', () => {
     );
   });
 
-  it('before it began has sent nothing', async (t) => {
+  it('before it began sends nothing', async (t) => {
     const { outcome, writer } = await replay(fileOf(t, [NOON, NOON + 1]), { signal: AbortSignal.abort() });
     assert.deepEqual([writer.sent, outcome.interrupted, outcome.notSent], [[], true, 2]);
   });
 
-  it('while the trips are read has sent nothing, and is no replay yet', async (t) => {
+  it("while it reads the trips sends nothing and isn't recorded", async (t) => {
     const folder = fileOf(t, [NOON, NOON + 1]);
     const stop = new AbortController();
     const dataset = await Dataset.open({
@@ -642,7 +581,7 @@ describe('a replay that is stopped', () => {
     assert.equal(whole.outcome.sent, 2);
   });
 
-  it('in the middle of a long wait ends at once', async (t) => {
+  it('during a long wait ends at once', async (t) => {
     const stop = new AbortController();
     const { outcome, clock } = await replay(fileOf(t, [NOON, NOON + 60 * MINUTE]), {
       speedup: 1,
@@ -655,7 +594,7 @@ describe('a replay that is stopped', () => {
     assert.ok(clock.time - START <= 10_000, 'no wait for the second trip');
   });
 
-  it('sends again, without --resume, everything under the same ids', async (t) => {
+  it('sends everything again under the same ids without --resume', async (t) => {
     const folder = fileOf(t, [NOON, NOON + 1, NOON + 2]);
     await replay(folder, { limit: 2 });
     const again = await replay(folder);
@@ -674,11 +613,11 @@ describe('a replay that is stopped', () => {
 describe('a stream that fails', () => {
   const failure = new TaxiflowError('disk-full', 'no room');
 
-  it('ends the replay with its own error once all is settled; nothing is lost to the next run (W7)', async (t) => {
+  it('ends the replay with its error once all puts are settled, and the next run loses nothing (W7)', async (t) => {
     await fc.assert(
       fc.asyncProperty(dropoffs, latencies, fc.integer({ min: 1, max: 8 }), async (trips, waits, failAt) => {
         const folder = fileOf(t, trips);
-        const clock = new VirtualClock();
+        const clock = new TestClock();
         const writer: { first?: MemoryWriter } = {};
         let failed = false;
         const first = replay(folder, {
@@ -708,7 +647,7 @@ describe('a stream that fails', () => {
     );
   });
 
-  it('at a watermark ends it too, after all puts', async (t) => {
+  it('at a watermark also ends it, after all puts', async (t) => {
     const folder = fileOf(
       t,
       Array.from({ length: 20 }, (_, i) => NOON + i * MINUTE),

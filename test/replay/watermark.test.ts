@@ -21,7 +21,7 @@ const steps = fc.array(
 );
 
 describe('the watermark of a replay', () => {
-  it('stands just before the earliest trip that is not settled, and never goes back (W1, W2)', () => {
+  it('is just before the earliest unsettled trip, and never goes back (W1, W2)', () => {
     fc.assert(
       fc.property(dropoffs, steps, (trips, what) => {
         const watermark = new ReplayWatermark();
@@ -32,7 +32,7 @@ describe('the watermark of a replay', () => {
         const look = () => {
           const unsettled = trips.findIndex((_, id) => !settled.has(id));
           const first = unsettled < 0 ? trips.length : unsettled;
-          // Behind the last trip there is nothing to say but that it was the last one to know of.
+          // Once all trips are settled, the last known one still bounds the watermark.
           highest = Math.max(highest, (trips[first] ?? trips.at(-1)!) - 1);
           const { value } = watermark;
           assert.equal(value, highest);
@@ -65,14 +65,14 @@ describe('the watermark of a replay', () => {
     );
   });
 
-  it('is nothing before the first trip is known, nor after an end without one', () => {
+  it('is −∞ before the first trip, and after an end without trips', () => {
     const watermark = new ReplayWatermark();
     assert.equal(watermark.value, Number.NEGATIVE_INFINITY);
     watermark.finish();
     assert.equal(watermark.value, Number.NEGATIVE_INFINITY);
   });
 
-  it('ends before a trip that was not asked for and ties with the last one (W1)', () => {
+  it('ends before a trip that was left out and ties with the last one (W1)', () => {
     for (const [unsent, end] of [
       [10, 9],
       [11, 10],
@@ -87,7 +87,7 @@ describe('the watermark of a replay', () => {
     }
   });
 
-  it('ends at the last drop-off of an earlier run where nothing was left to send (W3)', () => {
+  it('ends at the last drop-off of an earlier run if nothing was left to send (W3)', () => {
     const watermark = new ReplayWatermark();
     watermark.passed(10);
     watermark.passed(7);
@@ -95,7 +95,7 @@ describe('the watermark of a replay', () => {
     assert.equal(watermark.value, 10);
   });
 
-  it('may be told twice that a put is settled', () => {
+  it('accepts that a put is settled twice', () => {
     const watermark = new ReplayWatermark();
     const first = watermark.begin(5, 5, 0);
     const second = watermark.begin(6, 6, 1);

@@ -13,8 +13,9 @@ import { CreateStreamCommand, DescribeStreamSummaryCommand, KinesisClient } from
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import kinesalite from 'kinesalite';
 import type { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { type Random, randomNumbers } from '../random.ts';
 // Takes the user's AWS settings away.
-import '../support.ts';
+import '../aws-settings.ts';
 
 /** Any credentials do for an emulator. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_REGION: 'us-east-1' };
@@ -56,7 +57,7 @@ export async function createStream({ endpoint }: { endpoint: string }, name: str
 }
 
 /** Splits an open shard, or merges two neighbours. */
-export async function reshardAtRandom(admin: KinesisAdmin, random: () => number): Promise<void> {
+export async function reshardAtRandom(admin: KinesisAdmin, random: Random): Promise<void> {
   const open = (await admin.describe())
     .filter((shard) => shard.open)
     .sort((a, b) => (BigInt(a.first_hash_key) < BigInt(b.first_hash_key) ? -1 : 1));
@@ -131,7 +132,7 @@ class FaultyProxy {
   readonly #emulator: string;
   readonly #rate: number;
   readonly #gate: Gate | undefined;
-  #state: number;
+  readonly #random: Random;
   #requests = 0;
   readonly #asked = new Map<string, number>();
   /** Answers held back, by the number of their request. */
@@ -141,7 +142,7 @@ class FaultyProxy {
   constructor(emulator: string, rate: number, seed: number, gate?: Gate) {
     this.#emulator = emulator;
     this.#rate = rate;
-    this.#state = seed;
+    this.#random = randomNumbers(seed);
     this.#gate = gate;
   }
 
@@ -163,11 +164,6 @@ class FaultyProxy {
     if (fault === undefined) answer(response, await forward(this.#emulator, request, body));
     else await this.#misbehave(fault, number, request, response, body);
     for (const [earlier, release] of this.#held) if (earlier < number) release(true);
-  }
-
-  #random(): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
-    return this.#state / 2 ** 32;
   }
 
   #count(fault: Fault): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { it } from 'node:test';
-import { ROOT, temporaryFolder } from '../support.ts';
+import { ROOT, temporaryFolder } from '../files.ts';
 import { productOf, startOpenSearch, withoutOpenSearch, withoutVersion } from './opensearch.ts';
 
 for (const version of ['3.8.0', '2.19.1', '7.10.2'] as const) {

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { ROOT } from '../support.ts';
+import { ROOT } from '../files.ts';
 import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
 
 /** The servers, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */

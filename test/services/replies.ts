@@ -1,7 +1,7 @@
 /** What real servers answered to bulk requests that went wrong in a known way. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FIXTURES } from '../support.ts';
+import { FIXTURES } from '../files.ts';
 
 const FOLDER = join(FIXTURES, 'opensearch-replies');
 

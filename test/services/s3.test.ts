@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { SHARED_DATA, taxiflow, temporaryFolder, withoutSamples } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 import { startMinistack, storeObject, withoutMinistack } from './ministack.ts';
 
 const SAMPLE = 'green_tripdata_2023-12.parquet';

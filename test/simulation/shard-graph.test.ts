@@ -1,17 +1,16 @@
-/** Every record once, in order, the watermark never ahead: over the model, the embedded stream and Kinesis. */
+/** Each record is read once and in order, and the watermark is never ahead: model, embedded stream and Kinesis. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import type { OutgoingBatch } from '../../src/streams/stream.ts';
+import { TestClock } from '../clock.ts';
 import { packed } from '../engine/memory.ts';
+import { temporaryFolder } from '../files.ts';
 import { startKinesis } from '../services/kinesis.ts';
-import { temporaryFolder } from '../support.ts';
 import { ModelStream, slotKey } from './shard-model.ts';
 import { plans, Simulation } from './shard-simulation.ts';
 
@@ -25,21 +24,7 @@ function outgoing(slot: number, texts: readonly string[]): OutgoingBatch {
   return { ...packed(texts), hashes: new Uint32Array(texts.length).fill(slot * 2 ** 24) };
 }
 
-/** Time goes by in sleeps, beside the time that really does. */
-class FastClock implements Clock {
-  #ahead = 0;
-
-  now(): number {
-    return Date.now() + this.#ahead;
-  }
-
-  async sleep(ms: number): Promise<void> {
-    this.#ahead += ms;
-    await setImmediate();
-  }
-}
-
-describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead, while shards split, merge and lose records', () => {
+describe('W2, W4, C1, C5: each record is read once and in order, and the watermark is never ahead, while shards split, merge and lose records', () => {
   it('over the model of a stream', async () => {
     const plan = plans(['trim', 'expire'], 120);
     await fc.assert(
@@ -54,7 +39,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
       fc.asyncProperty(plans(['trim'], 80), async (plan) => {
         const dataDir = mkdtempSync(join(folder, 'stream-'));
         const model = new ModelStream(plan.shards, plan.moods);
-        const clock = { now: () => model.now, sleep: async () => {} };
+        const clock = new TestClock({ base: () => model.now });
         const open = () => LocalStream.open({ dataDir, name: 's', clock, createShards: plan.shards });
         const [writer, reader] = [open(), open()];
         const simulation = new Simulation(plan, model, {
@@ -83,7 +68,7 @@ describe('W2, W4, C1, C5: each record once, in order, the watermark never ahead,
     await fc.assert(
       fc.asyncProperty(plans([], 50, ['trim-horizon']), async (plan) => {
         const stream = `s${streams++}`;
-        const clock = new FastClock();
+        const clock = new TestClock({ base: Date.now });
         const options = { stream, endpointUrl: endpoint, clock };
         const admin = new KinesisAdmin(options);
         await admin.create(plan.shards);

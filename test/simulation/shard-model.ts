@@ -1,11 +1,11 @@
 /**
- * A sharded stream as Kinesis behaves, in memory and deterministic: a plan of writes, splits, merges and trims is
- * carried out between the reader's calls, a piece before each.
+ * A sharded stream that behaves like Kinesis, in memory and deterministic: a plan of writes, splits, merges and trims
+ * advances by a piece before each of the reader's calls.
  *
  *  - a split or merge closes its parents; a closed shard ends once it is read to its end
- *  - reads bring 0…limit records; an empty one may have records behind it
- *  - the last records of a shard that was closed since it was listed may come as if more could follow
- *  - the list of shards lags by a call; closed shards that hold nothing any more leave it, parents first
+ *  - reads return 0…limit records; more records may follow an empty read
+ *  - the last records of a shard that was closed since it was listed may look as if more could follow
+ *  - the list of shards lags by a call; empty closed shards leave it, parents first
  */
 import { TaxiflowError } from '../../src/errors.ts';
 import { type Position, type RecordBatch, type Shard, shardIdOf } from '../../src/streams/stream.ts';
@@ -34,9 +34,9 @@ export interface ModelShard extends Shard {
   readonly records: ModelRecord[];
 }
 
-/** What the reader meets, each list round and round. */
+/** What the reader gets; each list repeats. */
 export interface Moods {
-  /** Most records of a read; 0 is an empty read in between. */
+  /** The limit of each read; 0 is an empty read. */
   readonly sizes: readonly number[];
   /** Whether a list of shards is that of the call before. */
   readonly lags: readonly boolean[];
@@ -96,7 +96,7 @@ export class ModelStream {
     this.#add([low, high], low.firstSlot, high.lastSlot);
   }
 
-  /** Forgets about `count` records; those that arrived together go together. Returns the arrival of what is kept. */
+  /** Drops about `count` records; those that arrived together go together. Returns the arrival of the first one kept. */
   trim(shard: ModelShard, count: number): number {
     const first = shard.records[Math.min(shard.trimmed + count, shard.records.length)];
     const kept = first?.arrival ?? this.now;
@@ -121,7 +121,7 @@ export class ModelStream {
     return answer;
   }
 
-  /** The number of the record a position is before. */
+  /** The number of the first record after a position. */
   indexAt(shard: ModelShard, position: Position): number {
     if (position.at === 'trim-horizon') return 0;
     if (position.at === 'latest') return shard.records.length;
@@ -141,7 +141,7 @@ export class ModelStream {
     const apart = taken.length > 0 && !shard.open && this.#next(this.#moods.endsApart);
     const last = size > 0 && next === shard.records.length;
     const ended = last && !shard.open && !apart;
-    // A shard that was closed since it was listed looks like one at its tip.
+    // A shard that was closed since it was listed looks like an open one at its tip.
     const atTip = ended || (last && (shard.open || !this.#closed.has(shardId)));
     return {
       ...packed(taken.map(({ text }) => text)),

@@ -1,9 +1,9 @@
 /**
- * A stream under random splits, merges and trims, while the processor reads, crashes and starts again; checked are:
+ * A stream is split, merged and trimmed at random while the processor reads, crashes and restarts. It checks that:
  *
- *  - every record that is there when its turn comes is read once, in order; a child only after its parents (W4)
- *  - at each commit the watermark is behind every trip that is not read yet, and it never goes back (W2, W4)
- *  - what fell out of retention stops the run, or is named where gaps are allowed (C5)
+ *  - every record that still exists at its turn is read once, in order, and a child only after its parents (W4)
+ *  - at each commit the watermark is before every unread trip, and it never goes back (W2, W4)
+ *  - records that fell out of retention stop the run, or are named if gaps are allowed (C5)
  *  - the results are those of a naive group-by over the trips that were not lost
  */
 import assert from 'node:assert/strict';
@@ -15,7 +15,8 @@ import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/stream.ts';
 import * as l from '../../src/views/language.ts';
-import { HurriedClock, MemoryStore } from '../engine/memory.ts';
+import { TestClock } from '../clock.ts';
+import { MemoryStore } from '../engine/memory.ts';
 import { groupBy } from '../views/model.ts';
 import { type ModelShard, ModelStream, type Moods, SLOTS } from './shard-model.ts';
 
@@ -24,7 +25,7 @@ const iso = (ms: number) => new Date(ms).toISOString();
 
 const VIEWS = [
   l.view({ name: 'counted', by: {}, window: l.tumbling('10s'), aggregates: { n: l.count() } }),
-  // A row a trip: one that is read twice shows.
+  // A row per trip, so one that is read twice shows.
   l.view({
     name: 'each',
     by: { trip: l.field('pickup_zone') },
@@ -49,7 +50,7 @@ export interface Plan {
   readonly checkpointInterval: number;
   readonly from: From;
   readonly allowGap: boolean;
-  /** How each run but the last comes to its end, and how many actions happen before the next. */
+  /** How each run except the last ends, and how many actions happen before the next. */
   readonly ends: readonly { by: 'commit' | 'read' | 'stop'; after: number; down: number }[];
 }
 
@@ -57,7 +58,7 @@ const ACTIONS = ['send', 'send', 'send', 'watermark', 'turn', 'turn', 'turn', 's
 
 const ANYWHERE: readonly From[] = ['trim-horizon', 'trim-horizon', 'trim-horizon', 'latest', 'time'];
 
-/** Plans of up to `length` actions: writes, splits and merges, and what more there is to be. */
+/** Plans of up to `length` actions: writes, splits, merges, and the given other kinds. */
 export function plans(more: readonly Action['do'][], length: number, from = ANYWHERE): fc.Arbitrary<Plan> {
   return fc.record({
     shards: fc.constantFrom(1, 2, 4),
@@ -87,24 +88,24 @@ export function plans(more: readonly Action['do'][], length: number, from = ANYW
   }); // biome-ignore format: a setting a line
 }
 
-/** A real stream that has to follow the model, and whose reads are checked against it. */
+/** A real stream that follows the model, and whose reads are checked against it. */
 export interface Real {
   readonly reader: StreamReader;
   put(slot: number, texts: readonly string[]): Promise<void>;
   broadcast(textFor: (shardId: string) => string): Promise<void>;
   split(shard: ModelShard, at: number): Promise<void>;
   merge(low: ModelShard, high: ModelShard): Promise<void>;
-  /** Forgets what arrived before. */
+  /** Drops the records that arrived before `before`. */
   trim?(shard: ModelShard, before: number): Promise<void>;
 }
 
 class Crash extends Error {}
 
-/** What one run of the processor was given; what was on its way to an earlier one is not its own. */
+/** The records that one run of the processor got, without those still in flight to an earlier run. */
 class Run {
-  /** Of each shard: the records, and where it goes on. */
+  /** The records of each shard, and the next position. */
   readonly given = new Map<string, { spans: [from: number, to: number][]; next: Position }>();
-  /** Shards whose end it was told of. */
+  /** Shards that were reported as ended. */
   readonly ended = new Set<string>();
   /** Newest record of each hash key. */
   readonly newest = new Map<number, string>();
@@ -112,7 +113,7 @@ class Run {
   readonly lost = new Set<string>();
 }
 
-/** One plan being carried out: writer, stream and processor, with what was read and committed so far. */
+/** Carries out one plan: writer, stream and processor, with what was read and committed so far. */
 export class Simulation implements StreamReader {
   readonly name = 'simulated';
   readonly identity = 'simulated-1';
@@ -127,15 +128,15 @@ export class Simulation implements StreamReader {
   #sent = 0;
   #turns: Promise<void> = Promise.resolve();
   #calls = 0;
-  /** Told of each read of the run. */
+  /** Called at each read of the run. */
   #onRead: () => void = () => {};
-  /** What a real stream calls its records: number of the next one, by shard and sequence number. */
+  /** The number of the next record, by shard and by the sequence number of a real stream. */
   readonly #numbers = new Map<string, number>();
   #run = new Run();
-  /** What is committed of each shard: records up to there are read or lost. */
+  /** The committed position of each shard: records before it are read or lost. */
   readonly #settled = new Map<string, number>();
   readonly #settledEnds = new Set<string>();
-  /** Shards of the first commit, and those with a record read: what they lose is owed. */
+  /** Shards of the first commit and shards with a record read: their losses must be reported. */
   readonly #begun = new Set<string>();
   readonly #readAny = new Set<string>();
   readonly #lostTrips = new Set<number>();
@@ -143,7 +144,7 @@ export class Simulation implements StreamReader {
   #from: Position = { at: 'trim-horizon' };
   #watermark = Number.NEGATIVE_INFINITY;
   #listed = new Set<string>();
-  /** Shards of the last commit that nobody needs. */
+  /** Shards in the last commit that left the list and have no children waiting: the next commit must drop them. */
   #gone = new Set<string>();
 
   constructor(plan: Plan, stream = new ModelStream(plan.shards, plan.moods), real?: Real) {
@@ -169,7 +170,7 @@ export class Simulation implements StreamReader {
   /** Runs until the whole stream is read, through crashes and gaps; checks all the way. */
   async run(): Promise<void> {
     const { ends, from } = this.#plan;
-    // What is there before anybody reads.
+    // These records exist before the first read.
     await this.#act(8);
     this.#from = from === 'time' ? { at: 'time', ms: this.stream.now - 3 } : { at: from };
     let restarts = 0;
@@ -211,7 +212,7 @@ export class Simulation implements StreamReader {
 
   async close(): Promise<void> {}
 
-  /** Before each call of the reader, in their order: the plan goes on to the next turn. */
+  /** Advances the plan by a turn before each call of the reader. */
   #turn(): Promise<void> {
     this.#calls++;
     assert.ok(this.#calls < 20_000, 'the run does not go in circles');
@@ -234,7 +235,7 @@ export class Simulation implements StreamReader {
     }
   }
 
-  /** What is left to send, and the last watermark. */
+  /** Sends the rest and the last watermark. */
   async #finish(): Promise<void> {
     if (this.#done > this.#plan.actions.length) return;
     this.stream.now++;
@@ -291,7 +292,7 @@ export class Simulation implements StreamReader {
     );
   }
 
-  /** To each shard: no trip of its hash keys will follow that is as early (W1, W3). */
+  /** Tells each shard that no later trip of its hash keys is this early (W1, W3). */
   async #broadcast(): Promise<void> {
     const last = Math.max(...this.#trips.map(timeOf), NOON);
     const texts = new Map(
@@ -307,7 +308,7 @@ export class Simulation implements StreamReader {
     await this.#real?.broadcast((id) => texts.get(id)!);
   }
 
-  /** A run of the processor; true when it came to the end of the stream. */
+  /** Runs the processor; true if it reached the end of the stream. */
   async #live(end: Plan['ends'][number] | undefined): Promise<boolean> {
     const run = new Run();
     this.#run = run;
@@ -341,7 +342,7 @@ export class Simulation implements StreamReader {
         views: VIEWS,
         deadLetters: new DeadLetterBuffer(10),
         sinks: [],
-        clock: new HurriedClock(),
+        clock: new TestClock({ tick: 1 }),
         from: this.#from,
         eventTime: 'dropoff',
         allowedLateness: 0,
@@ -366,12 +367,12 @@ export class Simulation implements StreamReader {
       this.#allowGap = true;
       return false;
     } finally {
-      // Reads under way end before the next run.
+      // Reads in flight end before the next run.
       await this.#turns;
     }
   }
 
-  /** A gap that is told of is there. */
+  /** Checks that a reported gap is real. */
   #checkGap(error: TaxiflowError): void {
     const id = /shardId-\d{12}/.exec(error.message)?.[0];
     assert.ok(id, error.message);
@@ -379,7 +380,7 @@ export class Simulation implements StreamReader {
     assert.ok(shard.gone || shard.trimmed > (this.#settled.get(id) ?? 0), `a false alarm: ${error.message}`);
   }
 
-  /** A shard is read from where it was left, and after its parents. */
+  /** Checks that a shard is read from its last position, and after its parents. */
   #checkTurn(shard: ModelShard, position: Position): void {
     const given = this.#run.given.get(shard.id);
     if (given) assert.deepEqual(position, given.next, `${shard.id} is read on from where it was left`);
@@ -393,7 +394,7 @@ export class Simulation implements StreamReader {
     }
   }
 
-  /** Remembers what the processor is given. */
+  /** Remembers what the processor got. */
   #note(shard: ModelShard, from: number, batch: RecordBatch, run: Run): void {
     const spans = run.given.get(shard.id)?.spans ?? [];
     run.given.set(shard.id, { spans: [...spans, [from, from + batch.count]], next: batch.next });
@@ -473,13 +474,13 @@ export class Simulation implements StreamReader {
     assert.fail(`the watermark ${iso(watermark)} is ahead of a trip of ${iso(time)}, ${where}`);
   }
 
-  /** What a commit brought of a shard: read in this run, or lost; what follows `read` left with its shard. */
+  /** Checks what a commit adds for a shard: records read in this run, or lost; those after `read` left with the shard. */
   #settle(shard: ModelShard, read: number, upTo: number, first: boolean): void {
     const from = this.#settled.get(shard.id) ?? 0;
     assert.ok(upTo >= from, `${shard.id} goes back from ${from} to ${upTo}`);
     this.#settled.set(shard.id, upTo);
     if (first) this.#begun.add(shard.id);
-    // What was gone when the state began is not its loss, nor what lies before the time it was to begin at.
+    // Records that were gone when the state began, or from before its start time, are not its loss.
     const owed =
       !first && (this.#readInLine(shard) || (this.#from.at === 'latest' && this.#begun.has(shard.id)));
     const spans = this.#run.given.get(shard.id)?.spans ?? [];
@@ -498,7 +499,7 @@ export class Simulation implements StreamReader {
     this.#run.lost.add(shard.id);
   }
 
-  /** Whether something of it was read, or of a shard it came from, as far as the state can know. */
+  /** Whether a record of the shard or of an ancestor was read, as far as the state can know. */
   #readInLine(shard: ModelShard): boolean {
     const parents = shard.parents.map((id) => this.stream.shard(id));
     const seen = parents.filter(({ id }) => this.#settled.has(id));

@@ -15,7 +15,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { NdjsonSink, type Outbox } from '../../src/sinks/ndjson.ts';
 import type { Cursor, StoredFiring } from '../../src/state/outbox.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 /** An outbox in memory, whose cursor survives a crash as the state's does. */
 class MemoryOutbox implements Outbox {

@@ -4,10 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line } from '../golden/line.ts';
 import { serve } from '../services/http.ts';
 import { freePort } from '../services/service.ts';
-import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 
 /** A server that takes connections and does with each as it likes. */
 async function listening(t: TestContext, onConnection: (socket: Socket) => void): Promise<string> {

@@ -1,8 +1,9 @@
 /** Which index results go to, whose indices they are, and what is sent again, against the model of the server. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { until } from '../support.ts';
-import { answered, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
+import { randomNumbers } from '../random.ts';
+import { until } from '../until.ts';
+import { answered, ModelServer, ModelState, openSink } from './opensearch-model.ts';
 
 const NAME = 'trip_duration';
 const FIRST = `${NAME}-000001`;
@@ -26,7 +27,7 @@ function range(from: number, to: number): object[] {
 }
 
 function honest(): ModelServer {
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
   return server;
 }

@@ -1,5 +1,4 @@
 /** A model of OpenSearch that fails in every way, and of the state that a sink is fed from. */
-import { setTimeout as wait } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../src/clock.ts';
@@ -9,76 +8,15 @@ import type { WindowDestination } from '../../src/state/destinations.ts';
 import type { Cursor, StoredFiring, StoredWindow } from '../../src/state/outbox.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
+import { TestClock } from '../clock.ts';
+import type { Random } from '../random.ts';
 
 export const LARGEST_REQUEST = 30_000;
 const TAXI_VIEWS = checkViews(taxiViews());
 const VIEWS = TAXI_VIEWS.filter(({ name }) => name === 'trip_duration');
 
-export type Random = () => number;
-
-/** mulberry32 */
-export function randomOf(seed: number): Random {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const HURRIED_TICK_MS = 200;
-
-/**
- * A second passes in five milliseconds, or in more: time goes by in ticks, so that while somebody else has the processor
- * nobody's patience ends, and what is due first comes first, which Node's timers don't promise after a stall.
- */
-class HurriedClock implements Clock {
-  #now = 0;
-  #ticking = false;
-  /** By when they are due. */
-  readonly #waiting: { readonly due: number; readonly run: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  /** Returns what calls it off. */
-  after(ms: number, run: () => void): () => void {
-    const event = { due: this.#now + ms, run };
-    this.#waiting.splice(this.#waiting.findLastIndex(({ due }) => due <= event.due) + 1, 0, event);
-    if (!this.#ticking) void this.#tick();
-    return () => {
-      const place = this.#waiting.indexOf(event);
-      if (place >= 0) this.#waiting.splice(place, 1);
-    };
-  }
-
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted) return;
-    await new Promise<void>((resolve) => {
-      const wake = () => {
-        callOff();
-        signal?.removeEventListener('abort', wake);
-        resolve();
-      };
-      const callOff = this.after(ms, wake);
-      signal?.addEventListener('abort', wake);
-    });
-  }
-
-  async #tick(): Promise<void> {
-    this.#ticking = true;
-    while (this.#waiting.length > 0) {
-      await wait(1);
-      this.#now += HURRIED_TICK_MS;
-      while (this.#waiting[0] && this.#waiting[0].due <= this.#now) this.#waiting.shift()!.run();
-    }
-    this.#ticking = false;
-  }
-}
-
-export const HURRIED = new HurriedClock();
+/** A minute takes 300 ms: compression and HTTP servers need real time. */
+export const HURRIED = new TestClock({ step: 200 });
 
 export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 

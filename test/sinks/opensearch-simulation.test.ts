@@ -9,6 +9,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type Random, randomNumbers } from '../random.ts';
 import {
   type Fate,
   HURRIED,
@@ -17,8 +18,6 @@ import {
   ModelServer,
   ModelState,
   openSink,
-  type Random,
-  randomOf,
   type Snapshot,
 } from './opensearch-model.ts';
 
@@ -47,7 +46,7 @@ function result(number: number, random: Random): Record<string, unknown> {
 }
 
 async function simulate(seed: number): Promise<{ retries: number; crashes: number }> {
-  const random = randomOf(seed);
+  const random = randomNumbers(seed);
   const state = new ModelState();
   const server = new ModelServer(random);
   const results: Record<string, unknown>[] = [];

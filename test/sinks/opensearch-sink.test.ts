@@ -4,8 +4,9 @@ import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { mappingOf } from '../../src/opensearch/templates.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
-import { until } from '../support.ts';
-import { answered, FULL, HURRIED, ModelServer, ModelState, openSink, randomOf } from './opensearch-model.ts';
+import { randomNumbers } from '../random.ts';
+import { until } from '../until.ts';
+import { answered, FULL, HURRIED, ModelServer, ModelState, openSink } from './opensearch-model.ts';
 
 function resultOf(number: number): object {
   return {
@@ -26,7 +27,7 @@ function stateWith(results: number): ModelState {
 
 it('requests are limited in documents, and in how many are under way', async () => {
   const state = stateWith(9_000);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
   server.front = async (path) => {
     if (path !== '/_bulk' || server.documents.length > 0) return;
@@ -44,7 +45,7 @@ it('requests are limited in bytes', async () => {
   const state = new ModelState();
   const text = 'x'.repeat(100_000);
   state.commit(Array.from({ length: 100 }, (_, i) => ({ ...resultOf(i + 1), text })));
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
   const sink = await openSink(state, server, { clock: systemClock });
   await sink.close(false);
@@ -55,7 +56,7 @@ it('requests are limited in bytes', async () => {
 
 it('a server that says when to come again is asked no sooner, and by one request only', async () => {
   const state = stateWith(5_000);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
   const asked: number[] = [];
   server.script = (request) => {
@@ -79,7 +80,7 @@ it('a server that says when to come again is asked no sooner, and by one request
 
 it('a server that settles nothing is given up after a minute, and nothing is lost by that', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.script = () => {
     throw answered(503);
   };
@@ -100,7 +101,7 @@ it('a server that settles nothing is given up after a minute, and nothing is los
 
 it('what keeps it from going on is told once, again when the run ends with it, and when it is over', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const block = {
     type: 'cluster_block_exception',
     reason: 'index [x] blocked by: [FORBIDDEN/8/index write (api)];',
@@ -123,7 +124,7 @@ it('what keeps it from going on is told once, again when the run ends with it, a
 
 it('an interrupted run waits for nobody who waits himself', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.script = () => {
     throw answered(429, { 'retry-after': '3600' });
   };
@@ -148,7 +149,7 @@ it('O1 a result that is taken back is deleted, beside some that are refused or t
     ],
     true,
   );
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.script = (request) => (request === 1 ? { of: () => true, ...FULL } : undefined);
   const sink = await openSink(state, server);
   await sink.close(false);
@@ -162,7 +163,7 @@ it('O2 a result that was turned away does not come after its deletion, when the 
   const state = stateWith(2);
   const { number: _, fate: __, ...second } = resultOf(2) as Record<string, unknown>;
   state.commit([{ ...second, retracted: true }], true);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.tombstoneMs = 1;
   server.script = (request) =>
     request === 1 ? { of: (action: string) => action === 'index', ...FULL } : undefined;
@@ -181,7 +182,7 @@ it('a result that is turned away for good ends the run, also with its deletion b
   const state = stateWith(1);
   const { number: _, fate: __, ...result } = resultOf(1) as Record<string, unknown>;
   state.commit([{ ...result, retracted: true }], true);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   // 30 requests are more than a minute, if each waits longer than the one before.
   server.script = (request) =>
     request < 30 ? { of: (action: string) => action === 'index', ...FULL } : undefined;
@@ -191,7 +192,7 @@ it('a result that is turned away for good ends the run, also with its deletion b
 
 it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const troubles: (string | undefined)[] = [];
   const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
   sink.wake();
@@ -209,7 +210,7 @@ it('O4 an index that goes while it runs is made anew with its alias, and filled 
 
 it('O4 somebody else may be faster to make it', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const sink = await openSink(state, server);
   sink.wake();
   await until('all are there', () => state.cursor?.delivered === 101);
@@ -231,7 +232,7 @@ it('O4 somebody else may be faster to make it', async () => {
 
 it('O4 who may not make it for now waits, and goes on', async () => {
   const state = stateWith(100);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const troubles: (string | undefined)[] = [];
   const sink = await openSink(state, server, { onTrouble: (trouble) => troubles.push(trouble) });
   sink.wake();
@@ -250,7 +251,7 @@ it('O4 who may not make it for now waits, and goes on', async () => {
 
 it('O4 a kill after the index was made anew takes none of its documents away', async () => {
   const state = stateWith(5_000);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
   const first = await openSink(state, server);
   await first.close(false);
@@ -277,7 +278,7 @@ it('O4 an index that was emptied beside one that was not is filled from the firs
   const state = stateWith(10);
   const pickups = Array.from({ length: 5 }, (_, i) => ({ ...resultOf(11 + i), view: 'pickup_count' }));
   state.commit(pickups, false, 'pickup_count');
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.script = () => undefined;
   await (await openSink(state, server, { allViews: true })).close(false);
   assert.equal(server.documents.length, 15);
@@ -294,7 +295,7 @@ it('O4 an index that was emptied beside one that was not is filled from the firs
 
 it('O4 a view that has no results yet is no index that was emptied', async () => {
   const state = stateWith(10);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   server.script = () => undefined;
   for (const requests of [1, 1]) {
     await (await openSink(state, server, { allViews: true })).close(false);
@@ -305,7 +306,7 @@ it('O4 a view that has no results yet is no index that was emptied', async () =>
 it('O3 what was refused before its index went is a dead letter once, also over a kill', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   await (await openSink(state, server)).close(false);
   server.takeAway();
   // Gone before it has passed anything.
@@ -321,7 +322,7 @@ it('O3 what was refused before its index went is a dead letter once, also over a
 it('what it refused is told in the next runs too, so that the results that are there are those of the server', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const there = async () => {
     const sink = await openSink(state, server);
     await sink.close(false);
@@ -341,7 +342,7 @@ it('who is not let in is told so at the start', async () => {
     [401, 'opensearch-unauthorized'],
     [403, 'opensearch-forbidden'],
   ] as const) {
-    const server = new ModelServer(randomOf(1));
+    const server = new ModelServer(randomNumbers(1));
     server.front = () => {
       throw answered(status);
     };
@@ -350,7 +351,7 @@ it('who is not let in is told so at the start', async () => {
 });
 
 it('a data stream is refused at the start, and not made anew for ever', async () => {
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const [view] = taxiViews().filter(({ name }) => name === 'trip_duration');
   const stream = server.make('.ds-trip_duration-000001', { ...mappingOf(view!) });
   server.aliases.set('trip_duration', new Map([[stream.name, true]]));
@@ -359,7 +360,7 @@ it('a data stream is refused at the start, and not made anew for ever', async ()
 
 it('a domain that takes no index in bulk requests is waited for, and what to set is told', async () => {
   const state = stateWith(10);
-  const server = new ModelServer(randomOf(1));
+  const server = new ModelServer(randomNumbers(1));
   const error = { type: 'illegal_argument_exception', reason: 'explicit index in bulk is not allowed' };
   server.script = (request) => {
     if (request > 3) return undefined;

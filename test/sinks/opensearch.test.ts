@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { putRecords, tripEndingAt } from '../cli/model.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { countOf, documents, makeIndex, showsExactly } from '../golden/search.ts';
@@ -20,7 +21,7 @@ import {
 } from '../services/opensearch.ts';
 import { itemsOf } from '../services/replies.ts';
 import { proxied } from '../services/search-proxy.ts';
-import { fixture, following, taxiflow, temporaryFolder } from '../support.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 
 const VIEWS = ['pickup_count', 'trip_duration'] as const;
 const skip = withoutOpenSearch;

@@ -19,7 +19,8 @@ import { Duplicates } from '../../src/engine/duplicates.ts';
 import { statePath } from '../../src/state/files.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { fixture, temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const IDENTITY = { stream: 'local:a (1)', views: '[]', settings: 'x' };
 const open = (dataDir: string, app: string) => SqliteState.open({ dataDir, app, identity: IDENTITY });

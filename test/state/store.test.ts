@@ -11,7 +11,7 @@ import { Database } from '../../src/sqlite.ts';
 import { removeState, statePath } from '../../src/state/files.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 const IDENTITY = { stream: 'local:a (1)', views: '[{"name":"v","by":{"k":{}}}]', settings: 'x' };
 

@@ -6,7 +6,7 @@ import { statePath } from '../../src/state/files.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { JobWatch } from '../../src/status/job-watch.ts';
 import { countingView, putRecords, run, tripEndingAt, watermarkAt } from '../cli/model.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
 test('no result is read, not even when there are results that no reader could read', async (t) => {
   const dataDir = temporaryFolder(t);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Aggregate, piecesOf } from '../../src/streams/kinesis/aggregation.ts';
 
-/** What is in an aggregated record, wherever in a buffer it lies. */
+/** The records in an aggregated record, at any offset in a buffer. */
 function disaggregate(record: Buffer): Buffer[] | undefined {
   const data = Buffer.concat([Buffer.from('before'), record, Buffer.from('after')]);
   const pieces = piecesOf(data, 6, 6 + record.length);
@@ -26,7 +26,7 @@ describe('aggregated records', () => {
     );
   });
 
-  it('take what fits into the length they were given, to the byte', () => {
+  it('take what fits into the given length, to the byte', () => {
     const most = (bytes: number) => {
       const aggregate = new Aggregate('p', '7', bytes);
       while (aggregate.add(Buffer.from('abc'), 0, 3));
@@ -52,7 +52,7 @@ describe('aggregated records', () => {
     );
   });
 
-  it('that are damaged, and plain records, are taken as they are', () => {
+  it('are taken as plain records if they are damaged or not aggregated', () => {
     const aggregate = new Aggregate('p', '7', 100);
     aggregate.add(Buffer.from('xaby'), 1, 3);
     const bytes = aggregate.finish();

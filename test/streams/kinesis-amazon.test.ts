@@ -1,15 +1,16 @@
-/** What Amazon does and emulators don't, by a server that answers as its reference says. */
+/** What Amazon does and emulators don't, with a server that answers as Amazon's reference says. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { TestClock } from '../clock.ts';
+import { temporaryFolder } from '../files.ts';
 import { serve } from '../services/http.ts';
 import { refusal } from '../services/sigv4.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const SECRET = { accessKeyId: 'test', secretAccessKey: 'secret' };
 const KEYS = {
@@ -18,18 +19,17 @@ const KEYS = {
   AWS_REGION: 'us-east-1',
 };
 const ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
-/** No wait takes time. */
-const clock: Clock = { now: () => 0, sleep: () => new Promise((resolve) => setImmediate(resolve)) };
+const clock = new TestClock();
 
 interface Asked {
   readonly target: string;
   readonly input: Record<string, unknown>;
 }
 
-/** What a request is answered; a text is the name of an error. */
+/** The answer to a request; a string is the name of an error. */
 type Answer = (input: Record<string, unknown>, nth: number) => object | string;
 
-/** A Kinesis that looks at signatures, answers as a test says, and keeps what it was asked. */
+/** A Kinesis that checks signatures, answers as a test says, and keeps the requests. */
 async function amazon(t: TestContext, answers: Record<string, Answer>) {
   Object.assign(process.env, KEYS);
   const asked: Asked[] = [];
@@ -61,7 +61,7 @@ function summary(fields: object = {}): object {
   };
 }
 
-/** Open shards of even size, `from` on. */
+/** Open shards of even size, numbered from `from`. */
 function shards(count: number, from = 0): object[] {
   return evenRanges(count).map(([first, last], i) => ({
     ShardId: shardIdOf(from + i),
@@ -70,7 +70,7 @@ function shards(count: number, from = 0): object[] {
   }));
 }
 
-/** A TLC file of so many trips within one minute. */
+/** A TLC file of `trips` trips within one minute. */
 function busyMinute(trips: number): string {
   const trip = '1,2016-01-01 00:00:00,2016-01-01 00:00:30,1,1,-73.9,40.7,1,N,-73.9,40.7,1,5,0,0,0,0,0,5';
   const header =
@@ -80,8 +80,8 @@ function busyMinute(trips: number): string {
   return `${header}\n${`${trip}\n`.repeat(trips)}`;
 }
 
-describe('Amazon Kinesis, where no emulator is like it', () => {
-  it('the bodies of our own, of PutRecords and GetRecords, are signed as they are sent', async (t) => {
+describe('Amazon Kinesis, where emulators differ', () => {
+  it('signs our own bodies of PutRecords and GetRecords as they are sent', async (t) => {
     const data = Buffer.from('{"type":"trip","é":1}\n');
     const { options } = await amazon(t, {
       DescribeStreamSummary: () => summary(),
@@ -101,7 +101,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     assert.deepEqual(Buffer.from(batch.data), data);
   });
 
-  it('a list of shards whose next page is no longer to be had begins anew', async (t) => {
+  it('starts a list of shards again when its next page has expired', async (t) => {
     const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
     const { options, asked } = await amazon(t, {
       DescribeStreamSummary: () => summary(),
@@ -117,7 +117,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     assert.deepEqual(inputs, [{ StreamName: 'trips' }, { NextToken: 'a' }, { StreamName: 'trips' }]);
   });
 
-  it('a stream that was made a moment ago may be unknown still', async (t) => {
+  it("waits for a new stream that isn't known yet", async (t) => {
     const { options, asked } = await amazon(t, {
       DescribeStreamSummary: (_, nth) =>
         nth <= 2 ? 'ResourceNotFoundException' : summary({ StreamStatus: nth <= 4 ? 'CREATING' : 'ACTIVE' }),
@@ -134,7 +134,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     [4, 6, [6]],
     [4, 4, [4]],
   ] as const) {
-    it(`goes from ${from} to ${to} shards as Amazon lets it, by ${steps.join(', ')}`, async (t) => {
+    it(`goes from ${from} to ${to} shards in the steps that Amazon allows: ${steps.join(', ')}`, async (t) => {
       let [open, made, updating] = [from as number, 0, false];
       const { options, asked } = await amazon(t, {
         DescribeStreamSummary: () => {
@@ -161,7 +161,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     });
   }
 
-  it('K3 a replay does not begin where hash keys are taken no notice of, but for one without watermarks', async (t) => {
+  it('K3 refuses a replay with watermarks into a stream that ignores hash keys', async (t) => {
     const file = join(temporaryFolder(t), 'trips.csv');
     writeFileSync(file, busyMinute(10));
     const { endpoint, asked } = await amazon(t, {
@@ -187,7 +187,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     assert.equal(sent.json<{ acknowledged: number }>().acknowledged, 10, sent.stderr);
   });
 
-  it('doctor does not advise what a stream on demand refuses, and tells one that spreads by itself', async (t) => {
+  it("doctor doesn't advise what an on-demand stream refuses, and reports one that ignores hash keys", async (t) => {
     const file = join(temporaryFolder(t), 'trips.csv');
     writeFileSync(file, busyMinute(3_000));
     for (const [mode, strategy] of [
@@ -212,7 +212,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
-  it('tells refused credentials as that, by whichever name', async (t) => {
+  it('reports refused credentials, under each name of the error', async (t) => {
     for (const name of [
       'UnrecognizedClientException',
       'ExpiredTokenException',
@@ -224,7 +224,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
-  it('tells what is wrong with the key of an encrypted stream', async (t) => {
+  it('reports what is wrong with the key of an encrypted stream', async (t) => {
     const { options } = await amazon(t, {
       DescribeStreamSummary: () => summary(),
       GetShardIterator: () => ({ ShardIterator: 'a' }),
@@ -238,15 +238,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     });
   });
 
-  it('tells that a stream has all the consumers it may have, and goes on where it was only asked too often', async (t) => {
-    let now = 0;
-    const quick: Clock = {
-      now: () => now,
-      sleep: async (ms) => {
-        now += 10 * ms;
-        await new Promise((resolve) => setImmediate(resolve));
-      },
-    };
+  it('reports that a stream has too many consumers, and goes on if it was only throttled', async (t) => {
     for (const passing of [false, true]) {
       const { options, asked } = await amazon(t, {
         DescribeStreamSummary: () => summary(),
@@ -257,7 +249,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
             : 'ResourceNotFoundException',
         SubscribeToShard: () => 'KMSDisabledException',
       });
-      const stream = await KinesisStream.open({ ...options, clock: quick, fanOut: 'a' });
+      const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut: 'a' });
       await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
         code: passing ? 'stream-key' : 'too-many-consumers',
         hint: passing ? /kms/ : /list-stream-consumers/,
@@ -286,7 +278,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }),
   };
 
-  /** Each part of an answer, as the path to it. */
+  /** The path to each part of an answer. */
   const partsOf = (value: unknown, path: string[] = []): string[][] =>
     typeof value === 'object' && value !== null
       ? Object.entries(value).flatMap(([name, part]) => [[...path, name], ...partsOf(part, [...path, name])])
@@ -300,7 +292,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     return copy;
   };
 
-  /** Nothing is made of them, or they may be missing by the reference. */
+  /** Parts that we don't use, or that the reference calls optional. */
   const OPTIONAL =
     /StreamName|OpenShardCount|EnhancedMonitoring|StartingSequenceNumber|ShardId$|FailedRecordCount|ApproximateArrival|^GetRecords\.Records\.0$|^ListShards\.Shards\.0$|^RegisterStreamConsumer/;
 
@@ -308,20 +300,12 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     for (const part of partsOf(answer({}, 1))) {
       const path = [request, ...part].join('.');
       if (OPTIONAL.test(path) && path !== 'ListShards.Shards.0.ShardId') continue;
-      it(`an answer without ${path} is an error that says so`, async (t) => {
-        let now = 0;
-        const quick: Clock = {
-          now: () => now,
-          sleep: async (ms) => {
-            now += ms;
-            await new Promise((resolve) => setImmediate(resolve));
-          },
-        };
+      it(`an answer without ${path} is an error that names it`, async (t) => {
         const lacking = () => without(answer({}, 1) as object, part);
         const { options } = await amazon(t, { ...good, [request]: lacking });
         const work = async () => {
           const fanOut = request === 'DescribeStreamConsumer' ? 'a' : undefined;
-          const stream = await KinesisStream.open({ ...options, clock: quick, fanOut });
+          const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut });
           t.after(() => stream.close());
           await stream.broadcast(() => Buffer.from('{}'));
           await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
@@ -336,7 +320,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   }
 
-  it('a put that has failures by its count and none in its entries is an error, as is one with an entry too many', async (t) => {
+  it("a put whose count of failures doesn't match its entries is an error, as is an extra entry", async (t) => {
     const entry = { SequenceNumber: '1', ShardId: shardIdOf(0) };
     for (const answer of [
       { FailedRecordCount: 1, Records: [entry] },
@@ -353,7 +337,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
-  it('a shard ends without an iterator only where it has children, or the list has it as closed', async (t) => {
+  it('a shard without a next iterator has ended only if it has children or is listed as closed', async (t) => {
     const end = { Records: [], MillisBehindLatest: 0 };
     const closed = shards(1).map((shard) => ({
       ...shard,
@@ -374,7 +358,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     }
   });
 
-  it('says to wait for a stream that is being changed', async (t) => {
+  it('advises to wait while a stream is being changed', async (t) => {
     const { options } = await amazon(t, {
       ListShards: () => ({ Shards: shards(2) }),
       SplitShard: () => 'ResourceInUseException',
@@ -393,7 +377,7 @@ describe('Amazon Kinesis, where no emulator is like it', () => {
     };
     const { options } = await amazon(t, {
       DescribeStreamSummary: () => summary(),
-      // Once to find the shard, once to know what was there before, and then too late by two.
+      // One call finds the shard, one lists what was there before, and then the list lags by two.
       ListShards: (_, nth) => ({ Shards: nth <= 3 ? [whole] : nth === 4 ? [closed] : [closed, ...parts] }),
     });
     const admin = new KinesisAdmin(options);

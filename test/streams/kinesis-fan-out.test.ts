@@ -12,9 +12,10 @@ import { systemClock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position, RecordBatch } from '../../src/streams/stream.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { startMinistack, withoutMinistack } from '../services/ministack.ts';
-import { fixture, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const TRIPS = 'yellow-2015.csv';
 
@@ -80,14 +81,14 @@ describe('enhanced fan-out', { skip: withoutMinistack }, () => {
         await writer.broadcast(() => Buffer.from(text));
         sent.push(text);
       }
-      // The other reader has the same consumer, so it takes the shard over; closing one takes the consumer away.
+      // The other reader uses the same consumer, so it takes the shard over; closing a reader deletes the consumer.
       if (round === 2) await readers[1]!.close();
       await readUntil(readers[round < 2 ? round % 2 : 0]!, () => seen.length >= sent.length);
     }
     assert.deepEqual(seen, sent);
   });
 
-  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+  it('C5 distinguishes a shard that left the stream from a deleted stream', async (t) => {
     const { endpoint, env } = await startMinistack(t);
     Object.assign(process.env, env);
     const options = { stream: 'trips', endpointUrl: endpoint, clock: systemClock };

@@ -1,27 +1,20 @@
-/** Where a reader of Kinesis goes on, in the next run and after long quiet, by a clock that is driven. */
+/** Where a reader of Kinesis continues, in the next run and after a long silence, with a clock that tests move. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import type { Clock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { firstContact } from '../../src/streams/kinesis/errors.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import type { Position } from '../../src/streams/stream.ts';
+import { START, TestClock } from '../clock.ts';
 import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
-/** A stream, and time that goes by in sleeps, by a clock that is so many ms ahead of that of Kinesis. */
+/** A stream, with a clock that is `ahead` ms ahead of that of Kinesis and that sleeps move on. */
 async function streamOf(t: TestContext, shards: number, ahead = 0) {
   const { endpoint } = await startKinesis(t);
-  const clock: Clock = {
-    now: () => Date.now() + ahead,
-    sleep: async (ms) => {
-      ahead += ms;
-      await setImmediate();
-    },
-  };
+  const clock = new TestClock({ base: () => Date.now() + ahead });
   const options = { stream: 'trips', endpointUrl: endpoint, clock };
   const admin = new KinesisAdmin(options);
   t.after(() => admin.close());
@@ -40,7 +33,7 @@ async function put(stream: KinesisStream, text: string): Promise<void> {
 }
 
 describe('positions in Kinesis', () => {
-  it('K1 goes on from where it began at the latest records, also in the next run', async (t) => {
+  it('K1 continues from where it started at latest, also in the next run', async (t) => {
     const { stream, open } = await streamOf(t, 1);
     const first = await open();
     const { next, count } = await first.read(SHARD, { at: 'latest' }, 10);
@@ -52,7 +45,7 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, next, 10)).data.toString(), 'a');
   });
 
-  it('K1 knows where the latest records were by the clock of Kinesis, whatever ours says', async (t) => {
+  it('K1 remembers the time of latest by the clock of Kinesis, whatever ours says', async (t) => {
     for (const ahead of [3_600_000, -3_600_000]) {
       const { stream, open } = await streamOf(t, 1, ahead);
       const { next } = await stream.read(SHARD, { at: 'latest' }, 10);
@@ -64,7 +57,7 @@ describe('positions in Kinesis', () => {
     }
   });
 
-  it('K1 keeps its iterator while it is throttled, also that of the latest records', async (t) => {
+  it('K1 keeps its iterator while it is throttled, also one at latest', async (t) => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 1);
     const asked: string[] = [];
@@ -75,7 +68,7 @@ describe('positions in Kinesis', () => {
       await put(writer, `record ${nth}`);
       return 'throttled';
     });
-    const clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const [writer, reader] = await Promise.all(
       [emulator.endpoint, endpoint].map((endpointUrl) =>
         KinesisStream.open({ stream: 'trips', endpointUrl, clock }),
@@ -88,10 +81,10 @@ describe('positions in Kinesis', () => {
     assert.equal(asked.filter((target) => target === 'GetShardIterator').length, 1);
   });
 
-  it('K2 gives a slow Kinesis more time each time, and no more than usual once it answers', async (t) => {
+  it('K2 doubles the timeout of a slow Kinesis, and resets it once it answers', async (t) => {
     const { endpoint } = await startKinesis(t);
     await createStream({ endpoint }, 'trips', 1);
-    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const options = { stream: 'trips', endpointUrl: endpoint, clock };
     const stream = await KinesisStream.open(options);
     t.after(() => stream.close());
@@ -107,7 +100,7 @@ describe('positions in Kinesis', () => {
         return handle.apply(this, args as Parameters<typeof handle>);
       },
     );
-    // Answers come in no time, however busy the machine is.
+    // Answers take no time, however busy the machine is.
     t.mock.method(performance, 'now', () => 0);
     await stream.broadcast(() => Buffer.from('a'));
     assert.deepEqual(given.slice(0, 8), [4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000, 4_000]);
@@ -117,34 +110,30 @@ describe('positions in Kinesis', () => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 2);
     const open = async () => {
-      const time = { passed: 0 };
-      const sleep = async (ms: number) => {
-        time.passed += ms;
-      };
-      const clock = { now: () => time.passed, sleep };
+      const clock = new TestClock();
       const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
       t.after(() => stream.close());
-      return { stream, time };
+      return { stream, clock };
     };
     const writer = await open();
     for (let i = 0; i < 6; i++) await put(writer.stream, 'x'.repeat(500_000));
-    const { stream, time } = await open();
+    const { stream, clock } = await open();
     let position: Position = { at: 'trim-horizon' };
     const when: number[] = [];
     for (const count of [4, 2, 0, 0]) {
       const batch = await stream.read(SHARD, position, 4);
       assert.equal(batch.count, count);
       position = batch.next;
-      when.push(time.passed);
+      when.push(clock.time - START);
     }
     assert.deepEqual(when, [0, 1_000, 1_500, 1_705]);
     await stream.read('shardId-000000000001', { at: 'trim-horizon' }, 4);
-    assert.equal(time.passed, 1_705, 'another shard has a rate of its own');
+    assert.equal(clock.time - START, 1_705, 'another shard has a rate of its own');
   });
 
-  it('waits for its turn at first contact, as long as it is told to slow down', async () => {
+  it('retries the first contact as long as it is throttled', async () => {
     let asked = 0;
-    const clock: Clock = { now: () => Date.now(), sleep: () => setImmediate() };
+    const clock = new TestClock({ base: Date.now });
     const answer = await firstContact('trips', clock, async () => {
       if (++asked < 20) throw Object.assign(new Error('slow down'), { name: 'LimitExceededException' });
       return 'here';
@@ -152,7 +141,7 @@ describe('positions in Kinesis', () => {
     assert.deepEqual([answer, asked], ['here', 20]);
   });
 
-  it('C5 tells of a gap when a position is older than the retention, not when nothing came for that long', async (t) => {
+  it('C5 reports a gap when a position is older than the retention, not when the shard was quiet that long', async (t) => {
     const { stream, open, clock } = await streamOf(t, 1);
     await put(stream, 'a');
     const first = await open();
@@ -174,11 +163,11 @@ describe('positions in Kinesis', () => {
     assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
   });
 
-  it('C5 who begins at the oldest records is not told that they go meanwhile, only what goes later', async (t) => {
+  it('C5 a reader from the oldest records is not told of those that expire while it starts, only of later ones', async (t) => {
     const { stream, open, clock } = await streamOf(t, 1);
     await put(stream, 'a');
     await put(stream, 'b');
-    // Both are about to go, as the oldest records of any stream.
+    // Both are about to expire, as the oldest records of any stream are.
     await clock.sleep(24 * 3_600_000 + 10_000);
     const reader = await open();
     const first = await reader.read(SHARD, { at: 'trim-horizon' }, 1);
@@ -194,7 +183,7 @@ describe('positions in Kinesis', () => {
     assert.equal((await reader.read(SHARD, next, 1)).lost, '1.0 hours');
   });
 
-  it('C5 tells of a gap where nothing had been read yet, too', async (t) => {
+  it('C5 reports a gap also where nothing had been read yet', async (t) => {
     const { stream, open, clock } = await streamOf(t, 2);
     const EMPTY = 'shardId-000000000001';
     await put(stream, 'a');
@@ -212,7 +201,7 @@ describe('positions in Kinesis', () => {
     assert.equal(first.lost, undefined, 'who has not begun misses nothing');
   });
 
-  it('C5 tells a shard that left the stream from a stream that is gone', async (t) => {
+  it('C5 distinguishes a shard that left the stream from a deleted stream', async (t) => {
     const { stream, admin } = await streamOf(t, 1);
     await put(stream, 'a');
     await assert.rejects(stream.read('shardId-000000000007', { at: 'trim-horizon' }, 10), {

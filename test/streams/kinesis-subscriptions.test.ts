@@ -1,4 +1,4 @@
-/** Subscriptions that end with an error, as Kinesis and the network between end them. */
+/** Subscriptions that Kinesis or the network ends with an error. */
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { constants, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
@@ -14,7 +14,7 @@ import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 const STREAM_ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
 const CONSUMER_ARN = `${STREAM_ARN}/consumer/taxiflow-test:1`;
 
-/** A message of an event stream: lengths, their checksum, headers, payload, the checksum of it all. */
+/** A message of an event stream: lengths, their checksum, headers, payload, the checksum of everything. */
 function message(headers: Record<string, string>, payload: object): Buffer {
   const names = Object.entries({ ...headers, ':content-type': 'application/json' }).map(([name, value]) =>
     Buffer.concat([
@@ -54,7 +54,7 @@ const records = (...texts: string[]) =>
 
 interface Fake {
   readonly endpoint: string;
-  /** Where each subscription was to begin. */
+  /** The start position of each subscription. */
   readonly positions: unknown[];
 }
 
@@ -118,7 +118,7 @@ async function subscriber(t: TestContext, endpointUrl: string): Promise<KinesisS
 }
 
 describe('a subscription', () => {
-  it('K1 that ends with a fault of Kinesis or is torn is begun again after the last record', async (t) => {
+  it('K1 that Kinesis or the network breaks is resumed after the last record', async (t) => {
     const faults = [
       ...['InternalFailureException', 'ServiceUnavailableException', 'KMSThrottlingException'].map(exception),
       records('torn').subarray(0, 40),
@@ -147,7 +147,7 @@ describe('a subscription', () => {
     ]);
   });
 
-  it('that may not be read is an error at once', async (t) => {
+  it('without permission is an error at once', async (t) => {
     const { endpoint } = await fakeKinesis(t, [[exception('KMSAccessDeniedException')]]);
     const stream = await subscriber(t, endpoint);
     await assert.rejects(stream.read('shardId-000000000000', { at: 'trim-horizon' }, 10), {
@@ -155,7 +155,7 @@ describe('a subscription', () => {
     });
   });
 
-  it('whose connection Kinesis gives up is tried again', async (t) => {
+  it('whose connection Kinesis closes is tried again', async (t) => {
     const ends: ((stream: ServerHttp2Stream) => void)[] = [
       (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM),
       (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR),

@@ -14,9 +14,12 @@ import { kinesisClient } from '../../src/streams/kinesis/client.ts';
 import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
 import { KinesisWriter } from '../../src/streams/kinesis/writer.ts';
 import { shardIdOf } from '../../src/streams/stream.ts';
+import { TestClock } from '../clock.ts';
+import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
-import { fixture, PATIENCE_MS, taxiflow, temporaryFolder } from '../support.ts';
+import { taxiflow } from '../taxiflow.ts';
+import { PATIENCE_MS } from '../until.ts';
 
 const TRIPS = 'yellow-2015.csv';
 
@@ -40,7 +43,7 @@ async function done(args: string[], env: Record<string, string>): Promise<Summar
 }
 
 describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
-  it('D4 reads every line of a record that another producer wrote, and tells those that are broken', async (t) => {
+  it("D4 reads every line of another producer's record, and reports broken ones", async (t) => {
     const { env, endpoint } = await startKinesis(t);
     const folder = temporaryFolder(t);
     const at = ['--data-dir', folder];
@@ -150,7 +153,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
       );
       assert.equal(sent['acknowledged'], sent['read']);
       const output = ['--output', join(folder, 'out.ndjson')];
-      // Each run reads a little, so that there are many requests for things to go wrong in.
+      // Each run reads a little, so that many requests can go wrong.
       for (let run = 0; run < 3; run++) {
         await done(['process', '--stream', 'trips', '--until-end', ...output, ...at], bad.env);
       }
@@ -161,12 +164,12 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
       assert.equal((read['totals'] as Record<string, number>)['late'], 0);
       assert.deepEqual(lines(folder), await oracle(TRIPS));
       const faults = totalFaults(bad);
-      // Eleven of some fifty; how many requests there are depends on who answers when.
+      // Eleven of about fifty: the number of requests depends on timing.
       assert.ok(faults >= 5, `only ${faults} faults happened`);
     });
   }
 
-  it('makes, describes, reshards and deletes a stream, and tells of one that is there or not', async (t) => {
+  it('creates, describes, reshards and deletes a stream, and refuses an existing or a missing one', async (t) => {
     const { env } = await startKinesis(t);
     const at = ['--data-dir', temporaryFolder(t)];
     await done(['stream', 'create', 'kinesis:a', '--shards', '2', ...at], env);
@@ -242,7 +245,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     await admin.split(shardIdOf(0));
     let lists = 0;
     const shards = async () => (++lists <= 3 ? before : reader.shards());
-    const clock = { now: () => Date.now(), sleep: async () => {} };
+    const clock = new TestClock({ base: Date.now });
     const writer = new KinesisWriter({ ...options, client, clock, aggregate: false, shards });
     await writer.broadcast((shard) => Buffer.from(shard));
     for (const shard of [shardIdOf(1), shardIdOf(2)]) {
@@ -255,16 +258,13 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     }
   });
 
-  it('K1 from latest, reads all that comes after, whatever goes wrong', async (t) => {
+  it('K1 reads from latest everything that comes after, whatever goes wrong', async (t) => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 1);
     const { endpoint, faults } = await faulty(t, emulator, 0.4, 5, (target, nth) =>
       target === 'GetRecords' && nth % 7 === 5 ? Promise.resolve('expired') : undefined,
     );
-    const clock = {
-      now: () => Date.now(),
-      sleep: () => new Promise<void>((resolve) => setImmediate(resolve)),
-    };
+    const clock = new TestClock({ base: Date.now });
     const open = async (endpointUrl: string) => {
       const stream = await KinesisStream.open({ stream: 'trips', endpointUrl, clock });
       t.after(() => stream.close());
@@ -273,7 +273,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     const writer = await open(emulator.endpoint);
     for (let round = 0; round < 12; round++) {
       const reader = await open(endpoint);
-      // Records of the rounds before came a moment ago: an error makes it look back at them.
+      // Records of earlier rounds are recent: after an error, the reader looks back at them.
       const { next } = await reader.read(shardIdOf(0), { at: 'latest' }, 10_000);
       await writer.broadcast(() => Buffer.from(`round ${round}`));
       const another = round % 2 === 0 ? reader : await open(endpoint);
@@ -283,7 +283,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     assert.ok((faults.get('expired') ?? 0) > 0, 'no iterator expired');
   });
 
-  it('K1 from latest, reads what comes while the first read goes wrong', async (t) => {
+  it('K1 reads from latest what comes while the first read fails', async (t) => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 1);
     const clock = systemClock;
@@ -325,7 +325,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     assert.deepEqual(lines(folder), await oracle(TRIPS));
   });
 
-  it('says in one line and a hint what keeps it from a stream, and waits for nobody who stays silent', {
+  it("says in one line and a hint why it can't reach a stream, and doesn't wait for a silent server", {
     concurrency: 4,
   }, async (t) => {
     const { env, endpoint } = await startKinesis(t);
@@ -414,7 +414,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
   });
 });
 
-/** Whether a state knows a place in every shard. */
+/** Whether a state has a position in every shard. */
 function checkpointed(path: string): boolean {
   if (!existsSync(path)) return false;
   const db = new Database(path, { readonly: true });
@@ -428,7 +428,7 @@ function checkpointed(path: string): boolean {
   }
 }
 
-/** Takes connections and never says a word. */
+/** Accepts connections and never answers. */
 async function silentServer(t: TestContext): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createTcpServer((socket) => sockets.add(socket.on('error', () => {})));

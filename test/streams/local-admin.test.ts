@@ -3,9 +3,9 @@ import { it } from 'node:test';
 import fc from 'fast-check';
 import { LocalAdmin } from '../../src/streams/local/admin.ts';
 import { evenRanges, HASH_KEYS } from '../../src/streams/stream.ts';
-import { temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
 
-it('reshards to even shards from any others, and touches none that is there already', async (t) => {
+it('reshards from any shards to even ones, and leaves those that already fit', async (t) => {
   const folder = temporaryFolder(t);
   let streams = 0;
   const plan = fc.record({

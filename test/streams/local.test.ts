@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import type { Clock } from '../../src/clock.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
@@ -16,22 +15,13 @@ import {
   type RecordBatch,
 } from '../../src/streams/stream.ts';
 import { count, tumbling, view } from '../../src/views/language.ts';
-import { HurriedClock, MemoryStore } from '../engine/memory.ts';
-import { temporaryFolder } from '../support.ts';
-
-class DrivenClock implements Clock {
-  ms = Date.UTC(2020, 0, 1);
-  now(): number {
-    return this.ms;
-  }
-  async sleep(ms: number): Promise<void> {
-    this.ms += ms;
-  }
-}
+import { TestClock } from '../clock.ts';
+import { MemoryStore } from '../engine/memory.ts';
+import { temporaryFolder } from '../files.ts';
 
 interface StreamUnderTest {
   readonly folder: string;
-  readonly clock: DrivenClock;
+  readonly clock: TestClock;
   readonly stream: LocalStream;
   /** Another handle on the same file, as another process has it. */
   another(): LocalStream;
@@ -39,7 +29,7 @@ interface StreamUnderTest {
 
 function open(t: TestContext, shards = 4): StreamUnderTest {
   const folder = temporaryFolder(t);
-  const clock = new DrivenClock();
+  const clock = new TestClock();
   const handle = (createShards?: number) => {
     const options = { dataDir: folder, name: 'trips', clock };
     const stream = LocalStream.open(createShards === undefined ? options : { ...options, createShards });
@@ -91,7 +81,7 @@ const fails = (code: string) => (error: unknown) => {
   return true;
 };
 
-/** The stream as arrays: what Kinesis does, in as few words as possible. */
+/** The stream as arrays: what Kinesis does, in as little code as possible. */
 interface ModelShard {
   readonly id: string;
   readonly parents: string[];
@@ -169,7 +159,7 @@ const record = fc.record({
 const pick = fc.nat(1_000);
 const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('put' as const), records: fc.array(record, { maxLength: 30 }) }) },
-  // More than one row of the log holds, so that puts are cut.
+  // More than one row of the log holds, so that puts are split.
   { weight: 1, arbitrary: fc.record({ do: fc.constant('many' as const), count: fc.integer({ min: 1_990, max: 4_100 }), hash: fc.nat(0xffff_ffff) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('broadcast' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: -5, max: 10 }) }) },
@@ -181,7 +171,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
 /** Does a step with the stream and with the model, and compares them. */
-async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: Step): Promise<void> {
+async function follow(model: Model, stream: LocalStream, clock: TestClock, s: Step): Promise<void> {
   const open = model.open;
   switch (s.do) {
     case 'put':
@@ -200,7 +190,7 @@ async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: 
       for (const to of open) model.append(to, clock.now(), [`to ${to.id}\n`]);
       return;
     case 'wait':
-      clock.ms += s.ms;
+      clock.advance(s.ms);
       return;
     case 'split': {
       const parent = open[s.which % open.length]!;
@@ -258,7 +248,7 @@ async function follow(model: Model, stream: LocalStream, clock: DrivenClock, s: 
 }
 
 describe('the embedded stream', () => {
-  it('does what arrays do, through any of two handles (puts, reads, clocks, resharding, trimming)', async (t) => {
+  it('behaves like arrays through either of two handles (puts, reads, clocks, resharding, trimming)', async (t) => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 5 }),
@@ -341,11 +331,11 @@ describe('the embedded stream', () => {
     );
   });
 
-  it('never lets arrival go back with a clock that does', async (t) => {
+  it('never lets arrival times go back when the clock does', async (t) => {
     const { stream, clock } = open(t, 1);
-    const start = clock.ms;
+    const start = clock.time;
     for (const ms of [0, 10, 5, -100, 11]) {
-      clock.ms = start + ms;
+      clock.advance(start + ms - clock.time);
       await stream.put(outgoing([{ hash: 0, data: `${ms}` }]));
     }
     const arrivals = (await readAll(stream, shard(0), HORIZON)).map(({ arrival }) => arrival - start);
@@ -356,7 +346,7 @@ describe('the embedded stream', () => {
     assert.deepEqual(await at(12), []);
   });
 
-  it('nor in a shard to which another is ahead, or else its records would be late (W5)', async (t) => {
+  it('never lets arrival times go back in another shard either, where records would be late (W5)', async (t) => {
     const { stream, clock } = open(t, 2);
     const tripTo = (hash: number) => ({
       hash,
@@ -370,7 +360,7 @@ describe('the embedded stream', () => {
         views: [view({ name: 'counted', by: {}, window: tumbling('1s'), aggregates: { n: count() } })],
         deadLetters: new DeadLetterBuffer(0),
         sinks: [],
-        clock: new HurriedClock(),
+        clock: new TestClock({ tick: 1 }),
         from: HORIZON,
         eventTime: 'arrival',
         allowedLateness: 0,
@@ -381,13 +371,13 @@ describe('the embedded stream', () => {
       });
     await stream.put(outgoing([tripTo(0)]));
     await read();
-    clock.ms -= 3_600_000;
+    clock.advance(-3_600_000);
     await stream.put(outgoing([tripTo(0xffff_ffff)]));
     const { counters } = await read();
     assert.deepEqual([counters.processed, counters.late], [1, 0]);
   });
 
-  it('reads on from the middle of what one put brought', async (t) => {
+  it('reads on from the middle of a put', async (t) => {
     const { stream } = open(t, 1);
     const texts = Array.from({ length: 5_000 }, (_, i) => `record ${i}\n`);
     await stream.put(outgoing(texts.map((data) => ({ hash: 7, data }))));
@@ -404,7 +394,7 @@ describe('the embedded stream', () => {
     }
   });
 
-  it('goes on from the latest record: what comes later is read, what was there is not', async (t) => {
+  it('reads from latest only what comes later', async (t) => {
     const { stream } = open(t, 1);
     const put = (data: string) => stream.put(outgoing([{ hash: 0, data }]));
     const empty = await stream.read(shard(0), { at: 'latest' }, 10);
@@ -416,14 +406,14 @@ describe('the embedded stream', () => {
     assert.deepEqual(textsOf(await stream.read(shard(0), next, 10)), ['after']);
   });
 
-  it('says how many records fell out of its retention unread', async (t) => {
+  it('reports how many records fell out of retention unread', async (t) => {
     const { stream, clock } = open(t, 1);
     for (let i = 0; i < 5; i++) {
       await stream.put(outgoing([{ hash: 0, data: `${i}` }]));
-      clock.ms += 10;
+      clock.advance(10);
     }
     const { next } = await stream.read(shard(0), HORIZON, 1);
-    assert.equal(stream.trim(clock.ms - 20), 3);
+    assert.equal(stream.trim(clock.time - 20), 3);
     const batch = await stream.read(shard(0), next, 10);
     assert.deepEqual([textsOf(batch), batch.lost], [['3', '4'], '2 records']);
     assert.equal(
@@ -431,7 +421,7 @@ describe('the embedded stream', () => {
       '3 records',
       'of all it ever held; whether that is anybody’s loss is not for the stream to say',
     );
-    stream.trim(clock.ms + 1);
+    stream.trim(clock.time + 1);
     const rest = await stream.read(shard(0), next, 10);
     assert.deepEqual([rest.count, rest.lost, rest.atTip], [0, '4 records', true]);
     await stream.put(outgoing([{ hash: 0, data: 'new' }]));
@@ -449,7 +439,7 @@ describe('the embedded stream', () => {
     assert.deepEqual([last.count, last.atTip, last.ended], [1, true, true]);
   });
 
-  it('tells a watermark to every open shard, and to none that is closed', async (t) => {
+  it('sends a watermark to every open shard and to no closed one', async (t) => {
     const { stream, another } = open(t, 2);
     const writer = another();
     stream.merge(shard(0), shard(1));
@@ -465,7 +455,7 @@ describe('the embedded stream', () => {
     ]);
   });
 
-  it('tells itself from another stream of the same name', async (t) => {
+  it('is distinguished from another stream of the same name', async (t) => {
     const { stream, folder, clock, another } = open(t);
     const { identity } = stream;
     assert.equal(another().identity, identity);
@@ -483,7 +473,7 @@ describe('the embedded stream', () => {
 
   // Windows doesn't delete a file in use.
   const onWindows = process.platform === 'win32';
-  it('takes nothing more once its file is deleted or another is in its place', {
+  it('accepts no records once its file is deleted or replaced', {
     skip: onWindows,
   }, async (t) => {
     const { stream, folder, clock } = open(t);

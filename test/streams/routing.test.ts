@@ -35,7 +35,7 @@ const shardsOf = (all: readonly Range[], open = true): Shard[] =>
   }));
 
 describe('hash keys', () => {
-  it('are the MD5 of the partition key, as RFC 1321 has it', () => {
+  it('are the MD5 (RFC 1321) of the partition key', () => {
     const known: [string, string][] = [
       ['', 'd41d8cd98f00b204e9800998ecf8427e'],
       ['a', '0cc175b9c0f1b6a831c399e269772661'],
@@ -66,7 +66,7 @@ describe('the router', () => {
             .sort((a, b) => a.at - b.at)
             .map(({ shard }) => shard);
           const router = new Router(mixed);
-          // The borders themselves, and a key on either side of them.
+          // The borders, and a key on either side of each.
           const borders = open.flatMap(([first]) => [-1, 0, 1].map((d) => Number(first >> 96n) + d));
           for (const hash of [...hashes, ...borders.filter((h) => h >= 0 && h <= 0xffff_ffff)]) {
             const key = BigInt(hash) << 96n;
@@ -112,7 +112,7 @@ describe('trip ids', () => {
     }
   });
 
-  it('have whole hashes of 32 bits', () => {
+  it('have hashes of full 32 bits', () => {
     for (const id of [0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
       const hash = spread(id);
       assert.ok(Number.isInteger(hash) && hash >= 0 && hash < 2 ** 32, `${id} → ${hash}`);

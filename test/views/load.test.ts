@@ -5,7 +5,8 @@ import { describe, it } from 'node:test';
 import { TaxiflowError } from '../../src/errors.ts';
 import { loadViews } from '../../src/views/load.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
-import { taxiflow, temporaryFolder } from '../support.ts';
+import { temporaryFolder } from '../files.ts';
+import { taxiflow } from '../taxiflow.ts';
 
 const fails = (code: string, pattern: RegExp) => (error: unknown) => {
   assert.ok(error instanceof TaxiflowError, `a TaxiflowError, not ${String(error)}`);

@@ -11,7 +11,7 @@ import { checkViews, fieldsOf } from '../../../src/views/check.ts';
 import { compileView } from '../../../src/views/javascript/compile.ts';
 import { OUTCOME } from '../../../src/views/javascript/compiled-view.ts';
 import * as l from '../../../src/views/language.ts';
-import { randomNumbers } from '../../support.ts';
+import { type Random, randomNumbers } from '../../random.ts';
 import { groupBy } from '../../views/model.ts';
 import { type Document, documentsOf, MemoryPanes, packed } from '../memory.ts';
 
@@ -446,7 +446,7 @@ const bulk = fc.record({
   end: fc.constantFrom('leave', 'leave', 'crash', 'stay'),
 });
 
-function someTrip(random: () => number, keys: number): Trip {
+function someTrip(random: Random, keys: number): Trip {
   const id = Math.floor(random() * keys);
   return {
     dropoff_datetime: iso(NOON + Math.floor(random() * 10 * MINUTE)),

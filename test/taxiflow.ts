@@ -1,47 +1,12 @@
-/** What tests share: where the samples are, folders of their own, and the real binary. */
+/** The real binary, as users run it. */
+import './aws-settings.ts';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from './files.ts';
+import { until } from './until.ts';
 
-// Tests say themselves which AWS they mean: a profile or an endpoint of the developer's would be asked instead.
-for (const name of Object.keys(process.env)) {
-  if (name.startsWith('AWS_') && !name.startsWith('AWS_SDK_JS_')) delete process.env[name];
-}
-
-export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const BIN = join(ROOT, 'bin', 'taxiflow.js');
-export const FIXTURES = join(ROOT, 'fixtures');
-/** Real TLC samples beside the checkout; not everybody has them. */
-export const SHARED_DATA = join(ROOT, '..', 'shared', 'data');
-
-/** What never comes is given up after this; nothing takes so long, on however slow and busy a machine. */
-export const PATIENCE_MS = 300_000;
-
-/** For node:test's `skip`: why a test that needs the samples can't run, or false. */
-export const withoutSamples: string | false = existsSync(SHARED_DATA)
-  ? false
-  : 'needs ../shared/data, which is not here';
-
-export function fixture(name: string): string {
-  return join(FIXTURES, name);
-}
-
-export function fixtureFiles(): string[] {
-  return readdirSync(FIXTURES)
-    .filter((file) => file.endsWith('.csv'))
-    .sort();
-}
-
-/** A folder that goes with the test. */
-export function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export interface Ran {
   readonly code: number | null;
@@ -137,13 +102,6 @@ export function following(t: TestContext, args: readonly string[], options: RunO
   };
 }
 
-/** Looks again and again until `condition` holds; throws after `PATIENCE_MS`. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE_MS; !(await condition()); await wait(20)) {
-    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-  }
-}
-
 /** Runs the binary and kills it so many ms after it said `word`, by default its first, unless it ends before. */
 export async function killedAfter(
   ms: number,
@@ -164,15 +122,4 @@ export async function killedAfter(
   });
   clearTimeout(timer);
   return ran;
-}
-
-/** mulberry32, from 0 to 1: the same numbers for the same seed. */
-export function randomNumbers(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
