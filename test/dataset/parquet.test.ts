@@ -213,7 +213,7 @@ test('columns of times that say no unit, or no time of day, are refused by name'
       );
       const error = await failure(read(t, path));
       assert.equal(error.code, 'no-timestamp', type);
-      assert.equal(error.message, `the column ${refused} of ${path} is no timestamp: ${stored}`);
+      assert.equal(error.message, `the column ${refused} of ${path} is not a timestamp: ${stored}`);
     }
   }
 });
