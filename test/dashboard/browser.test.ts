@@ -277,7 +277,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     assert.equal(await first.locator('#pill').getAttribute('data-state'), 'stopped', 'five have room');
     for (let i = 4; i < 7; i++) others.push(await next());
     await first.locator('#pill[data-state=crowded]').waitFor();
-    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages listen;/);
+    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages are open;/);
     assert.ok((await figure(first, '#total')) > 0, 'figures stay in sight');
     await first.locator('#notice').click();
     await first.locator('#pill[data-state=stopped]').waitFor();
