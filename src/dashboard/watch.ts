@@ -12,7 +12,7 @@ export interface Change {
   readonly windows: readonly string[];
 }
 
-/** A day of windows is always kept; older ones while their JSON is small. Sizes are bytes per view. */
+/** A day of windows is always kept; older ones while their JSON is small. Sizes are characters of JSON per view. */
 const DAY_MS = 86_400_000;
 const SMALL_HISTORY = 1_200_000;
 const LARGEST_HISTORY = 16_000_000;

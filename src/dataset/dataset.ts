@@ -172,8 +172,8 @@ export class Dataset {
   }
 
   /**
-   * Makes the reading count, of the trips that end in [from, until), those at or before each of `times`; all epoch ms.
-   * Call it before `batches`.
+   * Counts, while trips are read, how many of [from, until) end at or before each of `times`; all epoch ms. Call it before
+   * `batches`.
    */
   countUpTo(
     times: readonly number[],

@@ -1,9 +1,9 @@
 /**
  * The fields of a trip in one table, from which the wire form, the decoder, the columns, the checker of views, the reader
-  * of TLC headers and the documentation derive.
+ * of TLC headers and the documentation derive.
  *
  * The wire form is one JSON object per record with a newline at its end, snake_case, fields in the order of this table,
-  * missing values left out.
+ * missing values left out.
  */
 
 /** `time` is ISO 8601 with `Z` on the wire and epoch ms in memory. */

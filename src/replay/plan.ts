@@ -4,8 +4,8 @@ import { Pace } from './pace.ts';
 const SHARD_RECORDS_PER_SECOND = 1_000;
 
 /**
- * Size and rates of a replay. Times are epoch ms, rates are trips per second of wall time. Rates and duration are
- * undefined at speedup max.
+ * Size and rates of a replay. Times are epoch ms, NaN without trips; rates are trips per second of wall time. Rates and
+ * duration are undefined at speedup max.
  */
 export interface ReplayPlan {
   readonly trips: number;

@@ -18,6 +18,10 @@ import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
 import { Groups, type Strays } from './strays.ts';
 import { ReplayWatermark } from './watermark.ts';
 
+/**
+ * The times that trips are sent with: their own (`original`), shifted so that the first trip ends when the replay first
+ * started (`invocation`), or so that each trip ends when it is sent (`ingestion`).
+ */
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
 
 export interface ReplayOptions {
@@ -77,11 +81,13 @@ export interface ReplayOutcome {
   readonly replay: string | null;
   readonly sent: number;
   readonly acknowledged: number;
+  /** Trips that the stream refused, by reason. */
   readonly refused: Record<string, number>;
   readonly skipped: { before_seek: number; after_until: number; over_limit: number; already_sent: number };
   /** Trips not sent because the run was interrupted. */
   readonly notSent: number;
   readonly watermarks: number;
+  /** The last watermark sent, and the first and last drop-off as sent; epoch ms. */
   readonly lastWatermark: number | undefined;
   readonly firstDropoff: number | undefined;
   readonly lastDropoff: number | undefined;

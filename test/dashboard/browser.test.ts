@@ -303,7 +303,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     assert.match(
       (await page.locator('#notice').textContent())!,
-      /The processor is stopped; figures are from \d+ s ago\. “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
+      /The processor is stopped; figures are from \d+ s ago\. To continue, run “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
     );
 
     const second = running(t, flow);
