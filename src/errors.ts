@@ -66,7 +66,7 @@ export function translate(error: unknown, what: string, path: string, option = '
   if (UNLOADABLE.has(code) || notFound) {
     return new TaxiflowError(
       'native-part',
-      `the native part of better-sqlite3 is missing, or built for another Node.js than this one, ${process.version}`,
+      `the native part of better-sqlite3 is missing, or was built for another Node.js than this one, ${process.version}`,
       {
         hint: '"npm install" and "npm rebuild" with this Node.js; in a clone "npm run demo" or "npm test"',
         cause: error,

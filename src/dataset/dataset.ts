@@ -330,7 +330,7 @@ function notRepeatable({ name }: Input): TaxiflowError {
 
 /** Only archives without trip files were found. */
 function noTrips(): TaxiflowError {
-  return new TaxiflowError('no-input', 'there is no CSV or Parquet file in what was found', {
+  return new TaxiflowError('no-input', 'the inputs hold no CSV or Parquet file', {
     hint: 'name a TLC file, or a folder or archive of them',
   });
 }

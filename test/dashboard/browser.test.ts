@@ -485,7 +485,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       'this is no database, whatever its name says. '.repeat(100),
     );
     await page.locator('#notice', { hasText: 'The state of app "broken" is damaged' }).waitFor();
-    await page.locator('#notice', { hasText: 'Put back a copy of the file' }).waitFor();
+    await page.locator('#notice', { hasText: 'Restore a backup of the file' }).waitFor();
     await page.context().close();
   });
 });
