@@ -10,7 +10,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 }
 const built = new URL('../dist/cli/main.js', import.meta.url);
 if (!existsSync(built)) {
-  stop('taxiflow is not built yet', '"npm run demo" or "npm test", which do the set-up; or "npm run build"');
+  stop('taxiflow is not built yet', 'run "npm run build", or "npm run demo" or "npm test", which build it');
 }
 const { main } = await import(built);
 await main(process.argv.slice(2));

@@ -3,7 +3,7 @@
  *
  *     node --import tsx scripts/fixtures.ts [--check]
  *
- * With `--check` it writes nothing: it names the files that differ and exits with 1.
+ * With `--check` it writes nothing, names the files that differ and exits with 1.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -17,8 +17,8 @@ export interface Fixture extends GenerateOptions {
 const FIXTURES_DIR = new URL('../fixtures/', import.meta.url);
 
 /**
- * All have some 25 trips in ten minutes. The seeds are chosen so that both of the default views have results:
- * cells with two pick-ups, and a cell with two trips to the same airport, in one window.
+ * All have some 25 trips in ten minutes. The seeds are chosen so that both default views have results: cells with two
+ * pick-ups, and a cell with two trips to the same airport, in one window.
  */
 export const FIXTURES: readonly Fixture[] = [
   fixture('yellow-2009', { from: '2009-01-09T17:00:00', hours: 1.5, trips: 220, seed: 719 }),
@@ -34,12 +34,12 @@ export const FIXTURES: readonly Fixture[] = [
   fixture('yellow-2017', { from: '2018-01-01T14:00:00', hours: 1.5, trips: 220, seed: 99, dirty: 0.1 }),
 ];
 
-/** What the fixture's file holds. */
+/** The text of a fixture. */
 export function fixtureText(options: Fixture): string {
   return [...generateCsv(options)].join('');
 }
 
-/** What stands on disk, or undefined when there is no such file. */
+/** The text on disk; undefined if the file doesn't exist. */
 export function fixtureOnDisk({ file }: Fixture): string | undefined {
   const path = new URL(file, FIXTURES_DIR);
   return existsSync(path) ? readFileSync(path, 'latin1') : undefined;
@@ -61,7 +61,7 @@ function write(): void {
 
 function check(): void {
   const different = FIXTURES.filter((each) => fixtureOnDisk(each) !== fixtureText(each));
-  for (const { file } of different) console.error(`fixtures/${file} differs from what the generator makes`);
+  for (const { file } of different) console.error(`fixtures/${file} differs from the generator's output`);
   if (different.length === 0) return;
   console.error('Try: npm run fixtures');
   process.exitCode = 1;

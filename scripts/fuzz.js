@@ -8,5 +8,5 @@ const { status } = spawnSync(process.execPath, ['scripts/test.js', 'test/fuzz/']
   stdio: 'inherit',
   env: { ...process.env, TAXIFLOW_FUZZ_TIMES: times, TAXIFLOW_FUZZ_SEED: seed },
 });
-if (status !== 0) console.error(`again: npm run fuzz -- ${times} ${seed}`);
+if (status !== 0) console.error(`to repeat this run: npm run fuzz -- ${times} ${seed}`);
 process.exit(status ?? 1);

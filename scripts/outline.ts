@@ -1,11 +1,11 @@
 /**
- * Writes the page's map: the outline of New York's land, that of the counties around it, and the names of its places.
+ * Writes the data of the page's map: the outlines of New York and of the counties around it, and the names of places.
  *
  *     node --import tsx scripts/outline.ts
  *
- * Neighbouring TLC zones share no exact edges, so their borders are not joined: the zones are drawn on a fine grid,
- * the edges of each borough are followed on it and simplified. What two boroughs share comes out the same for both.
- * The land around is the Census Bureau's counties, by the package us-atlas: coarse, and enough for a background.
+ * Neighbouring TLC zones don't share exact edges, so their borders can't be joined. The script draws the zones on a fine
+ * grid, then traces and simplifies the edges of each borough; a shared border comes out the same for both boroughs.
+ * The land around comes from the Census Bureau's counties in the package us-atlas: coarse, but enough for a background.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,21 +21,21 @@ export const ZONES = join(ROOT, '..', 'shared', 'data', 'zones');
 export const OUTLINE = join(ROOT, 'src', 'dashboard', 'page', 'outline.json');
 export const PLACES = join(ROOT, 'src', 'dashboard', 'page', 'places.json');
 
-/** Degrees a grid step: 30 m each way. */
+/** Degrees per grid step; 30 m in both directions. */
 const STEP_LAT = 0.00027;
 const STEP_LON = 0.000356;
 const WEST = -74.27;
 const SOUTH = 40.485;
 const COLUMNS = 1620;
 const ROWS = 1600;
-const METRES_A_STEP = 30;
-/** How far the outline may be from the shore, metres. */
+const METRES_PER_STEP = 30;
+/** Largest distance of the outline from the shore, metres. */
 const TOLERANCE = 110;
-/** What is narrower is left out, such as piers: steps each way. */
+/** Steps in each direction: narrower land, such as a pier, is left out. */
 const PIER = 2;
-/** Islands below this are left out, square metres. */
+/** Smaller islands are left out; square metres. */
 const LEAST_AREA = 400_000;
-/** What the page's map can show, and a bit more. */
+/** The area that the map can show, and a little more. */
 const AROUND = { west: -75, south: 40, east: -73, north: 41.4 };
 const CITY = {
   manhattan: '36061',
@@ -46,8 +46,8 @@ const CITY = {
 };
 const [NEW_YORK, NEW_JERSEY] = ['36', '34'];
 /**
- * How far the border between a county of the city and those of a state is moved, metres east and north: in the Hudson to
- * the other shore, on land under the city's own, which is finer.
+ * Shifts of the borders between a county of the city and a state, metres east and north: in the Hudson to the other
+ * shore, on land under the city's own outline, which is finer.
  */
 const MOVED = [
   [CITY.manhattan, NEW_JERSEY, -530, 290],
@@ -75,14 +75,14 @@ export interface Outline {
   }[];
 }
 
-/** Corner of the grid, `row * (COLUMNS + 1) + column`. */
+/** A corner of the grid: `row * (COLUMNS + 1) + column`. */
 type Corner = number;
 
 const WIDTH = COLUMNS + 1;
 const columnOf = (corner: Corner) => corner % WIDTH;
 const rowOf = (corner: Corner) => Math.floor(corner / WIDTH);
 
-/** The land around the city, called `around`, and the boroughs. */
+/** The land around the city, named `around`, and the boroughs. */
 export function outline(zones: readonly Zone[]): Outline {
   const grid = new Uint8Array(COLUMNS * ROWS);
   for (const { properties, geometry } of zones) {
@@ -117,7 +117,7 @@ function named(name: string, rings: readonly number[][][]): Outline['features'][
   return { type: 'Feature', properties: { name }, geometry };
 }
 
-/** Rings of the land around the city, which go under the city's. */
+/** Rings of the land around the city; the city is drawn over them. */
 function neighbours(): number[][][] {
   const atlas = createRequire(import.meta.url)('us-atlas/counties-10m.json') as Topology<{
     counties: GeometryCollection;
@@ -136,7 +136,7 @@ function neighbours(): number[][][] {
       .flatMap((other) => pointsOf(atlas, other));
     for (const point of theirs)
       if (own.has(String(point)))
-        moved.set(String(point), [(east / METRES_A_STEP) * STEP_LON, (north / METRES_A_STEP) * STEP_LAT]);
+        moved.set(String(point), [(east / METRES_PER_STEP) * STEP_LON, (north / METRES_PER_STEP) * STEP_LAT]);
   }
   const rings = merge(atlas, near).coordinates.map(([outer]) =>
     outer!.map((point) => {
@@ -162,7 +162,7 @@ function touches(points: readonly (readonly number[])[]): boolean {
   );
 }
 
-/** Labels the cells whose middle lies in a polygon: even-odd along each row of middles. */
+/** Labels the cells whose centre is in a polygon, by the even-odd rule along each row. */
 function fill(grid: Uint8Array, rings: readonly Ring[], label: number): void {
   const crossings = new Map<number, number[]>();
   for (const ring of rings) {
@@ -191,7 +191,7 @@ function gridPoint([lon, lat]: readonly number[]): [number, number] {
   return [(lon! - WEST) / STEP_LON, (lat! - SOUTH) / STEP_LAT];
 }
 
-/** Cells of water between two of land are cracks between zones. */
+/** Fills cells of water between two cells of land: they are cracks between zones. */
 function closeCracks(grid: Uint8Array): void {
   const before = grid.slice();
   for (let i = COLUMNS; i < grid.length - COLUMNS; i++) {
@@ -201,14 +201,14 @@ function closeCracks(grid: Uint8Array): void {
   }
 }
 
-/** Land stays where a square of it has room that covers the cell. */
+/** Keeps a cell of land only if a square of land that covers it fits. */
 function removePiers(grid: Uint8Array): void {
   const roomy = spread(grid, (found, label) => found === 0 && label !== 0);
   const near = spread(roomy, (found, label) => found !== 0 && label === 0);
   for (let i = 0; i < grid.length; i++) if (near[i] === 0) grid[i] = 0;
 }
 
-/** A copy in which a cell takes over what a neighbour within `PIER` steps has, along rows and then columns. */
+/** A copy in which each cell takes over values within `PIER` steps, along rows and then columns. */
 function spread(grid: Uint8Array, takes: (found: number, label: number) => boolean): Uint8Array {
   let from = grid;
   for (const step of [1, COLUMNS]) {
@@ -224,7 +224,7 @@ function spread(grid: Uint8Array, takes: (found: number, label: number) => boole
   return from;
 }
 
-/** Corners where more than two edges meet; they stay, so that what is shared is simplified alike. */
+/** Corners where more than two edges meet. They stay, so that shared borders are simplified alike. */
 function findJunctions(grid: Uint8Array): Set<Corner> {
   const junctions = new Set<Corner>();
   for (let row = 1; row < ROWS; row++) {
@@ -239,7 +239,7 @@ function findJunctions(grid: Uint8Array): Set<Corner> {
   return junctions;
 }
 
-/** The rings around the cells of a label, which lie to the left of each edge. */
+/** The rings around the cells of a label; the cells are to the left of each edge. */
 function edges(grid: Uint8Array, label: number): Corner[][] {
   const is = (row: number, column: number) =>
     row >= 0 && row < ROWS && column >= 0 && column < COLUMNS && grid[row * COLUMNS + column] === label;
@@ -277,10 +277,10 @@ function area(ring: readonly Corner[]): number {
     const b = ring[(i + 1) % ring.length]!;
     twice += columnOf(a) * rowOf(b) - columnOf(b) * rowOf(a);
   }
-  return (twice / 2) * METRES_A_STEP ** 2;
+  return (twice / 2) * METRES_PER_STEP ** 2;
 }
 
-/** Simplified between its junctions; a ring without any between two of its corners that are far apart. */
+/** Simplifies a ring between its junctions; without junctions, between two corners that are far apart. */
 function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): Corner[] {
   let fixed = ring.filter((corner) => junctions.has(corner));
   if (fixed.length < 2) {
@@ -302,19 +302,19 @@ function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): 
   return result;
 }
 
-/** The same corners whichever way the section is walked. */
+/** Simplifies a section to the same corners in both directions. */
 function simplifyAlike(section: readonly Corner[]): Corner[] {
   const backward = section[0]! > section.at(-1)!;
   const kept = simplify(backward ? section.toReversed() : section);
   return backward ? kept.reverse() : kept;
 }
 
-/** Douglas and Peucker's: the farthest corner stays if it is too far from the straight line. */
+/** Douglas–Peucker: keeps the farthest corner if it is too far from the straight line. */
 function simplify(line: readonly Corner[]): Corner[] {
   const first = line[0]!;
   const last = line.at(-1)!;
   let far = 0;
-  let most = TOLERANCE / METRES_A_STEP;
+  let most = TOLERANCE / METRES_PER_STEP;
   for (let i = 1; i < line.length - 1; i++) {
     const distance = fromLine(line[i]!, first, last);
     if (distance > most) [far, most] = [i, distance];
@@ -343,7 +343,7 @@ function round(value: number): number {
   return Math.round(value * 1e4) / 1e4;
 }
 
-/** Places that people know better than the zone they are in. */
+/** Places that are better known than their zones. */
 const LANDMARKS: readonly (readonly [name: string, lat: number, lon: number])[] = [
   ['Wall Street', 40.7065, -74.009],
   ['World Trade Center', 40.7127, -74.0134],
@@ -383,7 +383,7 @@ const LANDMARKS: readonly (readonly [name: string, lat: number, lon: number])[] 
   ['JFK Airport', 40.6441, -73.7822],
 ];
 
-/** The zones, and the landmarks with the borough of the nearest zone. */
+/** The zones, and the landmarks with the boroughs of their nearest zones. */
 export function places(csv: string): Place[] {
   const zones = zonePlaces(csv);
   const names = new Set(zones.map(([name]) => name));

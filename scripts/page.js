@@ -1,4 +1,4 @@
-// Puts beside the compiled page what is not compiled: its files, and the map library with its licence.
+// Copies the uncompiled parts of the page beside the compiled ones: its files, and the map library with its licence.
 import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ for (const file of readdirSync(source)) {
     copyFileSync(join(source, file), join(target, file));
   }
 }
-// As a browser asks for what the page shares with the views: `../../views/` of a page at the root is `/views/`.
+// The page imports from `../../views/`, which a browser resolves to `/views/`.
 mkdirSync(join(target, 'views'), { recursive: true });
 copyFileSync(join(root, 'dist', 'views', 'geohash.js'), join(target, 'views', 'geohash.js'));
 mkdirSync(join(target, 'vendor'), { recursive: true });

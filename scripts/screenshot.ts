@@ -1,5 +1,5 @@
 /**
- * Makes docs/screenshot.png: the page after a demo, at the evening's rush.
+ * Makes docs/screenshot.png: the page after a demo, in the evening rush hour.
  *
  *     npx taxiflow demo --speedup max && node --import tsx scripts/screenshot.ts
  */
@@ -22,7 +22,7 @@ try {
     await slider.press('ArrowLeft');
   }
   await page.locator('#slider').blur();
-  // Tiles of the map come from its worker.
+  // The map's worker still draws.
   await page.waitForTimeout(500);
   await page.screenshot({ path: TARGET });
   console.error(TARGET);

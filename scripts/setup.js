@@ -1,4 +1,4 @@
-// Makes a fresh clone ready: installs packages when the lock file changed, builds when the sources did.
+// Sets up a clone: installs packages if the lock file changed, builds if the sources changed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -29,7 +29,7 @@ const lockHash = createHash('sha256')
   .update(process.versions.modules)
   .digest('hex');
 const installed = join('node_modules', '.taxiflow-installed');
-// As src/sqlite.ts has it: version 13 comes compiled and needs no script, version 12 does.
+// The same choice as in src/sqlite.ts. Version 13 comes compiled; version 12 needs its install script.
 const sqlite = Number(process.versions.napi) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 if (read(installed) !== lockHash) {
   const compiles = sqlite === 'better-sqlite3-12';
@@ -55,15 +55,15 @@ if (!existsSync(built) || newest('src') > statSync(built).mtimeMs) {
 }
 
 /**
- * Headers that came with this Node let the native part be compiled without a download. They go before a `nodedir` of the
- * user's, which npm hands down: it may be another Node's, and what is compiled with that doesn't load.
+ * Compiles native code against the headers of this Node.js, if it has them, which needs no download. They override the
+ * user's `nodedir`, which may belong to another Node.js; code compiled against that wouldn't load.
  */
 function compileEnvironment() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, 'include', 'node', 'node.h')) ? { npm_config_nodedir: prefix } : {};
 }
 
-/** A cache for npm where the user's can't be written, as in a container with a read-only home. */
+/** A temporary npm cache, if the user's isn't writable, as in a container with a read-only home. */
 function temporaryCache() {
   const cache = process.env.npm_config_cache;
   if (!cache) return undefined;
@@ -76,7 +76,7 @@ function temporaryCache() {
   }
 }
 
-/** A native part that doesn't load is told here, and the next run installs again. */
+/** Stops if the native part doesn't load; the next run then installs again. */
 async function checkNative() {
   try {
     const { default: Database } = await import(sqlite);
@@ -84,14 +84,14 @@ async function checkNative() {
   } catch (error) {
     if (error.code === 'ERR_MODULE_NOT_FOUND') {
       stop(
-        'npm left better-sqlite3 out, as it does without a word with an optional package that it could not fetch or compile',
-        'the same command again, with a network that reaches the npm registry; for compiling, Python 3 and a C++ toolchain',
+        'npm did not install better-sqlite3: it silently skips an optional package that it cannot fetch or compile',
+        'run the same command again with access to the npm registry; compiling needs Python 3 and a C++ toolchain',
       );
     }
     const [reason] = error.message.split('\n');
     stop(
       `better-sqlite3 was installed, but does not run on Node.js ${process.versions.node}: ${reason}`,
-      'see that npm uses this Node.js, that "npm config get nodedir" is not another\'s and that scripts are not ignored',
+      'check that npm uses this Node.js, that "npm config get nodedir" fits it, and that install scripts are not ignored',
     );
   }
 }
@@ -114,7 +114,7 @@ function newest(folder) {
 
 function run(command, args, environment = {}) {
   const { status, error } = spawnSync(command, args, {
-    // Stdout is for the data of what runs after this.
+    // Stdout is reserved for the data of the command that follows.
     stdio: ['ignore', 2, 2],
     env: { ...process.env, ...environment },
     shell: process.platform === 'win32',
@@ -122,7 +122,7 @@ function run(command, args, environment = {}) {
   if (status === 0) return;
   stop(
     `"${command} ${args.join(' ')}" failed${error ? `: ${error.message}` : ''}`,
-    'a network that reaches the npm registry, and for compiling Python 3 and a C++ toolchain',
+    'check the access to the npm registry; compiling needs Python 3 and a C++ toolchain',
   );
 }
 

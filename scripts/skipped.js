@@ -1,5 +1,5 @@
-// A reporter that names the skipped tests and why, after everything else.
-// biome-ignore lint/style/noDefaultExport: node:test asks for it
+// A reporter that lists the skipped tests with their reasons, after everything else.
+// biome-ignore lint/style/noDefaultExport: node:test requires it
 export default async function* skipped(events) {
   const found = [];
   for await (const { type, data } of events) {

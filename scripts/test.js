@@ -1,4 +1,4 @@
-// Runs the tests with node:test, and says at the end what was skipped and why.
+// Runs the tests with node:test, and lists the skipped ones at the end.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

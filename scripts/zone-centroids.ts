@@ -12,7 +12,7 @@ const ROOT = new URL('../', import.meta.url);
 const SOURCE = new URL('../shared/data/zones/taxi_zone_centroids_wgs84.DERIVED.csv', ROOT);
 const TARGET = new URL('src/dataset/zone-centroids.ts', ROOT);
 const HEADER = 'LocationID,zone,borough,lon,lat';
-const ZONES_A_LINE = 4;
+const ZONES_PER_LINE = 4;
 
 interface Centroid {
   readonly zone: number;
@@ -36,19 +36,19 @@ function readCentroids(path: string): Centroid[] {
 function moduleText(centroids: readonly Centroid[]): string {
   const cells = centroids.map(({ zone, lat, lon }) => `${zone}, ${lat}, ${lon},`);
   const lines: string[] = [];
-  for (let i = 0; i < cells.length; i += ZONES_A_LINE) {
-    lines.push(`  ${cells.slice(i, i + ZONES_A_LINE).join(' ')}`);
+  for (let i = 0; i < cells.length; i += ZONES_PER_LINE) {
+    lines.push(`  ${cells.slice(i, i + ZONES_PER_LINE).join(' ')}`);
   }
   return `// Made by scripts/zone-centroids.ts; don't edit.
 
-// biome-ignore format: three figures a zone (number, latitude, longitude), four zones a line
+// biome-ignore format: three figures per zone (number, latitude, longitude), four zones per line
 const FIGURES: readonly number[] = [
 ${lines.join('\n')}
 ];
 
 /**
- * Latitude and longitude (degrees, WGS 84) of the middle of each TLC taxi zone, by LocationID; ${centroids.length} zones.
- * The zones 57, 104, 105 (no polygon of their own), 264 and 265 (unknown, outside of NYC) have none.
+ * Latitude and longitude (degrees, WGS 84) of the centroid of each TLC taxi zone, by LocationID; ${centroids.length} zones.
+ * The zones 57, 104, 105 (no polygon of their own), 264 and 265 (unknown, outside of NYC) are missing.
  *
  * Source: NYC Taxi & Limousine Commission taxi zones, centroids computed from the zone polygons.
  */

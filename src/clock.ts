@@ -1,21 +1,21 @@
-/** Wall time as a port, so that tests drive it. */
+/** Wall time as a port, so that tests can control it. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
   /**
-   * Resolves after `ms`, or at once when `signal` aborts; never rejects. `sleep(0)` lets signals and timers have
-   * their turn, which a loop of promises that are already resolved would keep from them.
+   * Resolves after `ms`, or at once if `signal` aborts; never rejects. `sleep(0)` lets signals and timers run, which a
+   * loop over resolved promises would starve.
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Whether `ms` have passed since a time, or a clock that was set back leaves that unknown. */
+/** Whether `ms` have passed since `since` (epoch ms). True if the clock was set back before it. */
 export function hasPassed(clock: Clock, since: number, ms: number): boolean {
   const passed = clock.now() - since;
   return passed >= ms || passed < 0;
 }
 
-/** What a timer takes, in ms: a longer one would be over at once. */
+/** Longest delay of a timer in ms; Node fires a longer one at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
 export const systemClock: Clock = {

@@ -1,4 +1,7 @@
-/** Input that can't be used, kept with its reason in a table of its owner's SQLite file. Counted always, kept up to a limit a reason. */
+/**
+ * Dead letters: input that can't be used, in a table of its owner's SQLite file, with the reason. All are counted; up to
+ * a limit per reason are kept.
+ */
 import type { Sqlite } from './sqlite.ts';
 
 export const DEFAULT_DEAD_LETTER_LIMIT = 100_000;
@@ -6,7 +9,7 @@ export const DEFAULT_DEAD_LETTER_LIMIT = 100_000;
 export interface DeadLetter {
   /** Stable code: `late`, `not-readable`, `short-row`, … */
   readonly reason: string;
-  /** File or stream and shard it came from. */
+  /** The file, or the stream and shard, that it came from. */
   readonly source: string;
   /** Line number or sequence number. */
   readonly position: string;
@@ -15,7 +18,7 @@ export interface DeadLetter {
 }
 
 export interface KeptDeadLetter extends DeadLetter {
-  /** Whose it is: a replay's id, the name of a sink, or empty. */
+  /** The owner: the key of a replay, the name of a sink, or empty. */
   readonly scope: string;
   /** ISO 8601. */
   readonly at: string;
@@ -48,35 +51,35 @@ CREATE TABLE dead_letter_counts (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** What goes to the table. */
+/** Changes for the table. */
 export interface DeadLetterChanges {
-  /** By reason, less those that were withdrawn. */
+  /** Counts by reason, without the withdrawn ones. */
   readonly counts: ReadonlyMap<string, number>;
   readonly letters: readonly DeadLetter[];
-  /** Letters that may be in the table and were none after all. */
+  /** Letters to remove from the table, if they are in it. */
   readonly withdrawn: readonly Pick<DeadLetter, 'reason' | 'raw'>[];
 }
 
-/** Bytes of a letter beside its text. */
+/** Overhead of a letter in bytes. */
 const LETTER_BYTES = 300;
 
-/** Dead letters on their way to the table: `count` of each reason, and those of them that are kept. */
+/** Collects dead letters for the table: a count per reason, and the letters to keep. */
 export class DeadLetterBuffer {
   readonly #limit: number;
   readonly #kept = new Map<string, number>();
   #counts = new Map<string, number>();
   #letters: DeadLetter[] = [];
   #withdrawn: Pick<DeadLetter, 'reason' | 'raw'>[] = [];
-  /** Memory that the letters take, about. */
+  /** Approximate memory of the letters in bytes. */
   bytes = 0;
 
-  /** `known` has each reason once. */
+  /** Keeps at most `limit` letters per reason; `known` are the counts in the table, each reason once. */
   constructor(limit: number, known: Iterable<DeadLetterCount> = []) {
     this.#limit = limit;
     for (const { reason, kept } of known) this.#kept.set(reason, kept);
   }
 
-  /** `letter` is only called for what is kept. */
+  /** Counts a letter. `letter` is called only if it is kept. */
   add(reason: string, letter: () => Omit<DeadLetter, 'reason'>): void {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
     const kept = this.#kept.get(reason) ?? 0;
@@ -87,7 +90,7 @@ export class DeadLetterBuffer {
     this.bytes += LETTER_BYTES + 2 * (made.raw.length + made.detail.length);
   }
 
-  /** A letter that was none after all, told by its raw text. */
+  /** Takes back a letter, identified by its raw text, that turned out to be usable. */
   withdraw(reason: string, raw: string): void {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) - 1);
     const at = this.#letters.findLastIndex((letter) => letter.reason === reason && letter.raw === raw);
@@ -121,7 +124,7 @@ export class DeadLetterTable {
     this.#scope = scope;
   }
 
-  /** Writes what a buffer holds; inside the caller's transaction. */
+  /** Writes the changes of a buffer, inside the caller's transaction; `at` is ISO 8601. */
   write({ counts, letters, withdrawn }: DeadLetterChanges, at: string): void {
     if (counts.size === 0) return;
     const insert = this.#db.prepare(
@@ -149,7 +152,7 @@ export class DeadLetterTable {
     this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ? AND count = 0').run(this.#scope);
   }
 
-  /** Forgets the letters of this scope. */
+  /** Removes the letters of this scope. */
   clear(): void {
     this.#db.prepare('DELETE FROM dead_letters WHERE scope = ?').run(this.#scope);
     this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(this.#scope);
@@ -166,7 +169,7 @@ export function countDeadLetters(db: Sqlite): DeadLetterCount[] {
     .all() as DeadLetterCount[];
 }
 
-/** Each reason once, whosever they are. */
+/** Counts per reason, over all scopes. */
 export function countByReason(db: Sqlite): DeadLetterCount[] {
   return db
     .prepare(

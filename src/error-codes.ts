@@ -1,4 +1,4 @@
-/** What an error is of, for programs; the message says it for people. Codes stay as they are once they are released. */
+/** Stable codes by which programs tell errors apart. A released code never changes. */
 export type ErrorCode =
   | 'access-denied'
   | 'app-running'

@@ -6,13 +6,13 @@ export type { ErrorCode };
 export const EXIT = { done: 0, failed: 1, usage: 2, rejected: 3, interrupted: 130 } as const;
 
 export interface ErrorDetails {
-  /** What the user can do next, printed as `Try: …`. */
+  /** What the user can do next; printed as `Try: …`. */
   readonly hint?: string;
   readonly exitCode?: number;
   readonly cause?: unknown;
 }
 
-/** An error a user can act on: a stable `code`, one clear message, a hint and the exit code it sets. */
+/** An error that the user can act on: a stable `code`, one clear message, a hint, and the exit code of the command line. */
 export class TaxiflowError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -27,18 +27,18 @@ export class TaxiflowError extends Error {
   }
 }
 
-/** A mistake in how a command was called: exit code 2. */
+/** An error in how a command or function was called; exit code 2. */
 export function usageError(message: string, hint?: string): TaxiflowError {
   return new TaxiflowError('usage', message, { exitCode: EXIT.usage, ...(hint ? { hint } : {}) });
 }
 
-/** The system error code (`ENOENT`, `SQLITE_FULL`, …) an unknown error carries, if any. */
+/** The system error code (`ENOENT`, `SQLITE_FULL`, …) of an unknown error, if it has one. */
 export function systemCode(error: unknown): string | undefined {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
   return undefined;
 }
 
-/** Runs `work`; an error of SQLite or the file system comes out as a `TaxiflowError` about `what`. */
+/** Runs `work`; translates errors of SQLite and the file system (see `translate`). */
 export function translating<T>(what: string, path: string, work: () => T, option?: string): T {
   try {
     return work();
@@ -47,15 +47,15 @@ export function translating<T>(what: string, path: string, work: () => T, option
   }
 }
 
-/** SHMSIZE: there is no room for the index of the write-ahead log, which even a reader makes. */
+/** SHMSIZE: no room for the index of the write-ahead log, which even a reader creates. */
 const NO_ROOM = new Set(['SQLITE_FULL', 'SQLITE_IOERR_WRITE', 'SQLITE_IOERR_SHMSIZE', 'ENOSPC', 'EDQUOT']);
 
-/** A package that was installed with another Node.js, or without its scripts. */
+/** A package that was installed with another Node.js or without its install scripts. */
 const UNLOADABLE = new Set(['ERR_DLOPEN_FAILED', 'ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']);
 
 /**
- * The error of SQLite or the file system in words a user can act on; other errors as they are. `option` is the one that
- * says where `what` lies.
+ * Translates an error of SQLite or the file system to a `TaxiflowError` about `what`; returns other errors unchanged.
+ * `option` is the option that sets the location of `what`.
  */
 export function translate(error: unknown, what: string, path: string, option = '--data-dir'): unknown {
   if (error instanceof TaxiflowError) return error;
@@ -66,26 +66,26 @@ export function translate(error: unknown, what: string, path: string, option = '
   if (UNLOADABLE.has(code) || notFound) {
     return new TaxiflowError(
       'native-part',
-      `the native part of better-sqlite3 is missing, or built for another Node.js than this one, ${process.version}`,
+      `the native part of better-sqlite3 is missing, or was built for another Node.js than this one, ${process.version}`,
       {
         hint: '"npm install" and "npm rebuild" with this Node.js; in a clone "npm run demo" or "npm test"',
         cause: error,
       },
     );
   }
-  // Every statement is ours and fixed: one that SQLite can't make sense of met a schema that isn't.
+  // All statements are fixed and tested, so SQLITE_ERROR means that the file has another schema.
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR') {
     return failure(
       'corrupt',
       `${what} is damaged`,
-      'put back a copy of the file, or move it away and start afresh',
+      'restore a backup of the file, or move it away and start over',
     );
   }
   if (NO_ROOM.has(code)) {
     return failure(
       'disk-full',
       `no room on the disk for ${what}`,
-      'free some space; what was committed is kept, then run the same command again',
+      'free some space and run the same command again; everything committed is kept',
     );
   }
   if (code.startsWith('SQLITE_READONLY') || code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
@@ -105,14 +105,14 @@ export function translate(error: unknown, what: string, path: string, option = '
     return failure(
       'cannot-open',
       `${what} can't be opened`,
-      `check that the folder exists and may be written, or choose another with ${option}`,
+      `check that the folder exists and is writable, or choose another with ${option}`,
     );
   }
   if (code === 'EPIPE') {
     return failure(
       'not-read',
-      `nobody reads ${what} any more`,
-      'run the same command again: it goes on after what was delivered',
+      `the reader of ${what} has gone away`,
+      'run the same command again: it continues after the results that were delivered',
     );
   }
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {

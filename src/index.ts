@@ -1,4 +1,4 @@
-/** The library: what the command line does, for programs. docs/library.md shows it at work. */
+/** The library: the functions of the command line for programs. See docs/library.md. */
 export {
   type OpenSearchOptions,
   openProcessor,

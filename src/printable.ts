@@ -1,24 +1,24 @@
 /**
- * What may be shown to people. Text from files, streams, servers and command lines can hold characters that a terminal
- * obeys or that reorder what is read, and URLs can hold secrets.
+ * Makes text safe to show. Text from files, streams, servers and command lines can hold characters that control a
+ * terminal or reorder what is read, and URLs can hold secrets.
  */
 
 /** Control characters (C0, DEL, C1), line separators, and marks that change the direction of text. */
 const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
-/** One line of text for a terminal: each character that is not to be printed becomes `·`. */
+/** Text for a terminal, on one line: each unprintable character becomes `·`. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, '·');
 }
 
-/** Text as data: characters that are not to be printed are written as JSON writes them, `\u001b`. Valid JSON stays equal. */
+/** Text for data: unprintable characters not in `keep` become JSON escapes such as `\u001b`. JSON keeps its meaning. */
 export function escaped(text: string, keep = ''): string {
   return text.replace(UNPRINTABLE, (character) =>
     keep.includes(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 
-/** A URL without what can be a secret: user name, password, query string and fragment. Text that is no URL likewise. */
+/** A URL without its possible secrets: user name, password, query string and fragment. Works on text that isn't a URL too. */
 export function shownUrl(url: string): string {
   const bare =
     URL.canParse(url) && new URL(url).host !== '' ? url : url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1');
@@ -26,10 +26,10 @@ export function shownUrl(url: string): string {
 }
 
 const URLS = /\b[a-z][a-z\d+.-]*:\/\/[^\s"'<>|]+/gi;
-/** What stands behind a URL in a sentence. */
+/** Punctuation after a URL in a sentence. */
 const END_OF_URL = /[.,:;!)\]]+$/;
 
-/** Text with the secrets of each URL in it left out. In `s3://` a question mark is a wildcard, unless `NAME=` follows. */
+/** Removes the secrets of all URLs in a text. In `s3://` a question mark is a wildcard, unless `NAME=` follows. */
 export function withoutSecrets(text: string): string {
   return text.replace(URLS, (match) => {
     const url = match.replace(END_OF_URL, '');

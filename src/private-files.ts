@@ -1,26 +1,26 @@
 /**
- * Files and folders of taxiflow's own, which only their owner can read. None of them is opened through a link: what a
- * link leads to belongs to somebody else.
+ * Creates taxiflow's own files and folders, which only their owner can read. None is opened through a link, because its
+ * target may belong to someone else.
  */
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode, TaxiflowError } from './errors.ts';
 
 const { O_CREAT, O_EXCL, O_RDWR } = constants;
-// Windows has none, and no links that anybody may make.
+// Windows lacks the flag, and lets only privileged users create links.
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 
-/** Makes a folder, and those above it, unless they are there. */
+/** Creates a folder and its parents, unless they exist. */
 export function makeFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
-/** Makes a file for reading and writing that must not be there yet. Throws the error of the system. */
+/** Creates a file that must not exist yet; returns its descriptor, for reading and writing. Throws the system's error. */
 export function makeFile(path: string): number {
   return openSync(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
 }
 
-/** Makes an empty file with its folder, unless it is there; whether it was made. */
+/** Creates an empty file and its folder, unless the file exists. Returns whether it was created. */
 export function ensureFile(path: string): boolean {
   makeFolder(dirname(path));
   try {
@@ -32,31 +32,30 @@ export function ensureFile(path: string): boolean {
   }
 }
 
-/** What SQLite keeps beside a database. */
+/** Suffixes of a database and of the files that SQLite keeps beside it. */
 const BESIDE = ['', '-wal', '-shm', '-journal'];
 
 /**
- * Refuses a database that has a second name, by a symbolic or hard link or as a mount of its own: SQLite would write
- * two logs for it, and two processors would hold two locks. Throws `linked-file`.
+ * Refuses a database with a second name, by a symbolic link, a hard link or its own mount: SQLite would write two logs
+ * for it, and two processors could each hold a lock. Throws `linked-file`.
  */
 export function refuseLinks(path: string, what: string): void {
   for (const suffix of BESIDE) {
     const found = lstatSync(path + suffix, { throwIfNoEntry: false });
     if (!found) continue;
     if (found.isSymbolicLink()) throw linked(what, path + suffix, 'is a symbolic link');
-    if (found.isFile() && found.nlink > 1)
-      throw linked(what, path + suffix, 'has another name, by a hard link');
+    if (found.isFile() && found.nlink > 1) throw linked(what, path + suffix, 'has another name, a hard link');
   }
   if (isMount(path)) throw linked(what, path, 'is a mount of its own');
 }
 
 function linked(what: string, path: string, how: string): TaxiflowError {
   return new TaxiflowError('linked-file', `${what} ${how}: ${path}`, {
-    hint: 'a state or stream is one file with one name: remove the link, or name the folder it lies in with --data-dir',
+    hint: 'a state or stream must be one file with one name: remove the link, or set --data-dir to the folder of the file',
   });
 }
 
-/** Whether something is mounted at this very file. Only Linux tells. */
+/** Whether the file itself is a mount point. Known on Linux only. */
 function isMount(path: string): boolean {
   if (process.platform !== 'linux') return false;
   try {

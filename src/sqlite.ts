@@ -1,14 +1,14 @@
-/** SQLite as taxiflow opens it, with its errors in words a user can act on. */
+/** Opens SQLite databases and translates their errors. */
 import { rmSync } from 'node:fs';
 import type BetterSqlite3 from 'better-sqlite3';
 import { systemCode, TaxiflowError, translate, translating } from './errors.ts';
 import { ensureFile, refuseLinks } from './private-files.ts';
 
-// Version 13 needs Node-API 10 (Node.js 22.14) and crashes without a word on an older one; version 12, compiled for
-// Node.js 24.19 or newer, aborts when a statement is collected.
+// Version 13 needs Node-API 10 (Node.js 22.14) and silently crashes on an older one. Version 12, compiled for Node.js
+// 24.19 or newer, aborts when a statement is garbage-collected.
 const VERSION = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
 
-/** For what `openSqlite` doesn't do, such as locks; better-sqlite3 is imported here and nowhere else. */
+/** For uses that `openSqlite` doesn't cover, such as locks. This is the only import of better-sqlite3. */
 export const Database: typeof BetterSqlite3 = await import(VERSION).then(
   (module) => module.default,
   (error) => {
@@ -20,15 +20,16 @@ export type Sqlite = BetterSqlite3.Database;
 export type Statement = BetterSqlite3.Statement;
 
 export interface OpenOptions {
-  /** What the file is, for messages: `the stream "x"`. */
+  /** The file's name in messages: `the stream "x"`. */
   readonly what: string;
   readonly readonly?: boolean;
-  /** Refuse a file that isn't there instead of making it. */
+  /** Refuse a missing file instead of creating it. */
   readonly mustExist?: boolean;
+  /** Bytes. */
   readonly pageSize?: number;
 }
 
-/** Opens a database in WAL mode, commits synced to disk; one it makes is its owner's alone. Throws `TaxiflowError`. */
+/** Opens a database in WAL mode with commits synced to disk. A new one is private to its owner. Throws `TaxiflowError`. */
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
   return translating(options.what, path, () => {
     refuseLinks(path, options.what);
@@ -55,22 +56,22 @@ function opened(path: string, { readonly = false, mustExist = false }: OpenOptio
   try {
     return new Database(path, { readonly, fileMustExist: readonly || mustExist, timeout: 15_000 });
   } catch (error) {
-    // An empty file would be taken for what it was made for.
+    // Don't leave an empty file that looks like a database.
     if (isMade) rmSync(path, { force: true });
     throw error;
   }
 }
 
-/** Where no index of the write-ahead log lies beside a file, a reader makes one. */
+/** A reader creates the index of the write-ahead log if there is none, which fails in a read-only folder. */
 function unreadable(what: string, path: string): TaxiflowError {
   return new TaxiflowError(
     'not-writable',
     `SQLite can't even read ${what} in a folder that it can't write to: ${path}`,
-    { hint: 'check the permissions of the folder, or copy it and name the copy with --data-dir' },
+    { hint: 'check the permissions of the folder, or set --data-dir to a copy of it' },
   );
 }
 
-/** Runs `work` in one write transaction that takes the write lock at once. */
+/** Runs `work` in one transaction that takes the write lock at once. */
 export function transaction<T>(db: Sqlite, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {

@@ -1,4 +1,4 @@
-/** The view language, which a module of views imports. */
+/** The view language, for modules that define views. */
 export { checkViews } from './views/check.ts';
 export { explainViews } from './views/explain.ts';
 export * from './views/language.ts';

@@ -1,4 +1,6 @@
-/** A processor put together from its parts: stream, views, state and sinks. The command line, the demo and the library all open it here. */
+/**
+ * Composes a processor from stream, views, state and sinks. The command line, the demo and the library all open it here.
+ */
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
@@ -25,61 +27,61 @@ import type { View } from '../views/language.ts';
 import { taxiViews } from '../views/taxi.ts';
 import { RunNotes } from './run-notes.ts';
 
-/** Results to OpenSearch or Elasticsearch; name and password come from the environment alone. */
+/** Delivery to OpenSearch or Elasticsearch. User name and password come from the environment only. */
 export interface OpenSearchOptions extends Partial<Omit<Access, 'url'>> {
   readonly url: string;
-  /** What the names of indices begin with. */
+  /** Prefix of the names of indices. */
   readonly indexPrefix?: string;
-  /** Send all results again, whatever was delivered. */
+  /** Send all results again, including those already delivered. */
   readonly resend?: boolean;
 }
 
 export interface ProcessorOptions {
-  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default the embedded one. */
+  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default an embedded stream. */
   readonly stream?: string | undefined;
   /** Folder of embedded streams, states and results; `.taxiflow` by default. */
   readonly dataDir?: string;
   readonly region?: string | undefined;
   /** AWS endpoint, for an emulator. */
   readonly endpointUrl?: string | undefined;
-  /** Kinesis: shared reads, or enhanced fan-out. */
+  /** Kinesis only: shared reads (`polling`) or enhanced fan-out (`efo`). */
   readonly consumer?: 'polling' | 'efo';
-  /** Name of the state; by default that of the stream. */
+  /** Name of the state; by default the name of the stream. */
   readonly app?: string | undefined;
   /** What to compute; the two taxi views by default. */
   readonly views?: readonly View[];
-  /** Where a new state begins; a number is epoch ms. */
+  /** Where a new state begins to read; a number is epoch ms. By default `trim-horizon`. */
   readonly from?: 'trim-horizon' | 'latest' | number;
-  /** Stop when everything that is there has been read; a function is asked again and again. */
+  /** Stop when everything in the stream has been read; a function is called repeatedly. */
   readonly untilEnd?: boolean | (() => boolean);
-  /** At the end, let the open windows fire too. */
+  /** At the end, fire the open windows too; needs `untilEnd`. */
   readonly drain?: boolean;
-  /** The time windows go by. */
+  /** The time that decides a trip's windows; `dropoff` by default. */
   readonly eventTime?: 'dropoff' | 'arrival';
-  /** Ms: watermark = newest drop-off minus this, for streams without watermark records. */
+  /** Ms. For streams without watermark records: the watermark is the newest drop-off minus this. */
   readonly maxDisorder?: number | undefined;
-  /** Ms after its end in which a window is still corrected. */
+  /** Ms after its end during which a window is still corrected; 0 by default. */
   readonly allowedLateness?: number;
   /** Ms between checkpoints; 1,000 by default. */
   readonly checkpointInterval?: number;
-  /** Go on when records fell out of the stream before they were read. */
+  /** Continue if records left the stream before they were read. */
   readonly allowGap?: boolean;
   /** Dead letters kept per reason. */
   readonly deadLetterLimit?: number;
-  /** Results as NDJSON to this file, or `-` for standard output. */
+  /** File for results as NDJSON; `-` is standard output. */
   readonly output?: string | undefined;
   readonly opensearch?: OpenSearchOptions | undefined;
-  /** Make the embedded stream if it isn't there; true by default. */
+  /** Create the embedded stream if it doesn't exist; true by default. */
   readonly createStream?: boolean;
   /** Stops the run, which then ends with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
   readonly onProgress?: (progress: ProcessorProgress) => void;
-  /** Told in words what a person should know, as it happens. */
+  /** Gets what the user should know, in words, as it happens. */
   readonly onNote?: (note: string) => void;
-  /** No watermark has come in these shards, so no window can fire. */
+  /** Called if no watermark has arrived in these shards, so that no window can fire. */
   readonly onNoWatermark?: (shards: readonly string[]) => void;
-  /** Told of a sink whose results wait, and when it goes on (undefined). */
+  /** Called if results of a sink are waiting, with the reason; and with undefined when delivery goes on. */
   readonly onTrouble?: (sink: SinkStatus, trouble: string | undefined) => void;
 }
 
@@ -97,13 +99,13 @@ export interface ProcessSummary extends ProcessOutcome {
   readonly duration: number;
 }
 
-/** Ms between notes while nothing is committed. */
+/** Ms between status notes while nothing is committed. */
 const NOTE_INTERVAL = 1_000;
 const LONGEST_CONSUMER = 128;
 
 /**
  * Opens the stream and locks the state; nothing is read before `run`. Throws `TaxiflowError`: `contradicting-options`,
- * `bad-view`, `no-stream`, `app-running`, `other-stream`, `other-views`, …
+ * `bad-view`, `no-stream`, `app-running`, `other-state`, …
  */
 export async function openProcessor(options: ProcessorOptions = {}): Promise<Processor> {
   refuseContradictions(options);
@@ -123,7 +125,7 @@ function refuseContradictions({ drain, untilEnd, eventTime, maxDisorder }: Proce
   const refuse = (message: string, hint: string) => {
     throw new TaxiflowError('contradicting-options', message, { hint });
   };
-  if (drain && !untilEnd) refuse('drain needs an end to drain at', 'set untilEnd');
+  if (drain && !untilEnd) refuse('drain needs untilEnd', 'set untilEnd, or leave out drain');
   if (eventTime === 'arrival' && maxDisorder !== undefined)
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
 }
@@ -142,23 +144,23 @@ function streamOf(target: StreamTarget, options: ProcessorOptions): Promise<Stre
   });
 }
 
-/** The consumer is registered under a name that tells whose it is. */
+/** The consumer's name in Kinesis shows which app it belongs to. */
 function consumerOf(target: StreamTarget, options: ProcessorOptions): string {
   if (target.kind === 'kinesis') return `taxiflow-${options.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
   throw new TaxiflowError('contradicting-options', 'enhanced fan-out is for Kinesis streams', {
-    hint: 'leave it out: an embedded stream is read as fast as it goes',
+    hint: 'leave it out: embedded streams have no read limits',
     exitCode: 2,
   });
 }
 
-/** An app is named after its stream unless it is given a name. */
+/** The default name of an app: the name of its stream. */
 export function appOf(target: StreamTarget): string {
   return target.name.replace(/^.*\//, '');
 }
 
 type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
 
-/** The connection to OpenSearch, so that a mistake is told before anything is made; nothing is sent yet. */
+/** The connection to OpenSearch. Opened first, without sending anything, so that bad options fail before files are created. */
 async function searchOf({ opensearch, region }: ProcessorOptions) {
   if (!opensearch) return undefined;
   const { connect } = await import('../opensearch/connection.ts');
@@ -176,7 +178,7 @@ export class Processor {
   readonly app: string;
   /** The state, an SQLite file. */
   readonly path: string;
-  /** Whether it goes on from a checkpoint of an earlier run. */
+  /** Whether it continues from a checkpoint of an earlier run. */
   readonly goesOn: boolean;
   readonly #o: ProcessorOptions;
   readonly #dataDir: string;
@@ -217,13 +219,16 @@ export class Processor {
     this.goesOn = this.#state.stored !== undefined;
   }
 
-  /** Runs until it is stopped or, with `untilEnd`, until everything is read; then all is closed. Throws `TaxiflowError`; what was committed stays. */
+  /**
+   * Runs until it is stopped or, with `untilEnd`, until everything is read; then closes everything. Throws
+   * `TaxiflowError`; everything committed is kept.
+   */
   async run(): Promise<ProcessSummary> {
     if (this.#used) throw this.#notUsable();
     this.#used = 'running';
     const { signal: stopped, clock = systemClock } = this.#o;
     const signal = stopped ? AbortSignal.any([stopped, this.#stop.signal]) : this.#stop.signal;
-    // While the rest is delivered there are no checkpoints that would note how the sinks stand.
+    // While the last results are delivered, no checkpoint notes the status of the sinks.
     const noting = setInterval(() => this.#notes?.refresh(), NOTE_INTERVAL).unref();
     try {
       const sinks = await this.#openSinks(clock, signal);
@@ -247,13 +252,13 @@ export class Processor {
     this.#stop.abort();
   }
 
-  /** Lets go of stream and state without a run. After `run` nothing is left to close. */
+  /** Closes stream and state without a run. `run` closes them itself. Throws `processor-running`. */
   async close(): Promise<void> {
     if (this.#used === 'running') throw this.#notUsable();
     if (!this.#used) await this.#release();
   }
 
-  /** Results that are committed, in the order they were written; also beside the run and after it. */
+  /** Committed results, in the order they were written; before, during and after the run. */
   *results(filter: ResultFilter = {}): Generator<ResultDocument> {
     const reader = new StateReader(this.#dataDir, this.app);
     try {
@@ -274,7 +279,7 @@ export class Processor {
     const code = isClosed ? 'processor-closed' : 'processor-running';
     return new TaxiflowError(
       code,
-      `the processor of app "${this.app}" ${isClosed ? 'is closed' : 'runs already'}`,
+      `the processor of app "${this.app}" ${isClosed ? 'is closed' : 'is already running'}`,
       {
         hint: 'open another one with openProcessor',
       },
@@ -355,7 +360,7 @@ export class Processor {
   }
 }
 
-/** Results refused in all runs. */
+/** Results refused over all runs. */
 function refusedBy(sinks: readonly Sink[]): number {
   return sinks.reduce((sum, sink) => sum + sink.status().rejected, 0);
 }

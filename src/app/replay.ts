@@ -1,4 +1,4 @@
-/** A replay put together from its parts: trips, stream and ledger. The command line, the demo and the library all open it here. */
+/** Composes a replay from trips, stream and ledger. The command line, the demo and the library all open it here. */
 import { type Clock, systemClock } from '../clock.ts';
 import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
 import type { S3Options } from '../dataset/s3.ts';
@@ -10,7 +10,7 @@ import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from 
 import type { StreamReader, StreamWriter } from '../streams/stream.ts';
 import { DEFAULT_DATA_DIR, DEFAULT_SHARDS, openStream, parseTarget } from '../streams/target.ts';
 
-/** Characters of a rejected row that are kept. */
+/** Most characters kept of a rejected row. */
 const RAW_KEPT = 10_000;
 
 type RunEvents = Pick<
@@ -21,7 +21,7 @@ type RunEvents = Pick<
 export interface ReplayOptions extends RunEvents {
   /** TLC files, folders, globs, `s3://` URLs, or `-` for standard input. */
   readonly paths: readonly string[];
-  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default the embedded one. */
+  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default an embedded stream. */
   readonly stream?: string | undefined;
   /** Folder of embedded streams, states and results; `.taxiflow` by default. */
   readonly dataDir?: string;
@@ -29,47 +29,47 @@ export interface ReplayOptions extends RunEvents {
   /** AWS endpoint, for an emulator. */
   readonly endpointUrl?: string | undefined;
   readonly s3?: Pick<S3Options, 'signRequest' | 'requestPayer'>;
-  /** Shards of an embedded stream that is made. */
+  /** Number of shards, if an embedded stream is created. */
   readonly shards?: number | undefined;
-  /** Kinesis: many trips per record, in the Kinesis Producer Library's format. */
+  /** Kinesis only: many trips per record, in the format of the Kinesis Producer Library. */
   readonly aggregate?: boolean;
-  /** Event time over wall time; Infinity, which is the default, sends as fast as the stream takes it. */
+  /** Event time divided by wall time; Infinity, the default, sends as fast as the stream accepts. */
   readonly speedup?: number;
   /** Skip trips that end before this, epoch ms. */
   readonly seek?: number | undefined;
   /** Stop at the first trip that ends at this time or later, epoch ms. */
   readonly until?: number | undefined;
-  /** Trips to send at most. */
+  /** Most trips to send. */
   readonly limit?: number | undefined;
   readonly adaptTime?: RunOptions['adaptTime'];
   /** Send watermarks; true by default. */
   readonly watermarks?: boolean;
-  /** Read rows that are in drop-off order already as they are. */
+  /** Read rows in file order, without sorting; rows that are out of drop-off order are rejected. */
   readonly assumeSorted?: boolean;
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   /** Rejected rows kept per reason. */
   readonly deadLetterLimit?: number;
-  /** Go on where this replay was interrupted. */
+  /** Continue where this replay was interrupted. */
   readonly resume?: boolean;
-  /** Stops the replay, which can then go on with `resume`. */
+  /** Stops the replay; `resume` continues it. */
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
-  /** Told in words what a person should know of the input. */
+  /** Gets what the user should know about the input, in words. */
   readonly onNote?: (note: string) => void;
-  /** Bytes read of the input, and of how many. */
+  /** Gets the bytes of input read so far, and the total if known. */
   readonly onRead?: (bytes: number, of: number | undefined) => void;
 }
 
 export interface ReplaySummary extends ReplayOutcome {
-  /** Lines, rows and trips that were read. */
+  /** Lines, rows and trips read. */
   readonly counts: Readonly<DatasetCounts>;
   /** Wall ms. */
   readonly duration: number;
 }
 
-/** Finds the input. Throws `TaxiflowError`: `no-input`, `usage`, … */
+/** Finds the input; reads nothing else yet. Throws `TaxiflowError`: `no-input`, `usage`, … */
 export async function openReplay(options: ReplayOptions): Promise<Replay> {
   const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, s3, onNote, onRead } = options;
   const { deadLetterLimit = DEFAULT_DEAD_LETTER_LIMIT } = options;
@@ -122,29 +122,29 @@ export class Replay {
     this.#signal = signal;
   }
 
-  /** The inputs as they were named. */
+  /** Names of the inputs, in the order given. */
   get inputs(): string[] {
     return this.#dataset.names;
   }
 
-  /** What was read so far. */
+  /** Counts of what was read so far. */
   get counts(): Readonly<DatasetCounts> {
     return this.#dataset.counts;
   }
 
-  /** Ends the replay; what is acknowledged is noted. */
+  /** Stops the replay; the acknowledged trips are saved for `resume`. */
   stop(): void {
     this.#stop.abort();
   }
 
-  /** Reads everything and sends nothing: what the replay would be like. */
+  /** Reads everything and sends nothing; resolves to the size and rates of the replay. */
   plan(): Promise<ReplayPlan> {
     this.#use();
     const { speedup = Number.POSITIVE_INFINITY, seek, until, limit } = this.#o;
     return planReplay(this.#dataset, speedup, seek, until, limit);
   }
 
-  /** Sends the trips. `onOpen` is given the stream before anything is sent. Throws `TaxiflowError`; what was acknowledged stays noted. */
+  /** Sends the trips. `onOpen` gets the stream before anything is sent. Throws `TaxiflowError`; progress is kept for `resume`. */
   async run(onOpen?: (stream: StreamReader & StreamWriter) => Promise<void> | void): Promise<ReplaySummary> {
     this.#use();
     const {
@@ -197,10 +197,10 @@ export class Replay {
     }
   }
 
-  /** An input is read once, as standard input can be. */
+  /** A replay can be used once, because standard input can be read only once. */
   #use(): void {
     if (this.#isUsed) {
-      throw new TaxiflowError('replay-used', 'this replay was run or planned already', {
+      throw new TaxiflowError('replay-used', 'this replay has already been run or planned', {
         hint: 'open another one with openReplay',
       });
     }

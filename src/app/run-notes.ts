@@ -1,4 +1,4 @@
-/** How a processor is doing, noted in its state once a second. */
+/** Writes the status of a running processor to its state once a second, for `taxiflow status` and the page. */
 import type { Progress } from '../engine/run.ts';
 import type { Sink } from '../engine/sink.ts';
 import type { SqliteState } from '../state/store.ts';
@@ -14,7 +14,7 @@ export class RunNotes {
   readonly #checkpointInterval: number;
   #last = 0;
   #progress: Progress | undefined;
-  /** Some of the past: when, and what was read and written by then. */
+  /** Recent counts: time (epoch ms), records read and results written by then. */
   #past: { at: number; read: number; results: number }[] = [];
 
   constructor(state: SqliteState, sinks: readonly Sink[], checkpointInterval: number) {
@@ -31,7 +31,7 @@ export class RunNotes {
     if (Date.now() - this.#last >= NOTE_INTERVAL || progress.ended) this.refresh();
   }
 
-  /** Notes how the sinks stand now, beside the progress taken last. */
+  /** Notes the current status of the sinks, with the last progress. */
   refresh(): void {
     const { counters: { read, results } = NOTHING, openWindows = 0, lags = [] } = this.#progress ?? {};
     const now = Date.now();

@@ -1,4 +1,4 @@
-/** The files of the page: known by name, so that no path leads anywhere else; compressed once. */
+/** The files of the page, found by exact name so that no path escapes the folder, and compressed once. */
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { brotliCompress, gzip, constants as zlib } from 'node:zlib';
 import { TaxiflowError } from '../errors.ts';
 
-/** Where the build puts them; two folders up from here in `src` and in `dist`. */
+/** The build's output; the relative path is the same from `src` and from `dist`. */
 const FOLDER = fileURLToPath(new URL('../../dist/dashboard/page/', import.meta.url));
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -30,7 +30,7 @@ export interface Body {
 
 export interface Asset {
   readonly type: string;
-  /** Of the content, in whichever encoding, for `ETag`: weak. */
+  /** Weak `ETag` of the content, the same for every encoding. */
   readonly tag: string;
   body(encoding: Encoding): Promise<Body>;
 }
@@ -45,7 +45,7 @@ export class Assets {
       if (extname(name) in TYPES) this.#paths.set(name === 'index.html' ? '/' : `/${name}`, path);
     }
     if (!this.#paths.has('/')) {
-      throw new TaxiflowError('no-page', `the page is not in ${FOLDER}`, {
+      throw new TaxiflowError('no-page', `the files of the page are missing from ${FOLDER}`, {
         hint: 'run "npm run build" first',
       });
     }
@@ -60,7 +60,7 @@ export class Assets {
   }
 }
 
-/** The best encoding that a request takes; a quality of 0 refuses one. */
+/** The best encoding that an `Accept-Encoding` header allows; a quality of 0 refuses one. */
 export function accepted(header: string | undefined): Encoding {
   const parts = (header ?? '').split(',').map((part) => part.replaceAll(' ', '').toLowerCase());
   const takes = (name: string) =>

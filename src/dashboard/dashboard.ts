@@ -1,11 +1,11 @@
-/** The page beside a processor: in a thread of its own, so that pages take nothing from the engine's event loop. */
+/** Serves the page beside a processor, in its own thread so that it doesn't use the engine's event loop. */
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TaxiflowError } from '../errors.ts';
 import type { Dashboard, DashboardOptions } from './server.ts';
 
-/** Compiled, also when this is not: a thread loads no TypeScript. */
+/** Always the compiled file: a worker thread can't load TypeScript. */
 const THREAD = fileURLToPath(new URL('../../dist/dashboard/thread.js', import.meta.url));
 
 export type Said =
@@ -18,7 +18,10 @@ export type Said =
       };
     };
 
-/** Serves the page of an app until it is closed; a page that fails is told, and fails alone. Throws `cannot-listen`. */
+/**
+ * Serves the page of an app until `close`. A later failure of the server goes to `onFailure` and doesn't stop the
+ * processor. Throws `cannot-listen` and `no-page`.
+ */
 export async function startDashboard(
   options: DashboardOptions,
   onFailure: (error: Error) => void,

@@ -1,38 +1,38 @@
 /**
- * The pages that listen: the same bytes for all of them, by server-sent events.
+ * Sends server-sent events to all open pages, the same bytes to each.
  *
- *  Memory is bounded: a page that doesn't keep up is told nothing until it has read what it was sent, and then to load
- *  everything again. What is sent in a second is bounded too: at most 4 MB to all pages together.
+ *  Memory is bounded: a page that doesn't keep up gets no events until it has read everything sent to it, and then a
+ *  `reset`, after which it loads everything again. Traffic is bounded too: at most 4 MB/s to all pages together.
  */
 import type { ServerResponse } from 'node:http';
 
-/** What a page may leave unread before it is passed over. */
+/** Unread bytes above which a page gets no more events. */
 const UNREAD_LIMIT = 512 * 1024;
-/** More than this at once is cheaper loaded whole, compressed: of one event, or of all that a page missed. */
+/** Bytes of one event, or of all events a page missed, above which a compressed reload is cheaper. */
 const EVENT_LIMIT = 256 * 1024;
-const BYTES_A_MS = 4_000;
+const BYTES_PER_MS = 4_000;
 const MOST_PAGES = 500;
 
 interface KeptEvent {
-  /** What a page knew before this event. */
+  /** The id of the event before this one. */
   readonly after: string;
   readonly bytes: Buffer;
 }
 
 export class Hub {
-  readonly #pages = new Map<ServerResponse, { passedOver: boolean }>();
+  readonly #pages = new Map<ServerResponse, { behind: boolean }>();
   #kept: KeptEvent[] = [];
   #keptBytes = 0;
   #busyUntil = 0;
   #id: string;
-  /** What a page loads when it begins again. */
+  /** Bytes that a page loads after a `reset`. */
   loadBytes = 50_000;
 
   constructor(id: string) {
     this.#id = id;
   }
 
-  /** What pages know that have all events. */
+  /** The id of the last event. */
   get id(): string {
     return this.#id;
   }
@@ -45,19 +45,19 @@ export class Hub {
     return this.#pages.size >= MOST_PAGES;
   }
 
-  /** Whether the last event has had its time. */
+  /** Whether the traffic limit allows another event; `now` is epoch ms. */
   ready(now: number): boolean {
     return now >= this.#busyUntil;
   }
 
-  /** Takes a page in; `after` is the last event it knows. */
+  /** Adds a page; `after` is the id of the last event it has. */
   add(page: ServerResponse, after: string, status: string): void {
-    const state = { passedOver: false };
+    const state = { behind: false };
     this.#pages.set(page, state);
     page.on('close', () => this.#pages.delete(page));
     page.on('drain', () => {
-      if (!state.passedOver || page.writableLength > 0) return;
-      state.passedOver = false;
+      if (!state.behind || page.writableLength > 0) return;
+      state.behind = false;
       page.write(this.#reset());
     });
     page.write(`retry: 1000\n\n${event('status', status)}`);
@@ -66,7 +66,7 @@ export class Hub {
     else for (const { bytes } of missed) page.write(bytes);
   }
 
-  /** Tells all pages of windows that changed; `id` is what they know then. */
+  /** Sends changed windows (JSON) to all pages; `id` is the id of this event. */
   windows(lines: readonly string[], id: string, now: number): void {
     const bytes = Buffer.from(event('windows', `[${lines.join(',')}]`, id));
     if (bytes.length > EVENT_LIMIT) {
@@ -77,19 +77,19 @@ export class Hub {
     this.#keptBytes += bytes.length;
     while (this.#keptBytes > EVENT_LIMIT) this.#keptBytes -= this.#kept.shift()!.bytes.length;
     this.#id = id;
-    this.#tell(bytes, now);
+    this.#send(bytes, now);
   }
 
-  /** Tells all pages to load everything again. */
+  /** Makes all pages load everything again. */
   reset(id: string, now: number): void {
     this.#kept = [];
     this.#keptBytes = 0;
     this.#id = id;
-    this.#tell(this.#reset(), now, this.loadBytes);
+    this.#send(this.#reset(), now, this.loadBytes);
   }
 
   status(json: string, now: number): void {
-    this.#tell(Buffer.from(event('status', json)), now);
+    this.#send(Buffer.from(event('status', json)), now);
   }
 
   close(): void {
@@ -106,13 +106,13 @@ export class Hub {
     return Buffer.from(event('reset', '{}', this.#id));
   }
 
-  #tell(bytes: Buffer, now: number, after = 0): void {
+  #send(bytes: Buffer, now: number, after = 0): void {
     for (const [page, state] of this.#pages) {
-      if (state.passedOver) continue;
-      if (page.writableLength > UNREAD_LIMIT) state.passedOver = true;
+      if (state.behind) continue;
+      if (page.writableLength > UNREAD_LIMIT) state.behind = true;
       else page.write(bytes);
     }
-    const cost = ((bytes.length + after) * this.#pages.size) / BYTES_A_MS;
+    const cost = ((bytes.length + after) * this.#pages.size) / BYTES_PER_MS;
     this.#busyUntil = Math.max(now, this.#busyUntil) + cost;
   }
 }

@@ -1,9 +1,9 @@
 /**
- * The page's server: static files, what the state holds, and what changes. Read-only.
+ * The server of the page: static files, the windows in the state, and their changes. Read-only.
  *
- *  It answers GET and HEAD, to whom addresses this machine by a name of its own or by an address (a page elsewhere can
- *  give its own name this machine's address, but has no address for a name), and nothing on the page comes from anywhere
- *  else.
+ *  It answers only GET and HEAD, and only requests whose `Host` is an IP address or one of this machine's names. This
+ *  stops DNS rebinding: a foreign site can point its own name at this machine, but then sends that name as `Host`. The
+ *  page loads nothing from other servers, map tiles excepted.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -16,12 +16,12 @@ import { StateWatch } from './watch.ts';
 
 export interface DashboardOptions {
   readonly dataDir: string;
-  /** Without one, the only app there is, or the first to appear. */
+  /** By default the only app, or the first to appear. */
   readonly app?: string | undefined;
   readonly host: string;
-  /** The next free one is taken when it isn't; 0 takes any. */
+  /** If it is taken, the next free one is used; 0 uses any. */
   readonly port: number;
-  /** Address of map tiles with `{z}`, `{x}` and `{y}`; the page then asks that server too. */
+  /** URL of map tiles with `{z}`, `{x}` and `{y}`; the page then loads from that server too. */
   readonly tiles?: string | undefined;
 }
 
@@ -30,14 +30,14 @@ export interface Dashboard {
   close(): Promise<void>;
 }
 
-/** How often the state is looked at while pages listen. */
+/** Ms between looks at the state while a page is open. */
 const LOOK_MS = 250;
-/** Time between looks, of what one takes: a processor that catches up keeps its core. */
+/** A look is followed by a pause of this many times its duration, so that a busy processor keeps its core. */
 const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 const PORTS_TRIED = 50;
-/** Only the path of an address is looked at. */
+/** Base for parsing request paths; its host is never used. */
 const BASE = 'http://page';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -49,7 +49,7 @@ export async function serveDashboard(options: DashboardOptions): Promise<Dashboa
       response.end(error instanceof Error ? `${error.message}\n` : '');
     });
   });
-  // A page that says nothing for long is not a fault.
+  // These limits apply to incoming requests only; event streams stay open.
   server.requestTimeout = 10_000;
   server.headersTimeout = 10_000;
   const port = await listen(server, options);
@@ -82,7 +82,7 @@ async function listen(server: Server, { host, port }: DashboardOptions): Promise
   }
 }
 
-/** As an address is written in a URL; one that means all addresses is reached by loopback. */
+/** The host as written in a URL; loopback stands for "all addresses". */
 function urlHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
   return isIP(host) === 6 ? `[${host}]` : host;
@@ -97,8 +97,8 @@ class Site {
   readonly #tiles: string | undefined;
   #nextLook = 0;
   #lastStatus = 0;
-  #statusOf = '';
-  #lastWord = 0;
+  #sentStatus = '';
+  #statusSentAt = 0;
   #history: { id: string; bodies: Map<Encoding, Promise<Body>> } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -126,19 +126,19 @@ class Site {
     const { method, headers } = request;
     const name = hostName(headers.host);
     if (isIP(name) === 0 && !this.#names.has(name)) {
-      const advice = 'ask for its address, or give "taxiflow dashboard --host" this name';
-      return refuse(response, 421, `this page is only served under the names of its machine: ${advice}\n`);
+      const advice = 'use its IP address, or pass this name to "taxiflow dashboard --host"';
+      return refuse(response, 421, `this server doesn't answer to that host name: ${advice}\n`);
     }
     if (method !== 'GET' && method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
-      return refuse(response, 405, 'this page can only be read\n');
+      return refuse(response, 405, 'only GET and HEAD are allowed\n');
     }
     const path = request.url ?? '/';
-    if (!URL.canParse(path, BASE)) return refuse(response, 400, 'this is no address\n');
+    if (!URL.canParse(path, BASE)) return refuse(response, 400, 'the address is not valid\n');
     const url = new URL(path, BASE);
     const data = url.pathname.startsWith('/api/');
     if (data && headers['sec-fetch-site'] === 'cross-site') {
-      return refuse(response, 403, 'other sites get no figures\n');
+      return refuse(response, 403, 'requests from other sites are refused\n');
     }
     if (url.pathname === '/api/events') return this.#events(request, response, url);
     if (url.pathname === '/api/history') return this.#sendHistory(request, response);
@@ -151,7 +151,7 @@ class Site {
     }
     if (url.pathname === '/metrics') return this.#metrics(request, response);
     const asset = await this.#assets.find(url.pathname);
-    if (!asset) return refuse(response, 404, 'there is nothing here\n');
+    if (!asset) return refuse(response, 404, 'not found\n');
     response.setHeader('etag', asset.tag);
     response.setHeader('cache-control', 'no-cache');
     response.setHeader('vary', 'accept-encoding');
@@ -209,12 +209,12 @@ class Site {
     send(request, response, JSON_TYPE, await compress(Buffer.from(json), encoding));
   }
 
-  /** Nobody listening, nothing done. */
+  /** Does nothing while no page is open. */
   #tick(): void {
     if (this.#hub.size === 0) return;
     const now = Date.now();
     if (this.#hub.ready(now)) this.#look();
-    if (now - this.#lastStatus >= STATUS_MS) this.#tellStatus(now);
+    if (now - this.#lastStatus >= STATUS_MS) this.#sendStatus(now);
   }
 
   #look(): void {
@@ -224,18 +224,18 @@ class Site {
     this.#nextLook = now + Math.max(LOOK_MS / 2, (Date.now() - now) * LOOK_REST);
     if (opened) {
       this.#hub.reset(this.#watch.id, now);
-      this.#tellStatus(now);
+      this.#sendStatus(now);
     } else if (this.#watch.id !== this.#hub.id) this.#hub.windows(windows, this.#watch.id, now);
   }
 
-  /** Pages are told again of a status that hasn't changed only now and then: it shows that we are here. */
-  #tellStatus(now: number): void {
+  /** Sends the status if it changed; an unchanged one only as a heartbeat. */
+  #sendStatus(now: number): void {
     this.#lastStatus = now;
     const status = this.#watch.status();
     const content = JSON.stringify({ ...status, now: 0 });
-    if (content === this.#statusOf && now - this.#lastWord < HEARTBEAT_MS) return;
-    this.#statusOf = content;
-    this.#lastWord = now;
+    if (content === this.#sentStatus && now - this.#statusSentAt < HEARTBEAT_MS) return;
+    this.#sentStatus = content;
+    this.#statusSentAt = now;
     this.#hub.status(JSON.stringify(status), now);
   }
 }
@@ -275,12 +275,12 @@ function securityHeaders(tiles: string | undefined): Record<string, string> {
   };
 }
 
-/** Names this machine goes by. */
+/** The host names of this machine. */
 function ownNames(host: string): Set<string> {
   return new Set(['localhost', host, hostname()].map((name) => name.toLowerCase()));
 }
 
-/** Without its port and the brackets of IPv6; empty when there is none or it can't be read. */
+/** The `Host` header without port and IPv6 brackets; empty if it is missing or malformed. */
 function hostName(header: string | undefined): string {
   const name = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header ?? '');
   return (name?.[1] ?? name?.[2] ?? '').toLowerCase();

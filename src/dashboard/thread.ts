@@ -1,4 +1,4 @@
-/** The thread that serves the page beside a processor. */
+/** The worker thread that serves the page beside a processor. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { TaxiflowError } from '../errors.ts';
 import type { Said } from './dashboard.ts';

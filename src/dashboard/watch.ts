@@ -1,21 +1,22 @@
-/** The windows that the page shows, as a state has them. One for a server, however many pages look. */
+/** Keeps the windows that the page shows, from the state. One instance serves all pages. */
 import type { StateReader } from '../state/reader.ts';
 import { JobWatch, type WatchOptions } from '../status/job-watch.ts';
 import type { DeadLetterSample, JobStatus, WindowUpdate } from './page/wire.ts';
 import { emptied, isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';
 
-/** Windows whose results changed, as lines of JSON. */
+/** What a look at the state found. */
 export interface Change {
-  /** The state was opened, or is gone: what was known of another is void. */
+  /** The state was opened or is gone, so pages must drop the windows they have. */
   readonly opened: boolean;
+  /** Windows whose results changed, as lines of JSON. */
   readonly windows: readonly string[];
 }
 
-/** A day of windows is kept always; more as long as it is small. */
+/** A day of windows is always kept; older ones while their JSON is small. Sizes are characters of JSON per view. */
 const DAY_MS = 86_400_000;
 const SMALL_HISTORY = 1_200_000;
 const LARGEST_HISTORY = 16_000_000;
-/** Results of a window: a page could not show more. */
+/** Most results of a window: a page can't show more. */
 const MOST_RESULTS = 200_000;
 
 interface KeptWindow {
@@ -33,17 +34,17 @@ export class StateWatch {
     this.#job = new JobWatch(options);
   }
 
-  /** Tells results apart: which state, and up to which result. */
+  /** Identifies the windows: the state, and the number of the next result. */
   get id(): string {
     return `${this.file}.${this.#next}`;
   }
 
-  /** The state that results are of; another one when it was made afresh. */
+  /** Identifies the state file; it changes if the state is created again. */
   get file(): string {
     return this.#job.file;
   }
 
-  /** Every window that is kept, by start. */
+  /** All kept windows as JSON, by start. */
   history(): string[] {
     return [...this.#windows.values()].sort((a, b) => a.start - b.start).map(({ json }) => json);
   }
@@ -70,7 +71,7 @@ export class StateWatch {
     return this.#job.status();
   }
 
-  /** Some of what was refused for a reason. */
+  /** A sample of the dead letters of a reason. */
   deadLetters(reason: string): DeadLetterSample[] {
     return this.#job.deadLetters(reason);
   }
@@ -123,7 +124,7 @@ export class StateWatch {
     return json;
   }
 
-  /** Forgets the oldest windows when there are too many. */
+  /** Drops the oldest windows if there are too many. */
   #trim(): void {
     let bytes = 0;
     for (const { json } of this.#windows.values()) bytes += json.length;

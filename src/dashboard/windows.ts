@@ -1,4 +1,4 @@
-/** Results as the page is told of them: a window in one line of JSON, cells as differences. */
+/** Converts results to the form that the page receives: one object per window, cells as differences. */
 import type { ResultDocument } from '../state/results.ts';
 import { cellCode } from '../views/geohash.ts';
 import type { WindowUpdate } from './page/wire.ts';
@@ -11,7 +11,7 @@ export function isShown(view: string): view is ShownView {
   return (SHOWN_VIEWS as readonly string[]).includes(view);
 }
 
-/** Undefined when there are no results, or they have other fields than the view of that name has. */
+/** The update for one window; undefined without results, or if their fields aren't those of the default view. */
 export function windowUpdate(view: ShownView, docs: readonly ResultDocument[]): WindowUpdate | undefined {
   const rows = docs
     .map((doc) => ({ doc, cell: cellCode(String(doc['location'])) }))
@@ -39,7 +39,7 @@ export function windowUpdate(view: ShownView, docs: readonly ResultDocument[]): 
   };
 }
 
-/** A window whose last result was taken back: a page has to be told of what it shows. */
+/** The update for a window whose last result was retracted, so that pages clear it. */
 export function emptied(update: WindowUpdate): WindowUpdate {
   if (update.view === 'pickup_count') return { ...update, cells: [], counts: [] };
   return { ...update, cells: [], airports: [], trips: [], minutes: [] };

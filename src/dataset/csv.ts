@@ -1,4 +1,4 @@
-/** The rows of a CSV file → trips and rejected rows; headers in the middle, and the order of day and month. */
+/** Turns the rows of a CSV file into trips and rejected rows: finds its headers, decides its order of day and month. */
 import { TaxiflowError } from '../errors.ts';
 import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
@@ -16,7 +16,7 @@ import { type LeftOut, TripEncoder } from './trips.ts';
 export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
   const file = new CsvFile(input.name, options.dateOrder, sink);
   const rows = new RowReader(file);
-  const text = new Text(decoded(told(input.open(options.onBytes), options.onContent)), options.folder);
+  const text = new Text(decoded(observed(input.open(options.onBytes), options.onContent)), options.folder);
   try {
     for await (const piece of text) {
       rows.push(piece);
@@ -33,7 +33,7 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
   sink.lines({ lines, headers: file.headers, blank: blank + file.blank, continued });
 
   async function settle(): Promise<void> {
-    // What can be read only once is kept while its dates are looked at.
+    // An input that can be read only once is kept on disk while its dates are surveyed.
     const dates = new DateRows(input.once ? file : undefined);
     const reader = new RowReader(dates);
     if (input.once) {
@@ -46,7 +46,7 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
   }
 }
 
-async function* told(
+async function* observed(
   chunks: AsyncIterable<Buffer>,
   onChunk: (chunk: Buffer) => void,
 ): AsyncGenerator<Buffer> {
@@ -58,9 +58,9 @@ async function* told(
 
 class CsvFile implements RowHandler {
   delimiter = ',';
-  /** Lines that are headers. */
+  /** Header lines so far. */
   headers = 0;
-  /** Lines before the header that can't be read. */
+  /** Unreadable lines before the header. */
   #early: { readonly problem: LineProblem; readonly line: number; readonly raw: string }[] = [];
   /** Rows without any value. */
   blank = 0;
@@ -69,9 +69,9 @@ class CsvFile implements RowHandler {
   readonly #source: string;
   readonly #sink: RowSink;
   #encoder: TripEncoder | undefined;
-  /** Undefined until a date shows that it matters, and what it is. */
+  /** The order of day and month; undefined while no date depends on it. */
   #order: DateOrder | undefined;
-  /** Rows that wait for the order of day and month, and those after them. */
+  /** Rows held back until the order of day and month is known: the first that depends on it, and all behind it. */
   waiting: { readonly fields: string[]; readonly line: number; readonly raw: string }[] = [];
   #brokenHeader: string | undefined;
 
@@ -81,7 +81,7 @@ class CsvFile implements RowHandler {
     this.#sink = sink;
   }
 
-  /** The columns, once there was a header. */
+  /** The columns; undefined before the header. */
   get schema(): Schema | undefined {
     return this.#encoder?.schema;
   }
@@ -101,7 +101,7 @@ class CsvFile implements RowHandler {
 
   row(fields: string[], line: number, raw: string): void {
     if (!this.#encoder) {
-      // A line that can't be read may have been the header.
+      // The unreadable line may have been the header.
       if (this.#brokenHeader !== undefined && !isHeader(fields)) throw this.#noHeader();
       this.#begin(fields);
       for (const { problem, line, raw } of this.#early.splice(0)) this.broken(problem, line, raw);
@@ -117,27 +117,27 @@ class CsvFile implements RowHandler {
     if (this.#encoder) this.#sink.reject(reason, line, raw, () => detail);
     else {
       this.#brokenHeader ??= detail;
-      // A file without a header is refused or left out as a whole.
+      // Rejected once a header follows: a file without one is refused or skipped as a whole.
       this.#early.push({ problem, line, raw });
     }
   }
 
-  /** Whether rows wait until the order of day and month is known. */
+  /** Whether rows are held back. */
   get waits(): boolean {
     return this.waiting.length > 0;
   }
 
-  /** Reads the rows that waited. */
+  /** Sets the order of day and month, and reads the rows that were held back. */
   settle(order: DateOrder): void {
     this.#order = order;
     const { waiting } = this;
     this.waiting = [];
     this.#use(this.#encoder!.schema);
-    // A header among them may have brought other columns.
+    // A header among them changes the encoder.
     for (const { fields, line, raw } of waiting) this.#read(this.#encoder!, fields, line, raw);
   }
 
-  /** All is read. Throws `unknown-header` where there was no header. */
+  /** Ends the file. Throws `unknown-header` if it had no header. */
   end(): void {
     if (!this.#encoder && this.#brokenHeader !== undefined) throw this.#noHeader();
     if (!this.#encoder) readHeader([], this.#source);
@@ -148,7 +148,7 @@ class CsvFile implements RowHandler {
     return new TaxiflowError(
       'unknown-header',
       `${this.#source} has no line that can be read as a header: ${this.#brokenHeader}`,
-      { hint: 'the first line has to be the header of a TLC file' },
+      { hint: 'the first line must be the header of a TLC file' },
     );
   }
 
@@ -178,7 +178,7 @@ class CsvFile implements RowHandler {
       return;
     }
     if (encoder.leftOut > before) {
-      // A row that breaks off before a header has names for values.
+      // A row that is cut off right before a header has column names as values.
       if (this.#isHeader(fields, line, raw)) return;
       this.#firstLeftOut ??= { ...encoder.firstLeftOut!, line };
     }
@@ -186,16 +186,19 @@ class CsvFile implements RowHandler {
     this.#sink.reject('out-of-order', line, raw, () => encoder.explain(fields, 'out-of-order'));
   }
 
-  /** A header of the next of several files, or a row without a single value. */
+  /** Whether a row is the header of the next of several files, or has no value at all. */
   #isNoRow(fields: readonly string[], line: number, raw: string): boolean {
     if (fields.some(hasValue)) return this.#isHeader(fields, line, raw);
     this.blank++;
     return true;
   }
 
-  /** Takes a header of the next of several files. Throws `mixed-files` where one can't be told from a row. */
+  /**
+   * Whether a row is the header of the next of several files, which then applies. Throws `mixed-files` if a header has
+   * another delimiter or begins inside a row.
+   */
   #isHeader(fields: readonly string[], line: number, raw: string): boolean {
-    // Every header has this in it, and hardly another line has.
+    // A cheap test first: every header contains this, and hardly any other line does.
     if (!DROPOFF.test(raw)) return false;
     const inTheMiddle = fields.some((field) => !Number.isNaN(parseTime(field, 'mixed')));
     if (isHeader(fields) && !inTheMiddle) {
@@ -210,8 +213,8 @@ class CsvFile implements RowHandler {
           : `line ${line} of ${this.#source} is a header with another delimiter than the first`,
         {
           hint: inTheMiddle
-            ? 'end the file before it with a line end, or give the files one by one'
-            : 'give the files one by one',
+            ? 'add a line end to the file before it, or name the files one by one'
+            : 'name the files one by one',
         },
       );
     }
@@ -225,7 +228,7 @@ function hasValue(field: string): boolean {
   return field.trim() !== '';
 }
 
-/** Whether a line is a row of the file by itself, or a header. */
+/** Whether a line on its own is a row of the file, or a header. */
 function isRowOf(schema: Schema | undefined, line: string, delimiter: string): boolean {
   const isTime = (field: string) => !Number.isNaN(parseTime(field.replaceAll('"', ''), 'mixed'));
   const isRow = (fields: readonly string[]) =>
@@ -245,13 +248,13 @@ function needsOrder(fields: readonly string[], schema: Schema): boolean {
   return times.some((column) => dateOrderOf(fields[column] ?? '') !== undefined);
 }
 
-/** Takes the times of rows only. */
+/** Surveys the dates of rows and ignores everything else. */
 class DateRows implements RowHandler {
   delimiter = ',';
   readonly survey = new DateSurvey();
   #schema: Schema | undefined;
 
-  /** Begins at the header, or behind one that was read. */
+  /** Starts at the header, or behind the one that `behind` has read. */
   constructor(behind?: CsvFile) {
     if (!behind) return;
     this.delimiter = behind.delimiter;

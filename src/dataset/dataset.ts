@@ -1,7 +1,7 @@
 /**
- * Trips out of TLC files, in drop-off order, each with its rank.
+ * Reads the trips of TLC files in drop-off order, each with its rank.
  *
- * Every row is accounted for: rows = trips + rejected, blank lines apart.
+ * Every row is accounted for: rows = trips + rejected. Blank lines are not rows.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -16,15 +16,15 @@ import type { EncodedTrip, RejectReason } from './trips.ts';
 
 export type { Input, TripBatch };
 
-/** A row that is no trip. */
+/** A row that is not a trip. */
 export interface Rejection {
   readonly source: string;
-  /** Of a CSV file the line, of a Parquet file the row, from 1 on. */
+  /** The line of a CSV file, or the row of a Parquet file, counted from 1. */
   readonly line: number;
   readonly reason: RejectReason;
-  /** The line as it is, or the columns of the row that were read as JSON. */
+  /** The line as it is in the file; of a Parquet row, the columns that were read, as JSON. */
   readonly raw: string;
-  /** What is wrong with it, in words. To be asked while the rejection is being told. */
+  /** What is wrong with the row, in words. Call it only inside `onReject`. */
   readonly detail: () => string;
 }
 
@@ -33,18 +33,18 @@ export interface DatasetOptions {
   readonly paths: readonly string[];
   /** How to reach S3. */
   readonly s3?: S3Options;
-  /** Folder for what doesn't fit into memory. */
+  /** Trips that don't fit into memory are spilled to a folder in it. */
   readonly dataDir: string;
-  /** Stream the rows as they are and reject those that step back, instead of sorting. */
+  /** Instead of sorting, stream the rows as they are and reject those that are out of order. */
   readonly assumeSorted?: boolean;
-  /** Order of day and month in dates such as 3/4/2016; by default each file's own dates tell. */
+  /** Order of day and month in dates such as 3/4/2016; by default the dates of each file decide. */
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   readonly onReject?: (rejection: Rejection) => void;
-  /** Told in words what a person should know of the input, once each. */
+  /** Gets each thing the user should know about the input, once, in words. */
   readonly onNote?: (note: string) => void;
-  /** Ends the reading early; what was read by then is counted. */
+  /** Stops reading early; the rows read so far are counted. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytesRead: number, bytesTotal: number | undefined) => void;
 }
@@ -55,19 +55,19 @@ export interface DatasetCounts {
   headers: number;
   /** Lines and rows without any value. */
   blank: number;
-  /** Lines that belong to a row which began in a line before them. */
+  /** Lines that continue the row of the line before. */
   continued: number;
   /** Rows: trips + rejected. */
   rows: number;
   trips: number;
   rejected: Partial<Record<RejectReason, number>>;
-  /** Values left out of trips because they can't be used. */
+  /** Values left out of trips because they can't be read. */
   unreadableValues: number;
-  /** The first of them. */
+  /** The first of them, in words. */
   unreadableExample: string | undefined;
 }
 
-/** Takes a trip; false when it steps back. */
+/** Takes a trip; false if it is out of order. */
 type TakeTrip = (trip: EncodedTrip) => boolean;
 
 export class Dataset {
@@ -83,17 +83,18 @@ export class Dataset {
     unreadableExample: undefined,
   };
   readonly #options: DatasetOptions;
-  /** As they were named. */
+  /** In the order they were named. */
   readonly #inputs: readonly Input[];
-  /** In the order they are read, once that is known. */
+  /** In the order they are read; undefined until that is known. */
   #ordered: readonly Input[] | undefined;
   readonly #identities = new Map<Input, string>();
   #bytesRead = 0;
   #times: readonly number[] = [];
   #from = Number.NEGATIVE_INFINITY;
   #until = Number.POSITIVE_INFINITY;
-  /** Trips at or before each of the times of `countUpTo`, and all trips of that span, as far as they were read. */
+  /** Trips read so far at or before each of the times given to `countUpTo`. */
   upTo: number[] = [];
+  /** Trips read so far in the span given to `countUpTo`. */
   wanted = 0;
 
   private constructor(options: DatasetOptions, inputs: readonly Input[]) {
@@ -107,7 +108,7 @@ export class Dataset {
     return new Dataset(options, await findInputs(options.paths, options.s3, onTwice));
   }
 
-  /** Trips come as they are read, not when all have been. */
+  /** Whether trips are handed out while they are read, not after everything is read. */
   get assumesSorted(): boolean {
     return this.#options.assumeSorted === true;
   }
@@ -117,8 +118,8 @@ export class Dataset {
   }
 
   /**
-   * The same for the same content, whatever its files are called, how they are packed and, unless they are read as they
-   * are, in which order they are named. For standard input only after `batches` has ended its reading.
+   * Identifies the content. Names and compression of the files don't matter; the order in which they are named matters
+   * only with `assumeSorted`. Standard input has a fingerprint only after `batches` has read it.
    */
   async fingerprint(): Promise<string> {
     const { assumeSorted, dateOrder } = this.#options;
@@ -137,7 +138,7 @@ export class Dataset {
     return identity;
   }
 
-  /** The inputs in the order they are read. Sorted trips that tie come in an order of content, not of names (`order.ts`). */
+  /** The inputs in the order they are read: by content, so that ties don't depend on file names (`input-order.ts`). */
   async #inOrder(): Promise<readonly Input[]> {
     if (!this.#ordered) {
       const unpacked: Input[] = [];
@@ -154,7 +155,7 @@ export class Dataset {
     return this.#ordered;
   }
 
-  /** The trip files in an archive; any other input as it is. */
+  /** The trip files in an archive; any other input unchanged. */
   async #unpack(input: Input): Promise<Input[]> {
     if ((await kindOf(input)) !== 'zip') return [input];
     try {
@@ -170,7 +171,10 @@ export class Dataset {
     this.#options.onNote?.(note);
   }
 
-  /** Counts, while trips are read, those from `from` up to `until` that end at or before each of `times`, all epoch ms. */
+  /**
+   * Counts, while trips are read, how many of [from, until) end at or before each of `times`; all epoch ms. Call it before
+   * `batches`.
+   */
   countUpTo(
     times: readonly number[],
     from = Number.NEGATIVE_INFINITY,
@@ -188,7 +192,10 @@ export class Dataset {
     for (let i = 0; i < this.#times.length; i++) if (dropoff <= this.#times[i]!) this.upTo[i]!++;
   }
 
-  /** All trips, in order; none any more once the reading was stopped. Throws `TaxiflowError` for what can't be read or has no usable header. */
+  /**
+   * All trips, in order; ends early once `signal` is aborted. Throws `TaxiflowError` if a file can't be read or has no
+   * usable header.
+   */
   async *batches(): AsyncGenerator<TripBatch> {
     if (this.#options.assumeSorted) {
       const collector = new TripCollector();
@@ -208,7 +215,7 @@ export class Dataset {
     }
   }
 
-  /** For what is written for the time of this run. */
+  /** For files that this run writes and removes. */
   get #folder(): string {
     return join(this.#options.dataDir, 'tmp');
   }
@@ -217,7 +224,7 @@ export class Dataset {
     return this.#options.signal?.aborted === true;
   }
 
-  /** Reads every input once; yields now and then. */
+  /** Reads every input once; yields after every piece. */
   async *#read(take: TakeTrip): AsyncGenerator<void> {
     const inputs = await this.#inOrder();
     const total = inputs.reduce<number | undefined>(
@@ -231,14 +238,14 @@ export class Dataset {
     const others: TaxiflowError[] = [];
     const { signal } = this.#options;
     for (const input of inputs) {
-      // Standard input may have nothing for a long time.
+      // Standard input may send nothing for a long time.
       const stop = () => input.cancel?.();
       signal?.addEventListener('abort', stop);
       try {
         yield* this.#readFile(input, this.#sinkFor(input.name, take), onBytes);
       } catch (error) {
         if (this.#stopped && input.once) return;
-        // Beside trips, a folder may hold a table of something else.
+        // A folder may hold other tables beside trips.
         if (!input.found || !(error instanceof TaxiflowError) || error.code !== 'unknown-header') throw error;
         others.push(error);
       } finally {
@@ -260,7 +267,7 @@ export class Dataset {
       onNote: (note) => this.#note(note),
     };
     if ((await kindOf(input)) === 'parquet') {
-      // Only here, so that CSV never waits for it.
+      // Imported here so that CSV doesn't pay for loading it.
       yield* (await import('./parquet-trips.ts')).readParquet(input, sink, options);
       return;
     }
@@ -300,9 +307,9 @@ export class Dataset {
     if (this.#options.failOnReject) {
       throw new TaxiflowError(
         'row-rejected',
-        `line ${line} of ${source} is no trip (${reason}): ${detail()}: ${raw.slice(0, 120)}`,
+        `line ${line} of ${source} is not a trip (${reason}): ${detail()}: ${raw.slice(0, 120)}`,
         {
-          hint: 'mend the row, or leave out --on-error fail to set such rows aside',
+          hint: 'fix the row, or leave out --on-error fail to set such rows aside',
         },
       );
     }
@@ -312,14 +319,18 @@ export class Dataset {
 }
 
 function notRepeatable({ name }: Input): TaxiflowError {
-  return new TaxiflowError('not-repeatable', `${name} is not known before it is read to its end`, {
-    hint: 'give a file, or leave out --assume-sorted',
-  });
+  return new TaxiflowError(
+    'not-repeatable',
+    `the content of ${name} is known only after it is read to its end`,
+    {
+      hint: 'name a file, or leave out --assume-sorted',
+    },
+  );
 }
 
-/** All that was found are archives without trip files. */
+/** Only archives without trip files were found. */
 function noTrips(): TaxiflowError {
-  return new TaxiflowError('no-input', 'there is no CSV or Parquet file in what was found', {
+  return new TaxiflowError('no-input', 'the inputs hold no CSV or Parquet file', {
     hint: 'name a TLC file, or a folder or archive of them',
   });
 }

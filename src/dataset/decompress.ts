@@ -1,15 +1,15 @@
-/** Compressed bytes → bytes, piece by piece. */
+/** Decompresses gzip and zstd, piece by piece. */
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
 
 const CHUNK = 1 << 18;
 const MAGIC_BYTES = 8;
-/** A frame, or one that is to be skipped, such as pzstd begins with. */
+/** A frame, or a skippable frame, with which pzstd begins a file. */
 const ZSTD = /^(?:28b52ffd|5.2a4d18)$/;
 
 /**
- * The content of a file. Gzip and zstd are told by the first bytes, not by the name.
+ * The content of a file, decompressed if its first bytes are those of gzip or zstd; its name doesn't matter.
  * Throws the source's errors, and an `Error` for compressed bytes that are damaged or cut off.
  */
 export async function* decompressed(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
@@ -22,7 +22,7 @@ export async function* decompressed(source: AsyncGenerator<Buffer>): AsyncGenera
   else yield* all;
 }
 
-/** What comes first, as much as tells what it is: a pipe or a network may hand over single bytes. */
+/** The first bytes, enough to tell the format: a pipe or a network may deliver single bytes. */
 async function beginning(source: AsyncGenerator<Buffer>): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for (let bytes = 0; bytes < MAGIC_BYTES; ) {
@@ -46,19 +46,18 @@ async function* resumed(first: Buffer, rest: AsyncGenerator<Buffer>): AsyncGener
 async function* gunzipped(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: CHUNK });
   const stored = new StoredBytes(source);
-  // An error of either end comes out of the iteration below.
+  // Errors of both streams surface in the iteration below.
   pipeline(stored.read(), gunzip, () => {});
   try {
     yield* gunzip as AsyncIterable<Buffer>;
-    // Node passes over what follows the last member without a word.
-    if (!(await stored.isZeroFrom(gunzip.bytesWritten)))
-      throw new Error('there is something else behind its end');
+    // Node silently ignores what follows the last member.
+    if (!(await stored.isZeroFrom(gunzip.bytesWritten))) throw new Error('there is other data after its end');
   } finally {
     stored.close();
   }
 }
 
-/** Bytes on their way, and the last chunk of them to look at again. */
+/** Passes bytes on and keeps the last chunk, to look at it again. */
 class StoredBytes {
   readonly #source: AsyncGenerator<Buffer>;
   #last: Buffer = Buffer.alloc(0);
@@ -68,7 +67,7 @@ class StoredBytes {
     this.#source = source;
   }
 
-  /** Ends the source, which may be waiting for a pipe: nobody waits for it here. */
+  /** Ends the source without waiting for it: it may be blocked on a pipe. */
   close(): void {
     this.#source.return(undefined).catch(() => {});
   }
@@ -83,7 +82,7 @@ class StoredBytes {
     }
   }
 
-  /** Whether all from that byte on are zero, with which tapes and some writers fill up. */
+  /** Whether all bytes from `start` on are zero: tapes and some writers pad with zeros. */
   async isZeroFrom(start: number): Promise<boolean> {
     let rest: Buffer = this.#last.subarray(Math.max(0, this.#last.length - (this.#bytes - start)));
     for (;;) {

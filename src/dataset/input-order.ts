@@ -1,15 +1,15 @@
 /**
- * An order of inputs that depends on their content only: trips that tie come in the order their files are read, so a
- * replay is the same replay whatever its files are called, how they are packed and in which order they are named.
+ * Orders inputs by content alone. Trips with equal times come in the order their files are read, so a replay stays the
+ * same when its files are renamed, compressed or named in another order.
  */
 import { createHash } from 'node:crypto';
 import { type Input, kindOf, unreadable } from './inputs.ts';
 
-/** Bytes that tell most files apart. */
+/** Enough bytes to tell most files apart. */
 const HEAD_BYTES = 4096;
 const PIECE_BYTES = 1 << 20;
 
-/** SHA-256 of the content, of a packed file of what is in it; the store's own tag where there is one. */
+/** SHA-256 (hex) of the decompressed content; the store's own tag where there is one. */
 export async function contentHash(input: Input): Promise<string> {
   if (input.tag !== undefined) return input.tag;
   const hash = createHash('sha256');
@@ -46,8 +46,9 @@ async function headOf(input: Input): Promise<Buffer> {
 }
 
 /**
- * Inputs by content, each content once: files by how they begin, then objects of a store by their tags, then what can be
- * read only once. `identity` is asked for only where inputs begin alike; `onAgain` is told of what is left out.
+ * Sorts inputs by content and drops repeated content: first files by their first bytes, then objects of a store by tag,
+ * then inputs that can be read only once. Calls `identity` only for inputs that begin alike, and `onAgain` for each one
+ * it drops.
  */
 export async function byContent(
   inputs: readonly Input[],
@@ -60,7 +61,7 @@ export async function byContent(
     const head = input.once || input.tag !== undefined ? Buffer.from(input.tag ?? '') : await headOf(input);
     keyed.push({ input, head, rank: input.once ? 2 : input.tag !== undefined ? 1 : 0, full: '' });
   }
-  // What can be read only once isn't known before it is read.
+  // The content of inputs that can be read only once isn't known yet, so these are never alike.
   const alike = (a: Keyed, b: Keyed) => a.rank < 2 && a.rank === b.rank && a.head.equals(b.head);
   const byHead = (a: Keyed, b: Keyed) => a.rank - b.rank || Buffer.compare(a.head, b.head);
   keyed.sort(byHead);
@@ -81,6 +82,6 @@ interface Keyed {
   readonly input: Input;
   readonly head: Buffer;
   readonly rank: number;
-  /** Known where another input begins alike. */
+  /** Identity of the content; empty if no other input begins alike. */
   full: string;
 }

@@ -1,4 +1,4 @@
-/** Opening what the user named: files, folders, globs, S3 objects and standard input. */
+/** Opens the inputs that the user named: files, folders, globs, S3 objects and standard input. */
 import { createReadStream, realpathSync, type Stats, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,29 +10,29 @@ import type { S3Options } from './s3.ts';
 
 export interface Input {
   readonly name: string;
-  /** Stored size in bytes, where it is known. */
+  /** Stored size in bytes; undefined if unknown. */
   readonly size: number | undefined;
-  /** Whether it was found in a folder, by a glob or a prefix, and not named itself. */
+  /** Whether it was found in a folder, by a glob or by a prefix instead of being named. */
   readonly found: boolean;
-  /** The content, decompressed. `onBytes` is told of stored bytes as they are read. */
+  /** The content, decompressed. `onBytes` gets the number of stored bytes as they are read. */
   open(onBytes: OnBytes): AsyncIterable<Buffer>;
   /** Whether it can be opened only once. */
   readonly once?: true;
-  /** Ends a reading that waits for more. */
+  /** Ends a read that waits for more data. */
   readonly cancel?: () => void;
-  /** The stored bytes at any place; standard input has none. */
+  /** Random access to the stored bytes; standard input and pipes have none. */
   readonly ranges?: (onBytes: OnBytes) => Promise<ByteRanges>;
-  /** What tells the stored bytes from others without reading them, where the store knows that. */
+  /** Identifies the stored bytes without reading them, if the store can. */
   readonly tag?: string;
 }
 
 export type OnBytes = (bytes: number) => void;
 
-/** Stored bytes at any place. */
+/** Random access to stored bytes. */
 export interface ByteRanges {
   /** In bytes. */
   readonly size: number;
-  /** The bytes from `start` up to `end`, all of them, or an error. */
+  /** All bytes in [start, end). Throws if there are fewer. */
   read(start: number, end: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
@@ -43,7 +43,7 @@ const PARQUET_MAGIC = 'PAR1';
 const ZIP_MAGIC = 'PK\x03\x04';
 const EMPTY_ZIP_MAGIC = 'PK\x05\x06';
 
-/** Whether a path names what a folder or prefix is searched for. */
+/** Whether the name of a file in a folder, prefix or archive is that of a trip file. */
 export function isTripFile(path: string): boolean {
   return TRIP_FILES.test(path);
 }
@@ -51,7 +51,7 @@ export function isTripFile(path: string): boolean {
 type Kind = 'parquet' | 'zip' | 'text';
 const kinds = new WeakMap<Input, Promise<Kind>>();
 
-/** What an input is by its first bytes; those that are read only once are told when they are read. */
+/** The format of an input by its first bytes. Inputs without random access count as text; reading them checks the format. */
 export function kindOf(input: Input): Promise<Kind> {
   let kind = kinds.get(input);
   if (!kind) {
@@ -79,8 +79,8 @@ async function findKind(input: Input): Promise<Kind> {
 }
 
 /**
- * The inputs a list of paths, folders, globs, `s3://` URLs and `-` stands for, in order, each once. Throws `no-input`.
- * `onTwice` is told of those that are named again.
+ * The inputs behind paths, folders, globs, `s3://` URLs and `-`, in order, each once. Calls `onTwice` for each input
+ * that is named again. Throws `no-input` and `input-unreadable`.
  */
 export async function findInputs(
   paths: readonly string[],
@@ -98,7 +98,7 @@ export async function findInputs(
         '-',
         readOnce('standard input', () => process.stdin),
       );
-    // Only here, so that local files never wait for the SDK.
+    // Imported here so that local files don't pay for loading the SDK.
     else if (/^s3:\/\//i.test(path)) {
       for (const input of await (await import('./s3.ts')).findObjects(path, s3)) add(input.name, input);
     } else {
@@ -147,7 +147,7 @@ function stat(path: string): Stats | undefined {
 
 function fileInput(path: string, found: boolean): Input {
   const stats = stat(path);
-  // What is no plain file, such as a named pipe, can be read only once, from its start.
+  // A named pipe or a device can be read only once, from its start.
   if (stats && !stats.isFile()) return readOnce(path, () => createReadStream(path, { highWaterMark: CHUNK }));
   return {
     name: path,
@@ -217,7 +217,7 @@ export async function* content(name: string, source: AsyncGenerator<Buffer>): As
   }
 }
 
-/** Formats that are told by their first bytes. */
+/** Formats that are refused, by their first bytes. */
 const OTHER_FORMATS: readonly (readonly [magic: string, what: string])[] = [
   ['BZh', 'packed with bzip2'],
   ['\xfd7zXZ\0', 'packed with xz'],
@@ -237,24 +237,24 @@ function refuseOtherFormats(name: string, head: string): void {
   const other = OTHER_FORMATS.find(([magic]) => head.startsWith(magic));
   if (!other) return;
   throw new TaxiflowError('input-unreadable', `${name} is ${other[1]}`, {
-    hint: 'unpack or convert it first: CSV is read plain or packed with gzip, zstd or zip, and Parquet',
+    hint: 'unpack or convert it first: taxiflow reads Parquet, and CSV plain or packed with gzip, zstd or zip',
   });
 }
 
-/** Such files have their table of contents at their end. */
+/** These formats have their table of contents at the end, so reading them needs random access. */
 function needsPlaces(name: string, what: string): TaxiflowError {
   return new TaxiflowError('input-unreadable', `${name} is ${what}, which can't be read as a stream`, {
-    hint: 'name the file itself, not compressed, in place of - or a pipe',
+    hint: 'name the file itself, uncompressed, instead of - or a pipe',
   });
 }
 
-/** `error` as one a user can act on: the file `name` can't be read. */
+/** Turns `error` into an `input-unreadable` error about the file `name`; a `TaxiflowError` stays as it is. */
 export function unreadable(name: string, error: unknown): unknown {
   if (error instanceof TaxiflowError) return error;
   const why = error instanceof Error ? error.message : String(error);
   const hint =
     systemCode(error) === 'EACCES'
-      ? 'check who may read the file'
-      : 'check that the file is whole; nothing of it was sent';
+      ? 'check the permissions of the file'
+      : 'check that the file is complete; nothing of it was sent';
   return new TaxiflowError('input-unreadable', `${name} can't be read: ${why}`, { hint, cause: error });
 }

@@ -1,14 +1,15 @@
 /**
- * Trips in drop-off order, ties in input order, in bounded memory: runs of a quarter of a million trips are
- * sorted in memory, spilled to disk when there is more than one, and merged.
+ * Sorts trips by drop-off time, ties in input order, in bounded memory: sorts runs of a quarter of a million trips in
+ * memory, spills them to disk if there is more than one, and merges them.
  */
 import { ScratchFile } from './scratch.ts';
 import type { EncodedTrip } from './trips.ts';
 
-/** Trips in order, with id `firstId` + i; the body of trip i (see `EncodedTrip`) is `data` from `starts[i]` to `ends[i]`. */
+/** Trips in order. Trip i has the id `firstId` + i, and its body (see `EncodedTrip`) is `data[starts[i]…ends[i])`. */
 export interface TripBatch {
   readonly count: number;
   readonly firstId: number;
+  /** Epoch ms. */
   readonly dropoffs: Float64Array;
   readonly data: Buffer;
   readonly starts: Uint32Array;
@@ -19,7 +20,7 @@ const RUN_TRIPS = 1 << 18;
 const RUN_BYTES = 128 << 20;
 /** Eight full PutRecords requests. */
 const BATCH_TRIPS = 4_000;
-/** Where bodies are long, a batch holds fewer. */
+/** A batch of long bodies holds fewer trips. */
 const BATCH_BYTES = 16 << 20;
 const READ_BYTES = 1 << 19;
 /** A spilled trip: drop-off time (float64), length of its body (uint32), body. */
@@ -43,7 +44,7 @@ class Run {
     this.dropoffs[this.count] = trip.dropoff;
     this.#pending += trip.body;
     this.ends[this.count++] = this.#bytes + this.#pending.length;
-    // Strings are written some at a time: a call a trip costs more than the copy.
+    // Strings are written several at a time: one call per trip costs more than the copy.
     if (this.#pending.length > 16_384) this.#flush();
   }
 
@@ -66,7 +67,7 @@ class Run {
     this.#pending = '';
   }
 
-  /** Indexes of the trips by drop-off time, ties as they came. */
+  /** Indexes of the trips by drop-off time, ties in the order they were added. */
   order(): Float64Array | Uint32Array {
     const { dropoffs, count } = this;
     let low = Number.POSITIVE_INFINITY;
@@ -78,7 +79,7 @@ class Run {
     }
     const places = 2 ** Math.ceil(Math.log2(Math.max(2, count)));
     if ((high - low + 1) * places < Number.MAX_SAFE_INTEGER) {
-      // Time and place in one number: the typed array then sorts without a call a comparison.
+      // With time and index in one number, the typed array sorts without a comparison callback.
       const keys = new Float64Array(count);
       for (let i = 0; i < count; i++) keys[i] = (dropoffs[i]! - low) * places + i;
       keys.sort();
@@ -102,7 +103,7 @@ class Run {
   }
 }
 
-/** Collects trips into batches as they come. */
+/** Copies trips into batches. */
 class BatchBuilder {
   #dropoffs = new Float64Array(BATCH_TRIPS);
   #ends = new Uint32Array(BATCH_TRIPS);
@@ -146,13 +147,13 @@ class BatchBuilder {
   }
 }
 
-/** Orders any number of trips. `close` removes what was spilled. */
+/** Sorts any number of trips. `close` removes the spilled runs. */
 export class TripSorter {
   readonly #run: Run;
   readonly #spills: Spill[] = [];
   readonly #folder: string;
 
-  /** `folder` takes the spilled runs; `runTrips` is how many trips are sorted in memory. */
+  /** Spills runs to `folder`; sorts at most `runTrips` trips in memory. */
   constructor(folder: string, runTrips = RUN_TRIPS) {
     this.#folder = folder;
     this.#run = new Run(runTrips);
@@ -187,13 +188,13 @@ export class TripSorter {
   }
 }
 
-/** Batches of trips that come in order; what steps back is not taken. */
+/** Builds batches from trips that are in order already; refuses those that aren't. */
 export class TripCollector {
   readonly #builder = new BatchBuilder();
   readonly #ready: TripBatch[] = [];
   #last = Number.NEGATIVE_INFINITY;
 
-  /** False when the trip is before the last one. */
+  /** False if the trip is before the last one. */
   add(trip: EncodedTrip): boolean {
     if (trip.dropoff < this.#last) return false;
     this.#last = trip.dropoff;
@@ -203,18 +204,18 @@ export class TripCollector {
     return true;
   }
 
-  /** The batches that are full. */
+  /** The full batches so far. */
   full(): TripBatch[] {
     return this.#ready.splice(0);
   }
 
-  /** What is left. */
+  /** All batches that are left, full or not. */
   rest(): TripBatch[] {
     return this.#builder.count > 0 ? [...this.full(), this.#builder.take()] : this.full();
   }
 }
 
-/** The trips of one run where they lie: only their places are put in order. */
+/** Batches over the trips of one run, without copying their bodies. */
 function* fromMemory(run: Run): Generator<TripBatch> {
   const order = run.order();
   for (let firstId = 0; firstId < run.count; firstId += BATCH_TRIPS) {

@@ -1,4 +1,4 @@
-/** The rows of a Parquet file → trips and rejected rows. */
+/** Turns the rows of a Parquet file into trips and rejected rows. */
 import { TaxiflowError } from '../errors.ts';
 import type { DateOrder } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
@@ -8,7 +8,10 @@ import { readHeader, type Schema, usedColumns } from './schema.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { type Cell, type LeftOut, TripEncoder } from './trips.ts';
 
-/** Reads a Parquet file to its end; yields after every piece. Throws `input-unreadable`, `unknown-header`, `not-degrees` and `no-timestamp`. */
+/**
+ * Reads a Parquet file to its end; yields after every piece. Throws `input-unreadable`, `unknown-header`, `not-degrees`
+ * and `no-timestamp`.
+ */
 export async function* readParquet(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
   const source = input.name;
   const ranges = await input.ranges!(options.onBytes);
@@ -37,7 +40,7 @@ export async function* readParquet(input: Input, sink: RowSink, options: ReadOpt
   }
 }
 
-/** The order of day and month where times are texts. Throws `no-timestamp` where they are neither times nor texts. */
+/** The order of day and month of times stored as text. Throws `no-timestamp` for a column of neither times nor text. */
 async function orderOf(
   table: Table,
   schema: Schema,
@@ -48,8 +51,8 @@ async function orderOf(
   for (const index of columns) {
     const { name, kind, stored } = table.columns[index]!;
     if (kind !== 'other') continue;
-    throw new TaxiflowError('no-timestamp', `the column ${name} of ${source} is no timestamp: ${stored}`, {
-      hint: 'write it as a TIMESTAMP, or as text; a number does not say what it counts, and a date has no time of day',
+    throw new TaxiflowError('no-timestamp', `the column ${name} of ${source} is not a timestamp: ${stored}`, {
+      hint: 'store it as a TIMESTAMP or as text; a number has no unit, and a date has no time of day',
     });
   }
   if (options.dateOrder) return options.dateOrder;

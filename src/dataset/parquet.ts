@@ -1,6 +1,6 @@
 /**
- * Parquet files → rows. Only the columns that are asked for are read, each by ranges of its own; all of them
- * go forward together, page by page, so memory is bounded however large the row groups are.
+ * Reads the rows of Parquet files. It reads only the wanted columns, each by its own byte ranges. All columns advance
+ * together, page by page, so memory is bounded for row groups of any size.
  */
 import { crc32 } from 'node:zlib';
 import { parquetMetadataAsync, parquetSchema } from 'hyparquet';
@@ -24,45 +24,45 @@ import type { Cell } from './trips.ts';
 
 export interface TableColumn {
   readonly name: string;
-  /** What its values are, as far as times are concerned. */
+  /** Whether its values can be times. */
   readonly kind: 'time' | 'text' | 'other';
-  /** How it is stored, in words. */
+  /** The stored type, in words. */
   readonly stored: string;
 }
 
-/** An open file. Throws an `Error` for what is no whole Parquet file. */
+/** An open file. Its methods throw an `Error` if the file is damaged or cut off. */
 export interface Table {
   readonly columns: readonly TableColumn[];
   /**
-   * Hands all rows to `onRow`, in order, numbered from 1 on; yields after every piece. The cells that were asked for lie
-   * at their indexes; the array is used again.
+   * Calls `onRow` for every row in order, numbered from 1; yields after every piece. `cells` is indexed by column, is
+   * filled for the `wanted` columns only, and is reused for the next row.
    */
   rows(wanted: readonly number[], onRow: (cells: readonly Cell[], row: number) => void): AsyncGenerator<void>;
 }
 
-/** Bytes of a column that are read at once. */
+/** Bytes of a column that one read fetches. */
 const WINDOW = 4 << 20;
-/** Values of a page: far more than any writer puts into one. */
+/** Most values in a page: far more than any writer puts into one. */
 const MOST_VALUES = 1 << 24;
-/** Bytes of a page, unpacked. */
+/** Most bytes of a page, decompressed. */
 const LARGEST_PAGE = 1 << 29;
-/** Values by which some writers fill up the last run of a page. */
+/** Most values with which writers pad the last run of a page. */
 const PADDING = 512;
-/** A page's header is longer only where it holds long texts as statistics. */
+/** Bytes to read for a page header; only long texts in its statistics make it longer. */
 const HEADER = 1 << 16;
 
-/** Times as epoch ms. Microseconds since the epoch fit into a number, nanoseconds don't. */
+/** Converts times to epoch ms. Microseconds since the epoch fit into a number, nanoseconds don't. */
 const PARSERS = {
   ...DEFAULT_PARSERS,
   timestampFromMilliseconds: (ms: bigint) => Number(ms),
   timestampFromMicroseconds: (us: bigint) => Math.floor(Number(us) / 1000),
-  // Division cuts towards zero, and so towards 1970.
+  // bigint division rounds towards zero; times before 1970 must round down.
   timestampFromNanoseconds: (ns: bigint) => Number((ns < 0n ? ns - 999_999n : ns) / 1_000_000n),
   dateFromDays: (days: number) => days * 86_400_000,
-  // A parser's result is a Date by its type; whatever it is, it is handed on.
+  // The type demands Dates, but hyparquet passes on any result.
 } as unknown as typeof DEFAULT_PARSERS;
 
-/** Reads the table of contents of a file. */
+/** Reads the metadata of a file. Throws an `Error` if it isn't a complete Parquet file. */
 export async function openTable(file: ByteRanges): Promise<Table> {
   const metadata = await readMetadata(file);
   const schema = parquetSchema(metadata);
@@ -86,7 +86,7 @@ async function* readRows(
       const column = schema.children[index]!;
       const chunk = chunkOf(group.columns, column);
       if (chunk.meta_data!.num_values !== group.num_rows)
-        throw new Error(`the counts of ${column.element.name} differ`);
+        throw new Error(`the value counts of ${column.element.name} differ`);
       return new ColumnReader(file, chunk, [schema, column]);
     });
     for (let left = Number(group.num_rows); left > 0; ) {
@@ -112,11 +112,11 @@ async function readMetadata(file: ByteRanges): Promise<FileMetaData> {
     if (typeof num_rows !== 'bigint' || num_rows < 0n) throw new Error('its table of contents is damaged');
     return sum + num_rows;
   }, 0n);
-  if (rows !== metadata.num_rows) throw new Error('the counts of rows in its table of contents differ');
+  if (rows !== metadata.num_rows) throw new Error('the row counts in its table of contents differ');
   return metadata;
 }
 
-/** What the values of a column are; numbers without a unit are no times. */
+/** What the values of a column are. Numbers without a unit are not times. */
 function typeOf({ type, converted_type, logical_type }: SchemaElement): Pick<TableColumn, 'kind' | 'stored'> {
   const annotation = logical_type?.type ?? converted_type;
   const isTimestamp = annotation?.startsWith('TIMESTAMP') && type === 'INT64';
@@ -136,23 +136,23 @@ function typeOf({ type, converted_type, logical_type }: SchemaElement): Pick<Tab
 function chunkOf(columns: readonly ColumnChunk[], { element }: SchemaTree): ColumnChunk {
   const chunk = columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === element.name);
   if (!chunk?.meta_data || element.num_children)
-    throw new Error(`the column ${element.name} is none of plain values`);
+    throw new Error(`the column ${element.name} doesn't hold plain values`);
   return chunk;
 }
 
-/** The values of one column in one row group, from its first to its last. */
+/** Reads the values of one column in one row group, in order. */
 class ColumnReader {
   readonly #file: ByteRanges;
   readonly #decoder: ColumnDecoder;
   readonly #name: string;
-  /** Decimal places, where values have a fixed number of them. */
+  /** Decimal places of a DECIMAL; undefined for other types. */
   readonly #scale: number | undefined;
-  /** Values that pages still have to bring. */
+  /** Values in the pages not yet decoded. */
   #left: number;
-  /** Where the next bytes lie in the file, and where the column ends. */
+  /** Offset in the file of the next read, and of the end of the column. */
   #position: number;
   readonly #end: number;
-  /** Bytes that are read, and how far they are decoded. */
+  /** Bytes read, and how far they are decoded. */
   #window = new DataView(new ArrayBuffer(0));
   #offset = 0;
   #dictionary: DecodedArray | undefined;
@@ -182,7 +182,7 @@ class ColumnReader {
     if (meta.type !== element.type) throw this.#damaged();
   }
 
-  /** How many values can be taken. */
+  /** How many decoded values can be taken. */
   get ready(): number {
     return this.#values.length - this.#next;
   }
@@ -207,7 +207,7 @@ class ColumnReader {
     }
   }
 
-  /** Decodes the next page if no value is left. */
+  /** Decodes the next page if no decoded value is left. */
   async fill(): Promise<void> {
     while (this.ready === 0) {
       await this.#have(HEADER);
@@ -216,7 +216,7 @@ class ColumnReader {
       const header = parquetHeader(reader);
       this.#offset = reader.offset;
       const size = header.compressed_page_size;
-      // Damaged bytes may well be read as a header, of another shape.
+      // Damaged bytes may parse as a header with impossible sizes.
       if (
         !(size >= 0 && header.uncompressed_page_size >= 0 && header.uncompressed_page_size <= LARGEST_PAGE)
       ) {
@@ -260,7 +260,7 @@ class ColumnReader {
     }
   }
 
-  /** Reads on until `bytes` are there that aren't decoded, or the column ends. */
+  /** Reads until `bytes` undecoded bytes are in the window, or the column ends. */
   async #have(bytes: number): Promise<void> {
     const kept = this.#window.byteLength - this.#offset;
     if (kept >= bytes || this.#position === this.#end) return;
@@ -283,14 +283,14 @@ class ColumnReader {
   }
 }
 
-/** Newer writers say DECIMAL in one of two places only, which the library doesn't look at. */
+/** Newer writers mark a DECIMAL only in the logical type, which hyparquet doesn't look at. */
 function decimalOf(element: SchemaElement): SchemaElement {
   const { converted_type, logical_type } = element;
   if (converted_type || logical_type?.type !== 'DECIMAL') return element;
   return { ...element, converted_type: 'DECIMAL', scale: logical_type.scale };
 }
 
-/** A page without compression, whose runs don't go beyond what it says of itself: the library would believe them. */
+/** A decompressed page whose runs fit its own counts. hyparquet would trust them unchecked. */
 function unpacked(
   header: PageHeader,
   stored: Uint8Array,
@@ -360,7 +360,7 @@ function checkValueRuns(
   } else if (encoding === 'DELTA_BYTE_ARRAY') checkPrefixes(bytes, offset, count);
 }
 
-/** Texts that begin as the one before them: none may begin with more than that one has. */
+/** Checks texts that share a prefix with the text before: no prefix may be longer than that text. */
 function checkPrefixes(bytes: Uint8Array, offset: number, count: number): void {
   const middle = endOfDeltas(bytes, offset, count);
   endOfDeltas(bytes, middle, count);
@@ -378,7 +378,7 @@ function checkPrefixes(bytes: Uint8Array, offset: number, count: number): void {
   }
 }
 
-/** Follows the blocks of `count` DELTA_BINARY_PACKED values to their end. */
+/** Offset of the end of `count` DELTA_BINARY_PACKED values. */
 function endOfDeltas(bytes: Uint8Array, offset: number, count: number): number {
   const at = { offset };
   const block = readVarint(bytes, at);
@@ -401,7 +401,7 @@ function endOfDeltas(bytes: Uint8Array, offset: number, count: number): number {
   return at.offset;
 }
 
-/** An unsigned number below 2³¹. */
+/** Reads an unsigned number below 2³¹. */
 function readVarint(bytes: Uint8Array, at: { offset: number }): number {
   let value = 0;
   for (let scale = 1; ; scale *= 128) {
@@ -418,12 +418,12 @@ function skipVarint(bytes: Uint8Array, at: { offset: number }): void {
 }
 
 function damagedPage(): Error {
-  return new Error('a page of it is damaged');
+  return new Error('one of its pages is damaged');
 }
 
 /**
- * Follows the runs of `count` values from `offset` to `end`: they must be all there, and none may be longer than that.
- * Returns how many values are 1, where a value is one bit wide.
+ * Checks that the runs from `offset` to `end` hold `count` values and that none is longer than that. For values one bit
+ * wide, returns how many are 1.
  */
 function checkRuns(bytes: Uint8Array, offset: number, end: number, width: number, count: number): number {
   const at = { offset };
@@ -432,7 +432,7 @@ function checkRuns(bytes: Uint8Array, offset: number, end: number, width: number
     const head = readVarint(bytes, at);
     const length = Math.floor(head / 2);
     const isPacked = head % 2 === 1;
-    // Packed values come in eights, the last of them filled up.
+    // Packed values come in groups of eight; the last group is padded.
     const values = isPacked ? length * 8 : length;
     if (seen + values > count + (isPacked ? PADDING : 0) || at.offset > end) throw damagedPage();
     if (width === 1 && isPacked) ones += onesIn(bytes, at.offset, Math.min(values, count - seen));

@@ -1,28 +1,29 @@
 /**
- * CSV text → rows (docs/input.md, "Lines and rows").
+ * Splits CSV text into rows (docs/input.md, "Lines and rows").
  *
- *  R1 Every line is accounted for: lines = rows + broken lines + blank lines + lines that a quoted field runs over.
+ *  R1 Every line is accounted for: lines = rows + broken lines + blank lines + lines that continue a row.
  *  R2 A line that is a row by itself is never part of another row: a quote that would run over it is a stray quote.
- *  R3 Time grows with the bytes, and memory stays below a few MB, whatever the bytes are.
+ *  R3 For any bytes, time is linear in their number and memory stays below a few MB.
  *
- * Lines without a quote are split at their delimiters, which is all of nearly every TLC file. Lines with quotes are framed
- * here, since csv-parse lets a stray quote swallow what follows it; csv-parse then reads their fields, many rows at a time.
+ * Lines without quotes, which is nearly every line of a TLC file, are split at their delimiters. Rows with quotes are
+ * delimited here, because csv-parse lets a stray quote swallow what follows; csv-parse then reads their fields, many rows
+ * at a time.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { parse } from 'csv-parse/sync';
 
 export interface RowHandler {
-  /** What separates fields; `begin` may change it. */
+  /** Separates fields; `begin` may change it. */
   readonly delimiter: string;
-  /** The first line that isn't blank, before anything else is done with it. */
+  /** Gets the first line that isn't blank, before it is split. */
   begin(line: string): void;
-  /** One row; `line` is where it begins, from 1 on. */
+  /** Gets one row; `line` is where it begins, counted from 1. */
   row(fields: string[], line: number, raw: string): void;
-  /** A line that is no row. */
+  /** Gets a line that is not a row. */
   broken(problem: LineProblem, line: number, raw: string): void;
   /** Whether a line is a row by itself. */
   isRow(line: string): boolean;
-  /** Whether a row may have so many fields if it runs over several lines. */
+  /** Whether a row that runs over several lines may have this many fields. */
   fits(fields: number): boolean;
 }
 
@@ -31,9 +32,9 @@ export interface LineProblem {
   readonly detail: string;
 }
 
-/** Characters of a line. */
+/** Most characters in a line. */
 const LONGEST_LINE = 1 << 20;
-/** Characters of a row that runs over several lines. */
+/** Most characters in a row that runs over several lines. */
 const LONGEST_ROW = 1 << 16;
 const QUOTE = 0x22;
 const BYTE_ORDER_MARK = 0xfeff;
@@ -44,14 +45,14 @@ const TOO_LONG: LineProblem = {
   detail: `the line is longer than ${LONGEST_LINE.toLocaleString('en-US')} characters`,
 };
 
-/** A line, or a row over several of them, as it waits for its turn. */
+/** A line, or a row over several lines, that waits to be handed to the handler. */
 interface Waiting {
   readonly line: number;
   readonly raw: string;
   readonly problem?: LineProblem;
 }
 
-/** Rows that began with a quote which is not closed yet. */
+/** A row whose quoted field is not closed yet. */
 interface OpenRow {
   readonly lines: { readonly text: string; readonly end: string }[];
   readonly firstLine: number;
@@ -59,30 +60,30 @@ interface OpenRow {
   fields: number;
 }
 
-/** Reads text piece by piece. `end` must be called once after the last one. */
+/** Reads text piece by piece. Call `end` once, after the last piece. */
 export class RowReader {
   /** Lines so far. */
   lines = 0;
   blank = 0;
-  /** Lines that belong to a row which began before them. */
+  /** Lines that continue the row of the line before. */
   continued = 0;
   readonly #handler: RowHandler;
   #begun = false;
-  /** The beginning of a line whose end hasn't come. */
+  /** The start of a line whose end hasn't arrived. */
   #rest = '';
-  /** The piece before ended in CR, which may be half of a line end. */
+  /** The last piece ended in CR, which may be the first half of CRLF. */
   #heldCr = false;
-  /** The line at hand is too long; only its end matters. */
+  /** The current line is too long; only its end matters. */
   #skipping = false;
   #open: OpenRow | undefined;
-  /** Since the first row with a quote in this piece: what is handed on when the piece ends, in order. */
+  /** Rows and broken lines since the first quote in this piece, in order; handed on when the piece ends. */
   #waiting: Waiting[] = [];
 
   constructor(handler: RowHandler) {
     this.#handler = handler;
   }
 
-  /** What was read of a row or line that isn't complete. */
+  /** The text read so far of an incomplete row or line. */
   get incomplete(): string {
     const open = this.#open?.lines.map(({ text, end }) => text + end).join('') ?? '';
     return open + this.#rest + (this.#heldCr ? '\r' : '');
@@ -135,7 +136,7 @@ export class RowReader {
   }
 
   #line(text: string, end: string, number: number, tooLong: boolean): void {
-    // Files that were put one after another each begin with a mark.
+    // Each of several concatenated files may begin with a byte order mark.
     const line = text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
     if (this.#open) {
       this.#continue(this.#open, line, end, number);
@@ -155,7 +156,7 @@ export class RowReader {
     else this.#handler.row(line.split(this.#handler.delimiter), number, line);
   }
 
-  /** Before the header has told the delimiter, a line of nothing but delimiters is blank too. */
+  /** Before the header gives the delimiter, a line of delimiters alone is blank too. */
   #isBlank(line: string): boolean {
     if (line.charCodeAt(0) > 32 && this.#begun) return false;
     return this.#begun ? line.trim() === '' : NO_VALUE.test(line);
@@ -169,9 +170,9 @@ export class RowReader {
     } else this.#wait({ line: number, raw: line, problem: notCsv(state) });
   }
 
-  /** A line while a quoted field is open: more of that field, or the proof that its quote was a stray one (R2). */
+  /** Handles a line inside an open quoted field: it continues the field, or proves that the quote was stray (R2). */
   #continue(open: OpenRow, line: string, end: string, number: number): void {
-    // What is waiting may hold a header, which says what a row is from there on.
+    // A header among the waiting rows changes what counts as a row.
     this.#flush();
     const { fields, state } = walk(line, this.#handler.delimiter, true);
     const total = open.fields + fields - 1;
@@ -192,14 +193,14 @@ export class RowReader {
     }
   }
 
-  /** Whether a line that could close a quoted field is a row without it: sound by itself, or after a line that is a row too. */
+  /** Whether a row that could close the open field doesn't: its own quotes are sound, or the opening line is a row too. */
   #closesNothing(open: OpenRow, line: string): boolean {
     return (
       walk(line, this.#handler.delimiter, false).state === 'whole' || this.#handler.isRow(open.lines[0]!.text)
     );
   }
 
-  /** The quote was a stray one: its own line is broken, and those after it are read anew. */
+  /** Treats the open quote as stray: its line is broken, and the lines after it are read again. */
   #giveUp(open: OpenRow): void {
     const [first, ...others] = open.lines;
     this.#open = undefined;
@@ -230,7 +231,7 @@ export class RowReader {
   }
 }
 
-/** The fields of a line that is a whole row, undefined where it isn't. */
+/** The fields of a line that is a complete row, else undefined. */
 export function fieldsOf(line: string, delimiter: string): string[] | undefined {
   if (!line.includes('"')) return line.split(delimiter);
   if (walk(line, delimiter, false).state !== 'whole') return undefined;
@@ -242,13 +243,13 @@ function notCsv(detail: string): LineProblem {
 }
 
 interface Walked {
-  /** Fields that begin in the line, with the one it begins in. */
+  /** Fields in the line, including one that began before it. */
   readonly fields: number;
-  /** Whether all its fields end in it; else what is wrong with it. */
+  /** Whether the last field ends in the line, or what is wrong with the line. */
   readonly state: 'whole' | 'open' | 'a quote in the middle of a field' | 'text after a closing quote';
 }
 
-/** Follows the quotes of a line that begins inside of a quoted field or not, as RFC 4180 has them. */
+/** Follows the quotes of a line by RFC 4180; `inside` says whether it begins inside a quoted field. */
 function walk(line: string, delimiter: string, inside: boolean): Walked {
   let at = 0;
   let fields = 1;
@@ -280,7 +281,10 @@ function walk(line: string, delimiter: string, inside: boolean): Walked {
   }
 }
 
-/** Bytes as text: UTF-8, or UTF-16 by its mark or by its zeros. The first chunk must hold four bytes, if there are four. */
+/**
+ * Decodes bytes as UTF-8, or as UTF-16 if a byte order mark or zeros show it. The first chunk must hold at least four
+ * bytes, unless there are fewer in all.
+ */
 export async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let decode: ((chunk?: Buffer) => string) | undefined;
   for await (const chunk of chunks) {
@@ -294,14 +298,14 @@ export async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<st
 
 function decoderFor(first: Buffer): (chunk?: Buffer) => string {
   const [a, b, c, d] = first;
-  // A header begins with ASCII, so every second of its bytes in UTF-16 is zero.
+  // A header begins with ASCII, so in UTF-16 every second byte of it is zero.
   const little = (a === 0xff && b === 0xfe) || (b === 0 && d === 0 && a !== 0 && c !== 0);
   const big = (a === 0xfe && b === 0xff) || (a === 0 && c === 0 && b !== 0 && d !== 0 && d !== undefined);
   if (little || big) {
     const decoder = new TextDecoder(little ? 'utf-16le' : 'utf-16be');
     return (chunk) => (chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode());
   }
-  // Several times faster than a TextDecoder in pieces.
+  // Several times faster than a streaming TextDecoder.
   const decoder = new StringDecoder('utf8');
   return (chunk) => (chunk ? decoder.write(chunk) : decoder.end());
 }

@@ -1,39 +1,39 @@
-/** Which column of a TLC file holds what, found by header name over all variants since 2009. */
+/** Finds the columns of a TLC file by their header names, in all variants since 2009. */
 import { TaxiflowError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
 import { SOURCE_FIELDS, type SourceField, TRIP_FIELDS } from '../events/trip.ts';
 
 const PROJECTED = ['pickupx', 'pickupy', 'dropoffx', 'dropoffy'];
 
-/** Index of the column of each field, −1 where the file has none. */
+/** The index of each field's column, −1 if the file doesn't have it. */
 export type Columns = { readonly [F in SourceField]: number };
 
 export interface Schema extends Columns {
   /** The columns as the file calls them. */
   readonly names: readonly string[];
-  /** Fields a whole row has at least. */
+  /** The least number of fields in a complete row. */
   readonly width: number;
 }
 
-/** What separates the fields of a CSV file, by how its header reads. */
+/** Delimiters to try on a header, in this order. */
 const DELIMITERS = [',', ';', '\t', '|'] as const;
 
 const USUAL_COORDINATES = (['pickup_lat', 'pickup_lon', 'dropoff_lat', 'dropoff_lon'] as const)
   .map((field) => TRIP_FIELDS[field].columns[0])
   .join(', ');
 
-/** Reads a header. Throws `unknown-header` or `not-degrees`, naming the columns that were looked for. */
+/** Reads a header. Throws `unknown-header` or `not-degrees`, with the missing columns in the hint. */
 export function readHeader(header: readonly string[], source: string): Schema {
   if (header.length === 0) {
     throw new TaxiflowError('unknown-header', `${source} is empty`, {
-      hint: 'its first line has to be the header of a TLC file',
+      hint: 'its first line must be the header of a TLC file',
     });
   }
   const names = header.map(plainName);
   const columns = columnsOf(names);
   if (header.some((cell) => !Number.isNaN(parseTime(cell)))) {
     throw new TaxiflowError('unknown-header', `${source} has no header: its first line is a row of data`, {
-      hint: `put the header of its TLC file before it, with columns such as tpep_pickup_datetime and tpep_dropoff_datetime`,
+      hint: `add a TLC header as its first line, with columns such as tpep_pickup_datetime and tpep_dropoff_datetime`,
     });
   }
   for (const [column, what] of [
@@ -42,25 +42,25 @@ export function readHeader(header: readonly string[], source: string): Schema {
   ] as const) {
     if (columns[column] >= 0) continue;
     throw new TaxiflowError('unknown-header', `${source} has no ${what}`, {
-      hint: `one of these columns is needed: ${TRIP_FIELDS[column].columns.join(', ')} (case, spaces and underscores don't matter); its header is: ${header.join(',').slice(0, 200)}`,
+      hint: `it needs one of these columns: ${TRIP_FIELDS[column].columns.join(', ')} (case, spaces and underscores don't matter); its header is: ${header.join(',').slice(0, 200)}`,
     });
   }
   if (columns.pickup_lat < 0 && names.some((name) => PROJECTED.includes(name))) {
     throw new TaxiflowError('not-degrees', `the coordinates of ${source} are not degrees`, {
-      hint: `pickup_x and pickup_y are metres of a projection; convert them to WGS 84 columns ${USUAL_COORDINATES}`,
+      hint: `pickup_x and pickup_y are in metres of a map projection; convert them to WGS 84 columns ${USUAL_COORDINATES}`,
     });
   }
   const lastNamed = names.findLastIndex((name) => name !== '');
   return { ...columns, names: header, width: lastNamed + 1 };
 }
 
-/** Whether these fields are a header: both times are columns by name. */
+/** Whether these fields are a header: they name both time columns. */
 export function isHeader(fields: readonly string[]): boolean {
   const { pickup_datetime, dropoff_datetime } = columnsOf(fields.map(plainName));
   return pickup_datetime >= 0 && dropoff_datetime >= 0;
 }
 
-/** Whether a header begins somewhere in these fields, perhaps behind the value of a field before it. */
+/** Whether a header begins somewhere in these fields, even directly after a value in the same field. */
 export function hasHeader(fields: readonly string[]): boolean {
   const names = fields.map(plainName);
   const isThere = (wanted: readonly string[]) =>
@@ -68,12 +68,12 @@ export function hasHeader(fields: readonly string[]): boolean {
   return isThere(TRIP_FIELDS.pickup_datetime.columns) && isThere(TRIP_FIELDS.dropoff_datetime.columns);
 }
 
-/** What separates the fields of a header; a comma where the line is no header. */
+/** The delimiter of a header line; a comma if the line is not a header. */
 export function delimiterOf(line: string): string {
   return DELIMITERS.find((delimiter) => isHeader(line.split(delimiter))) ?? ',';
 }
 
-/** A name without case, spaces, underscores, dashes and quotes. */
+/** A name in lower case, without spaces, underscores, dashes, dots and quotes. */
 function plainName(name: string): string {
   return name.toLowerCase().replace(/[\s_"'.\uFEFF-]/g, '');
 }
@@ -86,7 +86,7 @@ function columnsOf(names: readonly string[]): Columns {
   return Object.fromEntries(SOURCE_FIELDS.map((field) => [field, indexOf(field)])) as unknown as Columns;
 }
 
-/** Indexes of the columns that trips are made of, ascending. */
+/** Indexes of the columns that a trip is read from, ascending. */
 export function usedColumns(schema: Schema): number[] {
   const used = SOURCE_FIELDS.map((field) => schema[field]);
   return [...new Set(used)].filter((index) => index >= 0).sort((a, b) => a - b);

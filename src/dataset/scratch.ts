@@ -1,4 +1,4 @@
-/** Files for the time of a run, which nobody else can open and which go with the process, however that ends. */
+/** Temporary files of a run. Other processes can't open them, and they vanish with the process, even if it is killed. */
 
 import { randomUUID } from 'node:crypto';
 import { closeSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
@@ -11,7 +11,7 @@ export class ScratchFile {
   readonly #path: string;
   readonly #file: number;
 
-  /** `what` names it in errors. */
+  /** Creates a file in `folder`; errors call it `what`. */
   constructor(folder: string, what: string) {
     this.#what = what;
     this.#path = join(folder, `${process.pid}-${randomUUID()}`);
@@ -20,18 +20,18 @@ export class ScratchFile {
       removeStale(folder);
       return makeFile(this.#path);
     });
-    // Without a name the file goes with the process.
+    // A file without a name vanishes with the process.
     if (process.platform !== 'win32') rmSync(this.#path, { force: true });
   }
 
-  /** Writes all of `data` behind what was written before. */
+  /** Appends all of `data`. */
   append(data: Buffer): void {
     translating(this.#what, this.#path, () => {
       for (let at = 0; at < data.length; ) at += writeSync(this.#file, data, at, data.length - at);
     });
   }
 
-  /** Fills `target` from `offset` on with what lies at `position`; how many bytes there were. */
+  /** Reads from `position` in the file into `target` from `offset` on; returns the number of bytes read. */
   read(target: Buffer, offset: number, position: number): number {
     return readSync(this.#file, target, offset, target.length - offset, position);
   }
@@ -42,10 +42,10 @@ export class ScratchFile {
   }
 }
 
-/** Folders in which this process has looked for what others left. */
+/** Folders in which this process has removed stale files. */
 const looked = new Set<string>();
 
-/** Removes what processes left behind that are gone: on Windows, or when one was killed at the wrong moment. */
+/** Removes files of processes that have ended: Windows keeps names, and a process can be killed before it removes one. */
 function removeStale(folder: string): void {
   if (looked.has(folder)) return;
   looked.add(folder);
@@ -55,7 +55,7 @@ function removeStale(folder: string): void {
     try {
       rmSync(join(folder, name), { force: true });
     } catch {
-      // It is somebody else's.
+      // The file belongs to another user.
     }
   }
 }

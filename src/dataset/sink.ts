@@ -1,17 +1,17 @@
-/** What a reader of one file is given: where its rows go, and what it may use. */
+/** The interface between `Dataset` and the reader of one file. */
 import type { DateOrder } from '../events/times.ts';
 import type { OnBytes } from './inputs.ts';
 import type { EncodedTrip, LeftOut, RejectReason } from './trips.ts';
 
-/** Takes what is read of one file. */
+/** Takes the rows and counts of one file. */
 export interface RowSink {
-  /** Takes a trip; false when it steps back. */
+  /** Takes a trip; false if it is out of order. */
   trip(trip: EncodedTrip): boolean;
-  /** `detail` says in words what is wrong; to be asked while the rejection is being told. */
+  /** Takes a rejected row. `detail` says in words what is wrong; it may be called only before `reject` returns. */
   reject(reason: RejectReason, line: number, raw: string, detail: () => string): void;
-  /** Once, at the end: values left out of trips, and the first of them with its line. */
+  /** Called once, at the end: how many values were left out of trips, and the first of them with its line. */
   leftOut(count: number, first: (LeftOut & { readonly line: number }) | undefined): void;
-  /** Once, at the end of a CSV file. */
+  /** Called once, at the end of a CSV file. */
   lines(counts: LineCounts): void;
 }
 
@@ -24,12 +24,12 @@ export interface LineCounts {
 }
 
 export interface ReadOptions {
-  /** Order of day and month, where the user has said it. */
+  /** Order of day and month, if the user gave it. */
   readonly dateOrder: DateOrder | undefined;
-  /** For what is written for the time of this run. */
+  /** For temporary files of this run. */
   readonly folder: string;
   readonly onBytes: OnBytes;
-  /** Told of the content of a text, unpacked, as it is read. */
+  /** Gets the decompressed content of a CSV file as it is read. */
   readonly onContent: (chunk: Buffer) => void;
   readonly onNote: (note: string) => void;
 }

@@ -1,4 +1,4 @@
-/** Text that is read once, from its start to its end, and can be looked at ahead of that: what was seen is kept on disk. */
+/** Text that can be read only once but looked at ahead: the text seen ahead is kept on disk. */
 import { StringDecoder } from 'node:string_decoder';
 import { ScratchFile } from './scratch.ts';
 
@@ -7,7 +7,7 @@ const PIECE_BYTES = 1 << 18;
 export class Text {
   readonly #source: AsyncGenerator<string>;
   readonly #folder: string;
-  /** Holds the rest of the source, once it was looked at. */
+  /** The rest of the source, after `ahead` has read it. */
   #kept: ScratchFile | undefined;
 
   constructor(source: AsyncGenerator<string>, folder: string) {
@@ -31,7 +31,7 @@ export class Text {
     }
   }
 
-  /** What hasn't been read, to its end; it is read from disk afterwards. To be called once. */
+  /** The unread text to its end; iterating goes on from the copy on disk. Call it at most once. */
   async *ahead(): AsyncGenerator<string> {
     this.#kept = new ScratchFile(this.#folder, 'the rest of the input');
     for await (const piece of this.#source) {
@@ -40,7 +40,7 @@ export class Text {
     }
   }
 
-  /** Ends the source too, wherever it is. */
+  /** Ends the source too, even in the middle. */
   async close(): Promise<void> {
     this.#kept?.close();
     await this.#source.return(undefined);

@@ -1,9 +1,9 @@
-/** A row of a TLC file → the body of a trip record. */
+/** Turns a row of a TLC file into the body of a trip record. */
 import { type DateOrder, formatIso, inFourDigitYears, isPlainTime, parseTime } from '../events/times.ts';
 import type { Schema } from './schema.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
-/** Why a row is no trip. */
+/** Why a row is not a trip. */
 export type RejectReason =
   | 'short-row'
   | 'unreadable-time'
@@ -13,8 +13,8 @@ export type RejectReason =
   | 'line-too-long';
 
 /**
- * A trip on its way to the stream: `body` is its JSON without the head that only the replay knows,
- * `,"vendor_id":…,"pickup_datetime":…}\n`, ASCII only, so that its length in bytes is its length.
+ * A trip for the stream. `body` is the JSON of its record without the head, which the replay adds:
+ * `,"vendor_id":…,"pickup_datetime":…}\n`. It is ASCII only, so its length in characters is its length in bytes.
  */
 export interface EncodedTrip {
   /** Epoch ms. */
@@ -22,37 +22,37 @@ export interface EncodedTrip {
   readonly body: string;
 }
 
-/** A value as its file has it: text, a number, a time as epoch ms, or null. */
+/** A value as stored in the file: text, a number, a time as epoch ms, or null. */
 export type Cell = string | number | null;
 
-/** How files write that there is no value. */
+/** Texts that stand for a missing value. */
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'None']);
-/** Short enough to be finite. */
+/** At most 300 digits, so the number is finite. */
 const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
 const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
-/** Characters of a text in a record. */
+/** Most characters of a text in a record. */
 const LONGEST_TEXT = 1_000;
 const MINUS = 0x2d;
 const ONE = 0x31;
 const NINE = 0x39;
 
-/** Characters of a cell in an explanation. */
+/** Most characters of a cell in an explanation. */
 const LONGEST_CELL = 100;
 
-/** A value that is there, and was left out of its trip because it can't be used. */
+/** A value that was left out of its trip because it can't be read. */
 export interface LeftOut {
   readonly column: string;
   readonly value: Cell;
 }
 
-/** The columns of one end of a trip. */
+/** The columns of one end of a trip, by index; −1 if missing. */
 interface End {
   readonly lat: number;
   readonly lon: number;
   readonly zone: number;
   readonly keys: readonly [lat: string, lon: string, zone: string];
-  /** The centroids of zones met so far, as the record has them. */
+  /** Centroids of the zones seen so far, as JSON fields of the record. */
   readonly centroids: Map<Cell, string>;
 }
 
@@ -62,11 +62,11 @@ export class TripEncoder {
   readonly #pickup: End;
   readonly #dropoff: End;
   readonly #order: DateOrder;
-  /** How many values were left out, and the first of them. */
+  /** The number of values left out so far, and the first of them. */
   leftOut = 0;
   firstLeftOut: LeftOut | undefined;
 
-  /** `order` is that of day and month in dates such as 3/4/2016. */
+  /** `order` is the order of day and month in dates such as 3/4/2016. */
   constructor(schema: Schema, order: DateOrder = 'mdy') {
     this.schema = schema;
     this.#order = order;
@@ -79,7 +79,7 @@ export class TripEncoder {
     if (row.length < schema.width) return 'short-row';
     const pickup = this.timeOf(row[schema.pickup_datetime]!);
     const dropoff = this.timeOf(row[schema.dropoff_datetime]!);
-    // NaN compares false, so this one test finds all three.
+    // NaN compares false, so this one test finds unreadable times too.
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
@@ -98,13 +98,13 @@ export class TripEncoder {
     return { dropoff, body };
   }
 
-  /** Epoch ms of a cell, NaN when it is not a valid time. Numbers are epoch ms already. */
+  /** Epoch ms of a cell; NaN if it is not a valid time. Numbers are epoch ms already. */
   timeOf(cell: Cell): number {
     if (typeof cell === 'string') return parseTime(cell, this.#order);
     return cell === null ? Number.NaN : inFourDigitYears(cell);
   }
 
-  /** What it is in a row that makes it no trip, in words. */
+  /** Why a row is rejected, in words. */
   explain(row: readonly Cell[], reason: RejectReason): string {
     const { pickup_datetime: pickup, dropoff_datetime: dropoff, width } = this.schema;
     if (reason === 'short-row') return `${row.length} of ${width} fields`;
@@ -121,7 +121,7 @@ export class TripEncoder {
     return `${this.schema.names[column]!.trim()} ${JSON.stringify(this.readable(row, column)).slice(0, LONGEST_CELL)}`;
   }
 
-  /** A cell as people read it: times as ISO 8601. */
+  /** A cell in readable form: times as ISO 8601. */
   readable(row: readonly Cell[], column: number): Cell {
     const value = row[column] ?? null;
     const isTime = column === this.schema.pickup_datetime || column === this.schema.dropoff_datetime;
@@ -139,7 +139,7 @@ export class TripEncoder {
     return '';
   }
 
-  /** A number goes as its file writes it, where JSON can write it so too. */
+  /** A number, digit by digit as in the file if that is valid JSON. */
   #number(key: string, row: readonly Cell[], column: number): string {
     if (column < 0) return '';
     const raw = row[column]!;
@@ -156,7 +156,7 @@ export class TripEncoder {
     return '';
   }
 
-  /** The coordinates of an end where they are there and not zero, else the centroid of its zone. */
+  /** The coordinates of an end if both are present and not zero, else the centroid of its zone. */
   #place(row: readonly Cell[], { lat, lon, zone, keys, centroids }: End): string {
     let text = '';
     if (lat >= 0 && lon >= 0) {
@@ -169,7 +169,7 @@ export class TripEncoder {
     if (centroid === undefined) {
       const place = ZONE_CENTROIDS.get(zoneNumber(raw));
       centroid = place ? keys[0] + place[0] + keys[1] + place[1] : '';
-      // Each number is a zone, but damaged cells can be anything.
+      // There are few zones, but damaged cells can hold anything.
       if (centroids.size < MOST_CENTROIDS) centroids.set(raw, centroid);
     }
     return centroid === '' ? text : centroid;
@@ -198,17 +198,17 @@ function endOf(end: 'pickup' | 'dropoff', schema: Schema): End {
   return { lat, lon, zone, keys, centroids: new Map() };
 }
 
-/** Whether a coordinate is there and not zero: files write zero where they have none. */
+/** Whether a coordinate is present and not zero: files write zero for a missing one. */
 function isSomewhere(raw: Cell): boolean {
   if (typeof raw !== 'string') return raw !== null && Number.isFinite(raw) && raw !== 0;
-  // Nearly all begin with 4 or −7, and need no reading.
+  // Nearly all begin with 4 or −7 and need no parsing.
   const first = raw.charCodeAt(raw.charCodeAt(0) === MINUS ? 1 : 0);
   if (first >= ONE && first <= NINE && JSON_NUMBER.test(raw)) return true;
   const value = decimal(raw.trim());
   return Number.isFinite(value) && value !== 0;
 }
 
-/** `Number` alone would take `0x84` and nothing at all too. */
+/** `Number` alone would accept `0x84` and the empty text. */
 function decimal(text: string): number {
   return DECIMAL.test(text) ? Number(text) : Number.NaN;
 }

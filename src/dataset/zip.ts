@@ -1,19 +1,22 @@
-/** Zip archives: each trip file in one is an input of its own. */
+/** Reads zip archives: each trip file in one is an input of its own. */
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import type { Entry, ZipFile } from 'yauzl';
 import { TaxiflowError } from '../errors.ts';
 import { type ByteRanges, content, type Input, isTripFile, type OnBytes, unreadable } from './inputs.ts';
 
-/** What a Mac puts beside files, and hidden files. */
+/** Files that macOS adds, and hidden files. */
 const JUNK = /(?:^|\/)(?:__MACOSX\/|\.[^/.][^/]*$|\._)/;
-/** The record at the end of an archive, and the two before it in a large one. */
+/** Bytes of the end record of an archive, and of the two zip64 records before it in a large one. */
 const END_BYTES = 22;
 const END_64_BYTES = 76;
 const EXCEL = 'xl/workbook.xml';
 const WINDOW = 1 << 20;
 
-/** The trip files in an archive, in the order of their names; any file, where it holds only one. Throws `input-unreadable`. */
+/**
+ * The trip files in an archive, sorted by name; if it holds only one file, that one under any name. Throws
+ * `input-unreadable` and `unknown-header`.
+ */
 export async function tripFilesIn(archive: Input): Promise<Input[]> {
   try {
     const { zip, close } = await openZip(archive, () => {});
@@ -42,11 +45,10 @@ export async function tripFilesIn(archive: Input): Promise<Input[]> {
   }
 }
 
-/** Of archives one after the other, only the last is read: its table of contents must end where the file does. */
+/** Refuses concatenated archives, of which only the last would be read: its table of contents must end where the file ends. */
 function refuseMore({ readEntryCursor, fileSize, comment }: ZipFile): void {
   const rest = fileSize - Number(readEntryCursor) - END_BYTES - Buffer.byteLength(comment);
-  if (rest !== 0 && rest !== END_64_BYTES)
-    throw new Error('there is something else behind its table of contents');
+  if (rest !== 0 && rest !== END_64_BYTES) throw new Error('there is other data after its table of contents');
 }
 
 function entryInput(archive: Input, entry: Entry, found: boolean): Input {
@@ -62,7 +64,7 @@ function entryInput(archive: Input, entry: Entry, found: boolean): Input {
 async function* entryBytes(archive: Input, entry: Entry, onBytes: OnBytes): AsyncGenerator<Buffer> {
   if (entry.isEncrypted()) throw refused(archive, 'is encrypted', 'unpack it first');
   if (!entry.canDecodeFileData()) {
-    throw refused(archive, `is packed by method ${entry.compressionMethod}`, 'unpack it first');
+    throw refused(archive, `is packed with method ${entry.compressionMethod}`, 'unpack it first');
   }
   const { zip, close } = await openZip(archive, onBytes);
   try {
@@ -81,7 +83,7 @@ async function openZip(
   archive: Input,
   onBytes: OnBytes,
 ): Promise<{ zip: ZipFile; close: () => Promise<void> }> {
-  // Only here, so that other files never wait for it.
+  // Imported here so that other files don't pay for loading it.
   const yauzl = (await import('yauzl')).default;
   const ranges = await archive.ranges!(onBytes);
   class Reader extends yauzl.RandomAccessReader {

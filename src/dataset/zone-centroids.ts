@@ -1,6 +1,6 @@
 // Made by scripts/zone-centroids.ts; don't edit.
 
-// biome-ignore format: three figures a zone (number, latitude, longitude), four zones a line
+// biome-ignore format: three figures per zone (number, latitude, longitude), four zones per line
 const FIGURES: readonly number[] = [
   1, 40.691831, -74.174, 2, 40.616745, -73.831299, 3, 40.864474, -73.847422, 4, 40.723752, -73.976968,
   5, 40.552659, -74.188484, 6, 40.600324, -74.071771, 7, 40.761493, -73.919694, 8, 40.778559, -73.923086,
@@ -70,8 +70,8 @@ const FIGURES: readonly number[] = [
 ];
 
 /**
- * Latitude and longitude (degrees, WGS 84) of the middle of each TLC taxi zone, by LocationID; 260 zones.
- * The zones 57, 104, 105 (no polygon of their own), 264 and 265 (unknown, outside of NYC) have none.
+ * Latitude and longitude (degrees, WGS 84) of the centroid of each TLC taxi zone, by LocationID; 260 zones.
+ * The zones 57, 104, 105 (no polygon of their own), 264 and 265 (unknown, outside of NYC) are missing.
  *
  * Source: NYC Taxi & Limousine Commission taxi zones, centroids computed from the zone polygons.
  */

@@ -1,15 +1,15 @@
 import { NUMERIC_FIELDS, type NumericField, STRING_FIELDS, type StringField } from './trip.ts';
 
-/** Bytes of a word beside its characters: the string, and its entries in a map and a list. */
+/** Overhead of a word in bytes: the string object, and its entries in a map and a list. */
 const WORD_BYTES = 100;
 
-/** Words of a trip as small integers: the same word has the same code until words are forgotten. */
+/** Maps the words of trips to small integer codes. A code is valid until `forgetAfter` drops its word. */
 export class Dictionary {
   readonly #codes = new Map<string, number>();
   readonly words: string[] = [];
-  /** Memory it takes, about. */
+  /** Approximate memory in bytes. */
   bytes = 0;
-  /** For the decoder: words seen lately, by a hash of their bytes. */
+  /** Cache of the decoder: recently seen words, by a hash of their bytes. */
   readonly recent: ({ bytes: Uint8Array; code: number } | undefined)[] = new Array(64).fill(undefined);
 
   code(word: string): number {
@@ -23,7 +23,7 @@ export class Dictionary {
     return code;
   }
 
-  /** Forgets all words but the first so many: the codes of the others mean nothing any more. */
+  /** Keeps the first `count` words and forgets the others; their codes become invalid. */
   forgetAfter(count: number): void {
     const kept = this.words.slice(0, count);
     this.#codes.clear();
@@ -34,12 +34,12 @@ export class Dictionary {
   }
 }
 
-/** What a record turned out to be. */
+/** What a record is. */
 export const KIND = { trip: 0, watermark: 1, dead: 2 } as const;
 
 /**
- * A batch of decoded records, a column a field, row i of every column being record i.
- * Numbers that a trip lacks are NaN, words −1. Columns are reused from batch to batch.
+ * A batch of decoded records with one column per field; row i of every column is record i.
+ * Missing numbers are NaN, missing words −1. Columns are reused for the next batch.
  */
 export class TripColumns {
   capacity = 0;
@@ -47,15 +47,15 @@ export class TripColumns {
   /** `KIND` of each record. */
   kind = new Uint8Array(0);
   readonly numbers = {} as Record<NumericField, Float64Array>;
-  /** Codes of words in the dictionary of their field, −1 where a trip has none. */
+  /** Codes in the dictionary of the field; −1 if missing. */
   readonly words = {} as Record<StringField, Int32Array>;
   readonly dictionaries = Object.fromEntries(
     STRING_FIELDS.map((field) => [field, new Dictionary()]),
   ) as Record<StringField, Dictionary>;
-  /** Watermark records of the batch: row, and epoch milliseconds. */
+  /** Watermark records of the batch: their rows and values (epoch ms). */
   watermarkRows: number[] = [];
   watermarks: number[] = [];
-  /** Records that are neither: row, and why. */
+  /** Records that are neither, with the reason. */
   dead: { row: number; why: string }[] = [];
 
   constructor() {

@@ -1,11 +1,11 @@
 /**
- * Records in bytes → columns. The hottest code of the project.
+ * Decodes the bytes of records into columns. This is the hottest code of the project.
  *
  * Invariants:
- *  D1 the fast path accepts only what taxiflow's own encoder writes, and reads it as `JSON.parse` would;
- *  D2 anything else (other key order, extra keys, escapes, exponents) goes through `JSON.parse`;
- *  D3 a record that is neither trip nor watermark is marked dead with a reason, never dropped;
- *  D4 a record that holds several is never read as one: the caller takes the batch apart first.
+ *  D1 The fast path accepts only the form that taxiflow's own encoder writes, and reads it as `JSON.parse` would.
+ *  D2 Anything else (other key order, extra keys, escapes, exponents) goes through `JSON.parse`.
+ *  D3 A record that is neither a trip nor a watermark is marked dead with a reason, never dropped.
+ *  D4 A record that holds several is never read as one: the caller splits the batch first.
  */
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
 import { recordsIn } from './lines.ts';
@@ -18,7 +18,7 @@ import {
   type TripField,
 } from './trip.ts';
 
-/** Records in one piece of memory; record i ends (exclusive) at `ends[i]` and begins where i − 1 ends. */
+/** Records in one buffer. Record i ends (exclusive) at `ends[i]` and begins where record i − 1 ends. */
 export interface RecordBytes {
   readonly count: number;
   readonly data: Buffer;
@@ -36,7 +36,7 @@ const ZERO = 0x30;
 
 const POWERS_OF_TEN = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
-/** A test for literal bytes at `p` of the view `v`, unrolled to four bytes a comparison. */
+/** Source of a test for literal bytes at `p` of the view `v`, four bytes per comparison. */
 function matchSource(text: string): string {
   const bytes = Buffer.from(text);
   const terms: string[] = [];
@@ -49,10 +49,10 @@ function matchSource(text: string): string {
 
 const HEAD = '{"type":"trip"';
 
-/** Where the last scan stopped; −1 when it met something only `JSON.parse` should read. */
+/** Where the last scan stopped; −1 if only `JSON.parse` can read what it found. */
 const scan = { stop: 0 };
 
-/** Four digits at `p` as a number, −1 when they are not four digits: bytes are added up in pairs, then the pairs. */
+/** The number of four digits at `p`, −1 if they aren't digits. Combines the bytes in pairs, then the pairs. */
 function fourDigits(v: DataView, p: number): number {
   const x = v.getInt32(p, true);
   if ((((x & 0xf0f0f0f0) ^ 0x30303030) | (((x + 0x06060606) & 0xf0f0f0f0) ^ 0x30303030)) !== 0) return -1;
@@ -61,8 +61,8 @@ function fourDigits(v: DataView, p: number): number {
 }
 
 /**
- * The number at `start`, correctly rounded. Up to 15 digits one division is exact (both operands are); up to 17,
- * the quotient is corrected by its exact remainder; beyond, the library reads it.
+ * The number at `start`, correctly rounded. Up to 15 digits one division is enough, since both operands are exact. Up to
+ * 17 the quotient is corrected by its exact remainder. Longer numbers go to `Number`.
  */
 function scanNumber(b: Buffer, v: DataView, start: number): number {
   let p = start;
@@ -90,7 +90,7 @@ function unusualNumber(): number {
   return Number.NaN;
 }
 
-/** The rest of a number behind its point, which is at `from` − 1. */
+/** Scans the decimals of a number; its point is at `from` − 1. */
 function scanFraction(
   b: Buffer,
   v: DataView,
@@ -131,7 +131,7 @@ function scanFraction(
   if ((d !== COMMA - ZERO && d !== CLOSE - ZERO) || scale === 0) return unusualNumber();
   scan.stop = p;
   const digits = wholeDigits + scale;
-  // Beyond this the products below are no longer exact.
+  // With more digits the products below are not exact.
   if (digits > 17 || scale > 15 || lowDigits > 7 || (digits > 15 && wholeDigits > 4)) {
     return Number(b.toString('latin1', start, p));
   }
@@ -144,7 +144,7 @@ function scanFraction(
 
 const SPLITTER = 134217729;
 
-/** (shifted + tail) − quotient × divisor, exactly: Dekker's product carries its own rounding error. */
+/** (shifted + tail) − quotient × divisor, exactly, by Dekker's product with its rounding error. */
 function remainder(quotient: number, divisor: number, shifted: number, tail: number): number {
   const product = quotient * divisor;
   const a = SPLITTER * quotient;
@@ -162,7 +162,7 @@ let day1 = 0;
 let day2 = 0;
 let today = Number.NaN;
 
-/** Epoch milliseconds of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`; the day is remembered, trips share it. */
+/** Epoch ms of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`. Caches the day, which neighbouring trips share. */
 function scanTime(b: Buffer, v: DataView, p: number): number {
   const w0 = v.getInt32(p, true);
   const w1 = v.getInt32(p + 4, true);
@@ -200,7 +200,7 @@ function scanTime(b: Buffer, v: DataView, p: number): number {
   return today + (hour * 3600 + (m1 * 10 + m0) * 60 + s1 * 10 + s0) * 1000 + f2 * 100 + f1 * 10 + f0;
 }
 
-/** The code of the word that begins at `start`; words that come again are found without making a string. */
+/** The code of the word at `start`; a recently seen word is found without making a string. */
 function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
   let p = start;
   let c = b[p]!;
@@ -225,7 +225,7 @@ function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
   return code;
 }
 
-/** Passes over a number that nobody needs. */
+/** Skips a number that isn't wanted. */
 function skipNumber(b: Buffer, start: number): void {
   const first = b[start] === MINUS ? start + 1 : start;
   let p = first;
@@ -241,7 +241,7 @@ function skipNumber(b: Buffer, start: number): void {
   scan.stop = usual && (c === COMMA || c === CLOSE) ? p : -1;
 }
 
-/** Passes over a word or a time that nobody needs. */
+/** Skips a word or a time that isn't wanted. */
 function skipWord(b: Buffer, start: number): void {
   let p = start;
   let c = b[p]!;
@@ -249,7 +249,7 @@ function skipWord(b: Buffer, start: number): void {
   scan.stop = c === QUOTE ? p + 1 : -1;
 }
 
-/** Source that reads one field at `p`, or gives the record up to `JSON.parse` by returning false. */
+/** Source that reads one field at `p`, or returns false to leave the record to `JSON.parse`. */
 function fieldSource(name: TripField, wanted: boolean): string {
   const { type } = TRIP_FIELDS[name];
   const quoted = type === 'string' || type === 'time';
@@ -282,7 +282,7 @@ type DecodeUsual = (
   c: TripColumns,
 ) => boolean;
 
-/** Compiles the reader of one record in the encoder's own form; it returns false when only `JSON.parse` should read it. */
+/** Compiles the reader of a record in the encoder's form; it returns false to leave the record to `JSON.parse`. */
 function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
   const source = `return function decodeUsual(b, v, start, end, row, c) {
     const close = b[end - 1] === ${NEWLINE} ? end - 2 : end - 1;
@@ -299,12 +299,12 @@ function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
   return new Function('tools', `const { ${Object.keys(tools)} } = tools;\n${source}`)(tools);
 }
 
-/** Decodes a batch into columns: row i is record i. False when one of its records holds several (D4). */
+/** Decodes a batch into columns: row i is record i. False if a record holds several (D4). */
 export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => boolean;
 
 /**
- * A decoder that reads `fields` and passes over the others: their columns are left as they are.
- * It never throws on bad input: see D3.
+ * Returns a decoder that reads `fields` (always with `trip_id` and `dropoff_datetime`) and skips the others, whose
+ * columns keep old values. The decoder never throws on bad input (D3).
  */
 export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
   const wanted = new Set<TripField>([...fields, 'trip_id', 'dropoff_datetime']);
@@ -319,7 +319,7 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
       if (!decodeUsual(data, view, start, end, row, columns)) {
         const why = readJson(data.toString('utf8', start, end), row, columns, wanted);
         if (why === NOT_JSON && recordsIn(data, start, end).length > 2) return false;
-        if (why !== undefined) bury(row, why, columns);
+        if (why !== undefined) markDead(row, why, columns);
       }
       start = end;
     }
@@ -327,14 +327,14 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
   };
 }
 
-function bury(row: number, why: string, columns: TripColumns): void {
+function markDead(row: number, why: string, columns: TripColumns): void {
   columns.kind[row] = KIND.dead;
   columns.dead.push({ row, why });
 }
 
 const NOT_JSON = 'not JSON';
 
-/** Reads one record the slow way; the reason when it can't be used. */
+/** Reads one record with `JSON.parse`; returns the reason if it can't be used. */
 function readJson(
   text: string,
   row: number,

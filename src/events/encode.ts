@@ -1,4 +1,4 @@
-/** Watermark record in wire form; the shard tells an engine that can't see where a record came from. */
+/** The bytes of a watermark record (epoch ms). It names its shard for engines that can't see where a record came from. */
 export function encodeWatermark(watermarkMs: number, shardId: string): Buffer {
   const watermark = new Date(watermarkMs).toISOString();
   return Buffer.from(`${JSON.stringify({ type: 'watermark', watermark, shard: shardId })}\n`);

@@ -1,6 +1,6 @@
 /**
- * The records within the data of one record of a stream: other producers put several JSON lines, or objects one after
- * the other, into one record.
+ * Splits the data of one stream record: other producers put several JSON lines, or several concatenated objects, into
+ * one record.
  */
 
 const NEWLINE = 0x0a;
@@ -11,8 +11,8 @@ const OPEN = 0x7b;
 const CLOSE = 0x7d;
 
 /**
- * Where the records lie in `data[start, end)`, as pairs of start and end: what is JSON as a whole is one record, else
- * each line is, blank ones aside. A line of several objects is as many records. Data without anything in it is one.
+ * The records in `data[start, end)`, as pairs of start and end. Data that is one JSON value is one record; otherwise each
+ * line that isn't blank is a record, or several if it consists of several objects. Blank data is one record.
  */
 export function recordsIn(data: Buffer, start: number, end: number): number[] {
   if (isJson(data, start, end)) return [start, end];
@@ -32,7 +32,7 @@ function addRecordsOf(data: Buffer, start: number, end: number, pieces: number[]
   for (const edge of objects ?? [start, end]) pieces.push(edge);
 }
 
-/** The objects that a line consists of, with nothing else between them than blanks; undefined when it doesn't. */
+/** The objects of a line that consists of objects and white space only, else undefined. */
 function objectsIn(data: Buffer, start: number, end: number): number[] | undefined {
   const pieces: number[] = [];
   for (let at = skipBlank(data, start, end); at < end; at = skipBlank(data, at, end)) {
@@ -44,7 +44,7 @@ function objectsIn(data: Buffer, start: number, end: number): number[] | undefin
   return pieces;
 }
 
-/** Behind the brace that closes the one at `start`; −1 when none does. */
+/** The index after the brace that closes the one at `start`; −1 if there is none. */
 function endOfObject(data: Buffer, start: number, end: number): number {
   let depth = 0;
   let quoted = false;
@@ -60,7 +60,7 @@ function endOfObject(data: Buffer, start: number, end: number): number {
   return -1;
 }
 
-/** The first byte from `start` on that is no white space of JSON. */
+/** The index of the first byte from `start` on that is not JSON white space. */
 function skipBlank(data: Buffer, start: number, end: number): number {
   let at = start;
   while (at < end && BLANKS.includes(data[at]!)) at++;

@@ -1,19 +1,19 @@
 /**
- * Times in text: one rule for CSV cells, Parquet texts, records and options (docs/input.md, "Times").
- * A time has a date and a time of day. Without a zone it is taken as it stands, as UTC; with one it is that instant.
+ * Parses times, by one rule for CSV cells, Parquet texts, records and options (docs/input.md, "Times").
+ * A time has a date and a time of day. Without a zone it is read as UTC.
  */
 
-/** How to read `3/4/2016`. `mixed`: month first, unless only day first makes a date. */
+/** How to read `3/4/2016`. `mixed`: month first, unless only day first gives a valid date. */
 export type DateOrder = 'mdy' | 'dmy' | 'mixed';
 
 const starts = new Map<string, number>();
 
-/** Start of a day `YYYY-MM-DD` in epoch ms, NaN when there is no such day. */
+/** Start of a day `YYYY-MM-DD` in epoch ms; NaN if there is no such day. */
 export function dayStart(day: string): number {
   let start = starts.get(day);
   if (start === undefined) {
     start = Date.parse(`${day}T00:00:00.000Z`);
-    // Date.parse takes 31 February for 3 March.
+    // Date.parse reads 31 February as 3 March.
     if (!Number.isNaN(start) && !new Date(start).toISOString().startsWith(day)) start = Number.NaN;
     if (starts.size > 10_000) starts.clear();
     starts.set(day, start);
@@ -27,7 +27,7 @@ function twoDigits(text: string, at: number): number {
   return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN;
 }
 
-/** Whether a text that is a time is `YYYY-MM-DD HH:MM:SS`, but for a `T` in the middle. */
+/** Whether a valid time has the form `YYYY-MM-DD HH:MM:SS`, with a space or a `T` in the middle. */
 export function isPlainTime(text: string): boolean {
   return text.length === 19 && beginsPlain(text) && isDigit(text, 9) && isDigit(text, 11);
 }
@@ -37,7 +37,7 @@ function isDigit(text: string, at: number): boolean {
   return code >= 0 && code <= 9;
 }
 
-/** Whether `text` begins with the marks of `YYYY-MM-DD HH:MM:SS`. */
+/** Whether `text` has the separators of `YYYY-MM-DD HH:MM:SS`. */
 function beginsPlain(text: string): boolean {
   if (text.charCodeAt(4) !== 45) return false;
   const separator = text.charCodeAt(10);
@@ -54,18 +54,18 @@ const TIME = new RegExp(
   `^(?:${YEAR_FIRST}|${YEAR_LAST})(?:,? +|T)${CLOCK}(?: *(?<half>[AP])M)?(?: *(?:${ZONE}))?$`,
   'i',
 );
-/** Excel's rule: two digits below this are of this century. */
+/** As in Excel, two-digit years below this belong to this century. */
 const THIS_CENTURY_BELOW = 30;
-/** The years that ISO 8601 writes with four digits, in epoch ms. */
+/** First and last time in the years that ISO 8601 writes with four digits, epoch ms. */
 export const FIRST_TIME = Date.parse('0000-01-01T00:00:00.000Z');
 export const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 
-/** Epoch ms as they are, or NaN where ISO 8601 would need more than four digits for the year. */
+/** `ms` (epoch ms) unchanged, or NaN if ISO 8601 would need more than four digits for its year. */
 export function inFourDigitYears(ms: number): number {
   return ms >= FIRST_TIME && ms < LAST_TIME + 1 ? ms : Number.NaN;
 }
 
-/** Epoch ms of a time in any form that is understood; NaN when it is none. */
+/** Epoch ms of a time in any supported form; NaN if it isn't one. */
 export function parseTime(raw: string, order: DateOrder = 'mdy'): number {
   const text = raw.trim();
   if (beginsPlain(text)) {
@@ -89,13 +89,13 @@ export function parseTime(raw: string, order: DateOrder = 'mdy'): number {
     Number(parts['seconds'] ?? 0),
   );
   const [zoneHour, zoneMinute] = [Number(parts['zoneHour'] ?? 0), Number(parts['zoneMinute'] ?? 0)];
-  // ISO 8601 and PostgreSQL know no zone beyond these.
+  // ISO 8601 and PostgreSQL have no zones beyond these.
   if (zoneHour > 15 || zoneMinute > 59) return Number.NaN;
   const ahead = (zoneHour * 60 + zoneMinute) * 60_000;
   return inFourDigitYears(start + clock + milliseconds(fraction) - (sign === '-' ? -ahead : ahead));
 }
 
-/** A fraction of a second, cut to milliseconds. */
+/** A fraction of a second in ms, truncated. */
 function milliseconds(digits: string): number {
   return Number(digits.replace(/\D.*/, '').slice(0, 3).padEnd(3, '0'));
 }
@@ -126,9 +126,9 @@ function clockTime(hour: number, minute: number, second: number): number {
 
 const SLASHED = /^\s*(\d{1,2})\/(\d{1,2})\/(?:\d{4}|\d\d)\b/;
 
-/** What a time says about the order of day and month: `either` where both are possible, undefined where it doesn't matter. */
+/** The order of day and month that a time shows: `either` if both are possible, undefined if it has no such date. */
 export function dateOrderOf(text: string): 'mdy' | 'dmy' | 'either' | undefined {
-  // Only such dates have a slash this early.
+  // Cheap exit: a date with a dash here begins with its year.
   if (text.charCodeAt(4) === 45) return undefined;
   const match = SLASHED.exec(text);
   if (!match) return undefined;
@@ -142,7 +142,7 @@ const DAY_MS = 86_400_000;
 const twoFigures = Array.from({ length: 60 }, (_, i) => String(i).padStart(2, '0'));
 const dayTexts = new Map<number, string>();
 
-/** Epoch ms, a whole number of a year from 0 to 9999, as ISO 8601: what `toISOString` gives, several times faster. */
+/** Same as `toISOString`, several times faster. `ms` is a whole number, epoch ms, in the years 0 to 9999. */
 export function formatIso(ms: number): string {
   const day = Math.floor(ms / DAY_MS);
   let text = dayTexts.get(day);

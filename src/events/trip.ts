@@ -1,23 +1,23 @@
 /**
- * The trip: one table of its fields. The wire form, the decoder, the columns, the checker of views, the reader of TLC
- * headers and the documentation all derive from it.
+ * The fields of a trip in one table, from which the wire form, the decoder, the columns, the checker of views, the reader
+ * of TLC headers and the documentation derive.
  *
- * The wire form is one JSON object per record, snake_case, a newline at its end, the fields in the order of this table,
- * and what a source lacks left out.
+ * The wire form is one JSON object per record with a newline at its end, snake_case, fields in the order of this table,
+ * missing values left out.
  */
 
-/** `time` is ISO 8601 with `Z` on the wire and epoch milliseconds in memory. */
+/** `time` is ISO 8601 with `Z` on the wire and epoch ms in memory. */
 export type FieldType = 'number' | 'integer' | 'string' | 'time';
 
 interface FieldRow {
   readonly type: FieldType;
-  /** What its numbers are, for people; left out where the name says it. */
+  /** Unit of its numbers, for documentation; left out if the name says it. */
   readonly unit?: string;
-  /** Its column type in SQL, as Flink and DuckDB name it. */
+  /** SQL type as in Flink and DuckDB. */
   readonly sql: 'BIGINT' | 'INT' | 'DOUBLE' | 'STRING' | 'TIMESTAMP(3)';
-  /** Headers of TLC files since 2009 that hold it, without case, spaces and underscores; the usual one first. */
+  /** Its column names in TLC files since 2009, in lower case without spaces and underscores; the usual one first. */
   readonly columns?: readonly string[];
-  /** A number on the wire stands for its text: TLC numbers its vendors. */
+  /** Whether a number on the wire is read as text: the TLC numbers its vendors. */
   readonly numbered?: boolean;
 }
 
@@ -80,7 +80,7 @@ type Fields = typeof TRIP_FIELDS;
 export type TripField = keyof Fields;
 export type StringField = { [F in TripField]: Fields[F]['type'] extends 'string' ? F : never }[TripField];
 export type NumericField = Exclude<TripField, StringField>;
-/** Fields that a file may have; the others come from the replay. */
+/** Fields that a file may have; the replay adds the others. */
 export type SourceField = { [F in TripField]: Fields[F] extends { columns: unknown } ? F : never }[TripField];
 
 const rows: readonly (readonly [name: string, field: FieldRow])[] = Object.entries(TRIP_FIELDS);
@@ -92,7 +92,7 @@ export const STRING_FIELDS = named<StringField>(({ type }) => type === 'string')
 export const NUMERIC_FIELDS = named<NumericField>(({ type }) => type !== 'string');
 export const SOURCE_FIELDS = named<SourceField>(({ columns }) => columns !== undefined);
 
-/** A trip as its JSON reads; only its drop-off time is always there. */
+/** A trip in JSON; only the drop-off time is mandatory. Units are in `TRIP_FIELDS`. */
 export type Trip = {
   -readonly [F in TripField]?: Fields[F]['type'] extends 'string' | 'time' ? string : number;
 } & { dropoff_datetime: string };

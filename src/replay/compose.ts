@@ -1,4 +1,4 @@
-/** Trips in order → records on their way: the head of each trip, its times moved where asked, its shard chosen. */
+/** Turns trips into records: adds the head of each trip, shifts its times if asked, and hashes its id for the shard. */
 import type { TripBatch } from '../dataset/dataset.ts';
 import { FIRST_TIME, LAST_TIME } from '../events/times.ts';
 import { spread } from '../streams/routing.ts';
@@ -17,7 +17,7 @@ export class RecordComposer {
     this.#replayPart = Buffer.from(`,"replay":${JSON.stringify(replay)}`);
   }
 
-  /** Records of trips [from, to) of a batch; `shiftOf` says how many ms a trip's times move, by its drop-off. */
+  /** Records of the trips [from, to) of a batch. `shiftOf` maps a trip's drop-off (epoch ms) to the shift of its times in ms. */
   compose(batch: TripBatch, from: number, to: number, shiftOf?: (dropoff: number) => number): OutgoingBatch {
     const count = to - from;
     let room = count * (HEAD.length + LONGEST_ID + this.#replayPart.length);
@@ -41,7 +41,7 @@ export class RecordComposer {
   }
 }
 
-/** A time moved by so many ms, epoch ms; within the years that ISO 8601 writes with four digits. */
+/** `time` (epoch ms) shifted by `shift` ms, kept within the years 0000 to 9999, which ISO 8601 writes with four digits. */
 export function moved(time: number, shift: number): number {
   return Math.min(LAST_TIME, Math.max(FIRST_TIME, time + shift));
 }

@@ -1,6 +1,6 @@
 /**
- * What became of replays: how far each is acknowledged, so that it can go on after any end (W7), and the rows
- * it could not use. One SQLite file under the data directory for all replays.
+ * Records the progress of replays in one SQLite file under the data directory: how far each is acknowledged, so that it
+ * can resume after any end (W7), and the rows it rejected.
  */
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
@@ -30,13 +30,13 @@ ${DEAD_LETTER_SCHEMA}
 PRAGMA user_version = ${FORMAT};
 `;
 
-/** Format 1 did not know which stream of that name a replay went to. */
+/** Format 1 stored only the name of the stream, not its identity. */
 const FROM_FORMAT_1 = `
 ALTER TABLE replays ADD COLUMN stream_identity TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 2;
 `;
 
-/** How far a replay has moved the watermark of a stream. */
+/** The watermark to which a replay has moved a stream. */
 export interface StreamWatermark {
   readonly key: string;
   readonly inputs: string;
@@ -48,9 +48,9 @@ export interface ReplayEntry {
   /** Hash of the stream, the input and the options that change what is sent. */
   readonly key: string;
   readonly stream: string;
-  /** Tells the stream from another of the same name. */
+  /** Distinguishes the stream from another of the same name. */
   readonly streamIdentity: string;
-  /** The id each trip carries. */
+  /** The replay id in each trip. */
   readonly replay: string;
   readonly inputs: string;
   /** Epoch ms of the first run, for `--adapt-time invocation`. */
@@ -58,7 +58,7 @@ export interface ReplayEntry {
   /** Every trip with a lower id is acknowledged. */
   readonly nextId: number;
   readonly acknowledged: number;
-  /** The watermark of that, epoch ms. */
+  /** The watermark of the acknowledged trips, epoch ms. */
   readonly watermark: number | null;
   readonly finished: boolean;
 }
@@ -110,7 +110,7 @@ export class ReplayLedger {
     return row && { ...row, finished: row.finished === 1 };
   }
 
-  /** The two replays that have moved a stream's watermark the furthest, the furthest first. */
+  /** The two replays that have moved a stream's watermark the furthest, furthest first. */
   furthest(streamIdentity: string): StreamWatermark[] {
     return this.#db
       .prepare(
@@ -120,7 +120,7 @@ export class ReplayLedger {
       .all(streamIdentity) as StreamWatermark[];
   }
 
-  /** Writes how far a replay is, and the rows it refused since. */
+  /** Saves the progress of a replay, and the rows rejected since the last save. */
   save(entry: ReplayEntry, rejected?: DeadLetterBuffer): void {
     const now = new Date(this.#clock.now()).toISOString();
     this.#translating(() =>
@@ -139,7 +139,7 @@ export class ReplayLedger {
     );
   }
 
-  /** Forgets the refused rows of a replay: its input is read again from the start. */
+  /** Removes the rejected rows of a replay, because its input is read again from the start. */
   clearRejected(key: string): void {
     this.#translating(() => transaction(this.#db, () => new DeadLetterTable(this.#db, key).clear()));
   }

@@ -1,11 +1,11 @@
 /**
- * Event time → wall time at a speedup. Files hold stray trips years before and after the others; nobody waits
- * for years to pass, so a gap of more than a day of event time is jumped over.
+ * Converts event time to wall time at a speedup. Files hold stray trips years before and after the others, so a gap of
+ * more than a day of event time is skipped instead of waited for.
  */
 export const LONGEST_GAP = 86_400_000;
 
 export interface Jump {
-  /** Epoch ms of the trips on both sides of the gap. */
+  /** Drop-offs on both sides of the gap, epoch ms. */
   readonly from: number;
   readonly to: number;
 }
@@ -17,13 +17,13 @@ export class Pace {
   #last = 0;
   #jumped = 0;
 
-  /** `speedup` is event time over wall time; with Infinity everything is due at once. */
+  /** `speedup` is event time divided by wall time; with Infinity everything is due at once. */
   constructor(speedup: number, onJump?: (jump: Jump) => void) {
     this.#speedup = speedup;
     this.#onJump = onJump;
   }
 
-  /** Wall ms after the first trip at which a trip is due. Ask in event-time order; asking again changes nothing. */
+  /** Wall ms after the first trip at which the trip at `event` (epoch ms) is due. Call in event-time order; repeats are safe. */
   due(event: number): number {
     this.#first ??= event;
     if (this.#last !== 0 && event - this.#last > LONGEST_GAP) {

@@ -3,7 +3,10 @@ import { Pace } from './pace.ts';
 
 const SHARD_RECORDS_PER_SECOND = 1_000;
 
-/** What a replay would be like. Times are epoch ms, rates trips a second of wall time; undefined at speedup max. */
+/**
+ * Size and rates of a replay. Times are epoch ms, NaN without trips; rates are trips per second of wall time. Rates and
+ * duration are undefined at speedup max.
+ */
 export interface ReplayPlan {
   readonly trips: number;
   readonly first: number;
@@ -11,12 +14,12 @@ export interface ReplayPlan {
   /** Wall ms. */
   readonly duration: number | undefined;
   readonly meanRate: number | undefined;
-  /** In the fullest second. */
+  /** In the busiest second. */
   readonly peakRate: number | undefined;
   readonly shardsNeeded: number | undefined;
 }
 
-/** Reads all trips and reckons; sends nothing. */
+/** Reads all trips and computes the plan; sends nothing. */
 export async function planReplay(
   dataset: Dataset,
   speedup: number,

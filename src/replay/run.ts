@@ -1,9 +1,10 @@
 /**
- * The replay's loop: trips in order → pace → stream, with watermarks, accounted for to the last row.
+ * The replay loop: sends trips in order, at their pace, with watermarks, and accounts for every row.
  *
- *  W1, W2 in watermark.ts · W3 a watermark goes to every open shard every 5 s or 100,000 trips, whichever is
- *  first, and once more at the end · W7 what is acknowledged is written down before a watermark says so, so a
- *  replay that goes on sends nothing that the watermark has passed.
+ *  W1, W2 See watermark.ts.
+ *  W3 A watermark goes to every open shard every 5 s or 100,000 trips, whichever comes first, and once more at the end.
+ *  W7 The ledger saves what is acknowledged before a watermark is sent, so a resumed replay sends no trip that the
+ *     watermark has passed.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '../clock.ts';
@@ -17,49 +18,53 @@ import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
 import { Groups, type Strays } from './strays.ts';
 import { ReplayWatermark } from './watermark.ts';
 
+/**
+ * The times that trips are sent with: their own (`original`), shifted so that the first trip ends when the replay first
+ * started (`invocation`), or so that each trip ends when it is sent (`ingestion`).
+ */
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
 
 export interface ReplayOptions {
   readonly dataset: Dataset;
   readonly writer: StreamWriter;
   readonly ledger: ReplayLedger;
-  /** Rows that the dataset refuses, on their way to the ledger. */
+  /** Rejected rows of the dataset, for the ledger. */
   readonly rejected: DeadLetterBuffer;
   readonly clock: Clock;
-  /** Event time over wall time; Infinity sends as fast as the stream takes. */
+  /** Event time divided by wall time; Infinity sends as fast as the stream accepts. */
   readonly speedup: number;
   /** Skip trips that end before this, epoch ms. */
   readonly seek?: number | undefined;
   /** Stop at the first trip that ends at or after this, epoch ms. */
   readonly until?: number | undefined;
-  /** Trips to send at most. */
+  /** Most trips to send. */
   readonly limit?: number | undefined;
   readonly adaptTime: AdaptTime;
   readonly watermarks: boolean;
-  /** Go on where an earlier run of the same replay was. */
+  /** Continue where an earlier run of the same replay stopped. */
   readonly resume: boolean;
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: ReplayProgress) => void;
   readonly onStart?: (replay: string, earlier: ReplayEntry | undefined) => void;
-  /** Told before the start of trips that will be late, since an earlier replay moved the stream's watermark past them. */
+  /** Called before the start if trips will be late because an earlier replay moved the stream's watermark past them. */
   readonly onBehind?: (behind: Behind) => void;
   readonly onJump?: ((jump: Jump) => void) | undefined;
-  /** By invocation: trips that are left out of the reckoning; `first` is the drop-off of the one that ends now. */
+  /** With `invocation`: called if stray trips precede the others. `first` is the drop-off (epoch ms) that maps to now. */
   readonly onStrays?: ((strays: Strays, first: number) => void) | undefined;
-  /** By invocation: a gap of more than a day, behind which trips end at `at`. All epoch ms. */
+  /** With `invocation`: called for a gap of more than a day; the trip after it is sent with the drop-off `at`. All epoch ms. */
   readonly onGap?: ((gap: Jump, at: number) => void) | undefined;
   /** Ms between watermarks (W3). */
   readonly watermarkInterval?: number;
 }
 
-/** Trips that are behind the watermark of their stream. */
+/** Trips behind the watermark of their stream. */
 export interface Behind {
   readonly trips: number;
-  /** Of so many that are to be sent. */
+  /** Trips to be sent in all. */
   readonly of: number;
   /** Epoch ms. */
   readonly watermark: number;
-  /** The inputs of the replay that moved the watermark there. */
+  /** Inputs of the replay that moved the watermark there. */
   readonly inputs: string;
 }
 
@@ -72,15 +77,17 @@ export interface ReplayProgress {
 }
 
 export interface ReplayOutcome {
-  /** Null when it was stopped before the trips were read. */
+  /** Null if the run was stopped before the trips were read. */
   readonly replay: string | null;
   readonly sent: number;
   readonly acknowledged: number;
+  /** Trips that the stream refused, by reason. */
   readonly refused: Record<string, number>;
   readonly skipped: { before_seek: number; after_until: number; over_limit: number; already_sent: number };
-  /** Trips that an interruption kept from being sent. */
+  /** Trips not sent because the run was interrupted. */
   readonly notSent: number;
   readonly watermarks: number;
+  /** The last watermark sent, and the first and last drop-off as sent; epoch ms. */
   readonly lastWatermark: number | undefined;
   readonly firstDropoff: number | undefined;
   readonly lastDropoff: number | undefined;
@@ -89,13 +96,13 @@ export interface ReplayOutcome {
 
 const WATERMARK_INTERVAL = 5_000;
 const WATERMARK_TRIPS = 100_000;
-/** Shortest sleep: trips that fall due within it go together. */
+/** Shortest sleep in ms: trips that become due within it are sent together. */
 const TICK = 50;
 const PUTS_IN_FLIGHT = 8;
-/** Batches to look at, at most, for where the trips begin that are meant. */
+/** Most batches to search for the end of the strays. */
 const MOST_AHEAD = 64;
 
-/** Replays to the end, or until stopped. Throws `TaxiflowError`; what was acknowledged stays noted. */
+/** Replays to the end, or until stopped. Throws `TaxiflowError`; the acknowledged trips stay in the ledger. */
 export async function runReplay(options: ReplayOptions): Promise<ReplayOutcome> {
   return new ReplayRun(options).run();
 }
@@ -108,7 +115,7 @@ class ReplayRun {
   readonly #refused: Record<string, number> = {};
   #entry!: ReplayEntry;
   #composer!: RecordComposer;
-  /** The latest time something was sent as of. */
+  /** The latest time that a trip was sent with, for `ingestion`. */
   #now = Number.NEGATIVE_INFINITY;
   #earlier = 0;
   #sent = 0;
@@ -116,7 +123,7 @@ class ReplayRun {
   #failure: unknown;
   #firstDropoff: number | undefined;
   #lastDropoff: number | undefined;
-  /** Wall time the pace is reckoned from. */
+  /** Wall time at which the pace began. */
   #started: number | undefined;
   readonly #pace: Pace;
   #lag = 0;
@@ -124,10 +131,10 @@ class ReplayRun {
   #lastWatermark: number | undefined;
   #watermarkWall = 0;
   #watermarkTrips = 0;
-  /** Why nothing more is wanted, and the drop-off of the first trip that isn't. */
+  /** Why the replay ends early, and the drop-off of the first trip left out. */
   #over: 'over_limit' | 'after_until' | undefined;
   #unsent: number | undefined;
-  /** Drop-off of the first trip that seek leaves. */
+  /** Original drop-off of the first trip that is neither before `seek` nor a stray. */
   #firstWanted: number | undefined;
   #previous: number | undefined;
 
@@ -145,12 +152,12 @@ class ReplayRun {
       this.#o.until,
     );
     const batches = dataset.batches();
-    // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
+    // The first batch arrives after everything is read and sorted; only then does standard input have a fingerprint.
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
     const earlier = this.#begin(await dataset.fingerprint());
-    // What is in the stream already counts once, and what goes on is behind nothing but itself.
-    if (!earlier?.finished && this.#entry.nextId === 0) this.#tellBehind(furthest);
+    // Trips that are in the stream already are dropped as duplicates, and a resumed replay is behind its own watermark only.
+    if (!earlier?.finished && this.#entry.nextId === 0) this.#reportBehind(furthest);
     this.#watermarkWall = clock.now();
     const ahead = await this.#lookAhead(first, batches);
     const next = async () => ahead.shift() ?? (await batches.next());
@@ -168,7 +175,7 @@ class ReplayRun {
       try {
         this.#save(false);
       } catch {
-        // The first failure is the one to tell; an older note of the progress is still true.
+        // Report the first failure; the progress saved last is still true.
       }
       throw this.#failure;
     }
@@ -176,18 +183,18 @@ class ReplayRun {
     return this.#outcome(signal.aborted);
   }
 
-  /** Returns what an earlier run of the same replay noted. */
+  /** Starts the entry in the ledger; returns the entry of an earlier run of the same replay. */
   #begin(fingerprint: string): ReplayEntry | undefined {
     const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
-    // Where a replay begins belongs to it: what one that began later skipped was never sent.
+    // The start is part of the identity: a run with a later `seek` didn't send the trips it skipped.
     const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
     const earlier = ledger.find(key);
-    const goesOn = resume ? earlier : undefined;
+    const resumed = resume ? earlier : undefined;
     const startedAt = clock.now();
     const replay =
-      goesOn?.replay ??
+      resumed?.replay ??
       shortHash([fingerprint, adaptTime, adaptTime === 'original' ? '' : String(startedAt)]);
-    this.#earlier = goesOn?.acknowledged ?? 0;
+    this.#earlier = resumed?.acknowledged ?? 0;
     if (adaptTime === 'ingestion') this.#now = (earlier?.watermark ?? Number.NEGATIVE_INFINITY) + 1;
     this.#entry = {
       key,
@@ -195,10 +202,10 @@ class ReplayRun {
       streamIdentity: writer.identity,
       replay,
       inputs: dataset.names.join(', '),
-      invokedAt: goesOn?.invokedAt ?? startedAt,
-      nextId: goesOn?.nextId ?? 0,
+      invokedAt: resumed?.invokedAt ?? startedAt,
+      nextId: resumed?.nextId ?? 0,
       acknowledged: this.#earlier,
-      watermark: goesOn?.watermark ?? null,
+      watermark: resumed?.watermark ?? null,
       finished: false,
     };
     this.#composer = new RecordComposer(replay);
@@ -208,8 +215,8 @@ class ReplayRun {
     return earlier;
   }
 
-  /** Says which trips are behind the watermark of another replay. */
-  #tellBehind(furthest: readonly StreamWatermark[]): void {
+  /** Reports trips that are behind the watermark of another replay. */
+  #reportBehind(furthest: readonly StreamWatermark[]): void {
     const other = furthest.findIndex(({ key }) => key !== this.#entry.key);
     if (other < 0) return;
     const { upTo, wanted } = this.#o.dataset;
@@ -220,8 +227,8 @@ class ReplayRun {
   }
 
   /**
-   * Finds the trip from which an invocation is reckoned, unless `seek` says it; returns the batches that were looked at.
-   * Of an input that comes as it is read, only the first: what it holds later, nobody knows.
+   * Finds the trip that `invocation` maps to now, unless `seek` names it; returns the batches read to find it. An input
+   * that streams while it is read is judged by its first batch only.
    */
   async #lookAhead(
     first: IteratorResult<TripBatch, void>,
@@ -245,11 +252,11 @@ class ReplayRun {
     return ahead;
   }
 
-  /** Sends what is wanted of a batch, in its time. */
+  /** Sends the wanted trips of a batch when they are due. */
   async #replay(batch: TripBatch): Promise<void> {
     const { signal, clock } = this.#o;
     let [from, to] = this.#wanted(batch);
-    if (this.#o.adaptTime === 'invocation') this.#tellGaps(batch.dropoffs.subarray(0, to));
+    if (this.#o.adaptTime === 'invocation') this.#reportGaps(batch.dropoffs.subarray(0, to));
     while (from < to && !signal.aborted && !this.#failure) {
       const dropoff = this.#eventTime(batch.dropoffs[from]!);
       this.#watermark.nextIs(dropoff, batch.firstId + from);
@@ -266,8 +273,8 @@ class ReplayRun {
     }
   }
 
-  /** What is behind a gap lands far from now. */
-  #tellGaps(dropoffs: Float64Array): void {
+  /** Reports gaps: trips behind one are sent with times far from now. */
+  #reportGaps(dropoffs: Float64Array): void {
     for (const dropoff of dropoffs) {
       const from = this.#previous;
       this.#previous = dropoff;
@@ -277,7 +284,7 @@ class ReplayRun {
     }
   }
 
-  /** The part of a batch that seek, until, limit and an earlier run leave. */
+  /** The range [from, to) of a batch that `seek`, `until`, `limit` and an earlier run leave to send. */
   #wanted(batch: TripBatch): [number, number] {
     const {
       seek = Number.NEGATIVE_INFINITY,
@@ -293,7 +300,7 @@ class ReplayRun {
     while (to > from && dropoffs[to - 1]! >= until) to--;
     const fresh = Math.min(Math.max(from, this.#entry.nextId - firstId), to);
     this.#skipped.already_sent += fresh - from;
-    // Of trips that were sent as of some earlier now, the ledger knows the watermark.
+    // With `ingestion` the earlier run sent them with times of its own; the ledger has their watermark.
     if (fresh > from && this.#o.adaptTime !== 'ingestion')
       this.#watermark.passed(this.#eventTime(dropoffs[fresh - 1]!));
     const room = limit - this.#sent - this.#skipped.already_sent;
@@ -303,14 +310,14 @@ class ReplayRun {
     return [fresh, end];
   }
 
-  /** The user wants nothing from this drop-off on. */
+  /** Ends the replay before the trip with the original drop-off `unsent`. */
   #endAt(why: 'over_limit' | 'after_until', unsent: number): void {
     this.#over = why;
-    // What is sent as of now is never behind what was.
+    // With `ingestion` no later trip can be behind the watermark.
     if (this.#o.adaptTime !== 'ingestion') this.#unsent = this.#eventTime(unsent);
   }
 
-  /** How many trips of [from, to) are due, as the index after the last one. */
+  /** The index after the last trip of [from, to) that is due. */
   #due(batch: TripBatch, from: number, to: number): number {
     if (this.#o.speedup === Number.POSITIVE_INFINITY) return to;
     const now = this.#o.clock.now();
@@ -322,12 +329,12 @@ class ReplayRun {
     return due;
   }
 
-  /** Wall time at which a trip is due. */
+  /** Wall time (epoch ms) at which a trip is due. */
   #dueAt(dropoff: number): number {
     return this.#started! + this.#pace.due(dropoff);
   }
 
-  /** The drop-off time a trip is sent with. */
+  /** The drop-off time with which a trip is sent, epoch ms. */
   #eventTime(dropoff: number): number {
     return moved(dropoff, this.#shift(dropoff));
   }
@@ -335,12 +342,12 @@ class ReplayRun {
   #shift(dropoff: number): number {
     const { adaptTime, clock } = this.#o;
     if (adaptTime === 'ingestion') {
-      // A clock may be set back; what is sent is never behind a watermark (W1).
+      // The clock may be set back, but no trip may fall behind a watermark (W1).
       this.#now = Math.max(this.#now, clock.now());
       return this.#now - dropoff;
     }
     if (adaptTime === 'original') return 0;
-    // The first trip that is meant ends when the replay was first invoked.
+    // The first wanted trip ends when the replay was first invoked.
     return this.#entry.invokedAt - this.#firstWanted!;
   }
 
@@ -374,7 +381,7 @@ class ReplayRun {
     this.#o.onProgress?.({ eventTime: last, acknowledged: this.#acknowledged, lag: this.#lag });
   }
 
-  /** One shift for all trips of a put: at ingestion they all happen now. */
+  /** The shift of the trips of one put; with `ingestion` all of them end now. */
   #shiftFor(first: number, original: number): (dropoff: number) => number {
     if (this.#o.adaptTime === 'ingestion') return (dropoff) => first - dropoff;
     const shift = this.#shift(original);
@@ -396,7 +403,7 @@ class ReplayRun {
     this.#watermarkWall = this.#o.clock.now();
     this.#watermarkTrips = 0;
     this.#save(finished);
-    // Where nothing was left to send, the watermark an earlier run noted: that run may have ended before it left.
+    // With nothing left to send, this is the watermark of an earlier run, which may have ended before it sent it.
     const value = this.#entry.watermark;
     if (!this.#o.watermarks || value === null || this.#failure) return;
     await this.#o.writer.broadcast((shardId) => encodeWatermark(value, shardId));

@@ -1,9 +1,9 @@
 /**
- * Where the trips of a file begin that are meant. Files hold stray rows years before and after the others; what is
- * reckoned from the first trip must not be reckoned from one of them.
+ * Finds the first trip of a file that is not a stray. Files hold stray rows years before and after the others, and a
+ * replay must not align its times to one of them.
  *
- * Trips in order fall into groups, with more than a day between two of them. The reckoning begins with the first group
- * that has a hundred trips, or more than half as many as the largest; trips before it are strays.
+ * Gaps of more than a day divide the ordered trips into groups. Trips are strays until the first group that has a
+ * hundred trips, or more than half as many as the largest group.
  */
 import { LONGEST_GAP } from './pace.ts';
 
@@ -15,19 +15,19 @@ interface Group {
   count: number;
 }
 
-/** Trips before those that are meant: how many, and when the first and the last of them end, epoch ms. */
+/** The strays before the other trips: their number, and the first and last drop-off, epoch ms. */
 export interface Strays {
   readonly count: number;
   readonly first: number;
   readonly last: number;
 }
 
-/** Groups of the trips looked at so far. */
+/** The groups of the trips seen so far. */
 export class Groups {
   readonly #groups: Group[] = [];
   #largest = 0;
 
-  /** Takes the drop-off times of the next trips, in order. */
+  /** Adds the drop-off times (epoch ms) of the next trips, in order. */
   add(dropoffs: Float64Array): void {
     let group = this.#groups.at(-1);
     for (const dropoff of dropoffs) {
@@ -41,15 +41,15 @@ export class Groups {
     }
   }
 
-  /** Whether trips to come can't change where the reckoning begins. */
+  /** Whether further trips can't change the result. */
   get decided(): boolean {
     return this.#largest >= 2 * NEVER_STRAY;
   }
 
-  /** Drop-off of the first trip that is meant, epoch ms, and what lies before it. */
+  /** Drop-off of the first trip that is not a stray, epoch ms, and the strays before it. */
   result(): { first: number; strays: Strays | undefined } {
-    const meant = ({ count }: Group) => count >= NEVER_STRAY || count > this.#largest / 2;
-    const at = this.#groups.findIndex(meant);
+    const isMain = ({ count }: Group) => count >= NEVER_STRAY || count > this.#largest / 2;
+    const at = this.#groups.findIndex(isMain);
     const before = this.#groups.slice(0, at);
     const [first, last] = [before[0], before.at(-1)];
     const strays =

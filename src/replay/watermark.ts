@@ -1,10 +1,10 @@
 /**
  * The watermark of a replay.
  *
- *  W1 it is never ahead of a trip that isn't acknowledged yet: the earliest drop-off among all trips in flight
- *     and the next one to send, less 1 ms, since drop-offs tie.
- *  W2 it never goes back.
- * Times are epoch milliseconds. Puts begin in drop-off order; they may settle in any.
+ *  W1 It is never ahead of a trip that isn't acknowledged yet: it is the earliest drop-off among the trips in flight and
+ *     the next trip to send, minus 1 ms because drop-offs tie.
+ *  W2 It never goes back.
+ * Times are epoch ms. Puts begin in drop-off order and may settle in any order.
  */
 export class ReplayWatermark {
   /** First drop-off and first trip id of each put in flight, in the order they began. */
@@ -15,34 +15,34 @@ export class ReplayWatermark {
   #end: number | undefined;
   #value = Number.NEGATIVE_INFINITY;
 
-  /** Which trip will be sent next. */
+  /** Sets the trip that will be sent next. */
   nextIs(dropoff: number, id: number): void {
     this.#next = { dropoff, id };
   }
 
-  /** A put of trips from `first` to `last` drop-off begins; returns its token. */
+  /** Begins a put of trips with drop-offs from `first` to `last`, the first with `id`; returns a token for `settle`. */
   begin(first: number, last: number, id: number): number {
     this.#inFlight.set(++this.#puts, { dropoff: first, id });
     this.#last = Math.max(this.#last, last);
     return this.#puts;
   }
 
-  /** Every trip of a put is acknowledged, or refused for good. */
+  /** Ends a put: each of its trips is acknowledged or refused for good. */
   settle(token: number): void {
     this.#inFlight.delete(token);
   }
 
-  /** Trips up to this drop-off were acknowledged in an earlier run. */
+  /** Notes that the trips up to this drop-off were acknowledged in an earlier run. */
   passed(dropoff: number): void {
     this.#last = Math.max(this.#last, dropoff);
   }
 
-  /** No trip follows, but those from `unsent` on that were not asked for: the watermark ends at the last drop-off. */
+  /** Ends the replay: the final watermark is the last drop-off, but stays before `unsent`, the first trip left out. */
   finish(unsent = Number.POSITIVE_INFINITY): void {
     this.#end = Math.min(this.#last, unsent - 1);
   }
 
-  /** Epoch ms; −Infinity while nothing can be said. */
+  /** Epoch ms; −Infinity before the first trip. */
   get value(): number {
     const oldest = this.#inFlight.values().next().value;
     if (oldest) this.#raise(oldest.dropoff - 1);

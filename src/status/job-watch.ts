@@ -1,6 +1,6 @@
 /**
- * Follows a state file: how its job is doing, and that something was committed. A look costs a `stat` and a pragma while
- * nothing is.
+ * Follows a state file: the status of its job, and whether something was committed. Without a commit, a look costs one
+ * `stat` and one pragma.
  */
 import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
@@ -10,8 +10,9 @@ import type { DeadLetterSample, JobStatus, Sample } from './model.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
-  /** Without one, the only app there is, or the first to appear. */
+  /** By default the only app, or the first to appear. */
   readonly app?: string | undefined;
+  /** Epoch ms. */
   readonly now: () => number;
 }
 
@@ -21,7 +22,7 @@ const LETTERS_SHOWN = 20;
 const LETTER_BYTES = 2_000;
 const UNKNOWN = { code: 'not-readable', hint: undefined } as const;
 
-/** What a look found: a state that wasn't open before, a commit, nothing new, or that the state is not there any more. */
+/** What a look found: a state was opened, a commit, nothing new, or the state is gone. */
 export type Found = 'opened' | 'changed' | 'same' | 'gone';
 
 export class JobWatch {
@@ -38,7 +39,7 @@ export class JobWatch {
     this.#app = options.app;
   }
 
-  /** The state that is open; another one when it was made afresh, and empty when there is none. */
+  /** Identifies the open state file; it changes if the state is created again, and is empty if none is open. */
   get file(): string {
     return this.#file;
   }
@@ -59,7 +60,7 @@ export class JobWatch {
     }
   }
 
-  /** Says so in `trouble` when the state can't be read. */
+  /** The status; `trouble` says if the state can't be read. */
   status(): JobStatus {
     try {
       return this.#status();
@@ -69,7 +70,7 @@ export class JobWatch {
     }
   }
 
-  /** The state can't be read: it is opened anew at the next look. */
+  /** Notes that the state can't be read; the next look opens it again. */
   fail(error: unknown): void {
     const { code, hint } = error instanceof TaxiflowError ? error : UNKNOWN;
     this.#forget();
@@ -107,7 +108,7 @@ export class JobWatch {
       checkpoint: state && { number: state.number, at: Date.parse(state.at), ...noted?.checkpoint },
       stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
       openWindows: noted?.openWindows,
-      // Those of the last run; what an earlier one wrote to is over.
+      // Only the sinks of the last run.
       sinks: this.#reader.cursors().flatMap((cursor) => {
         const sink = noted?.sinks.find(({ name }) => name === cursor.name);
         if (noted && !sink) return [];
@@ -120,7 +121,7 @@ export class JobWatch {
     };
   }
 
-  /** Some of what was refused for a reason. */
+  /** A sample of the dead letters of a reason. */
   deadLetters(reason: string): DeadLetterSample[] {
     const found: DeadLetterSample[] = [];
     for (const letter of this.#reader?.deadLetters(reason) ?? []) {
@@ -135,7 +136,7 @@ export class JobWatch {
     this.#forget();
   }
 
-  /** Opens the state when it appears, and again when it is made afresh. */
+  /** Opens the state when it appears, and again if it is created again. */
   #follow(): Found {
     this.#app ??= listApps(this.#o.dataDir)[0];
     const file = this.#app === undefined ? '' : fileOf(statePath(this.#o.dataDir, this.#app));
@@ -143,7 +144,7 @@ export class JobWatch {
     const had = this.#reader !== undefined;
     this.#forget();
     if (file === '' || this.#app === undefined) return had ? 'gone' : 'same';
-    // Its tables come with its first transaction.
+    // A new state is empty until its first transaction creates the tables.
     if (statSync(statePath(this.#o.dataDir, this.#app)).size === 0) return had ? 'gone' : 'same';
     this.#reader = new StateReader(this.#o.dataDir, this.#app);
     this.#file = file;
@@ -178,7 +179,7 @@ export class JobWatch {
     this.#samples = [...this.#samples, { at, trips: read - watermarks, results }].slice(-SAMPLES);
   }
 
-  /** From what was seen, or from what the processor notes where too little was. */
+  /** Rates from the samples, or from the processor's own note while there are too few. */
   #rates(noted: { records: number; results: number } | undefined): JobStatus['rates'] {
     if (this.#samples.length < 2 && noted) return { trips: noted.records, results: noted.results };
     const now = this.#o.now();
@@ -214,7 +215,7 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** Tells a file from another one that takes its place; empty when there is none. */
+/** Identifies a file, so that a replacement is noticed; empty if there is none. */
 function fileOf(path: string): string {
   const found = statSync(path, { throwIfNoEntry: false });
   return found ? `${found.ino.toString(36)}-${Math.floor(found.birthtimeMs).toString(36)}` : '';

@@ -1,31 +1,31 @@
-/** How a job is doing: what `taxiflow status`, `/metrics` and the live page share. Plain data, also for the browser. */
+/** The status of a job, shared by `taxiflow status`, `/metrics` and the live page. Plain data; the browser uses it too. */
 import type { ErrorCode } from '../error-codes.ts';
 
 export interface ShardStatus {
   readonly id: string;
   readonly position: string;
-  /** Epoch ms; null when nothing is known yet. */
+  /** Epoch ms; null if unknown. */
   readonly watermark: number | null;
   readonly latest: number | null;
   readonly ended: boolean;
-  /** Ms since the last record read arrived, 0 at the tip; while the processor runs. */
+  /** Ms since the last record read arrived, 0 at the tip; only while the processor runs. */
   readonly lagMs?: number | undefined;
 }
 
 export interface SinkStatus {
   readonly name: string;
-  /** Results delivered and still to be delivered. */
+  /** Results delivered, and results still to be delivered. */
   readonly delivered: number;
   readonly pending: number;
-  /** Results it refused for good. */
+  /** Results that the sink refused for good. */
   readonly rejected: number;
   readonly retries: number;
-  /** What keeps it from going on, in words, and since when, in ISO 8601. */
+  /** Why the sink can't deliver, in words, and since when (ISO 8601). */
   readonly trouble?: string | undefined;
   readonly since?: string | undefined;
 }
 
-/** Totals of all runs of a state. */
+/** Totals over all runs of a state. */
 export interface Totals {
   readonly read: number;
   readonly watermarks: number;
@@ -45,7 +45,7 @@ export interface CheckpointStatus {
   readonly bytes?: number | undefined;
 }
 
-/** A second of the job's past: what it had read and written by then. */
+/** A point in the job's past: trips read and results written by then. */
 export interface Sample {
   /** Epoch ms. */
   readonly at: number;
@@ -54,13 +54,13 @@ export interface Sample {
 }
 
 export interface JobStatus {
-  /** The server's clock, epoch ms: ages are told by it. */
+  /** The server's clock, epoch ms; the reference for ages. */
   readonly now: number;
   readonly app: string | null;
   readonly dataDir: string;
   readonly stream?: string | undefined;
   readonly views: readonly string[];
-  /** Whether a processor holds the state now. */
+  /** Whether a processor is running on the state. */
   readonly running: boolean;
   readonly watermark: number | null;
   readonly totals?: Totals | undefined;
@@ -72,10 +72,10 @@ export interface JobStatus {
   readonly openWindows?: number | undefined;
   readonly sinks: readonly SinkStatus[];
   readonly deadLetters: readonly { readonly reason: string; readonly count: number; readonly kept: number }[];
-  /** A second: trips read and results written, over the last ten. */
+  /** Trips read and results written per second, over the last ten seconds. */
   readonly rates: { readonly trips: number; readonly results: number };
   readonly samples: readonly Sample[];
-  /** Why there is nothing to show, in words a user can act on. */
+  /** Why there is nothing to show. */
   readonly trouble?:
     | { readonly code: ErrorCode; readonly message: string; readonly hint?: string }
     | undefined;

@@ -449,7 +449,7 @@ describe('--app', PARALLEL, () => {
       code: 1,
       onStart: (child) => child.stdout!.destroy(),
     });
-    assert.match(ran.stderr, /^Error: nobody reads the output any more: standard output\nTry: /m);
+    assert.match(ran.stderr, /^Error: the reader of the output has gone away: standard output\nTry: /m);
     const { stdout } = await run([...TO_END, '--output', '-'], { cwd });
     const { stdout: all } = await run(['results', '--format', 'ndjson'], { cwd });
     assert.deepEqual(comparable(stdout), comparable(all));

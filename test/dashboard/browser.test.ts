@@ -279,7 +279,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     assert.equal(await first.locator('#pill').getAttribute('data-state'), 'stopped', 'five have room');
     for (let i = 4; i < 7; i++) others.push(await next());
     await first.locator('#pill[data-state=crowded]').waitFor();
-    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages listen;/);
+    assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages are open;/);
     assert.ok((await figure(first, '#total')) > 0, 'figures stay in sight');
     await first.locator('#notice').click();
     await first.locator('#pill[data-state=stopped]').waitFor();
@@ -305,7 +305,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     assert.match(
       (await page.locator('#notice').textContent())!,
-      /The processor is stopped; figures are from \d+ s ago\. “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
+      /The processor is stopped; figures are from \d+ s ago\. To continue, run “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
     );
 
     const second = running(t, flow);
@@ -487,7 +487,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       'this is no database, whatever its name says. '.repeat(100),
     );
     await page.locator('#notice', { hasText: 'The state of app "broken" is damaged' }).waitFor();
-    await page.locator('#notice', { hasText: 'Put back a copy of the file' }).waitFor();
+    await page.locator('#notice', { hasText: 'Restore a backup of the file' }).waitFor();
     await page.context().close();
   });
 });

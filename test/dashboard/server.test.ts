@@ -216,7 +216,7 @@ describe('the server of the page', () => {
     assert.equal(
       (await ask(url, { path: '/api/history', headers: elsewhere })).status,
       403,
-      'other sites get no figures',
+      'requests from other sites are refused',
     );
     assert.equal((await ask(url, { headers: elsewhere })).status, 200, 'a link from elsewhere leads here');
 

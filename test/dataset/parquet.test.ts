@@ -214,7 +214,7 @@ test('time columns without a unit or without a time of day are refused by name',
       );
       const error = await failure(read(t, path));
       assert.equal(error.code, 'no-timestamp', type);
-      assert.equal(error.message, `the column ${refused} of ${path} is no timestamp: ${stored}`);
+      assert.equal(error.message, `the column ${refused} of ${path} is not a timestamp: ${stored}`);
     }
   }
 });

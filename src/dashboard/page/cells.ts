@@ -1,9 +1,9 @@
-/** The cells results have been in, numbered as they come, with the names of their places. */
+/** All cells seen in results, numbered in order of appearance, with the names of their places. */
 import { type Bounds, cellBounds, cellText } from '../../views/geohash.ts';
 import { nearest, type Place } from './places.ts';
 
 export interface Cell {
-  /** Its number, from 0. */
+  /** Counted from 0. */
   readonly index: number;
   readonly geohash: string;
   readonly bounds: Bounds;

@@ -1,4 +1,4 @@
-/** The city: where people were picked up in a window, and how long it took to the airports. */
+/** The "City" page: pick-ups of a window on a map, and trip durations to the airports. */
 import { Cells } from './cells.ts';
 import { byId, fill, make, renew, setText, table } from './elements.ts';
 import { count, dayOf, decimal, stamp, timeOf } from './format.ts';
@@ -29,7 +29,7 @@ export class City {
     byId('areas').addEventListener('mouseleave', () => this.#hover(undefined));
   }
 
-  /** Draws the map; without WebGL the figures stand for themselves. */
+  /** Draws the map; without WebGL 2 the page shows only the figures. */
   async drawMap(): Promise<void> {
     const note = byId('map-note');
     try {
@@ -74,13 +74,13 @@ export class City {
     this.#draw();
   }
 
-  /** Why there is nothing to see. */
+  /** Shows why there is nothing to see; an empty text hides the explanation. */
   explain(text: string): void {
     byId('city-none').hidden = text === '';
     setText(byId('city-none'), text);
   }
 
-  /** Nothing more comes: the busiest window says more than the last. */
+  /** Goes to the busiest window: for a stopped job it says more than the last one. */
   showBusiest(): void {
     const busiest = this.#frames.list.reduce(
       (best, frame, i, all) => (frame.total > all[best]!.total ? i : best),
@@ -124,7 +124,7 @@ export class City {
     fill(byId('legend'), make('p', {}, 'Pick-ups in a window'), make('div', {}, steps));
   }
 
-  /** Cells of a window, the busiest first. */
+  /** The cells of a window, busiest first. */
   #ranked(frame: Frame): number[] {
     return [...frame.cells].sort((a, b) => this.#counts[b]! - this.#counts[a]! || a - b);
   }
@@ -176,7 +176,7 @@ export class City {
     this.#drawTip();
   }
 
-  /** Figures of the cell that is pointed at, or selected. */
+  /** Draws the tip of the cell under the pointer, or of the selected cell. */
   #drawTip(at?: { x: number; y: number }): void {
     const tip = byId('tip');
     const cell = this.#hovered ?? this.#selected;

@@ -1,4 +1,4 @@
-/** Commands as a user can paste them: of this app, in this folder. */
+/** Commands for this app and folder that a user can paste. */
 import type { JobStatus } from './wire.ts';
 
 const DEFAULT_FOLDER = '.taxiflow';
@@ -9,13 +9,13 @@ export function command(name: string, { app, dataDir }: JobStatus): string {
   return `“taxiflow ${name}${ofApp}${inFolder}”`;
 }
 
-/** What processes the stream of a job. */
+/** The command that processes the stream of a job. */
 export function processCommand(status: JobStatus): string {
   const stream = status.stream?.replace(/ \(.*\)$/, '');
   return command(stream === undefined ? 'process' : `process --stream ${quoted(stream)}`, status);
 }
 
-/** As a shell takes it for one word. */
+/** Quoted as one word for a shell, if necessary. */
 function quoted(text: string): string {
   return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,36 +1,36 @@
 /**
- * The page's line to its server: all windows once, then what changes. It comes back by itself when the server was away,
- * and lets go while nobody looks.
+ * The connection of the page to its server: loads all windows once, then listens for changes. It reconnects by itself,
+ * and disconnects while the page is hidden.
  *
- *  A browser opens six connections to a server, for all its pages together. A page lets go of its own when enough others
- *  came after it, so that the next one can load, and takes it up again when somebody turns to it.
+ *  A browser opens at most six connections to a server, shared by all its pages. A page therefore disconnects when enough
+ *  newer pages are listening, so that the next one can load, and reconnects when the user returns to it.
  */
 import type { History, JobStatus, WindowUpdate } from './wire.ts';
 
 export interface Listener {
-  /** Everything there is, in place of what was known. */
+  /** Gets all windows; they replace the known ones. */
   history(windows: readonly WindowUpdate[]): void;
   windows(windows: readonly WindowUpdate[]): void;
   status(status: JobStatus): void;
   /** Whether the server answers. */
   connected(yes: boolean): void;
-  /** Whether this page waits because of others. */
+  /** Whether this page is disconnected to make room for newer ones. */
   crowded(yes: boolean): void;
 }
 
-/** What pages tell each other. */
+/** A message between pages of one browser. */
 interface Announcement {
   readonly page: number;
   readonly listens: boolean;
 }
 
-/** The server says something every 15 seconds; when it doesn't, it is gone. */
+/** The server sends a heartbeat every 15 s; after this silence the connection counts as lost. */
 const SILENCE_MS = 40_000;
 const RETRY_MS = 1_000;
 const MOST_RETRY_MS = 10_000;
-/** A page that was put away for a moment need not begin again. */
+/** A page hidden for less than this stays connected. */
 const HIDDEN_MS = 10_000;
-/** Pages that listen at once: one connection is left to load with. */
+/** Most pages that listen at once; this leaves one connection for loading. */
 const MOST_LISTENING = 5;
 
 export class Connection {
@@ -94,14 +94,14 @@ export class Connection {
       this.#listener.windows(JSON.parse(event.data) as WindowUpdate[]);
     });
     events.addEventListener('reset', () => {
-      // Not all pages at once.
+      // Spread the reloads of many pages.
       this.#known = '';
       this.#again(Math.random() * 500);
     });
     events.onerror = () => this.#lost();
   }
 
-  /** Begins again where this page is, or with everything when that is too long ago. */
+  /** Reports the loss and reconnects later, with growing delays. */
   #lost(): void {
     this.#shut();
     this.#listener.connected(false);
@@ -137,7 +137,7 @@ export class Connection {
     this.#others.postMessage({ page: this.#me, listens } satisfies Announcement);
   }
 
-  /** Makes room when enough others came. */
+  /** Tracks newer pages; disconnects when enough of them listen. */
   #hear({ page, listens }: Announcement): void {
     if (!listens) this.#newer.delete(page);
     else if (this.#events) this.#newer.add(page);

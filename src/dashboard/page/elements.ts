@@ -1,4 +1,4 @@
-/** Elements of the page, found or made. Text is always set as text: nothing of the data is taken for HTML. */
+/** Finds and makes elements of the page. Text is always set as text, so data is never parsed as HTML. */
 
 export function byId<T extends Element = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
@@ -19,13 +19,13 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Puts content behind what an element holds. */
+/** Appends content. */
 export function add(element: Element, content: Content): void {
   if (typeof content === 'string' || content instanceof Node) element.append(content);
   else for (const part of content) add(element, part);
 }
 
-/** Puts content in place of what an element holds. */
+/** Replaces the content of an element. */
 export function fill(element: Element, ...content: Content[]): void {
   element.replaceChildren();
   add(element, content);
@@ -44,12 +44,12 @@ export function draw<K extends keyof SVGElementTagNameMap>(
   return element;
 }
 
-/** Sets text where it differs, so that nothing is drawn again for nothing. */
+/** Sets text only if it differs, to avoid a redraw. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Makes what an element holds like `content`, and leaves alone what is alike: focus and scrolling stay. */
+/** Updates the content of an element in place, so that focus and scroll positions stay. */
 export function renew(element: Element, ...content: Content[]): void {
   const wanted = make('div', {}, content);
   renewChildren(element, wanted);
@@ -79,7 +79,7 @@ function renewElement(known: Element, wanted: Element): void {
   renewChildren(known, wanted);
 }
 
-/** A table that scrolls in its box; `figures` are the columns of numbers, the first column heads its row. */
+/** A scrolling table. `figures` are the indexes of the columns of numbers; the first column holds the row headers. */
 export function table(
   caption: string,
   head: readonly string[],

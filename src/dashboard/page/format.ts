@@ -1,4 +1,4 @@
-/** Figures and times as the page writes them. Times of trips carry no zone: they are shown as they stand. */
+/** Formats numbers and times. Trip times have no zone and are shown as they are, as UTC. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -19,7 +19,7 @@ export function decimal(value: number): string {
   return tenth.format(value);
 }
 
-/** A rate of many or few a second. */
+/** A rate, with a decimal if it is below 10. */
 export function rate(value: number): string {
   return value > 0 && value < 10 ? tenth.format(value) : whole.format(value);
 }
@@ -32,7 +32,7 @@ export function shortDayOf(ms: number): string {
   return shortDay.format(ms);
 }
 
-/** `18:40`, with seconds where there are any. */
+/** `18:40`, with seconds unless they are zero. */
 export function timeOf(ms: number): string {
   const text = new Date(ms).toISOString();
   return text.slice(17, 19) === '00' ? text.slice(11, 16) : text.slice(11, 19);
@@ -47,7 +47,7 @@ export function stamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 10)} ${timeOf(ms)}`;
 }
 
-/** How long ago, in the one unit that says enough. */
+/** A duration (ms) in its largest unit; hours with minutes. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 60) return `${seconds} s`;

@@ -1,4 +1,4 @@
-/** The windows the page knows, in the order of event time. */
+/** The windows that the page knows, in event-time order. */
 import type { Cells } from './cells.ts';
 import { undiffed, type WindowUpdate } from './wire.ts';
 
@@ -7,11 +7,11 @@ export interface Airport {
   readonly minutes: number;
 }
 
-/** A window: what was picked up where, and the trips to the airports. */
+/** A window: pick-ups by cell, and the trips to the airports. Times are epoch ms. */
 export interface Frame {
   readonly start: number;
   readonly end: number;
-  /** Numbers of cells, and their pick-ups. */
+  /** Cell numbers, and the pick-ups of each. */
   cells: readonly number[];
   counts: readonly number[];
   total: number;
@@ -27,16 +27,16 @@ const DAY_MS = 86_400_000;
 export class Frames {
   readonly cells: Cells;
   readonly #frames = new Map<number, Frame>();
-  /** In order; windows without results are there too where less than a day is missing. */
+  /** By start. Gaps of at most a day are filled with empty windows. */
   list: readonly Frame[] = [];
-  /** The most pick-ups a cell had in any window. */
+  /** The most pick-ups of a cell in any window. */
   most = 0;
 
   constructor(cells: Cells) {
     this.cells = cells;
   }
 
-  /** Takes windows in; each replaces what was known of it. */
+  /** Adds windows, or replaces known ones. */
   take(updates: readonly WindowUpdate[]): void {
     for (const update of updates) this.#take(update);
     this.#order();
@@ -48,7 +48,7 @@ export class Frames {
     this.most = 0;
   }
 
-  /** Where the window that starts then is in the list, or the last one before it. */
+  /** Index of the window that starts at `start` (epoch ms), or of the last one before it. */
   indexOf(start: number): number {
     let [low, high] = [0, this.list.length];
     while (low < high) {

@@ -1,4 +1,4 @@
-/** The job: how far it is, how fast, and what it refused. */
+/** The "Job" page: progress, rates, shards, sinks and refused records. */
 import { command } from './command.ts';
 import { add, byId, type Content, draw, fill, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
@@ -16,11 +16,11 @@ const KINDS = [
 const POSITION_SHOWN = 16;
 
 const REASONS: Readonly<Record<string, string>> = {
-  late: 'came when its windows had all fired',
+  late: 'arrived after all its windows had fired',
   'late-in-a-view': 'late in one view, in time in another',
-  'not-readable': 'not a trip that can be read',
+  'not-readable': 'not a readable trip',
   'opensearch-rejected': 'results that OpenSearch refused',
-  'opensearch-too-large': 'results larger than OpenSearch takes',
+  'opensearch-too-large': 'results too large for OpenSearch',
 };
 
 const CARDS: readonly (readonly [
@@ -41,7 +41,7 @@ export class Job {
   readonly #bodies: readonly Element[];
   readonly #refused: Element;
   #status: JobStatus | undefined;
-  /** The server's clock minus this one's. */
+  /** The server's clock minus the browser's, ms. */
   #offset = 0;
   #shownLetters = '';
 
@@ -51,7 +51,7 @@ export class Job {
     add(byId('cards'), [cards.slice(0, -1), refused, cards.slice(-1)]);
     this.#bodies = cards.map((found) => found.lastElementChild!);
     this.#refused = refused.lastElementChild!;
-    setInterval(() => this.#tellAge(), 1_000);
+    setInterval(() => this.#renderAge(), 1_000);
   }
 
   show(status: JobStatus): void {
@@ -61,17 +61,17 @@ export class Job {
       renew(this.#bodies[i]!, content(status));
     });
     this.#showRefused(status);
-    this.#tellAge();
+    this.#renderAge();
   }
 
-  /** Only when they change: a sample that is read stays open. */
+  /** Redraws only on a change, so that an open sample stays open. */
   #showRefused(status: JobStatus): void {
     const { deadLetters } = status;
     const letters = JSON.stringify(deadLetters);
     if (letters === this.#shownLetters) return;
     this.#shownLetters = letters;
     if (deadLetters.length === 0) {
-      renew(this.#refused, quiet('None: every record could be read and came in time.'));
+      renew(this.#refused, quiet('None: every record was readable and on time.'));
       return;
     }
     const open = [...this.#refused.querySelectorAll('details[open]')].map((found) =>
@@ -87,7 +87,7 @@ export class Job {
     );
   }
 
-  #tellAge(): void {
+  #renderAge(): void {
     const at = this.#status?.checkpoint?.at;
     const shown = document.getElementById('checkpoint-age');
     if (shown) setText(shown, at === undefined ? '–' : age(Date.now() + this.#offset - at));
@@ -137,7 +137,7 @@ function rateContent(value: number, note: string, past: readonly (readonly [numb
   ];
 }
 
-/** Rates between checkpoints, where there are some. */
+/** A chart of the rates between checkpoints; empty if there are fewer than two. */
 function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement[] {
   const box = { class: 'spark', viewBox: '0 0 240 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
   const svg = draw('svg', box);
@@ -202,7 +202,7 @@ function watermarkText({ ended, watermark }: ShardStatus): string {
   return watermark === null ? 'none yet' : stamp(watermark);
 }
 
-/** Sequence numbers of Kinesis have 56 digits, and differ in the last. */
+/** Kinesis sequence numbers have 56 digits and differ in the last ones, so those are shown. */
 function positionText({ position }: ShardStatus): Content {
   if (position.length <= POSITION_SHOWN) return position;
   return make('span', { title: position }, `…${position.slice(-POSITION_SHOWN)}`);
@@ -226,7 +226,7 @@ function slowestText(shards: readonly ShardStatus[], slowest: string | undefined
   return `${name} holds the watermark back: ${age(behind)} of event time behind the first.`;
 }
 
-/** How far a shard is behind, of the most that one is. */
+/** A bar for the lag of a shard, relative to the largest lag. */
 function lagBar(behind: number, most: number): HTMLElement {
   const box = { class: 'lag', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
   const bar = draw('rect', { width: most > 0 ? (behind / most) * 100 : 0, height: 8 });
@@ -236,7 +236,7 @@ function lagBar(behind: number, most: number): HTMLElement {
 function recordTable({ totals }: JobStatus): Content[] {
   if (!totals) return [quiet('No record has been read yet.')];
   const rows = KINDS.map(([kind, label]) => [label, count(totals[kind]), share(totals[kind], totals.read)]);
-  const head = ['What became of them', 'Records', ''];
+  const head = ['Outcome', 'Records', ''];
   const found = table('Records read', head, [...rows, ['read in all', count(totals.read), '']], [1, 2]);
   found.querySelector('tbody tr:last-child')!.classList.add('sum');
   return [found];
@@ -245,7 +245,7 @@ function recordTable({ totals }: JobStatus): Content[] {
 function sinkTable(status: JobStatus): Content[] {
   const { sinks, views } = status;
   if (sinks.length === 0) {
-    const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'what is computed is';
+    const kept = views.length > 0 ? `results of ${views.join(' and ')} are` : 'results are';
     return [quiet(`None: ${kept} kept in the state. ${command('results', status)} prints them.`)];
   }
   const rows = sinks.map(({ name, delivered, pending, retries, rejected }) => [
@@ -253,7 +253,7 @@ function sinkTable(status: JobStatus): Content[] {
     ...[delivered, pending, retries, rejected].map(count),
   ]);
   const troubles = sinks.flatMap(({ name, trouble, since }) =>
-    trouble ? [`${name} waits${since ? ` since ${since}` : ''}: ${trouble}`] : [],
+    trouble ? [`${name} has been waiting${since ? ` since ${since}` : ''}: ${trouble}`] : [],
   );
   return [
     table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Refused'], rows, [1, 2, 3, 4]),
@@ -280,10 +280,10 @@ async function showSamples(box: HTMLElement, status: JobStatus, reason: string, 
       const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
       return make('li', {}, make('p', {}, where), make('code', {}, raw));
     });
-    const note = `${count(letters.length)} of ${count(kept)} that are kept; ${command(`dead-letters --reason ${reason}`, status)} prints all of them.`;
+    const note = `${count(letters.length)} of ${count(kept)} kept records; ${command(`dead-letters --reason ${reason}`, status)} prints all of them.`;
     fill(box, quiet(note), make('ul', {}, items));
   } catch {
-    box.replaceChildren(quiet('They can’t be read now; open this again in a moment.'));
+    box.replaceChildren(quiet('These records can’t be loaded now; open this again in a moment.'));
   }
 }
 
@@ -291,7 +291,7 @@ function quiet(text: string): HTMLElement {
   return make('p', { class: 'quiet' }, text);
 }
 
-/** Names with their values; without a value, there is none. */
+/** A list of names and values; rows without a value are left out. */
 function facts(rows: readonly (readonly [name: string, value: string | undefined])[]): HTMLElement {
   const known = rows.filter(([, value]) => value !== undefined);
   const items = known.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value!)));

@@ -1,4 +1,4 @@
-/** Average minutes to each airport over event time, as two lines. */
+/** The chart of average minutes to each airport over event time. */
 import { byId, draw, fill, make, setText } from './elements.ts';
 import { decimal, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
@@ -9,10 +9,10 @@ const HEIGHT = 190;
 const TOP = 10;
 const BOTTOM = 24;
 const LEFT = 26;
-/** Room for the names at the ends of the lines. */
+/** Room for the names at the line ends. */
 const RIGHT = 24;
 const NAME_HEIGHT = 13;
-/** Half of a time. */
+/** Half the width of a time label. */
 const WHEN_WIDTH = 18;
 
 export function minutesOf(frame: Frame, airport: string): number | undefined {
@@ -52,10 +52,10 @@ export class Lines {
     this.#draw();
   }
 
-  /** Marks the window that is looked at, and writes its figures. */
+  /** Marks the current window and shows its figures. */
   mark(index: number): void {
     this.#index = index;
-    this.#tell();
+    this.#render();
   }
 
   /** Width of the axis. */
@@ -71,10 +71,10 @@ export class Lines {
   #point(index: number | undefined): void {
     if (index === this.#pointed) return;
     this.#pointed = index;
-    this.#tell();
+    this.#render();
   }
 
-  #tell(): void {
+  #render(): void {
     const index = this.#pointed ?? this.#index;
     const frame = this.#frames[index];
     AIRPORTS.forEach((airport, i) => {
@@ -131,10 +131,10 @@ export class Lines {
       this.#names(),
       draw('text', { class: 'tick when', y: TOP }),
     );
-    this.#tell();
+    this.#render();
   }
 
-  /** Names at the ends of the lines: colours are not all that tells them apart. */
+  /** Names at the line ends, so that the lines can be told apart without colours. */
   #names(): SVGElement[] {
     const ends = AIRPORTS.flatMap((airport) => {
       const last = this.#frames.findLastIndex(({ airports }) => airports.has(airport));
@@ -149,7 +149,7 @@ export class Lines {
     });
   }
 
-  /** A line through neighbouring windows; where one has no trips, it is broken. */
+  /** A line through neighbouring windows, broken where a window has no trips. */
   #path(airport: string): string {
     let path = '';
     let broken = true;
@@ -160,7 +160,7 @@ export class Lines {
         return;
       }
       const point = `${this.#x(i).toFixed(1)} ${this.#y(minutes).toFixed(1)}`;
-      // A window between two without trips is a dot.
+      // A window whose neighbours have no trips is a dot.
       path += broken ? `M${point}h.01` : `L${point}`;
       broken = false;
     });

@@ -1,4 +1,4 @@
-/** The page: the city and the job, and whether what they show is fresh. */
+/** The entry of the page: composes city and job, and shows whether they are up to date. */
 import { City } from './city.ts';
 import { command, processCommand } from './command.ts';
 import { Connection } from './connection.ts';
@@ -8,7 +8,7 @@ import { Job } from './job.ts';
 import type { Place } from './places.ts';
 import type { JobStatus } from './wire.ts';
 
-/** A processor that has read nothing for this long waits for trips. */
+/** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
 
 type State = 'connecting' | 'live' | 'waiting' | 'stopped' | 'empty' | 'offline' | 'crowded';
@@ -20,7 +20,7 @@ const PILLS: Readonly<Record<State, string>> = {
   stopped: 'Stopped',
   empty: 'No results yet',
   offline: 'No connection',
-  crowded: 'Waiting for you',
+  crowded: 'Paused',
 };
 
 const places = (await (await fetch('/places.json')).json()) as Place[];
@@ -35,26 +35,26 @@ let announced = '';
 const connection = new Connection({
   history: (windows) => {
     city.history(windows);
-    tell();
+    render();
   },
   windows: (windows) => {
     city.take(windows);
-    tell();
+    render();
   },
   status: (now) => {
     if (!status && !now.running) city.showBusiest();
     status = now;
     heardAt = Date.now();
     job.show(now);
-    tell();
+    render();
   },
   connected: (yes) => {
     connected = yes;
-    tell();
+    render();
   },
   crowded: (yes) => {
     crowded = yes;
-    tell();
+    render();
   },
 });
 
@@ -68,14 +68,14 @@ function stateNow(): State {
   return sinceCheckpoint() > IDLE_MS ? 'waiting' : 'live';
 }
 
-/** Ms, by the server's clock. */
+/** Ms since the last checkpoint, by the server's clock. */
 function sinceCheckpoint(): number {
   if (!status?.checkpoint) return 0;
   return status.now + (Date.now() - heardAt) - status.checkpoint.at;
 }
 
-/** Says what state the page is in: in sight always, aloud when it changes. */
-function tell(): void {
+/** Shows the state of the page, and announces a change to screen readers. */
+function render(): void {
   const state = stateNow();
   const pill = byId('pill');
   pill.dataset['state'] = state;
@@ -99,13 +99,13 @@ function notice(state: State): readonly [text: string, hint: string] {
     const since = heardAt > 0 ? `; figures are from ${age(Date.now() - heardAt)} ago` : '';
     return [
       `No connection to the server${since}.`,
-      'The page comes back by itself when “taxiflow dashboard” runs again.',
+      'The page reconnects by itself when “taxiflow dashboard” runs again.',
     ];
   }
   if (state === 'crowded') {
     return [
-      `Five newer pages listen; figures are from ${age(Date.now() - heardAt)} ago.`,
-      'A browser lets no more of them listen at once. Click here, and this one goes on.',
+      `Five newer pages are open; figures are from ${age(Date.now() - heardAt)} ago.`,
+      'A browser keeps only five pages connected. Click here to resume this one.',
     ];
   }
   if (state === 'empty') {
@@ -121,7 +121,7 @@ function notice(state: State): readonly [text: string, hint: string] {
       : 'it has written nothing yet';
     return [
       `The processor is stopped; ${figures}.`,
-      `${status ? processCommand(status) : 'It'}, with the options it had, goes on from there.`,
+      `To continue, run ${status ? processCommand(status) : 'it'} with the same options.`,
     ];
   }
   if ((state === 'live' || state === 'waiting') && city.isEmpty) return noResults();
@@ -133,16 +133,16 @@ function noResults(): readonly [string, string] {
   const { views } = status;
   if (!views.includes('pickup_count') && !views.includes('trip_duration')) {
     return [
-      'This job has other views than the page draws.',
+      'This page can’t draw the views of this job.',
       `${command('results', status)} prints ${views.join(' and ')}.`,
     ];
   }
   if (!status.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
   if (status.watermark === null)
-    return ['No window has fired yet.', 'One does when the watermark passes its end.'];
+    return ['No window has fired yet.', 'A window fires when the watermark passes its end.'];
   return [
     'No results yet.',
-    'They come when the watermark passes the end of a window with trips in the city.',
+    'Results appear when the watermark passes the end of a window with trips in the city.',
   ];
 }
 
@@ -150,7 +150,7 @@ function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Which of the two pages is shown. */
+/** Shows the page that the address names. */
 function turn(): void {
   const name = location.hash === '#job' ? 'job' : 'city';
   for (const page of ['city', 'job']) {
@@ -163,6 +163,6 @@ function turn(): void {
 
 addEventListener('hashchange', turn);
 turn();
-setInterval(tell, 1_000);
+setInterval(render, 1_000);
 connection.open();
 city.drawMap();

@@ -1,4 +1,4 @@
-/** The map: land, cells and names. Everything it draws is here; nothing is asked of another machine unless tiles are. */
+/** The map: land, cells and names. Loads nothing from other servers, map tiles excepted. */
 import type { Feature, FeatureCollection } from 'geojson';
 import type {
   ExpressionSpecification,
@@ -15,22 +15,22 @@ import { STEPS } from './scale.ts';
 export interface MapOptions {
   readonly container: HTMLElement;
   readonly tiles: string | null;
-  /** Told of the cell under the pointer and where that is, in pixels of the map. */
+  /** Called with the cell under the pointer, and the pointer's position in pixels of the map. */
   onHover(cell: number | undefined, x: number, y: number): void;
   onSelect(cell: number | undefined): void;
 }
 
-/** The city's middle, and what is shown at first: Manhattan and both airports. */
+/** The initial view: Manhattan and both airports. */
 const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
-/** Between cells, as a part of their size; finer cells than these have no room for it. */
+/** Gap between cells, as a share of their size; finer cells than `GAP_PRECISION` have none. */
 const GAP = 0.035;
 const GAP_PRECISION = 6;
-/** The land that isn't the city's. */
+/** The land around the city. */
 const IS_AROUND: ExpressionSpecification = ['==', ['get', 'name'], 'around'];
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
-/** What is busy is not written on: Manhattan's name ends before its shore, an airport's stands above its cells. */
+/** Labels avoid busy cells: Manhattan's ends before its shore, an airport's is above its cells. */
 const NAMES: readonly (readonly [
   name: string,
   lon: number,
@@ -76,7 +76,7 @@ export class CityMap {
     map.on('click', (event) => options.onSelect(at(event)));
   }
 
-  /** Throws where the browser can't draw maps. */
+  /** Throws if the browser can't draw maps. */
   static async create(options: MapOptions): Promise<CityMap> {
     const [{ Map: Drawn, Marker, NavigationControl, AttributionControl }, land] = await Promise.all([
       import(LIBRARY) as Promise<typeof import('maplibre-gl')>,
@@ -118,7 +118,7 @@ export class CityMap {
     return new CityMap(map, options);
   }
 
-  /** Shows cells by their steps on the scale, 0 for none. */
+  /** Colours each cell by its step on the scale; 0 hides it. */
   show(cells: readonly Cell[], stepOf: (cell: number) => number): void {
     this.#cells = cells;
     if (cells.length !== this.#drawn) this.#drawCells();
@@ -135,7 +135,7 @@ export class CityMap {
     this.#mark();
   }
 
-  /** Points at a cell, as the pointer does. */
+  /** Marks a cell as if the pointer were on it. */
   point(cell: number | undefined): void {
     if (cell === this.#hovered) return;
     this.#hovered = cell;
@@ -152,7 +152,7 @@ export class CityMap {
     else this.#map.easeTo({ center: middle });
   }
 
-  /** Where the middle of a cell's upper edge is, in pixels of the map. */
+  /** The middle of a cell's upper edge, in pixels of the map. */
   placeOf(cell: number): { x: number; y: number } {
     const { west, east, north } = this.#cells[cell]!.bounds;
     return this.#map.project([(west + east) / 2, north]);
@@ -188,7 +188,7 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
     version: 8,
     sources: {
       land: { type: 'geojson', data: land },
-      // Squares: there is nothing to simplify, and small ones have to stay.
+      // Simplification would drop small squares.
       cells: { type: 'geojson', data: collection([]), tolerance: 0, buffer: 0 },
       marks: { type: 'geojson', data: collection([]) },
       ...(tiles ? { tiles: { type: 'raster', tiles: [tiles], tileSize: 256 } } : {}),
@@ -230,7 +230,7 @@ function collection(features: Feature[]): FeatureCollection {
   return { type: 'FeatureCollection', features };
 }
 
-/** A cell as a polygon; `inset`, a part of its size, leaves a gap to its neighbours. */
+/** A cell as a polygon; `inset`, a share of its size, leaves a gap to its neighbours. */
 function polygon({ index, bounds }: Cell, inset: number): Feature {
   const { west, south, east, north } = bounds;
   const x = (east - west) * inset;
@@ -256,7 +256,7 @@ function paint(map: MapLibreMap): void {
   map.setPaintProperty('marks', 'line-color', colours.ink);
 }
 
-/** Colours as the style sheet has them now. */
+/** The current colours of the style sheet. */
 function themed() {
   const styles = getComputedStyle(document.documentElement);
   const colour = (name: string) => styles.getPropertyValue(`--${name}`).trim();

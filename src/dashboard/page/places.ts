@@ -1,12 +1,12 @@
-/** Names of places, the same wherever an area is named: `places.json`, made by `scripts/outline.ts`. */
+/** Names of places, from `places.json`, which `scripts/outline.ts` makes. */
 
-/** Name, borough, longitude and latitude of the middle. */
+/** Name, borough, longitude and latitude of the centre (degrees). */
 export type Place = readonly [name: string, borough: string, lon: number, lat: number];
 
-/** A degree of longitude in degrees of latitude, at New York's. */
+/** Length of a degree of longitude in degrees of latitude, in New York. */
 const LON_SCALE = 0.758;
 
-/** The place whose middle is nearest; one without a name where there are no places. */
+/** The place with the nearest centre; a nameless one if `places` is empty. */
 export function nearest(places: readonly Place[], lat: number, lon: number): Place {
   let found: Place = ['', '', 0, 0];
   let least = Number.POSITIVE_INFINITY;

@@ -1,10 +1,10 @@
-/** Colours of counts: one scale for all windows, so that they can be compared while they play. */
+/** The colour scale of counts. It is the same for all windows, so that they can be compared. */
 
 export const STEPS = 7;
-/** A cell is a result from two pick-ups on. */
+/** Least pick-ups of a cell in the default view. */
 const LEAST = 2;
 
-/** Round numbers that rise evenly on a logarithmic scale, the first of each step; the last covers `most`. */
+/** The lowest count of each step: round numbers, evenly spaced on a logarithmic scale up to `most`. */
 export function thresholds(most: number): number[] {
   const top = Math.max(LEAST * 8, most);
   const found: number[] = [];
@@ -15,7 +15,7 @@ export function thresholds(most: number): number[] {
   return found;
 }
 
-/** From 1; 0 for nothing. */
+/** The step of a count, from 1; 0 for a count of 0. */
 export function stepOf(count: number, scale: readonly number[]): number {
   if (!(count > 0)) return 0;
   let step = 1;

@@ -1,4 +1,4 @@
-/** The slider over all windows: drag or use keys, play, pause, follow. */
+/** The slider over all windows: drag, keys, play, pause, follow the newest. */
 import { byId, draw, fill, setText } from './elements.ts';
 import { count, dayOf, shortDayOf, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
@@ -6,7 +6,7 @@ import type { Frame } from './frames.ts';
 const PLAY_MS = 160;
 const PLAY = 'M7 4.500v15l12.500-7.500z';
 const PAUSE = 'M6.500 5h4v14h-4zM13.500 5h4v14h-4z';
-/** The thumb's middle is never nearer to the ends of the track. */
+/** Least distance of the thumb's centre from the ends of the track, in pixels. */
 export const INSET = 9;
 const LABEL_WIDTH = 44;
 const ROOMY_LABEL_WIDTH = 64;
@@ -47,26 +47,26 @@ export class Timeline {
     }).observe(this.#profile.parentElement!);
   }
 
-  /** The window that is looked at. */
+  /** Index of the current window. */
   get index(): number {
     return this.#index;
   }
 
-  /** Takes the windows there are now; stays at the one that was looked at, or follows the newest. */
+  /** Sets the windows; stays at the current one, or follows the newest. */
   show(frames: readonly Frame[], indexOf: (start: number) => number): void {
     const at = this.#frames[this.#index]?.start;
     this.#frames = frames;
     const last = frames.length - 1;
-    // Another state may end before the window that was looked at: its newest is shown.
+    // A new state may end before the current window; then follow its newest.
     if (at === undefined || at > (frames[last]?.start ?? Number.NEGATIVE_INFINITY)) this.#following = true;
     this.#index = this.#following || at === undefined ? Math.max(0, last) : indexOf(at);
     this.#slider.max = String(Math.max(0, last));
     for (const control of [this.#slider, this.#play, this.#live]) control.disabled = frames.length === 0;
     this.#drawProfile();
-    this.#tell();
+    this.#render();
   }
 
-  /** Goes to a window unless somebody has chosen another. */
+  /** Goes to a window unless the user has chosen one. */
   suggest(index: number): void {
     if (this.#following) this.#go(index, false);
   }
@@ -79,7 +79,7 @@ export class Timeline {
   #go(index: number, following: boolean): void {
     this.#index = Math.max(0, Math.min(index, this.#frames.length - 1));
     this.#following = following;
-    this.#tell();
+    this.#render();
     this.#onChange();
   }
 
@@ -92,7 +92,7 @@ export class Timeline {
     if (this.#index >= last) this.#go(0, false);
     this.#following = false;
     this.#timer = window.setInterval(() => this.#step(), PLAY_MS);
-    this.#tell();
+    this.#render();
   }
 
   #step(): void {
@@ -104,10 +104,10 @@ export class Timeline {
   #pause(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#tell();
+    this.#render();
   }
 
-  #tell(): void {
+  #render(): void {
     const playing = this.#timer !== undefined;
     this.#slider.value = String(this.#index);
     setText(this.#play.querySelector('span')!, playing ? 'Pause' : 'Play');
@@ -120,12 +120,12 @@ export class Timeline {
     this.#profile.querySelector('.done')?.setAttribute('width', String(this.#doneWidth));
   }
 
-  /** Up to the end of the bar of the window that is looked at. */
+  /** Width up to the end of the bar of the current window. */
   get #doneWidth(): number {
     return placeOf(this.#index, this.#frames.length, this.#width) + this.#bar / 2;
   }
 
-  /** Pick-ups of each window behind the slider, and the hours below it. */
+  /** Draws the pick-ups of each window behind the slider, and the times below it. */
   #drawProfile(): void {
     const height = 44;
     const frames = this.#frames;
@@ -164,7 +164,7 @@ export class Timeline {
   }
 }
 
-/** Where a window is on an axis of all windows. */
+/** Position of a window on an axis of all windows, in pixels. */
 export function placeOf(index: number, windows: number, width: number): number {
   return windows > 1 ? INSET + (index / (windows - 1)) * Math.max(0, width - 2 * INSET) : width / 2;
 }
@@ -176,7 +176,7 @@ export interface Tick {
   readonly isDay: boolean;
 }
 
-/** Round times that have room for their labels. */
+/** Round times with enough room for their labels. */
 export function ticks(frames: readonly Frame[], width: number): Tick[] {
   if (frames.length < 2 || width < 2 * INSET + LABEL_WIDTH) return [];
   const room = width > 600 ? ROOMY_LABEL_WIDTH : LABEL_WIDTH;

@@ -1,4 +1,4 @@
-/** What the server tells the page, and how it is written down. Runs on both sides. */
+/** The data that the server sends to the page. Used on both sides. */
 
 /** A window of `pickup_count`: counts by cell. */
 export interface PickupWindow {
@@ -6,7 +6,7 @@ export interface PickupWindow {
   /** Epoch ms. */
   readonly start: number;
   readonly end: number;
-  /** Characters of a geohash. */
+  /** Length of the geohashes. */
   readonly precision: number;
   /** Cells in ascending order, each as its difference from the one before. */
   readonly cells: readonly number[];
@@ -27,7 +27,7 @@ export interface DurationWindow {
 
 export type WindowUpdate = PickupWindow | DurationWindow;
 
-/** All windows the server keeps, and where to go on listening. */
+/** All windows that the server keeps, and the event id after which to listen. */
 export interface History {
   readonly id: string;
   readonly windows: readonly WindowUpdate[];

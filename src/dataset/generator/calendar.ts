@@ -1,4 +1,4 @@
-/** When New Yorkers take taxis. All times are seconds since 1970 in the city's own clock. */
+/** The demand for taxis by hour of the week. All times are seconds since 1970 in local time. */
 import type { Random } from './random.ts';
 
 const HOUR = 3600;
@@ -6,7 +6,7 @@ const SLICE = 600;
 /** 1970-01-01 was a Thursday; weeks here begin on Sunday. */
 const EPOCH_HOUR_OF_WEEK = 4 * 24;
 
-// Trips an hour, in thousands, by hour of day: the shape of the TLC's own counts of 2015.
+// Trips per hour, in thousands, by hour of day: the shape of the TLC's counts of 2015.
 // biome-ignore format: twelve hours a line
 const WORKDAY = [
   11, 7, 4.5, 3.2, 3, 4.5, 11, 18, 22.5, 22, 20.5, 20.5,
@@ -42,7 +42,7 @@ export function hourOfWeek(time: number): number {
   return (Math.floor(time / HOUR) + EPOCH_HOUR_OF_WEEK) % 168;
 }
 
-/** Trips begun an hour around `time`, in thousands; between the hours it changes evenly. */
+/** Pick-ups per hour at `time`, in thousands; interpolated linearly between hours. */
 export function pickupRate(time: number): number {
   const hour = hourOfWeek(time);
   const part = (time % HOUR) / HOUR;
@@ -56,7 +56,7 @@ export interface PickupSpan {
   readonly trips: number;
 }
 
-/** Pick-up times of exactly `trips` trips in [from, from + hours), ascending, as dense as the rate says. */
+/** Pick-up times of exactly `trips` trips in [from, from + hours), ascending, distributed by `pickupRate`. */
 export class PickupTimes {
   private readonly span: PickupSpan;
   private readonly random: Random;

@@ -1,11 +1,11 @@
-/** The city the taxis drive in: hot spots, who goes where at which hour, airports, zones, streets and traffic. */
+/** A model of the city: hot spots, destinations by hour, airports, zones, streets and traffic. */
 import { ZONE_CENTROIDS } from '../zone-centroids.ts';
 import { hourOfWeek } from './calendar.ts';
 import type { Random } from './random.ts';
 
 export type Fleet = 'yellow' | 'green';
 
-/** A place trips begin and end at; it is written over on every draw. */
+/** Where a trip begins or ends; reused for every draw. */
 export interface Place {
   kind: 'street' | 'jfk' | 'lga' | 'newark' | 'outside';
   manhattan: boolean;
@@ -14,14 +14,14 @@ export interface Place {
 }
 
 const KM_TO_LAT = 1 / 111.2;
-/** At 40.75° north; one constant for the whole city keeps distances free of a cosine. */
+/** At 40.75° north; one constant for the whole city avoids a cosine. */
 const KM_TO_LON = 1 / 84.24;
-const MILES_A_KM = 0.621371;
+const MILES_PER_KM = 0.621371;
 /** Manhattan's avenues run 29° east of north; these are that angle's cosine and sine. */
 const AVENUE_NORTH = 0.8746;
 const AVENUE_EAST = 0.4848;
 
-// How much a place draws people who live, work and go out there.
+// How strongly a place attracts people as home, workplace and place to go out.
 type Pull = readonly [home: number, work: number, play: number];
 
 interface Spot {
@@ -93,10 +93,10 @@ const SPOTS: readonly Spot[] = [
 
 /** Yellow taxis seldom wait outside of the core. */
 const YELLOW_OUTSIDE_CORE = 0.35;
-/** Who hails a green taxi mostly stays in the neighbourhood. */
+/** Passengers of green taxis mostly stay in the neighbourhood. */
 const GREEN_TO_CORE = 0.3;
 
-// Where people come from and go to: the share of the homes, the work places and the places to go out.
+// Where trips begin and end: the shares of homes, workplaces and places to go out.
 interface Period {
   readonly from: Pull;
   readonly to: Pull;
@@ -125,7 +125,7 @@ function periodAt(week: number): Period {
 /** Index into PERIODS by hour of week. */
 const PERIOD_OF_HOUR = Uint8Array.from({ length: 168 }, (_, week) => PERIODS.indexOf(periodAt(week)));
 
-// Shares of the trips that go to an airport and come from one, by hour of day.
+// Shares of trips to and from an airport, by hour of day.
 // biome-ignore format: twelve hours a line
 const TO_AIRPORT = [
   0.018, 0.018, 0.03, 0.07, 0.14, 0.15, 0.1, 0.07, 0.056, 0.055, 0.055, 0.06,
@@ -140,11 +140,11 @@ const JFK_SHARE = 0.42;
 const TO_NEWARK = 0.0015;
 const TO_OUTSIDE = 0.003;
 
-/** Terminals and their curbs, well inside the areas that views call JFK and LGA. */
+/** Terminals and their curbs, well inside the areas that the default views call JFK and LGA. */
 const JFK = { south: 40.6395, north: 40.6495, west: -73.7925, east: -73.7725 };
 const LGA = { south: 40.7678, north: 40.7765, west: -73.8775, east: -73.8615 };
 const NEWARK = { south: 40.687, north: 40.6955, west: -74.183, east: -74.176 };
-/** Westchester, Nassau and New Jersey: where TLC's zones end. */
+/** In Westchester, Nassau and New Jersey, just beyond the TLC's zones. */
 const OUTSIDE = [
   { south: 40.92, north: 40.95, west: -73.88, east: -73.82 },
   { south: 40.71, north: 40.75, west: -73.65, east: -73.58 },
@@ -163,10 +163,10 @@ const WEEKEND_TRAFFIC = [
   0.3, 0.28, 0.22, 0.12, 0.05, 0, 0, 0.05, 0.15, 0.28, 0.42, 0.52,
   0.58, 0.6, 0.6, 0.6, 0.58, 0.58, 0.58, 0.52, 0.42, 0.4, 0.4, 0.38,
 ];
-/** So many miles go through local streets before and after a highway. */
+/** Miles on local streets before and after a highway. */
 const LOCAL_MILES = 3;
 
-/** Draws where trips begin and end. One for each fleet. */
+/** Draws where trips begin and end, for one fleet. */
 export class City {
   private readonly random: Random;
   private readonly fleet: Fleet;
@@ -185,7 +185,7 @@ export class City {
     );
   }
 
-  /** Where a trip that begins at `time` leads: writes both ends. */
+  /** Writes both ends of a trip that begins at `time`. */
   drawEnds(time: number, from: Place, to: Place): void {
     const week = hourOfWeek(time);
     const hour = week % 24;
@@ -254,16 +254,16 @@ export class City {
   }
 }
 
-/** Miles by streets that follow Manhattan's grid: the great circle times 1 … 1.41, by direction. */
+/** Miles along streets in the direction of Manhattan's grid: 1 to 1.41 times the direct distance. */
 export function streetMiles(from: Place, to: Place): number {
   const north = (to.lat - from.lat) / KM_TO_LAT;
   const east = (to.lon - from.lon) / KM_TO_LON;
   const along = north * AVENUE_NORTH + east * AVENUE_EAST;
   const across = east * AVENUE_NORTH - north * AVENUE_EAST;
-  return (Math.abs(along) + Math.abs(across)) * MILES_A_KM;
+  return (Math.abs(along) + Math.abs(across)) * MILES_PER_KM;
 }
 
-/** Minutes that a trip of so many miles takes on average when it begins at `time`. */
+/** Average minutes of a trip of `miles` that begins at `time`. */
 export function drivingMinutes(miles: number, time: number): number {
   const week = hourOfWeek(time);
   const weekend = week < 24 || week >= 144;
@@ -308,7 +308,7 @@ function wanted({ pull }: Spot, mix: Pull): number {
   return pull[0] * mix[0] + pull[1] * mix[1] + pull[2] * mix[2];
 }
 
-/** People prefer near destinations: a factor that halves at 1.8 km. */
+/** A weight that prefers near destinations; it halves at 1.8 km. */
 function nearness(from: Spot, to: Spot): number {
   const north = (to.lat - from.lat) / KM_TO_LAT;
   const east = (to.lon - from.lon) / KM_TO_LON;
@@ -323,7 +323,7 @@ function cumulated(weights: readonly number[]): Float64Array {
   });
 }
 
-/** Six decimals, as the taxis' own devices report. */
+/** Six decimals, as the devices in taxis report. */
 function micro(degrees: number): number {
   return Math.round(degrees * 1e6) / 1e6;
 }

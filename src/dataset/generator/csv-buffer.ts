@@ -1,5 +1,5 @@
 const CHUNK_BYTES = 64 * 1024;
-/** Room for the row that goes over the end of a chunk. */
+/** Room for the row that crosses the end of a chunk. */
 const ROW_BYTES = 4 * 1024;
 const ZERO = 48;
 const DOT = 46;
@@ -15,7 +15,7 @@ export function digits17(value: number): string {
   return value.toPrecision(17).replace(/\.?0+$/, '');
 }
 
-/** CSV text as bytes: numbers and times are written digit by digit, without a string each. ASCII only. */
+/** Writes CSV as bytes, ASCII only: numbers and times digit by digit, without a string for each. */
 export class CsvBuffer {
   length = 0;
   private readonly bytes = Buffer.allocUnsafe(CHUNK_BYTES + ROW_BYTES);
@@ -27,7 +27,7 @@ export class CsvBuffer {
     return this.length >= CHUNK_BYTES;
   }
 
-  /** What was written since the last `take`. */
+  /** The text written since the last `take`. */
   take(): string {
     const text = this.bytes.toString('latin1', 0, this.length);
     this.length = 0;
@@ -54,7 +54,7 @@ export class CsvBuffer {
     this.padded(rest, digits);
   }
 
-  /** Cents as an amount in its shortest form: `17.05`, `0.3`, `12`, `-4.5`. */
+  /** Cents as a dollar amount in its shortest form: `17.05`, `0.3`, `12`, `-4.5`. */
   amount(cents: number): void {
     const positive = cents < 0 ? -cents : cents;
     if (cents < 0) this.byte(MINUS);
@@ -67,7 +67,7 @@ export class CsvBuffer {
     else this.padded(rest, 2);
   }
 
-  /** Cents as `%.17g` prints the double of the amount: `2.6299999999999999`. */
+  /** Cents as `%.17g` prints the dollar amount: `2.6299999999999999`. */
   amount17(cents: number): void {
     const positive = cents < 0 ? -cents : cents;
     if (cents < 0) this.byte(MINUS);

@@ -1,4 +1,4 @@
-/** The dirt that real TLC files show, one kind a row. */
+/** The faults of real TLC files, one kind per dirty row. */
 import { ZONE } from './city.ts';
 import type { Random } from './random.ts';
 import type { Trip } from './trip.ts';
@@ -39,9 +39,9 @@ const KIND_SHARES: Readonly<Record<Dirt, number>> = {
 const ALL_SHARES = DIRT.reduce((sum, kind) => sum + KIND_SHARES[kind], 0);
 
 const DAY = 86_400;
-/** Midnights that clocks fall back or jump to: 2001-01-01, 2008-12-31, 2088-01-24. */
+/** Days that clocks fall back or jump to: 2001-01-01, 2008-12-31, 2088-01-24. */
 const FOREIGN_DAYS = [11_323, 14_244, 43_122];
-/** Other places and nonsense: sign lost, degrees and minutes mixed up, the Atlantic, another state. */
+/** Wrong places: sign lost, decimal point misplaced, the Atlantic, another state. */
 const FAR_POSITIONS = [
   [40.7512, 73.9879],
   [4.0751, -7.3987],
@@ -50,7 +50,7 @@ const FAR_POSITIONS = [
 ] as const;
 const UNREADABLE_TIMES = ['', '0000-00-00 00:00:00', 'unknown', '2015-02-30 25:61:00'] as const;
 
-/** Makes a trip dirty. What shows only in the row's text (such as a row cut short) is left to the layout. */
+/** Makes a trip dirty. Faults of the text, such as a row cut short, are left to the layout. */
 export function soil(trip: Trip, random: Random): void {
   const kind = drawKind(random);
   trip.dirt = kind;
@@ -59,7 +59,7 @@ export function soil(trip: Trip, random: Random): void {
   SOIL[kind]?.(trip, part);
 }
 
-/** What stands in a row in place of the time that can't be read. */
+/** The text in place of a time, for a row of the kind `unreadable-time`. */
 export function unreadableTime({ dirtDraw }: Trip): string {
   return UNREADABLE_TIMES[Math.floor(dirtDraw * 2 * UNREADABLE_TIMES.length) % UNREADABLE_TIMES.length]!;
 }
@@ -73,7 +73,7 @@ function drawKind(random: Random): Dirt {
   return 'blank-line';
 }
 
-/** Mostly both ends; a zone is unknown or missing. */
+/** Removes the positions of one or both ends; zones become unknown or missing. */
 function losePositions(trip: Trip, part: number): void {
   const zone = trip.dirtDraw < 0.6 ? ZONE.unknown : 0;
   if (part < 0.8) {
@@ -107,7 +107,7 @@ function refund(trip: Trip): void {
   trip.total = trip.fare + trip.extra + trip.tax + trip.surcharge;
 }
 
-/** Mostly the month before; else a clock that was never set. */
+/** Usually the same day 31 days earlier; otherwise the day of a clock that was never set. */
 function foreignDay(trip: Trip, part: number): number {
   if (part < 0.7) return Math.floor(trip.pickup / DAY) - 31;
   return FOREIGN_DAYS[Math.floor(((part - 0.7) / 0.3) * FOREIGN_DAYS.length)]!;
@@ -119,7 +119,7 @@ function moveToDay(trip: Trip, day: number): void {
   trip.dropoff += shift;
 }
 
-/** By kind, what happens to the trip itself; `part` is uniform in [0, 1). */
+/** Changes to the trip, by kind of dirt; `part` is uniform in [0, 1). */
 const SOIL: Partial<Record<Dirt, (trip: Trip, part: number) => void>> = {
   'no-position': losePositions,
   'far-position': goFar,
@@ -129,7 +129,7 @@ const SOIL: Partial<Record<Dirt, (trip: Trip, part: number) => void>> = {
   'negative-duration': (trip, part) => {
     trip.dropoff = trip.pickup - 1 - Math.floor(part * 3600);
   },
-  // From just over twelve hours to a meter that ran until the next day.
+  // 12 to 24 hours: a meter that kept running.
   endless: (trip, part) => {
     trip.dropoff = trip.pickup + DAY / 2 + 1 + Math.floor(part * (DAY / 2));
   },

@@ -1,11 +1,11 @@
 /**
- * Made-up TLC files: trips of a model of New York, in the layouts of the real files and as unordered and, when
- * asked, as dirty as they are.
+ * Generates TLC files: trips from a model of New York, in the layouts of the real files, as unordered as those and, on
+ * request, as dirty.
  *
- * G1 the same options give the same bytes on every platform (see random.ts for how).
- * G2 memory stays the same however many trips are made.
- * G3 without dirt every row is a valid trip that begins in [from, from + hours).
- * G4 the dirt has random numbers of its own: rows that stay clean are the same at any `dirty`.
+ * G1 The same options give the same bytes on every platform (random.ts says how).
+ * G2 Memory is constant for any number of trips.
+ * G3 Without dirt every row is a valid trip that begins in [from, from + hours).
+ * G4 Dirt has its own random numbers: clean rows are the same at any `dirty`.
  */
 import { usageError } from '../../errors.ts';
 import { PickupTimes } from './calendar.ts';
@@ -22,11 +22,11 @@ export { LAYOUTS, type Layout } from './layouts.ts';
 export interface GenerateOptions {
   /** Rows after the header, dirty ones included. */
   readonly trips: number;
-  /** ISO date or date and time; taken as UTC when it names no zone. Not before 1970. */
+  /** ISO date, or date and time; without a zone it is UTC. Not before 1970. */
   readonly from: string;
-  /** Length of the span of pick-up times; may have a fraction. */
+  /** Length of the span of pick-up times; may be fractional. */
   readonly hours: number;
-  /** Any whole number: the same one makes the same file. */
+  /** Any whole number; the same one gives the same file. */
   readonly seed: number;
   readonly layout: Layout;
   /** Share of the rows that are dirty, 0…1. */
@@ -37,10 +37,10 @@ const STREAM = { times: 1, trips: 2, dirt: 3, order: 4 } as const;
 const LONGEST_HOURS = 24 * 366 * 100;
 
 /**
- * CSV text in chunks of some 64 KiB, the header first; constant memory however many trips.
- * Deterministic for the same options on every platform.
+ * Generates CSV text in chunks of some 64 KiB, the header first. Memory is constant, and the same options give the
+ * same text on every platform.
  *
- * @throws TaxiflowError `usage` when an option is out of its range (at the first chunk).
+ * @throws TaxiflowError `usage` at the first chunk, if an option is out of range.
  */
 export function* generateCsv(options: GenerateOptions): Generator<string> {
   checkOptions(options);
@@ -56,7 +56,7 @@ export function* generateCsv(options: GenerateOptions): Generator<string> {
 
 type DrawTrip = (trip: Trip) => boolean;
 
-/** Ascending by pick-up: writes the next trip into the one it is given; false when there are no more. */
+/** Returns a function that writes the next trip, by pick-up time, into its argument; false if there are no more. */
 function drawTrips(options: GenerateOptions, { service }: LayoutPlan): DrawTrip {
   const { trips, hours, seed, dirty } = options;
   const from = startSeconds(options.from);
@@ -72,7 +72,7 @@ function drawTrips(options: GenerateOptions, { service }: LayoutPlan): DrawTrip 
   };
 }
 
-/** Some trips wait on a small shelf while others pass: rows end up nearly, not quite, in order. */
+/** Holds some trips back on a small shelf while others pass, so that rows come out nearly in order. */
 function* unordered(draw: DrawTrip, { shelf, shelved }: LayoutPlan, random: Random): Generator<Trip> {
   const waiting: Trip[] = [];
   let trip = blankTrip();

@@ -1,4 +1,4 @@
-/** The layouts of TLC files by year, byte for byte as they were published: headers, line ends, number formats. */
+/** The layouts of TLC files by year: headers, line ends and number formats, byte for byte as published. */
 import type { CsvBuffer } from './csv-buffer.ts';
 import { unreadableTime } from './dirt.ts';
 import { PAYMENT, type Trip } from './trip.ts';
@@ -24,12 +24,12 @@ type Column = (out: CsvBuffer, trip: Trip) => void;
 
 export interface LayoutPlan {
   readonly service: Service;
-  /** All that stands before the first row: header, its line end and blank lines. */
+  /** The text before the first row: header, line end and blank lines. */
   readonly head: string;
   readonly columns: readonly Column[];
   /** What follows the last column of every row. */
   readonly tail: string;
-  /** Size of the shelf that trips wait on and the share that does: how unordered the files are. */
+  /** Size of the shelf for trips that are held back, and the share of trips on it: how unordered the file is. */
   readonly shelf: number;
   readonly shelved: number;
 }
@@ -63,7 +63,7 @@ const zone = (out: CsvBuffer, number: number) => {
   if (number > 0) out.integer(number);
 };
 
-// Until 2014 numbers are doubles with 17 digits; from 2015 on positions are float32 and amounts short.
+// Until 2014 numbers are doubles with 17 digits; from 2015 positions are float32 and amounts in shortest form.
 type Amount = 'fare' | 'extra' | 'tax' | 'tip' | 'tolls' | 'surcharge' | 'total' | 'distance';
 const long = (field: Amount): Column => {
   return (out, trip) => out.amount17(trip[field]);
@@ -94,7 +94,7 @@ const ZONES: readonly Column[] = [
   (out, trip) => zone(out, trip.toZone),
 ];
 
-// 2009: each vendor had its own spelling.
+// In 2009 each vendor had its own spelling.
 const PAYMENTS_2009 = ['Cash', 'CASH', 'CASH', 'Credit', 'Credit', 'CREDIT'];
 const payment2009: Column = (out, { payment, vendor }) => {
   if (payment === PAYMENT.noCharge) out.text('No Charge');
@@ -135,7 +135,7 @@ const HEAD_GREEN_2017 =
   'passenger_count,trip_distance,fare_amount,extra,mta_tax,tip_amount,tolls_amount,ehail_fee,' +
   'improvement_surcharge,total_amount,payment_type,trip_type';
 
-/** TLC's export wrote the header with LF, then an empty line of its own, then rows with CRLF. */
+/** The TLC's export ended the header with LF, then wrote an empty line and the rows with CRLF. */
 const published = (header: string) => header + LF + CRLF;
 
 const SERVICE_2009: Service = {
@@ -247,7 +247,7 @@ const PLANS: Readonly<Record<Layout, LayoutPlan>> = {
       ...[short('fare'), short('extra'), short('tax'), short('tip'), short('tolls'), empty, short('total')],
       ...[payment, empty],
     ],
-    // Two fields more than the header has.
+    // Rows have two fields more than the header.
     tail: `,,${CRLF}`,
     ...NEARLY_ORDERED,
   },
@@ -295,7 +295,7 @@ export function layoutPlan(layout: Layout): LayoutPlan {
   return PLANS[layout];
 }
 
-/** Writes one row, with the dirt that shows only in the text of a row. */
+/** Writes one row, with the faults of its text. */
 export function writeRow(out: CsvBuffer, plan: LayoutPlan, trip: Trip): void {
   if (trip.dirt === 'blank-line') {
     out.text(CRLF);
@@ -320,7 +320,7 @@ function writeColumns(out: CsvBuffer, columns: readonly Column[], trip: Trip): v
   }
 }
 
-/** Between the first tenth of a row and its eighth, so that columns are missing wherever it is cut. */
+/** Cuts a row after 10 to 80 % of its text, so that columns are missing. */
 function cutAt(length: number, draw: number): number {
   return Math.floor(length * (0.1 + 0.7 * draw));
 }

@@ -1,17 +1,17 @@
-/** The taximeter: from distance, duration and hour to the amounts of a trip. All amounts are in cents. */
+/** The taximeter: the amounts of a trip from its distance, duration and hour, in cents. */
 import { hourOfWeek } from './calendar.ts';
 import type { Random } from './random.ts';
 import { PAYMENT, RATE, type Trip } from './trip.ts';
 
 export interface Tariff {
-  /** For each fifth of a mile, or minute of standing. */
+  /** Charged for each fifth of a mile or minute of standing. */
   readonly unit: number;
   readonly jfkFlat: number;
-  /** 0 = the layout's year has none. */
+  /** 0 if the layout's year has none. */
   readonly mtaTax: number;
-  /** Improvement surcharge, 0 before 2015. */
+  /** Improvement surcharge; 0 before 2015. */
   readonly surcharge: number;
-  /** A tunnel or bridge between boroughs. */
+  /** For a tunnel or bridge between boroughs. */
   readonly toll: number;
 }
 
@@ -19,7 +19,7 @@ const START = 250;
 const NEWARK_EXTRA = 1750;
 const NEWARK_TOLL = 1175;
 
-/** Writes all amounts of a trip whose times, distance, rate and payment are known. */
+/** Writes all amounts of a trip; its times, distance, rate and payment must be set. */
 export function chargeTrip(trip: Trip, tariff: Tariff, random: Random): void {
   trip.fare = meteredFare(trip, tariff);
   trip.extra = trip.rate === RATE.standard ? hourExtra(trip.pickup) : 0;
@@ -53,7 +53,7 @@ function tolls({ from, to, rate }: Trip, { toll }: Tariff, draw: number): number
   return crossing && draw < (airport ? 0.45 : 0.08) ? toll : 0;
 }
 
-/** The buttons of the payment screen, or whole dollars. */
+/** A percentage from the buttons of the payment screen, or whole dollars. */
 function tip({ fare, extra, tax, tolls }: Trip, draw: number): number {
   const due = fare + extra + tax + tolls;
   if (draw < 0.05) return 0;

@@ -1,9 +1,9 @@
 /**
  * Seeded random numbers (sfc32).
  *
- * Invariant G1 (whole generator): the same options give the same bytes on every platform. So only exactly
- * specified operations are used: + − × ÷, sqrt, fround, floor and 32-bit integers; never exp, log, sin, cos
- * or pow, whose last bits differ between JavaScript engines.
+ * Invariant G1 (whole generator): the same options give the same bytes on every platform. The generator therefore uses
+ * only exactly specified operations: + − × ÷, sqrt, fround, floor and 32-bit integers; never exp, log, sin, cos or pow,
+ * whose last bits differ between JavaScript engines.
  */
 export class Random {
   private a: number;
@@ -11,7 +11,7 @@ export class Random {
   private c: number;
   private counter = 1;
 
-  /** `seed` is any safe integer; numbers of one seed and different `stream`s are independent. */
+  /** `seed` is any safe integer. Different `stream`s of one seed are independent. */
   constructor(seed: number, stream: number) {
     this.a = seed | 0;
     this.b = Math.floor(seed / 0x1_0000_0000) | 0;
@@ -35,12 +35,12 @@ export class Random {
     return Math.floor(this.next() * bound);
   }
 
-  /** Near normal: mean 0, variance 1, within ±3 (the sum of three uniforms). */
+  /** Approximately normal: mean 0, variance 1, within ±3 (a sum of three uniforms). */
   normal(): number {
     return (this.next() + this.next() + this.next() - 1.5) * 2;
   }
 
-  /** A factor, near log-normal with median 1; `sigma` at most 0.4. */
+  /** A factor, approximately log-normal with median 1; `sigma` at most 0.4. */
   factor(sigma: number): number {
     const x = sigma * this.normal();
     // Padé approximant of e^x: exact operations only, and within 0.3 % for |x| ≤ 1.2.

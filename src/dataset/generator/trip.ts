@@ -1,4 +1,4 @@
-/** A trip while it is made, and the codes TLC uses in it. */
+/** A generated trip, and the TLC's codes in it. */
 import type { Place } from './city.ts';
 import type { Dirt } from './dirt.ts';
 
@@ -6,26 +6,26 @@ export const PAYMENT = { card: 0, cash: 1, noCharge: 2, dispute: 3 } as const;
 /** TLC's rate codes. */
 export const RATE = { standard: 1, jfk: 2, newark: 3, nassau: 4, negotiated: 5 } as const;
 
-/** One trip, written over for every row: times in seconds since 1970, amounts in cents. */
+/** One trip, reused for every row. Times are seconds since 1970, amounts are cents. */
 export interface Trip {
   pickup: number;
   dropoff: number;
   readonly from: Place;
   readonly to: Place;
-  /** LocationIDs; 0 = none. Set only for layouts that have zones. */
+  /** LocationIDs; 0 if none. Set only for layouts with zones. */
   fromZone: number;
   toZone: number;
   /** Hundredths of a mile. */
   distance: number;
-  /** 0 = not known. */
+  /** 0 if unknown. */
   passengers: number;
   /** Index into the layout's vendors. */
   vendor: number;
   payment: number;
   rate: number;
-  /** Kept in the vehicle before it was sent: `store_and_fwd_flag`. */
+  /** Stored in the vehicle before it was sent: `store_and_fwd_flag`. */
   stored: boolean;
-  /** Called by radio instead of hailed (green taxis). */
+  /** Dispatched by radio instead of hailed (green taxis). */
   dispatched: boolean;
   fare: number;
   extra: number;
@@ -35,7 +35,7 @@ export interface Trip {
   surcharge: number;
   total: number;
   dirt: Dirt | undefined;
-  /** Uniform in [0, 1): where or how the dirt of a row shows. */
+  /** Uniform in [0, 1): decides where or how the dirt appears in the row. */
   dirtDraw: number;
 }
 

@@ -1,34 +1,34 @@
-/** The trip process: one trip after the other, from pick-up time to total amount. */
+/** Draws trips one by one, from the pick-up time to the total amount. */
 import { City, drivingMinutes, type Fleet, streetMiles, zoneOf } from './city.ts';
 import { chargeTrip, type Tariff } from './meter.ts';
 import type { Random } from './random.ts';
 import { PAYMENT, RATE, type Trip } from './trip.ts';
 
-/** What a fleet of some year has in common. */
+/** Properties of a fleet in a certain year. */
 export interface Service {
   readonly fleet: Fleet;
   readonly zones: boolean;
   readonly tariff: Tariff;
   readonly cardShare: number;
-  /** Cumulated shares of the vendors. */
+  /** Cumulative shares of the vendors. */
   readonly vendorShares: readonly number[];
   /** Index of a vendor whose devices report whole minutes. */
   readonly minuteVendor: number | undefined;
 }
 
 const PASSENGER_SHARES = [0.72, 0.85, 0.89, 0.91, 0.965, 1];
-/** The spread of durations between trips of the same distance and hour. */
+/** Spread of the durations of trips with the same distance and hour. */
 const DURATION_SIGMA = 0.22;
 const LEAST_SECONDS = 90;
 
-/** Draws trips of one service. Every trip it makes is a valid one. */
+/** Draws trips of one service; every one is valid. */
 export class TripProcess {
   private readonly service: Service;
   private readonly random: Random;
   private readonly city: City;
   private readonly earliest: number;
 
-  /** No pick-up is before `earliest`, even one reported in whole minutes. */
+  /** No pick-up is before `earliest` (seconds since 1970), even if reported in whole minutes. */
   constructor(service: Service, earliest: number, random: Random) {
     this.service = service;
     this.earliest = earliest;
