@@ -52,6 +52,7 @@ export type ErrorCode =
   | 'not-readable'
   | 'not-repeatable'
   | 'not-writable'
+  | 'older-format'
   | 'opensearch-bad-answer'
   | 'opensearch-behind'
   | 'opensearch-blocked'

@@ -22,12 +22,17 @@ import { isatty } from 'node:tty';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError, translating } from '../errors.ts';
 import { escaped } from '../printable.ts';
-import type { Outbox as StateOutbox, StoredFiring } from '../state/outbox.ts';
+import type { Cursor, Outbox as StateOutbox, StoredFiring } from '../state/outbox.ts';
 
 const STDOUT = 1;
 
 /** What the sink needs of the state: the outbox and its own cursor. */
 export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
+
+/** What the cursor remembers: how long the file was, in bytes, once the results before it were delivered. */
+interface Position {
+  readonly bytes: number;
+}
 
 export class NdjsonSink implements Sink {
   readonly name: string;
@@ -59,7 +64,7 @@ export class NdjsonSink implements Sink {
     const cursor = outbox.cursor(this.name);
     if (!cursor && this.#regular) this.#refuseForeign();
     this.#delivered = cursor?.delivered ?? 1;
-    this.#bytes = cursor?.bytes ?? 0;
+    this.#bytes = cursor ? lengthIn(cursor) : 0;
     if (!this.#regular) return;
     this.#refuseReplaced();
     this.#cutBack();
@@ -73,8 +78,7 @@ export class NdjsonSink implements Sink {
       this.#failed = true;
       throw error;
     }
-    if (this.#delivered > before)
-      this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
+    if (this.#delivered > before) this.#moveCursor();
   }
 
   status(): SinkStatus {
@@ -174,7 +178,12 @@ export class NdjsonSink implements Sink {
       this.#bytes = 0;
     }
     if (size > this.#bytes) this.#translating(() => ftruncateSync(this.#file, this.#bytes));
-    this.#outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#bytes });
+    this.#moveCursor();
+  }
+
+  #moveCursor(): void {
+    const position: Position = { bytes: this.#bytes };
+    this.#outbox.moveCursor(this.name, { delivered: this.#delivered, position: JSON.stringify(position) });
   }
 
   /** Since the last lines: what another writes between ours would be cut off by the next run, or cut it off. */
@@ -198,6 +207,10 @@ export class NdjsonSink implements Sink {
   #translating<T>(work: () => T): T {
     return translating('the output', this.#path, work, '--output');
   }
+}
+
+function lengthIn({ position }: Cursor): number {
+  return (JSON.parse(position) as Position).bytes;
 }
 
 /** The lines of a firing's results; in the outbox they are an array, a document a line. */

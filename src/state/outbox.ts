@@ -24,8 +24,8 @@ type StoredRow = Omit<StoredFiring, 'correction'> & { readonly crc: number; read
 export interface Cursor {
   /** Results with lower numbers are delivered. */
   readonly delivered: number;
-  /** How long the output was then, for sinks that are files; below which result refusals are told, for OpenSearch. */
-  readonly bytes: number;
+  /** What else the sink needs to go on from there. The sink writes and reads it; nothing else looks into it. */
+  readonly position: string;
 }
 
 /** Results of one window of a view, as they lie in the outbox. */
@@ -86,9 +86,9 @@ export class Outbox extends DestinationTables {
   cursor(sink: string): Cursor | undefined {
     const row = this.#rows.attempt(() => this.#s.cursor.get(sink)) as (Cursor & { crc: number }) | undefined;
     if (!row) return undefined;
-    const { crc, delivered, bytes } = row;
-    this.#rows.verify(crc, [sink, delivered, bytes], '', `the cursor of ${sink}`);
-    return { delivered, bytes };
+    const { crc, delivered, position } = row;
+    this.#rows.verify(crc, [sink, delivered, position], '', `the cursor of ${sink}`);
+    return { delivered, position };
   }
 
   /** How many results a sink has refused in all runs. */
@@ -98,8 +98,9 @@ export class Outbox extends DestinationTables {
   }
 
   /** Moves a cursor; what the sink refused of the results it passes is written in the same transaction. */
-  moveCursor(sink: string, { delivered, bytes }: Cursor, refused?: DeadLetterChanges): void {
-    const move = () => this.#s.moveCursor.run(sink, delivered, bytes, rowCrc([sink, delivered, bytes], ''));
+  moveCursor(sink: string, { delivered, position }: Cursor, refused?: DeadLetterChanges): void {
+    const move = () =>
+      this.#s.moveCursor.run(sink, delivered, position, rowCrc([sink, delivered, position], ''));
     if (!refused || refused.counts.size === 0) this.#rows.attempt(move);
     else
       this.#rows.transaction(() => {
@@ -166,9 +167,9 @@ function prepare(rows: StateRows) {
        FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
     ),
     firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
-    cursor: rows.prepare('SELECT delivered, bytes, crc FROM cursors WHERE sink = ?'),
+    cursor: rows.prepare('SELECT delivered, position, crc FROM cursors WHERE sink = ?'),
     moveCursor: rows.prepare(
-      'INSERT OR REPLACE INTO cursors (sink, delivered, bytes, crc) VALUES (?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO cursors (sink, delivered, position, crc) VALUES (?, ?, ?, ?)',
     ),
   };
 }

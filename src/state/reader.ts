@@ -1,4 +1,4 @@
-/** Reading a state beside its processor: the same file, read-only. */
+/** Reads a state beside its processor: the same file, read-only. Results are read in `results.ts`, and only when they are asked for. */
 import { existsSync } from 'node:fs';
 import {
   countByReason,
@@ -7,7 +7,6 @@ import {
   listDeadLetters,
 } from '../dead-letters.ts';
 import { translate, translating } from '../errors.ts';
-import { withoutSecrets } from '../printable.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
@@ -16,7 +15,7 @@ import { streamName } from './identity.ts';
 import { type ResultDocument, type ResultFilter, resultsOfWindow, storedResults } from './results.ts';
 import { corruptRow } from './rows.ts';
 import type { RunStatus } from './run-row.ts';
-import { checkFormat, checkIntegrity } from './schema.ts';
+import { checkIntegrity, refuseOtherFormat } from './schema.ts';
 
 export class StateReader {
   readonly path: string;
@@ -29,7 +28,7 @@ export class StateReader {
     if (!existsSync(this.path)) chooseApp(dataDir, app);
     this.#db = openSqlite(this.path, { what: this.#what, readonly: true });
     try {
-      checkFormat(this.#db, this.#what);
+      refuseOtherFormat(this.#db, this.#what, app);
     } catch (error) {
       this.#db.close();
       throw error;
@@ -45,7 +44,7 @@ export class StateReader {
     }
   }
 
-  /** Changes whenever another connection has committed; costs next to nothing to ask. */
+  /** Changes whenever another connection has committed. Asking costs next to nothing. */
   version(): number {
     return translating(this.#what, this.path, () =>
       Number(this.#db.pragma('data_version', { simple: true })),
@@ -61,7 +60,7 @@ export class StateReader {
   runStatus(): RunStatus | undefined {
     return translating(this.#what, this.path, () => {
       const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
-      return row?.status ? shownStatus(JSON.parse(row.status) as RunStatus) : undefined;
+      return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
     });
   }
 
@@ -72,7 +71,7 @@ export class StateReader {
 
   /** How far each sink has delivered, and how many results it still has to. */
   cursors(): { name: string; delivered: number; pending: number }[] {
-    // One snapshot: what is delivered meanwhile is not ahead of the last result.
+    // One snapshot, so that no cursor is ahead of the last result.
     const read = this.#db.transaction(() => {
       const next = this.nextResult();
       const rows = this.#db.prepare('SELECT sink AS name, delivered FROM cursors ORDER BY sink').all() as {
@@ -80,7 +79,7 @@ export class StateReader {
         delivered: number;
       }[];
       return rows.map(({ name, delivered }) => ({
-        name: withoutSecrets(name),
+        name,
         delivered: delivered - 1,
         pending: next - delivered,
       }));
@@ -194,17 +193,7 @@ export class StateReader {
   }
 }
 
-/** Without the secrets that the name of a sink may have in a state of earlier days. */
-function shownStatus(status: RunStatus): RunStatus {
-  const sinks = status.sinks.map((sink) => ({
-    ...sink,
-    name: withoutSecrets(sink.name),
-    trouble: sink.trouble === undefined ? undefined : withoutSecrets(sink.trouble),
-  }));
-  return { ...status, sinks };
-}
-
 type StoredView = Pick<View, 'name' | 'by' | 'aggregates'>;
 
-/** With these each result begins. */
+/** The fields that each result begins with. */
 const RESULT_FIELDS = ['view', 'window_start', 'window_end', 'timestamp'];

@@ -5,24 +5,10 @@ import { TaxiflowError } from '../errors.ts';
 import { type Sqlite, transaction } from '../sqlite.ts';
 import { damage, rowCrc } from './rows.ts';
 
-const FORMAT = 3;
-
-/** Where the results of a sink go. These tables came later than others, so older states of this format lack them. */
-const DESTINATIONS_SCHEMA = `
-CREATE TABLE IF NOT EXISTS destinations (
-  sink TEXT PRIMARY KEY,
-  crc INTEGER NOT NULL,
-  destinations TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS window_destinations (
-  sink TEXT NOT NULL,
-  view TEXT NOT NULL,
-  window_start INTEGER NOT NULL,
-  crc INTEGER NOT NULL,
-  destination TEXT NOT NULL,
-  PRIMARY KEY (sink, view, window_start)
-) STRICT, WITHOUT ROWID;
-`;
+/** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
+export const FORMAT = 4;
+/** States of older formats can't be brought up to date. */
+const OLDEST_FORMAT = 3;
 
 const SCHEMA = `
 CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -60,8 +46,21 @@ CREATE VIEW results (number, view, window_start, doc) AS
 CREATE TABLE cursors (
   sink TEXT PRIMARY KEY,
   delivered INTEGER NOT NULL,
-  bytes INTEGER NOT NULL,
+  position TEXT NOT NULL,
   crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE destinations (
+  sink TEXT PRIMARY KEY,
+  crc INTEGER NOT NULL,
+  destinations TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE window_destinations (
+  sink TEXT NOT NULL,
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  destination TEXT NOT NULL,
+  PRIMARY KEY (sink, view, window_start)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE run (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -106,12 +105,7 @@ PRAGMA user_version = ${FORMAT};
 
 /** Makes the tables in a file that has none. */
 export function createTables(db: Sqlite, identity: StateIdentity): void {
-  if (db.pragma('user_version', { simple: true }) === 0) create(db, identity);
-}
-
-/** Makes the tables that older states of this format lack. */
-export function addLaterTables(db: Sqlite): void {
-  db.exec(DESTINATIONS_SCHEMA);
+  if (formatOf(db) === 0) create(db, identity);
 }
 
 function create(db: Sqlite, identity: StateIdentity): void {
@@ -124,12 +118,39 @@ function create(db: Sqlite, identity: StateIdentity): void {
   });
 }
 
-/** Throws `newer-format` where this build doesn't know the tables. */
-export function checkFormat(db: Sqlite, what: string): void {
-  const format = db.pragma('user_version', { simple: true }) as number;
+export function formatOf(db: Sqlite): number {
+  return db.pragma('user_version', { simple: true }) as number;
+}
+
+/** Throws `newer-format` or `older-format` where a state can't even be brought up to date. */
+export function refuseUnknownFormat(db: Sqlite, what: string): void {
+  const format = formatOf(db);
+  if (format > FORMAT) {
+    throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
+      hint: 'use the taxiflow that wrote it, or start afresh with another --app',
+    });
+  }
+  if (format < OLDEST_FORMAT) {
+    throw new TaxiflowError(
+      'older-format',
+      `${what} has format ${format}, which this taxiflow doesn't read any more`,
+      { hint: 'process the stream again into another --app or --data-dir' },
+    );
+  }
+}
+
+/** For readers, which change nothing: throws `newer-format`, `older-format` or `no-app` unless the format is the present one. */
+export function refuseOtherFormat(db: Sqlite, what: string, app: string): void {
+  const format = formatOf(db);
+  if (format === 0) {
+    throw new TaxiflowError('no-app', `${what} holds nothing yet`, {
+      hint: `run "taxiflow process --app ${app}" with its options first`,
+    });
+  }
+  refuseUnknownFormat(db, what);
   if (format === FORMAT) return;
-  throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
-    hint: 'use the taxiflow that wrote it, or start afresh with another --app',
+  throw new TaxiflowError('older-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
+    hint: `run "taxiflow process --app ${app}" with its options: it brings the state up to date first`,
   });
 }
 

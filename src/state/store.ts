@@ -5,22 +5,23 @@
  *  C3 results are an outbox: numbered in the order they are written, with a cursor for each sink (`outbox.ts`).
  *  C4 one processor at a time has a state, by a lock (`files.ts`). A state has one name, and one that loses it while it is
  *     in use takes no further commit.
- *  C5 a state of another stream, other views or a newer format is refused (`identity.ts`, `schema.ts`).
+ *  C5 a state of another stream, other views or a newer format is refused (`identity.ts`, `schema.ts`); one of an older
+ *     format is brought up to date (`migrations.ts`).
  */
 import { existsSync } from 'node:fs';
 import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
 import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/windows/pane-runs.ts';
-import { withoutSecrets } from '../printable.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
 import { statePath, takeLock } from './files.ts';
 import { checkIdentity } from './identity.ts';
+import { migrate } from './migrations.ts';
 import { Outbox } from './outbox.ts';
 import { PaneTable } from './panes.ts';
 import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type RunStatus, readCreated } from './run-row.ts';
-import { addLaterTables, checkFormat, checkIntegrity, createTables } from './schema.ts';
+import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
 
 export interface StateOptions {
@@ -58,10 +59,12 @@ export class SqliteState implements StateStore {
     );
     this.#note = rows.prepare('UPDATE run SET status = ?');
     this.stored = this.#load();
-    forgetSecrets(rows, this.outbox);
   }
 
-  /** Opens or makes the state of an app and locks it. Throws `app-running`, `other-state`, `damaged`, … */
+  /**
+   * Opens or makes the state of an app and locks it; one of an older format is brought up to date. Throws `app-running`,
+   * `other-state`, `damaged`, `newer-format`, `older-format`, …
+   */
   static open({ dataDir, app, identity }: StateOptions): SqliteState {
     const path = statePath(dataDir, app);
     const what = `the state of app "${app}"`;
@@ -71,11 +74,12 @@ export class SqliteState implements StateStore {
     try {
       lock = takeLock(path, app);
       createTables(db, identity);
-      checkFormat(db, what);
+      refuseUnknownFormat(db, what);
       if (!isNew) checkIntegrity(db, what, path);
       checkIdentity(db, identity, app);
-      addLaterTables(db);
-      return new SqliteState(new StateRows(db, what, path), lock);
+      const rows = new StateRows(db, what, path);
+      migrate(rows);
+      return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
       db.close();
@@ -140,33 +144,4 @@ export class SqliteState implements StateStore {
       deadLetters: countByReason(db),
     };
   }
-}
-
-/** Sinks were once named by the whole of their URL: what may be secret in it leaves the state, and the cursor stays. */
-function forgetSecrets(rows: StateRows, outbox: Outbox): void {
-  const names = rows.prepare('SELECT sink FROM cursors').pluck().all() as string[];
-  for (const old of names) {
-    const name = withoutSecrets(old);
-    if (name !== old) rows.transaction(() => renameSink(rows, outbox, old, name));
-  }
-}
-
-function renameSink(rows: StateRows, outbox: Outbox, old: string, name: string): void {
-  const { delivered, bytes } = outbox.cursor(old)!;
-  // Two sinks may get one name: the one that is behind counts, as a document sent twice is one document.
-  const other = outbox.cursor(name) ?? { delivered, bytes };
-  outbox.moveCursor(name, {
-    delivered: Math.min(delivered, other.delivered),
-    bytes: Math.max(bytes, other.bytes),
-  });
-  rows.prepare('DELETE FROM cursors WHERE sink = ?').run(old);
-  rows.prepare('UPDATE dead_letters SET scope = ? WHERE scope = ?').run(name, old);
-  rows
-    .prepare(
-      `INSERT INTO dead_letter_counts SELECT ?, reason, count, kept FROM dead_letter_counts WHERE scope = ?
-       ON CONFLICT DO UPDATE SET count = count + excluded.count, kept = kept + excluded.kept`,
-    )
-    .run(name, old);
-  rows.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(old);
-  rows.prepare('UPDATE run SET status = NULL').run();
 }

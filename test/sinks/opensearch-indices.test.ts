@@ -98,7 +98,7 @@ for (const moment of ['before it is done', 'after it was done'] as const) {
     if (moment === 'after it was done') server.rollover(NAME);
     server.front = () => {};
     // The state never heard of it.
-    state.cursor = { delivered: 1, bytes: 1 };
+    state.cursor = { delivered: 1, position: '{"told":1}' };
     await deliver(state, server);
     assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
   });

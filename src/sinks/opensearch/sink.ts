@@ -19,7 +19,7 @@ import type { DeadLetterBuffer } from '../../dead-letters.ts';
 import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { explained, isAway } from '../../opensearch/errors.ts';
-import type { Outbox as StateOutbox } from '../../state/outbox.ts';
+import type { Cursor, Outbox as StateOutbox } from '../../state/outbox.ts';
 import type { View } from '../../views/language.ts';
 import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
@@ -103,6 +103,11 @@ interface Batch {
   refused?: readonly Refusal[];
 }
 
+/** What the cursor remembers: what was refused of the results below this number is a dead letter already. */
+interface Position {
+  readonly told: number;
+}
+
 export class OpenSearchSink implements Sink {
   readonly name: string;
   readonly #o: OpenSearchSinkOptions;
@@ -156,10 +161,10 @@ export class OpenSearchSink implements Sink {
       addExceptions: (added) => outbox.addWindowDestinations(this.name, added),
     });
     const cursor = outbox.cursor(this.name);
-    const { delivered = 1, bytes: told = 1 } = cursor ?? {};
+    const delivered = cursor?.delivered ?? 1;
     this.#sent = cursor === undefined ? 1 : outbox.nextResult;
     this.#delivered = this.#next = options.resend ? 1 : delivered;
-    this.#told = Math.max(told, delivered);
+    this.#told = Math.max(cursor ? toldIn(cursor) : 1, delivered);
     this.#rejected = outbox.refused(this.name);
     if (options.resend) this.#destinations.forgetRemoved();
     // From now on the state knows of this sink, even if it gets nowhere.
@@ -346,7 +351,9 @@ export class OpenSearchSink implements Sink {
 
   #moveCursor(): void {
     const { outbox, deadLetters } = this.#o;
-    outbox.moveCursor(this.name, { delivered: this.#delivered, bytes: this.#told }, deadLetters.take());
+    const position: Position = { told: this.#told };
+    const cursor = { delivered: this.#delivered, position: JSON.stringify(position) };
+    outbox.moveCursor(this.name, cursor, deadLetters.take());
   }
 
   /** All that is in the outbox from that number on is sent anew (O4). */
@@ -611,4 +618,8 @@ function goneWords(name: string): string {
 
 function windowKey({ place, start }: Window): string {
   return `${start} ${place.view.name}`;
+}
+
+function toldIn({ position }: Cursor): number {
+  return (JSON.parse(position) as Position).told;
 }
