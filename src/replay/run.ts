@@ -1,8 +1,8 @@
 /**
  * The replay's loop: trips in order → pace → stream, with watermarks, accounted for to the last row.
  *
- *  W1, W2 in watermark.ts · W3 a watermark goes to every open shard every 5 s or 100,000 trips, whichever is
- *  first, and once more at the end · W7 what is acknowledged is written down before a watermark says so, so a
+ *  W1, W2 in watermark.ts · W3 a watermark goes to every open shard once per default window of event time (200 ms to
+ *  5 s apart) or 100,000 trips, whichever is first, and once more at the end · W7 what is acknowledged is written down before a watermark says so, so a
  *  replay that goes on sends nothing that the watermark has passed.
  */
 import { createHash } from 'node:crypto';
@@ -12,6 +12,7 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
 import { moved, RecordComposer } from './compose.ts';
+import { Forecast } from './forecast.ts';
 import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
 import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
 import { Groups, type Strays } from './strays.ts';
@@ -19,9 +20,17 @@ import { ReplayWatermark } from './watermark.ts';
 
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
 
+/** A stream that isn't there yet. */
+export interface LateWriter {
+  readonly name: string;
+  /** Makes it. */
+  open(): Promise<StreamWriter>;
+}
+
 export interface ReplayOptions {
   readonly dataset: Dataset;
-  readonly writer: StreamWriter;
+  /** The stream; one that isn't there yet is made once the input is known to hold trips. */
+  readonly writer: StreamWriter | LateWriter;
   readonly ledger: ReplayLedger;
   /** Rows that the dataset refuses, on their way to the ledger. */
   readonly rejected: DeadLetterBuffer;
@@ -48,8 +57,8 @@ export interface ReplayOptions {
   readonly onStrays?: ((strays: Strays, first: number) => void) | undefined;
   /** By invocation: a gap of more than a day, behind which trips end at `at`. All epoch ms. */
   readonly onGap?: ((gap: Jump, at: number) => void) | undefined;
-  /** Ms between watermarks (W3). */
-  readonly watermarkInterval?: number;
+  /** Ms between watermarks (W3); by default so that one default window of event time passes, 200 to 5,000. */
+  readonly watermarkInterval?: number | undefined;
 }
 
 /** Trips that are behind the watermark of their stream. */
@@ -69,6 +78,10 @@ export interface ReplayProgress {
   readonly acknowledged: number;
   /** Ms the replay is behind its pace. */
   readonly lag: number;
+  /** Share of the trips that are done, 0 to 1; undefined for an input that is sent while it is read. */
+  readonly fraction: number | undefined;
+  /** Wall ms still to go, where that can be told. */
+  readonly remaining: number | undefined;
 }
 
 export interface ReplayOutcome {
@@ -87,7 +100,10 @@ export interface ReplayOutcome {
   readonly interrupted: boolean;
 }
 
-const WATERMARK_INTERVAL = 5_000;
+/** Watermarks are so far apart at least and at most, ms, and else by the event time that passes. */
+const CLOSEST_WATERMARKS = 200;
+const FARTHEST_WATERMARKS = 5_000;
+const WATERMARK_EVENT_TIME = 600_000;
 const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep: trips that fall due within it go together. */
 const TICK = 50;
@@ -123,6 +139,8 @@ class ReplayRun {
   #watermarks = 0;
   #lastWatermark: number | undefined;
   #watermarkWall = 0;
+  /** Wall time at which the first trip was sent. */
+  #sendingSince = 0;
   #watermarkTrips = 0;
   /** Why nothing more is wanted, and the drop-off of the first trip that isn't. */
   #over: 'over_limit' | 'after_until' | undefined;
@@ -131,14 +149,21 @@ class ReplayRun {
   #firstWanted: number | undefined;
   #previous: number | undefined;
 
+  #writer: StreamWriter | undefined;
+  #forecast: Forecast | undefined;
+  readonly #watermarkInterval: number;
+
   constructor(options: ReplayOptions) {
     this.#o = options;
     this.#pace = new Pace(options.speedup, options.onJump);
+    this.#watermarkInterval = options.watermarkInterval ?? usualInterval(options.speedup);
+    if ('put' in options.writer) this.#writer = options.writer;
   }
 
   async run(): Promise<ReplayOutcome> {
     const { dataset, signal, clock, ledger, writer } = this.#o;
-    const furthest = this.#o.adaptTime === 'original' ? ledger.furthest(writer.identity) : [];
+    const furthest =
+      this.#writer && this.#o.adaptTime === 'original' ? ledger.furthest(this.#writer.identity) : [];
     dataset.countUpTo(
       furthest.map(({ watermark }) => watermark),
       this.#o.seek,
@@ -148,6 +173,7 @@ class ReplayRun {
     // The first batch comes when everything is read and sorted; only then standard input has a fingerprint.
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
+    if (!first.done && 'open' in writer) this.#writer = await writer.open();
     const earlier = this.#begin(await dataset.fingerprint());
     // What is in the stream already counts once, and what goes on is behind nothing but itself.
     if (!earlier?.finished && this.#entry.nextId === 0) this.#tellBehind(furthest);
@@ -178,9 +204,12 @@ class ReplayRun {
 
   /** Returns what an earlier run of the same replay noted. */
   #begin(fingerprint: string): ReplayEntry | undefined {
-    const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    const { ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    const { name } = this.#writer ?? this.#o.writer;
+    // An input without trips has made no stream.
+    const identity = this.#writer?.identity ?? '';
     // Where a replay begins belongs to it: what one that began later skipped was never sent.
-    const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
+    const key = shortHash([identity, fingerprint, adaptTime, String(seek ?? '')]);
     const earlier = ledger.find(key);
     const goesOn = resume ? earlier : undefined;
     const startedAt = clock.now();
@@ -191,8 +220,8 @@ class ReplayRun {
     if (adaptTime === 'ingestion') this.#now = (earlier?.watermark ?? Number.NEGATIVE_INFINITY) + 1;
     this.#entry = {
       key,
-      stream: writer.name,
-      streamIdentity: writer.identity,
+      stream: name,
+      streamIdentity: identity,
       replay,
       inputs: dataset.names.join(', '),
       invokedAt: goesOn?.invokedAt ?? startedAt,
@@ -348,6 +377,7 @@ class ReplayRun {
     const first = this.#eventTime(batch.dropoffs[from]!);
     const last = this.#o.adaptTime === 'ingestion' ? first : this.#eventTime(batch.dropoffs[to - 1]!);
     const token = this.#watermark.begin(first, last, batch.firstId + from);
+    if (this.#firstDropoff === undefined) this.#beginSending(batch.dropoffs[from]!);
     this.#firstDropoff ??= first;
     this.#lastDropoff = last;
     const shiftOf =
@@ -357,7 +387,7 @@ class ReplayRun {
     this.#watermarkTrips += records.count;
     if (to < batch.count) this.#watermark.nextIs(this.#eventTime(batch.dropoffs[to]!), batch.firstId + to);
     else this.#watermark.nextIs(last, batch.firstId + to);
-    const put = this.#o.writer.put(records).then(
+    const put = this.#writer!.put(records).then(
       ({ acknowledged, refused }) => {
         this.#acknowledged += acknowledged;
         for (const [reason, count] of Object.entries(refused))
@@ -371,7 +401,31 @@ class ReplayRun {
     const tracked = put.finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
     if (this.#pending.size >= PUTS_IN_FLIGHT) await Promise.race(this.#pending);
-    this.#o.onProgress?.({ eventTime: last, acknowledged: this.#acknowledged, lag: this.#lag });
+    this.#report(last);
+  }
+
+  /** The first trip is about to be sent: from here on the rest can be foretold, once all of the input is read. */
+  #beginSending(from: number): void {
+    const { dataset, clock, limit = Number.POSITIVE_INFINITY } = this.#o;
+    this.#sendingSince = clock.now();
+    if (dataset.assumesSorted) return;
+    const { timeline } = dataset;
+    this.#forecast = new Forecast({ ...this.#o, timeline, from, limit: limit - this.#skipped.already_sent });
+  }
+
+  #report(eventTime: number): void {
+    const { onProgress, clock } = this.#o;
+    const sent = this.#sent;
+    const already = this.#skipped.already_sent;
+    const forecast = this.#forecast;
+    const all = already + (forecast?.trips ?? 0);
+    onProgress?.({
+      eventTime,
+      acknowledged: this.#acknowledged,
+      lag: this.#lag,
+      fraction: forecast && Math.min(1, (already + sent) / Math.max(1, all)),
+      remaining: forecast?.remaining({ sent, elapsed: clock.now() - this.#sendingSince, lag: this.#lag }),
+    });
   }
 
   /** One shift for all trips of a put: at ingestion they all happen now. */
@@ -382,8 +436,7 @@ class ReplayRun {
   }
 
   #untilWatermark(): number {
-    const interval = this.#o.watermarkInterval ?? WATERMARK_INTERVAL;
-    return Math.max(0, this.#watermarkWall + interval - this.#o.clock.now());
+    return Math.max(0, this.#watermarkWall + this.#watermarkInterval - this.#o.clock.now());
   }
 
   async #watermarkIfDue(): Promise<void> {
@@ -399,7 +452,7 @@ class ReplayRun {
     // Where nothing was left to send, the watermark an earlier run noted: that run may have ended before it left.
     const value = this.#entry.watermark;
     if (!this.#o.watermarks || value === null || this.#failure) return;
-    await this.#o.writer.broadcast((shardId) => encodeWatermark(value, shardId));
+    await this.#writer!.broadcast((shardId) => encodeWatermark(value, shardId));
     this.#lastWatermark = value;
     this.#watermarks++;
   }
@@ -439,6 +492,11 @@ class ReplayRun {
       interrupted,
     };
   }
+}
+
+/** Ms between watermarks at a speedup. */
+function usualInterval(speedup: number): number {
+  return Math.min(FARTHEST_WATERMARKS, Math.max(CLOSEST_WATERMARKS, WATERMARK_EVENT_TIME / speedup));
 }
 
 function shortHash(parts: readonly string[]): string {
