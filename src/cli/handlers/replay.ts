@@ -1,6 +1,7 @@
 import { openReplay, type Replay, type ReplayOptions, type ReplaySummary } from '../../app/replay.ts';
 import { BUILT_IN } from '../../dataset/built-in.ts';
 import type { DatasetCounts } from '../../dataset/dataset.ts';
+import { isTripFile } from '../../dataset/inputs.ts';
 import type { Timeline } from '../../dataset/timeline.ts';
 import type { RejectReason } from '../../dataset/trips.ts';
 import { EXIT, usageError } from '../../errors.ts';
@@ -24,6 +25,11 @@ import {
 
 export async function replay(args: ReplayArguments, invocation: Invocation): Promise<number> {
   const { paths, stream, seek, until } = args;
+  if (paths.length === 0 && stream !== undefined && isTripFile(stream))
+    throw usageError(
+      `no trips to replay; ${stream} was taken as the stream`,
+      `write it without --stream: "taxiflow replay ${stream}"`,
+    );
   if (seek !== undefined && until !== undefined && until <= seek)
     throw usageError(`--until ${isoShort(until)} is not after --seek ${isoShort(seek)}`);
   const progress = await progressLine(args.statisticsFrequency);
