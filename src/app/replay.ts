@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
 import type { S3Options } from '../dataset/s3.ts';
+import type { Timeline } from '../dataset/timeline.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { TaxiflowError } from '../errors.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
@@ -19,8 +20,8 @@ type RunEvents = Pick<
 >;
 
 export interface ReplayOptions extends RunEvents {
-  /** TLC files, folders, globs, `s3://` URLs, or `-` for standard input. */
-  readonly paths: readonly string[];
+  /** TLC files, folders, globs, `s3://` URLs, or `-` for standard input; none are the built-in trips. */
+  readonly paths?: readonly string[];
   /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default an embedded stream. */
   readonly stream?: string | undefined;
   /** Folder of embedded streams, states and results; `.taxiflow` by default. */
@@ -78,7 +79,7 @@ export async function openReplay(options: ReplayOptions): Promise<Replay> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const dataset = await Dataset.open({
-    paths: options.paths,
+    paths: options.paths ?? [],
     signal,
     dataDir,
     s3: { region, endpointUrl, ...s3 },
@@ -127,6 +128,17 @@ export class Replay {
     return this.#dataset.names;
   }
 
+  /** The stream as its user names it. */
+  get streamName(): string {
+    const { kind, name } = parseTarget(this.#o.stream);
+    return kind === 'local' ? `local:${name}` : name;
+  }
+
+  /** When the trips end that were read so far. */
+  get timeline(): Timeline {
+    return this.#dataset.timeline;
+  }
+
   /** Counts of what was read so far. */
   get counts(): Readonly<DatasetCounts> {
     return this.#dataset.counts;
@@ -147,30 +159,23 @@ export class Replay {
   /** Sends the trips. `onOpen` gets the stream before anything is sent. Throws `TaxiflowError`; progress is kept for `resume`. */
   async run(onOpen?: (stream: StreamReader & StreamWriter) => Promise<void> | void): Promise<ReplaySummary> {
     this.#use();
-    const {
-      dataDir = DEFAULT_DATA_DIR,
-      region,
-      endpointUrl,
-      clock = systemClock,
-      watermarks = true,
-    } = this.#o;
-    const stream = await openStream(parseTarget(this.#o.stream), {
-      dataDir,
-      createShards: this.#o.shards ?? DEFAULT_SHARDS,
-      region,
-      endpointUrl,
-      aggregate: this.#o.aggregate ?? false,
-      watermarks,
-    });
-    let ledger: ReplayLedger | undefined;
+    const { dataDir = DEFAULT_DATA_DIR, clock = systemClock, watermarks = true } = this.#o;
     const started = clock.now();
-    try {
+    let stream: (StreamReader & StreamWriter) | undefined;
+    const open = async (create: boolean) => {
+      stream = await this.#openStream(create);
       await onOpen?.(stream);
+      return stream;
+    };
+    let ledger: ReplayLedger | undefined;
+    try {
+      const isThere = await this.#streamIsThere();
+      const writer = isThere ? await open(false) : { name: this.streamName, open: () => open(true) };
       ledger = new ReplayLedger(dataDir, clock);
       const { seek, until, limit, onProgress, onStart, onStrays, onGap, onBehind, onJump } = this.#o;
       const outcome = await runReplay({
         dataset: this.#dataset,
-        writer: stream,
+        writer,
         ledger,
         rejected: this.#rejected,
         clock,
@@ -188,13 +193,33 @@ export class Replay {
         ...(onProgress ? { onProgress } : {}),
         ...(onStart ? { onStart } : {}),
         ...(onBehind ? { onBehind } : {}),
-        ...(this.#o.watermarkInterval === undefined ? {} : { watermarkInterval: this.#o.watermarkInterval }),
+        watermarkInterval: this.#o.watermarkInterval,
       });
       return { ...outcome, counts: this.counts, duration: clock.now() - started };
     } finally {
       ledger?.close();
-      await stream.close();
+      await stream?.close();
     }
+  }
+
+  #openStream(create: boolean): Promise<StreamReader & StreamWriter> {
+    const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, aggregate = false, watermarks = true } = this.#o;
+    return openStream(parseTarget(this.#o.stream), {
+      dataDir,
+      region,
+      endpointUrl,
+      aggregate,
+      watermarks,
+      ...(create ? { createShards: this.#o.shards ?? DEFAULT_SHARDS } : {}),
+    });
+  }
+
+  /** Whether the stream needn't be made: only embedded ones are. */
+  async #streamIsThere(): Promise<boolean> {
+    const { kind, name } = parseTarget(this.#o.stream);
+    if (kind !== 'local') return true;
+    const { LocalStream } = await import('../streams/local/log.ts');
+    return LocalStream.exists(this.#o.dataDir ?? DEFAULT_DATA_DIR, name);
   }
 
   /** A replay can be used once, because standard input can be read only once. */

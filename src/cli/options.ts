@@ -147,9 +147,10 @@ export function timeOf(value: string, name: string): number {
 }
 
 /** A duration such as 500ms or 10m, in ms, of a hundred years at most; only nothing needs no unit. */
-export function milliseconds<const A extends About & { readonly default?: string }>(
+export function milliseconds<const A extends About & { readonly default?: string; readonly least?: number }>(
   about: A,
 ): Option<Given<number, A>> {
+  const { least = 0 } = about;
   return option(about, { type: 'string' }, (given, name) => {
     const value = String(given);
     const ms = duration(value);
@@ -157,6 +158,7 @@ export function milliseconds<const A extends About & { readonly default?: string
       throw usageError(`${name} ${value}: ${value} of what?`, `write ${value}m, ${value}s or ${value}ms`);
     if (!Number.isFinite(ms) || ms < 0)
       throw usageError(`${name} ${value} is not a duration`, 'write for instance 500ms, 10s, 5m or 1h');
+    if (ms < least) throw usageError(`${name} ${value} is shorter than ${least} ms`);
     if (ms <= MAX_DURATION_DAYS * 86_400_000) return ms;
     throw usageError(
       `${name} ${value} is longer than ${MAX_DURATION_DAYS} days`,

@@ -6,12 +6,14 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
+import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
 import { byContent, contentHash } from './input-order.ts';
 import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
 import { type TripBatch, TripCollector, TripSorter } from './order.ts';
 import type { S3Options } from './s3.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
+import { Timeline } from './timeline.ts';
 import type { EncodedTrip, RejectReason } from './trips.ts';
 
 export type { Input, TripBatch };
@@ -29,7 +31,7 @@ export interface Rejection {
 }
 
 export interface DatasetOptions {
-  /** Files, folders, globs, `s3://` URLs, or `-`. */
+  /** Files, folders, globs, `s3://` URLs, or `-`; none are the built-in trips. */
   readonly paths: readonly string[];
   /** How to reach S3. */
   readonly s3?: S3Options;
@@ -61,6 +63,8 @@ export interface DatasetCounts {
   rows: number;
   trips: number;
   rejected: Partial<Record<RejectReason, number>>;
+  /** The first rejected row of each reason, in words: where it is and what is wrong with it. */
+  rejectedExamples: Partial<Record<RejectReason, string>>;
   /** Values left out of trips because they can't be read. */
   unreadableValues: number;
   /** The first of them, in words. */
@@ -79,9 +83,12 @@ export class Dataset {
     rows: 0,
     trips: 0,
     rejected: {},
+    rejectedExamples: {},
     unreadableValues: 0,
     unreadableExample: undefined,
   };
+  /** When the trips end that were read so far. */
+  readonly timeline = new Timeline();
   readonly #options: DatasetOptions;
   /** In the order they were named. */
   readonly #inputs: readonly Input[];
@@ -105,7 +112,8 @@ export class Dataset {
   /** Finds the inputs. Throws `no-input`. */
   static async open(options: DatasetOptions): Promise<Dataset> {
     const onTwice = (name: string) => options.onNote?.(`${name} is named twice; it is read once`);
-    return new Dataset(options, await findInputs(options.paths, options.s3, onTwice));
+    const { paths, s3 } = options;
+    return new Dataset(options, paths.length === 0 ? [builtInTrips()] : await findInputs(paths, s3, onTwice));
   }
 
   /** Whether trips are handed out while they are read, not after everything is read. */
@@ -281,6 +289,7 @@ export class Dataset {
         if (!take(trip)) return false;
         this.counts.rows++;
         this.counts.trips++;
+        this.timeline.add(trip.dropoff);
         if (this.#times.length > 0) this.#countTrip(trip.dropoff);
         return true;
       },
@@ -313,6 +322,7 @@ export class Dataset {
         },
       );
     }
+    this.counts.rejectedExamples[reason] ??= `line ${line} of ${source}: ${detail()}`;
     this.counts.rejected[reason] = (this.counts.rejected[reason] ?? 0) + 1;
     this.#options.onReject?.(rejection);
   }

@@ -2,7 +2,8 @@
  * The replay loop: sends trips in order, at their pace, with watermarks, and accounts for every row.
  *
  *  W1, W2 See watermark.ts.
- *  W3 A watermark goes to every open shard every 5 s or 100,000 trips, whichever comes first, and once more at the end.
+ *  W3 A watermark goes to every open shard once per default window of event time (200 ms to 5 s apart) or every 100,000
+ *     trips, whichever comes first, and once more at the end.
  *  W7 The ledger saves what is acknowledged before a watermark is sent, so a resumed replay sends no trip that the
  *     watermark has passed.
  */
@@ -13,6 +14,7 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/stream.ts';
 import { moved, RecordComposer } from './compose.ts';
+import { Forecast } from './forecast.ts';
 import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
 import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
 import { Groups, type Strays } from './strays.ts';
@@ -24,9 +26,17 @@ import { ReplayWatermark } from './watermark.ts';
  */
 export type AdaptTime = 'original' | 'invocation' | 'ingestion';
 
+/** A stream that isn't there yet. */
+export interface LateWriter {
+  readonly name: string;
+  /** Makes it. */
+  open(): Promise<StreamWriter>;
+}
+
 export interface ReplayOptions {
   readonly dataset: Dataset;
-  readonly writer: StreamWriter;
+  /** The stream; one that isn't there yet is made once the input is known to hold trips. */
+  readonly writer: StreamWriter | LateWriter;
   readonly ledger: ReplayLedger;
   /** Rejected rows of the dataset, for the ledger. */
   readonly rejected: DeadLetterBuffer;
@@ -53,8 +63,8 @@ export interface ReplayOptions {
   readonly onStrays?: ((strays: Strays, first: number) => void) | undefined;
   /** With `invocation`: called for a gap of more than a day; the trip after it is sent with the drop-off `at`. All epoch ms. */
   readonly onGap?: ((gap: Jump, at: number) => void) | undefined;
-  /** Ms between watermarks (W3). */
-  readonly watermarkInterval?: number;
+  /** Ms between watermarks (W3); by default so that one default window of event time passes, 200 to 5,000. */
+  readonly watermarkInterval?: number | undefined;
 }
 
 /** Trips behind the watermark of their stream. */
@@ -74,6 +84,10 @@ export interface ReplayProgress {
   readonly acknowledged: number;
   /** Ms the replay is behind its pace. */
   readonly lag: number;
+  /** Share of the trips that are done, 0 to 1; undefined for an input that is sent while it is read. */
+  readonly fraction: number | undefined;
+  /** Wall ms still to go, where that can be told. */
+  readonly remaining: number | undefined;
 }
 
 export interface ReplayOutcome {
@@ -94,7 +108,10 @@ export interface ReplayOutcome {
   readonly interrupted: boolean;
 }
 
-const WATERMARK_INTERVAL = 5_000;
+/** Watermarks are so far apart at least and at most, ms, and else by the event time that passes. */
+const CLOSEST_WATERMARKS = 200;
+const FARTHEST_WATERMARKS = 5_000;
+const WATERMARK_EVENT_TIME = 600_000;
 const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep in ms: trips that become due within it are sent together. */
 const TICK = 50;
@@ -130,6 +147,8 @@ class ReplayRun {
   #watermarks = 0;
   #lastWatermark: number | undefined;
   #watermarkWall = 0;
+  /** Wall time at which the first trip was sent. */
+  #sendingSince = 0;
   #watermarkTrips = 0;
   /** Why the replay ends early, and the drop-off of the first trip left out. */
   #over: 'over_limit' | 'after_until' | undefined;
@@ -138,14 +157,21 @@ class ReplayRun {
   #firstWanted: number | undefined;
   #previous: number | undefined;
 
+  #writer: StreamWriter | undefined;
+  #forecast: Forecast | undefined;
+  readonly #watermarkInterval: number;
+
   constructor(options: ReplayOptions) {
     this.#o = options;
     this.#pace = new Pace(options.speedup, options.onJump);
+    this.#watermarkInterval = options.watermarkInterval ?? usualInterval(options.speedup);
+    if ('put' in options.writer) this.#writer = options.writer;
   }
 
   async run(): Promise<ReplayOutcome> {
     const { dataset, signal, clock, ledger, writer } = this.#o;
-    const furthest = this.#o.adaptTime === 'original' ? ledger.furthest(writer.identity) : [];
+    const furthest =
+      this.#writer && this.#o.adaptTime === 'original' ? ledger.furthest(this.#writer.identity) : [];
     dataset.countUpTo(
       furthest.map(({ watermark }) => watermark),
       this.#o.seek,
@@ -155,6 +181,7 @@ class ReplayRun {
     // The first batch arrives after everything is read and sorted; only then does standard input have a fingerprint.
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
+    if (!first.done && 'open' in writer) this.#writer = await writer.open();
     const earlier = this.#begin(await dataset.fingerprint());
     // Trips that are in the stream already are dropped as duplicates, and a resumed replay is behind its own watermark only.
     if (!earlier?.finished && this.#entry.nextId === 0) this.#reportBehind(furthest);
@@ -185,9 +212,12 @@ class ReplayRun {
 
   /** Starts the entry in the ledger; returns the entry of an earlier run of the same replay. */
   #begin(fingerprint: string): ReplayEntry | undefined {
-    const { writer, ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    const { ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    const { name } = this.#writer ?? this.#o.writer;
+    // No stream was made for an input without trips.
+    const identity = this.#writer?.identity ?? '';
     // The start is part of the identity: a run with a later `seek` didn't send the trips it skipped.
-    const key = shortHash([writer.identity, fingerprint, adaptTime, String(seek ?? '')]);
+    const key = shortHash([identity, fingerprint, adaptTime, String(seek ?? '')]);
     const earlier = ledger.find(key);
     const resumed = resume ? earlier : undefined;
     const startedAt = clock.now();
@@ -198,8 +228,8 @@ class ReplayRun {
     if (adaptTime === 'ingestion') this.#now = (earlier?.watermark ?? Number.NEGATIVE_INFINITY) + 1;
     this.#entry = {
       key,
-      stream: writer.name,
-      streamIdentity: writer.identity,
+      stream: name,
+      streamIdentity: identity,
       replay,
       inputs: dataset.names.join(', '),
       invokedAt: resumed?.invokedAt ?? startedAt,
@@ -355,6 +385,7 @@ class ReplayRun {
     const first = this.#eventTime(batch.dropoffs[from]!);
     const last = this.#o.adaptTime === 'ingestion' ? first : this.#eventTime(batch.dropoffs[to - 1]!);
     const token = this.#watermark.begin(first, last, batch.firstId + from);
+    if (this.#firstDropoff === undefined) this.#beginSending(batch.dropoffs[from]!);
     this.#firstDropoff ??= first;
     this.#lastDropoff = last;
     const shiftOf =
@@ -364,7 +395,7 @@ class ReplayRun {
     this.#watermarkTrips += records.count;
     if (to < batch.count) this.#watermark.nextIs(this.#eventTime(batch.dropoffs[to]!), batch.firstId + to);
     else this.#watermark.nextIs(last, batch.firstId + to);
-    const put = this.#o.writer.put(records).then(
+    const put = this.#writer!.put(records).then(
       ({ acknowledged, refused }) => {
         this.#acknowledged += acknowledged;
         for (const [reason, count] of Object.entries(refused))
@@ -378,7 +409,31 @@ class ReplayRun {
     const tracked = put.finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
     if (this.#pending.size >= PUTS_IN_FLIGHT) await Promise.race(this.#pending);
-    this.#o.onProgress?.({ eventTime: last, acknowledged: this.#acknowledged, lag: this.#lag });
+    this.#report(last);
+  }
+
+  /** The first trip is about to be sent: from here on the rest can be foretold, once all of the input is read. */
+  #beginSending(from: number): void {
+    const { dataset, clock, limit = Number.POSITIVE_INFINITY } = this.#o;
+    this.#sendingSince = clock.now();
+    if (dataset.assumesSorted) return;
+    const { timeline } = dataset;
+    this.#forecast = new Forecast({ ...this.#o, timeline, from, limit: limit - this.#skipped.already_sent });
+  }
+
+  #report(eventTime: number): void {
+    const { onProgress, clock } = this.#o;
+    const sent = this.#sent;
+    const already = this.#skipped.already_sent;
+    const forecast = this.#forecast;
+    const all = already + (forecast?.trips ?? 0);
+    onProgress?.({
+      eventTime,
+      acknowledged: this.#acknowledged,
+      lag: this.#lag,
+      fraction: forecast && Math.min(1, (already + sent) / Math.max(1, all)),
+      remaining: forecast?.remaining({ sent, elapsed: clock.now() - this.#sendingSince, lag: this.#lag }),
+    });
   }
 
   /** The shift of the trips of one put; with `ingestion` all of them end now. */
@@ -389,8 +444,7 @@ class ReplayRun {
   }
 
   #untilWatermark(): number {
-    const interval = this.#o.watermarkInterval ?? WATERMARK_INTERVAL;
-    return Math.max(0, this.#watermarkWall + interval - this.#o.clock.now());
+    return Math.max(0, this.#watermarkWall + this.#watermarkInterval - this.#o.clock.now());
   }
 
   async #watermarkIfDue(): Promise<void> {
@@ -406,7 +460,7 @@ class ReplayRun {
     // With nothing left to send, this is the watermark of an earlier run, which may have ended before it sent it.
     const value = this.#entry.watermark;
     if (!this.#o.watermarks || value === null || this.#failure) return;
-    await this.#o.writer.broadcast((shardId) => encodeWatermark(value, shardId));
+    await this.#writer!.broadcast((shardId) => encodeWatermark(value, shardId));
     this.#lastWatermark = value;
     this.#watermarks++;
   }
@@ -446,6 +500,11 @@ class ReplayRun {
       interrupted,
     };
   }
+}
+
+/** Ms between watermarks at a speedup. */
+function usualInterval(speedup: number): number {
+  return Math.min(FARTHEST_WATERMARKS, Math.max(CLOSEST_WATERMARKS, WATERMARK_EVENT_TIME / speedup));
 }
 
 function shortHash(parts: readonly string[]): string {

@@ -36,6 +36,7 @@ const ASKED_FOR: Record<string, string[]> = {
   status: ['app', 'data-dir', 'watch', 'json'],
   doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],
   stream: [],
+  data: [],
 };
 
 interface Named {
@@ -104,7 +105,9 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['proces', /process/],
   ['stream', /create, describe, split, merge, reshard, trim, delete/],
   ['stream nosuch', /nosuch/],
-  ['replay', /no trips/],
+  ['replay --until 2016-01-01 --seek 2016-01-02', /--until 2016-01-01\S* is not after --seek 2016-01-02/],
+  ['replay --watermark-interval 0', /--watermark-interval 0 is shorter than 1 ms/],
+  ['replay --watermark-interval 5', /5 of what/],
   ['replay --stream x.csv', /x\.csv was taken as the stream/],
   ['replay x.csv --nosuch', /nosuch/],
   ['process x.csv', /x\.csv/],

@@ -8,6 +8,7 @@ import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { taxiflow } from '../taxiflow.ts';
 import {
+  countByWindow,
   counted,
   DIRTY,
   dirtOf,
@@ -54,6 +55,16 @@ function assertReconciled(outcome: Outcome): void {
   assert.equal(outcome.reconciled, true);
 }
 
+/** The example of each reason is the first row that has it. */
+function assertFirstOfEach(examples: Record<string, string>): void {
+  const { rows } = readNaively(DIRTY);
+  assert.deepEqual(Object.keys(examples).sort(), Object.keys(dirtOf(readNaively(DIRTY))).sort());
+  for (const [reason, example] of Object.entries(examples)) {
+    const first = rows.find((row) => row.rejected === reason)!;
+    assert.ok(example.startsWith(`line ${first.line} of ${DIRTY}: `), example);
+  }
+}
+
 const DAY = 86_400_000;
 
 /** What a plan has to say about trips in order, reckoned anew: nobody waits for a gap of more than a day to pass. */
@@ -76,7 +87,11 @@ describe('replay --dry-run', PARALLEL, () => {
     const cwd = temporaryFolder(t);
     const plan = planOf(tripsInOrder(readNaively(DIRTY)), 720);
     const ran = await run(['replay', DIRTY, '--dry-run', '--speedup', '720', '--json'], { cwd });
-    const { mean_rate, ...figures } = ran.json<{ mean_rate: number }>();
+    const { mean_rate, rejected_examples, ...figures } = ran.json<{
+      mean_rate: number;
+      rejected_examples: Record<string, string>;
+    }>();
+    assertFirstOfEach(rejected_examples);
     assert.deepEqual(figures, {
       command: 'replay',
       dry_run: true,
@@ -89,6 +104,13 @@ describe('replay --dry-run', PARALLEL, () => {
       rejected: total(dirtOf(readNaively(DIRTY))),
       rejected_by_reason: dirtOf(readNaively(DIRTY)),
       trips: plan.trips,
+      bucket_ms: 3_600_000,
+      trips_by_bucket: Object.entries(
+        countByWindow(
+          tripsInOrder(readNaively(DIRTY)).map(({ dropoff }) => dropoff),
+          3_600_000,
+        ),
+      ),
       first_dropoff: iso(plan.first),
       last_dropoff: iso(plan.last),
       duration_ms: Math.round(plan.duration),
@@ -109,8 +131,33 @@ describe('replay --dry-run', PARALLEL, () => {
     });
     const short = (ms: number) => iso(ms).replace('.000Z', 'Z');
     const seconds = Math.floor(plan.duration / 1000);
-    assert.deepEqual(stdout.split('\n'), [
-      `trips          ${plan.trips} (${total(dirtOf(readNaively(DIRTY)))} rows rejected)`,
+    const told = stdout.split('\n');
+    const rejected = told.filter((line) => line.startsWith('rejected'));
+    assertFirstOfEach(
+      Object.fromEntries(
+        rejected.map((line) => {
+          const [, count, reason = '', example = ''] =
+            /^rejected +(\d+) (\S+), the first in (.*)$/.exec(line) ?? [];
+          assert.equal(Number(count), dirtOf(readNaively(DIRTY))[reason]);
+          return [reason, example];
+        }),
+      ),
+    );
+    const hours = countByWindow(
+      tripsInOrder(readNaively(DIRTY)).map(({ dropoff }) => dropoff),
+      3_600_000,
+    );
+    const chart = told.filter((line) => line.startsWith('per 1h'));
+    assert.equal(chart.length, 1);
+    assert.equal(
+      /[▁-█]+/.exec(chart[0]!)?.[0].length,
+      Object.keys(hours).length,
+      'a bar per hour that has trips',
+    );
+    assert.match(chart[0]!, new RegExp(`  ${Math.max(...Object.values(hours))} at most$`));
+    const others = told.filter((line) => !/^(rejected|per) /.test(line));
+    assert.deepEqual(others, [
+      `trips          ${plan.trips}`,
       `span           ${short(plan.first)} … ${short(plan.last)}`,
       `duration       ${Math.floor(seconds / 60)}m ${String(seconds % 60).padStart(2, '0')}s at speedup 720`,
       `rate           ${Math.round(plan.mean)} trips/s on average, ${plan.peak} at the peak`,
@@ -207,7 +254,7 @@ describe('replay reads', PARALLEL, () => {
     assert.match(stderr, /^Try: /m);
     assert.doesNotMatch(stderr, /\n {4}at /, 'no stack');
     assert.equal(stdout, '');
-    assert.deepEqual(await recordsOf(join(cwd, '.taxiflow')), []);
+    await run(['stream', 'describe'], { cwd, code: 1 });
   });
 
   test('standard input, gzip, a folder, a glob and several files give the same trips', async (t) => {
@@ -251,7 +298,7 @@ describe('replay reads', PARALLEL, () => {
     assertReconciled(whole);
     assert.deepEqual([whole.sent, whole.rejected], [naive.rows.length, 0]);
     const unsorted = (
-      await run(['replay', YELLOW, ...asked, '--stream', 'local:u'], { cwd })
+      await run(['replay', YELLOW, ...asked, '--stream', 'local:u'], { cwd, code: 3 })
     ).json<Outcome>();
     let newest = Number.NEGATIVE_INFINITY;
     const steps = naive.rows.filter(({ dropoff }) => {
@@ -576,8 +623,104 @@ describe('replay tells before it starts', PARALLEL, () => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'bad.csv'), month('x', 'some day'));
     const ran = await run(['replay', 'bad.csv', ...MAX], { cwd, code: 3 });
-    assert.match(ran.stderr, /no row could be used/);
+    assert.match(
+      ran.stderr,
+      /no row could be used: \d unreadable-time, the first in line 2 of bad\.csv: .*"some day/,
+    );
+    assert.match(ran.stderr, /^Try: write times as 2016-03-01 15:04:05/m);
+    const planned = await run(['replay', 'bad.csv', '--dry-run'], { cwd, code: 3 });
+    assert.match(planned.stderr, /no row could be used/);
+    await run(['stream', 'describe'], { cwd, code: 1 });
+    assert.match((await run(['dead-letters'], { cwd })).stdout, /some day/, 'the rows are kept');
     writeFileSync(join(cwd, 'empty.csv'), 'pickup_datetime,dropoff_datetime\n');
     assert.match((await run(['replay', 'empty.csv', ...MAX], { cwd })).stderr, /a header and no rows/);
+  });
+});
+
+describe('replay without a file', PARALLEL, () => {
+  test('sends a built-in week, the same each time, and goes on with --resume', async (t) => {
+    const cwd = temporaryFolder(t);
+    const part = await run(['replay', '-speedup', 'max', '--limit', '1000', '--json'], { cwd });
+    assert.match(part.stderr, /^replaying the built-in trips, a made-up week from 2016-01-11; name files/m);
+    const rest = await run(['replay', '-speedup', 'max', '--resume', '--json'], { cwd });
+    const [first, second] = [part.json<Outcome>(), rest.json<Outcome>()];
+    assertReconciled(first);
+    assertReconciled(second);
+    assert.equal(second.replay, first.replay);
+    assert.deepEqual([first.sent, second.skipped['already_sent']], [1_000, 1_000]);
+    assert.equal(second.sent, second.read - 1_000);
+    const trips = await tripsOf(join(cwd, '.taxiflow'));
+    assert.equal(new Set(trips.map(({ trip_id }) => trip_id)).size, second.read);
+    const days = Date.parse(trips.at(-1)!.dropoff_datetime) - Date.parse(trips[0]!.dropoff_datetime);
+    assert.ok(days > 6.5 * DAY && days < 7.5 * DAY, `${days} ms are a week`);
+  });
+
+  test('makes no stream for an input that is no good, or holds no trip', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'other.csv'), 'name,age\nanna,7\n');
+    await run(['replay', 'other.csv', ...MAX, '--stream', 'local:a'], { cwd, code: 1 });
+    await run(['replay', '-', ...MAX, '--stream', 'local:b'], { cwd, code: 1, input: Buffer.from('') });
+    for (const name of ['a', 'b']) await run(['stream', 'describe', `local:${name}`], { cwd, code: 1 });
+  });
+
+  test('a file given as the stream is told', async (t) => {
+    const ran = await run(['replay', '--stream', 'x.csv'], { cwd: temporaryFolder(t), code: 2 });
+    assert.match(ran.stderr, /x\.csv was taken as the stream/);
+  });
+
+  test('data list names them, and where the files of the TLC are', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { tlc, built_in } = (await run(['data', 'list', '--json'], { cwd })).json<{
+      tlc: { kind: string; from: string; url: string }[];
+      built_in: { trips: number };
+    }>();
+    assert.ok(built_in.trips > 0);
+    for (const { kind, from, url } of tlc) {
+      assert.match(from, /^20\d\d-\d\d$/);
+      assert.match(url, new RegExp(`^https://.*/${kind}_tripdata_YYYY-MM\\.parquet$`));
+    }
+    assert.match((await run(['data', 'list'], { cwd })).stdout, /^yellow .*coordinates/m);
+  });
+});
+
+describe('replay says', PARALLEL, () => {
+  test('what time its trips span when none is in the time asked for, and exits with 3', async (t) => {
+    const cwd = temporaryFolder(t);
+    const trips = tripsInOrder(readNaively(YELLOW));
+    const short = (ms: number) => iso(ms).replace('.000Z', 'Z');
+    const span = new RegExp(
+      `the trips end from ${short(trips[0]!.dropoff)} to ${short(trips.at(-1)!.dropoff)}`,
+    );
+    for (const asked of [
+      ['--seek', '2020-01-01'],
+      ['--until', '2010-01-01'],
+    ])
+      for (const way of [MAX, ['--dry-run']])
+        assert.match((await run(['replay', YELLOW, ...asked, ...way], { cwd, code: 3 })).stderr, span);
+  });
+
+  test('how far it is: event time, percent, time to go, rate and lag', async (t) => {
+    const cwd = temporaryFolder(t);
+    const { stderr } = await run(['replay', YELLOW, ...MAX, '--statistics-frequency', '1'], { cwd });
+    assert.match(
+      stderr,
+      /^20\d\d-\S+Z {2}\d+% {2}(ETA \S+( \S+)? {2})?[\d,]+ trips {2}[\d,]+\/s {2}lag \S+$/m,
+    );
+  });
+
+  test('windows fire as event time passes: watermarks follow the speedup', async (t) => {
+    const cwd = temporaryFolder(t);
+    const hour = ['generate', '--trips', '600', '--hours', '1', '--out', 'hour.csv'];
+    await run(hour, { cwd });
+    const watermarks = async (...more: string[]) =>
+      (
+        await run(
+          ['replay', 'hour.csv', '--speedup', '3600', '--json', '--stream', `local:w${more.length}`, ...more],
+          { cwd },
+        )
+      ).json<Outcome>().watermarks;
+    const usual = await watermarks();
+    assert.ok(usual >= 3, `${usual} watermarks in an hour that takes a second`);
+    assert.equal(await watermarks('--watermark-interval', '1h'), 1, 'only that at the end');
   });
 });

@@ -557,6 +557,12 @@ describe('rows', () => {
       continued: 0,
       trips: 3,
       rejected: { 'short-row': 2, 'unreadable-time': 1, 'dropoff-before-pickup': 1, 'not-csv': 1 },
+      rejectedExamples: {
+        'short-row': `line 4 of ${path}: ${fields}`,
+        'unreadable-time': `line 6 of ${path}: ${never}`,
+        'dropoff-before-pickup': `line 7 of ${path}: ${before}`,
+        'not-csv': `line 9 of ${path}: ${quote}`,
+      },
       unreadableValues: 0,
       unreadableExample: undefined,
     });

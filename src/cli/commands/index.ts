@@ -1,6 +1,7 @@
 /** Every command, in the order of the help. Nothing heavy is imported here: `--help` loads neither SDK nor SQLite. */
 import type { Command } from '../command.ts';
 import { dashboardCommand } from './dashboard.ts';
+import { dataCommand } from './data.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   streamCommand,
   esSetupCommand,
   doctorCommand,
+  dataCommand,
   generateCommand,
   demoCommand,
 ];

@@ -1,11 +1,21 @@
 import { LONGEST_TIMER } from '../../clock.ts';
 import { command } from '../command.ts';
-import { choice, flag, MOST_SHARDS, speedup, texts, time, type Values, whole } from '../options.ts';
+import {
+  choice,
+  flag,
+  MOST_SHARDS,
+  milliseconds,
+  speedup,
+  texts,
+  time,
+  type Values,
+  whole,
+} from '../options.ts';
 import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './shared.ts';
 
 const positionals = {
   paths: texts(
-    'TLC files (CSV, .gz, .zst, .zip, Parquet), folders, quoted globs, s3:// URLs, or - for stdin',
+    'TLC files (CSV, .gz, .zst, .zip, Parquet), folders, quoted globs, s3:// URLs, or - for stdin  [default: a built-in week]',
   ),
 };
 
@@ -30,12 +40,16 @@ const options = {
     default: 'original',
     describe: 'Times as they are, moved so that the first trip ends now, or each trip ends when it is sent',
   }),
+  watermarkInterval: milliseconds({
+    least: 1,
+    describe: 'Time between watermarks, such as 1s  [default: ten minutes of event time, 200ms to 5s]',
+  }),
   watermark: flag("Send watermarks (--no-watermark: don't)", true),
   statisticsFrequency: whole({
     least: 1,
     most: LONGEST_TIMER,
-    default: 60_000,
-    describe: 'Ms between lines of statistics',
+    default: 10_000,
+    describe: 'Ms between lines of progress, where stderr is not a terminal',
   }),
   assumeSorted: flag('Stream rows that are in drop-off order already'),
   dateOrder: choice(['mdy', 'dmy'], {
@@ -59,6 +73,7 @@ export const replayCommand = command({
   positionals,
   options,
   examples: [
+    ['$0 replay -speedup 1440', 'the built-in week, a day a minute'],
     ['$0 replay trips.csv', 'a day a minute into the embedded stream'],
     ['$0 replay -speedup max -stream local:t1 "2016/*.csv.gz"', 'as fast as it goes'],
     ['$0 replay s3://bucket/trips/2016', 'every trip file under a prefix, from Amazon S3'],

@@ -1,5 +1,9 @@
 import { openReplay, type Replay, type ReplayOptions, type ReplaySummary } from '../../app/replay.ts';
+import { BUILT_IN } from '../../dataset/built-in.ts';
 import type { DatasetCounts } from '../../dataset/dataset.ts';
+import { isTripFile } from '../../dataset/inputs.ts';
+import type { Timeline } from '../../dataset/timeline.ts';
+import type { RejectReason } from '../../dataset/trips.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import type { StreamReader } from '../../streams/stream.ts';
 import { describeTarget, parseTarget } from '../../streams/target.ts';
@@ -14,18 +18,20 @@ import {
   progressLine,
   say,
   several,
+  show,
   span,
   thousands,
 } from '../terminal.ts';
 
 export async function replay(args: ReplayArguments, invocation: Invocation): Promise<number> {
-  const { paths, stream } = args;
-  if (paths.length === 0) {
+  const { paths, stream, seek, until } = args;
+  if (paths.length === 0 && stream !== undefined && isTripFile(stream))
     throw usageError(
-      stream ? `no trips to replay; ${stream} was taken as the stream` : 'no trips to replay',
-      'name a TLC file, a folder, a quoted glob, or - for stdin; "taxiflow generate --out trips.csv" makes one',
+      `no trips to replay; ${stream} was taken as the stream`,
+      `write it without --stream: "taxiflow replay ${stream}"`,
     );
-  }
+  if (seek !== undefined && until !== undefined && until <= seek)
+    throw usageError(`--until ${isoShort(until)} is not after --seek ${isoShort(seek)}`);
   const progress = await progressLine(args.statisticsFrequency);
   const { signal, done } = interruption();
   const talk = new Talk(progress);
@@ -43,6 +49,7 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
         ),
       ...talk.events(args.resume),
     });
+    if (paths.length === 0) say(invocation.completed(BUILT_IN_NOTE));
     if (args.dryRun) return await dryRun(args, trips, talk.notes, progress, signal);
     say(describeTarget(parseTarget(stream), args.dataDir, args.endpointUrl));
     const summary = await trips.run(async (opened) => {
@@ -50,7 +57,8 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
       if (args.shards !== undefined) await noteOtherShards(invocation, opened, args.shards);
     });
     progress.stop();
-    return report(args, invocation, trips.inputs, summary, talk);
+    talk.stream ||= trips.streamName;
+    return report(args, invocation, trips, summary, talk);
   } finally {
     progress.stop();
     done();
@@ -111,10 +119,17 @@ class Talk {
         );
       },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
-      onProgress: ({ eventTime, acknowledged, lag }) => {
+      onProgress: ({ eventTime, acknowledged, lag, fraction, remaining }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - this.#started) / 1000);
         this.#progress.update(
-          `${isoShort(eventTime)}  ${thousands(acknowledged)} trips  ${thousands(rate)}/s  lag ${span(Math.max(0, lag))}`,
+          [
+            isoShort(eventTime),
+            ...(fraction === undefined ? [] : [`${Math.floor(fraction * 100)}%`]),
+            ...(remaining === undefined ? [] : [`ETA ${span(remaining)}`]),
+            `${thousands(acknowledged)} trips`,
+            `${thousands(rate)}/s`,
+            `lag ${span(Math.max(0, lag))}`,
+          ].join('  '),
         );
       },
     };
@@ -136,7 +151,7 @@ async function noteOtherShards(invocation: Invocation, stream: StreamReader, wan
 function report(
   args: ReplayArguments,
   invocation: Invocation,
-  inputs: readonly string[],
+  trips: Replay,
   outcome: ReplaySummary,
   { notes: told, behind, stream }: Talk,
 ): number {
@@ -158,12 +173,13 @@ function report(
       command: 'replay',
       stream,
       replay: outcome.replay,
-      inputs,
+      inputs: trips.inputs,
       read: counts.rows,
       sent: outcome.sent,
       acknowledged: outcome.acknowledged,
       rejected,
       rejected_by_reason: byReason,
+      rejected_examples: counts.rejectedExamples,
       skipped: { ...outcome.skipped, interrupted: outcome.notSent },
       lines: counts.lines,
       header_lines: counts.headers,
@@ -197,13 +213,47 @@ function report(
     say('interrupted: the same command with --resume goes on from here');
     return EXIT.interrupted;
   }
-  const nothingUsed = counts.rows > 0 && counts.trips === 0;
-  if (nothingUsed) say(invocation.completed(NO_TRIPS));
-  return nothingUsed || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
+  const unused = whyUnused(args, trips, rejected);
+  for (const line of unused) say(invocation.completed(line));
+  return unused.length > 0 || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
 }
 
+/** Why hardly any of the input was used, in words; nothing where it was. */
+function whyUnused(args: ReplayArguments, { counts, timeline }: Replay, rejected: number): string[] {
+  const { seek = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY } = args;
+  if (rejected > counts.rows / 2) {
+    const [reason, count] = mostFrequent(counts.rejected);
+    const share = counts.trips === 0 ? 'no row could be used' : 'most rows could not be used';
+    return [
+      `${share}: ${thousands(count)} ${reason}, the first in ${counts.rejectedExamples[reason]}`,
+      `Try: ${REMEDIES[reason]}; "taxiflow dead-letters" shows the rows`,
+    ];
+  }
+  if (counts.trips === 0 || (timeline.last >= seek && timeline.first < until)) return [];
+  return [
+    `no trip ends in the time asked for: the trips end from ${isoShort(timeline.first)} to ${isoShort(timeline.last)}`,
+    'Try: choose --seek and --until in that time',
+  ];
+}
+
+function mostFrequent(counts: DatasetCounts['rejected']): [RejectReason, number] {
+  const entries = Object.entries(counts) as [RejectReason, number][];
+  return entries.reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+}
+
+/** What to do about rows of each kind. */
+const REMEDIES: Readonly<Record<RejectReason, string>> = {
+  'short-row': 'check that each row has a value for each column of the header',
+  'unreadable-time':
+    'write times as 2016-03-01 15:04:05, 2016-03-01T15:04:05Z, 2016/03/01 15:04 or 3/1/2016 3:04 PM (--date-order dmy: 1/3/2016)',
+  'dropoff-before-pickup': 'check which column is the pick-up and which the drop-off, and --date-order',
+  'out-of-order': 'leave --assume-sorted out: the rows are not in drop-off order',
+  'not-csv': 'check the quotes: RFC 4180 is understood',
+  'line-too-long': 'check that the file has line ends',
+};
+
 const NO_ROWS = 'the input has a header and no rows';
-const NO_TRIPS = 'no row could be used: "taxiflow dead-letters" shows what is wrong with them';
+const BUILT_IN_NOTE = `replaying the built-in trips, a made-up week from ${BUILT_IN.from}; name files to replay your own ("taxiflow data list")`;
 
 async function dryRun(
   args: ReplayArguments,
@@ -217,7 +267,9 @@ async function dryRun(
   progress.stop();
   if (signal.aborted) return EXIT.interrupted;
   const { counts } = trips;
-  const code = counts.rows > 0 && counts.trips === 0 ? EXIT.rejected : EXIT.done;
+  const rejected = sum(counts.rejected);
+  const unused = whyUnused(args, trips, rejected);
+  const code = unused.length > 0 ? EXIT.rejected : EXIT.done;
   if (args.json) {
     printJson({
       command: 'replay',
@@ -228,9 +280,12 @@ async function dryRun(
       blank_lines: counts.blank,
       continued_lines: counts.continued,
       read: counts.rows,
-      rejected: sum(counts.rejected),
+      rejected,
       rejected_by_reason: counts.rejected,
+      rejected_examples: counts.rejectedExamples,
       trips: plan.trips,
+      bucket_ms: trips.timeline.width,
+      trips_by_bucket: trips.timeline.buckets().map(({ start, trips }) => [isoOrNull(start), trips]),
       first_dropoff: isoOrNull(plan.first),
       last_dropoff: isoOrNull(plan.last),
       duration_ms: plan.duration === undefined ? null : Math.round(plan.duration),
@@ -244,8 +299,9 @@ async function dryRun(
     return code;
   }
   const lines = [
-    `trips          ${thousands(plan.trips)}${sum(counts.rejected) > 0 ? ` (${thousands(sum(counts.rejected))} rows rejected)` : ''}`,
+    `trips          ${thousands(plan.trips)}`,
     `span           ${isoShort(plan.first)} … ${isoShort(plan.last)}`,
+    ...chart(trips.timeline),
   ];
   if (plan.duration === undefined) lines.push('duration       as fast as the stream takes it');
   else {
@@ -255,9 +311,36 @@ async function dryRun(
       `shards needed  ${plan.shardsNeeded} at 1,000 records/s each`,
     );
   }
+  for (const [reason, count] of Object.entries(counts.rejected) as [RejectReason, number][])
+    lines.push(
+      `rejected       ${thousands(count)} ${reason}, the first in ${counts.rejectedExamples[reason]}`,
+    );
   if (counts.unreadableValues > 0) lines.push(`left out       ${leftOut(counts)}`);
-  process.stdout.write(`${lines.join('\n')}\n`);
+  show(`${lines.join('\n')}\n`);
+  for (const line of unused) say(line);
   return code;
+}
+
+const CHART_WIDTH = 60;
+const BARS = '▁▂▃▄▅▆▇█';
+
+/** Trips over time as a line of bars. Hours without trips have no bar, so that strays of other years don't flatten it. */
+function chart(timeline: Timeline): string[] {
+  const buckets = timeline.buckets();
+  const per = Math.ceil(buckets.length / CHART_WIDTH);
+  const bars: number[] = [];
+  for (const [i, { trips }] of buckets.entries()) {
+    const bar = Math.floor(i / per);
+    bars[bar] = (bars[bar] ?? 0) + trips;
+  }
+  if (bars.length < 2) return [];
+  const most = bars.reduce((high, bar) => Math.max(high, bar));
+  const text = bars.map((bar) => BARS[Math.ceil((bar / most) * BARS.length) - 1]).join('');
+  return [
+    `per ${span(per * timeline.width)
+      .replace(' 00m', '')
+      .padEnd(10)} ${text}  ${thousands(most)} at most`,
+  ];
 }
 
 /** What the lines were that are no rows, and the values that trips go without. */
