@@ -165,5 +165,5 @@ describe('--dead-letter-limit', PARALLEL, () => {
 
 test('where nothing was done yet, dead-letters says so', async (t) => {
   const { stderr } = await run(['dead-letters'], { cwd: temporaryFolder(t) });
-  assert.match(stderr, /nothing was replayed or processed in \.taxiflow yet/);
+  assert.match(stderr, /nothing has been replayed or processed in \.taxiflow yet/);
 });

@@ -17,7 +17,7 @@ const withoutScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).s
 test('the demo ends by itself where there is no terminal, and tells where its page is', async (t) => {
   const ran = await taxiflow(['demo', ...SMALL, '--data-dir', temporaryFolder(t)]);
   assert.equal(ran.code, 0, ran.stderr);
-  assert.match(ran.stderr, /^the live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
+  assert.match(ran.stderr, /^live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
 });
 
 test('a second demo in the same folder is told to take another one, and harms nothing', async (t) => {
@@ -27,7 +27,7 @@ test('a second demo in the same folder is told to take another one, and harms no
   t.after(() => running.close());
   const ran = await taxiflow(['demo', ...SMALL, '--data-dir', dataDir]);
   assert.equal(ran.code, 1, ran.stdout);
-  assert.match(ran.stderr, /^Error: a demo is running in this folder already\nTry: .*--data-dir/m);
+  assert.match(ran.stderr, /^Error: a demo is already running in this folder\nTry: .*--data-dir/m);
   assert.ok(existsSync(running.path), 'the state of the first is there');
 });
 

@@ -70,7 +70,7 @@ describe('process ends', PARALLEL, () => {
     assert.ok(outcome.open_windows > 0, 'the case is one: a window is open');
     assert.match(
       first.stderr,
-      new RegExp(`left open in the state: ${outcome.open_windows} windows?; the next run goes on`),
+      new RegExp(`left open in the state: ${outcome.open_windows} windows?; the next run continues`),
     );
 
     await run([...REPLAY, '--resume'], { cwd });
@@ -124,7 +124,7 @@ describe('process begins', PARALLEL, () => {
     const since = iso(Date.now() + 1);
     await run([...REPLAY, '--resume'], { cwd });
     const note = await run([...latest, '--drain', '--output', 'latest.ndjson'], { cwd });
-    assert.match(note.stderr, /goes on from its checkpoint; --from is for a new one/);
+    assert.match(note.stderr, /continues from its checkpoint; --from applies only to a new app/);
     const timed = [
       ...TO_END,
       ...views,
@@ -260,7 +260,7 @@ describe('event time', PARALLEL, () => {
     await putRecords(join(cwd, '.taxiflow'), 'own', [tripEndingAt('2016-01-01T00:00:00Z')], 5);
     const ran = await run([...TO_END, '--stream', 'local:own', '--views', countingView(cwd)], { cwd });
     const named =
-      /no watermark has come in shardId-0{12}, shardId-0{11}1, shardId-0{11}2 and 2 other shards, so/;
+      /no watermark has arrived in shardId-0{12}, shardId-0{11}1, shardId-0{11}2 and 2 other shards, so/;
     assert.match(ran.stderr, named);
   });
 

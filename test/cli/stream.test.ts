@@ -135,7 +135,7 @@ describe('stream', PARALLEL, () => {
   test('people get the same in words', async (t) => {
     const cwd = temporaryFolder(t);
     const made = await run(['stream', 'create', '--shards', '1'], { cwd });
-    assert.deepEqual([made.stdout, made.stderr], ['', 'made local:taxi-trip-events with 1 shard\n']);
+    assert.deepEqual([made.stdout, made.stderr], ['', 'created local:taxi-trip-events with 1 shard\n']);
     const split = await run(['stream', 'split', '0'], { cwd });
     assert.equal(split.stderr, `local:taxi-trip-events: opened ${id(1)}, ${id(2)}\n`);
     const { stdout } = await run(['stream', 'describe'], { cwd });

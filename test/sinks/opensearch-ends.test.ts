@@ -75,7 +75,7 @@ for (const [what, start] of Object.entries(SERVERS)) {
       const { code, stderr } = await run;
       assert.equal(code, 130, answered);
       assert.doesNotMatch(stderr, /Error:/, 'an interruption is no failure');
-      assert.match(stderr, /[1-9][\d,]* behind; the next run goes on from there/);
+      assert.match(stderr, /[1-9][\d,]* behind; the next run continues from there/);
     });
   }
 }
@@ -140,5 +140,5 @@ it('a command that has nothing left to wait for, and no verdict, says so', async
     node: ['--import', preload],
   });
   assert.equal(code, 1, stderr);
-  assert.match(stderr, /Error: the command ended in the middle.*\nTry: /);
+  assert.match(stderr, /Error: the command stopped before it was done.*\nTry: /);
 });
