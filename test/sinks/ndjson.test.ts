@@ -135,7 +135,7 @@ describe('the NDJSON sink', () => {
     truncateSync(path, 10);
     outbox.commit(2);
     sink.wake();
-    assert.match(notes.join(), /out\.ndjson is shorter .* anew$/, 'F2 it is told');
+    assert.match(notes.join(), /out\.ndjson is shorter .* again$/, 'F2 it is told');
     assert.deepEqual(numbersIn(path), outbox.numbers);
     sink.close();
     new NdjsonSink(outbox, path).close();

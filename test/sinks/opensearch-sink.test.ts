@@ -203,7 +203,7 @@ it('O4 an index that goes while it runs is made anew with its alias, and filled 
   await sink.close(false);
   assert.equal(server.documents.length, 101);
   assert.deepEqual(troubles, [
-    'trip_duration is gone; it is made anew and filled from the first result',
+    'trip_duration is gone; it is created again and filled from the first result',
     undefined,
   ]);
 });
