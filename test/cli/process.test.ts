@@ -564,11 +564,7 @@ describe('--views', PARALLEL, () => {
       JSON.stringify([good, { ...good, name: 'b', window: { kind: 'hopping' } }]),
       /^Error: views\[1\]\.window\.kind: "hopping"/,
     ],
-    [
-      'twice.json',
-      JSON.stringify([good, good]),
-      /^Error: views\[1\]\.name: there are two views named by_place/,
-    ],
+    ['twice.json', JSON.stringify([good, good]), /^Error: views\[1\]\.name: two views are named by_place/],
     [
       'part.json',
       JSON.stringify([{ ...good, groupBy: {} }]),
@@ -580,18 +576,18 @@ describe('--views', PARALLEL, () => {
       JSON.stringify([{ ...good, by: { place: { op: 'case', when: [null] } } }]),
       /^Error: views\[0\]\.by\.place\.when\[0\]: not a branch/,
     ],
-    ['cut.json', '[{"name":', /^Error: cut\.json can't be loaded: /],
+    ['cut.json', '[{"name":', /^Error: cannot load cut\.json: /],
     ['nothing.mjs', 'export const others = 1;', /^Error: nothing\.mjs exports no views/],
-    ['syntax.mjs', 'export const views = [', /^Error: syntax\.mjs can't be loaded: /],
+    ['syntax.mjs', 'export const views = [', /^Error: cannot load syntax\.mjs: /],
     [
       'throws.mjs',
       'export const views = ({ median }) => [median()];',
-      /^Error: throws\.mjs can't be loaded: median is not a function/,
+      /^Error: cannot load throws\.mjs: median is not a function/,
     ],
     [
       'aggregate.mjs',
       FUNCTION_MODULE.replace('count()', "{ fn: 'median' }"),
-      /^Error: views\[0\]\.aggregates\.trips\.fn: "median" is no aggregate/,
+      /^Error: views\[0\]\.aggregates\.trips\.fn: "median" is not an aggregate function/,
     ],
   ];
   for (const [name, text, message] of mistakes) {

@@ -773,7 +773,7 @@ describe('records that are gone', () => {
         await assert.rejects(done, { code: 'gap', message: new RegExp(`left of ${leaving.id}`) });
       else {
         const { lost, totals } = await done;
-        assert.deepEqual(lost, [`what was left of ${leaving.id}`]);
+        assert.deepEqual(lost, [`the rest of ${leaving.id}`]);
         assert.equal(totals.read, staying.records.length + 3 + 1);
       }
     }
@@ -831,7 +831,7 @@ describe('records that are gone', () => {
     reader.put(reader.add([unseen]), tripAt(9));
     for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `the records of ${unseen.id}`]);
+    assert.deepEqual(lost, [`the rest of ${parent!.id}`, `the records of ${unseen.id}`]);
     assert.equal(totals.read, 5);
   });
 

@@ -49,29 +49,29 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['no object', () => 7, /^views\[1\]: not a view/],
   ['null', () => null, /^views\[1\]: not a view/],
   ['an unknown part', (v) => ({ ...v, wher: v.where }), /^views\[1\]\.wher: a view has no such part/],
-  ['no name', ({ name: _, ...v }) => v, /^views\[1\]\.name: undefined is no name/],
-  ['a bad name', (v) => ({ ...v, name: 'My View' }), /^views\[1\]\.name: "My View" is no name/],
-  ['a name taken', (v) => ({ ...v, name: 'first' }), /^views\[1\]\.name: there are two views named first/],
-  ['a where that is a number', (v) => ({ ...v, where: miles }), /^views\[1\]\.where: a boolean is needed, this is a number/],
+  ['no name', ({ name: _, ...v }) => v, /^views\[1\]\.name: undefined is not a valid name/],
+  ['a bad name', (v) => ({ ...v, name: 'My View' }), /^views\[1\]\.name: "My View" is not a valid name/],
+  ['a name taken', (v) => ({ ...v, name: 'first' }), /^views\[1\]\.name: two views are named first/],
+  ['a where that is a number', (v) => ({ ...v, where: miles }), /^views\[1\]\.where: expected a boolean, but this is a number/],
   ['an unknown field', (v) => ({ ...v, where: l.gt({ op: 'field', name: 'fare' }, 1) }), /^views\[1\]\.where\.left: there is no field "fare"/],
-  ['an unknown operation', (v) => ({ ...v, where: { op: 'xor' } }), /^views\[1\]\.where\.op: "xor" is no operation/],
+  ['an unknown operation', (v) => ({ ...v, where: { op: 'xor' } }), /^views\[1\]\.where\.op: "xor" is not an operation/],
   ['no expression', (v) => ({ ...v, where: 'trip_distance > 1' }), /^views\[1\]\.where: not an expression/],
-  ['types that differ', (v) => ({ ...v, where: l.eq(vendor, 1) }), /^views\[1\]\.where: a string can't be compared with a integer/],
-  ['times with numbers', (v) => ({ ...v, where: l.gt(pickup, 5) }), /^views\[1\]\.where: a time can't be compared with a integer/],
-  ['conditions compared', (v) => ({ ...v, where: l.eq(l.gt(miles, 1), true) }), /^views\[1\]\.where: conditions are combined/],
-  ['strings in order', (v) => ({ ...v, where: l.lt(vendor, 'CMT') }), /^views\[1\]\.where: strings are compared with eq and ne only/],
-  ['two string fields', (v) => ({ ...v, where: l.eq(vendor, l.field('replay')) }), /^views\[1\]\.where: a string is compared with a literal/],
-  ['two string literals', (v) => ({ ...v, where: l.eq('a', 'b') }), /^views\[1\]\.where: a string is compared with a literal/],
+  ['types that differ', (v) => ({ ...v, where: l.eq(vendor, 1) }), /^views\[1\]\.where: cannot compare a string with a integer/],
+  ['times with numbers', (v) => ({ ...v, where: l.gt(pickup, 5) }), /^views\[1\]\.where: cannot compare a time with a integer/],
+  ['conditions compared', (v) => ({ ...v, where: l.eq(l.gt(miles, 1), true) }), /^views\[1\]\.where: conditions cannot be compared/],
+  ['strings in order', (v) => ({ ...v, where: l.lt(vendor, 'CMT') }), /^views\[1\]\.where: strings can be compared only with eq and ne/],
+  ['two string fields', (v) => ({ ...v, where: l.eq(vendor, l.field('replay')) }), /^views\[1\]\.where: a string can be compared only with a literal/],
+  ['two string literals', (v) => ({ ...v, where: l.eq('a', 'b') }), /^views\[1\]\.where: a string can be compared only with a literal/],
   ['an empty and', (v) => ({ ...v, where: l.all() }), /^views\[1\]\.where\.of: not a list of conditions/],
-  ['a number among conditions', (v) => ({ ...v, where: l.any(l.gt(miles, 1), miles) }), /^views\[1\]\.where\.of\[1\]: a boolean is needed/],
-  ['not of a number', (v) => ({ ...v, where: l.not(miles) }), /^views\[1\]\.where\.of: a boolean is needed/],
-  ['a literal of nothing', (v) => ({ ...v, where: l.eq(miles, { op: 'literal', value: null as never }) }), /^views\[1\]\.where\.right: a literal is/],
+  ['a number among conditions', (v) => ({ ...v, where: l.any(l.gt(miles, 1), miles) }), /^views\[1\]\.where\.of\[1\]: expected a boolean, but this is a number/],
+  ['not of a number', (v) => ({ ...v, where: l.not(miles) }), /^views\[1\]\.where\.of: expected a boolean, but this is a number/],
+  ['a literal of nothing', (v) => ({ ...v, where: l.eq(miles, { op: 'literal', value: null as never }) }), /^views\[1\]\.where\.right: a literal must be/],
   ['an area inside out', (v) => ({ ...v, where: l.within('pickup', { south: 2, north: 1, west: 0, east: 1 }) }), /^views\[1\]\.where\.area: not a box/],
   ['an area of words', (v) => ({ ...v, where: l.within('pickup', 'NYC' as never) }), /^views\[1\]\.where\.area: not an area/],
   ['a point of words', (v) => ({ ...v, where: { op: 'within', lat: vendor, lon: miles, area: {} } }), /^views\[1\]\.where\.lat: not a number/],
   ['no keys', ({ by: _, ...v }) => v, /^views\[1\]\.by: not an object/],
   ['too many keys', (v) => ({ ...v, by: Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`k${i}`, vendor])) }), /^views\[1\]\.by: more than 8/],
-  ['a bad key name', (v) => ({ ...v, by: { 'a b': vendor } }), /^views\[1\]\.by\.a b: "a b" is no name/],
+  ['a bad key name', (v) => ({ ...v, by: { 'a b': vendor } }), /^views\[1\]\.by\.a b: "a b" is not a valid name/],
   ['a reserved key name', (v) => ({ ...v, by: { timestamp: vendor } }), /^views\[1\]\.by\.timestamp: timestamp is part of every result/],
   ['a condition as key', (v) => ({ ...v, by: { far: l.gt(miles, 5) } }), /^views\[1\]\.by\.far: a key is a number, a time or a string/],
   ['a precision too high', (v) => ({ ...v, by: { at: l.geohash('pickup', 11) } }), /^views\[1\]\.by\.at\.precision: 11 is not a precision/],
@@ -79,12 +79,12 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['a window of ages', (v) => ({ ...v, window: l.tumbling('36501d') }), /^views\[1\]\.window\.size_ms: longer than 36500 days/],
   ['a window of no date', (v) => ({ ...v, window: l.tumbling(Number.MAX_SAFE_INTEGER) }), /^views\[1\]\.window\.size_ms: longer than/],
   ['a window without end', (v) => ({ ...v, window: l.tumbling(Number.POSITIVE_INFINITY) }), /^views\[1\]\.window\.size_ms: not a duration/],
-  ['a literal without end', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal is a finite number/],
+  ['a literal without end', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal must be a finite number/],
   ['what is nested too deep', (v) => ({ ...v, where: nested(3_000) }), /^views\[1\]: nested more than 300 deep/],
   ['what is in itself', (v) => ({ ...v, where: inItself() }), /^views\[1\]: nested more than 300 deep/],
   ['what doubles at each level', (v) => ({ ...v, aggregates: { s: l.sum(doubled(40)) } }), /^views\[1\]: more than 100,000 parts/],
-  ['a number JSON has not', (v) => ({ ...v, window: { kind: 1n } }), /^views\[1\]: a view is plain data/],
-  ['a key that is a prototype', (v) => ({ ...v, by: Object.create({ location: vendor }) as object }), /^views\[1\]: a view is plain data/],
+  ['a number JSON has not', (v) => ({ ...v, window: { kind: 1n } }), /^views\[1\]: a view must be plain data/],
+  ['a key that is a prototype', (v) => ({ ...v, by: Object.create({ location: vendor }) as object }), /^views\[1\]: a view must be plain data/],
   ['an aggregate like a key', (v) => ({ ...v, by: { constructor: vendor }, aggregates: { constructor: l.count() } }), /^views\[1\]\.aggregates\.constructor: a key field has that name/],
   ['no window', ({ window: _, ...v }) => v, /^views\[1\]\.window: not a window/],
   ['an unknown window', (v) => ({ ...v, window: { kind: 'session', gap_ms: 1 } }), /^views\[1\]\.window\.kind: "session" is neither/],
@@ -95,23 +95,23 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['far too many slides', (v) => ({ ...v, window: l.sliding('1d', 1) }), /^views\[1\]\.window\.slide_ms: a trip would be in more than/],
   ['no aggregates', (v) => ({ ...v, aggregates: {} }), /^views\[1\]\.aggregates: not an object of at least one/],
   ['an aggregate that is none', (v) => ({ ...v, aggregates: { n: 'count' } }), /^views\[1\]\.aggregates\.n: not an aggregate/],
-  ['an unknown aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'median', of: miles } } }), /^views\[1\]\.aggregates\.n\.fn: "median" is no aggregate/],
-  ['a sum of strings', (v) => ({ ...v, aggregates: { n: l.sum(vendor) } }), /^views\[1\]\.aggregates\.n\.of: sum needs a number, this is a string/],
-  ['an average of times', (v) => ({ ...v, aggregates: { n: l.avg(pickup) } }), /^views\[1\]\.aggregates\.n\.of: avg needs a number, this is a time/],
+  ['an unknown aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'median', of: miles } } }), /^views\[1\]\.aggregates\.n\.fn: "median" is not an aggregate function/],
+  ['a sum of strings', (v) => ({ ...v, aggregates: { n: l.sum(vendor) } }), /^views\[1\]\.aggregates\.n\.of: sum needs a number, but this is a string/],
+  ['an average of times', (v) => ({ ...v, aggregates: { n: l.avg(pickup) } }), /^views\[1\]\.aggregates\.n\.of: avg needs a number, but this is a time/],
   ['the least of strings', (v) => ({ ...v, aggregates: { n: l.min(vendor) } }), /^views\[1\]\.aggregates\.n\.of: min needs a number/],
-  ['a sum of times added', (v) => ({ ...v, aggregates: { n: l.sum(l.add(pickup, dropoff)) } }), /^views\[1\]\.aggregates\.n\.of\.left: add needs numbers, this is a time/],
+  ['a sum of times added', (v) => ({ ...v, aggregates: { n: l.sum(l.add(pickup, dropoff)) } }), /^views\[1\]\.aggregates\.n\.of\.left: add needs numbers, but this is a time/],
   ['a sum of nothing', (v) => ({ ...v, aggregates: { n: { fn: 'sum' } } }), /^views\[1\]\.aggregates\.n\.of: not an expression/],
   ['an aggregate named as a key', (v) => ({ ...v, aggregates: { location: l.count() } }), /^views\[1\]\.aggregates\.location: a key field has that name/],
   ['an aggregate named as what is there', (v) => ({ ...v, aggregates: { window_end: l.count() } }), /^views\[1\]\.aggregates\.window_end: window_end is part/],
   ['having over a field', (v) => ({ ...v, having: l.gt(miles, 1) }), /^views\[1\]\.having\.left: there is no field "trip_distance"/],
-  ['having that is a number', (v) => ({ ...v, having: l.aggregate('trips') }), /^views\[1\]\.having: a boolean is needed/],
+  ['having that is a number', (v) => ({ ...v, having: l.aggregate('trips') }), /^views\[1\]\.having: expected a boolean, but this is a number/],
   ['a case without branches', (v) => ({ ...v, by: { k: l.choose([]) } }), /^views\[1\]\.by\.k\.when: not a list of branches/],
   ['a branch that is none', (v) => ({ ...v, by: { k: { op: 'case', when: [null] } } }), /^views\[1\]\.by\.k\.when\[0\]/],
   ['a branch without a condition', (v) => ({ ...v, by: { k: { op: 'case', when: [{ value: miles }] } } }), /^views\[1\]\.by\.k\.when\[0\]\.if/],
   ['branches of two types', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 'far']], 0) } }), /^views\[1\]\.by\.k: its branches are of different types: string, integer/],
-  ['a string branch that is no literal', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), vendor]]) } }), /^views\[1\]\.by\.k\.when\[0\]\.value: a string of a case is a literal/],
-  ['a condition as branch', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 1]], l.gt(miles, 2)) } }), /^views\[1\]\.by\.k\.otherwise: a case gives/],
-  ['a literal that is no finite number', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal is a finite number/],
+  ['a string branch that is no literal', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), vendor]]) } }), /^views\[1\]\.by\.k\.when\[0\]\.value: a string in a case must be a literal/],
+  ['a condition as branch', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 1]], l.gt(miles, 2)) } }), /^views\[1\]\.by\.k\.otherwise: the value of a case/],
+  ['a literal that is no finite number', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal must be a finite number/],
   ['an offset of a window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, offset_ms: 1 } }), /^views\[1\]\.window\.offset_ms: a window has no such part/],
   ['a slide of a tumbling window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, slide_ms: 1 } }), /^views\[1\]\.window\.slide_ms: a window has no such part/],
   ['a condition of an aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'count', where: l.gt(miles, 1) } } }), /^views\[1\]\.aggregates\.n\.where: an aggregate has no such part/],
@@ -170,7 +170,7 @@ describe('checking views', () => {
           (error: TaxiflowError) => {
             assert.equal(error.message.split(': ')[0], `${path}.${unknown}`);
             assert.match(error.message, /has no such part$/);
-            assert.match(error.hint!, /its parts are /i);
+            assert.match(error.hint!, /the parts are /i);
             return true;
           },
         );
@@ -185,7 +185,7 @@ describe('checking views', () => {
 
   it('says what was likely meant', () => {
     for (const [change, hint] of [
-      [(v: Draft) => ({ ...v, wehre: v.where }), /^did you mean where\? Its parts are name/],
+      [(v: Draft) => ({ ...v, wehre: v.where }), /^did you mean where\? The parts are name/],
       [
         (v: Draft) => ({ ...v, window: { kind: 'sliding', size_ms: 1, slide_msec: 1 } }),
         /^did you mean slide_ms\?/,
@@ -195,7 +195,7 @@ describe('checking views', () => {
         (v: Draft) => ({ ...v, where: l.gt(l.field('pickup_latt' as never), 1) }),
         /^did you mean pickup_lat\?/,
       ],
-      [(v: Draft) => ({ ...v, timezone: 'UTC' }), /^its parts are/],
+      [(v: Draft) => ({ ...v, timezone: 'UTC' }), /^the parts are/],
     ] as const)
       assert.throws(() => checkViews([change(sound())]), { hint });
   });
@@ -241,12 +241,12 @@ describe('checking views', () => {
       }
     }
     const wrong: [() => unknown, RegExp][] = [
-      [() => l.within('pick' as never, area), /"pick" is no end of a trip/],
-      [() => l.geohash(miles as never, 6), /is no end of a trip/],
-      [() => l.choose(condition as never), /no list of branches/],
-      [() => l.choose([condition] as never), /a branch is a list of two/],
-      [() => l.choose([[condition, 1, 2]] as never), /a branch is a list of two/],
-      [() => l.choose([[condition]] as never), /a branch is a list of two/],
+      [() => l.within('pick' as never, area), /"pick" is not an end of a trip/],
+      [() => l.geohash(miles as never, 6), /is not an end of a trip/],
+      [() => l.choose(condition as never), /must be a list of branches/],
+      [() => l.choose([condition] as never), /a branch must be a list of two/],
+      [() => l.choose([[condition, 1, 2]] as never), /a branch must be a list of two/],
+      [() => l.choose([[condition]] as never), /a branch must be a list of two/],
     ];
     for (const [call, message] of wrong) assert.throws(call, { code: 'bad-view', message });
     // What has a wrong type otherwise is found in its place, and never a crash.
