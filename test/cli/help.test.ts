@@ -1,4 +1,4 @@
-/** The command line before it does anything: help, version, and what is refused with exit code 2. */
+/** The command line without running a command: help, version, and mistakes, which are exit code 2. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { PARALLEL } from './model.ts';
 
 const REFUSE_HEAVY = ['--import', pathToFileURL(join(ROOT, 'test', 'cli', 'refuse-heavy.mjs')).href];
 
-/** What the issue asks of each command, whatever the table of commands says. */
+/** The required options of each command, independent of the table of commands. */
 const ASKED_FOR: Record<string, string[]> = {
   generate: ['trips', 'from', 'hours', 'seed', 'schema', 'dirty', 'out', 'json'],
   replay: [
@@ -85,7 +85,7 @@ describe('help', PARALLEL, () => {
     }
   });
 
-  test('a command that needs SQLite does load it: the check above can fail', async () => {
+  test('a command that needs SQLite loads it, so the check above can fail', async () => {
     const { code, stderr } = await taxiflow(['results'], { node: REFUSE_HEAVY });
     assert.equal(code, 1);
     assert.match(stderr, /heavy package loaded: better-sqlite3/);
@@ -98,7 +98,7 @@ describe('help', PARALLEL, () => {
   });
 });
 
-/** Command lines with a mistake, and what the message has to name. */
+/** Command lines with a mistake, and the expected message. */
 const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['', /command/],
   ['proces', /process/],
@@ -152,7 +152,7 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
 
 describe('mistakes', PARALLEL, () => {
   for (const [line, names] of MISTAKES) {
-    test(`"taxiflow ${line}" is exit code 2, with what is wrong and what to try; nothing is made`, async (t) => {
+    test(`"taxiflow ${line}" is exit code 2 with a message and a hint, and creates nothing`, async (t) => {
       const cwd = temporaryFolder(t);
       const { code, stdout, stderr } = await taxiflow(line === '' ? [] : line.split(' '), { cwd });
       assert.equal(code, 2, stderr);
@@ -163,7 +163,7 @@ describe('mistakes', PARALLEL, () => {
     });
   }
 
-  test('messages are in one language, whatever the language of the user', async () => {
+  test('messages are in English, whatever the language of the user', async () => {
     const { stderr } = await taxiflow(['process', '--nosuch'], {
       env: { LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
     });
