@@ -213,7 +213,7 @@ function lengthIn({ position }: Cursor): number {
   return (JSON.parse(position) as Position).bytes;
 }
 
-/** The lines of a firing's results; in the outbox they are an array, a document a line. */
+/** A firing's results as lines; the outbox holds them as a JSON array, one document per line. */
 function linesOf({ docs }: Pick<StoredFiring, 'docs'>): string {
   return `${docs.slice(1, -1).replaceAll(',\n', '\n')}\n`;
 }
