@@ -1,24 +1,24 @@
-/** A command as data, with its options typed from one table. */
+/** A command as data; one table of options gives the type of its handler's arguments. */
 import { flagName, type OptionTable, type Values } from './options.ts';
 
-/** What a handler is given beside its options. */
+/** What a handler gets besides its options. */
 export interface Invocation {
-  /** A text with each `"taxiflow …"` in it completed, so that it means the same places as this command line. */
+  /** Adds this command line's data folder, region and server to each `"taxiflow …"` in a text. */
   completed(text: string): string;
 }
 
-/** Runs a command and says its exit code. */
+/** Runs a command and resolves to its exit code. */
 export type Handler<V> = (args: V, invocation: Invocation) => Promise<number>;
 
 export interface Command {
-  /** As yargs writes it: `split <shard> [name]`. */
+  /** In yargs' notation: `split <shard> [name]`. */
   readonly usage: string;
   readonly summary: string;
   readonly positionals: OptionTable;
   readonly options: OptionTable;
   readonly examples: readonly (readonly [string, string])[];
   readonly commands: readonly Command[];
-  /** Reads the options of a command line, by their flag names, and runs the command. Undefined for a group of commands. */
+  /** Reads the given options, keyed by flag name, and runs the command. Undefined for a group. */
   readonly run:
     | ((given: Readonly<Record<string, unknown>>, invocation: Invocation) => Promise<number>)
     | undefined;
@@ -30,11 +30,11 @@ interface CommandSpec<P extends OptionTable, O extends OptionTable> {
   readonly positionals?: P;
   readonly options: O;
   readonly examples?: readonly (readonly [string, string])[];
-  /** Loads the handler, which may be heavy, once it is needed. */
+  /** Imports the handler, which may be heavy, only when the command runs. */
   readonly load: () => Promise<Handler<Values<NoInfer<P>> & Values<NoInfer<O>>>>;
 }
 
-// biome-ignore lint/complexity/noBannedTypes: a command without positionals adds nothing to what its handler gets
+// biome-ignore lint/complexity/noBannedTypes: a command without positionals adds nothing to its handler's arguments
 export function command<P extends OptionTable = {}, O extends OptionTable = {}>(
   spec: CommandSpec<P, O>,
 ): Command {
@@ -48,7 +48,7 @@ export function command<P extends OptionTable = {}, O extends OptionTable = {}>(
     commands: [],
     run: async (given, invocation) => {
       const values: Record<string, unknown> = {};
-      // All are read before the handler is loaded, so that a mistake in one is told before anything is made.
+      // Every option is read first, so a mistake is reported before the command changes anything.
       for (const [key, option] of Object.entries({ ...positionals, ...options })) {
         const name = flagName(key);
         values[key] = option.read(given[name], key in positionals ? name : `--${name}`);
@@ -59,7 +59,7 @@ export function command<P extends OptionTable = {}, O extends OptionTable = {}>(
   };
 }
 
-/** Commands under one word, such as `stream create`. */
+/** A command with subcommands, such as `stream create`. */
 export function group(usage: string, summary: string, commands: readonly Command[]): Command {
   return { usage, summary, positionals: {}, options: {}, examples: [], commands, run: undefined };
 }

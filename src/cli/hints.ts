@@ -1,10 +1,10 @@
-/** Commands that a hint names, completed so that they can be pasted: they mean the same place as the one that ran. */
+/** Completes the commands in a hint so that they can be pasted: same data folder, region and server. */
 import { shownUrl } from '../printable.ts';
 import type { Command } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { flagName, type Option } from './options.ts';
 
-/** The options that say where, and what another command calls them. */
+/** Options that say where things are, and the name another command gives them. */
 const PLACES = {
   'data-dir': 'data-dir',
   region: 'region',
@@ -18,7 +18,7 @@ const PLACES = {
 
 const NAMED = /"taxiflow ([^"]*)"/g;
 
-/** `text` with the places of `args` in each `"taxiflow …"` that takes them and doesn't name its own. */
+/** Adds the places of `args` to each `"taxiflow …"` in `text` that accepts them and names none itself. */
 export function completed(text: string, args: Readonly<Record<string, unknown>>): string {
   return text.replace(NAMED, (_, line: string) => {
     const { options } = commandOf(line.split(' '));
@@ -34,7 +34,7 @@ export function completed(text: string, args: Readonly<Record<string, unknown>>)
   });
 }
 
-/** The command a command line begins with, as far as there is one, and its options by the names of their flags. */
+/** The command that a command line begins with, as far as it is known, and its options by flag name. */
 export function commandOf(line: readonly string[]): {
   readonly names: string[];
   readonly usage: string;
@@ -54,12 +54,12 @@ export function commandOf(line: readonly string[]): {
   return { names, usage: found?.usage ?? '', options: new Map(options) };
 }
 
-/** A URL's secrets don't go into a hint. */
+/** Keeps the secrets of a URL out of the hint. */
 function shownValue(name: string, value: string): string {
   return name === 'endpoint' || name === 'endpoint-url' ? shownUrl(value) : value;
 }
 
-/** As a shell takes it. */
+/** Quoted for a shell. */
 function quoted(value: string): string {
   return /^[\w./:@%+=,-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,4 @@
-/** The command line: options as data in `commands/`, handlers loaded only when they run. */
+/** The command line. Options are data in `commands/`; a handler is loaded only when it runs. */
 import { readFileSync } from 'node:fs';
 import yargs, { type PositionalOptions } from 'yargs';
 import { EXIT, TaxiflowError, usageError } from '../errors.ts';
@@ -25,52 +25,52 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (process.exitCode === EXIT.interrupted) leaveSoon();
 }
 
-/** Nothing is left to wait for, but the command has not ended: something it waited for never comes. */
+/** The event loop is empty but the command has not ended: it awaits something that never settles. */
 function endWithoutVerdict(): void {
   process.stderr.write(
-    'Error: the command ended in the middle: what it waited for never came (no-verdict)\n' +
-      'Try: run it again, what was committed is kept; this is a fault of taxiflow, please report it\n',
+    'Error: the command stopped before it was done: it waited for something that never happened (no-verdict)\n' +
+      'Try: run it again; committed work is kept. This is a bug in taxiflow, please report it\n',
   );
   process.exit(EXIT.failed);
 }
 
-/** What an interrupted command leaves behind, such as the search for a host name, must not hold it up. */
+/** Open handles of an interrupted command, such as a DNS lookup, must not delay the exit. */
 function leaveSoon(): void {
   setTimeout(() => process.exit(), LEAVE_MS).unref();
 }
 
-/** What yargs knows of a command line: arguments by the names of their flags. */
+/** Arguments as yargs parsed them, by flag name. */
 type Arguments = Readonly<Record<string, unknown>>;
 
 /**
- * yargs takes every value of a switch but `true` for false, and an empty text for a value, without a word: an unset
- * variable in a script would then mean the default.
+ * Refuses empty values and values of switches. yargs silently reads any value of a switch except `true` as false, and
+ * accepts an empty text, so an unset variable in a script would select the default.
  */
 function refuseValues(flags: readonly string[]): void {
   const { options } = commandOf(flags);
   for (const [i, flag] of flags.entries()) {
     if (flag === '') {
       const before = /^--([a-zA-Z-]+)$/.exec(flags[i - 1] ?? '')?.[1];
-      throw misuse(before ? `--${flagName(before)} was given an empty value` : 'an argument is empty', flags);
+      throw misuse(before ? `the value of --${flagName(before)} is empty` : 'an argument is empty', flags);
     }
     const [, given, value = ''] = /^--(?:no-)?([a-zA-Z-]+)=(.*)$/s.exec(flag) ?? [];
     if (given === undefined) continue;
     const name = flagName(given);
-    if (value === '') throw misuse(`--${name} was given an empty value`, flags);
+    if (value === '') throw misuse(`the value of --${name} is empty`, flags);
     if (options.get(name)?.yargs.type === 'boolean' && !/^(?:true|false)$/.test(value))
-      throw misuse(`--${name} is a switch: it takes no value such as ${value}`, flags);
+      throw misuse(`--${name} is a switch and takes no value, but got ${value}`, flags);
   }
 }
 
-/** `help COMMAND` is `COMMAND --help`. */
+/** `help COMMAND` becomes `COMMAND --help`. */
 function helpLast(argv: readonly string[]): readonly string[] {
   return argv[0] === 'help' && argv.length > 1 ? [...argv.slice(1), '--help'] : argv;
 }
 
-/** Stands before what yargs would take for a flag, or drop, and is taken off again once it has parsed. */
+/** Prefix that keeps yargs from reading an argument as a flag or dropping it; removed after parsing. */
 const PLAIN = '\u0001';
 
-/** Flags with one dash are taken as with two, `-noWatermark` as `--no-watermark`; `-` and what follows `--` are no flags. */
+/** Turns one dash into two and `-noWatermark` into `--no-watermark`; `-` and everything after `--` are not flags. */
 export function normaliseFlags(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
   const flags = end < 0 ? argv : argv.slice(0, end);
@@ -84,7 +84,7 @@ function normaliseFlag(argument: string): string {
   return flag.replace(/^--no([A-Z])/, (_, first: string) => `--no-${first.toLowerCase()}`);
 }
 
-/** Arguments without the mark; of an option that was given twice, the last one counts. */
+/** Arguments without the prefix. If an option was given twice, the last value counts. */
 function settled(args: Arguments, command: Command): Arguments {
   const options = new Set(Object.keys(command.options).map(flagName));
   const plain = (value: unknown): unknown => {
@@ -99,15 +99,15 @@ function settled(args: Arguments, command: Command): Arguments {
   );
 }
 
-/** What yargs calls the mistakes a user makes, and what we call them. */
+/** yargs' messages for a user's mistakes, and ours. */
 const MISTAKES: readonly (readonly [RegExp, string])[] = [
   [/^Not enough arguments following: (.*)$/, '--$1 needs a value'],
-  [/^Missing required arguments?: (.*)$/, '--$1 is needed'],
+  [/^Missing required arguments?: (.*)$/, '--$1 is required'],
   [/^Not enough non-option arguments: .*$/, 'an argument is missing: USAGE'],
   [/^Unknown commands?: (.*)$/, 'unknown command $1'],
   [/^Unknown arguments?: (.*)$/, 'unknown option $1'],
   [/^Did you mean (.*)\?$/, 'unknown command; did you mean $1?'],
-  [/^Invalid values:\s+Argument: (.*), Given: "(.*)", Choices: (.*)$/s, '--$1 $2 is none of $3'],
+  [/^Invalid values:\s+Argument: (.*), Given: "(.*)", Choices: (.*)$/s, '--$1 $2 is not one of $3'],
 ];
 
 function misuse(message: string, argv: readonly string[]): TaxiflowError {
@@ -125,15 +125,15 @@ function parser(argv: string[]) {
   const root = yargs(argv)
     .scriptName('taxiflow')
     .usage(
-      '$0 <command> [options]\n\nTaxi trips as a stream: replay them, process them in event time, look at the results.',
+      '$0 <command> [options]\n\nTaxi trips as a stream: replay them, process them in event time, see the results.',
     )
     .parserConfiguration({ 'greedy-arrays': false })
-    // Messages are in one language, whatever the user's.
+    // Messages are always in English.
     .detectLocale(false)
     .strict()
     .strictCommands()
     .recommendCommands()
-    .demandCommand(1, 'name a command')
+    .demandCommand(1, 'no command given')
     .wrap(Math.min(110, process.stderr.columns ?? 100))
     .version(packageVersion())
     .alias('help', 'h')
@@ -145,7 +145,7 @@ function parser(argv: string[]) {
   return root;
 }
 
-/** From package.json, which lies beside dist/. */
+/** The version in package.json, which is next to dist/. */
 function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
@@ -163,7 +163,7 @@ function addCommand(parent: ReturnType<typeof yargs>, command: Command, argv: re
       if (commands.length > 0)
         inner.demandCommand(
           1,
-          `name what to do: ${commands.map((sub) => sub.usage.split(' ')[0]).join(', ')}`,
+          `no subcommand given; choose one of ${commands.map((sub) => sub.usage.split(' ')[0]).join(', ')}`,
         );
       for (const [example, text] of command.examples) inner.example(example, text);
       for (const [key, option] of Object.entries(options)) inner.option(flagName(key), option.yargs);
@@ -188,13 +188,13 @@ function report(error: unknown, argv: readonly string[], args: Arguments = {}): 
   const hint = known ? (error.hint ?? (error.exitCode === EXIT.usage ? helpOf(argv) : undefined)) : undefined;
   if (hint) say(`Try: ${completed(hint, args)}`);
   if (!known) {
-    say('Try: this is a fault of taxiflow; please report it with this');
+    say('Try: this is a bug in taxiflow; please report it with these lines');
     for (const line of (error instanceof Error ? (error.stack ?? '') : '').split('\n')) say(line);
   }
   process.exitCode = known ? error.exitCode : EXIT.failed;
 }
 
-/** The reader of our output may stop reading. */
+/** Exits quietly when the reader of stdout closes the pipe, as `head` does. */
 function endQuietlyWithThePipe(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT.done);

@@ -1,6 +1,6 @@
 /**
- * Options as data: one table a command, from which yargs' options, the help and the type of what the handler gets are
- * derived. Keys are written in camel case; on the command line they are `--kebab-case` (camel case is taken too).
+ * Options as data: one table per command, from which yargs' options, the help and the type of the handler's arguments
+ * are derived. Keys are in camel case; on the command line they are `--kebab-case` (camel case works too).
  */
 import type { Options } from 'yargs';
 import { usageError } from '../errors.ts';
@@ -8,16 +8,16 @@ import { parseTime } from '../events/times.ts';
 import { MAX_DURATION_DAYS } from '../views/check.ts';
 import { duration } from '../views/language.ts';
 
-/** An option whose value is read as a T. */
+/** An option with a value of type T. */
 export interface Option<T> {
   readonly yargs: Options;
-  /** Reads what yargs took from the command line; `flag` is `--name`. Throws `usage`. */
+  /** Reads the value that yargs parsed; `flag` is `--name`. Throws `usage`. */
   readonly read: (given: unknown, flag: string) => T;
 }
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
-/** What the handler of a command with these options gets. */
+/** The arguments of a handler with these options. */
 export type Values<O extends OptionTable> = {
   readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
 };
@@ -26,7 +26,7 @@ interface About {
   readonly describe: string;
 }
 
-/** With a default, or on an option that must be given, the value is always there. */
+/** The value is always defined if the option is required or has a default. */
 type Given<T, A> = A extends { readonly default: unknown } | { readonly required: true } ? T : T | undefined;
 
 /** `dataDir` → `data-dir`. */
@@ -65,7 +65,7 @@ export function text<const A extends About & { readonly default?: string; readon
   return option(about, { type: 'string' }, String);
 }
 
-/** A text whose value may be left out; it is then empty. */
+/** A text whose value may be omitted: `--name` alone reads as ''. */
 export function optionalText(describe: string): Option<string | undefined> {
   return option({ describe }, { type: 'string', requiresArg: false }, String);
 }
@@ -107,19 +107,22 @@ function wholeOf(given: unknown, name: string, least: number, most = Number.MAX_
   return given;
 }
 
-/** More than Amazon allows by itself, and as many as an embedded stream can serve. */
+/** Above Amazon's default quota; the most an embedded stream can serve. */
 export const MOST_SHARDS = 10_000;
 
-/** A port to listen on; 0 is any that is free. */
+/** A port to listen on; 0 is any free port. */
 export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {
   return option(about, { type: 'number' }, (given, name) => {
     const value = wholeOf(given, name, 0);
     if (value <= 65_535) return value;
-    throw usageError(`${name} ${value} is no port`, 'choose one from 1 to 65535, or 0 for any');
+    throw usageError(
+      `${name} ${value} is not a valid port`,
+      'choose one from 1 to 65535, or 0 for any free port',
+    );
   });
 }
 
-/** A number that `accepts` takes; `what` says which those are. */
+/** A number for which `accepts` holds; `what` describes those numbers in the error. */
 export function number<const A extends About & { readonly default: number }>(
   accepts: (value: number) => boolean,
   what: string,
@@ -131,7 +134,7 @@ export function number<const A extends About & { readonly default: number }>(
   });
 }
 
-/** A time or a day, as epoch ms. */
+/** A time or a day, read as epoch ms. */
 export function time<const A extends About & { readonly default?: string; readonly required?: true }>(
   about: A,
 ): Option<Given<number, A>> {
@@ -146,7 +149,7 @@ export function timeOf(value: string, name: string): number {
   throw usageError(`${name} ${value} is not a valid time`, 'write 2016-01-11 or 2016-01-11T08:30:00Z');
 }
 
-/** A duration such as 500ms or 10m, in ms, of a hundred years at most; only nothing needs no unit. */
+/** A duration such as 500ms or 10m, read as ms; at most 100 years. Only 0 may omit its unit. */
 export function milliseconds<const A extends About & { readonly default?: string; readonly least?: number }>(
   about: A,
 ): Option<Given<number, A>> {
@@ -155,19 +158,19 @@ export function milliseconds<const A extends About & { readonly default?: string
     const value = String(given);
     const ms = duration(value);
     if (Number(value) > 0)
-      throw usageError(`${name} ${value}: ${value} of what?`, `write ${value}m, ${value}s or ${value}ms`);
+      throw usageError(`${name} ${value} has no unit`, `write ${value}m, ${value}s or ${value}ms`);
     if (!Number.isFinite(ms) || ms < 0)
       throw usageError(`${name} ${value} is not a duration`, 'write for instance 500ms, 10s, 5m or 1h');
     if (ms < least) throw usageError(`${name} ${value} is shorter than ${least} ms`);
     if (ms <= MAX_DURATION_DAYS * 86_400_000) return ms;
     throw usageError(
       `${name} ${value} is longer than ${MAX_DURATION_DAYS} days`,
-      'write for instance 10s, 5m or 1h',
+      'write for example 10s, 5m or 1h',
     );
   });
 }
 
-/** Event time over wall time: a positive number, or Infinity for `max`. */
+/** Event time divided by wall time: a positive number, or Infinity for `max`. */
 export function speedup(byDefault: string, describe: string): Option<number> {
   return option({ describe, default: byDefault }, { type: 'string' }, (given, name) => {
     const factor = given === 'max' ? Number.POSITIVE_INFINITY : Number(given);

@@ -1,11 +1,11 @@
-/** What a command says: stdout is data, stderr is talk. */
+/** Terminal output: data on stdout, messages on stderr. */
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Counters } from '../engine/checkpoint.ts';
 import { translating } from '../errors.ts';
 import { escaped, printable, withoutSecrets } from '../printable.ts';
 
-/** A progress line: a spinner on a terminal, now and then a plain line elsewhere. */
+/** A progress line: a spinner on a terminal, elsewhere a plain line at intervals. */
 export interface ProgressLine {
   update(text: string): void;
   stop(): void;
@@ -13,12 +13,12 @@ export interface ProgressLine {
 
 const PLAIN_INTERVAL = 10_000;
 
-/** One line on stderr, safe for a terminal and without secrets, as everything for people is. */
+/** Writes one line to stderr, with control characters escaped and secrets removed. */
 export function say(line: string): void {
   process.stderr.write(`${shown(line)}\n`);
 }
 
-/** Lines for people on stdout. */
+/** Writes lines for people to stdout, escaped as in `say`. */
 export function show(lines: string): void {
   process.stdout.write(lines.split('\n').map(shown).join('\n'));
 }
@@ -33,10 +33,10 @@ export function printJson(value: unknown): void {
 
 /** `interval`: ms between plain lines. */
 export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressLine> {
-  // A terminal without a size has no line to go back to.
+  // On a terminal of unknown width the spinner cannot redraw its line.
   if (process.stderr.isTTY && process.stderr.columns > 0) {
     const { default: ora } = await import('ora');
-    // discardStdin would keep Ctrl-C from arriving as a signal.
+    // With discardStdin, Ctrl-C would not arrive as a signal.
     const color = process.env['NO_COLOR'] ? false : 'cyan';
     const spinner = ora({ stream: process.stderr, discardStdin: false, color }).start();
     return {
@@ -57,9 +57,7 @@ export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressL
   };
 }
 
-/**
- * Aborts on the first SIGINT or SIGTERM, so that the command can end cleanly; a second one ends it at once.
- */
+/** Aborts on the first SIGINT or SIGTERM so that the command can end cleanly; the second exits at once. */
 export function interruption(): { signal: AbortSignal; done(): void } {
   const controller = new AbortController();
   const onSignal = () => {
@@ -77,7 +75,7 @@ export function interruption(): { signal: AbortSignal; done(): void } {
   };
 }
 
-/** A JSON array on one line, an element at a time. */
+/** A JSON array on one line, yielded element by element. */
 export function* jsonArray(values: Iterable<unknown>): Generator<string> {
   let before = '[';
   for (const value of values) {
@@ -95,7 +93,7 @@ export function chosenFormat(format: unknown): Format {
 }
 
 /**
- * Rows as text. A table has a new header where the fields change; CSV has one for all, with `columns`, or those of the
+ * Rows as text. A table gets a new header where the fields change; CSV has one header: `columns`, or the fields of the
  * first row.
  */
 export function* formatted(
@@ -108,7 +106,7 @@ export function* formatted(
   else yield* table(rows);
 }
 
-/** RFC 4180, but for its line ends, which are LF. A field that a row lacks is empty. */
+/** RFC 4180, except that lines end in LF. A missing field is empty. */
 function* csv(rows: Iterable<Row>, columns?: readonly string[]): Generator<string> {
   let names = columns;
   if (names) yield `${names.map(csvField).join(',')}\n`;
@@ -121,14 +119,14 @@ function* csv(rows: Iterable<Row>, columns?: readonly string[]): Generator<strin
   }
 }
 
-/** What a spreadsheet takes for a formula: the first character of a text. The last four are the full-width forms. */
+/** First characters that make a spreadsheet read a text as a formula. The last four are full-width forms. */
 const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
 
 function csvField(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'number') return String(value);
   const defused = String(value).replace(FORMULA, "'$&");
-  // Line ends may stand in quotes; a carriage return alone would let a terminal write over the line.
+  // Line ends are allowed in quotes; a lone carriage return is escaped, as it lets text overwrite the line.
   const text = defused
     .split('\r\n')
     .map((part) => escaped(part, '\t\n'))
@@ -138,7 +136,7 @@ function csvField(value: unknown): string {
 
 const TABLE_BLOCK = 200;
 
-/** Columns as wide as the first rows need; numbers to the right. */
+/** Columns are as wide as the first block of rows needs; numbers are right-aligned. */
 function* table(rows: Iterable<Row>): Generator<string> {
   let block: Row[] = [];
   let header = '';
@@ -182,7 +180,7 @@ function cellText(value: unknown): string {
   return printable(text).slice(0, 80);
 }
 
-/** Writes text to stdout, waiting for whoever reads it, or to a file. */
+/** Writes text to a file, or to stdout with backpressure. */
 export async function write(pieces: Iterable<string>, path?: string): Promise<void> {
   if (path !== undefined && path !== '-') {
     const writeAll = () => {
@@ -205,7 +203,7 @@ export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-/** The counts of a processor as one line, and whether they add up (C7). */
+/** A processor's counts as one line, and whether they add up (C7). */
 export function reconciliationOf(counters: Counters): {
   readonly line: string;
   readonly reconciled: boolean;

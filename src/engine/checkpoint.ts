@@ -1,4 +1,4 @@
-/** The StateStore port: what the engine needs of the place its state lies in. */
+/** The StateStore port: what the engine requires of its state store. */
 import type { DeadLetterBuffer, DeadLetterCount } from '../dead-letters.ts';
 import type { DuplicateChanges, StoredTrips } from './duplicates.ts';
 import type { ShardProgress } from './watermarks.ts';
@@ -6,7 +6,7 @@ import type { StoredWindow } from './windows/aligned.ts';
 import type { Firing } from './windows/documents.ts';
 import type { PaneBlock, StoredPanes, WindowSpan } from './windows/pane-runs.ts';
 
-/** What every record read turned out to be (C7): read = watermarks + processed + filtered + duplicate + late + dead. */
+/** Records by outcome (C7): read = watermarks + processed + filtered + duplicate + late + dead. */
 export interface Counters {
   read: number;
   watermarks: number;
@@ -29,23 +29,23 @@ export const NO_COUNTS: Counters = {
   results: 0,
 };
 
-/** What a state is of: another one is refused (C5). */
+/** What a state was made from; a run with another identity is refused (C5). */
 export interface StateIdentity {
-  /** The stream as its reader names and tells it. */
+  /** The stream's name and identity, as its reader reports them. */
   readonly stream: string;
   /** The views as data. */
   readonly views: string;
-  /** What else changes the results: event time, lateness. */
+  /** Other settings that change the results: event time, lateness. */
   readonly settings: string;
 }
 
 /**
- * Everything that happened since the last checkpoint; it commits as one (C1). What may be large is made as it is read,
- * from what the store still holds: first the firings, then the blocks, then the windows that are gone.
+ * Everything since the last checkpoint; commits as one transaction (C1). Large parts are generated while they are read,
+ * from data still in the store, so read them in this order: firings, blocks, windows that are gone.
  */
 export interface Checkpoint {
   readonly watermark: number;
-  /** `results` is right once the firings are read. */
+  /** `results` is complete only after the firings have been read. */
   readonly counters: Counters;
   readonly shards: readonly ShardProgress[];
   readonly firings: Iterable<Firing>;
@@ -55,7 +55,7 @@ export interface Checkpoint {
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
 }
 
-/** What the engine goes on from. */
+/** The checkpoint that the engine continues from. */
 export interface StoredState {
   readonly watermark: number;
   readonly counters: Counters;

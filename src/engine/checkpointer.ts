@@ -1,7 +1,7 @@
 /**
- * What leaves the engine: the watermark moves, windows fire, and everything since the last checkpoint commits as one.
+ * Lets results out: advances the watermark, fires windows, and commits everything since the last checkpoint as one.
  *
- *  C9 open windows take no more memory than they are allowed: beyond it, a checkpoint puts away those used longest ago.
+ *  C9 open windows stay within their memory limit: beyond it, a checkpoint puts away the windows used longest ago.
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Counters, StateStore } from './checkpoint.ts';
@@ -45,12 +45,12 @@ export class Checkpointer {
     return this.#watermark;
   }
 
-  /** Moves the watermark to where the shards are; the windows it completes fire with the next checkpoint. */
+  /** Advances the watermark to that of the shards; windows it completes fire with the next checkpoint. */
   advance(): void {
     this.#moveTo(this.#options.shards.value);
   }
 
-  /** Completes every open window, as if the watermark had passed them all; it then stands at the end of the last. */
+  /** Completes every open window by moving the watermark to the end of the last one. */
   drain(): void {
     for (const windows of this.#options.views) this.#moveTo(windows.lastEnd - 1);
   }
@@ -61,16 +61,16 @@ export class Checkpointer {
     for (const windows of this.#options.views) windows.advance(watermark);
   }
 
-  /** Whether so much is in memory that a checkpoint should not wait. */
+  /** Whether memory is so full that a checkpoint is due at once. */
   get isFull(): boolean {
     const { memory, intake, deadLetters, memoryLimit } = this.#options;
     return memory.bytes + intake.wordBytes + deadLetters.bytes > memoryLimit;
   }
 
-  /** Commits everything since the last checkpoint. Throws `TaxiflowError` when the store can't. */
+  /** Commits everything since the last checkpoint. Throws `TaxiflowError` if the store fails. */
   commit(): void {
     const { views, intake, shards, counters, duplicates, store, deadLetters, eventTime } = this.#options;
-    // A trip that arrives again may always be in time.
+    // With arrival times, a copy that arrives later may always be in time.
     const isPast = (time: number) =>
       eventTime !== 'arrival' && views.every((windows) => windows.isPast(time, this.#watermark));
     store.commit({
@@ -91,7 +91,7 @@ export class Checkpointer {
     return this.#options.intake.wordBytes > this.#options.memoryLimit * WORDS_SHARE;
   }
 
-  /** Results of all windows that are due, in the order of their ends. */
+  /** Results of all due windows, in the order of their ends. */
   *#fire(): Generator<Firing> {
     const { views, counters } = this.#options;
     const due = views.flatMap((windows) => windows.takeDue().map((end) => ({ windows, end })));
@@ -115,7 +115,7 @@ export class Checkpointer {
       for (const span of windows.takeGone()) yield { view: windows.view.view.name, ...span };
   }
 
-  /** When memory is full, the windows used longest ago leave it with this checkpoint, until half of it is free (C2). */
+  /** When memory is full, puts away the windows used longest ago until half of it is free (C2). */
   #putAway(): void {
     const { views, memory, intake, memoryLimit } = this.#options;
     const wordsAreMany = this.#wordsAreMany;

@@ -1,14 +1,14 @@
 /**
- * Trips that a producer's retry wrote twice count once (W7), whatever their ids:
+ * Counts a trip once even if a producer's retry wrote it twice (W7), whatever the ids look like:
  *
- *  - Ids that lie close together, as those of a replay do, are bits in pages of 32,768 ids.
- *  - Once the watermark has passed a page, what was seen of it becomes ranges, or stays as bits where it has many gaps.
- *  - Ids that lie far apart are kept one by one: beyond the first 64, a page only begins when there have been ids enough
- *    to pay for it.
+ *  - Ids that are close together, as in a replay, are bits in pages of 32,768 ids.
+ *  - Once the watermark has passed a page, its ids become ranges, or stay bits if there are many gaps.
+ *  - Ids that are far apart are kept singly: beyond the first 64 pages, a new page starts only when enough ids have been
+ *    seen to pay for it.
  *
- * So memory is a bit for each trip of a dense replay, and less behind the watermark; 8 bytes at most for each id where
- * there are gaps; and some 40 bytes for each id that stands alone. Of those, the newest million is kept, and all whose
- * copies could still change a result; a copy of another one is told as late, not as duplicate.
+ * Memory per id is one bit in a dense replay, and less behind the watermark; at most 8 bytes where there are gaps; about
+ * 40 bytes for a single id. Of the single ids, the newest million is kept, and every id whose copy could still change a
+ * result; a copy of a forgotten id is reported as late, not as duplicate.
  */
 import {
   type LateTrip,
@@ -19,10 +19,10 @@ import {
   Shared,
 } from './seen-trips.ts';
 
-/** Single ids that are kept though no result depends on them any more. */
+/** Single ids to keep although no result depends on them any more. */
 const SINGLES_KEPT = 1_000_000;
 
-/** The trips seen, as checkpoints have kept them. */
+/** The trips seen, as stored by checkpoints. */
 export interface StoredTrips {
   readonly pages: readonly PageRecord[];
   /** In order. */
@@ -32,7 +32,7 @@ export interface StoredTrips {
   readonly late: readonly LateTrip[];
 }
 
-/** What changed of the trips seen; what is gone goes first. */
+/** Changes of the trips seen; removals must be applied first. */
 export interface DuplicateChanges extends StoredTrips {
   readonly gonePages: readonly { replay: string; page: number }[];
   readonly goneRanges: readonly { replay: string; from: number }[];
@@ -40,11 +40,11 @@ export interface DuplicateChanges extends StoredTrips {
   readonly goneLate: readonly { replay: string; id: number }[];
 }
 
-/** What was seen of every replay. */
+/** The trips seen of every replay. */
 export class Duplicates {
   readonly #shared = new Shared();
   readonly #replays = new Map<string, SeenTrips>();
-  /** Of the single ids that are kept, in order. */
+  /** Chunks of the single ids that are kept, in order. */
   #chunks: { readonly chunk: number; readonly latest: number; readonly ids: number }[] = [];
 
   /** The trips seen of one replay. */
@@ -58,8 +58,8 @@ export class Duplicates {
   }
 
   /**
-   * What changed since the last call, after closing what the watermark has passed. Trips whose event time is past are
-   * late in every view, so no result depends on whether they were seen.
+   * Closes pages that the watermark has passed and returns the changes since the last call. A trip whose event time
+   * `isPast` is late in every view, so no result depends on whether it was seen.
    */
   takeChanges(watermark: number, isPast: (time: number) => boolean): DuplicateChanges {
     const changes = {
@@ -105,7 +105,7 @@ export class Duplicates {
     return [chunk];
   }
 
-  /** Forgets the oldest single ids that no result depends on, many at once; returns their chunks. */
+  /** Forgets the oldest single ids that no result depends on, many at a time; returns their chunks. */
   #forgetSingles(isPast: (time: number) => boolean): number[] {
     const { singles } = this.#shared;
     const tooMany = singles.size - SINGLES_KEPT;

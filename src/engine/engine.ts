@@ -1,5 +1,5 @@
 /**
- * The computation: batches of records in, firings and checkpoints out. It knows no clock, no disk, no network.
+ * The computation: batches of records in, firings and checkpoints out. It uses no clock, disk or network.
  *
  *  W4 in watermarks.ts · W5, C7 in intake.ts · W7 in duplicates.ts · P1–P4 in windows/aligned.ts · C9 in checkpointer.ts
  */
@@ -24,9 +24,9 @@ export interface EngineOptions {
   /** Name of the stream, for dead letters. */
   readonly stream: string;
   readonly eventTime: 'dropoff' | 'arrival';
-  /** W5: watermark = newest drop-off − this many ms, in place of watermark records. */
+  /** W5: watermark = newest drop-off − this many ms, instead of watermark records. */
   readonly maxDisorder?: number | undefined;
-  /** Ms after a window's end in which trips still correct its results. */
+  /** Ms after a window's end during which trips still correct its results. */
   readonly allowedLateness: number;
   /** Bytes that open windows, words and dead letters may take in memory. */
   readonly memoryLimit: number;
@@ -40,7 +40,7 @@ export class Engine {
   readonly #intake: Intake;
   readonly #checkpointer: Checkpointer;
 
-  /** Goes on from the store's last checkpoint, if there is one. */
+  /** Continues from the store's last checkpoint, if there is one. */
   constructor(options: EngineOptions) {
     this.#options = options;
     const { views, store, allowedLateness, eventTime, maxDisorder } = options;
@@ -72,7 +72,7 @@ export class Engine {
     }
   }
 
-  /** Where trips make the watermark, those that a state has seen count too (W5). */
+  /** Where trips make the watermark, the trips a state has already seen count too (W5). */
   #followStoredTrips(): void {
     const { eventTime, maxDisorder } = this.#options;
     if (eventTime !== 'dropoff' || maxDisorder === undefined) return;
@@ -84,12 +84,12 @@ export class Engine {
     return this.#checkpointer.watermark;
   }
 
-  /** Watermark records met in this run. */
+  /** Watermark records read in this run. */
   get watermarksSeen(): number {
     return this.#intake.watermarksSeen;
   }
 
-  /** How many windows have not fired. */
+  /** Number of windows that have not fired. */
   get openWindows(): number {
     return this.#views.reduce((sum, windows) => sum + windows.unfired, 0);
   }
@@ -100,7 +100,7 @@ export class Engine {
     else for (const part of unpacked(batch)) this.process(shard, part);
   }
 
-  /** Moves the watermark to where the shards are; the windows it completes fire with the next checkpoint. */
+  /** Advances the watermark to that of the shards; windows it completes fire with the next checkpoint. */
   advance(): void {
     this.#checkpointer.advance();
   }
@@ -110,12 +110,12 @@ export class Engine {
     this.#checkpointer.drain();
   }
 
-  /** Whether so much is in memory that a checkpoint should not wait. */
+  /** Whether memory is so full that a checkpoint is due at once. */
   get isFull(): boolean {
     return this.#checkpointer.isFull;
   }
 
-  /** Commits everything since the last checkpoint as one. */
+  /** Commits everything since the last checkpoint in one transaction. */
   checkpoint(): void {
     this.#checkpointer.commit();
   }

@@ -1,11 +1,11 @@
-/** One shard being read: a batch ahead of the engine, and no further, so that memory stays bounded. */
+/** Reads one shard, at most one batch ahead of the engine, so that memory stays bounded. */
 import type { Position, RecordBatch, StreamReader } from '../streams/stream.ts';
 
-/** How things stand when a read begins. */
+/** The situation when a read begins. */
 export interface Asked {
-  /** The run is to stop at the end: only then a tip is the end. */
+  /** The run stops at the end of the stream; only then does a tip count as the end. */
   readonly toEnd: boolean;
-  /** Event time of the shards that have records, epoch ms; a shard without records now counts as that far (W5). */
+  /** Event time of the shards with records, epoch ms; a shard found idle now counts as having reached it (W5). */
   readonly reached: number;
 }
 
@@ -17,9 +17,9 @@ export class Feed {
   #next: Promise<RecordBatch>;
   #nextAsked!: Asked;
   #stopped = false;
-  /** What held when the batch taken last was asked for. */
+  /** The situation when the last batch taken was requested. */
   asked!: Asked;
-  /** Whether the next batch is there. */
+  /** Whether the next batch has arrived. */
   ready = false;
 
   constructor(reader: StreamReader, shardId: string, position: Position, limit: number, now: () => Asked) {
@@ -30,7 +30,7 @@ export class Feed {
     this.#next = this.#read(position);
   }
 
-  /** The next batch; the one after it is then on its way, unless the shard is at its tip or its end. */
+  /** Resolves to the next batch and requests the one after it, unless the shard is at its tip or its end. */
   async take(): Promise<RecordBatch> {
     this.asked = this.#nextAsked;
     const batch = await this.#next;
@@ -38,12 +38,12 @@ export class Feed {
     return batch;
   }
 
-  /** Nothing is asked for any more. */
+  /** Requests no further batches. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** Looks again for what has come since. */
+  /** Reads again from `position`, for records that have arrived since. */
   poll(position: Position): void {
     this.#next = this.#read(position);
   }
@@ -55,7 +55,7 @@ export class Feed {
     const settled = () => {
       this.ready = true;
     };
-    // What goes wrong is told of when the batch is taken.
+    // A failed read is reported by `take`.
     read.then(settled, settled);
     return read;
   }

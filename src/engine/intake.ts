@@ -1,8 +1,8 @@
 /**
- * Records in: a batch of a shard is decoded, judged, and counted into the windows of all views.
+ * Takes records in: decodes a batch of a shard, judges its trips, and counts them into the windows of all views.
  *
- *  W5 a trip is judged by the watermark that the records before it in its shard have made. So whether it is late never
- *     depends on how many records a read returned, or on which shard was read first.
+ *  W5 a trip is judged by the watermark that the records before it in its shard have made. Whether it is late therefore
+ *     never depends on how many records a read returned, or on which shard was read first.
  *  C7 every record read is counted as exactly one of watermark, processed, filtered, duplicate, late or dead.
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
@@ -31,11 +31,11 @@ export interface IntakeOptions {
   /** Name of the stream, for dead letters. */
   readonly stream: string;
   readonly eventTime: 'dropoff' | 'arrival';
-  /** W5: watermark = newest drop-off − this many ms, in place of watermark records. */
+  /** W5: watermark = newest drop-off − this many ms, instead of watermark records. */
   readonly maxDisorder?: number | undefined;
 }
 
-/** Reasons of dead letters; a trip that is late in one view only is in time for another view or window. */
+/** Reasons of dead letters. A trip that is `late-in-a-view` is in time for another view or window. */
 const LATE = 'late';
 const LATE_IN_A_VIEW = 'late-in-a-view';
 
@@ -43,7 +43,7 @@ const LATE_IN_A_VIEW = 'late-in-a-view';
 const ALWAYS_READ: readonly TripField[] = ['trip_id', 'replay', 'dropoff_datetime'];
 
 export class Intake {
-  /** Watermark records met in this run. */
+  /** Watermark records read in this run. */
   watermarksSeen = 0;
   readonly #options: IntakeOptions;
   readonly #columns: TripColumns;
@@ -52,10 +52,10 @@ export class Intake {
   readonly #seenByReplay: SeenTrips[] = [];
   /** Rows of the batch that are copies of trips that were late. */
   readonly #copies: number[] = [];
-  /** How many words each dictionary has from the views themselves. */
+  /** Number of words in each dictionary that come from the views. */
   readonly #fixedWords: readonly (readonly [Dictionary, number])[];
   #outcomes = new Uint8Array(0);
-  /** Up to here, windows have fired. */
+  /** The watermark up to which windows have fired. */
   #firedUpTo = Number.NEGATIVE_INFINITY;
 
   constructor(options: IntakeOptions) {
@@ -67,8 +67,8 @@ export class Intake {
   }
 
   /**
-   * Takes the next records of a shard; `firedUpTo` is the watermark up to which windows have fired. False when the batch
-   * has to be taken apart first (D4): then nothing of it is taken.
+   * Takes the next records of a shard; `firedUpTo` is the watermark up to which windows have fired. Returns false, and
+   * takes nothing, if the batch must be unpacked first (D4).
    */
   take(shard: ShardProgress, batch: RecordBatch, firedUpTo: number): boolean {
     const { count } = batch;
@@ -89,8 +89,8 @@ export class Intake {
   }
 
   /**
-   * Takes the rows in pieces. A new piece begins where the shard's watermark completes a window: only there does the
-   * judgement of trips change.
+   * Takes the rows in pieces. A new piece begins where the shard's watermark completes a window, as only there the
+   * judgement of trips changes.
    */
   #judgeByRecords(shard: ShardProgress, count: number, time: Float64Array): void {
     const { kind, watermarkRows, watermarks } = this.#columns;
@@ -112,7 +112,7 @@ export class Intake {
     shard.latest = Math.max(latest, shard.watermark);
   }
 
-  /** The same where each trip moves the watermark. */
+  /** Like `#judgeByRecords`, for a watermark that moves with each trip. */
   #judgeByTrips(shard: ShardProgress, count: number, time: Float64Array): void {
     const { kind } = this.#columns;
     const lag = this.#lag;
@@ -124,7 +124,7 @@ export class Intake {
       if (kind[row] !== KIND.trip || at <= latest) continue;
       latest = at;
       if (at - lag < next) continue;
-      // A trip is never late by its own time.
+      // A trip's own time never makes it late.
       this.#accumulate(from, row + 1, time);
       from = row + 1;
       next = this.#judgeBy(Math.max(shard.watermark, at - lag));
@@ -134,12 +134,12 @@ export class Intake {
     shard.latest = Math.max(latest, shard.watermark);
   }
 
-  /** Ms from the watermark to the newest trip, where trips make it. Arrival times tie, so the newest may come again. */
+  /** Ms from the newest trip back to the watermark, where trips make it. Arrival times tie, so the newest may recur. */
   get #lag(): number {
     return this.#options.eventTime === 'arrival' ? 1 : this.#options.maxDisorder!;
   }
 
-  /** Judges the next trips by this watermark of their shard; returns the least one that would change the judgement. */
+  /** Sets the watermark that judges the next trips; returns the least watermark that would change the judgement. */
   #judgeBy(watermark: number): number {
     const judge = Math.max(watermark, this.#firedUpTo);
     let next = Number.POSITIVE_INFINITY;
@@ -183,7 +183,7 @@ export class Intake {
       windows.view.accumulate(from, to, time, this.#outcomes, windows);
   }
 
-  /** Counts what became of the trips; `before` is the watermark that the shard had before them. */
+  /** Counts the outcomes of the trips; `before` is the shard's watermark before them. */
   #settle(shard: ShardProgress, batch: RecordBatch, before: number, time: Float64Array): void {
     const outcomes = this.#outcomes;
     const { counters } = this.#options;
@@ -215,7 +215,7 @@ export class Intake {
 
   /** Notes a trip that is late for some window: another shard may have a copy of it that is in time. */
   #noteLate(row: number, time: number, judge: number, outcome: number): void {
-    // A copy has a time of arrival of its own.
+    // With arrival times, each copy has its own event time.
     const { eventTime, shards, views } = this.#options;
     if (eventTime === 'arrival' || views.every((windows) => windows.isPast(time, shards.value))) return;
     this.#seenOf(row)?.noteLate({ id: this.#columns.numbers.trip_id[row]!, time, judge, outcome });
@@ -265,7 +265,7 @@ export class Intake {
     return seen;
   }
 
-  /** The watermark that each row of the batch was judged by. */
+  /** The watermark that judged each row of the batch. */
   #judgesOf(count: number, before: number, time: Float64Array): Float64Array {
     const { kind, watermarkRows, watermarks } = this.#columns;
     const found = new Float64Array(count);
@@ -291,19 +291,19 @@ export class Intake {
     }));
   }
 
-  /** Bytes of the words that the dictionaries hold. */
+  /** Bytes of the words in the dictionaries. */
   get wordBytes(): number {
     return this.#fixedWords.reduce((sum, [{ bytes }]) => sum + bytes, 0);
   }
 
-  /** Forgets all words but those of the views; no window in memory may have a code of them. */
+  /** Forgets all words except those of the views; no window in memory may use the codes of forgotten words. */
   forgetWords(): void {
     for (const [words, count] of this.#fixedWords) words.forgetAfter(count);
     this.#seenByReplay.length = 0;
   }
 }
 
-/** Why a trip of this outcome is a dead letter, if it is one. */
+/** The dead-letter reason of an outcome; undefined if it is none. */
 function lateReason(outcome: number): typeof LATE | typeof LATE_IN_A_VIEW | undefined {
   if ((outcome & OUTCOME.late) === 0) return undefined;
   return (outcome & OUTCOME.used) === 0 ? LATE : LATE_IN_A_VIEW;

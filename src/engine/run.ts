@@ -2,7 +2,7 @@
  * The processor's loop: shards → engine → checkpoints → sinks.
  *
  *  W4, W6, C5 in shard-reads.ts
- *  C3 sinks are told only of what is committed.
+ *  C3 sinks receive only committed results.
  */
 import { type Clock, hasPassed } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
@@ -21,26 +21,26 @@ export interface ProcessOptions {
   readonly deadLetters: DeadLetterBuffer;
   readonly sinks: readonly Sink[];
   readonly clock: Clock;
-  /** Where a first run begins. */
+  /** Where the first run begins. */
   readonly from: Position;
   readonly eventTime: 'dropoff' | 'arrival';
   readonly maxDisorder?: number | undefined;
   readonly allowedLateness: number;
   /** Ms between checkpoints. */
   readonly checkpointInterval: number;
-  /** Stop when everything that is there has been read; may be switched on while running. */
+  /** Stop after reading everything in the stream; may become true during the run. */
   readonly untilEnd: () => boolean;
-  /** Fire the open windows at the end too. */
+  /** At the end, also fire the open windows. */
   readonly drain: boolean;
-  /** Go on when records fell out of the stream's retention before they were read. */
+  /** Continue if records expired from the stream before they were read. */
   readonly allowGap?: boolean;
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
-  /** No watermark has come in these shards, so no window can fire (W5). Told once of each shard. */
+  /** Receives shards in which no watermark has arrived, so that no window can fire (W5); once per shard. */
   readonly onNoWatermark?: (shards: readonly string[]) => void;
-  /** Bytes that open windows may take in memory, 256 MiB without it (C9). */
+  /** Bytes that open windows may take in memory (C9); default 256 MiB. */
   readonly memoryLimit?: number;
-  /** Records a read. */
+  /** Records per read. */
   readonly batchRecords?: number;
 }
 
@@ -50,44 +50,44 @@ export interface Progress {
   readonly watermark: number;
   readonly openWindows: number;
   readonly slowestShard: string | undefined;
-  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  /** Per shard: ms since the arrival of the last record read; 0 at the tip. */
   readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
-  /** The run is over: everything is committed, and the sinks are closed. */
+  /** Set at the end of the run, when everything is committed and the sinks are closed. */
   readonly ended: boolean;
 }
 
 export interface ProcessOutcome {
-  /** Of this run. */
+  /** Counts of this run. */
   readonly counters: Counters;
-  /** Of all runs of this state. */
+  /** Counts of all runs of this state. */
   readonly totals: Counters;
   readonly watermark: number;
   readonly openWindows: number;
   readonly checkpoints: number;
   readonly interrupted: boolean;
-  /** Records that fell out of retention unread (`allowGap`). */
+  /** Records that expired unread (`allowGap`), in words. */
   readonly lost: readonly string[];
-  /** Shards that hold the windows back, as no watermark has come in them. */
+  /** Shards that hold the windows back because no watermark has arrived in them. */
   readonly noWatermark: readonly string[];
 }
 
 /** A replay sends a watermark every 5 s. */
 const WATERMARK_PATIENCE_MS = 15_000;
-/** How long a run that is to stop waits for the records it asked for. */
+/** How long a stopping run waits for the records it has requested. */
 const STOP_MS = 1_000;
 const BATCH_RECORDS = 4_000;
-/** Panes that the records of a read may change, so that memory is looked at often enough. */
+/** Panes that the records of one read may change: a bound that has memory checked often enough. */
 const BATCH_PANES = 250_000;
 const MEMORY_LIMIT = 256 << 20;
 
-/** Runs until stopped, or until the end of the stream. Throws `TaxiflowError`; what was committed stays. */
+/** Runs until stopped or until the end of the stream. Throws `TaxiflowError`; committed work stays. */
 export async function runProcess(options: ProcessOptions): Promise<ProcessOutcome> {
   const run = new ProcessRun(options);
   return run.run();
 }
 
-/** Fewer where each record is in many windows. */
+/** Records per read: fewer where each record is in many windows. */
 function recordsAtOnce(views: readonly View[]): number {
   const windows = views.reduce(
     (sum, { window }) => sum + (window.kind === 'sliding' ? Math.ceil(window.size_ms / window.slide_ms) : 1),
@@ -101,7 +101,7 @@ class ProcessRun {
   readonly #engine: Engine;
   readonly #reads: ShardReads;
   readonly #before: Counters;
-  /** Sinks that are not closed yet. */
+  /** Sinks still to be closed. */
   readonly #open: Set<Sink>;
   readonly #over = new AbortController();
   #giveUp = () => {};
@@ -142,7 +142,7 @@ class ProcessRun {
     try {
       return await this.#run();
     } catch (error) {
-      // A sink that waits for its server would keep the process from ending. The first failure is the one to tell.
+      // An open sink would keep the process alive. Errors of closing are dropped: the first failure is the cause.
       for (const sink of this.#open) await this.#close(sink, true).catch(() => {});
       throw error;
     } finally {
@@ -155,9 +155,9 @@ class ProcessRun {
     const reads = this.#reads;
     const first = store.stored === undefined;
     await reads.discover(first);
-    // A checkpoint holds fixed positions: `latest` means now, not the time when a next run begins.
+    // Resolves `latest` to fixed positions now, so that the checkpoint doesn't leave it to the next run.
     if (first) for (const feed of reads.feeds) await this.#step(feed);
-    // Delivers what an earlier run committed.
+    // Delivers the results that an earlier run committed.
     for (const sink of sinks) sink.wake();
     while (!signal.aborted) {
       const feed = reads.next;
@@ -191,7 +191,7 @@ class ProcessRun {
     await sink.close(interrupted);
   }
 
-  /** False when the run was stopped before it knew which shards there are, or where "latest" is. */
+  /** False if the run stopped before it had the list of shards or the position of `latest`. */
   #hasBegun(): boolean {
     const searching = [...this.#engine.shards.all].some(
       ({ position, ended }) => position.at === 'latest' && !ended,
@@ -199,7 +199,7 @@ class ProcessRun {
     return this.#reads.hasList && !searching;
   }
 
-  /** Work under way ends in a moment. But a stream that is away is tried for minutes, and a stop needn't wait for it. */
+  /** Waits for `work`, but after a stop only briefly: an unreachable stream is retried for minutes. */
   #unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
     if (this.#o.signal.aborted) return Promise.race([work, this.#patience()]);
     return new Promise((resolve, reject) => {
@@ -227,7 +227,7 @@ class ProcessRun {
     if (batch.atTip) this.#engine.advance();
   }
 
-  /** A quiet stream has checkpoints too: the age of the last one tells whether a processor is well. */
+  /** Also checkpoints a quiet stream, since the age of the last checkpoint shows whether a processor is alive. */
   #checkpointIfDue(): void {
     const { clock, checkpointInterval } = this.#o;
     if (!this.#engine.isFull && !hasPassed(clock, this.#lastCheckpoint, checkpointInterval)) return;
@@ -252,7 +252,7 @@ class ProcessRun {
     this.#o.onNoWatermark?.(shards);
   }
 
-  /** Shards that hold all windows back, as no watermark has come in them. */
+  /** Shards that hold all windows back because no watermark has arrived in them. */
   #withoutWatermark(): string[] {
     const { shards, counters } = this.#engine;
     return shards.ofTrips || counters.read === 0 ? [] : shards.withoutWatermark;
@@ -270,7 +270,7 @@ class ProcessRun {
     });
   }
 
-  /** What this run counted. */
+  /** Counts of this run alone. */
   #since(): Counters {
     const entries = Object.entries(this.#engine.counters) as [keyof Counters, number][];
     return Object.fromEntries(

@@ -1,4 +1,4 @@
-/** Ids of trips one by one, in typed arrays: 24 to 48 bytes each, whatever the ids are. */
+/** Single trip ids in a hash table of typed arrays: 24 to 48 bytes per id. */
 
 const FIRST_SLOTS = 64;
 const NONE: ReadonlySet<number> = new Set();
@@ -9,16 +9,16 @@ const halves = new Int32Array(double.buffer);
 export class SeenIds {
   size = 0;
   #ids = new Float64Array(FIRST_SLOTS);
-  /** Owner + 1 of the id in a slot, 0 where there is none. */
+  /** Owner + 1 of the id in a slot; 0 if the slot is empty. */
   #owners = new Int32Array(FIRST_SLOTS);
-  /** When it was added: a number that only grows. */
+  /** Chunk in which the id was added; chunk numbers only grow. */
   #chunks = new Int32Array(FIRST_SLOTS);
 
   has(id: number, owner: number): boolean {
     return this.#owners[this.#slotOf(id, owner)] !== 0;
   }
 
-  /** False when the owner has that id already. */
+  /** False if the owner already has the id. */
   add(id: number, owner: number, chunk: number): boolean {
     const slot = this.#slotOf(id, owner);
     if (this.#owners[slot] !== 0) return false;
@@ -27,7 +27,7 @@ export class SeenIds {
     return true;
   }
 
-  /** Forgets what was added with these chunks. */
+  /** Removes the ids of these chunks. */
   forget(gone: ReadonlySet<number>): void {
     let left = 0;
     for (let slot = 0; slot < this.#ids.length; slot++)

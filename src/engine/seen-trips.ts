@@ -1,26 +1,26 @@
-/** The trips seen of one replay: bits and ranges of its ids, and those that stand alone. See `duplicates.ts`. */
+/** The trips seen of one replay: bits, ranges and single ids. See `duplicates.ts`. */
 import { SeenIds } from './seen-ids.ts';
 
-/** Ids a page: 4 KiB of bits. */
+/** Ids per page: 4 KiB of bits. */
 const PAGE = 32_768;
-/** Ids that pay for a page, so that bits take no more than 8 bytes an id; and for a range, so that there are few. */
+/** Ids that pay for a page, so that bits take at most 8 bytes per id; also for a range, so that ranges stay few. */
 const PAGE_PRICE = 512;
-/** Pages that begin, and stay, without being paid for. */
+/** Pages that are free of charge. */
 const FREE_PAGES = 64;
 
 interface Page {
   readonly bits: Uint8Array;
   seen: number;
-  /** Those of them that are in ranges too. */
+  /** Of the ids seen, those that are also in ranges. */
   readonly inRanges: number;
-  /** Latest drop-off in it, epoch ms: once the watermark passes it, the page is closed. */
+  /** Latest drop-off in the page, epoch ms; the page closes when the watermark passes it. */
   latest: number;
   dirty: boolean;
-  /** The watermark has passed it, and it has too many gaps for ranges. */
+  /** The watermark has passed the page, and it has too many gaps for ranges. */
   closed: boolean;
 }
 
-/** A page of one replay as a checkpoint keeps it. */
+/** A page of one replay, as a checkpoint stores it. */
 export interface PageRecord {
   readonly replay: string;
   readonly page: number;
@@ -35,44 +35,44 @@ export interface SeenRange {
   readonly to: number;
 }
 
-/** Single ids that came between two checkpoints, those of one replay after those of another. */
+/** Single ids seen between two checkpoints, grouped by replay. */
 export interface SeenChunk {
   readonly chunk: number;
-  /** Latest drop-off of them, epoch ms. */
+  /** Their latest drop-off, epoch ms. */
   readonly latest: number;
   readonly replays: readonly (readonly [replay: string, ids: number])[];
   readonly ids: Float64Array;
 }
 
 /**
- * A trip that was late for some window, which another shard may still have a copy of: what that copy is in time for
- * counts.
+ * A trip that was late for some window. Another shard may still have a copy, which counts in the windows it is in time
+ * for.
  */
 export interface LateTrip {
   readonly replay: string;
   readonly id: number;
   /** Event time, epoch ms. */
   readonly time: number;
-  /** The watermark it was judged by. */
+  /** The watermark that judged it, epoch ms. */
   readonly judge: number;
-  /** What became of it: bits of `OUTCOME`. */
+  /** Its outcome: bits of `OUTCOME`. */
   readonly outcome: number;
 }
 
-/** What the replays have in common. */
+/** State shared by all replays. */
 export class Shared {
-  /** Ids seen that could pay for pages, less what pages have cost. */
+  /** Ids seen that can pay for pages, minus the cost of pages so far. */
   credit = FREE_PAGES * PAGE_PRICE;
   pages = 0;
   readonly singles = new SeenIds();
-  /** Replays that may have something to close or to write. */
+  /** Replays that may have pages to close or changes to write. */
   readonly active = new Set<SeenTrips>();
   /** Single ids since the last checkpoint, by owner. */
   fresh = new Map<SeenTrips, number[]>();
   freshLatest = Number.NEGATIVE_INFINITY;
   freshCount = 0;
   chunk = 1;
-  /** Replays with trips that were late. */
+  /** Replays with late trips. */
   readonly withLate = new Set<SeenTrips>();
 }
 
@@ -82,12 +82,12 @@ export class SeenTrips {
   readonly #owner: number;
   readonly #shared: Shared;
   readonly #pages = new Map<number, Page>();
-  /** Ranges in order that don't touch. */
+  /** Ranges in order; no two touch. */
   readonly #froms: number[] = [];
   readonly #tos: number[] = [];
-  /** Ranges that changed since the last checkpoint: where they end, by where they begin; undefined when gone. */
+  /** Ranges changed since the last checkpoint: start → end, or undefined if removed. */
   readonly #changedRanges = new Map<number, number | undefined>();
-  /** Trips that were late, by id, and those of them that changed since the last checkpoint. */
+  /** Late trips by id, and the ids of those changed since the last checkpoint. */
   #late: Map<number, LateTrip> | undefined;
   readonly #changedLate = new Set<number>();
   #page: Page | undefined;
@@ -99,7 +99,7 @@ export class SeenTrips {
     this.#shared = shared;
   }
 
-  /** Notes a trip; false when it was seen before. */
+  /** Adds a trip; false if it was seen before. */
   add(id: number, dropoff: number): boolean {
     const number = Math.floor(id / PAGE);
     if (number !== this.#number) {
@@ -128,7 +128,7 @@ export class SeenTrips {
     return true;
   }
 
-  /** There is no page of it. */
+  /** Adds an id that has no page yet. */
   #addElsewhere(id: number, number: number, dropoff: number): boolean {
     if (this.#isInRange(id)) return false;
     const { credit } = this.#shared;
@@ -153,7 +153,7 @@ export class SeenTrips {
     return true;
   }
 
-  /** A page begins, with what ranges have of it. */
+  /** Opens a page, filled with the ids that ranges already hold. */
   #openPage(number: number): Page {
     const bits = new Uint8Array(PAGE / 8);
     const start = number * PAGE;
@@ -178,7 +178,7 @@ export class SeenTrips {
     return page;
   }
 
-  /** The last range that begins at or before an id, or the first one. */
+  /** The last range that begins at or before an id; the first range if there is none. */
   #rangeAt(id: number): number {
     let [low, high] = [0, this.#froms.length];
     while (low < high) {
@@ -194,7 +194,7 @@ export class SeenTrips {
     return i < this.#froms.length && this.#froms[i]! <= id && id < this.#tos[i]!;
   }
 
-  /** Closes the pages that are full or the watermark has passed; returns the numbers of those that are no pages any more. */
+  /** Closes pages that are full or behind the watermark; returns the numbers of the pages that were dissolved. */
   close(watermark: number): number[] {
     const gone: number[] = [];
     let open = false;
@@ -211,7 +211,7 @@ export class SeenTrips {
     return gone;
   }
 
-  /** True when what it holds is kept elsewhere now. */
+  /** True if the page's ids are now kept elsewhere. */
   #closePage(number: number, page: Page): boolean {
     const shared = this.#shared;
     const start = number * PAGE;
@@ -229,7 +229,7 @@ export class SeenTrips {
     return true;
   }
 
-  /** Single ids beside those of the page, which came before it began, so that they are no gaps in its ranges. */
+  /** Moves single ids seen before the page began into it, so that they leave no gaps in its ranges. */
   #takeSingles(start: number, page: Page): void {
     const { bits } = page;
     const take = (i: number) => {
@@ -263,7 +263,7 @@ export class SeenTrips {
     tos.splice(first, last - first, high);
   }
 
-  /** What changed since the last call. */
+  /** The changes since the last call. */
   takeChanges(): { pages: PageRecord[]; goneRanges: SeenRange[]; ranges: SeenRange[] } {
     const { replay } = this;
     const pages: PageRecord[] = [];
@@ -280,7 +280,7 @@ export class SeenTrips {
     };
   }
 
-  /** How a trip was late, where a copy of it may still be in time. */
+  /** How a trip was late, if a copy of it may still be in time. */
   lateTrip(id: number): LateTrip | undefined {
     return this.#late?.get(id);
   }
@@ -290,7 +290,7 @@ export class SeenTrips {
     this.#changedLate.add(trip.id);
   }
 
-  /** What changed of the late trips since the last call; no copy of those that are past can be in time. */
+  /** Changes of the late trips since the last call; drops trips that are past, as no copy can be in time. */
   takeLate(isPast: (time: number) => boolean): {
     late: LateTrip[];
     goneLate: { replay: string; id: number }[];
@@ -363,13 +363,13 @@ function setBits(bits: Uint8Array, from: number, to: number): number {
   return set;
 }
 
-/** The runs [from, to) of bits that are set; undefined when there are more than `most`. */
+/** The runs [from, to) of set bits; undefined if there are more than `most`. */
 function runsOf(bits: Uint8Array, most: number): [from: number, to: number][] | undefined {
   const runs: [number, number][] = [];
   let from = -1;
   for (let i = 0; i <= PAGE; i++) {
     const byte = bits[i >> 3];
-    // A byte that changes nothing is passed over.
+    // Skips a byte in which no run begins or ends.
     if ((i & 7) === 0 && byte === (from < 0 ? 0 : 0xff)) {
       i += 7;
       continue;

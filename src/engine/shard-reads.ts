@@ -1,9 +1,9 @@
 /**
- * Which shards are read, in what order, and what of them was lost.
+ * Chooses which shards are read and in what order, and detects lost records.
  *
  *  W4 a child shard is read once its parents are drained.
- *  W6 the next batch is that of the shard that is furthest behind in event time.
- *  C5 records that left the stream before they were read are a gap, which stops the run unless gaps are allowed.
+ *  W6 the next batch comes from the shard that is furthest behind in event time.
+ *  C5 records that expire before they are read are a gap, which stops the run unless gaps are allowed.
  */
 import { type Clock, hasPassed } from '../clock.ts';
 import { TaxiflowError } from '../errors.ts';
@@ -15,44 +15,44 @@ export interface ShardReadsOptions {
   readonly reader: StreamReader;
   readonly shards: ShardWatermarks;
   readonly clock: Clock;
-  /** Where a first run begins. */
+  /** Where the first run begins. */
   readonly from: Position;
-  /** Stop when everything that is there has been read; may be switched on while running. */
+  /** Stop after reading everything in the stream; may become true during the run. */
   readonly untilEnd: () => boolean;
   readonly allowGap: boolean;
   /** Records per read. */
   readonly batchRecords: number;
   readonly signal: AbortSignal;
-  /** Waits for work of the stream, but not for long once the run is to stop; it then resolves with undefined. */
+  /** Awaits work of the stream; once the run is stopping, resolves to undefined after a short wait. */
   unlessStopped<T>(work: Promise<T>): Promise<T | undefined>;
 }
 
-/** Ms between two looks at a shard that is at its tip. */
+/** Ms between two reads of a shard at its tip. */
 export const POLL_MS = 100;
-/** How far shards go on without one that has been asked again. */
+/** How long, in ms, other shards are preferred to one whose new read has not answered. */
 const ANSWER_MS = 1_000;
-/** By how long a list of shards may lag behind what reads say. */
+/** Ms by which a list of shards may lag behind the reads. */
 const LIST_LAG_MS = 10_000;
 
 export class ShardReads {
-  /** Records that fell out of retention unread, in words. */
+  /** Records that expired unread, in words. */
   readonly lost: string[] = [];
-  /** By shard: ms since the last record read arrived, 0 at the tip. */
+  /** Per shard: ms since the arrival of the last record read; 0 at the tip. */
   readonly lags = new Map<string, number>();
   readonly #o: ShardReadsOptions;
   readonly #feeds = new Map<string, Feed>();
-  /** Shards with nothing to read until they are asked again. */
+  /** Shards at their tips, with nothing to read until they are polled. */
   readonly #atTip = new Set<string>();
-  /** Those of them that are being asked, and since when. */
+  /** Shards being polled, and since when, in clock ms. */
   readonly #polled = new Map<string, number>();
-  /** Shards whose tip was reached since `untilEnd` was asked for. */
+  /** Shards whose tip was reached since `untilEnd` became true. */
   readonly #finished = new Set<string>();
-  /** All shards had reached their tips, and were asked once more. */
+  /** All shards had reached their tips and were polled once more. */
   #askedAgain = false;
   #listed: readonly Shard[] = [];
   #listedAt = Number.NEGATIVE_INFINITY;
   #polledAt = Number.NEGATIVE_INFINITY;
-  /** A shard was read to its end, and the list doesn't have its children yet. */
+  /** A shard was read to its end, and its children are not listed yet. */
   #childless = false;
 
   constructor(options: ShardReadsOptions) {
@@ -68,7 +68,7 @@ export class ShardReads {
     return this.#feeds.values();
   }
 
-  /** The next batch; undefined when the run is stopped, or the shard has left the stream since it was listed. */
+  /** The next batch; undefined if the run is stopping or the shard has left the stream since it was listed. */
   async take(feed: Feed): Promise<RecordBatch | undefined> {
     const { clock, signal } = this.#o;
     for (const since = clock.now(); ; ) {
@@ -78,7 +78,7 @@ export class ShardReads {
         return batch;
       } catch (error) {
         if (!(error instanceof TaxiflowError) || error.code !== 'no-shard') throw error;
-        // The list knows what to do about it (C5).
+        // The next look at the list handles the loss (C5).
         await this.discover(false);
         if (signal.aborted || !this.#feeds.has(feed.shardId)) return undefined;
         if (clock.now() - since > LIST_LAG_MS) throw error;
@@ -88,12 +88,12 @@ export class ShardReads {
     }
   }
 
-  /** Notes what a batch says of its shard, once the engine has taken its records. */
+  /** Updates the shard from its batch, after the engine has taken the records. */
   async settle(feed: Feed, shard: ShardProgress, batch: RecordBatch): Promise<void> {
     const { toEnd, reached } = feed.asked;
     const { atTip, ended, count } = batch;
     this.#polled.delete(shard.id);
-    // A shard that waits at its tip is owed what comes next; an end may be all that was left when this state began.
+    // A shard at its tip is owed every later record. An ended shard is not: it may have been empty when the state began.
     if (count > 0 || (atTip && !ended)) shard.owed = true;
     if (atTip) {
       this.#atTip.add(shard.id);
@@ -102,31 +102,31 @@ export class ShardReads {
       this.lags.set(shard.id, Math.max(0, this.#o.clock.now() - batch.arrivals[count - 1]!));
     }
     if (toEnd && atTip) this.#finished.add(shard.id);
-    // A shard that just gave its last records may have more in a moment; one that had none is idle (W5).
+    // A shard that just returned records may get more in a moment; a shard that returned none is idle (W5).
     shard.idle = this.#finished.has(shard.id);
-    // A shard that has ended leaves its watermark to its children, as its own records made it.
+    // An ended shard passes its watermark to its children exactly as its own records made it.
     if (atTip && count === 0 && !ended) this.#o.shards.foundIdle(shard, reached);
     if (!ended) return;
     this.#drop(shard);
-    // Its children take over before it stops holding the watermark (W4).
+    // The children take over before the parent stops holding the watermark (W4).
     await this.discover(false);
   }
 
-  /** A shard that is read to its end, or gone. */
+  /** Drops a shard that was read to its end, or is gone. */
   #drop(shard: ShardProgress): void {
     shard.ended = true;
     this.#feeds.delete(shard.id);
     this.lags.delete(shard.id);
   }
 
-  /** What is due while shards have records: looking for children, and asking the shards at their tips. */
+  /** Does what is due while other shards have records: looks for children, polls the shards at their tips. */
   async lookAround(): Promise<void> {
     const { clock } = this.#o;
     if (this.#childless && hasPassed(clock, this.#listedAt, POLL_MS)) await this.discover(false);
     if (hasPassed(clock, this.#polledAt, POLL_MS)) this.pollIdle();
   }
 
-  /** Reads the list of shards and starts those whose turn has come. */
+  /** Lists the shards and starts those that may be read now. */
   async discover(first: boolean): Promise<void> {
     const { shards } = this.#o;
     const found = await this.#o.unlessStopped(this.#o.reader.shards());
@@ -139,7 +139,7 @@ export class ShardReads {
     const waiting: Shard[] = [];
     for (const shard of this.#listed) {
       const progress = shards.get(shard.id);
-      // A closed shard's tip is not the end: what followed is in its children.
+      // The tip of a closed shard is not the end: later records are in its children.
       if (!shard.open) this.#finished.delete(shard.id);
       const waits = shard.parents.some((parent) => listed.has(parent) && !shards.get(parent)?.ended);
       if (!progress && waits && !atOnce) waiting.push(shard);
@@ -176,12 +176,12 @@ export class ShardReads {
     shards.standIns = new Set([...awaited, ...childless.map(({ id }) => id)]);
   }
 
-  /** Where a shard that came later begins: at its first record, or at a time that no parent had reached. */
+  /** Where a later shard begins: at its first record, or at a time that none of its parents had reached. */
   #startOf(shard: Shard): Position {
     const { from } = this.#o;
     const positions = shard.parents.map((parent) => this.#o.shards.get(parent)?.position ?? from);
     const [time] = positions;
-    // Its records came after those of its parents.
+    // A child's records arrived after those of its parents.
     const arrivals = positions.flatMap((position) =>
       position.at === 'latest' ? [] : (position.arrival ?? []),
     );
@@ -198,7 +198,7 @@ export class ShardReads {
     this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, this.#o.batchRecords, now));
   }
 
-  /** A shard that was being read and is no longer listed took its records with it (C5). */
+  /** Handles shards that were being read and are no longer listed: their unread records are gone (C5). */
   #refuseVanished(): void {
     const listed = new Set(this.#listed.map((shard) => shard.id));
     for (const shard of this.#o.shards.all) {
@@ -206,12 +206,12 @@ export class ShardReads {
       const { position } = shard;
       const since = position.at === 'latest' ? undefined : position.arrival;
       const left = since === undefined ? '' : ` after ${new Date(since).toISOString()}`;
-      this.#acceptLoss(shard, `what was left${left}`);
+      this.#acceptLoss(shard, `the rest${left}`);
       this.#drop(shard);
     }
   }
 
-  /** Whether this state never saw the parents of a later shard: they came and went while no one read (C5). */
+  /** Whether this state never saw the parents of a later shard: they came and went between runs (C5). */
   #unseen({ parents }: Shard, listed: ReadonlySet<string>): boolean {
     const { shards } = this.#o;
     return parents.length > 0 && parents.every((parent) => !listed.has(parent) && !shards.get(parent));
@@ -227,7 +227,7 @@ export class ShardReads {
       throw new TaxiflowError(
         'gap',
         `${this.#o.reader.name} no longer has ${lost} of ${shardId} that this state has not read`,
-        { hint: 'go on without them with --allow-gap, or start afresh with another --app' },
+        { hint: 'continue without them with --allow-gap, or start over with another --app' },
       );
     }
     const what = `${lost} of ${shardId}`;
@@ -235,8 +235,8 @@ export class ShardReads {
   }
 
   /**
-   * The shard to go on with (W6); undefined when all are at their tips. A shard that had nothing is not waited for while
-   * others have something.
+   * The shard to read next (W6); undefined if all are at their tips. A polled shard is not waited for while others have
+   * records.
    */
   get next(): Feed | undefined {
     let behind: Feed | undefined;
@@ -256,7 +256,7 @@ export class ShardReads {
     return behind ?? polled;
   }
 
-  /** Asks the shards at their tips again, also while others are busy: else they would fall behind. */
+  /** Polls the shards at their tips, also while others are busy; otherwise they would fall behind. */
   pollIdle(): void {
     const now = this.#o.clock.now();
     this.#polledAt = now;
@@ -268,7 +268,7 @@ export class ShardReads {
     }
   }
 
-  /** Whether all that is there has been read: shards that were split since they were read to their tips have children. */
+  /** Whether everything has been read, including children of shards that were split after reaching their tips. */
   async allRead(): Promise<boolean> {
     // A list may lag by a call.
     for (let lists = 0; lists < 2 && this.#allFinished(); lists++) await this.discover(false);

@@ -1,30 +1,30 @@
 /** The Sink port: where results go. */
 
-/** How a sink stands. */
+/** The state of a sink. */
 export interface SinkStatus {
   readonly name: string;
-  /** Results it is done with, and committed results still to come. */
+  /** Results the sink has settled, and committed results still pending. */
   readonly delivered: number;
   readonly pending: number;
-  /** Results it is done with and refused for good, in all runs; they are dead letters. */
+  /** Of the settled results, those refused for good, over all runs; they are dead letters. */
   readonly rejected: number;
   readonly retries: number;
-  /** What keeps it from going on, in words; undefined when nothing does. */
+  /** Why results are waiting, in words; undefined if none are. */
   readonly trouble: string | undefined;
-  /** ISO 8601: since when. */
+  /** Since when results are waiting, ISO 8601. */
   readonly since?: string | undefined;
 }
 
-/** Fed from what is committed, at its own pace, with its own cursor in the state (C3). */
+/** Delivers committed results at its own pace, with its own cursor in the state (C3). */
 export interface Sink {
   readonly name: string;
-  /** Prepares what results go to, before the first `wake`; returns early when `stop` aborts. */
+  /** Prepares the destination before the first `wake`; returns early when `stop` aborts. */
   open?(stop: AbortSignal): Promise<void>;
-  /** Says that something was committed. Returns at once; throws when the run can't go on like this. */
+  /** Signals that results were committed. Returns at once; throws if the sink has failed and the run must end. */
   wake(): void;
   status(): SinkStatus;
-  /** Delivers the rest, or only what is on its way when the run was interrupted. Called once. */
+  /** Delivers the rest; if `interrupted`, only waits for results in flight. Called once. */
   close(interrupted: boolean): Promise<void> | void;
-  /** The run is interrupted while `close` delivers the rest. */
+  /** Tells a `close` in progress that the run was interrupted. */
   interrupt?(): void;
 }

@@ -1,26 +1,26 @@
 /**
- * Where event time stands, by shard.
+ * Event time per shard, and the watermark of the stream.
  *
- *  W4 the watermark is the minimum over the shards that are being read; a child starts from its parents'
- *     watermark once they are drained, and until then they stand for it.
- *  W5 without watermark records, a shard that is idle (read to its end, nothing behind) is as far as the others were
- *     when it was asked; what has come since is another matter.
+ *  W4 the watermark is the minimum over the shards being read. A child starts from its parents' watermark once they are
+ *     drained; until then, they hold the minimum in its place.
+ *  W5 without watermark records, an idle shard (read to its tip, nothing left) has reached the event time that the others
+ *     had when it was asked; records that arrived later are judged on their own.
  */
 import type { Position } from '../streams/stream.ts';
 
 export interface ShardProgress {
   readonly id: string;
-  /** Where to go on reading. */
+  /** Where reading continues. */
   position: Position;
-  /** Epoch ms; −Infinity when nothing is known yet. */
+  /** Epoch ms; −Infinity if unknown. */
   watermark: number;
-  /** Latest event time read; tells which shard is behind (W6). */
+  /** Latest event time read, epoch ms; shows which shard is behind (W6). */
   latest: number;
-  /** What it loses before it is read is a gap (C5): something was read of it, or of a shard it came from. */
+  /** Unread records that expire are a gap (C5), because this shard or an ancestor was read before. */
   owed: boolean;
   /** Closed, and read to its end. */
   ended: boolean;
-  /** Read to its end for now. Not part of a checkpoint. */
+  /** Read to its tip, with nothing left. Not part of a checkpoint. */
   idle: boolean;
 }
 
@@ -28,12 +28,12 @@ const UNKNOWN = Number.NEGATIVE_INFINITY;
 
 export class ShardWatermarks {
   readonly #shards = new Map<string, ShardProgress>();
-  /** Whether the trips make the watermark, so that an idle shard brings none. */
+  /** Whether the watermark comes from the trips, so that an idle shard brings none. */
   readonly ofTrips: boolean;
   #value = UNKNOWN;
-  /** Drained shards whose child isn't listed yet, or still waits for its other parent. */
+  /** Drained shards with a child that isn't listed yet or still waits for its other parent. */
   standIns: ReadonlySet<string> = new Set();
-  /** A shard waits for its turn that nobody can stand for, as one of its parents was gone before it was known. */
+  /** A waiting shard has no stand-in, because a parent of it was gone before this state knew it. */
   blocked = false;
 
   constructor(ofTrips: boolean) {
@@ -48,7 +48,7 @@ export class ShardWatermarks {
     return this.#shards.get(id);
   }
 
-  /** Starts to read a shard whose parents, where they are known here, are drained. */
+  /** Starts a shard whose known parents are drained. */
   add(id: string, position: Position, parents: readonly string[]): ShardProgress {
     const known = parents.map((parent) => this.#shards.get(parent)).filter((parent) => parent !== undefined);
     const shard: ShardProgress = {
@@ -73,7 +73,7 @@ export class ShardWatermarks {
     this.#value = watermark;
   }
 
-  /** The watermark of the whole stream; never goes back. */
+  /** The watermark of the whole stream, epoch ms; never goes back. */
   get value(): number {
     if (this.blocked) return this.#value;
     const now = this.#leastOf((shard) => !shard.ended);
@@ -81,12 +81,12 @@ export class ShardWatermarks {
     return this.#value;
   }
 
-  /** How far the shards are that are not idle. */
+  /** The event time that all shards with records have reached, epoch ms. */
   get reached(): number {
     return this.blocked ? UNKNOWN : this.#leastOf((shard) => !(shard.ended || shard.idle));
   }
 
-  /** Nothing was in a shard, nor behind, when it was asked and the others had `reached` so far (W5). */
+  /** Notes that a shard had no records left when it was asked, while the others had `reached` this time (W5). */
   foundIdle(shard: ShardProgress, reached: number): void {
     shard.idle = true;
     if (this.ofTrips) shard.watermark = Math.max(shard.watermark, reached);
@@ -105,7 +105,7 @@ export class ShardWatermarks {
     return held ? least : greatest;
   }
 
-  /** The shards that hold the watermark back at nothing, as none has come in them. */
+  /** The shards that keep the watermark unknown, because none has arrived in them. */
   get withoutWatermark(): string[] {
     const unknown = [...this.#shards.values()].filter(({ watermark }) => watermark === UNKNOWN);
     const holding = unknown.filter(({ id, ended }) => this.standIns.has(id) || !ended);
@@ -113,7 +113,7 @@ export class ShardWatermarks {
     return this.#value === UNKNOWN ? unknown.map(({ id }) => id) : [];
   }
 
-  /** The shard that holds the watermark back; undefined when all are as far. */
+  /** The shard that holds the watermark back; undefined if all have reached the same time. */
   get slowest(): ShardProgress | undefined {
     let slowest: ShardProgress | undefined;
     let furthest = UNKNOWN;

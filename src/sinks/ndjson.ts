@@ -1,10 +1,10 @@
 /**
- * Results as lines of a file, each exactly once: the cursor remembers how long the file was, and what a crash
- * left behind that is cut off before it is written again.
+ * Writes results as lines of a file, each exactly once. The cursor stores the length of the file; on start, anything
+ * beyond it is the rest of a crashed run and is cut off.
  *
- *  F1 lines go only to the file that has the name: one that is deleted, moved or replaced during the run ends it, and
- *     the cursor never passes lines that went to a file of another name. The next run writes all results anew.
- *  F2 a file that is shortened is filled again from the first result, which is told.
+ *  F1 lines go only to the file under the given name: a file that is deleted, moved or replaced ends the run, and the
+ *     cursor never passes lines written to a file that lost the name. The next run writes all results again.
+ *  F2 a file that was shortened is written again from the first result, with a note to the user.
  */
 
 import {
@@ -26,7 +26,7 @@ import type { Cursor, Outbox as StateOutbox, StoredFiring } from '../state/outbo
 
 const STDOUT = 1;
 
-/** What the sink needs of the state: the outbox and its own cursor. */
+/** The part of the state that the sink uses: the outbox and its own cursor. */
 export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
 
 /** What the cursor remembers: how long the file was, in bytes, once the results before it were delivered. */
@@ -40,18 +40,18 @@ export class NdjsonSink implements Sink {
   readonly #path: string;
   readonly #file: number;
   readonly #regular: boolean;
-  /** A terminal must not obey what is in the data. */
+  /** On a terminal, control characters in the data are escaped. */
   readonly #terminal: boolean;
   readonly #tell: (note: string) => void;
   #delivered: number;
   #bytes: number;
-  /** The file may end in part of a line, which the next run cuts off. */
+  /** A write failed: the file may end in a partial line, which the next run cuts off. */
   #failed = false;
   #closed = false;
 
   /**
-   * `path` is a file, or `-` for standard output, which can't be cut back: there only the cursor counts. `tell` gets
-   * notes for the user.
+   * `path` is a file, or `-` for standard output, which cannot be cut back: there only the cursor counts. `tell`
+   * receives notes for the user. Throws `output-in-use` if the file holds bytes of another writer.
    */
   constructor(outbox: Outbox, path: string, tell: (note: string) => void = () => {}) {
     this.#outbox = outbox;
@@ -112,7 +112,7 @@ export class NdjsonSink implements Sink {
       this.#delivered = firing.first + firing.count;
     }
     if (!this.#regular || this.#delivered === before) return;
-    // The lines are on the disk, under the name, before the cursor says so.
+    // The lines must be on disk, under this name, before the cursor passes them.
     fdatasyncSync(this.#file);
     this.#lookAtName();
     const { size } = fstatSync(this.#file);
@@ -130,11 +130,11 @@ export class NdjsonSink implements Sink {
 
   #gone(how: string): TaxiflowError {
     return new TaxiflowError('output-gone', `${this.#path} was ${how} while results were written to it`, {
-      hint: 'run the same command again: it writes all results anew; move or rotate the file when no run writes to it',
+      hint: 'run the same command again: it writes all results to a new file; move or rotate the file only between runs',
     });
   }
 
-  /** A file that ends otherwise than its last results is not the one that was written. */
+  /** Refuses a file that does not end in the last results written: it was replaced. */
   #refuseReplaced(): void {
     if (this.#bytes === 0 || fstatSync(this.#file).size < this.#bytes) return;
     const [last] = this.#outbox.firingsFrom(this.#delivered - 1);
@@ -153,7 +153,7 @@ export class NdjsonSink implements Sink {
     throw this.#foreign(statSync(this.#path).size);
   }
 
-  /** What somebody else wrote is not cut off. */
+  /** Refuses a file with bytes of another writer, rather than cutting them off. */
   #refuseForeign(): void {
     const { size } = fstatSync(this.#file);
     if (size === 0) return;
@@ -165,7 +165,7 @@ export class NdjsonSink implements Sink {
     return new TaxiflowError(
       'output-in-use',
       `${this.#path} holds ${bytes.toLocaleString('en-US')} bytes that this app did not write`,
-      { hint: 'give --output another name, or remove that file first' },
+      { hint: 'choose another name for --output, or remove that file first' },
     );
   }
 
@@ -173,7 +173,7 @@ export class NdjsonSink implements Sink {
     const { size } = fstatSync(this.#file);
     if (size < this.#bytes) {
       // F2
-      this.#tell(`${this.#path} is shorter than it was left: all results are written to it anew`);
+      this.#tell(`${this.#path} is shorter than the last run left it: all results are written to it again`);
       this.#delivered = 1;
       this.#bytes = 0;
     }
@@ -186,7 +186,7 @@ export class NdjsonSink implements Sink {
     this.#outbox.moveCursor(this.name, { delivered: this.#delivered, position: JSON.stringify(position) });
   }
 
-  /** Since the last lines: what another writes between ours would be cut off by the next run, or cut it off. */
+  /** Detects another writer since our last lines: its bytes would be cut off by the next run. */
   #lookAtLength(): void {
     const { size } = fstatSync(this.#file);
     if (size > this.#bytes) throw this.#foreign(size - this.#bytes);
@@ -198,7 +198,7 @@ export class NdjsonSink implements Sink {
       return writeSync(this.#file, lines, at, lines.length - at);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-      // A pipe that is full: its reader needs a moment.
+      // The pipe is full; give its reader a moment.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
       return 0;
     }
@@ -213,7 +213,7 @@ function lengthIn({ position }: Cursor): number {
   return (JSON.parse(position) as Position).bytes;
 }
 
-/** The lines of a firing's results; in the outbox they are an array, a document a line. */
+/** A firing's results as lines; the outbox holds them as a JSON array, one document per line. */
 function linesOf({ docs }: Pick<StoredFiring, 'docs'>): string {
   return `${docs.slice(1, -1).replaceAll(',\n', '\n')}\n`;
 }

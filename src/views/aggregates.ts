@@ -1,6 +1,6 @@
 /**
- * The aggregate functions: what each one takes, what a pane keeps for it, and what comes of that. A back end adds how a
- * trip is counted in (`javascript/updates.ts`); everything else about a function stands here.
+ * The aggregate functions: the operand each takes, the state a pane keeps for it, and its result. A back end adds only
+ * the update per trip (`javascript/updates.ts`).
  *
  * Sums are carried in two doubles (Knuth's two-sum), so that their rounded value does not depend on the order in which
  * trips or panes are added.
@@ -8,17 +8,17 @@
 import type { AggregateFunction, ValueType } from './language.ts';
 
 export interface AggregateDescriptor {
-  /** Its name in SQL; DISTINCT stands before the operand of one that counts distinct values. */
+  /** Name in SQL; a function that counts distinct values adds DISTINCT before its operand. */
   readonly sql: string;
-  /** The operand may be left out. */
+  /** The operand may be omitted. */
   readonly operandOptional?: true;
-  /** The type of its result for an operand's type; undefined for an operand it can't take. */
+  /** Type of the result for a type of operand; undefined if the operand is not allowed. */
   resultType(of: ValueType | undefined): ValueType | undefined;
-  /** The numbers of its state in a pane, as they begin. */
+  /** Initial numbers of its state in a pane. */
   readonly initial: readonly number[];
-  /** Its state counts values that are kept beside the pane's numbers. */
+  /** The state counts values that are kept outside the pane's numbers. */
   readonly distinct?: true;
-  /** Its result, of the state that begins at `at`; NaN when it has none. */
+  /** The result of the state that begins at `at`; NaN if it has no value. */
   value(numbers: Float64Array, at: number): number;
   /** Adds the state at `from[base]` to that at `into[at]`. */
   merge(into: Float64Array, at: number, from: Float64Array, base: number): void;
@@ -30,7 +30,7 @@ const first = (numbers: Float64Array, at: number) => numbers[at]!;
 const countable = (of: ValueType | undefined) => (of === 'boolean' ? undefined : 'integer');
 const ordered = (of: ValueType | undefined) => (isNumeric(of) || of === 'time' ? of : undefined);
 
-/** State: the sum's high and low part, and how many values it has. */
+/** State: high and low part of the sum, and the number of values. */
 const SUM = [0, 0, 0] as const;
 
 function mergeSums(into: Float64Array, at: number, from: Float64Array, base: number): void {
@@ -92,7 +92,7 @@ export const AGGREGATES: Readonly<Record<AggregateFunction, AggregateDescriptor>
     initial: [0],
     distinct: true,
     value: first,
-    // How many values two panes share is known only from the values.
+    // Two panes may share values, so their counts cannot be added.
     merge: () => {},
   },
 };

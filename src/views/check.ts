@@ -1,25 +1,25 @@
-/** Checks views and says where a mistake is: `views[1].having.left: …`. */
+/** Checks views and reports a mistake with its place: `views[1].having.left: …`. */
 import { TaxiflowError } from '../errors.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { AGGREGATE_FUNCTIONS, AGGREGATES } from './aggregates.ts';
 import { MAX_PRECISION } from './geohash.ts';
 import { type Aggregate, type Expression, RETRACTED, type ValueType, type View } from './language.ts';
 
-/** What the fields of an expression are. */
+/** The fields an expression may use, and their types. */
 export type Scope = ReadonlyMap<string, ValueType>;
 
 export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, TRIP_FIELDS[name].type]));
 
-/** Names that results have beside their key and aggregates. */
+/** Names of the fields that every result has besides its key and aggregates. */
 const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
-/** A hundred years: beyond, a window would begin or end where there are no dates. */
+/** A hundred years: longer windows could begin or end outside the range of dates. */
 export const MAX_DURATION_DAYS = 36_500;
 const MAX_KEY_PARTS = 8;
-/** Nesting of objects and lists in a view: what is compiled from it is nested as deep. */
+/** Deepest nesting of objects and lists in a view; the compiled source is nested as deep. */
 const MAX_DEPTH = 300;
-/** Objects, lists and values in a view. */
+/** Most objects, lists and values in a view. */
 const MAX_PARTS = 100_000;
 
 function fail(path: string, problem: string, hint?: string): never {
@@ -29,7 +29,7 @@ function fail(path: string, problem: string, hint?: string): never {
   });
 }
 
-/** Checks a whole set; returns it typed. Throws `bad-view` with the place of the first mistake. */
+/** Checks a list of views and returns it typed. Throws `bad-view` with the place of the first mistake. */
 export function checkViews(value: unknown): View[] {
   if (!Array.isArray(value) || value.length === 0) fail('views', 'not a list of at least one view');
   const views = value as View[];
@@ -37,19 +37,19 @@ export function checkViews(value: unknown): View[] {
   for (const [i, view] of views.entries()) {
     const path = `views[${i}]`;
     checkView(view, path);
-    if (names.has(view.name)) fail(`${path}.name`, `there are two views named ${view.name}`);
+    if (names.has(view.name)) fail(`${path}.name`, `two views are named ${view.name}`);
     names.add(view.name);
   }
   return views;
 }
 
-/** Goes through all of a value without calling itself, so that nothing can be nested too deep, or in itself. */
+/** Walks a value without recursion, so that deep nesting and cycles end in an error and not in a stack overflow. */
 function checkPlain(value: unknown, path: string): void {
   const waiting: [part: unknown, depth: number][] = [[value, 0]];
   let parts = 0;
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const [part, depth] = next;
-    if (!isPlain(part)) fail(path, 'a view is plain data', PLAIN);
+    if (!isPlain(part)) fail(path, 'a view must be plain data', PLAIN);
     if (typeof part !== 'object' || part === null) continue;
     if (depth > MAX_DEPTH) fail(path, `nested more than ${MAX_DEPTH} deep`, TOO_LARGE);
     for (const inner of Object.values(part)) {
@@ -59,7 +59,7 @@ function checkPlain(value: unknown, path: string): void {
   }
 }
 
-/** What JSON could hold, and undefined. */
+/** Whether JSON can hold the value, or it is undefined. */
 function isPlain(part: unknown): boolean {
   if (typeof part !== 'object' || part === null)
     return ['string', 'number', 'boolean', 'undefined', 'object'].includes(typeof part);
@@ -67,8 +67,8 @@ function isPlain(part: unknown): boolean {
   return kind === null || kind === Object.prototype || kind === Array.prototype;
 }
 
-const PLAIN = 'objects, lists, strings, numbers and booleans, as JSON has them';
-const TOO_LARGE = 'write it flatter, with lists in all() and any(), or as several views';
+const PLAIN = 'use only objects, lists, strings, numbers and booleans, as in JSON';
+const TOO_LARGE = 'flatten it with lists in all() and any(), or split it into several views';
 
 function checkView(view: View, path: string): void {
   if (!isObject(view)) fail(path, 'not a view');
@@ -84,8 +84,8 @@ function checkView(view: View, path: string): void {
     if (typeOf(expression, TRIP_SCOPE, `${path}.by.${name}`) === 'boolean') {
       fail(
         `${path}.by.${name}`,
-        'a key is a number, a time or a string',
-        'choose([[condition, "yes"]], "no") makes a string of it',
+        'a key must be a number, a time or a string',
+        'choose([[condition, "yes"]], "no") turns it into a string',
       );
     }
   }
@@ -107,29 +107,29 @@ function inWords(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {
-    // JSON has no whole numbers with an n, and nothing that holds itself.
+    // JSON has no bigints and no cycles.
     return typeof value === 'bigint' ? `${value}n` : `a ${typeof value}`;
   }
 }
 
-/** Refuses what would be passed over in silence. */
+/** Refuses parts that would otherwise be ignored silently. */
 function onlyParts(node: object, parts: readonly string[], path: string, what: string): void {
   for (const name of Object.keys(node)) {
     if (parts.includes(name)) continue;
     const meant = likeliest(name, parts);
-    const hint = meant ? `did you mean ${meant}? Its parts are` : 'its parts are';
+    const hint = meant ? `did you mean ${meant}? The parts are` : 'the parts are';
     fail(`${path}.${name}`, `${what} has no such part`, `${hint} ${parts.join(', ')}`);
   }
 }
 
-/** The one of `names` that differs least from `name`, by two letters at most. */
+/** The name that differs least from `name`, by at most two letters. */
 function likeliest(name: string, names: readonly string[]): string | undefined {
   const near = names.map((known) => [distance(name.slice(0, 64), known), known] as const);
   const [least] = near.sort(([a], [b]) => a - b);
   return least && least[0] <= 2 && least[0] < least[1].length ? least[1] : undefined;
 }
 
-/** How many letters to add, take away or change to make `b` of `a` (Levenshtein). */
+/** Levenshtein distance of two words. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
@@ -143,7 +143,11 @@ function distance(a: string, b: string): number {
 
 function checkName(name: unknown, path: string): void {
   if (typeof name !== 'string' || !NAME.test(name)) {
-    fail(path, `${inWords(name)} is no name`, 'use lower-case letters, digits and "_", a letter first');
+    fail(
+      path,
+      `${inWords(name)} is not a valid name`,
+      'use lower-case letters, digits and "_", a letter first',
+    );
   }
   if (RESERVED.includes(name)) fail(path, `${name} is part of every result`, 'choose another name');
 }
@@ -159,16 +163,16 @@ function checkWindow(window: unknown, path: string): void {
   if (kind === 'tumbling') return;
   checkDuration(slide_ms, `${path}.slide_ms`);
   if ((slide_ms as number) > (size_ms as number))
-    fail(`${path}.slide_ms`, 'longer than the window, so trips would fall between two');
+    fail(`${path}.slide_ms`, 'longer than the window, so trips would fall between windows');
   if ((size_ms as number) / (slide_ms as number) > MAX_SLIDES)
     fail(`${path}.slide_ms`, `a trip would be in more than ${MAX_SLIDES} windows`);
 }
 
 function checkDuration(value: unknown, path: string): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value <= 0)
-    fail(path, 'not a duration of whole milliseconds', 'write for instance "10m", "1h" or 600000');
+    fail(path, 'not a duration of whole milliseconds', 'write for example "10m", "1h" or 600000');
   if (value > MAX_DURATION_DAYS * 86_400_000)
-    fail(path, `longer than ${MAX_DURATION_DAYS} days`, 'write for instance "10m", "1h" or "1d"');
+    fail(path, `longer than ${MAX_DURATION_DAYS} days`, 'write for example "10m", "1h" or "1d"');
 }
 
 function aggregateType(aggregate: Aggregate, path: string): ValueType {
@@ -176,18 +180,22 @@ function aggregateType(aggregate: Aggregate, path: string): ValueType {
     fail(path, 'not an aggregate', 'count(), sum(x), avg(x), min(x), max(x) or countDistinct(x)');
   const { fn } = aggregate;
   if (!AGGREGATE_FUNCTIONS.includes(fn))
-    fail(`${path}.fn`, `${inWords(fn)} is no aggregate`, `there are ${inList(AGGREGATE_FUNCTIONS)}`);
+    fail(
+      `${path}.fn`,
+      `${inWords(fn)} is not an aggregate function`,
+      `choose one of ${inList(AGGREGATE_FUNCTIONS)}`,
+    );
   onlyParts(aggregate, ['fn', 'of'], path, 'an aggregate');
   const { operandOptional, resultType } = AGGREGATES[fn];
   const of =
     operandOptional && !('of' in aggregate) ? undefined : typeOf(aggregate.of!, TRIP_SCOPE, `${path}.of`);
   const type = resultType(of);
   if (type !== undefined) return type;
-  if (fn !== 'count') return fail(`${path}.of`, `${fn} needs a number, this is a ${of}`);
+  if (fn !== 'count') return fail(`${path}.of`, `${fn} needs a number, but this is a ${of}`);
   return fail(
     `${path}.of`,
     'a condition is never missing, so all trips would be counted',
-    'to count those for which it holds, sum(choose([[condition, 1]], 0))',
+    'to count the trips for which it holds, use sum(choose([[condition, 1]], 0))',
   );
 }
 
@@ -197,7 +205,7 @@ function inList(words: readonly string[]): string {
 
 function expectType(expression: Expression, scope: Scope, path: string, wanted: ValueType): void {
   const type = typeOf(expression, scope, path);
-  if (type !== wanted) fail(path, `a ${wanted} is needed, this is a ${type}`);
+  if (type !== wanted) fail(path, `expected a ${wanted}, but this is a ${type}`);
 }
 
 const isNumeric = (type: ValueType) => type === 'number' || type === 'integer';
@@ -227,7 +235,7 @@ const PARTS: Readonly<Record<Expression['op'], readonly string[]>> = {
   case: ['when', 'otherwise'],
 };
 
-/** The type of an expression. Throws `bad-view` where it makes no sense. */
+/** The type of an expression. Throws `bad-view` if it is invalid. */
 export function typeOf(expression: Expression, scope: Scope, path: string): ValueType {
   if (!isObject(expression) || typeof expression.op !== 'string') {
     fail(path, 'not an expression', 'field("pickup_lat"), a comparison, geohash("pickup", 6), …');
@@ -286,7 +294,7 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
     case 'case':
       return caseType(expression, scope, path);
     default:
-      return fail(`${path}.op`, `${inWords((expression as { op: string }).op)} is no operation`);
+      return fail(`${path}.op`, `${inWords((expression as { op: string }).op)} is not an operation`);
   }
 }
 
@@ -307,7 +315,7 @@ function literalType(value: unknown, path: string): ValueType {
     return Number.isInteger(value) ? 'integer' : 'number';
   if (typeof value === 'string') return 'string';
   if (typeof value === 'boolean') return 'boolean';
-  return fail(path, 'a literal is a finite number, a string or a boolean');
+  return fail(path, 'a literal must be a finite number, a string or a boolean');
 }
 
 type Binary = Extract<Expression, { left: Expression }>;
@@ -316,8 +324,8 @@ function arithmeticType(expression: Binary, scope: Scope, path: string): ValueTy
   const left = typeOf(expression.left, scope, `${path}.left`);
   const right = typeOf(expression.right, scope, `${path}.right`);
   if (expression.op === 'subtract' && left === 'time' && right === 'time') return 'integer';
-  if (!isNumeric(left)) fail(`${path}.left`, `${expression.op} needs numbers, this is a ${left}`);
-  if (!isNumeric(right)) fail(`${path}.right`, `${expression.op} needs numbers, this is a ${right}`);
+  if (!isNumeric(left)) fail(`${path}.left`, `${expression.op} needs numbers, but this is a ${left}`);
+  if (!isNumeric(right)) fail(`${path}.right`, `${expression.op} needs numbers, but this is a ${right}`);
   return expression.op !== 'divide' && left === 'integer' && right === 'integer' ? 'integer' : 'number';
 }
 
@@ -325,13 +333,14 @@ function comparisonType(expression: Binary, scope: Scope, path: string): ValueTy
   const left = typeOf(expression.left, scope, `${path}.left`);
   const right = typeOf(expression.right, scope, `${path}.right`);
   if (left !== right && !(isNumeric(left) && isNumeric(right)))
-    fail(path, `a ${left} can't be compared with a ${right}`);
-  if (left === 'boolean') fail(path, 'conditions are combined, not compared', 'use all(), any() and not()');
+    fail(path, `cannot compare a ${left} with a ${right}`);
+  if (left === 'boolean')
+    fail(path, 'conditions cannot be compared', 'combine them with all(), any() and not()');
   if (left !== 'string') return 'boolean';
   if (expression.op !== 'eq' && expression.op !== 'ne')
-    fail(path, 'strings are compared with eq and ne only');
+    fail(path, 'strings can be compared only with eq and ne');
   const literals = [expression.left, expression.right].filter((side) => side.op === 'literal').length;
-  if (literals !== 1) fail(path, 'a string is compared with a literal');
+  if (literals !== 1) fail(path, 'a string can be compared only with a literal');
   return 'boolean';
 }
 
@@ -348,8 +357,8 @@ function caseType(expression: Extract<Expression, { op: 'case' }>, scope: Scope,
   if (expression.otherwise !== undefined) results.push([expression.otherwise, `${path}.otherwise`]);
   const types = results.map(([value, where]) => {
     const type = typeOf(value, scope, where);
-    if (type === 'string' && value.op !== 'literal') fail(where, 'a string of a case is a literal');
-    if (type === 'boolean') fail(where, 'a case gives a number, a time or a string');
+    if (type === 'string' && value.op !== 'literal') fail(where, 'a string in a case must be a literal');
+    if (type === 'boolean') fail(where, 'the value of a case must be a number, a time or a string');
     return type;
   });
   if (types.every((type) => type === types[0])) return types[0]!;

@@ -1,4 +1,4 @@
-/** Views in words, as `taxiflow process --explain` prints them. */
+/** Views as text, as `taxiflow process --explain` prints them. */
 import type { Aggregate, Expression, View, Window } from './language.ts';
 
 const SIGNS: Record<string, string> = {
@@ -14,7 +14,7 @@ const SIGNS: Record<string, string> = {
   gte: '≥',
 };
 
-/** One expression, as one would write it on paper. */
+/** An expression in infix notation. */
 export function explainExpression(e: Expression): string {
   switch (e.op) {
     case 'field':
@@ -68,7 +68,7 @@ function length(ms: number): string {
   return `${ms}ms`;
 }
 
-/** The plan of a set of views, a paragraph each. `eventTime` names what the windows go by. */
+/** The plan of a list of views, one paragraph per view. `eventTime` names the time that assigns trips to windows. */
 export function explainViews(views: readonly View[], eventTime: string): string {
   return views
     .map((view) => {

@@ -1,9 +1,9 @@
-/** Geohash cells as whole numbers of 5 bits a character, in the order of their strings. Runs in the page too. */
+/** Geohash cells as whole numbers, 5 bits per character, in the order of their strings. Also runs in the page. */
 
 const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
 export const MAX_PRECISION = 10;
 
-/** Spreads the lower 16 bits of `x` to the even bits. */
+/** Spreads the lower 16 bits of `x` over the even bits. */
 function spreadBits(x: number): number {
   let s = x & 0xffff;
   s = (s | (s << 8)) & 0x00ff00ff;
@@ -13,8 +13,8 @@ function spreadBits(x: number): number {
 }
 
 /**
- * Which of 2^bits equal parts of [low, low + span) a value lies in, as repeated bisection finds it.
- * Edges of parts are exact in doubles, so the rounded guess is put right by comparing with them.
+ * Index of the part of [low, low + span) that contains a value, of 2^bits equal parts, as repeated bisection finds it.
+ * Edges of parts are exact in doubles, so comparing with them corrects the rounded guess.
  */
 function part(value: number, low: number, span: number, bits: number): number {
   const parts = 2 ** bits;
@@ -26,13 +26,13 @@ function part(value: number, low: number, span: number, bits: number): number {
   return index;
 }
 
-/** The cell of 6 characters, the usual one: 15 bits each way. −1 where there are no coordinates. */
+/** The cell of 6 characters, the usual precision: 15 bits per axis. −1 if there are no coordinates. */
 export function cell6(lat: number, lon: number): number {
   if (!(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180)) return -1;
   return (spreadBits(part(lon, -180, 360, 15)) << 1) | spreadBits(part(lat, -90, 180, 15));
 }
 
-/** The cell of `precision` characters that holds a point in degrees; −1 where there are no coordinates. */
+/** The cell of `precision` characters that contains a point in degrees; −1 if there are no coordinates. */
 export function cell(lat: number, lon: number, precision: number): number {
   if (precision === 6) return cell6(lat, lon);
   if (!(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180)) return -1;
@@ -61,7 +61,7 @@ export function cellText(code: number, precision: number): string {
   return text;
 }
 
-/** The cell of a geohash string; −1 when it is none. */
+/** The cell of a geohash string; −1 if the string is not a geohash. */
 export function cellCode(text: string): number {
   let code = 0;
   for (const character of text) {

@@ -1,9 +1,9 @@
 /**
- * The view language: what to compute, as plain data. A view says which trips (`where`), by what key (`by`), in
- * which windows, which aggregates, and which results matter (`having`).
+ * The view language: what to compute, as plain data. A view selects trips (`where`), groups them by a key (`by`) and a
+ * window, computes aggregates, and selects results (`having`).
  *
- * One meaning for every back end: a comparison with a missing value is false; arithmetic with one is missing;
- * a trip that misses a part of its key is not in the view; aggregates pass over missing values, as SQL does.
+ * The meaning is the same in every back end: a comparison with a missing value is false; arithmetic with one is missing;
+ * a trip without a part of its key is not in the view; aggregates skip missing values, as in SQL.
  */
 import { TaxiflowError } from '../errors.ts';
 import type { TripField } from '../events/trip.ts';
@@ -46,13 +46,13 @@ export type Window =
   | { readonly kind: 'tumbling'; readonly size_ms: number }
   | { readonly kind: 'sliding'; readonly size_ms: number; readonly slide_ms: number };
 
-/** What an expression is of; a time is epoch milliseconds. */
+/** The type of an expression; a time is epoch ms. */
 export type ValueType = 'number' | 'integer' | 'string' | 'time' | 'boolean';
 
 export type AggregateFunction = Aggregate['fn'];
 
 export type Aggregate =
-  /** Trips; with `of`, those in which it is not missing. */
+  /** Counts all trips; with `of`, the trips in which it is not missing. */
   | { readonly fn: 'count'; readonly of?: Expression }
   | { readonly fn: 'sum' | 'avg' | 'min' | 'max' | 'count_distinct'; readonly of: Expression };
 
@@ -63,11 +63,11 @@ export interface View {
   readonly by: Readonly<Record<string, Expression>>;
   readonly window: Window;
   readonly aggregates: Readonly<Record<string, Aggregate>>;
-  /** Over the aggregates, as fields. */
+  /** A condition over the aggregates, as fields. */
   readonly having?: Expression;
 }
 
-/** The field that marks a result without aggregates: it takes back the one of its window and key. */
+/** The field that marks a retraction: a result without aggregates that withdraws the one of its window and key. */
 export const RETRACTED = 'retracted';
 
 type Operand = Expression | number | string | boolean;
@@ -84,8 +84,8 @@ function badCall(usage: string, problem: string): TaxiflowError {
 }
 
 /**
- * A word of the language that counts its arguments, as `usage` shows them: one that was passed over in silence would
- * make a view that means something else.
+ * A word of the language that checks the number of its arguments, as `usage` shows them: silently ignoring an argument
+ * would make a view with another meaning.
  */
 function word<F extends (...args: never[]) => unknown>(
   usage: string,
@@ -94,7 +94,7 @@ function word<F extends (...args: never[]) => unknown>(
   most = least,
 ): F {
   const counting = (...args: Parameters<F>): unknown => {
-    // biome-ignore lint/plugin: no more than the function takes
+    // biome-ignore lint/plugin: the number of arguments is checked
     if (args.length >= least && args.length <= most) return make(...args);
     const wanted =
       least === most
@@ -138,7 +138,7 @@ export const all = (...of: Expression[]): Expression => ({ op: 'and', of });
 export const any = (...of: Expression[]): Expression => ({ op: 'or', of });
 export const not = word('not(condition)', (of: Expression): Expression => ({ op: 'not', of }));
 export const present = word('present(x)', (of: Expression): Expression => ({ op: 'present', of }));
-/** The first branch whose condition holds; missing when none does and there is no `otherwise`. */
+/** The value of the first branch whose condition holds; missing if none does and there is no `otherwise`. */
 export const choose = word(
   'choose([[condition, value], …], otherwise)',
   (when: readonly (readonly [Expression, Operand])[], otherwise?: Operand): Expression => ({
@@ -152,10 +152,10 @@ export const choose = word(
 
 function branches(when: readonly (readonly [Expression, Operand])[]): Branch[] {
   const usage = 'choose([[condition, value], …], otherwise)';
-  if (!Array.isArray(when)) throw badCall(usage, 'the first argument is no list of branches');
+  if (!Array.isArray(when)) throw badCall(usage, 'the first argument must be a list of branches');
   return when.map((branch: readonly [Expression, Operand]) => {
     if (!Array.isArray(branch) || branch.length !== 2)
-      throw badCall(usage, 'a branch is a list of two, condition and value');
+      throw badCall(usage, 'a branch must be a list of two, condition and value');
     return { if: branch[0], value: expression(branch[1]) };
   });
 }
@@ -165,12 +165,12 @@ function pointOf(end: 'pickup' | 'dropoff', usage: string): { lat: Expression; l
   if (end !== 'pickup' && end !== 'dropoff')
     throw badCall(
       usage,
-      `${typeof end === 'string' ? JSON.stringify(end) : `a ${typeof end}`} is no end of a trip: there are "pickup" and "dropoff"`,
+      `${typeof end === 'string' ? JSON.stringify(end) : `a ${typeof end}`} is not an end of a trip: use "pickup" or "dropoff"`,
     );
   return { lat: field(`${end}_lat`), lon: field(`${end}_lon`) };
 }
 
-/** Whether an end of the trip lies in an area, edges included. */
+/** Whether an end of the trip is in an area, edges included. */
 export const within = word(
   'within(end, area)',
   (end: 'pickup' | 'dropoff', area: Area): Expression => ({
@@ -194,7 +194,7 @@ export const minutesBetween = word(
   (from: Expression, to: Expression): Expression => truncate(divide(subtract(to, from), 60_000)),
 );
 
-/** Trips, or those of them in which `of` is not missing. */
+/** Number of trips, or of trips in which `of` is not missing. */
 export const count = word(
   'count(x)',
   (...of: [Expression?]): Aggregate => (of.length === 0 ? { fn: 'count' } : { fn: 'count', of: of[0]! }),
@@ -210,12 +210,12 @@ export const countDistinct = word(
   (of: Expression): Aggregate => ({ fn: 'count_distinct', of }),
 );
 
-/** Windows of one size, one after the other, aligned to the epoch. `size` is ms or `10m`. */
+/** Consecutive windows of one size, aligned to the epoch. `size` is ms or a text such as `10m`. */
 export const tumbling = word(
   'tumbling(size)',
   (size: number | string): Window => ({ kind: 'tumbling', size_ms: duration(size) }),
 );
-/** Windows of one size, a new one every `slide`. */
+/** Overlapping windows of one size; a new one starts every `slide`. */
 export const sliding = word(
   'sliding(size, slide)',
   (size: number | string, slide: number | string): Window => ({
@@ -236,7 +236,7 @@ const UNITS: Record<string, number> = {
   d: 86_400_000,
 };
 
-/** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d` or a plain number of ms; NaN when it is none of them. */
+/** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d` or a plain number of ms; NaN for anything else. */
 export function duration(text: number | string): number {
   if (typeof text !== 'string') return typeof text === 'number' ? text : Number.NaN;
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?$/.exec(text.trim());

@@ -1,4 +1,4 @@
-/** Views from a user's module. */
+/** Loads views from a user's file. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -8,8 +8,8 @@ import { checkViews } from './check.ts';
 import * as language from './language.ts';
 
 /**
- * Loads `.js`, `.mjs` (exporting `views`, a list or a function from the language to one) or `.json` (a list).
- * Throws `bad-view` with the place of the first mistake.
+ * Loads views from `.js` or `.mjs` (exporting `views`: a list, or a function from the language to a list) or `.json` (a
+ * list). Throws `no-views` if there is no file, `bad-view` with the place of the first mistake.
  */
 export async function loadViews(path: string): Promise<language.View[]> {
   if (!existsSync(path)) {
@@ -69,9 +69,9 @@ function unusable(path: string, error: unknown): TaxiflowError {
     });
   return new TaxiflowError(
     'bad-view',
-    `${path} can't be loaded: ${error instanceof Error ? error.message : error}`,
+    `cannot load ${path}: ${error instanceof Error ? error.message : error}`,
     {
-      hint: 'mend the file; see docs/views.md',
+      hint: 'fix the file; see docs/views.md',
       exitCode: 2,
       cause: error,
     },

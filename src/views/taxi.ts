@@ -30,13 +30,13 @@ export const LGA: Area = { south: 40.766, north: 40.778, west: -73.881, east: -7
 const JFK_ZONE = 132;
 const LGA_ZONE = 138;
 
-/** The coordinates of the drop-off decide; its zone does where a producer sends no coordinates. */
+/** Decides by the drop-off coordinates, or by the drop-off zone if a producer sends no coordinates. */
 const endsAt = (zone: number, area: Area) =>
   any(within('dropoff', area), all(not(present(field('dropoff_lat'))), eq(field('dropoff_zone'), zone)));
 
 const tripMinutes = minutesBetween(field('pickup_datetime'), field('dropoff_datetime'));
 
-/** Pick-ups by place, and minutes to the airports by place of pick-up. */
+/** Pick-ups per cell, and minutes to the airports per pick-up cell. */
 export function taxiViews(window: Window = tumbling('10m')): View[] {
   return [
     view({

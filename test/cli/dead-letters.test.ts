@@ -1,4 +1,4 @@
-/** `taxiflow dead-letters` by the real binary: what replay and process refused, why and from where. */
+/** `taxiflow dead-letters` with the real binary: rows and records that replay and process refused. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ interface Counts {
 }
 
 const REJECTED = readNaively(DIRTY).rows.filter((row) => row.rejected);
-/** As a producer with a fault of its own might send it: quotes and commas, and text that is no ASCII. */
+/** A record of a faulty producer: quotes, commas, and text outside ASCII. */
 const BROKEN = ['{"type":"bus","line":"Q70, \\"express\\""}\n', 'gestört\n', 'again\n'];
 const OF_ROWS = REJECTED.map(({ rejected, line, text }) => ['replay', rejected, DIRTY, String(line), text]);
 const OF_RECORDS = BROKEN.map((text, i) => [
@@ -32,7 +32,7 @@ const OF_RECORDS = BROKEN.map((text, i) => [
 ]);
 const told = ({ of, reason, source, position, raw }: Letter) => [of, reason, source, position, raw];
 
-/** How many fields there are, or what one of them holds. */
+/** The number of fields, or the value of one. */
 function tellsWhy(raw: string, detail: string): boolean {
   const fields = raw.split(',');
   return detail.startsWith(`${fields.length} of`) || fields.some((field) => detail.includes(`"${field}"`));
@@ -72,7 +72,7 @@ describe('dead-letters', PARALLEL, () => {
     ]);
   });
 
-  test('--reason and --app choose', async () => {
+  test('--reason and --app select letters', async () => {
     const { stdout, stderr } = await run(['dead-letters', '--reason', 'short-row'], { cwd });
     const wanted = OF_ROWS.filter(([, reason]) => reason === 'short-row');
     assert.ok(wanted.length > 0 && wanted.length < OF_ROWS.length, 'the case is one');
@@ -92,7 +92,7 @@ describe('dead-letters', PARALLEL, () => {
     assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
   });
 
-  test('--output exports to a file, and stdout stays free', async () => {
+  test('--output writes to a file and leaves stdout empty', async () => {
     const exported = await run(['dead-letters', '--output', 'dead.ndjson'], { cwd });
     assert.equal(exported.stdout, '');
     const letters = lines(readFileSync(join(cwd, 'dead.ndjson'), 'utf8')) as unknown as Letter[];
@@ -110,7 +110,7 @@ describe('dead-letters', PARALLEL, () => {
     assert.match(stderr, /^Error: .*nosuch\/dead\.csv\nTry: .*--output/);
   });
 
-  test('--format table has a line a letter', async () => {
+  test('--format table has one line per letter', async () => {
     const { stdout } = await run(['dead-letters', '--format', 'table'], { cwd });
     const [header, ...rows] = stdout.trimEnd().split('\n');
     assert.deepEqual(header!.split(/ +/), ['of', 'reason', 'source', 'position', 'detail', 'at', 'raw']);
@@ -119,7 +119,7 @@ describe('dead-letters', PARALLEL, () => {
 });
 
 describe('--dead-letter-limit', PARALLEL, () => {
-  test('replay keeps so many rows a reason and counts them all', async (t) => {
+  test('replay keeps that many rows per reason and counts them all', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['replay', DIRTY, '--speedup', 'max', '--dead-letter-limit', '1'], { cwd });
     const found = (await run(['dead-letters', '--json'], { cwd })).json<Counts & { letters: Letter[] }>();
@@ -139,7 +139,7 @@ describe('--dead-letter-limit', PARALLEL, () => {
     assert.match((await run(['dead-letters'], { cwd })).stderr, /^replay: [2-9]\d* [a-z-]+, 1 kept$/m);
   });
 
-  test('process keeps the limit over its runs, and counts them all', async (t) => {
+  test('process keeps to the limit across runs, and counts all letters', async (t) => {
     const cwd = temporaryFolder(t);
     const asked = ['process', '--stream', 'local:own', '--until-end', '--views', countingView(cwd)];
     for (let i = 0; i < 2; i++) {
@@ -155,7 +155,7 @@ describe('--dead-letter-limit', PARALLEL, () => {
     );
   });
 
-  test('a replay of the same input again does not list its rows twice', async (t) => {
+  test('a second replay of the same input does not list its rows twice', async (t) => {
     const cwd = temporaryFolder(t);
     for (let i = 0; i < 2; i++) await run(['replay', DIRTY, '--speedup', 'max'], { cwd });
     const { stdout } = await run(['dead-letters'], { cwd });
@@ -163,7 +163,7 @@ describe('--dead-letter-limit', PARALLEL, () => {
   });
 });
 
-test('where nothing was done yet, dead-letters says so', async (t) => {
+test('dead-letters says that nothing has run yet', async (t) => {
   const { stderr } = await run(['dead-letters'], { cwd: temporaryFolder(t) });
-  assert.match(stderr, /nothing was replayed or processed in \.taxiflow yet/);
+  assert.match(stderr, /nothing has been replayed or processed in \.taxiflow yet/);
 });

@@ -9,32 +9,32 @@ import { BIN, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
 
 const SMALL = ['--trips', '2000', '--speedup', 'max', '--port', '0'];
-/** util-linux' `script` gives a command a terminal. */
+/** `script` of util-linux runs a command on a terminal. */
 const withoutScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux')
   ? false
   : 'needs script of util-linux, which is not here';
 
-test('the demo ends by itself where there is no terminal, and tells where its page is', async (t) => {
+test('without a terminal, the demo ends by itself and prints the address of its page', async (t) => {
   const ran = await taxiflow(['demo', ...SMALL, '--data-dir', temporaryFolder(t)]);
   assert.equal(ran.code, 0, ran.stderr);
-  assert.match(ran.stderr, /^the live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
+  assert.match(ran.stderr, /^live page: http:\/\/127\.0\.0\.1:\d+\/$/m);
 });
 
-test('a second demo in the same folder is told to take another one, and harms nothing', async (t) => {
+test('a second demo in the same folder is refused with a hint, and harms nothing', async (t) => {
   const dataDir = temporaryFolder(t);
   const identity = { stream: 's', views: '[]', settings: '' };
   const running = SqliteState.open({ dataDir, app: 'demo', identity });
   t.after(() => running.close());
   const ran = await taxiflow(['demo', ...SMALL, '--data-dir', dataDir]);
   assert.equal(ran.code, 1, ran.stdout);
-  assert.match(ran.stderr, /^Error: a demo is running in this folder already\nTry: .*--data-dir/m);
+  assert.match(ran.stderr, /^Error: a demo is already running in this folder\nTry: .*--data-dir/m);
   assert.ok(existsSync(running.path), 'the state of the first is there');
 });
 
 test('on a terminal, even one without a size, the page stays until Ctrl-C', {
   skip: withoutScript,
 }, async (t) => {
-  // With exec, whatever the shell: dash would stay beside the demo, take the Ctrl-C too and answer it with 130.
+  // exec replaces the shell: dash would stay, receive the Ctrl-C too and exit with 130.
   const command = `exec '${process.execPath}' '${BIN}' demo ${SMALL.join(' ')} --data-dir '${temporaryFolder(t)}'`;
   const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));

@@ -30,7 +30,7 @@ describe('doctor', () => {
     );
   });
 
-  it('names a file where the data folder should be, and goes on looking', async (t) => {
+  it('names a file in place of the data folder, and continues its checks', async (t) => {
     const file = join(temporaryFolder(t), 'file');
     writeFileSync(file, '');
     const [code, checks] = await doctor(['--data-dir', file]);
@@ -38,7 +38,7 @@ describe('doctor', () => {
     assert.equal(checks.find(({ check }) => check === 'data folder')?.status, 'failed');
   });
 
-  it('tells a damaged state', async (t) => {
+  it('reports a damaged state', async (t) => {
     const folder = temporaryFolder(t);
     mkdirSync(join(folder, 'apps'));
     writeFileSync(
@@ -71,7 +71,7 @@ describe('doctor', () => {
     assert.equal(fast.status, rate > 1_000 ? 'warning' : 'ok', fast.detail);
   });
 
-  it('says what is wrong with a stream and an OpenSearch that are not there', async (t) => {
+  it('reports a missing stream and an unreachable OpenSearch', async (t) => {
     const at = ['--data-dir', temporaryFolder(t)];
     const { env } = await startKinesis(t);
     const [code, checks] = await doctor(

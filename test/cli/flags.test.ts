@@ -1,4 +1,4 @@
-/** Flags as the reference's own commands write them: one dash, camel case, `--stream` without a value. */
+/** Flags in the form of the reference's commands: one dash, camel case, `--stream` without a value. */
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { temporaryFolder } from '../files.ts';
 import { fewMinutes, lines, PARALLEL, readNaively, recordsOf, run, tripsInOrder, YELLOW } from './model.ts';
 
 describe('flags', PARALLEL, () => {
-  test('one dash is as good as two, camel case as kebab case', async (t) => {
+  test('one dash works like two, camel case like kebab case', async (t) => {
     const cwd = temporaryFolder(t);
     const started = Date.now();
     await run(
@@ -71,7 +71,7 @@ describe('flags', PARALLEL, () => {
     assert.equal(totals.processed + totals.filtered, tripsInOrder(readNaively(file)).length);
   });
 
-  test('of an option that is given twice, the last one counts', async (t) => {
+  test('if an option is given twice, the last value counts', async (t) => {
     const cwd = temporaryFolder(t);
     const ran = await run(
       ['replay', YELLOW, '-speedup', '1', '-limit', '3', '-speedup', 'max', '-limit', '5', '-json'],
@@ -82,7 +82,7 @@ describe('flags', PARALLEL, () => {
     assert.equal(ran.json()['sent'], 5);
   });
 
-  test('a lone dash is standard input or output, and what follows -- is no flag', async (t) => {
+  test('a lone dash is standard input or output, and arguments after -- are not flags', async (t) => {
     const cwd = temporaryFolder(t);
     const trips = tripsInOrder(readNaively(YELLOW)).length;
     const input = readFileSync(YELLOW);
@@ -103,7 +103,7 @@ describe('flags', PARALLEL, () => {
     assert.match(hours, /--hours needs a positive number/);
   });
 
-  test('a value larger than there is room for is a clear error', async (t) => {
+  test('a value beyond the possible size is a clear error', async (t) => {
     const cwd = temporaryFolder(t);
     const refused = async (args: string[], message: RegExp) =>
       assert.match((await run(args, { cwd, code: 2 })).stderr, message);

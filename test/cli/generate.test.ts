@@ -1,4 +1,4 @@
-/** `taxiflow generate` by the real binary: every layout, to where it is asked to go, the same for the same seed. */
+/** `taxiflow generate` with the real binary: every layout, every destination, reproducible by seed. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,7 +41,7 @@ describe('generate', PARALLEL, () => {
     assert.deepEqual({ read, trips, rejected }, { read: rows, trips: rows, rejected: 0 });
   });
 
-  test('.gz is packed, and nothing else is different', async (t) => {
+  test('.gz is compressed and otherwise identical', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['generate', '--trips', '50', '--out', 'a.csv.gz'], { cwd });
     const { stdout, stderr } = await run(['generate', '--trips', '50'], { cwd });
@@ -74,20 +74,20 @@ describe('generate', PARALLEL, () => {
     assert.equal(planned.json()['read'], naive.rows.length);
   });
 
-  test('--json leaves stdout to the trips when they go there', async (t) => {
+  test('--json leaves stdout to the trips with --out -', async (t) => {
     const { stdout, stderr } = await run(['generate', '--trips', '5', '--json'], { cwd: temporaryFolder(t) });
     assert.equal(stdout.trimEnd().split('\n').length, 6);
     assert.match(stderr, /^\{"command":"generate","out":"-"/m);
   });
 
-  test('who stops reading stops it, without a word', async () => {
+  test('a reader that closes the pipe ends it silently', async () => {
     const ran = await taxiflow(['generate', '--trips', '10000000'], {
       onStart: (child) => child.stdout!.once('data', () => child.stdout!.destroy()),
     });
     assert.deepEqual([ran.code, ran.stderr], [0, '']);
   });
 
-  test('a file that cannot be written is told in one message', async (t) => {
+  test('a file that cannot be written is reported in one message', async (t) => {
     const { stderr } = await run(['generate', '--trips', '5', '--out', 'nosuch/a.csv'], {
       cwd: temporaryFolder(t),
       code: 1,

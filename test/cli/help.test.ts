@@ -1,4 +1,4 @@
-/** The command line before it does anything: help, version, and what is refused with exit code 2. */
+/** The command line without running a command: help, version, and mistakes, which are exit code 2. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { PARALLEL } from './model.ts';
 
 const REFUSE_HEAVY = ['--import', pathToFileURL(join(ROOT, 'test', 'cli', 'refuse-heavy.mjs')).href];
 
-/** What the issue asks of each command, whatever the table of commands says. */
+/** The required options of each command, independent of the table of commands. */
 const ASKED_FOR: Record<string, string[]> = {
   generate: ['trips', 'from', 'hours', 'seed', 'schema', 'dirty', 'out', 'json'],
   replay: [
@@ -86,7 +86,7 @@ describe('help', PARALLEL, () => {
     }
   });
 
-  test('a command that needs SQLite does load it: the check above can fail', async () => {
+  test('a command that needs SQLite loads it, so the check above can fail', async () => {
     const { code, stderr } = await taxiflow(['results'], { node: REFUSE_HEAVY });
     assert.equal(code, 1);
     assert.match(stderr, /heavy package loaded: better-sqlite3/);
@@ -99,7 +99,7 @@ describe('help', PARALLEL, () => {
   });
 });
 
-/** Command lines with a mistake, and what the message has to name. */
+/** Command lines with a mistake, and the expected message. */
 const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['', /command/],
   ['proces', /process/],
@@ -107,7 +107,7 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['stream nosuch', /nosuch/],
   ['replay --until 2016-01-01 --seek 2016-01-02', /--until 2016-01-01\S* is not after --seek 2016-01-02/],
   ['replay --watermark-interval 0', /--watermark-interval 0 is shorter than 1 ms/],
-  ['replay --watermark-interval 5', /5 of what/],
+  ['replay --watermark-interval 5', /--watermark-interval 5 has no unit/],
   ['replay --stream x.csv', /x\.csv was taken as the stream/],
   ['replay x.csv --nosuch', /nosuch/],
   ['process x.csv', /x\.csv/],
@@ -119,13 +119,13 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['generate --from 2016-04-31T08:00:00Z', /--from 2016-04-31T08:00:00Z is not a valid time/],
   ['process --stream file:x', /"file:x" can't name a stream/],
   ['process --stream a/b', /"a\/b" can't name a stream/],
-  ['process --window 0', /--window needs/],
+  ['process --window 0', /--window must be longer than 0/],
   ['process --until-end=yes', /--until-end .*switch.* yes/],
   ['process -untilEnd=1', /--until-end .*switch.* 1/],
-  ['results --data-dir=', /--data-dir was given an empty value/],
-  ['replay x.csv --stream=', /--stream was given an empty value/],
-  ['process --window 10', /--window 10: 10 of what/],
-  ['replay x.csv --limit ', /--limit was given an empty value/],
+  ['results --data-dir=', /the value of --data-dir is empty/],
+  ['replay x.csv --stream=', /the value of --stream is empty/],
+  ['process --window 10', /--window 10 has no unit/],
+  ['replay x.csv --limit ', /the value of --limit is empty/],
   ['replay ', /an argument is empty/],
   ['replay x.csv --limit -1', /--limit/],
   ['replay x.csv --adapt-time now', /--adapt-time now.*invocation/],
@@ -155,7 +155,7 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
 
 describe('mistakes', PARALLEL, () => {
   for (const [line, names] of MISTAKES) {
-    test(`"taxiflow ${line}" is exit code 2, with what is wrong and what to try; nothing is made`, async (t) => {
+    test(`"taxiflow ${line}" is exit code 2 with a message and a hint, and creates nothing`, async (t) => {
       const cwd = temporaryFolder(t);
       const { code, stdout, stderr } = await taxiflow(line === '' ? [] : line.split(' '), { cwd });
       assert.equal(code, 2, stderr);
@@ -166,7 +166,7 @@ describe('mistakes', PARALLEL, () => {
     });
   }
 
-  test('messages are in one language, whatever the language of the user', async () => {
+  test('messages are in English, whatever the language of the user', async () => {
     const { stderr } = await taxiflow(['process', '--nosuch'], {
       env: { LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
     });

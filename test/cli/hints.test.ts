@@ -1,4 +1,4 @@
-/** Commands in hints mean the place of the command that ran. */
+/** Commands in hints refer to the same places as the command that ran. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -17,7 +17,7 @@ describe('a command in a hint', () => {
     shards: 3,
   };
 
-  it('gets the places that it takes, as a shell reads them', () => {
+  it('gets the places that it accepts, quoted for a shell', () => {
     assert.equal(
       completed('see "taxiflow stream describe a", or try --app', given),
       `see "taxiflow stream describe a --data-dir '/tmp/it is' --region us-west-2 --endpoint-url http://127.0.0.1:9", or try --app`,
@@ -29,13 +29,13 @@ describe('a command in a hint', () => {
     );
   });
 
-  it('keeps those it names itself, and gets none that is what it would be anyway', () => {
+  it('keeps the places it names itself, and gets no default', () => {
     const own = '"taxiflow es-setup --endpoint http://other"';
     assert.equal(completed(own, { opensearch: 'https://search:9200', 'data-dir': '.taxiflow' }), own);
     assert.equal(completed('"taxiflow nosuch"', given), '"taxiflow nosuch"');
   });
 
-  it('can be pasted: what it names is found where the first command looked', async (t) => {
+  it('can be pasted: it finds its object where the first command looked', async (t) => {
     const folder = join(temporaryFolder(t), "the user's data");
     const missing = await taxiflow(['stream', 'describe', 'local:a', '--dataDir', folder]);
     assert.equal(missing.code, 1, missing.stderr);
@@ -47,7 +47,7 @@ describe('a command in a hint', () => {
   });
 });
 
-/** As a shell splits them, quotes and all. */
+/** Splits a command line like a shell, with quotes. */
 function words(line: string): string[] {
   return (line.match(/(?:'[^']*'|\\.|[^\s'])+/g) ?? []).map((word) =>
     word.replace(

@@ -1,6 +1,6 @@
 /**
- * What the tests of the command line know by themselves: the rows of TLC files, the windows they fall into, and
- * the records of an embedded stream. Nothing here comes from the code it judges, but for the stream it reads.
+ * Independent expectations for tests of the command line: the rows of TLC files, their windows, and the records of an
+ * embedded stream. Only the stream reader comes from the code under test.
  */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -11,12 +11,12 @@ import { fixture } from '../files.ts';
 import { type Ran, type RunOptions, taxiflow } from '../taxiflow.ts';
 import { PATIENCE_MS } from '../until.ts';
 
-/** Tests of one file run two at a time: each waits for processes of its own. */
+/** Tests of one file run two at a time, since each waits for its own processes. */
 export const PARALLEL = { concurrency: 2 };
 
 /**
- * Runs the binary and says what it printed when it ends otherwise than it should. One that should have ended long ago is
- * ended, so that its test fails rather than hangs.
+ * Runs the binary and reports its output if it ends unexpectedly. A run far over time is killed, so that its test fails
+ * instead of hanging.
  */
 export async function run(
   args: readonly string[],
@@ -47,7 +47,7 @@ export function lines<T = Record<string, unknown>>(text: string): T[] {
 export interface NaiveRow {
   readonly line: number;
   readonly text: string;
-  /** Epoch ms of trips; NaN of what is none. */
+  /** Epoch ms of trips; NaN for rows that are not trips. */
   readonly pickup: number;
   readonly dropoff: number;
   readonly rejected?: 'short-row' | 'unreadable-time' | 'dropoff-before-pickup';
@@ -55,7 +55,7 @@ export interface NaiveRow {
 
 export interface NaiveFile {
   readonly header: string;
-  /** Rows in file order, blank lines apart. */
+  /** Rows in file order, without blank lines. */
   readonly rows: readonly NaiveRow[];
   readonly blank: number;
 }
@@ -80,7 +80,7 @@ export function readNaively(path: string): NaiveFile {
   const width = names.findLastIndex((name) => name !== '') + 1;
   const rows: NaiveRow[] = [];
   let blank = 0;
-  // What follows the last line end is no line.
+  // The text after the last line end is not a line.
   for (const [i, text] of all.slice(1, all.at(-1) === '' ? -1 : undefined).entries()) {
     if (text.trim() === '') blank++;
     else rows.push(naiveRow(text, i + 2, pickup, dropoff, width));
@@ -105,7 +105,7 @@ export function tripsInOrder(...files: NaiveFile[]): NaiveRow[] {
     .sort((a, b) => a.dropoff - b.dropoff);
 }
 
-/** How many rows of a file are rejected, by reason. */
+/** Number of rejected rows of a file, by reason. */
 export function dirtOf({ rows }: NaiveFile): Record<string, number> {
   return counted(rows.flatMap((row) => row.rejected ?? []));
 }
@@ -121,7 +121,7 @@ export const DIRTY = fixture('yellow-2015-dirty.csv');
 
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** A file of the trips of `YELLOW` that end within the first minutes: a replay of it takes no time. */
+/** A file of the trips of `YELLOW` that end in the first minutes, so that its replay is short. */
 export function fewMinutes(folder: string, minutes = 5): string {
   const { header } = readNaively(YELLOW);
   const trips = tripsInOrder(readNaively(YELLOW));
@@ -131,7 +131,7 @@ export function fewMinutes(folder: string, minutes = 5): string {
   return path;
 }
 
-/** How many of these times fall into each window: start as ISO → count. */
+/** Number of times in each window: start as ISO 8601 → count. */
 export function countByWindow(times: Iterable<number>, sizeMs: number): Record<string, number> {
   const counts = new Map<number, number>();
   for (const at of times) {
@@ -141,7 +141,7 @@ export function countByWindow(times: Iterable<number>, sizeMs: number): Record<s
   return Object.fromEntries([...counts].sort((a, b) => a[0] - b[0]).map(([start, n]) => [iso(start), n]));
 }
 
-/** A module of one view that counts trips by window, without a key. */
+/** A views module that counts trips per window, without a key. */
 export function countingView(folder: string, minutes = 10): string {
   const path = join(folder, 'counting.json');
   const window = { kind: 'tumbling', size_ms: minutes * 60_000 };
@@ -202,7 +202,7 @@ export async function tripsOf(dataDir: string, name?: string): Promise<WireTrip[
   return records.filter(({ type }) => type === 'trip').sort((a, b) => a.trip_id - b.trip_id);
 }
 
-/** Puts records as they are into an embedded stream of one shard, made where there is none. */
+/** Puts records unchanged into an embedded stream of one shard, which is created if missing. */
 export async function putRecords(
   dataDir: string,
   name: string,
@@ -224,7 +224,7 @@ export async function putRecords(
   }
 }
 
-/** A trip of another producer: it carries neither a replay nor a rank. */
+/** A trip of another producer, without a replay and a rank. */
 export function tripEndingAt(time: string): string {
   return `${JSON.stringify({ type: 'trip', dropoff_datetime: iso(Date.parse(time)) })}\n`;
 }

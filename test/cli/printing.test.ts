@@ -1,4 +1,4 @@
-/** What the real binary prints of data that a terminal or a spreadsheet would obey. */
+/** The real binary defuses data that a terminal or a spreadsheet would execute. */
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,8 +12,8 @@ import { taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
 import { PARALLEL, run, YELLOW } from './model.ts';
 
-/** C0 but for line ends, DEL, C1, line separators and marks of direction. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+/** C0 except line ends, DEL, C1, line separators and direction marks. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the test looks for them
 const FORBIDDEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 
 const NASTY = [
@@ -51,7 +51,7 @@ const VIEWS = `export const views = ({ view, tumbling, count, sum, field }) => [
 ];`;
 
 describe('printing', PARALLEL, () => {
-  it('gives keys of any kind to a terminal, to CSV and to JSON as text that nothing obeys', async (t) => {
+  it('prints keys of any kind to a terminal, CSV and JSON as harmless text', async (t) => {
     const cwd = temporaryFolder(t);
     const dropoff_datetime = '2016-01-01T00:10:00.000Z';
     const trips = NASTY.map((vendor_id) => ({
@@ -111,7 +111,7 @@ describe('printing', PARALLEL, () => {
     }
   });
 
-  it('gives names of files and what they hold to nobody as commands of a terminal', async (t) => {
+  it('prints names and contents of files without terminal commands', async (t) => {
     const cwd = temporaryFolder(t);
     const name = 'a\u001b[2J\u202e\u009b\nError: b.csv';
     for (const args of [
@@ -140,7 +140,7 @@ describe('printing', PARALLEL, () => {
 });
 
 describe('an output file', PARALLEL, () => {
-  it('that is deleted in mid-run ends the run; the same command writes all results anew (F1)', async (t) => {
+  it('deleted during a run ends the run; the same command writes all results again (F1)', async (t) => {
     const cwd = temporaryFolder(t);
     const path = join(cwd, 'out.ndjson');
     const ended = taxiflow(['process', '--output', 'out.ndjson'], {

@@ -1,4 +1,4 @@
-/** `taxiflow process` by the real binary: where it starts and ends, lateness, views of one's own, apps side by side. */
+/** `taxiflow process` with the real binary: start and end of a run, lateness, custom views, several apps. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,13 +45,13 @@ interface Outcome {
   reconciled: boolean;
 }
 
-/** C7: what was read is one of these, each once. */
+/** C7: every record read is counted under exactly one of these. */
 function assertReconciled(o: Outcome): void {
   assert.equal(o.read, o.watermarks + o.processed + o.filtered + o.duplicate + o.late + o.dead);
   assert.equal(o.reconciled, true);
 }
 
-/** The end of a result's window has passed when the watermark stands at its last millisecond. */
+/** A window is over when the watermark reaches its last millisecond. */
 const firedBy = (watermark: number) => (line: string) =>
   Date.parse((JSON.parse(line) as { timestamp: string }).timestamp) <= watermark;
 
@@ -70,7 +70,7 @@ describe('process ends', PARALLEL, () => {
     assert.ok(outcome.open_windows > 0, 'the case is one: a window is open');
     assert.match(
       first.stderr,
-      new RegExp(`left open in the state: ${outcome.open_windows} windows?; the next run goes on`),
+      new RegExp(`left open in the state: ${outcome.open_windows} windows?; the next run continues`),
     );
 
     await run([...REPLAY, '--resume'], { cwd });
@@ -82,7 +82,7 @@ describe('process ends', PARALLEL, () => {
     assert.doesNotMatch(drained.stderr, /left open/);
   });
 
-  test('C7: --drain closes the open windows too, and the line at the end adds up', async (t) => {
+  test('C7: --drain also closes the open windows, and the final line adds up', async (t) => {
     const cwd = temporaryFolder(t);
     await run([...REPLAY, '--limit', '300'], { cwd });
     const ran = await run([...TO_END, '--drain', '--json'], { cwd });
@@ -97,7 +97,7 @@ describe('process ends', PARALLEL, () => {
     assert.equal(results.length, outcome.results);
   });
 
-  test('--output -: stdout is the results and nothing else, each once', async (t) => {
+  test('--output -: stdout contains each result once and nothing else', async (t) => {
     const cwd = temporaryFolder(t);
     await run(REPLAY, { cwd });
     const first = await run([...TO_END, '--drain', '--output', '-', '--json'], { cwd });
@@ -114,7 +114,7 @@ describe('process ends', PARALLEL, () => {
 });
 
 describe('process begins', PARALLEL, () => {
-  test('--from latest takes what comes from now on, --from TIME what arrived since', async (t) => {
+  test('--from latest reads records from now on, --from TIME records that arrived since', async (t) => {
     const cwd = temporaryFolder(t);
     const views = ['--views', countingView(cwd)];
     await run([...REPLAY, '--limit', '200'], { cwd });
@@ -124,7 +124,7 @@ describe('process begins', PARALLEL, () => {
     const since = iso(Date.now() + 1);
     await run([...REPLAY, '--resume'], { cwd });
     const note = await run([...latest, '--drain', '--output', 'latest.ndjson'], { cwd });
-    assert.match(note.stderr, /goes on from its checkpoint; --from is for a new one/);
+    assert.match(note.stderr, /continues from its checkpoint; --from applies only to a new app/);
     const timed = [
       ...TO_END,
       ...views,
@@ -145,7 +145,7 @@ describe('process begins', PARALLEL, () => {
     assert.deepEqual(countsOf(output(cwd, 'timed.ndjson')), expected);
   });
 
-  test('without --stream the stream is made; a named one has to be there', async (t) => {
+  test('without --stream the stream is created; a named stream must exist', async (t) => {
     const cwd = temporaryFolder(t);
     await run(TO_END, { cwd });
     assert.ok(existsSync(join(cwd, '.taxiflow', 'streams', 'taxi-trip-events.sqlite')), 'made on first use');
@@ -154,7 +154,7 @@ describe('process begins', PARALLEL, () => {
       stderr,
       /^Error: there is no stream local:other in \.taxiflow\nTry: .*taxiflow stream create/m,
     );
-    // Nobody listens there, and nobody's real account is asked.
+    // Nothing listens at this address, so no real account is contacted.
     const nowhere = ['--endpoint-url', 'http://127.0.0.1:9', '--region', 'us-east-1'];
     const env = { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' };
     const kinesis = await run([...TO_END, '--stream', 'other', ...nowhere], { cwd, code: 1, env });
@@ -166,7 +166,7 @@ describe('process begins', PARALLEL, () => {
 });
 
 describe('event time', PARALLEL, () => {
-  test('W5: --event-time arrival goes by when records arrived', async (t) => {
+  test('W5: --event-time arrival uses the arrival of records', async (t) => {
     const cwd = temporaryFolder(t);
     await run([...REPLAY, '--no-watermark', '--limit', '100'], { cwd });
     await run([...REPLAY, '--no-watermark', '--resume'], { cwd });
@@ -183,7 +183,7 @@ describe('event time', PARALLEL, () => {
     assert.match(other.stderr, /made with other/, 'a state keeps to one kind of time');
   });
 
-  test('durations at their limits are told, or work', async (t) => {
+  test('durations at their limits work or are refused', async (t) => {
     const cwd = temporaryFolder(t);
     await putRecords(join(cwd, '.taxiflow'), 'own', [tripEndingAt('2016-01-01T00:00:00Z'), tripEndingAt('9999-12-31T23:59:59.999Z')]); // biome-ignore format: one line
     const options = ['--window', '--max-disorder', '--allowed-lateness', '--checkpoint-interval'];
@@ -204,7 +204,7 @@ describe('event time', PARALLEL, () => {
     const cwd = temporaryFolder(t);
     const dataDir = join(cwd, '.taxiflow');
     const disorder = 20 * MINUTE;
-    // Steps of 7 minutes, with a jump back of up to an hour that 20 minutes of patience don't cover.
+    // Steps of 7 minutes, with jumps back of up to an hour, beyond a --max-disorder of 20 minutes.
     const puts = [0, 1, 2].map((part) =>
       Array.from({ length: 40 }, (_, i) => {
         const at = Date.UTC(2016, 2, 10, 7) + (part * 40 + i) * MINUTE;
@@ -255,12 +255,12 @@ describe('event time', PARALLEL, () => {
     assert.ok(late > 0, 'the case is one: some trips are too late');
   });
 
-  test('W5: the shards that had no watermark are named', async (t) => {
+  test('W5: shards without a watermark are named', async (t) => {
     const cwd = temporaryFolder(t);
     await putRecords(join(cwd, '.taxiflow'), 'own', [tripEndingAt('2016-01-01T00:00:00Z')], 5);
     const ran = await run([...TO_END, '--stream', 'local:own', '--views', countingView(cwd)], { cwd });
     const named =
-      /no watermark has come in shardId-0{12}, shardId-0{11}1, shardId-0{11}2 and 2 other shards, so/;
+      /no watermark has arrived in shardId-0{12}, shardId-0{11}1, shardId-0{11}2 and 2 other shards, so/;
     assert.match(ran.stderr, named);
   });
 
@@ -324,7 +324,7 @@ describe('event time', PARALLEL, () => {
     );
   });
 
-  test('P2: a late trip that takes a result past `having` takes it back, and another brings it again', async (t) => {
+  test('P2: a late trip that moves a result past `having` retracts it, and another brings it back', async (t) => {
     const cwd = temporaryFolder(t);
     const dataDir = join(cwd, '.taxiflow');
     const views = join(cwd, 'odd.mjs');
@@ -374,7 +374,7 @@ describe('event time', PARALLEL, () => {
     );
   });
 
-  test('D3: records that are no trip become dead letters with reason, position and text', async (t) => {
+  test('D3: records that are not trips become dead letters with reason, position and text', async (t) => {
     const cwd = temporaryFolder(t);
     const broken = ['no JSON at all\n', '{"type":"trip"}\n', '{"type":"bus"}\n', '[1,2]\n'];
     const [good, ...bad] = [tripEndingAt('2016-03-10T12:00:00Z'), ...broken];
@@ -441,7 +441,7 @@ describe('--app', PARALLEL, () => {
     assert.match(failed[0]?.['detail'] ?? '', /made anew since/);
   });
 
-  test('C3: when nobody reads the results any more the run says so, and the next one delivers them', async (t) => {
+  test('C3: a run says that the reader of its results is gone, and the next one delivers them', async (t) => {
     const cwd = temporaryFolder(t);
     await run(REPLAY, { cwd });
     const ran = await run([...TO_END, '--output', '-'], {
@@ -455,7 +455,7 @@ describe('--app', PARALLEL, () => {
     assert.deepEqual(comparable(stdout), comparable(all));
   });
 
-  test('C4: a second process on the same app is refused with a hint, the first goes on', async (t) => {
+  test('C4: a second process on the same app is refused with a hint, the first continues', async (t) => {
     const cwd = temporaryFolder(t);
     await run([...REPLAY, '--limit', '100'], { cwd });
     let second: Promise<string> | undefined;
@@ -504,7 +504,7 @@ const LIST = [
 ];
 
 describe('--views', PARALLEL, () => {
-  test('a function, a list and JSON say the same; --explain --json prints what --views takes', async (t) => {
+  test('a function, a list and JSON are equivalent; --explain --json prints what --views accepts', async (t) => {
     const cwd = temporaryFolder(t);
     const files: Record<string, string> = {
       'function.mjs': FUNCTION_MODULE,
@@ -536,7 +536,7 @@ describe('--views', PARALLEL, () => {
     await run([...TO_END, '--views', 'list.json'], { cwd });
   });
 
-  test('the plan of the default views names both, their windows and what they go by', async () => {
+  test('the plan of the default views names both, their windows and their event time', async () => {
     const { stdout } = await run(['process', '--explain', '--window', '90m', '--event-time', 'arrival']);
     assert.match(stdout, /^view pickup_count\n {2}window {5}tumbling 90m on arrival time$/m);
     assert.match(stdout, /^view trip_duration$/m);
@@ -564,11 +564,7 @@ describe('--views', PARALLEL, () => {
       JSON.stringify([good, { ...good, name: 'b', window: { kind: 'hopping' } }]),
       /^Error: views\[1\]\.window\.kind: "hopping"/,
     ],
-    [
-      'twice.json',
-      JSON.stringify([good, good]),
-      /^Error: views\[1\]\.name: there are two views named by_place/,
-    ],
+    ['twice.json', JSON.stringify([good, good]), /^Error: views\[1\]\.name: two views are named by_place/],
     [
       'part.json',
       JSON.stringify([{ ...good, groupBy: {} }]),
@@ -580,18 +576,18 @@ describe('--views', PARALLEL, () => {
       JSON.stringify([{ ...good, by: { place: { op: 'case', when: [null] } } }]),
       /^Error: views\[0\]\.by\.place\.when\[0\]: not a branch/,
     ],
-    ['cut.json', '[{"name":', /^Error: cut\.json can't be loaded: /],
+    ['cut.json', '[{"name":', /^Error: cannot load cut\.json: /],
     ['nothing.mjs', 'export const others = 1;', /^Error: nothing\.mjs exports no views/],
-    ['syntax.mjs', 'export const views = [', /^Error: syntax\.mjs can't be loaded: /],
+    ['syntax.mjs', 'export const views = [', /^Error: cannot load syntax\.mjs: /],
     [
       'throws.mjs',
       'export const views = ({ median }) => [median()];',
-      /^Error: throws\.mjs can't be loaded: median is not a function/,
+      /^Error: cannot load throws\.mjs: median is not a function/,
     ],
     [
       'aggregate.mjs',
       FUNCTION_MODULE.replace('count()', "{ fn: 'median' }"),
-      /^Error: views\[0\]\.aggregates\.trips\.fn: "median" is no aggregate/,
+      /^Error: views\[0\]\.aggregates\.trips\.fn: "median" is not an aggregate function/,
     ],
   ];
   for (const [name, text, message] of mistakes) {
@@ -606,13 +602,13 @@ describe('--views', PARALLEL, () => {
     });
   }
 
-  test('a file of views that is not there is told', async (t) => {
+  test('a missing file of views is reported', async (t) => {
     const { stderr } = await run([...TO_END, '--views', 'nosuch.mjs'], { cwd: temporaryFolder(t), code: 1 });
     assert.match(stderr, /^Error: there is no nosuch\.mjs\nTry: /);
   });
 });
 
-test('C3 an output that somebody else wrote is left as it is, and its own goes on', async (t) => {
+test('C3 an output of another writer is left unchanged, and its own is continued', async (t) => {
   const cwd = temporaryFolder(t);
   const output = join(cwd, 'out.ndjson');
   writeFileSync(output, 'precious\n');

@@ -1,4 +1,4 @@
-/** `taxiflow replay` by the real binary: what it plans, reads, sends, refuses, and goes on with. */
+/** `taxiflow replay` with the real binary: plan, read, send, refuse, resume. */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,7 +47,7 @@ interface Outcome {
 
 const total = (counts: Record<string, number>) => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
-/** The books balance: every row that was read is somewhere. */
+/** The counts add up: every row read has one outcome. */
 function assertReconciled(outcome: Outcome): void {
   assert.equal(outcome.read, outcome.sent + outcome.rejected + total(outcome.skipped));
   assert.equal(outcome.sent, outcome.acknowledged);
@@ -67,7 +67,7 @@ function assertFirstOfEach(examples: Record<string, string>): void {
 
 const DAY = 86_400_000;
 
-/** What a plan has to say about trips in order, reckoned anew: nobody waits for a gap of more than a day to pass. */
+/** The expected plan for trips in order, computed independently; gaps of more than a day are skipped. */
 function planOf(trips: readonly NaiveRow[], speedup: number) {
   const first = trips[0]!.dropoff;
   const last = trips.at(-1)!.dropoff;
@@ -83,7 +83,7 @@ function planOf(trips: readonly NaiveRow[], speedup: number) {
 }
 
 describe('replay --dry-run', PARALLEL, () => {
-  test('figures agree with an independent computation, and nothing is made', async (t) => {
+  test('figures agree with an independent computation, and nothing is created', async (t) => {
     const cwd = temporaryFolder(t);
     const plan = planOf(tripsInOrder(readNaively(DIRTY)), 720);
     const ran = await run(['replay', DIRTY, '--dry-run', '--speedup', '720', '--json'], { cwd });
@@ -186,7 +186,7 @@ describe('replay --dry-run', PARALLEL, () => {
     assert.equal(cut.json()['peak_rate'], planOf(part, 60).peak);
   });
 
-  test('files of different years take no years', async (t) => {
+  test('a gap of years between files does not count', async (t) => {
     const files = [YELLOW, DIRTY, fixture('yellow-2014.csv')];
     const plan = planOf(tripsInOrder(...files.map(readNaively)), 1440);
     const ran = await run(['replay', ...files, '--dry-run', '--json'], { cwd: temporaryFolder(t) });
@@ -195,10 +195,10 @@ describe('replay --dry-run', PARALLEL, () => {
     assert.ok(plan.last - plan.first > 365 * DAY, 'the case is one');
   });
 
-  test('at speedup max it takes as long as it takes', async (t) => {
+  test('speedup max has no planned duration', async (t) => {
     const cwd = temporaryFolder(t);
     const { stdout } = await run(['replay', YELLOW, '--dry-run', ...MAX], { cwd });
-    assert.match(stdout, /duration {7}as fast as the stream takes it/);
+    assert.match(stdout, /duration {7}as fast as the stream accepts records/);
     const json = await run(['replay', YELLOW, '--dry-run', ...MAX, '--json'], { cwd });
     assert.deepEqual([json.json()['duration_ms'], json.json()['shards_needed']], [null, null]);
   });
@@ -228,7 +228,7 @@ describe('replay reads', PARALLEL, () => {
     });
   }
 
-  test('--on-error keep is the default and exits 0; the rows are kept', async (t) => {
+  test('--on-error keep is the default, keeps the rows and exits 0', async (t) => {
     const cwd = temporaryFolder(t);
     const { stderr } = await run(['replay', DIRTY, ...MAX], { cwd });
     assert.match(stderr, /rejected rows: "taxiflow dead-letters"/);
@@ -288,7 +288,7 @@ describe('replay reads', PARALLEL, () => {
     }
   });
 
-  test('--assume-sorted streams sorted rows as they are, and rejects what steps back', async (t) => {
+  test('--assume-sorted streams sorted rows unchanged, and rejects rows that step back', async (t) => {
     const cwd = temporaryFolder(t);
     const naive = readNaively(YELLOW);
     const sorted = [naive.header, ...tripsInOrder(naive).map(({ text }) => text), ''].join('\n');
@@ -310,14 +310,14 @@ describe('replay reads', PARALLEL, () => {
     assert.deepEqual(unsorted.rejected_by_reason, { 'out-of-order': steps.length });
   });
 
-  test('what a file has in place of a header can do nothing to a terminal', async (t) => {
+  test('text in place of a header is harmless on a terminal', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'odd.csv'), '\u001b[2J\u0007odd,\u009bheader\n1,2\n');
     const { stderr } = await run(['replay', 'odd.csv', '--speedup', 'max'], { cwd, code: 1 });
     assert.match(stderr, /its header is: ·\[2J·odd,·header$/m);
   });
 
-  test('what is no trip file is refused in one message', async (t) => {
+  test('a file that is not a trip file is refused in one message', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'empty.csv'), '');
     writeFileSync(join(cwd, 'other.csv'), 'name,age\nanna,7\n');
@@ -338,7 +338,7 @@ describe('replay reads', PARALLEL, () => {
 });
 
 describe('replay sends', PARALLEL, () => {
-  test('--shards is for a stream that is made: one that is there keeps its own, and that is said', async (t) => {
+  test('--shards applies to a new stream: an existing one keeps its own, with a note', async (t) => {
     const cwd = temporaryFolder(t);
     const few = ['replay', YELLOW, ...MAX, '--limit', '1', '--stream', 'local:x', '--data-dir', 'D'];
     const first = await run([...few, '--shards', '3'], { cwd });
@@ -391,7 +391,7 @@ describe('replay sends', PARALLEL, () => {
     assert.equal(new Set(records.map((record) => record.shard)).size, 3);
   });
 
-  test('--adapt-time invocation moves all times alike, so that the first trip ends now', async (t) => {
+  test('--adapt-time invocation shifts all times equally, so that the first trip ends now', async (t) => {
     const cwd = temporaryFolder(t);
     const before = Date.now();
     await run(['replay', YELLOW, ...MAX, '--adapt-time', 'invocation'], { cwd });
@@ -409,7 +409,7 @@ describe('replay sends', PARALLEL, () => {
     );
   });
 
-  test('--adapt-time invocation says which trips are strays, and where those behind a gap end', async (t) => {
+  test('--adapt-time invocation reports strays, and where trips after a gap end', async (t) => {
     const cwd = temporaryFolder(t);
     const row = (at: string) => `1,${at}:00,${at}:30,1,1.1,-73.98,40.75,1,N,-73.99,40.74,1,8,0,0,0,0,0,8\n`;
     const header = readFileSync(YELLOW, 'latin1').split('\n')[0];
@@ -427,15 +427,15 @@ describe('replay sends', PARALLEL, () => {
     assert.ok(Date.parse(stray!.dropoff_datetime) < before - 10 * 365 * 86_400_000);
     assert.match(
       stderr,
-      /^note: 1 trip ending at 2001-01-01T00:00:30Z .* 2015-01-01T00:00:30Z ends now; --seek/m,
+      /^note: 1 trip ends .* at 2001-01-01T00:00:30Z, .* 2015-01-01T00:00:30Z ends now; --seek/m,
     );
     assert.match(
       stderr,
-      /^note: no trips from 2015-01-01T00:05:30Z to 2088-01-24T00:00:30Z; those after that end from 20/m,
+      /^note: no trips from 2015-01-01T00:05:30Z to 2088-01-24T00:00:30Z; the trips after that end from 20/m,
     );
   });
 
-  test('--adapt-time ingestion ends each trip when it is sent, its length kept', async (t) => {
+  test('--adapt-time ingestion ends each trip when it is sent, and keeps its duration', async (t) => {
     const cwd = temporaryFolder(t);
     const file = fewMinutes(cwd);
     const before = Date.now();
@@ -454,7 +454,7 @@ describe('replay sends', PARALLEL, () => {
     assert.ok(ends.size > 1, 'not all at once: the replay keeps its pace');
   });
 
-  test('W5: without watermarks no window fires; process says so and names both ways out', async (t) => {
+  test('W5: without watermarks no window fires; process says so and names both remedies', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['replay', YELLOW, ...MAX, '--no-watermark'], { cwd });
     const ran = await run(['process', '--until-end', '--json'], { cwd });
@@ -481,7 +481,7 @@ describe('replay sends', PARALLEL, () => {
     const { stderr } = await run(['replay', YELLOW, ...MAX], { cwd });
     assert.match(
       stderr,
-      /note: this input is in local:taxi-trip-events already; a processor counts its trips once/,
+      /note: this input is already in local:taxi-trip-events; a processor counts its trips once/,
     );
     const ran = await run(['process', '--until-end', '--drain', '--output', 'out.ndjson', '--json'], { cwd });
     assert.equal(ran.json()['duplicate'], tripsInOrder(readNaively(YELLOW)).length);
@@ -492,7 +492,7 @@ describe('replay sends', PARALLEL, () => {
 });
 
 describe('replay is interrupted', PARALLEL, () => {
-  /** At this speedup the replay of the fixture takes minutes: it is the signal that ends it. */
+  /** At this speedup the fixture takes minutes, so only a signal ends the replay. */
   const SLOW = ['--speedup', '60', '--statistics-frequency', '1'];
 
   async function interrupted(cwd: string, signal: NodeJS.Signals = 'SIGINT') {
@@ -509,7 +509,7 @@ describe('replay is interrupted', PARALLEL, () => {
     return ran;
   }
 
-  test('W1: Ctrl-C drains, sends the watermark, exits 130 and says how to go on; --resume goes on', async (t) => {
+  test('W1: Ctrl-C drains, sends the watermark, exits 130 and names --resume, which continues', async (t) => {
     const cwd = temporaryFolder(t);
     const ran = await interrupted(cwd);
     assert.equal(ran.code, 130, ran.stderr);
@@ -531,7 +531,7 @@ describe('replay is interrupted', PARALLEL, () => {
     const resumed = await run(['replay', YELLOW, ...MAX, '--resume', '--json'], { cwd });
     assertReconciled(resumed.json<Outcome>());
     assert.equal(resumed.json<Outcome>().skipped['already_sent'], outcome.acknowledged);
-    assert.match(resumed.stderr, new RegExp(`goes on at trip ${outcome.acknowledged}\\b`));
+    assert.match(resumed.stderr, new RegExp(`continues at trip ${outcome.acknowledged}\\b`));
     const processed = await run(['process', '--until-end', '--drain', '--output', 'out.ndjson', '--json'], {
       cwd,
     });
@@ -542,7 +542,7 @@ describe('replay is interrupted', PARALLEL, () => {
     );
   });
 
-  test('W7: --resume goes on after a SIGKILL, nothing lost and nothing twice', async (t) => {
+  test('W7: --resume continues after a SIGKILL without loss or duplicates', async (t) => {
     const cwd = temporaryFolder(t);
     const killed = await interrupted(cwd, 'SIGKILL');
     assert.equal(killed.signal, 'SIGKILL');
@@ -554,7 +554,7 @@ describe('replay is interrupted', PARALLEL, () => {
     );
   });
 
-  test('--resume sends only what is left; on a first run it simply starts', async (t) => {
+  test('--resume sends only the rest; on a first run it starts', async (t) => {
     const cwd = temporaryFolder(t);
     const trips = tripsInOrder(readNaively(YELLOW)).length;
     const first = (
@@ -576,11 +576,11 @@ describe('replay is interrupted', PARALLEL, () => {
   });
 });
 
-describe('replay tells before it starts', PARALLEL, () => {
+describe('replay notes before it starts', PARALLEL, () => {
   const month = (name: string, day: string) =>
     `pickup_datetime,dropoff_datetime,note\n${[1, 2, 3].map((i) => `${day} 10:00:00,${day} 10:0${i}:00,${name}${i}`).join('\n')}\n`;
 
-  test('which trips are behind the watermark of an earlier replay, and of which', async (t) => {
+  test('how many trips are behind the watermark of an earlier replay, and which replay', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(
       join(cwd, 'jan.csv'),
@@ -591,7 +591,7 @@ describe('replay tells before it starts', PARALLEL, () => {
     const ran = await run(['replay', 'feb.csv', ...MAX, '--seek', '2016-02-10T10:02:00', '--json'], { cwd });
     assert.match(
       ran.stderr,
-      /note: 2 of 2 trips are behind the watermark of local:taxi-trip-events, which the replay of jan.csv has moved to 2088-01-01T00:01:00Z/,
+      /note: 2 of 2 trips are behind the watermark of local:taxi-trip-events, which the replay of jan.csv moved to 2088-01-01T00:01:00Z/,
     );
     const { behind_watermark, notes } = ran.json<{ behind_watermark: number; notes: string[] }>();
     assert.deepEqual([behind_watermark, notes.length], [2, 1]);
@@ -601,7 +601,7 @@ describe('replay tells before it starts', PARALLEL, () => {
     assert.equal(other.json()['behind_watermark'], 0);
   });
 
-  test('that the same content is there already, under another name, packed, and in another order', async (t) => {
+  test('that the same content is already there, under another name, compressed, and in another order', async (t) => {
     const cwd = temporaryFolder(t);
     for (const [name, day] of [
       ['a', '2016-01-10'],
@@ -612,7 +612,7 @@ describe('replay tells before it starts', PARALLEL, () => {
     }
     const first = await run(['replay', 'a.csv', 'b.csv', ...MAX, '--json'], { cwd });
     const second = await run(['replay', 'packed-b.csv.gz', 'packed-a.csv.gz', ...MAX, '--json'], { cwd });
-    assert.match(second.stderr, /this input is in local:taxi-trip-events already/);
+    assert.match(second.stderr, /this input is already in local:taxi-trip-events/);
     assert.equal(second.json<Outcome>().replay, first.json<Outcome>().replay);
     const processed = await run(['process', '--until-end', '--json', '--output', 'out.ndjson'], { cwd });
     const { duplicate, filtered } = processed.json<{ duplicate: number; filtered: number }>();

@@ -1,4 +1,4 @@
-/** `taxiflow results` by the real binary: every form of the table of results, also while it is being written. */
+/** `taxiflow results` with the real binary: every format, also while results are written. */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -21,13 +21,13 @@ describe('results', PARALLEL, () => {
   });
   after(() => rmSync(cwd, { recursive: true, force: true }));
 
-  test('NDJSON where there is no terminal: each result once, nothing else', async () => {
+  test('NDJSON without a terminal: each result once, nothing else', async () => {
     const { stdout, stderr } = await run(['results'], { cwd });
     assert.deepEqual(comparable(stdout), expected);
     assert.equal(stderr, '');
   });
 
-  test('--json is the same as one array', async () => {
+  test('--json prints the same as one array', async () => {
     const { stdout } = await run(['results', '--json'], { cwd });
     const rows = JSON.parse(stdout) as unknown[];
     assert.deepEqual(comparable(rows.map((row) => JSON.stringify(row)).join('\n')), expected);
@@ -51,7 +51,7 @@ describe('results', PARALLEL, () => {
     assert.deepEqual(stdout.slice(0, stdout.indexOf('\n')).split(','), Object.keys(own));
   });
 
-  test('--format table has a line a result, in columns', async () => {
+  test('--format table has one line per result, in columns', async () => {
     const { stdout } = await run(['results', '--format', 'table', '--view', 'trip_duration'], { cwd });
     const [header, ...rows] = stdout.trimEnd().split('\n');
     const own = expected
@@ -82,7 +82,7 @@ describe('results', PARALLEL, () => {
     );
   });
 
-  test('--view and --since choose', async () => {
+  test('--view and --since select results', async () => {
     const since = '2016-01-05T18:00:00Z';
     const { stdout } = await run(['results', '--view', 'pickup_count', '--since', since], { cwd });
     const wanted = expected.filter((line) => {
@@ -96,12 +96,12 @@ describe('results', PARALLEL, () => {
     assert.match(none.stderr, /no results/);
   });
 
-  test('a view that is not there is refused, and those that are named', async () => {
+  test('an unknown view is refused, and the known ones are named', async () => {
     const { stderr } = await run(['results', '--view', 'pickups'], { cwd, code: 2 });
     assert.match(stderr, /^Error: there is no view "pickups"\nTry: .*pickup_count, trip_duration/);
   });
 
-  test('an app that is not there is refused, and those that are named', async (t) => {
+  test('an unknown app is refused, and the known ones are named', async (t) => {
     const { stderr } = await run(['results', '--app', 'other'], { cwd, code: 1 });
     assert.match(stderr, /^Error: there is no app "other" in \.taxiflow\nTry: .*--app: taxi-trip-events/);
     const empty = temporaryFolder(t);
@@ -109,7 +109,7 @@ describe('results', PARALLEL, () => {
     assert.match(none.stderr, /^Error: no processor has run in \.taxiflow yet\nTry: .*taxiflow process/);
   });
 
-  test('of several apps one has to be named', async (t) => {
+  test('with several apps, one must be named', async (t) => {
     const two = temporaryFolder(t);
     await run(['process', '--until-end', '--app', 'a'], { cwd: two });
     await run(['process', '--until-end', '--app', 'b'], { cwd: two });
@@ -134,7 +134,7 @@ describe('results beside a processor', () => {
     });
     const resultsWhen = async (enough: (n: number) => boolean): Promise<number> => {
       for (;;) {
-        // Until the processor has made its state, there is no app.
+        // The app exists once the processor has created its state.
         const { stdout } = await run(['results'], { cwd }).catch(() => ({ stdout: '' }));
         const n = lines(stdout).length;
         if (enough(n)) return n;
@@ -158,7 +158,7 @@ describe('results beside a processor', () => {
   test('SIGTERM checkpoints and ends a processor cleanly too', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['replay', YELLOW, '--speedup', 'max'], { cwd });
-    // Its first output means that it is at work.
+    // The first output shows that it is running.
     const stopped = await run(['process', '--checkpoint-interval', '0', '--output', '-', '--json'], {
       cwd,
       code: 130,

@@ -1,4 +1,4 @@
-/** What a URL may have of secrets is in nothing that the real binary prints or keeps. */
+/** The real binary neither prints nor stores secrets in URLs. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ function everything(folder: string): string {
 const AWS = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b', AWS_REGION: 'us-east-1' };
 
 describe('secrets in URLs', PARALLEL, () => {
-  it('are printed and kept by no command, whether the server is away, refuses or answers', async (t) => {
+  it('are printed and stored by no command, whether the server is unreachable, refuses or answers', async (t) => {
     const cwd = temporaryFolder(t);
     // A server that repeats the request in its answer.
     const { port } = await serve(t, ({ path }) => ({
@@ -51,7 +51,7 @@ describe('secrets in URLs', PARALLEL, () => {
       (url) => [url],
       (url) => ['process', url],
     ];
-    // Each command with three of the forms, at a server that is away and at one that answers.
+    // Each command with three of the forms, against an unreachable server and against one that answers.
     for (const [i, command] of commands.entries()) {
       const asked = [0, 1, 2].map((k) =>
         command(urls(k === i % 3 ? '127.0.0.1:9' : `127.0.0.1:${port}`)[(i + 2 * k) % 5]!),

@@ -25,7 +25,7 @@ async function statusOf(folder: string): Promise<Status> {
   return json<Status>();
 }
 
-/** Names in the paragraph on `status --json`. */
+/** Field names in the paragraph on `status --json`. */
 function documentedFields(): string[] {
   const formats = readFileSync(join(ROOT, 'docs', 'formats.md'), 'utf8');
   const paragraph = formats.split('\n\n').find((found) => found.startsWith('`status --json`:'));
@@ -34,7 +34,7 @@ function documentedFields(): string[] {
 }
 
 describe('status', () => {
-  it('says the same of a run as the run itself, while it goes on and after', async (t) => {
+  it('agrees with the run itself, during and after it', async (t) => {
     const folder = temporaryFolder(t);
     const at = ['--data-dir', folder];
     const sent = await taxiflow([
@@ -82,7 +82,7 @@ describe('status', () => {
     assert.match(text.stdout, /shardId-000000000000 .*\n/);
   });
 
-  it('without a state says what to do', async (t) => {
+  it('hints what to do without a state', async (t) => {
     const folder = temporaryFolder(t);
     const ran = await taxiflow(['status', '--data-dir', folder]);
     assert.equal(ran.code, 1);
@@ -91,7 +91,7 @@ describe('status', () => {
     assert.ok(hint.includes(folder), `the same folder: ${ran.stderr}`);
   });
 
-  it('of a damaged state says so as every command does', async (t) => {
+  it('reports a damaged state as every command does', async (t) => {
     const folder = temporaryFolder(t);
     mkdirSync(join(folder, 'apps'));
     writeFileSync(join(folder, 'apps', 'x.sqlite'), 'not a database, though long enough to be looked at');
@@ -103,7 +103,7 @@ describe('status', () => {
     assert.equal(status!.stderr, results!.stderr);
   });
 
-  it('--watch goes on until Ctrl-C, one report below the other where there is no terminal', async (t) => {
+  it('--watch continues until Ctrl-C; without a terminal, reports follow one another', async (t) => {
     const folder = temporaryFolder(t);
     const made = await taxiflow(['process', '--until-end', '--data-dir', folder]);
     assert.equal(made.code, 0, made.stderr);
@@ -113,7 +113,7 @@ describe('status', () => {
         child.stdout?.on('data', (chunk: Buffer) => {
           const before = seen;
           seen += String(chunk).split('\n').length - 1;
-          // Once: a second Ctrl-C ends it at once.
+          // Only once: a second Ctrl-C would kill it.
           if (before < 2 && seen >= 2) child.kill('SIGINT');
         }),
     });

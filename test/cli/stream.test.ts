@@ -1,4 +1,4 @@
-/** `taxiflow stream` by the real binary: the life of an embedded stream, and resharding under a pipeline. */
+/** `taxiflow stream` with the real binary: the life of an embedded stream, and resharding under a pipeline. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ async function described(cwd: string, name: string): Promise<Description['shards
   return (await run(['stream', 'describe', name, '--json'], { cwd })).json<Description>().shards;
 }
 
-/** The open shards hold every hash key, each once. */
+/** The open shards cover every hash key exactly once. */
 function assertCovered(shards: Description['shards']): void {
   const ranges = shards
     .filter(({ open }) => open)
@@ -46,7 +46,7 @@ function assertCovered(shards: Description['shards']): void {
 }
 
 describe('stream', PARALLEL, () => {
-  test('create, describe, split, merge, trim and delete, told in JSON', async (t) => {
+  test('create, describe, split, merge, trim and delete, in JSON', async (t) => {
     const cwd = temporaryFolder(t);
     const json = async (...args: string[]) => (await run(['stream', ...args, '--json'], { cwd })).json();
     const stream = 'local:own';
@@ -135,7 +135,7 @@ describe('stream', PARALLEL, () => {
   test('people get the same in words', async (t) => {
     const cwd = temporaryFolder(t);
     const made = await run(['stream', 'create', '--shards', '1'], { cwd });
-    assert.deepEqual([made.stdout, made.stderr], ['', 'made local:taxi-trip-events with 1 shard\n']);
+    assert.deepEqual([made.stdout, made.stderr], ['', 'created local:taxi-trip-events with 1 shard\n']);
     const split = await run(['stream', 'split', '0'], { cwd });
     assert.equal(split.stderr, `local:taxi-trip-events: opened ${id(1)}, ${id(2)}\n`);
     const { stdout } = await run(['stream', 'describe'], { cwd });
@@ -147,7 +147,7 @@ describe('stream', PARALLEL, () => {
     assert.equal(deleted.stderr, 'deleted local:taxi-trip-events\n');
   });
 
-  test('what cannot be done is told in one message, and changes nothing', async (t) => {
+  test('an impossible operation is refused in one message, and changes nothing', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['stream', 'create', 'local:own', '--shards', '4'], { cwd });
     await run(['stream', 'split', '3', 'local:own'], { cwd });
@@ -178,7 +178,7 @@ describe('stream', PARALLEL, () => {
     assert.deepEqual(await described(cwd, 'local:own'), before);
   });
 
-  test('W4: resharding before, between and after leaves the results as they are', async (t) => {
+  test('W4: resharding before, between and after runs does not change the results', async (t) => {
     const cwd = temporaryFolder(t);
     const reshard = (...args: string[]) => run(['stream', ...args], { cwd });
     const toEnd = ['process', '--until-end', '--output', 'out.ndjson', '--json'];
@@ -196,7 +196,7 @@ describe('stream', PARALLEL, () => {
     assert.deepEqual(found, (await expectedLines([YELLOW])).lines);
   });
 
-  test('C5: records trimmed before they were read stop the run; --allow-gap goes on and says what was lost', async (t) => {
+  test('C5: records trimmed before they were read stop the run; --allow-gap continues and reports the loss', async (t) => {
     const cwd = temporaryFolder(t);
     await run(['replay', YELLOW, '--speedup', 'max', '--limit', '150'], { cwd });
     await run(['process', '--until-end'], { cwd });

@@ -58,7 +58,7 @@ function oneClearError({ code, signal, stderr }: Ran, exitCode = 1): string {
   const errors = lines.filter((line) => line.startsWith('Error: '));
   const hints = lines.filter((line) => line.startsWith('Try: '));
   assert.deepEqual([errors.length, hints.length], [1, 1], stderr);
-  assert.doesNotMatch(stderr, /^\s+at |node:internal|fault of taxiflow|SqliteError|UnhandledPromise/m);
+  assert.doesNotMatch(stderr, /^\s+at |node:internal|bug in taxiflow|SqliteError|UnhandledPromise/m);
   return errors[0]!;
 }
 

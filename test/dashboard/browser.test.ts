@@ -345,7 +345,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       ...['demo', '--trips', '20000', '--speedup', '1440', '--port', '0', '--exit'],
       ...['--data-dir', temporaryFolder(t)],
     ]);
-    const address = () => /the live page: (\S+)\n/.exec(demo.said())?.[1];
+    const address = () => /live page: (\S+)\n/.exec(demo.said())?.[1];
     await demo.until('it says where its page is', () => address() !== undefined);
     const { page } = await openPage(browser, address()!);
     await page.locator('#pill[data-state=live]').waitFor();

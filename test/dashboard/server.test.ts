@@ -418,20 +418,20 @@ describe('the server of the page', () => {
     });
     assert.equal(ran.code, 0, ran.stderr);
     assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
-    assert.match(ran.stderr, /Ctrl-C ends it/);
+    assert.match(ran.stderr, /Ctrl-C stops it/);
   });
 
   it('reports mistakes in its options', async () => {
     const at = ['--data-dir', folder];
     for (const [args, message] of [
-      [['--port', '70000'], /--port 70000 is no port/],
+      [['--port', '70000'], /--port 70000 is not a valid port/],
       [['--port', '1.5'], /--port needs a whole number/],
-      [['--tiles', 'ftp://x/{z}'], /is no address of tiles/],
-      [['--tiles', "https://x.example/'; script-src *"], /is no address of tiles/],
-      [['--tiles', 'https://x.example;script-src/{z}'], /is no address of tiles/],
-      [['--tiles', 'https://x example/{z}'], /is no address of tiles/],
-      [['--tiles', 'https://{s}.x.example/{z}/{x}/{y}'], /is no address of tiles/],
-      [['--tiles', 'https://name:word@x.example/{z}'], /is no address of tiles/],
+      [['--tiles', 'ftp://x/{z}'], /is not a tile URL/],
+      [['--tiles', "https://x.example/'; script-src *"], /is not a tile URL/],
+      [['--tiles', 'https://x.example;script-src/{z}'], /is not a tile URL/],
+      [['--tiles', 'https://x example/{z}'], /is not a tile URL/],
+      [['--tiles', 'https://{s}.x.example/{z}/{x}/{y}'], /is not a tile URL/],
+      [['--tiles', 'https://name:word@x.example/{z}'], /is not a tile URL/],
     ] as const) {
       const ran = await taxiflow(['dashboard', ...at, ...args]);
       assert.equal(ran.code, 2, args.join(' '));
@@ -445,7 +445,7 @@ describe('the server of the page', () => {
   it('runs as long as the processor with process --dashboard', async (t) => {
     const dataDir = temporaryFolder(t);
     const run = following(t, ['process', '--dashboard', '--port', '0', '--data-dir', dataDir]);
-    const address = () => /the live page: (\S+)\n/.exec(run.said())?.[1];
+    const address = () => /live page: (\S+)\n/.exec(run.said())?.[1];
     await run.until('it says where its page is', () => address() !== undefined);
     const url = address()!;
     await listen(url, '', ({ event, data }) => event === 'status' && (JSON.parse(data) as JobStatus).running);

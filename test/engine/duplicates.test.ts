@@ -6,7 +6,7 @@ import { randomNumbers } from '../random.ts';
 import { MemoryTrips } from './memory.ts';
 
 const PAGE = 32_768;
-/** The greatest id there is. */
+/** The greatest possible id. */
 const LAST = Number.MAX_SAFE_INTEGER;
 const NEVER = Number.NEGATIVE_INFINITY;
 const never = () => false;
@@ -19,7 +19,7 @@ function reopened(kept: MemoryTrips): Duplicates {
 
 const range = (count: number, id: (i: number) => number) => Array.from({ length: count }, (_, i) => id(i));
 
-/** Ids that meet: around the borders of pages, single and in runs, with gaps, far apart, and at the end of all numbers. */
+/** Ids of every kind: around page borders, single and in runs, with gaps, far apart, and at the end of the range. */
 const ids = fc.oneof(
   fc.nat(60).map((id) => [id]),
   fc.tuple(fc.nat(2), fc.integer({ min: -3, max: 3 })).map(([page, d]) => [Math.max(0, page * PAGE + d)]),
@@ -45,7 +45,7 @@ const steps = fc.array(
 ); // biome-ignore format: a step a line
 
 describe('trips seen before (W7)', () => {
-  it('are those of a set, whatever their ids, over closed pages and restarts at any point', () => {
+  it('equal a set for ids of every kind, across closed pages and restarts at any point', () => {
     fc.assert(
       fc.property(steps, (all) => {
         const kept = new MemoryTrips();
@@ -56,7 +56,7 @@ describe('trips seen before (W7)', () => {
         const add = (replay: string, id: number) => {
           const fresh = !seen.has(`${replay} ${id}`);
           seen.add(`${replay} ${id}`);
-          // Drop-off times go with the ids, and are behind the watermark now and then.
+          // Drop-off times grow with the ids, and are sometimes behind the watermark.
           assert.equal(duplicates.of(replay).add(id, id), fresh, `trip ${id} of ${replay}`);
         };
         for (const step of all) {
@@ -102,7 +102,7 @@ describe('trips seen before (W7)', () => {
     assert.deepEqual(changes(2 * PAGE), whole, 'one range');
   });
 
-  it('are written once, not with every checkpoint anew, where their ids have gaps or lie far apart', () => {
+  it('are written once, not with every checkpoint, if their ids have gaps or are far apart', () => {
     const random = randomNumbers(3);
     const shapes: Record<string, (i: number) => number> = {
       'every eighth': (i) => i * 8,
@@ -122,12 +122,12 @@ describe('trips seen before (W7)', () => {
         bytes += pages.length * 4_096 + ranges.length * 16;
         for (const { ids } of chunks) bytes += ids.byteLength;
       }
-      // A page that is being filled is written with each checkpoint: here every eighth of a page.
+      // A page being filled is written with each checkpoint: here every eighth of a page.
       assert.ok(bytes < 50_000 * 40, `${what}: ${bytes / 50_000} bytes an id`);
     }
   });
 
-  it('that stand alone are forgotten once there are millions and nothing depends on them, and no others', () => {
+  it('forget single ids once there are millions and nothing depends on them, and no others', () => {
     const [count, past] = [2_200_000, 900_000];
     const kept = new MemoryTrips();
     const idOf = (i: number) => i * 1_000_003;
@@ -147,7 +147,7 @@ describe('trips seen before (W7)', () => {
     }
   });
 
-  it('are written when they come late into a page that has many gaps', () => {
+  it('are written when they arrive late in a page with many gaps', () => {
     const kept = new MemoryTrips();
     const duplicates = new Duplicates();
     for (let i = 0; i < 2_000; i++) duplicates.of('a').add(i * 5, i);
@@ -172,11 +172,11 @@ describe('trips seen before (W7)', () => {
     assert.equal(reopened(kept).of('a').add(4_500, 1), false);
   });
 
-  it('leave no gap where some of them came before their page began', () => {
+  it('leave no gap for ids seen before their page began', () => {
     const kept = new MemoryTrips();
     const duplicates = new Duplicates();
     const seen = duplicates.of('a');
-    // So many single ids that no page is free.
+    // Enough single ids that no page is free.
     for (let i = 0; i < 70; i++) seen.add((i + 10) * 1e9, i);
     for (let i = 0; i < PAGE; i++) seen.add(i, i);
     kept.take(duplicates.takeChanges(PAGE, never));

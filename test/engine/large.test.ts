@@ -1,4 +1,4 @@
-/** More windows and more keys than there is room for: nothing is lost, and nothing grows with their number (C2, C9). */
+/** More windows and keys than fit into memory: nothing is lost, and nothing grows with their number (C2, C9). */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,7 +69,7 @@ function* resultsOf(dataDir: string) {
   }
 }
 
-/** How many parts the largest window in the state has. */
+/** Number of parts of the largest window in the state. */
 function partsOf(dataDir: string): number {
   const db = new Database(statePath(dataDir, 'a'), { readonly: true });
   try {
@@ -85,7 +85,7 @@ describe('more windows than fit into memory', () => {
   const tripAt = (i: number) =>
     `{"type":"trip","dropoff_datetime":"${iso(START + Math.floor(i / 2) * 100)}"}`;
 
-  it('stay open over restarts, and fire (C2, C9)', async (t) => {
+  it('stay open across restarts, and fire (C2, C9)', async (t) => {
     const dataDir = temporaryFolder(t);
     await fill(dataDir, 2 * WINDOWS, tripAt);
     const first = await read(dataDir, view, { drain: false });
@@ -102,10 +102,10 @@ describe('more windows than fit into memory', () => {
     assert.equal(next, START + WINDOWS * 100);
   });
 
-  it('fire as a watermark passes them, which looks at none of the others', async (t) => {
+  it('fire when a watermark passes them, without touching the others', async (t) => {
     const dataDir = temporaryFolder(t);
     const sliding = { ...view, window: l.sliding('60s', '1s') };
-    // A watermark after each trip, and a day's windows that stay open.
+    // A watermark after each trip, and the windows of a day that stay open.
     await fill(dataDir, 86_400 + 20_000, (i) =>
       i < 86_400 || i % 2 === 0
         ? `{"type":"trip","dropoff_datetime":"${iso(START + (i < 86_400 ? 86_400_000 + i * 1_000 : i))}"}`
@@ -121,7 +121,7 @@ describe('more windows than fit into memory', () => {
 });
 
 describe('a window that does not fit into memory', () => {
-  /** Every fifth trip has one of a thousand keys, the others mostly one of their own. */
+  /** Every fifth trip has one of a thousand keys; the others mostly have unique keys. */
   const idOf = (i: number) => (i % 5 === 0 ? (i * 31) % 1_000 : (i * 7_919) % 300_007);
   const view = l.view({
     name: 'v',
@@ -164,7 +164,7 @@ describe('a window that does not fit into memory', () => {
       { trips: 100_000, watermark: START },
       { trips: 50_000, watermark: START },
       { trips: 30_000, watermark: START + 86_400_000 },
-      // Late trips: some keys come again, some for the first time.
+      // Late trips: some keys are known, some are new.
       { trips: 500, watermark: START + 86_400_000 },
       { trips: 20_000, watermark: START + 86_400_001 },
     ];
@@ -185,7 +185,7 @@ describe('a window that does not fit into memory', () => {
     assertResults();
   });
 
-  it('of five million keys leaves in pieces, in 512 MB of heap (C9)', async (t) => {
+  it('of five million keys is written in pieces, in 512 MB of heap (C9)', async (t) => {
     const COUNT = 5_000_000;
     const dataDir = temporaryFolder(t);
     await fill(

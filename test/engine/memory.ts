@@ -18,10 +18,10 @@ export type Document = Readonly<Record<string, unknown>>;
 const placeOf = ({ view, windowStart, windowEnd, part, kind, block }: BlockPlace) =>
   `${view} ${windowStart} ${windowEnd} ${part} ${kind} ${block}`;
 
-/** Blocks of panes as a file keeps them: through JSON. */
+/** Blocks of panes, stored as JSON like in a file. */
 export class MemoryPanes implements StoredPanes {
   readonly #blocks = new Map<string, PaneBlock>();
-  /** Blocks read. */
+  /** Number of blocks read. */
   loads = 0;
 
   rows(place: BlockPlace): PaneBlock['rows'][number][] | undefined {
@@ -69,7 +69,7 @@ export class MemoryPanes implements StoredPanes {
   }
 }
 
-/** Trips seen as a file keeps them. */
+/** Trips seen, stored as in a file. */
 export class MemoryTrips {
   readonly #pages = new Map<string, StoredTrips['pages'][number]>();
   readonly #ranges = new Map<string, StoredTrips['ranges'][number]>();
@@ -107,12 +107,12 @@ export class MemoryStore implements StateStore {
   readonly #letters = new Map<string, number>();
   #last: Checkpoint | undefined;
   stored: StoredState | undefined;
-  /** Told before each commit, counted from 1; what it throws is the crash. */
+  /** Called before each commit, counted from 1; throws to crash. */
   beforeCommit: (commit: number) => void = () => {};
 
   commit(checkpoint: Checkpoint): void {
     this.beforeCommit(this.commits.length + 1);
-    // In this order, as the port has it.
+    // The port requires this order.
     const firings = [...checkpoint.firings];
     const blocks = [...checkpoint.blocks];
     const gone = [...checkpoint.gone];
@@ -127,7 +127,7 @@ export class MemoryStore implements StateStore {
     this.#last = c;
   }
 
-  /** What a new process finds. */
+  /** The state that a new process finds. */
   reopen(): this {
     if (!this.#last) return this;
     this.stored = structuredClone({
@@ -186,7 +186,7 @@ export function packed(records: readonly string[]) {
 
 export interface MemoryShard extends Shard {
   open: boolean;
-  /** Records with lower numbers fell out of retention. */
+  /** Records with lower numbers have expired. */
   trimmed: number;
   readonly records: { readonly text: string; readonly arrival: number }[];
 }
@@ -196,7 +196,7 @@ export class MemoryReader implements StreamReader {
   readonly name = 'memory';
   readonly identity = 'memory-1';
   readonly list: MemoryShard[] = [];
-  /** Told before each read, counted from 1. */
+  /** Called before each read, counted from 1. */
   beforeRead: (read: number, shardId: string) => void = () => {};
   #reads = 0;
   #made = 0;

@@ -121,7 +121,7 @@ interface Written {
   readonly again: number;
 }
 
-/** A producer that keeps W1, on a stream that is resharded under it, with retries and noise of others. */
+/** A producer that keeps W1, on a stream that is resharded meanwhile, with retries and foreign records. */
 function write(all: readonly Trip[], shards: number, what: Events, watermarks: boolean): Written {
   const reader = new MemoryReader(shards);
   const seen = { watermarks: 0, garbage: 0, again: 0 };
@@ -166,7 +166,7 @@ describe('a processor', () => {
     crashes: fc.array(fc.record({ at: fc.constantFrom('commit', 'read'), n: fc.integer({ min: 1, max: 12 }) }), { maxLength: 4 }),
   }); // biome-ignore format: a setting a line
 
-  it('counts every trip once, over shards that split and merge, retries, noise and crashes (W4, W7, C1, C7)', async () => {
+  it('counts every trip once, across splits and merges, retries, noise and crashes (W4, W7, C1, C7)', async () => {
     await fc.assert(
       fc.asyncProperty(trips, events, settings, async (all, what, { crashes, shards, ...options }) => {
         const { reader, watermarks, garbage, again } = write(all, shards, what, true);
@@ -208,7 +208,7 @@ describe('a processor', () => {
     );
   });
 
-  it('counts what comes late as late, whatever the order, and loses nothing of the rest (C7)', async () => {
+  it('counts late trips as late in any order, and loses none of the others (C7)', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.oneof({ weight: 4, arbitrary: fc.nat(100) }, fc.constantFrom('watermark', 'garbage')), { maxLength: 60, size: 'max' }),
@@ -231,7 +231,7 @@ describe('a processor', () => {
           const { totals } = await run(reader, store, { batchRecords, allowedLateness });
           assert.equal(totals.processed + totals.late, sent);
           assert.equal(store.letters['late'] ?? 0, totals.late, 'every late trip is a dead letter');
-          // Of each window the last result stands.
+          // The last result of each window counts.
           const latest = new Map(store.documents.map((doc) => [doc['window_start'], Number(doc['n'])]));
           assert.equal([...latest.values()].reduce((sum, n) => sum + n, 0), totals.processed);
         },
@@ -240,7 +240,7 @@ describe('a processor', () => {
     ); // biome-ignore format: one property
   });
 
-  it('that is stopped leaves its windows open in the state, and the next one goes on with them', async () => {
+  it('that is stopped leaves its windows open in the state, and the next one continues them', async () => {
     const reader = new MemoryReader(2);
     reader.put(reader.list[0]!, tripAt(1));
     reader.broadcast(watermarkAt(2));
@@ -262,7 +262,7 @@ describe('a processor', () => {
     assert.deepEqual(counts(store), [[0, 2]]);
   });
 
-  it('that started at the latest records goes on from there, also where none had come yet', async () => {
+  it('that started at the latest records continues from there, even if none had arrived yet', async () => {
     const reader = new MemoryReader(2);
     for (const shard of reader.list) reader.put(shard, tripAt(1));
     const store = new MemoryStore();
@@ -312,7 +312,7 @@ describe('a processor', () => {
       assert.deepEqual(lost, []);
     };
     await stopped();
-    // One of them is split and drained; what follows in its children holds the windows back.
+    // One shard is split and drained; the records in its children hold the windows back.
     reader.put(second!, watermarkAt(30), 30);
     reader.add([first!]);
     await run(reader, store, { ...options, batchRecords: 1 });
@@ -324,7 +324,7 @@ describe('a processor', () => {
     assert.deepEqual([before, counts(store), totals.late], [[], [[10, 2]], 0]);
   });
 
-  it('that starts at a time reads nothing from before it, also of shards that came from others before it', async () => {
+  it('that starts at a time reads nothing earlier, even of shards whose parents ended before it', async () => {
     const reader = new MemoryReader(1);
     const parent = reader.list[0]!;
     reader.put(parent, tripAt(1), 10);
@@ -336,11 +336,11 @@ describe('a processor', () => {
     assert.deepEqual([totals.read, counts(store)], [3, [[0, 3]]]);
   });
 
-  it('reads to the end as it is when that is asked for, not as it was a read earlier', async () => {
+  it('reads to the end as of the moment it is asked to, not as of the read before', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
     let ending = false;
-    // What comes between a read and the moment its batch is taken.
+    // Records that arrive between a read and the taking of its batch.
     reader.beforeRead = (read) => {
       if (read !== 3) return;
       queueMicrotask(() => {
@@ -352,7 +352,7 @@ describe('a processor', () => {
     assert.equal(outcome.counters.read, 2);
   });
 
-  it('that fails closes its sinks, or one that waits for its server would keep the process', async () => {
+  it('that fails closes its sinks, since a waiting sink would keep the process alive', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
     const closed: [string, boolean][] = [];
@@ -372,7 +372,7 @@ describe('a processor', () => {
     assert.deepEqual(closed, [['a', true], ['b', true]]); // biome-ignore format: one line
   });
 
-  it('goes on to commit when the clock is set back', async () => {
+  it('continues to commit when the clock is set back', async () => {
     const reader = new MemoryReader(1);
     const store = new MemoryStore();
     const clock = new TestClock({ tick: 1 });
@@ -401,7 +401,7 @@ describe('a processor', () => {
     }
   });
 
-  it('starts at the latest records where it is told to', async () => {
+  it('starts at the latest records if told to', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
     reader.add([reader.list[0]!]);
@@ -410,7 +410,7 @@ describe('a processor', () => {
     let reads = 0;
     reader.beforeRead = (read) => {
       reads = read;
-      // Something comes once the processor is there.
+      // A record arrives after the processor has started.
       if (read === 2) reader.put(reader.list[1]!, tripAt(3));
     };
     const outcome = await run(reader, store, {
@@ -422,7 +422,7 @@ describe('a processor', () => {
 });
 
 describe('the watermark of a run', () => {
-  it('waits for every shard, also for one without a record (W4)', async () => {
+  it('waits for every shard, even one without records (W4)', async () => {
     const reader = new MemoryReader(2);
     const [first, second] = reader.list;
     reader.put(first!, tripAt(1));
@@ -468,7 +468,7 @@ describe('the watermark of a run', () => {
     }
   });
 
-  it('knows nothing of a merged shard one of whose parents was gone before anybody read (W4)', async () => {
+  it('is unknown for a merged shard if one of its parents was gone before the first read (W4)', async () => {
     const reader = new MemoryReader(3);
     const [a, b, other] = reader.list;
     reader.put(b!, watermarkAt(100));
@@ -509,9 +509,9 @@ describe('the watermark of a run', () => {
     let read = 0;
     reader.beforeRead = (_, id) => {
       if (id === busy!.id) read++;
-      // As the engine keeps up, but for the moment of a split.
+      // The engine keeps up, except at the moment of a split.
       if (read === next && read % 250 === 249) {
-        // The quiet shard is split; its child has a trip before all those that follow in the other.
+        // The quiet shard is split; its child has a trip earlier than all later trips in the other.
         const children = [reader.add([parent]), reader.add([parent])];
         parent = children[0]!;
         reader.put(children[0]!, tripAt(next));
@@ -525,7 +525,7 @@ describe('the watermark of a run', () => {
     assert.ok(splits > 3);
   });
 
-  it('is missed by name where only some shards have none (W5)', async () => {
+  it('is reported missing, by shard, if only some shards have none (W5)', async () => {
     const reader = new MemoryReader(3);
     const [first, second, third] = reader.list;
     for (const shard of reader.list) reader.put(shard, tripAt(1));
@@ -546,7 +546,7 @@ describe('the watermark of a run', () => {
     assert.deepEqual(drained.noWatermark, [], 'all windows have fired');
   });
 
-  it('is missed of a stream that never comes to its tip too (W5)', async () => {
+  it('is reported missing in a stream that never reaches its tip (W5)', async () => {
     const reader = new MemoryReader(1);
     const clock = new TestClock({ tick: 1 });
     const stop = new AbortController();
@@ -561,7 +561,7 @@ describe('the watermark of a run', () => {
     assert.equal(told, 1);
   });
 
-  it('is missed aloud where no record brings one and none is made of trips (W5)', async () => {
+  it('is reported missing if neither records nor trips provide one (W5)', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
     const clock = new TestClock({ tick: 1 });
@@ -584,7 +584,7 @@ describe('the watermark of a run', () => {
     assert.deepEqual((await run(reader, new MemoryStore(), { drain: false })).noWatermark, []);
   });
 
-  it('comes from the trips, so many ms behind the newest of the slowest shard that has some (W5)', async () => {
+  it('comes from the trips, that many ms behind the newest trip of the slowest shard with trips (W5)', async () => {
     const reader = new MemoryReader(3);
     const [first, second] = reader.list;
     for (const at of [1, 12, 31]) reader.put(first!, tripAt(at));
@@ -597,7 +597,7 @@ describe('the watermark of a run', () => {
     assert.deepEqual(counts(store), [[0, 2], [10, 1]]); // biome-ignore format: one line
   });
 
-  it('comes from arrival times, and so do the windows, where it is told to (W5)', async () => {
+  it('comes from arrival times if told to, and so do the windows (W5)', async () => {
     const reader = new MemoryReader(2);
     const [first, second] = reader.list;
     reader.put(first!, tripAt(-500), NOON + SECOND);
@@ -613,7 +613,7 @@ describe('the watermark of a run', () => {
 describe('a producer in drop-off order, while shards are read to their tips and others are busy', () => {
   const TRIPS = 600;
 
-  /** Writes four trips a read to two shards in turn, once the first of them was found empty. */
+  /** Writes four trips per read to two shards in turn, after the first was found empty. */
   function producer(watermarks: boolean): { reader: MemoryReader; over: () => boolean } {
     const reader = new MemoryReader(2);
     const [first, second] = reader.list;
@@ -632,7 +632,7 @@ describe('a producer in drop-off order, while shards are read to their tips and 
     ['drop-off times', { maxDisorder: 0 }],
     ['arrival times', { eventTime: 'arrival' }],
   ] as const) {
-    it(`has no late trips, where the watermark comes from ${what} (W5)`, async () => {
+    it(`has no late trips if the watermark comes from ${what} (W5)`, async () => {
       const { reader, over } = producer(false);
       const { counters } = await run(reader, new MemoryStore(), {
         ...options,
@@ -642,7 +642,7 @@ describe('a producer in drop-off order, while shards are read to their tips and 
       assert.deepEqual([counters.read, counters.late], [TRIPS, 0]);
     });
 
-    it(`nor over runs that end, where the watermark comes from ${what} (W5)`, async () => {
+    it(`has no late trips across runs if the watermark comes from ${what} (W5)`, async () => {
       const { reader, over } = producer(false);
       const store = new MemoryStore();
       for (let runs = 0; !over() || runs < 2; runs++)
@@ -652,7 +652,7 @@ describe('a producer in drop-off order, while shards are read to their tips and 
     });
   }
 
-  it('has few windows open, where it writes watermarks (W6)', async () => {
+  it('keeps few windows open if it writes watermarks (W6)', async () => {
     const { reader, over } = producer(true);
     let most = 0;
     await run(reader, new MemoryStore(), {
@@ -670,7 +670,7 @@ describe('a producer in drop-off order, while shards are read to their tips and 
 describe('shards that are far apart', () => {
   it('are read in event time, so that few windows are open at once (W6)', async () => {
     const reader = new MemoryReader(3);
-    // One after the other, as a stream looks that was written to by one producer a shard.
+    // Shards far apart, as if each had its own producer.
     for (const [n, shard] of reader.list.entries()) {
       for (let at = n; at < 2_000; at += 3) {
         reader.put(shard, tripAt(at));
@@ -693,7 +693,7 @@ describe('shards that are far apart', () => {
 });
 
 describe('a drained shard', () => {
-  it('is forgotten once it left the list and its children have begun, so that a state stays small', async () => {
+  it('is forgotten once it has left the list and its children have begun, so that the state stays small', async () => {
     const reader = new MemoryReader(2);
     const store = new MemoryStore();
     reader.put(reader.list[0]!, tripAt(0));
@@ -739,7 +739,7 @@ describe('records that are gone', () => {
     assert.deepEqual(counts(store), [[0, 4]]);
   });
 
-  it('of a child are reckoned from what its parents have had (C5)', async () => {
+  it('of a child count from the last records of its parents (C5)', async () => {
     const reader = new MemoryReader(1);
     const [parent] = reader.list;
     reader.put(parent!, tripAt(1), 500);
@@ -762,7 +762,7 @@ describe('records that are gone', () => {
       for (let at = 0; at < 6; at++) for (const shard of reader.list) reader.put(shard, tripAt(at));
       let left = 0;
       reader.beforeRead = (_, id) => {
-        // Its second half leaves when it is its turn; its child keeps what came after.
+        // The second half of the shard expires before it is read; its child keeps the later records.
         if (id !== leaving.id || ++left !== 2) return;
         const child = reader.add([leaving]);
         reader.put(child, tripAt(7));
@@ -770,16 +770,16 @@ describe('records that are gone', () => {
       };
       const done = run(reader, new MemoryStore(), { allowGap, batchRecords: 3 });
       if (!allowGap)
-        await assert.rejects(done, { code: 'gap', message: new RegExp(`left of ${leaving.id}`) });
+        await assert.rejects(done, { code: 'gap', message: new RegExp(`the rest of ${leaving.id}`) });
       else {
         const { lost, totals } = await done;
-        assert.deepEqual(lost, [`what was left of ${leaving.id}`]);
+        assert.deepEqual(lost, [`the rest of ${leaving.id}`]);
         assert.equal(totals.read, staying.records.length + 3 + 1);
       }
     }
   });
 
-  it('of a shard that is listed and can’t be read end the run with an error', async () => {
+  it('of a shard that is listed but can’t be read end the run with an error', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));
     reader.beforeRead = (_, id) => {
@@ -797,7 +797,7 @@ describe('records that are gone', () => {
     assert.equal((await run(reader, new MemoryStore())).totals.read, 1);
   });
 
-  it('of a shard that nobody had begun to read are missed, where those it came from were read (C5)', async () => {
+  it('of a shard not yet begun are reported if its parents were read (C5)', async () => {
     const { reader, store, first } = half();
     await first;
     const child = reader.add([reader.list[0]!]);
@@ -823,7 +823,7 @@ describe('records that are gone', () => {
     assert.deepEqual([lost, totals.read], [[`3 records of ${child.id}`], 6]);
   });
 
-  it('with a shard that came and went while nobody read are missed (C5)', async () => {
+  it('of a shard that came and went between runs are reported (C5)', async () => {
     const { reader, store, first } = half();
     await first;
     const [parent] = reader.list;
@@ -831,11 +831,11 @@ describe('records that are gone', () => {
     reader.put(reader.add([unseen]), tripAt(9));
     for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual(lost, [`what was left of ${parent!.id}`, `the records of ${unseen.id}`]);
+    assert.deepEqual(lost, [`the rest of ${parent!.id}`, `the records of ${unseen.id}`]);
     assert.equal(totals.read, 5);
   });
 
-  it('before the first read are nobody’s loss', async () => {
+  it('before the first read are not reported', async () => {
     const reader = new MemoryReader(1);
     for (let at = 0; at < 4; at++) reader.put(reader.list[0]!, tripAt(at));
     reader.list[0]!.trimmed = 2;

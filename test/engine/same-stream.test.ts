@@ -1,6 +1,6 @@
 /**
  * The same stream gives the same results, however many records a read returns, whichever shard is read first, and
- * wherever the run is interrupted (W5, W7, C7): each run is held against a model that knows no reads and no runs.
+ * wherever the run is interrupted (W5, W7, C7). Each run is compared with a model without reads and runs.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -48,7 +48,7 @@ const modes: readonly Mode[] = [
 const event = fc.record({
   do: fc.constantFrom('trip', 'trip', 'trip', 'trip', 'trip', 'watermark', 'again', 'garbage', 'split', 'merge'),
   shard: fc.nat(99),
-  /** How far behind, and what sort of trip. */
+  /** How far behind, and which kind of trip. */
   back: fc.oneof(fc.constant(0), fc.nat(60)),
   n: fc.nat(99),
 }); // biome-ignore format: a part a line
@@ -65,7 +65,7 @@ const reading = fc.record({
   batchRecords: fc.integer({ min: 1, max: 50 }),
   checkpointInterval: fc.constantFrom(0, 5, 50),
   memoryLimit: fc.constantFrom(0, 20_000, 1 << 20),
-  /** How many events come before each run, and how it ends. */
+  /** Number of events before each run, and how the run ends. */
   ends: fc.array(
     fc.record({
       events: fc.oneof(fc.constant(0), fc.nat(40)),
@@ -106,7 +106,7 @@ function* writing({ events, mode }: Plan, reader: MemoryReader): Generator<void>
   for (const [i, { do: what, shard: n, back, n: kind }] of events.entries()) {
     const shard = reader.open[n % reader.open.length]!;
     const now = NOON + i * SECOND;
-    // Arrival times are a bit out of order too.
+    // Arrival times are slightly out of order too.
     const arrival = now - (kind % 3) * 4 * SECOND;
     if (what === 'trip') {
       const ids = kind % 5 === 0 ? {} : { trip_id: i * (kind % 2 === 0 ? 1 : 1e9), replay: 'r' };
@@ -114,7 +114,7 @@ function* writing({ events, mode }: Plan, reader: MemoryReader): Generator<void>
       if ('trip_id' in ids) sent.push(text);
       reader.put(shard, text, arrival);
     } else if (what === 'again' && sent.length > 0 && mode.eventTime !== 'arrival')
-      // Copies that arrive apart have different times: the one that is read first counts.
+      // Copies with different arrival times: the copy read first counts.
       reader.put(shard, sent[n % sent.length]!, arrival);
     else if (what === 'watermark')
       reader.put(
@@ -131,7 +131,7 @@ function* writing({ events, mode }: Plan, reader: MemoryReader): Generator<void>
   }
 }
 
-/** Every copy of every trip with the watermark that it is judged by: that of the records before it in its shard. */
+/** Every copy of every trip, with the watermark that judges it: that of the records before it in its shard. */
 function judged(reader: MemoryReader, mode: Mode): Copy[] {
   const ends = new Map<string, number>();
   const copies: Copy[] = [];
@@ -159,7 +159,7 @@ function judged(reader: MemoryReader, mode: Mode): Copy[] {
 
 const startOf = (doc: Document) => Date.parse(String(doc['window_start']));
 
-/** What has to come out, whatever the reads and runs. */
+/** The expected outcome, whatever the reads and runs. */
 function expected(copies: readonly Copy[], allowedLateness: number) {
   const counts = { processed: 0, late: 0, filtered: 0, duplicate: 0 };
   const accepted = new Map<string, Trip[]>();
@@ -200,7 +200,7 @@ function latest(documents: readonly Document[]): Document[] {
 
 class Crash extends Error {}
 
-/** Reads all of it, in runs that end as they are told, and one that comes to the end and drains. */
+/** Reads everything, in runs that end as scripted and a last one that drains. */
 async function read(reader: MemoryReader, plan: Plan, { ends, atOnce, ...how }: Reading) {
   const { mode, allowedLateness } = plan;
   const store = new MemoryStore();
@@ -208,7 +208,7 @@ async function read(reader: MemoryReader, plan: Plan, { ends, atOnce, ...how }: 
   const write = (count: number) => {
     for (let i = 0; i < count && !events.next().done; i++);
   };
-  // Where trips make the watermark, an idle shard is as far as others (W5): so what comes later must find no other.
+  // Where trips make the watermark, an idle shard counts as having reached the others (W5), so no shard may be idle.
   const alone = plan.shards === 1 && plan.events.every((event) => event.do !== 'split');
   const ofTrips = mode.eventTime === 'arrival' || mode.maxDisorder !== undefined;
   if (atOnce || (ofTrips && !alone)) write(Number.POSITIVE_INFINITY);

@@ -18,7 +18,7 @@ function started(ofTrips: boolean, ...watermarks: number[]): [ShardWatermarks, S
 }
 
 describe('the watermark of a stream', () => {
-  it('is the least of the shards that are read, and never goes back (W4)', () => {
+  it('is the minimum of the shards being read, and never goes back (W4)', () => {
     const changes = fc.array(
       fc.tuple(fc.nat(4), fc.constantFrom('move', 'end', 'idle', 'busy'), fc.nat(100)),
       { maxLength: 40 },
@@ -26,7 +26,7 @@ describe('the watermark of a stream', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 5 }), fc.boolean(), changes, (count, ofTrips, steps) => {
         const [all, shards] = started(ofTrips, ...new Array<number>(count).fill(NONE));
-        // Where nobody holds it, all that was there has been read.
+        // If no shard holds the watermark, everything has been read.
         const least = (holds: (shard: ShardProgress) => boolean) => {
           const holding = shards.filter(holds).map((s) => s.watermark);
           return holding.length > 0 ? Math.min(...holding) : Math.max(...shards.map((s) => s.watermark));
@@ -58,7 +58,7 @@ describe('the watermark of a stream', () => {
     );
   });
 
-  it('is none while some shard has none, though the others are far ahead (W4)', () => {
+  it('is unknown while some shard has none, even if the others are far ahead (W4)', () => {
     const [all, [first]] = started(false, NONE, 100);
     assert.equal(all.value, NONE);
     all.foundIdle(first!, all.reached);
@@ -68,7 +68,7 @@ describe('the watermark of a stream', () => {
     assert.equal(all.slowest, first);
   });
 
-  it('is not held by an idle shard where the trips make it (W5)', () => {
+  it('is not held back by an idle shard if trips make it (W5)', () => {
     const [all, [first, second]] = started(true, NONE, 100);
     assert.equal(all.value, NONE);
     const then = all.reached;
@@ -84,7 +84,7 @@ describe('the watermark of a stream', () => {
     assert.equal(all.value, 125);
   });
 
-  it('goes on where a checkpoint left it', () => {
+  it('continues from a checkpoint', () => {
     const [all, shards] = started(false, 10, 20);
     assert.equal(all.value, 10);
     const again = new ShardWatermarks(false);
@@ -109,7 +109,7 @@ describe('a child shard (W4)', () => {
     assert.equal(all.value, 30);
   });
 
-  it('of a merge starts from the parent that is behind, in its newest trip too', () => {
+  it('of a merge starts from the parent that is behind, also in its newest trip', () => {
     const [all, [low, high]] = started(false, 10, 50);
     low!.ended = true;
     high!.ended = true;
@@ -117,7 +117,7 @@ describe('a child shard (W4)', () => {
     assert.deepEqual([child.watermark, child.latest], [10, 10]);
   });
 
-  it('of parents that are not known here starts from nothing', () => {
+  it('of unknown parents starts without a watermark', () => {
     const [all] = started(false, 10);
     assert.equal(all.add('9', HORIZON, ['7', '8']).watermark, NONE);
     const child = all.add('10', HORIZON, ['7', '0']);
@@ -125,7 +125,7 @@ describe('a child shard (W4)', () => {
     assert.equal(child.latest, 10, 'its turn comes as that of the one that is known');
   });
 
-  it('that waits for its other parent is stood for by the one that is drained', () => {
+  it('that waits for its other parent is represented by the drained one', () => {
     for (const idleHoldsNobody of [false, true]) {
       const [all, [drained]] = started(idleHoldsNobody, 10, 50);
       drained!.ended = true;

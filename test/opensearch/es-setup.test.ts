@@ -491,7 +491,7 @@ describe('with something else', { concurrency: 2 }, () => {
   });
 
   for (const [args, names] of [
-    ['--with-data', /--with-data is for --delete/],
+    ['--with-data', /--with-data needs --delete/],
     ['--check --dry-run', /--check/],
     ['--check --delete', /--check/],
     ['--wait soon', /--wait soon/],

@@ -1,4 +1,4 @@
-/** What becomes of documents and requests, by what real servers answered. */
+/** The verdict on documents and requests, from recorded answers of real servers. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -11,7 +11,7 @@ import {
 } from '../../src/sinks/opensearch/replies.ts';
 import { itemsOf, type Reply, recordedReplies } from '../services/replies.ts';
 
-/** By reply: what becomes of the request or, where it was looked at, of each of its documents in their order. */
+/** Per recorded reply: the verdict on the request or, if it has items, on each document in order. */
 const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> = {
   'bulk-413-too-large': 'halve',
   'bulk-429-indexing-pressure': 'retry',
@@ -23,7 +23,7 @@ const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> =
   'bulk-external-version-first': ['done'],
   'bulk-external_gte-same-version-ok': ['done'],
   'bulk-flood-stage-real': ['blocked'],
-  // One document spoils the request; halves find which.
+  // One document spoils the request; halving finds it.
   'bulk-id-too-long': 'halve',
   'bulk-index-missing': ['gone'],
   'bulk-malformed-action': 'halve',
@@ -36,7 +36,7 @@ const EXPECTED: Readonly<Record<string, ResponseVerdict | readonly Verdict[]>> =
   'bulk-wrong-content-type': 'blocked',
 };
 
-/** What helps, in words that must be told. */
+/** Words that the advice must contain. */
 const ADVICE: Readonly<Record<string, RegExp>> = {
   'bulk-closed-index': /closed/,
   'bulk-flood-stage-real': /index\.blocks\.read_only_allow_delete/,
@@ -64,10 +64,10 @@ for (const [server, replies] of recordedReplies()) {
   });
 }
 
-describe('what no recording has', () => {
+describe('answers without a recording', () => {
   const requests: readonly (readonly [number, ResponseVerdict])[] = [
     [200, 'items'],
-    // Of a proxy: the server's own says what is wrong with a document.
+    // From a proxy: the server's own answer names the fault of a document.
     [400, 'blocked'],
     [401, 'blocked'],
     [403, 'blocked'],
@@ -83,9 +83,9 @@ describe('what no recording has', () => {
       assert.equal(classifyResponse(status, ''), expected));
   }
 
-  it('what is not there need not be deleted', () => assert.equal(classify({ status: 404 }), 'done'));
+  it('deleting an absent document is done', () => assert.equal(classify({ status: 404 }), 'done'));
 
-  it('a right that is missing is asked for, not a reason to give results up', () => {
+  it('a missing right blocks, and refuses no results', () => {
     const error = { type: 'security_exception', reason: 'no permissions for [indices:data/write/bulk[s]]' };
     assert.equal(classify({ status: 403, error }), 'blocked');
   });
@@ -101,7 +101,7 @@ describe('what no recording has', () => {
     ['Document ID is not supported in create/index operation request', /"search"/],
   ];
   for (const [reason, advice] of faults) {
-    it(`a fault of the index is not held against documents: ${reason.slice(0, 40)}`, () => {
+    it(`a fault of the index refuses no documents: ${reason.slice(0, 40)}`, () => {
       const item = { status: 400, error: { type: 'illegal_argument_exception', reason } };
       assert.equal(classify(item), 'blocked');
       assert.match(reasonOf(item), advice);
@@ -113,7 +113,7 @@ describe('what no recording has', () => {
     'explicit index in bulk is not allowed',
     'Action/metadata line [1] contains an unknown parameter [require_alias]',
   ]) {
-    it(`what is wrong with all documents is no reason to give each of them up: ${reason.slice(0, 40)}`, () => {
+    it(`a fault of all documents refuses none of them: ${reason.slice(0, 40)}`, () => {
       const error = { type: 'illegal_argument_exception', reason };
       assert.equal(classifyResponse(400, { error }), 'blocked');
     });

@@ -1,4 +1,4 @@
-/** O1: ids against how they are meant, from the parsed document. */
+/** O1: ids compared with ids made from the parsed document. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
@@ -18,7 +18,7 @@ function meant(name: string, keys: readonly string[], document: string): string 
   return [name, fields['window_start'], ...keys.map((key) => fields[key])].map(part).join('|');
 }
 
-it('view, window and key, as they were in every version', () => {
+it('view, window and key, unchanged over all versions', () => {
   const times = `"window_start":"${START}","window_end":"2016-01-11T00:10:00.000Z"`;
   assert.equal(
     documentIds(pickups!)(`{"view":"pickup_count",${times},"location":"dr5ru7","pickup_count":3}`),
@@ -32,7 +32,7 @@ it('view, window and key, as they were in every version', () => {
   );
 });
 
-it('whatever the keys hold, the id is as from the parsed document; too long ones are hashes', () => {
+it('the id equals that from the parsed document for any keys; long ids are hashed', () => {
   const text = fc.oneof(
     fc.string(),
     fc.constantFrom('a|b', 'a\\', '"', ',"b":', '","b":"', 'é', '\u2028', '\n', 'null', ''),

@@ -74,7 +74,7 @@ function numbersIn(path: string): number[] {
 }
 
 describe('the NDJSON sink', () => {
-  it('C3 writes each result once, whatever crashes left behind it', (t) => {
+  it('C3 writes each result once, whatever a crash left in the file', (t) => {
     const folder = temporaryFolder(t);
     let file = 0;
     const step = fc.oneof(
@@ -91,7 +91,7 @@ describe('the NDJSON sink', () => {
           if (now.do === 'commit') outbox.commit(now.count);
           else if (now.do === 'deliver') sink.wake();
           else {
-            // What was written after the last cursor: part of a line, or lines the cursor doesn't know.
+            // Bytes beyond the last cursor: a partial line, or lines the cursor doesn't cover.
             appendFileSync(path, now.torn);
             sink = new NdjsonSink(outbox, path);
           }
@@ -115,7 +115,7 @@ describe('the NDJSON sink', () => {
     assert.deepEqual(numbersIn(join(folder, 'b.ndjson')), outbox.numbers);
   });
 
-  it('writes a file anew that somebody removed or shortened', (t) => {
+  it('writes a removed or shortened file again', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     const outbox = new MemoryOutbox();
     outbox.commit(4);
@@ -125,7 +125,7 @@ describe('the NDJSON sink', () => {
     assert.deepEqual(numbersIn(path), outbox.numbers);
   });
 
-  it('writes a file anew that somebody shortened while it runs', (t) => {
+  it('writes a file again that was shortened during the run', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     const outbox = new MemoryOutbox();
     outbox.commit(4);
@@ -135,14 +135,14 @@ describe('the NDJSON sink', () => {
     truncateSync(path, 10);
     outbox.commit(2);
     sink.wake();
-    assert.match(notes.join(), /out\.ndjson is shorter .* anew$/, 'F2 it is told');
+    assert.match(notes.join(), /out\.ndjson is shorter .* again$/, 'F2 it is told');
     assert.deepEqual(numbersIn(path), outbox.numbers);
     sink.close();
     new NdjsonSink(outbox, path).close();
     assert.deepEqual(numbersIn(path), outbox.numbers);
   });
 
-  /** What may happen to a file that is written, and what its lines are then called. */
+  /** Events that can hit the output file, and where its lines are then. */
   const losses: Record<string, (path: string) => string | undefined> = {
     deleted: (path) => {
       rmSync(path);
@@ -194,13 +194,13 @@ describe('the NDJSON sink', () => {
         const notes: string[] = [];
         new NdjsonSink(outbox, path, (note) => notes.push(note)).close();
         assert.deepEqual(numbersIn(path), outbox.numbers);
-        // A copy was complete, but for what went elsewhere.
+        // A copy is complete except for lines written elsewhere.
         assert.equal(notes.length, how === 'replaced by a copy' ? 0 : 1);
       });
     }
   }
 
-  it('F1 tells at the end of a file that is gone, also with nothing more to write', (t) => {
+  it('F1 reports at the end that a file is gone, even with nothing left to write', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     const outbox = new MemoryOutbox();
     outbox.commit(4);
@@ -210,7 +210,7 @@ describe('the NDJSON sink', () => {
     assert.throws(() => sink.close(), { code: 'output-gone' });
   });
 
-  it('leaves a file that took the place of its own between two runs', (t) => {
+  it('leaves a file that replaced its own between two runs', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     const outbox = new MemoryOutbox();
     outbox.commit(2);
@@ -234,7 +234,7 @@ describe('the NDJSON sink', () => {
     assert.deepEqual(numbersIn(path), one.numbers);
   });
 
-  it('leaves what somebody else wrote', (t) => {
+  it('leaves a file of another writer', (t) => {
     const path = join(temporaryFolder(t), 'out.ndjson');
     writeFileSync(path, 'of another job\n');
     const outbox = new MemoryOutbox();
@@ -243,7 +243,7 @@ describe('the NDJSON sink', () => {
     assert.equal(readFileSync(path, 'utf8'), 'of another job\n');
   });
 
-  it('writes nothing more behind what it could not write whole', { skip: !existsSync('/dev/full') }, () => {
+  it('writes nothing after a partial write', { skip: !existsSync('/dev/full') }, () => {
     const outbox = new MemoryOutbox();
     const sink = new NdjsonSink(outbox, '/dev/full');
     outbox.commit(1);
@@ -253,7 +253,7 @@ describe('the NDJSON sink', () => {
     assert.equal(sink.status().pending, 1);
   });
 
-  it('says what is wrong with a file that cannot be', (t) => {
+  it('explains why a file cannot be written', (t) => {
     const path = join(temporaryFolder(t), 'no', 'such', 'out.ndjson');
     assert.throws(() => new NdjsonSink(new MemoryOutbox(), path), { code: 'cannot-open' });
     assert.equal(existsSync(path), false);

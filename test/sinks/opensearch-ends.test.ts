@@ -1,4 +1,4 @@
-/** How a run ends whose server takes nothing: by the real binary, against servers that hang, trickle, refuse and say "later". */
+/** The end of a run whose server accepts nothing: the real binary against servers that hang, trickle, refuse and delay. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -65,7 +65,7 @@ for (const [what, start] of Object.entries(SERVERS)) {
           });
         },
       });
-      // All is processed: nothing but the delivery is left.
+      // Everything is processed; only the delivery is left.
       for (;;) {
         const status = await taxiflow(['status', '--data-dir', folder, '--json']);
         const { totals, sinks = [] } = status.code === 0 ? status.json<Status>() : {};
@@ -75,7 +75,7 @@ for (const [what, start] of Object.entries(SERVERS)) {
       const { code, stderr } = await run;
       assert.equal(code, 130, answered);
       assert.doesNotMatch(stderr, /Error:/, 'an interruption is no failure');
-      assert.match(stderr, /[1-9][\d,]* behind; the next run goes on from there/);
+      assert.match(stderr, /[1-9][\d,]* behind; the next run continues from there/);
     });
   }
 }
@@ -85,7 +85,7 @@ interface Status {
   readonly sinks: readonly { readonly pending: number; readonly trouble: string; readonly since: string }[];
 }
 
-it('what waits is told at once, with since when and why, on stderr and in status', async (t) => {
+it('waiting results are reported at once, with time and reason, on stderr and in status', async (t) => {
   const { url } = await serve(t, ({ path }) =>
     path === '/'
       ? { body: { version: { distribution: 'opensearch', number: '3.8.0' } } }
@@ -125,8 +125,8 @@ it('a sink that fails ends the run with its error, not with silence', async (t) 
   assert.match(stderr, /Error: .*wants to know who asks/);
 });
 
-it('a command that has nothing left to wait for, and no verdict, says so', async (t) => {
-  // Requests that never come to an end, and timers that don't hold the process.
+it('a command with nothing left to wait for and no outcome is an error', async (t) => {
+  // Requests that never settle, and timers that don't keep the process alive.
   const preload = join(temporaryFolder(t), 'inert.mjs');
   writeFileSync(
     preload,
@@ -140,5 +140,5 @@ it('a command that has nothing left to wait for, and no verdict, says so', async
     node: ['--import', preload],
   });
   assert.equal(code, 1, stderr);
-  assert.match(stderr, /Error: the command ended in the middle.*\nTry: /);
+  assert.match(stderr, /Error: the command stopped before it was done.*\nTry: /);
 });

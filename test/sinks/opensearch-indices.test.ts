@@ -1,4 +1,4 @@
-/** Which index results go to, whose indices they are, and what is sent again, against the model of the server. */
+/** Choice of the index, ownership and resending, against the model of the server. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { randomNumbers } from '../random.ts';
@@ -69,12 +69,12 @@ it('O5 after a rollover corrections go to the index that has the window, and new
   assert.deepEqual(lying(server), { [FIRST]: [1, 20], [SECOND]: [4, 5] });
 });
 
-it('O6 thousands of windows are looked up at once, in questions that a server takes', async () => {
+it('O6 thousands of windows are looked up at once, in queries that a server accepts', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3_000));
   await deliver(state, server);
   server.rollover(NAME);
-  // Another state has the same results, and doesn't know where they lie.
+  // Another state has the same results, and doesn't know their index.
   state.cursor = state.destinations = undefined;
   await deliver(state, server);
   const { [FIRST]: first = [], ...others } = lying(server);
@@ -104,7 +104,7 @@ for (const moment of ['before it is done', 'after it was done'] as const) {
   });
 }
 
-it('O5 a request that comes through late, after a rollover, changes nothing', async () => {
+it('O5 a request that arrives late, after a rollover, changes nothing', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   let late: (() => void) | undefined;
@@ -122,7 +122,7 @@ it('O5 a request that comes through late, after a rollover, changes nothing', as
   assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3], [SECOND]: [4, 5] });
 });
 
-it('O5 a request of a run that was killed comes through after a rollover and the next run', async () => {
+it('O5 a request of a killed run arrives after a rollover and the next run', async () => {
   const [state, server] = [new ModelState(), honest()];
   let alive = true;
   let late: (() => void) | undefined;
@@ -144,7 +144,7 @@ it('O5 a request of a run that was killed comes through after a rollover and the
   assert.deepEqual(lying(server), { [FIRST]: [1, 3, 20], [SECOND]: [4] });
 });
 
-it('O6 what another state wrote is found in the index where it lies', async () => {
+it('O6 documents of another state are found in their index', async () => {
   const [older, server] = [new ModelState(), honest()];
   older.commit(range(1, 3));
   await deliver(older, server);
@@ -159,7 +159,7 @@ it('O6 what another state wrote is found in the index where it lies', async () =
   assert.deepEqual(lying(server), { [FIRST]: [1, 22, 30], [SECOND]: [4] });
 });
 
-it('a correction of what lies in a read-only index waits, and is told; nothing lies twice', async () => {
+it('a correction of a document in a read-only index waits and is reported; no document exists twice', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 2));
   await deliver(state, server);
@@ -190,7 +190,7 @@ it('results that wait for an index that became read-only go to the current one',
   assert.deepEqual(lying(server), { [FIRST]: [1], [SECOND]: [2, 3] });
 });
 
-it('O7 an index that was restored from an older snapshot is filled again, also where counts are equal', async () => {
+it('O7 an index restored from an older snapshot is refilled, even if counts are equal', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 10));
   await deliver(state, server);
@@ -204,7 +204,7 @@ it('O7 an index that was restored from an older snapshot is filled again, also w
   assert.deepEqual((await deliver(state, server)).notes, [], 'once');
 });
 
-it('O7 documents that somebody deleted are sent again, and what was taken back is not missed', async () => {
+it('O7 deleted documents are sent again, and retracted ones are not missed', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 10));
   state.commit([resultOf(9, { retracted: true }), resultOf(8, { number: 80 })], true);
@@ -216,11 +216,11 @@ it('O7 documents that somebody deleted are sent again, and what was taken back i
   const index = server.indices.get(FIRST)!;
   for (const id of [...index.documents.keys()].slice(0, 4)) index.documents.delete(id);
   const { notes } = await deliver(state, server);
-  assert.match(notes.join(), /trip_duration holds 5 documents, though 10 were delivered/);
+  assert.match(notes.join(), /trip_duration holds 5 documents, but 10 were delivered/);
   assert.equal(server.documents.length, 9);
 });
 
-it('an older index that was removed is not filled again, unless that is asked for', async () => {
+it('a removed older index is not refilled, unless --resend is given', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   await deliver(state, server);
@@ -238,7 +238,7 @@ it('an older index that was removed is not filled again, unless that is asked fo
   assert.deepEqual(lying(server), { [SECOND]: [1, 2, 3, 4, 5, 6] });
 });
 
-it('an alias that was put on an empty index is filled from the first result', async () => {
+it('an alias moved to an empty index is filled from the first result', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   await deliver(state, server);
@@ -247,7 +247,7 @@ it('an alias that was put on an empty index is filled from the first result', as
   assert.equal(server.documents.length, 3);
 });
 
-it('an alias that is swapped in the middle of a run is noticed before the run ends', async () => {
+it('an alias swapped during a run is noticed before the run ends', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   const sink = await openSink(state, server);
@@ -258,7 +258,7 @@ it('an alias that is swapped in the middle of a run is noticed before the run en
   assert.equal(server.documents.length, 3);
 });
 
-it('the results of another app or stream are refused, those of a state that was made anew are not', async () => {
+it('results of another app or stream are refused, results of a new state are not', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   await deliver(state, server);
@@ -288,7 +288,7 @@ it('an index without an owner becomes ours, also when it holds documents', async
   });
 });
 
-it('the index template is made, and made again; without the right to, a new index gets its mapping first', async () => {
+it('the index template is created, and recreated; without the right to, a new index gets its mapping first', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 3));
   await deliver(state, server);
@@ -299,13 +299,13 @@ it('the index template is made, and made again; without the right to, a new inde
   };
   server.rollover(NAME);
   const { notes } = await deliver(state, server, () => state.commit([resultOf(4)]));
-  assert.match(notes.join(), /index template of trip_duration can't be made/);
+  assert.match(notes.join(), /cannot create the index template of trip_duration/);
   const { mappings } = server.indices.get(SECOND)!;
   assert.equal((mappings['properties'] as Record<string, { type: string }>)['location']?.type, 'geo_point');
   assert.equal(mappings['dynamic'], 'strict');
 });
 
-it('O3 an answer that tells nothing of the documents settles none of them', async () => {
+it('O3 an answer without the documents settles none of them', async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit(range(1, 100));
   const troubles: (string | undefined)[] = [];

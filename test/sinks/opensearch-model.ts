@@ -20,7 +20,7 @@ export const HURRIED = new TestClock({ step: 200 });
 
 export type Fate = 'taken' | 'refused' | 'spoils' | 'too-large';
 
-/** The state: what it remembers outlives every sink, but not what a dead sink would still write to it. */
+/** The state. It outlives every sink and ignores writes of dead sinks. */
 export class ModelState {
   readonly firings: StoredFiring[] = [];
   readonly letters: DeadLetter[] = [];
@@ -121,10 +121,10 @@ interface Target {
 }
 
 const ANSWER_MS = 600;
-/** A request that nobody waits for any more is done by then. */
+/** By then, an abandoned request has been carried out. */
 export const LATE_MS = 12_000;
 
-/** Whether an action is turned away, and how. */
+/** Whether and how an action is refused. */
 export interface TurnedAway {
   readonly of: (action: string) => boolean;
   readonly status: number;
@@ -172,7 +172,7 @@ export interface Lying extends Held {
   readonly id: string;
 }
 
-/** What a snapshot holds of one index. */
+/** The contents of one index in a snapshot. */
 export interface Snapshot {
   readonly index: string;
   readonly uuid: string;
@@ -185,25 +185,25 @@ export interface BulkAnswer {
   readonly items: BulkItem[];
 }
 
-/** OpenSearch as far as the sink needs it, and as bad as it can be. */
+/** OpenSearch as far as the sink needs it, at its worst. */
 export class ModelServer {
-  /** Share of the requests that something happens to. */
+  /** Share of requests with a fault. */
   trouble = 0;
-  /** How long the version of a document that was deleted is remembered; longer than a request is on its way. */
+  /** How long the version of a deleted document is remembered; longer than a request can be in flight. */
   tombstoneMs = LATE_MS + 2 * ANSWER_MS;
   /** Given: it answers bulk requests in place of chance; undefined lets the model do as it is told. */
   script: ((request: number) => unknown) | undefined;
   /** Given: what becomes of an answer on its way back; `done` says what the server did. */
   mangle: ((done: BulkAnswer) => unknown) | undefined;
-  /** Told of every request before it is looked at. */
+  /** Called before each request is handled. */
   front: (path: string) => void | Promise<void> = () => {};
   /** Given each bulk request, to have it done when it likes, whatever is answered. */
   hold: (send: () => void) => void = () => {};
-  /** The largest body it takes. */
+  /** The largest body accepted. */
   limit = LARGEST_REQUEST;
   /** Bulk requests so far. */
   requests = 0;
-  /** The most requests that were under way at once, and the most documents and characters in one. */
+  /** Maximum of concurrent requests, and of documents and characters in one request. */
   readonly most = { requests: 0, documents: 0, characters: 0 };
   readonly indices = new Map<string, ModelIndex>();
   /** By alias: its indices, and whether each is the one to write to. */
@@ -228,7 +228,7 @@ export class ModelServer {
     );
   }
 
-  /** Deletions that it still knows of. */
+  /** Deletions it still remembers. */
   get tombstones(): number {
     return [...this.indices.values()].reduce((sum, { deleted }) => sum + deleted.size, 0);
   }
@@ -257,7 +257,7 @@ export class ModelServer {
     return index;
   }
 
-  /** As `_rollover` of an alias does; nothing where it has no index to write to. */
+  /** Like `_rollover` of an alias; does nothing without a write index. */
   rollover(alias: string): void {
     const of = this.aliases.get(alias);
     const before = of && writeOf(of);
@@ -291,7 +291,7 @@ export class ModelServer {
     }));
   }
 
-  /** Closes the indices that the snapshot has, and restores them; those that came or were made anew since stay. */
+  /** Closes and restores the indices in the snapshot; indices created since stay. */
   restore(snapshots: readonly Snapshot[]): void {
     for (const { index: name, uuid, documents } of snapshots) {
       const index = this.indices.get(name);
@@ -317,7 +317,7 @@ export class ModelServer {
     return { transport: { request }, close: async () => {} } as unknown as Client;
   }
 
-  /** Throws as the client does of an answer that is an error. */
+  /** Throws like the client for an error answer. */
   async answer(asked: Asked): Promise<{ statusCode: number; body: unknown }> {
     const { path, bulkBody } = asked;
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
@@ -436,7 +436,7 @@ export class ModelServer {
         this.#done(lines, TAKES_ALL);
         throw reset();
       case 4:
-        // It comes through when nobody waits for it any more.
+        // The request arrives after it was abandoned.
         HURRIED.after(this.#random() * LATE_MS, () => this.#done(lines, TAKES_ALL));
         throw reset();
       case 5:
@@ -446,7 +446,7 @@ export class ModelServer {
       case 7:
         return this.#done(lines, { of: () => true, status: 403, type: 'cluster_block_exception' });
       default: {
-        // Somebody else answers for it.
+        // A proxy answers in its place.
         const answers = [
           {},
           '<html>',
@@ -466,7 +466,7 @@ export class ModelServer {
       const line = lines[i++]!;
       const [[what, target] = []] = Object.entries(JSON.parse(line) as Record<string, Target>);
       if (!what || !target) throw new Error(`no action: ${line}`);
-      // The version is a long, beyond what a number holds exactly.
+      // The version is a 64-bit integer, beyond the exact range of a number.
       const version = BigInt(/"version":(\d+)/.exec(line)![1]!);
       const source = what === 'delete' ? '' : lines[i++]!;
       const index = this.#written(target);
@@ -494,7 +494,7 @@ export class ModelServer {
     return { errors, items };
   }
 
-  /** A name that stands for nothing is made an index of, unless it has to be an alias. */
+  /** An unknown name becomes an index, unless an alias is required. */
   #written({ _index, require_alias = false }: Target): ModelIndex | undefined {
     const of = this.aliases.get(_index);
     if (of) return this.indices.get(writeOf(of) ?? '');
@@ -502,7 +502,7 @@ export class ModelServer {
     return this.indices.get(_index) ?? this.make(_index);
   }
 
-  /** A deletion that comes again is remembered for as long again. */
+  /** A repeated deletion is remembered for the full time again. */
   #bury({ deleted }: ModelIndex, id: string, version: bigint): void {
     const tombstone = { version };
     deleted.set(id, tombstone);
@@ -523,12 +523,12 @@ interface AliasActions {
   }[];
 }
 
-/** A deletion is remembered for a while, as by the real server. */
+/** A deletion is remembered for a while, as in the real server. */
 function versionIn({ documents, deleted }: ModelIndex, id: string): bigint {
   return (documents.get(id) ?? deleted.get(id))?.version ?? 0n;
 }
 
-/** The index an alias is written to. */
+/** The write index of an alias. */
 function writeOf(of: ReadonlyMap<string, boolean | undefined>): string | undefined {
   const [only] = of;
   return (

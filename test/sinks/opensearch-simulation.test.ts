@@ -26,7 +26,7 @@ const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const CRASHES = 10;
 const NAME = 'trip_duration';
 
-/** Keys that hold what separates the parts of an id. */
+/** Keys that contain the separators of an id. */
 const PARTS = ['a', 'b', 'a|b', 'b|a', 'a\\', 'a\\|b', '|', '\\'];
 
 /** Few cells in a band of windows that moves on, so that windows begin all the time and many results correct others. */
@@ -98,11 +98,11 @@ async function simulate(seed: number): Promise<{ retries: number; crashes: numbe
       retries += sink.status().retries;
       break;
     } catch (error) {
-      // The machine may be busy while our clock runs on; a user would start it again too.
+      // On a busy machine the model's clock may run ahead; like a user, start the run again.
       if ((error as { code?: string }).code !== 'opensearch-behind' || tries > 20) throw error;
     }
   }
-  // What a dead sink had sent may still be on its way.
+  // Requests of a dead sink may still be in flight.
   await HURRIED.sleep(LATE_MS + 1_000);
 
   const expected = new Map<string, string>();
@@ -129,7 +129,7 @@ describe('the OpenSearch sink, simulated', () => {
   it(`O1 to O5 and O7 in ${RUNS} runs from seed ${SEED}`, async (t) => {
     let retries = 0;
     const seeds = Array.from({ length: RUNS }, (_, i) => SEED + i);
-    // Most of a run is waiting, so some go side by side.
+    // A run mostly waits, so several run concurrently.
     const worker = async () => {
       for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift())
         retries += (await simulate(seed)).retries;

@@ -1,4 +1,4 @@
-/** How the OpenSearch sink paces itself and gives up, against a model of the server that does as it is told. */
+/** Pacing and giving up in the OpenSearch sink, against a scripted model of the server. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
@@ -25,7 +25,7 @@ function stateWith(results: number): ModelState {
   return state;
 }
 
-it('requests are limited in documents, and in how many are under way', async () => {
+it('requests are limited in documents, and in number in flight', async () => {
   const state = stateWith(9_000);
   const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
@@ -54,7 +54,7 @@ it('requests are limited in bytes', async () => {
   assert.ok(characters >= 4_000_000 && characters < 4_200_000, `${characters} in a request`);
 });
 
-it('a server that says when to come again is asked no sooner, and by one request only', async () => {
+it('a server with Retry-After is asked no sooner, and by one request only', async () => {
   const state = stateWith(5_000);
   const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
@@ -64,7 +64,7 @@ it('a server that says when to come again is asked no sooner, and by one request
     if (request <= 5) throw answered(429, { 'retry-after': '10' });
     return undefined;
   };
-  // Three are under way when the first is turned away; then one knocks.
+  // Three are in flight when the first is rejected; then only one retries.
   server.front = async (path) => {
     if (path === '/_bulk' && server.requests === 0)
       await until('three are under way', () => server.most.requests >= 3);
@@ -78,7 +78,7 @@ it('a server that says when to come again is asked no sooner, and by one request
     assert.ok(at - knocks[i]! >= 10_000, `asked again after ${at - knocks[i]!} ms`);
 });
 
-it('a server that settles nothing is given up after a minute, and nothing is lost by that', async () => {
+it('a server that settles nothing is given up after a minute, without loss', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   server.script = () => {
@@ -99,7 +99,7 @@ it('a server that settles nothing is given up after a minute, and nothing is los
   assert.equal(server.documents.length, 100);
 });
 
-it('what keeps it from going on is told once, again when the run ends with it, and when it is over', async () => {
+it('trouble is reported once, again when the run ends with it, and when it is over', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   const block = {
@@ -122,7 +122,7 @@ it('what keeps it from going on is told once, again when the run ends with it, a
   assert.equal(sink.status().trouble, undefined);
 });
 
-it('an interrupted run waits for nobody who waits himself', async () => {
+it('an interrupted run does not wait for requests that wait themselves', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   server.script = () => {
@@ -137,7 +137,7 @@ it('an interrupted run waits for nobody who waits himself', async () => {
   assert.equal(state.cursor?.delivered, 1);
 });
 
-it('O1 a result that is taken back is deleted, beside some that are refused or turned away', async () => {
+it('O1 a retracted result is deleted, beside results that are refused or rejected', async () => {
   const state = stateWith(3);
   const { number: _, fate: __, ...second } = resultOf(2) as Record<string, unknown>;
   state.commit(
@@ -159,7 +159,7 @@ it('O1 a result that is taken back is deleted, beside some that are refused or t
   assert.match(state.letters[0]?.raw ?? '', /"number":6/);
 });
 
-it('O2 a result that was turned away does not come after its deletion, when the server has forgotten that', async () => {
+it('O2 a rejected result does not follow its deletion once the server has forgotten the deletion', async () => {
   const state = stateWith(2);
   const { number: _, fate: __, ...second } = resultOf(2) as Record<string, unknown>;
   state.commit([{ ...second, retracted: true }], true);
@@ -178,7 +178,7 @@ it('O2 a result that was turned away does not come after its deletion, when the 
   assert.deepEqual(lying, [1]);
 });
 
-it('a result that is turned away for good ends the run, also with its deletion behind it', async () => {
+it('a result that is rejected every time ends the run, also with its deletion behind it', async () => {
   const state = stateWith(1);
   const { number: _, fate: __, ...result } = resultOf(1) as Record<string, unknown>;
   state.commit([{ ...result, retracted: true }], true);
@@ -190,7 +190,7 @@ it('a result that is turned away for good ends the run, also with its deletion b
   await assert.rejects(sink.close(false), { code: 'opensearch-behind' });
 });
 
-it('O4 an index that goes while it runs is made anew with its alias, and filled from the first result', async () => {
+it('O4 an index deleted during a run is recreated with its alias, and filled from the first result', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   const troubles: (string | undefined)[] = [];
@@ -203,12 +203,12 @@ it('O4 an index that goes while it runs is made anew with its alias, and filled 
   await sink.close(false);
   assert.equal(server.documents.length, 101);
   assert.deepEqual(troubles, [
-    'trip_duration is gone; it is made anew and filled from the first result',
+    'trip_duration is gone; it is created again and filled from the first result',
     undefined,
   ]);
 });
 
-it('O4 somebody else may be faster to make it', async () => {
+it('O4 another process may create the index first', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   const sink = await openSink(state, server);
@@ -230,7 +230,7 @@ it('O4 somebody else may be faster to make it', async () => {
   assert.equal(server.documents.length, 102);
 });
 
-it('O4 who may not make it for now waits, and goes on', async () => {
+it('O4 without the right to create the index, the sink waits, and continues once it has it', async () => {
   const state = stateWith(100);
   const server = new ModelServer(randomNumbers(1));
   const troubles: (string | undefined)[] = [];
@@ -249,7 +249,7 @@ it('O4 who may not make it for now waits, and goes on', async () => {
   assert.match(troubles.join(), /does not allow this/);
 });
 
-it('O4 a kill after the index was made anew takes none of its documents away', async () => {
+it('O4 a kill after the index was recreated loses none of its documents', async () => {
   const state = stateWith(5_000);
   const server = new ModelServer(randomNumbers(1));
   server.limit = Number.POSITIVE_INFINITY;
@@ -274,7 +274,7 @@ it('O4 a kill after the index was made anew takes none of its documents away', a
   assert.equal(server.documents.length, 5_000);
 });
 
-it('O4 an index that was emptied beside one that was not is filled from the first result', async () => {
+it('O4 an emptied index beside an intact one is filled from the first result', async () => {
   const state = stateWith(10);
   const pickups = Array.from({ length: 5 }, (_, i) => ({ ...resultOf(11 + i), view: 'pickup_count' }));
   state.commit(pickups, false, 'pickup_count');
@@ -293,7 +293,7 @@ it('O4 an index that was emptied beside one that was not is filled from the firs
   assert.equal(await requests(), 0, 'nothing is sent again when nothing is missing');
 });
 
-it('O4 a view that has no results yet is no index that was emptied', async () => {
+it('O4 a view without results does not count as an emptied index', async () => {
   const state = stateWith(10);
   const server = new ModelServer(randomNumbers(1));
   server.script = () => undefined;
@@ -303,7 +303,7 @@ it('O4 a view that has no results yet is no index that was emptied', async () =>
   }
 });
 
-it('O3 what was refused before its index went is a dead letter once, also over a kill', async () => {
+it('O3 a document refused before its index was deleted is a dead letter once, also across a kill', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
   const server = new ModelServer(randomNumbers(1));
@@ -319,7 +319,7 @@ it('O3 what was refused before its index went is a dead letter once, also over a
   assert.equal(server.documents.length, 10);
 });
 
-it('what it refused is told in the next runs too, so that the results that are there are those of the server', async () => {
+it('refused results are also counted in later runs, so that delivered results match the server', async () => {
   const state = stateWith(10);
   state.commit([{ ...resultOf(11), fate: 'refused' }]);
   const server = new ModelServer(randomNumbers(1));
@@ -337,7 +337,7 @@ it('what it refused is told in the next runs too, so that the results that are t
   assert.deepEqual(await there(), [13, 0, 2]);
 });
 
-it('who is not let in is told so at the start', async () => {
+it('missing access is reported at the start', async () => {
   for (const [status, code] of [
     [401, 'opensearch-unauthorized'],
     [403, 'opensearch-forbidden'],
@@ -358,7 +358,7 @@ it('a data stream is refused at the start, and not made anew for ever', async ()
   await assert.rejects(openSink(stateWith(1), server), { code: 'mapping-conflict', message: /data stream/ });
 });
 
-it('a domain that takes no index in bulk requests is waited for, and what to set is told', async () => {
+it('a domain that refuses an index in bulk requests is waited for, and the setting is named', async () => {
   const state = stateWith(10);
   const server = new ModelServer(randomNumbers(1));
   const error = { type: 'illegal_argument_exception', reason: 'explicit index in bulk is not allowed' };

@@ -281,7 +281,7 @@ async function indexGone(t: TestContext, search: OpenSearch): Promise<void> {
   await line.replay({ until: Date.UTC(2016, 0, 11, 16), resume: true });
   await process.until('the morning is there', () => resultsIn(output).length > night);
   await process.until('and what was taken away', there);
-  assert.match(process.said(), /away-trip_duration is gone; it is made anew/);
+  assert.match(process.said(), /away-trip_duration is gone; it is created again/);
   const day = resultsIn(output).length;
 
   const writes = (on: boolean) => ({

@@ -1,4 +1,4 @@
-/** Files of taxiflow's own: one name each, and nobody else's business. */
+/** taxiflow's own files: one name each, private to their owner. */
 import assert from 'node:assert/strict';
 import {
   existsSync,
@@ -56,7 +56,7 @@ describe('a state has one name (C4)', () => {
     });
   }
 
-  it('also by a link to nothing, and by links beside it, which are not followed', (t) => {
+  it('also by a dangling link, and by links beside it, which are not followed', (t) => {
     const dataDir = temporaryFolder(t);
     open(dataDir, 'one').close();
     const elsewhere = join(dataDir, 'elsewhere');
@@ -67,7 +67,7 @@ describe('a state has one name (C4)', () => {
     assert.equal(existsSync(elsewhere), false);
   });
 
-  it('while folders may have several: they meet in one lock', (t) => {
+  it('while folders may have several, which share one lock', (t) => {
     const folder = temporaryFolder(t);
     const dataDir = join(folder, 'data');
     const state = open(dataDir, 'one');
@@ -99,8 +99,8 @@ describe('a state has one name (C4)', () => {
   });
 });
 
-describe('what taxiflow makes', { skip: process.platform === 'win32' }, () => {
-  it('is for its owner only', async (t) => {
+describe('files that taxiflow creates', { skip: process.platform === 'win32' }, () => {
+  it('are accessible only to their owner', async (t) => {
     const cwd = temporaryFolder(t);
     for (const args of [
       ['replay', fixture('yellow-2015.csv'), '--speedup', 'max'],
@@ -118,7 +118,7 @@ describe('what taxiflow makes', { skip: process.platform === 'win32' }, () => {
     }
   });
 
-  it('never takes the place of what a link leads to', async (t) => {
+  it('never replace the target of a link', async (t) => {
     const cwd = temporaryFolder(t);
     writeFileSync(join(cwd, 'precious'), 'mine');
     mkdirSync(join(cwd, '.taxiflow', 'streams'), { recursive: true });

@@ -65,7 +65,7 @@ function folder(t: TestContext): string {
 }
 
 describe('a state', () => {
-  it('C1 gives back what the last checkpoint held, and nothing of one that failed', (t) => {
+  it('C1 restores the last checkpoint, and nothing of a failed one', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
     assert.equal(state.stored, undefined);
@@ -85,7 +85,7 @@ describe('a state', () => {
         firings: [firing(0, ['a', 'b'])],
       }),
     );
-    // A circular document can't be written: everything of this checkpoint is undone.
+    // A circular document can't be written, so the whole checkpoint is rolled back.
     const circular: { self?: unknown } = {};
     circular.self = circular;
     assert.throws(() =>
@@ -110,7 +110,7 @@ describe('a state', () => {
     again.close();
   });
 
-  it('keeps a watermark that was never reached as it is', (t) => {
+  it('keeps a watermark that was never reached', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
     state.commit(checkpoint({ watermark: Number.NEGATIVE_INFINITY }));
@@ -120,7 +120,7 @@ describe('a state', () => {
     again.close();
   });
 
-  it('C2 writes blocks over, reads them back one by one, and drops those of a window that is gone', (t) => {
+  it('C2 overwrites blocks, reads them back one by one, and drops those of a window that is gone', (t) => {
     const state = open(folder(t));
     t.after(() => state.close());
     const place = (windowStart: number, number: number) => block(windowStart, number);
@@ -145,7 +145,7 @@ describe('a state', () => {
     assert.equal(state.rows(place(20, 0))?.length, 1);
   });
 
-  it('C1 makes the firings of a window from what is stored of it, before that is gone', (t) => {
+  it('C1 generates the firings of a window from its stored panes, before these are gone', (t) => {
     const state = open(folder(t));
     t.after(() => state.close());
     state.commit(checkpoint({ blocks: [block(10, 0), block(10, 1)] }));
@@ -185,7 +185,7 @@ describe('a state', () => {
     }
   });
 
-  it('C3 numbers results in the order they are written, over checkpoints and runs', (t) => {
+  it('C3 numbers results in the order they are written, across checkpoints and runs', (t) => {
     const dataDir = folder(t);
     let state = open(dataDir);
     state.commit(checkpoint({ firings: [firing(0, ['a', 'b']), firing(10, ['c'])] }));
@@ -208,7 +208,7 @@ describe('a state', () => {
     assert.deepEqual(state.outbox.cursor('s'), { delivered: 11, position: 'then here' });
   });
 
-  it('O3 knows in the next run what each sink has refused', (t) => {
+  it('O3 remembers across runs how many results each sink has refused', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
     const letters = new DeadLetterBuffer(1);
@@ -262,7 +262,7 @@ describe('a state', () => {
     assert.equal(refusal(() => open(dataDir)).code, 'newer-format');
   });
 
-  it('tells damage of a result, a pane and the checkpoint instead of taking it for data', (t) => {
+  it('reports damage of a result, a pane and the checkpoint instead of reading it as data', (t) => {
     const damages = {
       firings: 'UPDATE firings SET docs = replace(docs, \'"n":1\', \'"n":2\')',
       panes: "UPDATE panes SET rows = replace(rows, 'k', 'x')",
@@ -312,7 +312,7 @@ describe('reading results', () => {
     assert.equal([...reader.results({ view: 'none' })].length, 0);
   });
 
-  it('sees the results of one moment, while the processor goes on to correct them', (t) => {
+  it('sees the results of one moment, while the processor continues to correct them', (t) => {
     const dataDir = folder(t);
     const state = open(dataDir);
     t.after(() => state.close());
@@ -349,7 +349,7 @@ describe('reading results', () => {
     assert.deepEqual(reader.cursors(), [{ name: 's', delivered: 3, pending: 0 }]);
   });
 
-  it('tells keys apart whose parts would be the same text side by side', (t) => {
+  it('distinguishes keys whose concatenated parts are equal', (t) => {
     const dataDir = folder(t);
     const views = '[{"name":"v","by":{"k":{},"l":{}}}]';
     const state = open(dataDir, { ...IDENTITY, views });
@@ -386,7 +386,7 @@ describe('reading results', () => {
     ]);
   });
 
-  it('says which apps there are when the one asked for is not', (t) => {
+  it('names the existing apps if the requested one does not exist', (t) => {
     const dataDir = folder(t);
     open(dataDir).close();
     const error = refusal(() => new StateReader(dataDir, 'none'));

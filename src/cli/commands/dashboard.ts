@@ -8,12 +8,12 @@ const options = {
   port,
   host: text({
     default: '127.0.0.1',
-    describe: 'Address to listen on; 0.0.0.0 lets other machines look',
+    describe: 'Address to listen on; 0.0.0.0 lets other machines connect',
   }),
-  open: flag('Open it in a browser'),
+  open: flag('Open the page in a browser'),
   tiles: text({
     describe:
-      'Street map under the cells: https://…/{z}/{x}/{y}.png (asks that server; without, no request leaves)',
+      'Street map under the cells: https://…/{z}/{x}/{y}.png; without it, the page contacts no other server',
   }),
   json: flag('Print the address as JSON'),
 };
@@ -22,8 +22,8 @@ export type DashboardArguments = Values<typeof options>;
 
 export const dashboardCommand = command({
   usage: 'dashboard',
-  summary: 'Serve the live page: the city on a map, and how the job is doing',
+  summary: 'Serve the live page: results on a map of the city, and the state of the job',
   options,
-  examples: [['$0 dashboard --app demo --open', 'look at what the demo left']],
+  examples: [['$0 dashboard --app demo --open', 'look at the results of the demo']],
   load: async () => (await import('../handlers/dashboard.ts')).dashboard,
 });

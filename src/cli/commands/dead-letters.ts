@@ -3,19 +3,19 @@ import { flag, text, type Values } from '../options.ts';
 import { dataDir, format } from './shared.ts';
 
 const options = {
-  app: text({ describe: 'Only of this processor  [default: of all, and rows that replays refused]' }),
+  app: text({ describe: 'Only those of this processor  [default: all processors and all replays]' }),
   dataDir,
-  reason: text({ describe: 'Only with this reason' }),
+  reason: text({ describe: 'Only those with this reason' }),
   format,
-  output: text({ describe: 'Export to a file' }),
-  json: flag('Counts and letters as one JSON object'),
+  output: text({ describe: 'Write to this file' }),
+  json: flag('Print counts and letters as one JSON object'),
 };
 
 export type DeadLettersArguments = Values<typeof options>;
 
 export const deadLettersCommand = command({
   usage: 'dead-letters',
-  summary: 'List what was refused, why and from where',
+  summary: 'List refused records, rows and results, with reason and source',
   options,
   load: async () => (await import('../handlers/dead-letters.ts')).deadLetters,
 });

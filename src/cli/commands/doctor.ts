@@ -3,7 +3,7 @@ import { flag, speedup, text, texts, type Values } from '../options.ts';
 import { app, dataDir, endpointUrl, indexPrefix, json, openSearchAccess, region, stream } from './shared.ts';
 
 const positionals = {
-  paths: texts('Trip files to replay: their rate against the shards of the stream'),
+  paths: texts('Trip files to replay; their rate is compared with the capacity of the stream'),
 };
 
 const options = {
@@ -12,9 +12,9 @@ const options = {
   region,
   endpointUrl,
   app,
-  speedup: speedup('1440', 'Event time over wall time of the replay, or max'),
-  aggregate: flag('The replay would pack many trips per record'),
-  opensearch: text({ describe: 'OpenSearch or Elasticsearch that results would go to' }),
+  speedup: speedup('1440', 'Speedup of the replay: event time divided by wall time, or max'),
+  aggregate: flag('Assume a replay with --aggregate, which packs many trips per record'),
+  opensearch: text({ describe: 'URL of the OpenSearch or Elasticsearch that will receive the results' }),
   indexPrefix,
   ...openSearchAccess,
   json,
@@ -24,12 +24,12 @@ export type DoctorArguments = Values<typeof positionals> & Values<typeof options
 
 export const doctorCommand = command({
   usage: 'doctor [paths..]',
-  summary: 'Check what a run would need, and say what to do about it',
+  summary: 'Check what a run needs, and say how to fix what is missing',
   positionals,
   options,
   examples: [
-    ['$0 doctor', 'this machine and the embedded stream'],
-    ['$0 doctor trips.csv --stream NAME --region REGION', 'would Amazon Kinesis take these trips?'],
+    ['$0 doctor', 'check this machine and the embedded stream'],
+    ['$0 doctor trips.csv --stream NAME --region REGION', 'can this Kinesis stream take these trips?'],
   ],
   load: async () => (await import('../handlers/doctor.ts')).doctor,
 });

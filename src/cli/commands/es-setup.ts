@@ -4,14 +4,14 @@ import { indexPrefix, json, openSearchAccess, region, views } from './shared.ts'
 
 const options = {
   endpoint: text({ default: 'http://localhost:9200', describe: 'URL of OpenSearch' }),
-  dashboards: text({ describe: 'URL of OpenSearch Dashboards; without it, the dashboard is left out' }),
+  dashboards: text({ describe: 'URL of OpenSearch Dashboards; without it, no dashboard is created' }),
   indexPrefix,
   views,
-  check: flag('Only say what differs; exit code 3 if something does'),
-  dryRun: flag('Only print what would be sent, as JSON lines'),
-  wait: optionalText('Wait for a cluster that is starting, for instance 5m  [2m without a time]'),
-  delete: flag('Take everything away again, but no documents'),
-  withData: flag('With --delete: indices with documents too'),
+  check: flag('Only report differences; exit code 3 if there are any'),
+  dryRun: flag('Only print the requests, as JSON lines'),
+  wait: optionalText('Wait for a cluster that is starting, for example 5m  [2m if no time is given]'),
+  delete: flag('Delete everything es-setup created, except indices with documents'),
+  withData: flag('With --delete: also delete indices with documents'),
   ...openSearchAccess,
   region,
   json,
@@ -24,8 +24,8 @@ export const esSetupCommand = command({
   summary: 'Prepare OpenSearch for the results: index templates, aliases and a dashboard',
   options,
   examples: [
-    ['$0 es-setup --dashboards http://localhost:5601', 'everything, on this machine'],
-    ['$0 es-setup --check', 'does the cluster still have what it should?'],
+    ['$0 es-setup --dashboards http://localhost:5601', 'set up everything on this machine'],
+    ['$0 es-setup --check', 'is the cluster still set up correctly?'],
   ],
   load: async () => (await import('../handlers/es-setup.ts')).esSetup,
 });

@@ -5,7 +5,10 @@ import { json } from './shared.ts';
 const options = {
   trips: whole({ least: 1, default: 100_000, describe: 'Number of rows' }),
   from: time({ default: '2016-01-11', describe: 'First pick-up time' }),
-  hours: number((value) => value > 0, 'a positive number', { default: 24, describe: 'Span of the pick-ups' }),
+  hours: number((value) => value > 0, 'a positive number', {
+    default: 24,
+    describe: 'Hours the pick-ups span',
+  }),
   seed: whole({ least: 0, default: 1, describe: 'The same seed gives the same file' }),
   schema: text({
     default: 'yellow-2015',
@@ -14,9 +17,9 @@ const options = {
   }),
   dirty: number((value) => value >= 0 && value <= 1, 'a ratio from 0 to 1', {
     default: 0,
-    describe: 'Ratio of rows with the dirt of real files, 0 to 1',
+    describe: 'Share of rows with errors as in real files, 0 to 1',
   }),
-  out: text({ default: '-', describe: 'File (.gz is compressed), or - for stdout' }),
+  out: text({ default: '-', describe: 'Output file (.gz is compressed), or - for stdout' }),
   json,
 };
 
@@ -24,7 +27,7 @@ export type GenerateArguments = Values<typeof options>;
 
 export const generateCommand = command({
   usage: 'generate',
-  summary: 'Generate realistic trips in the form of TLC files',
+  summary: 'Generate realistic trips in the layout of TLC files',
   options,
   load: async () => (await import('../handlers/generate.ts')).generate,
 });

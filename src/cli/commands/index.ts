@@ -1,4 +1,4 @@
-/** Every command, in the order of the help. Nothing heavy is imported here: `--help` loads neither SDK nor SQLite. */
+/** Every command, in the order of the help. Imports nothing heavy: `--help` loads neither an SDK nor SQLite. */
 import type { Command } from '../command.ts';
 import { dashboardCommand } from './dashboard.ts';
 import { dataCommand } from './data.ts';

@@ -22,39 +22,43 @@ const options = {
   app,
   consumer: choice(['polling', 'efo'], {
     default: 'polling',
-    describe: 'Kinesis: share 2 MB/s a shard with others, or enhanced fan-out, which costs extra',
+    describe:
+      'Kinesis: polling shares 2 MB/s per shard with other consumers; efo (enhanced fan-out) costs extra',
   }),
   views,
-  window: milliseconds({ describe: 'Window of the default views, for instance 1h  [default: 10m]' }),
+  window: milliseconds({ describe: 'Window size of the default views, for example 1h  [default: 10m]' }),
   explain: flag('Print the plan and exit'),
   from: text({
     default: 'trim-horizon',
-    describe: 'Where a new state begins: trim-horizon, latest or a time',
+    describe: 'Where a new processor starts reading: trim-horizon, latest or a time',
   }),
-  untilEnd: flag('Stop when everything that is there now has been read'),
-  drain: flag('At the end, let the open windows fire too'),
-  eventTime: choice(['dropoff', 'arrival'], { default: 'dropoff', describe: 'The time windows go by' }),
+  untilEnd: flag('Stop after reading every record now in the stream'),
+  drain: flag('At the end, also fire the open windows'),
+  eventTime: choice(['dropoff', 'arrival'], {
+    default: 'dropoff',
+    describe: 'Time that assigns trips to windows',
+  }),
   maxDisorder: milliseconds({
-    describe: 'Watermark = newest drop-off minus this, for streams without watermark records',
+    describe: 'For streams without watermark records: watermark = newest drop-off minus this',
   }),
   allowedLateness: milliseconds({
     default: '0',
-    describe: 'How long after its end a window is still corrected',
+    describe: 'How long after its end a window still accepts late trips',
   }),
   checkpointInterval: milliseconds({ default: '1s', describe: 'Time between checkpoints' }),
-  output: text({ describe: 'Results as NDJSON to a file, or - for stdout' }),
-  opensearch: text({ describe: 'Results to OpenSearch or Elasticsearch at this URL' }),
+  output: text({ describe: 'Write results as NDJSON to this file, or - for stdout' }),
+  opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
   indexPrefix,
-  resend: flag('Send all results to OpenSearch again, whatever was delivered'),
+  resend: flag('Send all results to OpenSearch again, including those already delivered'),
   ...openSearchAccess,
   dashboard: flag('Serve the live page of this run'),
   port,
   onError: choice(['keep', 'report'], {
     default: 'keep',
-    describe: 'Late and unreadable records: keep as dead letters, or report with exit code 3 too',
+    describe: 'Late and unreadable records: keep as dead letters, or also report with exit code 3',
   }),
-  deadLetterLimit: deadLetterLimit('Dead letters kept per reason'),
-  allowGap: flag('Go on when records fell out of the stream before they were read'),
+  deadLetterLimit: deadLetterLimit('Most dead letters to keep per reason'),
+  allowGap: flag('Continue if records expired from the stream before they were read'),
   json,
 };
 
@@ -66,7 +70,7 @@ export const processCommand = command({
   options,
   examples: [
     ['$0 process', 'follow the embedded stream until Ctrl-C'],
-    ['$0 process --until-end --drain --output out.ndjson', 'all results of what is there, then exit'],
+    ['$0 process --until-end --drain --output out.ndjson', 'process what is there, then exit'],
   ],
   load: async () => (await import('../handlers/process.ts')).processStream,
 });

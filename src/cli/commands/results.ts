@@ -5,17 +5,17 @@ import { dataDir, format, onlyApp } from './shared.ts';
 const options = {
   app: onlyApp,
   dataDir,
-  view: text({ describe: 'Only of this view' }),
-  since: time({ describe: 'Only windows that start at this time or later' }),
+  view: text({ describe: 'Only results of this view' }),
+  since: time({ describe: 'Only windows that start at or after this time' }),
   format,
-  json: flag('All results as one JSON array'),
+  json: flag('Print all results as one JSON array'),
 };
 
 export type ResultsArguments = Values<typeof options>;
 
 export const resultsCommand = command({
   usage: 'results',
-  summary: 'Print results',
+  summary: 'Print the results of a processor',
   options,
   load: async () => (await import('../handlers/results.ts')).results,
 });

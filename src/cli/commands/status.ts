@@ -2,13 +2,13 @@ import { command } from '../command.ts';
 import { flag, type Values } from '../options.ts';
 import { dataDir, json, onlyApp } from './shared.ts';
 
-const options = { app: onlyApp, dataDir, watch: flag('Look every second until Ctrl-C'), json };
+const options = { app: onlyApp, dataDir, watch: flag('Refresh every second until Ctrl-C'), json };
 
 export type StatusArguments = Values<typeof options>;
 
 export const statusCommand = command({
   usage: 'status',
-  summary: 'How a processor is doing: positions, watermark, checkpoints, sinks',
+  summary: 'Show the state of a processor: positions, watermark, checkpoints, sinks',
   options,
   load: async () => (await import('../handlers/status.ts')).status,
 });

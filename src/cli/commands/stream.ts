@@ -6,20 +6,20 @@ const name = streamName;
 const place = { dataDir, region, endpointUrl };
 const shard = text({ required: true, describe: 'Id of an open shard, or its number' });
 
-/** What every command on a stream is given. */
+/** The arguments of every stream command. */
 export type StreamArguments = Values<typeof place & { name: typeof name; json: typeof json }>;
 
 const createOptions = {
   ...place,
   shards: whole({ least: 1, most: MOST_SHARDS, describe: 'Number of shards  [default: 8]' }),
-  onDemand: flag('Kinesis: as many shards as it takes'),
+  onDemand: flag('Kinesis: on-demand mode, in which Kinesis chooses the number of shards'),
   json,
 };
 export type CreateArguments = StreamArguments & Values<typeof createOptions>;
 
 const create = command({
   usage: 'create [name]',
-  summary: 'Make a stream',
+  summary: 'Create a stream',
   positionals: { name },
   options: createOptions,
   load: async () => (await import('../handlers/stream.ts')).create,
@@ -49,7 +49,11 @@ const split = command({
   load: async () => (await import('../handlers/stream.ts')).split,
 });
 
-const mergePositionals = { shard, other: text({ required: true, describe: 'Its neighbour' }), name };
+const mergePositionals = {
+  shard,
+  other: text({ required: true, describe: 'Id or number of a neighbouring open shard' }),
+  name,
+};
 export type MergeArguments = Values<typeof mergePositionals> & StreamArguments;
 
 const merge = command({
@@ -69,7 +73,7 @@ export type ReshardArguments = StreamArguments & Values<typeof reshardOptions>;
 
 const reshard = command({
   usage: 'reshard [name]',
-  summary: 'Bring a stream to a number of even shards',
+  summary: 'Split and merge until a stream has this many equal shards',
   positionals: { name },
   options: reshardOptions,
   load: async () => (await import('../handlers/stream.ts')).reshard,
@@ -77,15 +81,15 @@ const reshard = command({
 
 const trimOptions = {
   ...place,
-  before: text({ required: true, describe: 'Records that arrived before this time; now for all' }),
-  shard: text({ describe: 'Only of this shard' }),
+  before: text({ required: true, describe: 'Delete records that arrived before this time; now deletes all' }),
+  shard: text({ describe: 'Only in this shard' }),
   json,
 };
 export type TrimArguments = StreamArguments & Values<typeof trimOptions>;
 
 const trim = command({
   usage: 'trim [name]',
-  summary: 'Forget the oldest records',
+  summary: 'Delete the oldest records',
   positionals: { name },
   options: trimOptions,
   load: async () => (await import('../handlers/stream.ts')).trim,
@@ -93,14 +97,14 @@ const trim = command({
 
 const remove = command({
   usage: 'delete <name>',
-  summary: 'Remove a stream with all its records',
-  // Nothing is taken away by default.
+  summary: 'Delete a stream and all its records',
+  // The name has no default here: a delete must say what it deletes.
   positionals: { name: text({ required: true, describe: 'Stream, as for --stream' }) },
   options: { ...place, json },
   load: async () => (await import('../handlers/stream.ts')).remove,
 });
 
-export const streamCommand = group('stream', 'Make, look at and reshard streams', [
+export const streamCommand = group('stream', 'Create, describe and reshard streams', [
   create,
   describe,
   split,

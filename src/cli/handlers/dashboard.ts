@@ -7,9 +7,9 @@ import { chooseApp, listApps } from '../../state/files.ts';
 import type { DashboardArguments } from '../commands/dashboard.ts';
 import { interruption, printJson, say } from '../terminal.ts';
 
-/** Only this machine can look. */
+/** Reachable only from this machine. */
 export const LOOPBACK = '127.0.0.1';
-/** The origin goes into the page's policy as it stands: a plain name or address, nothing else. */
+/** The origin goes unescaped into the page's content security policy, so only a plain host is allowed. */
 const TILES = /^https?:\/\/(?:[a-z\d.-]+|\[[a-f\d:.]+\])(?::\d+)?\/.*\{z\}/i;
 
 export async function dashboard(args: DashboardArguments): Promise<number> {
@@ -32,12 +32,12 @@ function readOptions(args: DashboardArguments): DashboardOptions {
   const tiles = args.tiles;
   if (tiles !== undefined && !TILES.test(tiles)) {
     throw usageError(
-      `--tiles ${shownUrl(tiles)} is no address of tiles`,
-      'write for instance https://tiles.example/{z}/{x}/{y}.png',
+      `--tiles ${shownUrl(tiles)} is not a tile URL`,
+      'write for example https://tiles.example/{z}/{x}/{y}.png',
     );
   }
   const app = args.app;
-  // A state that is not there yet is waited for; of several, one has to be chosen.
+  // Without any state yet, the page waits for one; with several, the user must choose.
   const found = app ?? (listApps(dataDir).length > 0 ? chooseApp(dataDir, undefined) : undefined);
   return { dataDir, app: found, host: args.host, port, tiles };
 }
@@ -49,23 +49,23 @@ function announce(args: DashboardArguments, options: DashboardOptions, page: Das
   else process.stdout.write(`${page.url}\n`);
   if (port !== 0 && Number(url.port) !== port) say(`port ${port} is taken; this is the next free one`);
   if (!['127.0.0.1', 'localhost', '::1'].includes(host))
-    say(`note: everybody who reaches ${host} can look at this page; there is no password`);
+    say(`note: anyone who can reach ${host} can see this page; it has no password`);
   if (app === undefined) say(`waiting for a processor in ${dataDir}`);
   else if (!listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
-  say('the live page; Ctrl-C ends it');
+  say('serving the live page; Ctrl-C stops it');
   if (args.open) openBrowser(page.url);
 }
 
-/** The page is gone, the run it shows is not. */
+/** Reports that the page failed; the run it shows continues. */
 export function tellPageFailed(error: Error): void {
-  say(`the live page ended: ${error.message}; "taxiflow dashboard" serves it again`);
+  say(`the live page failed: ${error.message}; "taxiflow dashboard" serves it again`);
 }
 
-/** Opens the page where a browser is there; the address was printed anyway. */
+/** Opens the page in a browser, if there is one. */
 export function openBrowser(url: string): void {
   const [command, ...rest] = BROWSERS[process.platform] ?? ['xdg-open'];
   const child = spawn(command!, [...rest, url], { stdio: 'ignore', detached: true });
-  child.on('error', () => say(`no browser could be opened; the page is at ${url}`));
+  child.on('error', () => say(`could not open a browser; the page is at ${url}`));
   child.unref();
 }
 

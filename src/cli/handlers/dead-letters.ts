@@ -42,7 +42,7 @@ export async function deadLetters(args: DeadLettersArguments): Promise<number> {
       say(
         `${row.of}: ${thousands(row.count)} ${row.reason}${row.kept < row.count ? `, ${thousands(row.kept)} kept` : ''}`,
       );
-    if (sources.length === 0) say(`nothing was replayed or processed in ${args.dataDir} yet`);
+    if (sources.length === 0) say(`nothing has been replayed or processed in ${args.dataDir} yet`);
     else if (counts.length === 0) say('no dead letters');
   } finally {
     for (const source of sources) source.close();
@@ -50,7 +50,7 @@ export async function deadLetters(args: DeadLettersArguments): Promise<number> {
   return EXIT.done;
 }
 
-/** The fields of a letter, in the order of `letters`. */
+/** The fields that `letters` yields, in order. */
 const COLUMNS = ['of', 'reason', 'source', 'position', 'detail', 'at', 'raw'];
 
 function* letters(sources: readonly Source[], reason?: string) {

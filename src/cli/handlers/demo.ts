@@ -36,7 +36,7 @@ import { LOOPBACK, openBrowser, tellPageFailed } from './dashboard.ts';
 
 const NAME = 'demo';
 const DAY = '2016-01-14';
-/** A day passes in half a minute: windows should fire all along, not every four hours of it. */
+/** A day passes in half a minute, so the default interval would fire windows only every four hours of event time. */
 const WATERMARK_INTERVAL = 250;
 const PLAIN_INTERVAL = 5_000;
 const CHECKPOINT_INTERVAL = 500;
@@ -57,17 +57,17 @@ export async function demo(args: DemoArguments, invocation: Invocation): Promise
     startAfresh(dataDir);
     page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
     const file = await makeTrips(dataDir, trips, args.seed);
-    say(`${thousands(trips)} trips of ${DAY}, made up: ${file}`);
+    say(`${thousands(trips)} generated trips of ${DAY}: ${file}`);
     say(
-      `replayed into local:${NAME} at speedup ${Number.isFinite(factor) ? factor : 'max'} and processed at once; Ctrl-C stops`,
+      `replaying into local:${NAME} at speedup ${Number.isFinite(factor) ? factor : 'max'} and processing; Ctrl-C stops`,
     );
-    say(`the live page: ${page.url}`);
+    say(`live page: ${page.url}`);
     if (args.open) openBrowser(page.url);
     const line = await runLine(dataDir, file, factor, progress, signal);
     progress.stop();
     if (signal.aborted) {
-      const next = '"taxiflow demo" starts afresh, "taxiflow results --app demo" shows what there is';
-      say(`interrupted; nothing is lost: ${invocation.completed(next)}`);
+      const next = '"taxiflow demo" starts over, "taxiflow results --app demo" shows the results so far';
+      say(`interrupted; results so far are kept: ${invocation.completed(next)}`);
       return EXIT.interrupted;
     }
     show(args, dataDir, line, Date.now() - started);
@@ -88,14 +88,14 @@ interface Line {
   readonly process: ProcessOutcome;
 }
 
-/** What the last one left goes, unless it still runs: the demo has its fixed name, so only another folder is free. */
+/** Deletes the previous demo's state and stream. Throws `app-running` if that demo is still running. */
 function startAfresh(dataDir: string): void {
   try {
     removeState(dataDir, NAME);
   } catch (error) {
     if (!(error instanceof TaxiflowError) || error.code !== 'app-running') throw error;
-    throw new TaxiflowError(error.code, 'a demo is running in this folder already', {
-      hint: 'stop that one first, or give this one a folder of its own with --data-dir',
+    throw new TaxiflowError(error.code, 'a demo is already running in this folder', {
+      hint: 'stop that demo first, or choose another folder with --data-dir',
     });
   }
   LocalStream.delete(dataDir, NAME);
@@ -114,7 +114,7 @@ async function makeTrips(dataDir: string, trips: number, seed: number): Promise<
   return file;
 }
 
-/** Replay and processor side by side, as two processes would run them; the processor ends when the replay has. */
+/** Runs replay and processor concurrently; the processor ends after the replay. */
 async function runLine(
   dataDir: string,
   file: string,
@@ -142,7 +142,7 @@ async function runLine(
       lag = now.lag;
     },
   });
-  // When one of them fails, the other stops too, and the failure is told.
+  // When one fails, the other stops too, and the error is reported.
   const stopBoth = (error: unknown) => {
     failed.abort();
     throw error;
@@ -226,7 +226,7 @@ function hottest(results: Iterable<ResultDocument>): HotArea[] {
     .map(([location, count]) => ({ location, near: nearTo(location, places), pickups: count }));
 }
 
-/** The name the page gives it. */
+/** The place name that the live page shows for a cell. */
 function nearTo(location: string, places: readonly Place[]): string {
   const { lat, lon } = cellCenter(location);
   return nearest(places, lat, lon)[0];
@@ -261,7 +261,7 @@ function minutesByHour(results: Iterable<ResultDocument>): HourOfAirport[] {
 const BAR = 28;
 const EIGHTHS = ' ▏▎▍▌▋▊▉█';
 
-/** A bar an hour and airport, both on one scale. */
+/** One bar per hour and airport, all on one scale. */
 function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
   const scale = minutes.reduce((most, hour) => Math.max(most, hour.minutes), 1) / BAR;
   yield `hour  ${AIRPORTS.map((airport) => airport.padEnd(BAR + 6))

@@ -26,9 +26,9 @@ interface Check {
   readonly advice?: string;
 }
 
-/** What a shard takes. */
+/** The capacity of a shard. */
 const RECORDS_PER_SECOND = 1_000;
-/** An aggregated record of 50 kB has some 130 trips; a shard takes 1 MB a second. */
+/** An aggregated record of 50 kB holds about 130 trips; a shard takes 1 MB per second. */
 const AGGREGATED_TRIPS_PER_SECOND = 2_500;
 const LITTLE_SPACE = 2e9;
 const HOUR = 3_600_000;
@@ -55,7 +55,7 @@ function line({ check, status, detail, advice }: Check): string {
   return `${status.padEnd(8)} ${check.padEnd(12)} ${detail}${advice ? `; ${advice}` : ''}`;
 }
 
-/** A check that says what went wrong as the command itself would. */
+/** Turns an error of `work` into a failed check with the error's message and hint. */
 async function attempt<T>(checks: Check[], check: string, work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
@@ -89,21 +89,21 @@ function folder(path: string): Check {
   const free = bavail * bsize;
   const detail = `${path}, ${(free / 1e9).toFixed(1)} GB free`;
   return free < LITTLE_SPACE
-    ? { check, status: 'warning', detail, advice: 'an embedded stream takes some 0.4 GB a million trips' }
+    ? { check, status: 'warning', detail, advice: 'an embedded stream needs about 0.4 GB per million trips' }
     : { check, status: 'ok', detail };
 }
 
 interface Found {
-  /** As a state has it. */
+  /** In the form that a state stores. */
   readonly identity: string;
-  /** That are open. */
+  /** Number of open shards. */
   readonly shards: number;
   readonly retentionMs: number;
   /** Kinesis chooses the number of shards. */
   readonly onDemand: boolean;
 }
 
-/** Undefined where the stream can't be looked at. */
+/** Undefined if the stream does not exist yet or cannot be described. */
 async function stream(
   args: DoctorArguments,
   target: StreamTarget,
@@ -119,7 +119,7 @@ async function stream(
       clock: systemClock,
     });
     try {
-      checks.push({ check: 'credentials', status: 'ok', detail: 'found, and good for this stream' });
+      checks.push({ check: 'credentials', status: 'ok', detail: 'found, with access to this stream' });
       const open = (await opened.shards()).filter((shard) => shard.open).length;
       const detail = `${opened.name}, ${several(open, 'open shard')}${opened.onDemand ? ', on demand' : ''}`;
       checks.push(
@@ -127,7 +127,7 @@ async function stream(
           ? {
               check: 'stream',
               status: 'warning',
-              detail: `${detail}, which spreads records by itself: a replay can't give watermarks to its shards`,
+              detail: `${detail}, which chooses the shard of each record itself: a replay cannot send watermarks to its shards`,
               advice: 'set its record distribution strategy to USER_PARTITION_KEY',
             }
           : { check: 'stream', status: 'ok', detail },
@@ -136,7 +136,7 @@ async function stream(
       checks.push({
         check: 'retention',
         status: 'ok',
-        detail: `${hours} hours: a processor that is away for longer loses records`,
+        detail: `${hours} hours: a processor that is stopped for longer loses records`,
       });
       const { retentionMs, onDemand } = opened;
       return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand };
@@ -149,7 +149,11 @@ async function stream(
 async function localStream(dataDir: string, name: string, checks: Check[]): Promise<Found | undefined> {
   const check = 'stream';
   if (!LocalStream.exists(dataDir, name)) {
-    checks.push({ check, status: 'ok', detail: `local:${name} is made by the first command that uses it` });
+    checks.push({
+      check,
+      status: 'ok',
+      detail: `local:${name} will be created by the first command that uses it`,
+    });
     return undefined;
   }
   return attempt(checks, check, async () => {
@@ -163,7 +167,7 @@ async function localStream(dataDir: string, name: string, checks: Check[]): Prom
         status: 'ok',
         detail: `local:${name}, ${several(open, 'open shard')}, ${several(records, 'record')}`,
       });
-      // An embedded stream forgets nothing by itself.
+      // Records of an embedded stream never expire.
       const retentionMs = Number.POSITIVE_INFINITY;
       return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand: false };
     } finally {
@@ -177,7 +181,11 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
   const dataDir = args.dataDir;
   const app = args.app ?? appOf(target);
   if (!existsSync(statePath(dataDir, app))) {
-    checks.push({ check, status: 'ok', detail: `app "${app}" has none yet; it begins at the trim horizon` });
+    checks.push({
+      check,
+      status: 'ok',
+      detail: `app "${app}" has none yet; it will start at the trim horizon`,
+    });
     return;
   }
   try {
@@ -198,13 +206,13 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
         checks.push({
           check,
           status: 'failed',
-          detail: `app "${app}" has not read ${(gone / HOUR).toFixed(1)} hours that have left the stream`,
-          advice: 'go on without them with --allow-gap, or start afresh with another --app',
+          detail: `${(gone / HOUR).toFixed(1)} hours of records expired from the stream before app "${app}" read them`,
+          advice: 'continue without them with --allow-gap, or start over with another --app',
         });
         return;
       }
       const age = checkpoint ? span(Date.now() - Date.parse(checkpoint.at)) : undefined;
-      const running = isRunning(dataDir, app) ? ', being run now' : '';
+      const running = isRunning(dataDir, app) ? ', running now' : '';
       checks.push({
         check,
         status: 'ok',
@@ -218,7 +226,7 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
   }
 }
 
-/** The rate of a replay against the shards there are. */
+/** Compares the rate of a replay with the capacity of the stream's shards. */
 async function rate(
   args: DoctorArguments,
   paths: readonly string[],
@@ -245,7 +253,7 @@ async function rate(
     checks.push({ check, status: 'ok', detail: `${trips}, as fast as the stream takes them` });
     return;
   }
-  const detail = `${trips}, ${thousands(plan.peakRate)} a second at the peak of speedup ${factor}`;
+  const detail = `${trips}, ${thousands(plan.peakRate)} per second at the peak with speedup ${factor}`;
   const each = args.aggregate ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
   const needed = Math.max(1, Math.ceil(plan.peakRate / each));
   if (target.kind === 'local' || found === undefined || needed <= found.shards) {
@@ -254,7 +262,7 @@ async function rate(
   }
   const packed = Math.ceil(plan.peakRate / AGGREGATED_TRIPS_PER_SECOND);
   const ways = [
-    // Kinesis itself reshards a stream on demand, and nobody else.
+    // Only Kinesis can reshard an on-demand stream.
     ...(found.onDemand ? [] : [`"taxiflow stream reshard ${target.name} --shards ${needed}"`]),
     ...(args.aggregate ? [] : [`--aggregate, which needs ${several(packed, 'shard')}`]),
     `a lower --speedup${found.onDemand ? ' until the stream has grown with its load' : ''}`,
@@ -262,7 +270,7 @@ async function rate(
   checks.push({
     check,
     status: 'warning',
-    detail: `${detail}, which needs ${several(needed, 'shard')} and finds ${found.shards}: the replay falls behind its pace`,
+    detail: `${detail}, which needs ${several(needed, 'shard')}, but the stream has ${found.shards}: the replay would fall behind`,
     advice: ways.join(', or '),
   });
 }

@@ -16,11 +16,11 @@ const DEFAULT_WAIT = '2m';
 
 export async function esSetup(args: EsSetupArguments, invocation: Invocation): Promise<number> {
   const removing = args.delete;
-  if (args.withData && !removing) throw usageError('--with-data is for --delete', 'add --delete');
+  if (args.withData && !removing) throw usageError('--with-data needs --delete', 'add --delete');
   if (args.check && (args.dryRun || removing))
     throw usageError(
-      `--check only looks; --${removing ? 'delete' : 'dry-run'} does not go with it`,
-      'leave one out',
+      `--check cannot be combined with --${removing ? 'delete' : 'dry-run'}`,
+      'omit one of them',
     );
   const wait = waitOf(args);
   const prefix = checkedPrefix(args.indexPrefix);
@@ -38,7 +38,7 @@ export async function esSetup(args: EsSetupArguments, invocation: Invocation): P
   try {
     const server = await reached(target, wait);
     say(`${server} at ${url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
-    if (!dashboards) say('no --dashboards: the dashboard is left out');
+    if (!dashboards) say('no --dashboards given: no dashboard is set up');
     const plan = removing ? await planDelete(target, args.withData) : await planSetup(target);
     for (const note of plan.notes) say(`note: ${note}`);
     const about = {
@@ -56,13 +56,13 @@ export async function esSetup(args: EsSetupArguments, invocation: Invocation): P
   }
 }
 
-/** `--wait` alone is given as an empty text. */
+/** Ms to wait; `--wait` alone reads as ''. */
 function waitOf(args: EsSetupArguments): number {
   const given = args.wait;
   if (given === undefined) return 0;
   const ms = duration(given === '' ? DEFAULT_WAIT : given);
   if (Number.isFinite(ms)) return ms;
-  throw usageError(`--wait ${given} is not a duration`, 'write for instance 30s or 5m');
+  throw usageError(`--wait ${given} is not a duration`, 'write for example 30s or 5m');
 }
 
 async function reached(target: Target, wait: number): Promise<string> {
@@ -82,10 +82,10 @@ function check(args: EsSetupArguments, invocation: Invocation, plan: Plan, about
   if (args.json) printJson({ ...about, check: true, differences });
   else for (const difference of differences) show(`${difference}\n`);
   if (differences.length === 0) {
-    say('no difference: everything is as es-setup makes it');
+    say('no differences: everything is set up');
     return EXIT.done;
   }
-  const mends = invocation.completed('; "taxiflow es-setup" mends what can be mended');
+  const mends = invocation.completed('; "taxiflow es-setup" repairs what it can');
   say(`${several(differences.length, 'difference')}${mendable.length > 0 ? mends : ''}`);
   return EXIT.rejected;
 }
@@ -95,7 +95,7 @@ function dryRun(args: EsSetupArguments, plan: Plan, about: About): number {
   if (args.json) printJson({ ...about, dry_run: true, requests, conflicts: plan.conflicts });
   else for (const request of requests) printJson(request);
   for (const conflict of plan.conflicts)
-    say(`nothing would be sent, since an index contradicts the views: ${conflict}`);
+    say(`nothing would be sent, because an index contradicts the views: ${conflict}`);
   say(`${several(requests.length, 'request')} would be sent`);
   return EXIT.done;
 }
@@ -108,6 +108,6 @@ async function apply(args: EsSetupArguments, plan: Plan, about: About, removing:
   });
   for (const difference of plan.harmless) say(`note: left as it is: ${difference}`);
   if (args.json) printJson({ ...about, done, notes: [...plan.notes, ...plan.harmless] });
-  if (done.length === 0) say(removing ? 'nothing to delete' : 'nothing to do: everything is there');
+  if (done.length === 0) say(removing ? 'nothing to delete' : 'nothing to do: everything is set up');
   return EXIT.done;
 }

@@ -10,7 +10,8 @@ import { printJson, say, several, span, write } from '../terminal.ts';
 export async function generate(args: GenerateArguments): Promise<number> {
   const { out, json, schema, from, trips, hours, seed, dirty } = args;
   const layout = LAYOUTS.find((name) => name === schema) as Layout | undefined;
-  if (!layout) throw usageError(`--schema ${schema} is no layout`, `one of ${LAYOUTS.join(', ')}`);
+  if (!layout)
+    throw usageError(`--schema ${schema} is not a known layout`, `choose one of ${LAYOUTS.join(', ')}`);
   if (from < 0) throw usageError(`--from ${new Date(from).toISOString().slice(0, 10)} is before 1970`);
   const options = { trips, from: new Date(from).toISOString(), hours, seed, layout, dirty };
   const started = Date.now();
@@ -19,7 +20,7 @@ export async function generate(args: GenerateArguments): Promise<number> {
   const { layout: _, ...rest } = options;
   const summary = { command: 'generate', out, schema, ...rest, duration_ms: Date.now() - started };
   if (json) {
-    // The trips have stdout when they were sent there.
+    // With --out -, stdout carries the trips.
     if (out === '-') say(JSON.stringify(summary));
     else printJson(summary);
   }

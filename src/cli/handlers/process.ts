@@ -43,8 +43,8 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   const from = startOf(args);
   if (target.kind === 'local' && args.consumer === 'efo')
     throw usageError(
-      '--consumer efo is for Kinesis streams',
-      'leave it out: an embedded stream is read as fast as it goes',
+      '--consumer efo is only for Kinesis streams',
+      'omit it: an embedded stream is always read at full speed',
     );
   say(describeTarget(target, args.dataDir, args.endpointUrl));
   const progress = await progressLine();
@@ -57,7 +57,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       views,
       signal,
       opensearch: openSearchOf(args),
-      // A stream to follow may be filled later; one that is named and read to its end has to be there.
+      // A stream to follow may be filled later; a named stream to be read to its end must exist.
       createStream: !(args.untilEnd && args.stream),
       onProgress: (now) => progress.update(progressText(now)),
       onNote: (note) => say(`note: ${note}`),
@@ -66,7 +66,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
     });
     page = await openPage(args, processor);
     if (processor.goesOn && args.from !== 'trim-horizon')
-      say(`note: app "${processor.app}" goes on from its checkpoint; --from is for a new one`);
+      say(`note: app "${processor.app}" continues from its checkpoint; --from applies only to a new app`);
     const summary = await processor.run();
     progress.stop();
     return report(args, invocation, processor, summary);
@@ -77,15 +77,15 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   }
 }
 
-/** Told before anything is made. */
+/** Runs before anything is created. */
 function refuseContradictions(args: ProcessArguments): void {
   if (args.resend && args.opensearch === undefined)
-    throw usageError('--resend is for --opensearch', 'add --opensearch URL');
-  if (args.drain && !args.untilEnd) throw usageError('--drain needs an end to drain at', 'add --until-end');
+    throw usageError('--resend needs --opensearch', 'add --opensearch URL');
+  if (args.drain && !args.untilEnd) throw usageError('--drain needs --until-end', 'add --until-end');
   if (args.eventTime === 'arrival' && args.maxDisorder !== undefined)
     throw usageError(
-      '--max-disorder is for drop-off times; arrival times have none',
-      'leave one of them out',
+      '--max-disorder applies to drop-off times; arrival times are never out of order',
+      'omit --max-disorder or --event-time',
     );
 }
 
@@ -99,10 +99,10 @@ function startOf({ from }: ProcessArguments): 'trim-horizon' | 'latest' | number
 }
 
 async function chosenViews({ views: file, window: size }: ProcessArguments): Promise<View[]> {
-  if (size === 0) throw usageError('--window needs some length', 'write for instance 10m or 1h');
+  if (size === 0) throw usageError('--window must be longer than 0', 'write for example 10m or 1h');
   if (file === undefined) return checkViews(taxiViews(size === undefined ? undefined : tumbling(size)));
   if (size !== undefined)
-    throw usageError('--window is for the default views', 'set the window in your own views');
+    throw usageError('--window applies only to the default views', 'set the window in your own views');
   return loadViews(file);
 }
 
@@ -112,7 +112,7 @@ async function openPage(args: ProcessArguments, { app }: Processor): Promise<Das
   const { LOOPBACK, tellPageFailed } = await import('./dashboard.ts');
   const options = { dataDir: args.dataDir, app, host: LOOPBACK, port: args.port };
   const page = await startDashboard(options, tellPageFailed);
-  say(`the live page: ${page.url}`);
+  say(`live page: ${page.url}`);
   return page;
 }
 
@@ -131,17 +131,17 @@ function progressText(now: ProcessorProgress): string {
 
 function troubleText({ name, pending, since }: SinkStatus, trouble: string | undefined): string {
   const sink = name.split(' ')[0];
-  if (trouble === undefined) return `${sink}: goes on`;
+  if (trouble === undefined) return `${sink}: delivering again`;
   return `${sink}: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`;
 }
 
 const MOST_NAMED = 3;
 
-/** Says which shards hold the windows back. */
+/** Names the shards that hold the windows back. */
 function noWatermark(shards: readonly string[]): string {
   const named = shards.slice(0, MOST_NAMED).join(', ');
   const more = shards.length > MOST_NAMED ? ` and ${several(shards.length - MOST_NAMED, 'other shard')}` : '';
-  return `note: no watermark has come in ${named}${more}, so no window can fire; give --max-disorder 10m to take it from the trips, or --event-time arrival`;
+  return `note: no watermark has arrived in ${named}${more}, so no window can fire; add --max-disorder 10m to derive it from the trips, or --event-time arrival`;
 }
 
 function report(
@@ -175,7 +175,7 @@ function report(
     reconciliation: line,
   };
   if (args.json) {
-    // Results have stdout when they were sent there.
+    // With --output -, stdout carries the results.
     if (args.output === '-') say(JSON.stringify(told));
     else printJson(told);
   }
@@ -183,14 +183,16 @@ function report(
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, duration / 1000))} records/s; watermark ${isoShort(summary.watermark)}`,
   );
-  for (const lost of summary.lost) say(`lost: ${lost}, which left the stream before they were read`);
+  for (const lost of summary.lost) say(`lost: ${lost}, which expired from the stream before they were read`);
   if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark));
   if (summary.openWindows > 0)
-    say(`left open in the state: ${several(summary.openWindows, 'window')}; the next run goes on from there`);
+    say(
+      `left open in the state: ${several(summary.openWindows, 'window')}; the next run continues from there`,
+    );
   for (const { name, delivered, pending, rejected } of sinks)
     say(
-      // While an index is filled anew, what it refused before is still to come.
-      `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run goes on from there` : ''}`,
+      // While an index is being refilled, the documents it refused earlier count again later.
+      `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run continues from there` : ''}`,
     );
   if (late + dead + refused > 0)
     say(invocation.completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`));

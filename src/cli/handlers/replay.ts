@@ -65,10 +65,10 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
   }
 }
 
-/** What is said while a replay runs, and what of it is kept for the outcome. */
+/** Messages while a replay runs, and those of them that the outcome repeats. */
 class Talk {
   readonly notes: string[] = [];
-  /** Trips that are behind the watermark of the stream. */
+  /** Number of trips behind the watermark of the stream. */
   behind = 0;
   stream = '';
   readonly #progress: ProgressLine;
@@ -89,36 +89,36 @@ class Talk {
     return {
       onStart: (id, earlier) => {
         this.#started = Date.now();
-        if (resume && earlier) say(`replay ${id} goes on at trip ${thousands(earlier.nextId)}`);
+        if (resume && earlier) say(`replay ${id} continues at trip ${thousands(earlier.nextId)}`);
         else if (earlier?.finished)
-          this.note(`this input is in ${this.stream} already; a processor counts its trips once`);
+          this.note(`this input is already in ${this.stream}; a processor counts its trips once`);
         else if (earlier)
           this.note(
-            `an earlier replay of this input got to trip ${thousands(earlier.nextId)}; unless it still runs, --resume goes on there`,
+            `an earlier replay of this input reached trip ${thousands(earlier.nextId)}; if it is not running any more, --resume continues there`,
           );
       },
       onStrays: ({ count, first, last }, meant) => {
         const when =
           first === last ? `at ${isoShort(first)}` : `from ${isoShort(first)} to ${isoShort(last)}`;
-        const [lie, are] = count === 1 ? ['lies', 'is'] : ['lie', 'are'];
+        const [lie, are] = count === 1 ? ['ends', 'is'] : ['end', 'are'];
         this.note(
-          `${several(count, 'trip')} ending ${when} ${lie} more than a day before the others and ${are} left out of the ` +
-            `reckoning: the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
+          `${several(count, 'trip')} ${lie} more than a day before the others, ${when}, and ${are} not used to align time: ` +
+            `the trip that ends at ${isoShort(meant)} ends now; --seek chooses another`,
         );
       },
       onGap: ({ from, to }, at) =>
         this.note(
-          `no trips from ${isoShort(from)} to ${isoShort(to)}; those after that end from ${isoShort(at)} on`,
+          `no trips from ${isoShort(from)} to ${isoShort(to)}; the trips after that end from ${isoShort(at)} on`,
         ),
       onBehind: ({ trips, of, watermark, inputs }) => {
         this.behind = trips;
         this.note(
           `${thousands(trips)} of ${several(of, 'trip')} are behind the watermark of ${this.stream}, which the replay of ${inputs} ` +
-            `has moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
-            'replay such files together, or into a stream of their own',
+            `moved to ${isoShort(watermark)}: they are late where their windows have fired; ` +
+            'replay such files together, or into separate streams',
         );
       },
-      onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: jumped over`),
+      onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: skipped`),
       onProgress: ({ eventTime, acknowledged, lag, fraction, remaining }) => {
         const rate = acknowledged / Math.max(0.001, (Date.now() - this.#started) / 1000);
         this.#progress.update(
@@ -136,14 +136,14 @@ class Talk {
   }
 }
 
-/** A stream that is there keeps its shards. */
+/** Notes that `--shards` does not change an existing stream. */
 async function noteOtherShards(invocation: Invocation, stream: StreamReader, wanted: number): Promise<void> {
   const open = (await stream.shards()).filter((shard) => shard.open).length;
   if (open === wanted) return;
   const command = `"taxiflow stream reshard ${stream.name} --shards ${wanted}"`;
   say(
     invocation.completed(
-      `note: ${stream.name} has ${several(open, 'open shard')}; --shards is for one that is made, ${command} changes it`,
+      `note: ${stream.name} has ${several(open, 'open shard')}; --shards applies only to a new stream, ${command} changes this one`,
     ),
   );
 }
@@ -164,7 +164,7 @@ function report(
   const notes = counts.rows === 0 ? [...told, NO_ROWS] : told;
   const line =
     `read ${thousands(counts.rows)} = sent ${thousands(outcome.sent)} + rejected ${thousands(sum(counts.rejected))}` +
-    `${skipped > 0 ? ` + not asked for ${thousands(skipped)}` : ''}` +
+    `${skipped > 0 ? ` + skipped ${thousands(skipped)}` : ''}` +
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
     `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
     `${linesOf(counts)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
@@ -204,13 +204,13 @@ function report(
     `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
   );
   if (outcome.replay === null) {
-    say('interrupted while the trips were being read: nothing was sent');
+    say('interrupted while reading the trips: nothing was sent');
     return EXIT.interrupted;
   }
   if (rejected > 0) say(invocation.completed('rejected rows: "taxiflow dead-letters"'));
   if (counts.rows === 0) say(`note: ${NO_ROWS}`);
   if (outcome.interrupted) {
-    say('interrupted: the same command with --resume goes on from here');
+    say('interrupted: the same command with --resume continues from here');
     return EXIT.interrupted;
   }
   const unused = whyUnused(args, trips, rejected);
@@ -303,7 +303,7 @@ async function dryRun(
     `span           ${isoShort(plan.first)} … ${isoShort(plan.last)}`,
     ...chart(trips.timeline),
   ];
-  if (plan.duration === undefined) lines.push('duration       as fast as the stream takes it');
+  if (plan.duration === undefined) lines.push('duration       as fast as the stream accepts records');
   else {
     lines.push(
       `duration       ${span(plan.duration)} at speedup ${speedup}`,
@@ -343,7 +343,7 @@ function chart(timeline: Timeline): string[] {
   ];
 }
 
-/** What the lines were that are no rows, and the values that trips go without. */
+/** Counts of lines that are not rows, and of values that were left out. */
 function linesOf(counts: DatasetCounts): string {
   return [
     counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : '',

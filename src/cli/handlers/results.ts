@@ -24,7 +24,7 @@ export async function results(args: ResultsArguments): Promise<number> {
       ? jsonArray(found)
       : formatted(found, chosenFormat(args.format), reader.columns(view));
     await write(pieces);
-    if (count === 0) say('no results so far; a window fires when the watermark passes its end');
+    if (count === 0) say('no results yet; a window fires when the watermark passes its end');
   } finally {
     reader.close();
   }

@@ -24,7 +24,7 @@ export async function status(args: StatusArguments): Promise<number> {
   const watch = new JobWatch({ dataDir, app, now: Date.now });
   const { signal, done } = interruption();
   try {
-    // One screen on a terminal; elsewhere one report below the other.
+    // A terminal shows one screen; elsewhere, reports follow one another.
     const between = globalThis.process.stdout.isTTY ? CLEAR : '\n';
     let before = args.watch && between === CLEAR ? CLEAR : '';
     for (let more = true; more && !signal.aborted; ) {
@@ -123,12 +123,12 @@ function asText(now: JobStatus): string {
   for (const { name, delivered, pending, rejected, retries, trouble, since } of now.sinks)
     facts.push([
       'sink',
-      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} sent again${trouble ? `; waiting since ${since ?? 'some time'}: ${trouble}` : ''}`,
+      `${name}: ${thousands(delivered)} delivered, ${thousands(pending)} pending, ${thousands(rejected)} refused, ${thousands(retries)} resent${trouble ? `; waiting${since ? ` since ${since}` : ''}: ${trouble}` : ''}`,
     ]);
   for (const { reason, count } of now.deadLetters) facts.push(['dead', `${thousands(count)} ${reason}`]);
   const shards = now.shards.map(({ id, position, watermark: at, ended, lagMs }) => ({
     shard: id,
-    state: ended ? 'ended' : id === now.slowest ? 'holds the watermark' : 'open',
+    state: ended ? 'ended' : id === now.slowest ? 'holds watermark back' : 'open',
     position,
     watermark: isoShort(at ?? Number.NaN),
     lag: lagMs === undefined ? '–' : span(lagMs),

@@ -30,7 +30,7 @@ async function withAdmin<T>(args: StreamArguments, work: (admin: StreamAdmin) =>
 
 const SHARD = /^(?:\d+|shardId-\d+)$/;
 
-/** Arguments in the order of the usage, or with the stream before its shards, as it stands where there are none. */
+/** Moves the stream's name to the end if it was given before its shards. */
 function nameLast(words: readonly (string | undefined)[]): readonly (string | undefined)[] {
   const [first, ...others] = words;
   if (SHARD.test(String(first)) || !others.every((word) => SHARD.test(String(word)))) return words;
@@ -46,11 +46,11 @@ export function create(args: CreateArguments): Promise<number> {
     const given = args.shards;
     const onDemand = args.onDemand;
     if (onDemand && given !== undefined)
-      throw usageError('--on-demand chooses its shards itself', 'leave out --shards');
+      throw usageError('an --on-demand stream has no fixed number of shards', 'omit --shards');
     const shards = onDemand ? undefined : (given ?? DEFAULT_SHARDS);
     await admin.create(shards);
     if (args.json) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
-    say(`made ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
+    say(`created ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
     return EXIT.done;
   });
 }
@@ -84,7 +84,7 @@ export async function split(args: SplitArguments): Promise<number> {
   const [shard = '', name] = nameLast([args.shard, args.name]);
   const { at } = args;
   if (at !== undefined && !/^\d+$/.test(at)) {
-    throw usageError(`--at ${at} is no hash key`, 'a whole number from 0 to 2^128 − 1');
+    throw usageError(`--at ${at} is not a hash key`, 'write a whole number from 0 to 2^128 − 1');
   }
   const key = at === undefined ? undefined : BigInt(at);
   return resharded({ ...args, name }, 'split', (admin) => admin.split(shardArgument(shard), key));
@@ -109,7 +109,7 @@ function resharded(
   return withAdmin(args, async (admin) => {
     const opened = await change(admin);
     if (args.json) printJson({ command: `stream ${verb}`, stream: admin.name, opened });
-    say(`${admin.name}: opened ${opened.join(', ') || 'nothing, it is so already'}`);
+    say(`${admin.name}: opened ${opened.join(', ') || 'no shards, none were needed'}`);
     return EXIT.done;
   });
 }
@@ -120,7 +120,7 @@ export function trim(args: TrimArguments): Promise<number> {
     const shard = args.shard === undefined ? undefined : shardArgument(args.shard);
     const trimmed = await admin.trim(before, shard);
     if (args.json) printJson({ command: 'stream trim', stream: admin.name, trimmed });
-    say(`${admin.name}: forgot ${several(trimmed, 'record')}`);
+    say(`${admin.name}: deleted ${several(trimmed, 'record')}`);
     return EXIT.done;
   });
 }

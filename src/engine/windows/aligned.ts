@@ -1,14 +1,14 @@
 /**
- * The windows of one view whose times are the same for all keys (tumbling, sliding), and their panes. A window is known
- * by its end.
+ * The windows of one view whose times are the same for all keys (tumbling, sliding), and their panes. A window is
+ * identified by its end.
  *
- *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed
- *     lateness has passed too; what comes after that is late. Firings leave with a checkpoint.
- *  P2 a firing holds each key's result once; after the first, only the keys that changed since (corrections). A result
- *     that was shown and that `having` now turns away is taken back.
- *  P3 panes are kept in blocks, and a checkpoint takes only the blocks that changed since the last one (C2).
- *  P4 a window that is put away stays in the store as a part in key order; what comes later is in another part. Its
- *     parts are merged when it fires, a block of each in memory (C9).
+ *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed lateness has
+ *     passed too; trips after that are late. Firings leave with a checkpoint.
+ *  P2 a firing holds each key's result once; every firing after the first holds only the keys changed since
+ *     (corrections). A result that was shown and no longer satisfies `having` is retracted.
+ *  P3 panes are kept in blocks, and a checkpoint writes only the blocks that changed since the last one (C2).
+ *  P4 a window that leaves memory stays in the store as a part in key order; later trips go into another part. The parts
+ *     are merged when the window fires, with one block of each in memory (C9).
  */
 import type { CompiledView, OpenWindow, OpenWindows } from '../../views/javascript/compiled-view.ts';
 import type { Window } from '../../views/language.ts';
@@ -29,17 +29,17 @@ import { MemoryRun, PaneWindow } from './pane-window.ts';
 /** A window with panes in the store. */
 export interface StoredWindow extends WindowSpan {
   readonly parts: number;
-  /** Its last part has several blocks and is not in key order. */
+  /** The last part has several blocks and is not in key order. */
   readonly unsorted: boolean;
 }
 
 /** Memory of all open windows. */
 export interface WindowMemory extends MemoryCount {
-  /** Look-ups so far, which tell the window that was used longest ago. */
+  /** Number of look-ups so far; shows which window was used longest ago. */
   uses: number;
 }
 
-/** The times at which windows begin and end, epoch ms. */
+/** Start and end times of windows, epoch ms. */
 class Alignment {
   readonly #size: number;
   readonly #slide: number;
@@ -49,7 +49,7 @@ class Alignment {
     this.#slide = window.kind === 'sliding' ? window.slide_ms : window.size_ms;
   }
 
-  /** End of the last window that holds a time. */
+  /** End of the last window that contains a time. */
   endAt(time: number): number {
     return Math.floor(time / this.#slide) * this.#slide + this.#size;
   }
@@ -78,23 +78,23 @@ export class AlignedWindows implements OpenWindows {
   readonly #lateness: number;
   readonly #stored: StoredPanes;
   readonly #memory: WindowMemory;
-  /** What is in memory, by end. */
+  /** The parts in memory, by window end. */
   readonly #windows = new Map<number, PaneWindow>();
-  /** The parts in the store beside that, by end. */
+  /** The other parts, which are in the store, by window end. */
   readonly #parts = new Map<number, StoredParts>();
   /** Ends of the windows that have not fired, and of those that have. */
   readonly #unfired = new Heap(isEarlier);
   readonly #fired = new Heap(isEarlier);
   readonly #corrected = new Set<PaneWindow>();
-  /** Windows that changed since the last checkpoint, and those that leave memory with the next one. */
+  /** Windows changed since the last checkpoint, and windows leaving memory with the next one. */
   #changed: PaneWindow[] = [];
   #leaving: PaneWindow[] = [];
-  /** Windows that are gone for good and still in the last checkpoint. */
+  /** Windows that are gone for good but still in the last checkpoint. */
   #gone: WindowSpan[] = [];
-  /** Up to here all windows have fired. */
+  /** All windows up to this watermark have fired. */
   #firedUpTo = Number.NEGATIVE_INFINITY;
   #watermark = Number.NEGATIVE_INFINITY;
-  /** The watermark that the next trips are judged by. */
+  /** The watermark that judges the next trips. */
   #judgedBy = Number.NEGATIVE_INFINITY;
   #copyOf = Number.POSITIVE_INFINITY;
   #lastEnd = Number.NEGATIVE_INFINITY;
@@ -107,17 +107,17 @@ export class AlignedWindows implements OpenWindows {
     this.#memory = memory;
   }
 
-  /** How many windows have not fired yet. */
+  /** Number of windows that have not fired yet. */
   get unfired(): number {
     return this.#unfired.size;
   }
 
-  /** The windows that have panes in memory. */
+  /** The windows with panes in memory. */
   get inMemory(): Iterable<PaneWindow> {
     return this.#windows.values();
   }
 
-  /** End of the last open window, −Infinity when there is none. */
+  /** End of the last open window; −Infinity if there is none. */
   get lastEnd(): number {
     return this.#windows.size + this.#parts.size > 0 ? this.#lastEnd : Number.NEGATIVE_INFINITY;
   }
@@ -146,14 +146,14 @@ export class AlignedWindows implements OpenWindows {
     return window;
   }
 
-  /** Whether a window takes no trip any more, not even a late one. */
+  /** Whether a window accepts no more trips, not even late ones. */
   #isOver(end: number, watermark: number): boolean {
     return isDue(end + this.#lateness, watermark);
   }
 
   /**
-   * Sets the watermark that the next trips are judged by. A copy of a trip that was judged by a later watermark,
-   * `copyOf`, goes only into the windows that the trip was late for.
+   * Sets the watermark that judges the next trips. `copyOf` is the later watermark that judged another copy of the trip;
+   * the trip then goes only into the windows that the other copy was late for.
    */
   judgeBy(watermark: number, copyOf = Number.POSITIVE_INFINITY): void {
     this.#judgedBy = Math.max(watermark, this.#watermark);
@@ -165,18 +165,18 @@ export class AlignedWindows implements OpenWindows {
     return this.#isOver(this.#times.endAt(time), watermark);
   }
 
-  /** The least watermark beyond a given one at which one more window takes no trips any more. */
+  /** The least watermark above a given one at which a further window stops accepting trips. */
   nextOver(watermark: number): number {
     const beyond = this.#lateness - 1;
     return this.#times.nextEnd(watermark - beyond) + beyond;
   }
 
-  /** Moves the watermark of the stream; the windows it completes fire with the next checkpoint. */
+  /** Advances the watermark of the stream; windows it completes fire with the next checkpoint. */
   advance(watermark: number): void {
     this.#watermark = Math.max(this.#watermark, watermark);
   }
 
-  /** Ends of the windows that are due, ascending. Each has to be fired, and then `endFiring` called. */
+  /** Ends of the windows that are due, ascending. The caller must fire each, then call `endFiring`. */
   takeDue(): number[] {
     const due = Array.from(this.#corrected, ({ end }) => end);
     this.#corrected.clear();
@@ -188,7 +188,7 @@ export class AlignedWindows implements OpenWindows {
     return due.sort((a, b) => a - b);
   }
 
-  /** The results of a window, made as they are asked for; with the last of them, the window may be gone. */
+  /** Generates the results of a window; after the last of them, the window may be gone. */
   *fire(end: number): Generator<Firing> {
     const { view } = this;
     const window = this.#windows.get(end);
@@ -209,7 +209,7 @@ export class AlignedWindows implements OpenWindows {
     return this.#windows.get(end)?.span ?? this.#parts.get(end)!.span;
   }
 
-  /** All that were due have fired: those that are over are forgotten. */
+  /** Forgets the windows that are over, once all due windows have fired. */
   endFiring(): void {
     this.#firedUpTo = this.#watermark;
     for (let next = this.#fired.least; next !== undefined; next = this.#fired.least) {
@@ -282,12 +282,12 @@ export class AlignedWindows implements OpenWindows {
     return Array.from({ length: parts }, (_, part) => new StoredRun(this.view, this.#stored, span, part));
   }
 
-  /** A window leaves memory with the next checkpoint. */
+  /** Marks a window to leave memory with the next checkpoint. */
   putAway(window: PaneWindow): void {
     this.#leaving.push(window);
   }
 
-  /** What changed since the last checkpoint, made as it is asked for, once all that was due has fired. */
+  /** Generates the blocks changed since the last checkpoint; call it after all due windows have fired. */
   *changes(): Generator<PaneBlock> {
     const leaving = new Set(this.#leaving);
     for (const window of this.#changed) {
@@ -299,14 +299,14 @@ export class AlignedWindows implements OpenWindows {
     for (const window of leaving) yield* window.isSmall ? window.changedBlocks() : window.sortedBlocks();
   }
 
-  /** Windows that are gone for good since the last call. */
+  /** Windows gone for good since the last call. */
   takeGone(): WindowSpan[] {
     const gone = this.#gone;
     this.#gone = [];
     return gone;
   }
 
-  /** The checkpoint is committed: the windows that were put away leave memory. */
+  /** Drops the windows that were put away from memory, after the checkpoint has committed. */
   committed(): void {
     for (const window of this.#leaving) {
       this.#windows.delete(window.end);
@@ -316,7 +316,7 @@ export class AlignedWindows implements OpenWindows {
     this.#leaving = [];
   }
 
-  /** Takes up where a checkpoint left off; panes are read when they are needed. */
+  /** Restores the windows of a checkpoint; panes are read when they are needed. */
   restore(watermark: number, windows: Iterable<StoredWindow>): void {
     this.#watermark = this.#firedUpTo = watermark;
     for (const { windowStart, windowEnd, parts, unsorted } of windows) {
@@ -328,7 +328,7 @@ export class AlignedWindows implements OpenWindows {
     }
   }
 
-  /** Puts a part in key order that was in memory when the last process ended. */
+  /** Sorts a part that was in memory when the last process ended. */
   #sort(span: WindowSpan, part: number): void {
     const window = new PaneWindow(this.view, span, part, this.#memory);
     for (const kind of ['panes', 'distinct'] as const) {

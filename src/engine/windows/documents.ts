@@ -1,22 +1,22 @@
-/** Results as JSON, and the pieces in which those of a window leave. */
+/** Results as JSON, split into pieces of bounded size. */
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { RETRACTED } from '../../views/language.ts';
 import type { Key, WindowSpan } from './pane-runs.ts';
 
-/** Characters of documents after which a piece ends, so that no window is too large to leave. */
+/** Characters of documents after which a piece ends, so that a window of any size can be written. */
 const PIECE_LENGTH = 1 << 18;
 
-/** Results of one window of one view; a window with many of them leaves in several pieces, one after the other. */
+/** Results of one window of one view, or a piece of them if there are many. */
 export interface Firing extends WindowSpan {
   readonly view: string;
   /** Result documents as JSON, in key order, joined by `,` and a newline. */
   readonly docs: string;
   readonly count: number;
-  /** True when the window had fired before. */
+  /** True if the window had fired before. */
   readonly correction: boolean;
 }
 
-/** Documents packed into pieces; nothing where there are none. */
+/** Packs documents into pieces; yields nothing if there are none. */
 export function* inPieces(
   window: Pick<Firing, 'view' | 'windowStart' | 'windowEnd' | 'correction'>,
   documents: Iterable<string>,
@@ -52,7 +52,7 @@ export class Documents {
     return `${text}}`;
   }
 
-  /** Takes back the result of a key. */
+  /** Retracts the result of a key. */
   retraction(key: Key): string {
     return `${this.#head}${this.#keyText(key)},"${RETRACTED}":true}`;
   }

@@ -1,4 +1,4 @@
-/** A binary heap: the least is taken first. */
+/** A binary heap that yields the least number first. */
 export class Heap<T> {
   readonly #items: T[] = [];
   readonly #isLess: (a: T, b: T) => boolean;
@@ -11,7 +11,7 @@ export class Heap<T> {
     return this.#items.length;
   }
 
-  /** The least; undefined when there is none. */
+  /** The least; undefined if the heap is empty. */
   get least(): T | undefined {
     return this.#items[0];
   }
@@ -29,7 +29,7 @@ export class Heap<T> {
     items[at] = item;
   }
 
-  /** Takes the least. */
+  /** Removes the least and returns it. */
   pop(): T | undefined {
     const items = this.#items;
     const least = items[0];

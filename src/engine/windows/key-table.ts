@@ -1,21 +1,21 @@
 /**
- * Rows of numbers, found by a key of numbers. Everything lies in typed arrays, outside of the JavaScript heap, so that
- * a row costs little and the bytes of a table are known exactly. They are chunks of rows, so that a large table grows
+ * Rows of numbers, found by a key of numbers. Everything is in typed arrays outside the JavaScript heap, so that a row
+ * costs little and the size of a table is known exactly. The arrays are chunks of rows, so that a large table grows
  * without being copied.
  */
 
 import { CHUNK_BITS } from '../../views/javascript/compiled-view.ts';
 
-/** Rows a block: what a checkpoint writes when one of them changed. */
+/** Rows per block, the unit that a checkpoint writes when a row has changed. */
 export const BLOCK = 256;
 
 const FIRST_ROWS = 4;
-/** Bytes of a table beside its numbers: objects, and the heads of arrays. */
+/** Bytes of a table besides its numbers: objects and array headers. */
 const TABLE_BYTES = 1_000;
-/** Rows a chunk; the first one begins with fewer. */
+/** Rows per chunk; the first chunk starts smaller. */
 const CHUNK = 1 << CHUNK_BITS;
 
-/** Bytes of memory, added up by everything that takes some. */
+/** Bytes of memory in use; everything that takes memory adds to it. */
 export interface MemoryCount {
   bytes: number;
 }
@@ -24,20 +24,20 @@ const double = new Float64Array(1);
 const halves = new Int32Array(double.buffer);
 
 export class KeyTable {
-  /** Numbers of a key, and of a row beside its key. */
+  /** Numbers per key, and per row besides the key. */
   readonly keyWidth: number;
   readonly width: number;
   count = 0;
-  /** Numbers of the rows, by chunk: those of a row begin at `baseOf`. */
+  /** Numbers of the rows, per chunk; a row's numbers begin at `baseOf`. */
   readonly numbers: Float64Array[];
   readonly #keys: Float64Array[];
   readonly #memory: MemoryCount;
-  /** Rows there is room for. */
+  /** Capacity, rows. */
   #room = FIRST_ROWS;
-  /** Row + 1 by hash, 0 where none is: a power of two, at least twice as many as rows. */
+  /** Row + 1 by hash, 0 if empty. The length is a power of two, at least twice the number of rows. */
   #slots = new Int32Array(FIRST_ROWS * 2);
   #bytes = 0;
-  /** 1 for each block that changed since `cleaned`. */
+  /** 1 for each block changed since `cleaned`. */
   #changed = new Uint8Array(1);
 
   constructor(keyWidth: number, width: number, memory: MemoryCount) {
@@ -62,17 +62,17 @@ export class KeyTable {
     return this.numbers[row >>> CHUNK_BITS]!;
   }
 
-  /** First of the numbers of a row in its chunk. */
+  /** Index of a row's first number in its chunk. */
   baseOf(row: number): number {
     return (row & (CHUNK - 1)) * this.width;
   }
 
-  /** A part of the key of a row. */
+  /** A part of a row's key. */
   keyOf(row: number, part: number): number {
     return this.#keys[row >>> CHUNK_BITS]![(row & (CHUNK - 1)) * this.keyWidth + part]!;
   }
 
-  /** The row of a key, which counts as changed; ~row when it is new, with all its numbers 0. */
+  /** The row of a key, marked as changed; ~row if it is new, with all numbers 0. */
   rowOf(key: Float64Array): number {
     const { keyWidth } = this;
     const slots = this.#slots;
@@ -143,17 +143,17 @@ export class KeyTable {
     return this.#changed[block] === 1;
   }
 
-  /** All blocks are as they were written. */
+  /** Marks all blocks as unchanged, after they were written. */
   cleaned(): void {
     this.#changed.fill(0);
   }
 
-  /** The rows of a block: from the first up to, but not including, the second. */
+  /** The rows [from, to) of a block. */
   rowsOf(block: number): [from: number, to: number] {
     return [block * BLOCK, Math.min(this.count, (block + 1) * BLOCK)];
   }
 
-  /** Nobody uses it any more. */
+  /** Gives the table's memory back. */
   release(): void {
     this.#memory.bytes -= this.#bytes;
   }

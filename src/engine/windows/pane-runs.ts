@@ -1,28 +1,28 @@
 /**
- * Panes in key order, as runs that can be merged: a window that doesn't fit into memory lies in several parts in the
- * store, each sorted by key, and what they have of one key is added up when it is asked for.
+ * Panes in key order, as runs that can be merged. A window that doesn't fit into memory is stored in several parts, each
+ * sorted by key; panes of the same key are added up when they are read.
  */
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { Heap } from './heap.ts';
 import { BLOCK } from './key-table.ts';
 
 export type KeyValue = string | number;
-/** The parts of a key as values, so that they mean the same in the next process. */
+/** The parts of a key as values rather than codes, so that they mean the same in the next process. */
 export type Key = readonly KeyValue[];
 
-/** A pane as it is stored; null stands for NaN, which JSON doesn't have. */
+/** A stored pane; null stands for NaN, which JSON lacks. */
 export type PaneRow = [key: KeyValue[], numbers: (number | null)[]];
-/** A distinct value as it is stored: place of its pane in the part × distinct counts of the view + its count. */
+/** A stored distinct value: index of its pane in the part × distinct counts of the view + index of its count. */
 export type DistinctRow = [owner: number, value: KeyValue];
 export type Kind = 'panes' | 'distinct';
 
-/** When a window begins and ends, epoch ms: it holds windowStart ≤ time < windowEnd. */
+/** Start and end of a window, epoch ms: windowStart ≤ time < windowEnd. */
 export interface WindowSpan {
   readonly windowStart: number;
   readonly windowEnd: number;
 }
 
-/** Where a block of rows lies. */
+/** The place of a block of rows. */
 export interface BlockPlace extends WindowSpan {
   readonly view: string;
   readonly part: number;
@@ -31,22 +31,22 @@ export interface BlockPlace extends WindowSpan {
 }
 
 export interface PaneBlock extends BlockPlace {
-  /** Key of its first row where the whole part is in key order. */
+  /** Key of the first row, if the whole part is in key order. */
   readonly first: Key | undefined;
   readonly rows: readonly (PaneRow | DistinctRow)[];
 }
 
-/** Where the panes are that are not in memory. */
+/** Reads the panes that are not in memory. */
 export interface StoredPanes {
-  /** Undefined behind the last block of a part. */
+  /** Undefined after the last block of a part. */
   rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined;
-  /** Key of the first row of a block; undefined where its part is not in key order, or there is no such block. */
+  /** Key of a block's first row; undefined if its part is not in key order or the block does not exist. */
   firstKey(place: BlockPlace): Key | undefined;
-  /** Replaces blocks by the same rows in key order, outside of a checkpoint. */
+  /** Replaces blocks by the same rows in key order, outside a checkpoint. */
   rewrite(blocks: Iterable<PaneBlock>): void;
 }
 
-/** Compares two keys as far as the second goes. Strings are in the order of their UTF-16 code units. */
+/** Compares two keys over the length of the second. Strings compare by UTF-16 code units. */
 export function compareKeys(a: Key, b: Key): number {
   for (let i = 0; i < b.length; i++) {
     const [x, y] = [a[i]!, b[i]!];
@@ -57,17 +57,17 @@ export function compareKeys(a: Key, b: Key): number {
 
 /** Panes of one part of a window, in key order. */
 export interface Run {
-  /** Of the pane it is at; undefined behind the last one. */
+  /** Key of the current pane; undefined after the last one. */
   readonly key: Key | undefined;
   readonly numbers: Float64Array;
-  /** First of the pane's numbers. */
+  /** Index of the pane's first number. */
   readonly base: number;
   next(): void;
   /** The values of one of the pane's distinct counts, in order. */
   distinct(count: number): Iterable<KeyValue>;
 }
 
-/** Runs that are at the same key, key by key. */
+/** For each key, the runs that have it, positioned at it. */
 export function* byKey(runs: Iterable<Run>): Generator<readonly Run[]> {
   const heap = new Heap<Run>((a, b) => compareKeys(a.key!, b.key!) < 0);
   for (const run of runs) if (run.key) heap.push(run);
@@ -82,7 +82,7 @@ export function* byKey(runs: Iterable<Run>): Generator<readonly Run[]> {
   }
 }
 
-/** Adds up what runs have of the key they are at. */
+/** Adds up the current panes of runs at the same key. */
 export function mergePanes(view: CompiledView, runs: readonly Run[], into: Float64Array): void {
   for (const [i, { numbers, base }] of runs.entries()) {
     if (i === 0) into.set(numbers.subarray(base, base + view.width));
@@ -93,7 +93,7 @@ export function mergePanes(view: CompiledView, runs: readonly Run[], into: Float
     if (distinct >= 0) into[offset] = countDistinct(runs.map((run) => run.distinct(distinct)));
 }
 
-/** How many different values there are in lists that are sorted. */
+/** Number of different values in several sorted lists. */
 function countDistinct(lists: readonly Iterable<KeyValue>[]): number {
   const heap = new Heap<{ value: KeyValue; rest: Iterator<KeyValue> }>((a, b) => a.value < b.value);
   const add = (rest: Iterator<KeyValue>) => {
@@ -111,7 +111,7 @@ function countDistinct(lists: readonly Iterable<KeyValue>[]): number {
   return count;
 }
 
-/** Sorted rows block by block: one block is in memory. */
+/** Reads sorted rows block by block, with one block in memory. */
 interface Blocks<Row> {
   rows(block: number): readonly Row[] | undefined;
   firstKey(block: number): Key | undefined;
@@ -130,12 +130,12 @@ class SortedRows<Row> {
     this.#rows = blocks.rows(0);
   }
 
-  /** Undefined behind the last one. */
+  /** The current row; undefined after the last one. */
   get row(): Row | undefined {
     return this.#rows?.[this.#at];
   }
 
-  /** Its place among all rows. */
+  /** Index of the current row among all rows. */
   get place(): number {
     return this.#block * BLOCK + this.#at;
   }
@@ -145,7 +145,7 @@ class SortedRows<Row> {
     if (this.#rows && this.#at === this.#rows.length) this.#goTo(this.#block + 1);
   }
 
-  /** Goes to the first row whose key is not less; `key` may be the beginning of a key. */
+  /** Moves forward to the first row whose key is not less than `key`, which may be a prefix of a key. */
   seek(key: Key): void {
     const isLess = (row: Row) => compareKeys(this.#keyOf(row), key) < 0;
     if (this.#block > 0 && !(this.#rows && isLess(this.#rows[0]!))) this.#goTo(0);
@@ -163,7 +163,7 @@ class SortedRows<Row> {
     if (low === rows.length) this.#goTo(this.#block + 1);
   }
 
-  /** The last block, from this one on, whose first row is less: by steps that double, then by halves. */
+  /** The last block from here on whose first row is less, by galloping search. */
   #lastBlockBefore(key: Key): number {
     const isBefore = (block: number) => {
       const first = this.#blocks.firstKey(block);
@@ -191,7 +191,7 @@ class SortedRows<Row> {
   }
 }
 
-/** A part of a window that is in the store. */
+/** A part of a window in the store. */
 export class StoredRun implements Run {
   readonly numbers: Float64Array;
   readonly base = 0;
@@ -215,7 +215,7 @@ export class StoredRun implements Run {
     this.#read();
   }
 
-  /** Goes to the pane of a key; false when there is none. */
+  /** Moves to the pane of a key; false if there is none. */
   seek(key: Key): boolean {
     this.#panes.seek(key);
     this.#read();
@@ -249,7 +249,7 @@ function partOf(
   return sorted(panes.rows(0) ?? [], distincts > 0 ? (distinct.rows(0) ?? []) : [], distincts);
 }
 
-/** A part of one block, which is stored in the order its panes were opened. */
+/** Sorts a part of one block, which is stored in the order its panes were opened. */
 function sorted(
   panes: readonly PaneRow[],
   distinct: readonly DistinctRow[],

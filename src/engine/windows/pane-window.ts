@@ -1,13 +1,13 @@
-/** The part of a window that is in memory: its panes since it was opened, or since its other parts were put away. */
+/** The part of a window in memory: the panes since it was opened, or since its earlier parts were put away. */
 import type { CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
 import type { Domain } from '../../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
 import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run, WindowSpan } from './pane-runs.ts';
 
-/** Bytes of a window beside its tables: objects, and entries in maps and heaps. */
+/** Bytes of a window besides its tables: objects, and entries in maps and heaps. */
 const WINDOW_BYTES = 700;
 
-/** Whether the last firing of the window had a result of a pane; what other parts have of it isn't known here. */
+/** Whether the last firing had a result of a pane; `unknown` if other parts may hold the same key. */
 const SHOWN = { unknown: 0, no: 1, yes: 2 } as const;
 
 const NONE_SHOWN = new Uint8Array(0);
@@ -17,25 +17,25 @@ const owned = new Float64Array(2);
 export class PaneWindow implements OpenWindow {
   readonly start: number;
   readonly end: number;
-  /** Number of this part; the parts below it are in the store. */
+  /** Number of this part; parts with lower numbers are in the store. */
   readonly part: number;
   readonly panes: KeyTable;
   fired = false;
-  /** Whether a checkpoint holds some of this part. */
+  /** Whether a checkpoint holds any of this part. */
   stored = false;
-  /** Whether something changed since the last checkpoint. */
+  /** Whether anything changed since the last checkpoint. */
   isChanged = false;
-  /** When it was last looked for, in look-ups. */
+  /** The look-up that last used the window. */
   lastUsed = 0;
   readonly #view: CompiledView;
   readonly #memory: MemoryCount;
-  /** Distinct values: the key of a row is pane × distinct counts of the view + count, and the value. */
+  /** Distinct values. The key of a row is (pane × distinct counts of the view + index of the count, value). */
   readonly #distinct: KeyTable | undefined;
-  /** What is counted by each distinct count. */
+  /** The domain of each distinct count. */
   readonly #domains: readonly (Domain | undefined)[];
-  /** Panes that changed since the window fired, with what was shown of them. */
+  /** Panes changed since the window fired, and whether their result was shown. */
   #corrected: Map<number, number> | undefined;
-  /** By pane, of a window that has other parts and has fired. */
+  /** `SHOWN` by pane, for a window that has fired and has other parts. */
   #shown = NONE_SHOWN;
 
   constructor(view: CompiledView, span: WindowSpan, part: number, memory: MemoryCount) {
@@ -61,7 +61,7 @@ export class PaneWindow implements OpenWindow {
     return ~row;
   }
 
-  /** A pane changes, or comes, after the window has fired. */
+  /** Notes that a pane is changed or added after the window has fired. */
   #correct(pane: number, shown: number | undefined): void {
     this.#corrected ??= new Map();
     if (!this.#corrected.has(pane)) this.#corrected.set(pane, shown ?? this.#shownOf(pane));
@@ -78,7 +78,7 @@ export class PaneWindow implements OpenWindow {
     return this.#view.having(this.values(pane)) ? SHOWN.yes : SHOWN.no;
   }
 
-  /** Notes that a firing had a result of a pane, or none. */
+  /** Notes whether a firing had a result of a pane. */
   noteShown(pane: number, shown: boolean): void {
     if (pane >= this.#shown.length) {
       const longer = new Uint8Array(Math.max(this.panes.count, 2 * this.#shown.length));
@@ -93,7 +93,7 @@ export class PaneWindow implements OpenWindow {
     return this.#view.values(this.panes.numbersOf(pane), this.panes.baseOf(pane));
   }
 
-  /** The panes that changed since the window fired, in key order, and forgets them; `shown` is undefined where that isn't known. */
+  /** Takes the panes changed since the window fired, in key order; `shown` is undefined if unknown. */
   takeCorrected(): { pane: number; shown: boolean | undefined }[] {
     const corrected = this.#corrected ?? new Map<number, number>();
     this.#corrected = undefined;
@@ -109,7 +109,7 @@ export class PaneWindow implements OpenWindow {
     return this.#inKeyOrder(Int32Array.from({ length: this.panes.count }, (_, pane) => pane));
   }
 
-  /** Codes of whole-number domains sort as their strings do, but for words met on the way. */
+  /** Codes sort as their strings do, except codes of words, which are numbered as they occur. */
   #inKeyOrder(panes: Int32Array): Int32Array {
     const table = this.panes;
     const compare = this.#view.key.map((part) => comparing(part.domain));
@@ -129,12 +129,12 @@ export class PaneWindow implements OpenWindow {
     });
   }
 
-  /** A part of one block is sorted by whoever reads it. */
+  /** A part of one block is stored unsorted; its reader sorts it. */
   get isSmall(): boolean {
     return this.panes.blocks <= 1 && (this.#distinct?.blocks ?? 0) <= 1;
   }
 
-  /** The blocks that changed since they were last taken, in the order that panes were opened. */
+  /** The blocks changed since the last call, in the order in which panes were opened. */
   *changedBlocks(): Generator<PaneBlock> {
     yield* this.#blocks(undefined, undefined);
     this.panes.cleaned();
@@ -146,7 +146,7 @@ export class PaneWindow implements OpenWindow {
     return { windowStart: this.start, windowEnd: this.end };
   }
 
-  /** All of it in key order. */
+  /** All blocks, in key order. */
   *sortedBlocks(): Generator<PaneBlock> {
     const order = this.inKeyOrder();
     yield* this.#blocks(order, placesOf(order, order.length));
@@ -161,7 +161,7 @@ export class PaneWindow implements OpenWindow {
     yield* this.#blocksOf('distinct', distinct, sorted, (row) => this.#distinctRow(row, places));
   }
 
-  /** Blocks of rows in the order given; without one, those that changed. */
+  /** Blocks of rows in the given order; without an order, the changed blocks. */
   *#blocksOf(
     kind: Kind,
     table: KeyTable,
@@ -201,8 +201,8 @@ export class PaneWindow implements OpenWindow {
   }
 
   /**
-   * Rows of distinct values by the place of their pane, then by count and value; without those of panes that have no
-   * place (−1).
+   * Rows of distinct values, sorted by the place of their pane, then by count and value; rows of panes without a place
+   * (−1) are omitted.
    */
   distinctInOrder(places: Int32Array): Int32Array {
     const { distincts } = this.#view;
@@ -224,7 +224,7 @@ export class PaneWindow implements OpenWindow {
     return this.#distinct!.keyOf(row, 0);
   }
 
-  /** Takes rows of a stored part of this window, panes first. */
+  /** Adds rows of a stored part of this window, panes first. */
   restore(kind: Kind, rows: readonly (PaneRow | DistinctRow)[]): void {
     for (const row of rows) {
       if (kind === 'panes') this.#restorePane(row as PaneRow);
@@ -250,7 +250,7 @@ export class PaneWindow implements OpenWindow {
     return WINDOW_BYTES + this.#shown.length + this.panes.bytes + (this.#distinct?.bytes ?? 0);
   }
 
-  /** Nobody uses it any more. */
+  /** Gives the window's memory back. */
   release(): void {
     this.#memory.bytes -= WINDOW_BYTES + this.#shown.length;
     this.panes.release();
@@ -262,22 +262,22 @@ function keyOfRow(kind: Kind, row: PaneRow | DistinctRow): Key {
   return kind === 'panes' ? (row as PaneRow)[0] : (row as DistinctRow);
 }
 
-/** Codes of a bounded domain sort as their strings do; words are numbered as they are met. */
+/** Compares by code in a bounded domain; compares words by string, as their codes follow no order. */
 function comparing(domain: Domain | undefined): (a: number, b: number) => number {
   if (domain?.size !== Number.POSITIVE_INFINITY) return (a, b) => a - b;
   return (a, b) => (a === b ? 0 : domain.decode(a) < domain.decode(b) ? -1 : 1);
 }
 
-/** Some panes of a window in memory, as a run to be merged with what the store has of them. */
+/** Some panes of a window in memory, as a run to merge with the runs in the store. */
 export class MemoryRun implements Run {
   key: Key | undefined;
   base = 0;
   readonly #window: PaneWindow;
   readonly #view: CompiledView;
   readonly #panes: Int32Array;
-  /** Place of each pane of the window in `panes`; −1 for those that are not in it. */
+  /** Index of each of the window's panes in `panes`; −1 if it is not in there. */
   readonly #places: Int32Array;
-  /** Distinct values in the order of `panes`, once they are asked for. */
+  /** Distinct values in the order of `panes`; computed on demand. */
   #distinct: Int32Array | undefined;
   #at = 0;
   #nextDistinct = 0;
@@ -295,7 +295,7 @@ export class MemoryRun implements Run {
     return this.#window.panes.numbersOf(this.#panes[this.#at] ?? 0);
   }
 
-  /** The pane it is at. */
+  /** The current pane. */
   get pane(): number {
     return this.#panes[this.#at]!;
   }
@@ -304,7 +304,7 @@ export class MemoryRun implements Run {
     this.#goTo(this.#at + 1);
   }
 
-  /** To be asked for in the order of the counts. */
+  /** Must be called in the order of the counts. */
   *distinct(count: number): Generator<KeyValue> {
     const { distincts } = this.#view;
     const wanted = this.#at * distincts + count;

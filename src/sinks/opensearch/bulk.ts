@@ -91,7 +91,7 @@ type Answer =
     };
 
 export class BulkSender {
-  /** Documents that the server has taken or refused so far. */
+  /** Documents settled so far. */
   settled = 0;
   /** Documents sent again so far. */
   retries = 0;

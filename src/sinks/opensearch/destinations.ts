@@ -1,10 +1,11 @@
 /**
- * Which index each result goes to. Ids and versions hold within one index only, so all results of a window go to one:
+ * Chooses the index of each result. Ids and versions are unique only within one index, so all results of a window go to
+ * the same index:
  *
- *  O5 the index that was written to when the window fired first; it is known from the numbers of results and is durable
- *     before anything is sent, so that what is sent again after a crash or a lost answer goes where it went before.
- *  O6 where several indices are behind the name, the server is asked once a run where documents of a window lie; what
- *     it says goes before O5 and is durable too.
+ *  O5 the write index at the time the window first fired. It follows from the number of the window's first result and is
+ *     stored before anything is sent, so a resend after a crash or a lost answer goes to the same index.
+ *  O6 if the name has several indices, the sink asks the server once per run which index holds a window's documents. The
+ *     answer overrides O5 and is stored too.
  */
 import type { WindowDestination } from '../../state/destinations.ts';
 import type { View } from '../../views/language.ts';
@@ -12,53 +13,53 @@ import type { View } from '../../views/language.ts';
 /** An index behind the name of a view. */
 export interface LiveIndex {
   readonly name: string;
-  /** Another one when the index was deleted and made anew. */
+  /** Changes when the index is deleted and created again. */
   readonly uuid: string;
-  /** Another one when its shards were restored from a snapshot or lost what they held; empty when the server doesn't tell. */
+  /** Changes when shards are restored from a snapshot or lose their data; empty if the server does not report it. */
   readonly history: string;
-  /** False while it is closed or blocked. */
+  /** False while the index is closed or blocked. */
   readonly writable: boolean;
   readonly closed: boolean;
-  /** The name to write under. */
+  /** The name to send documents to. */
   readonly address: string;
-  /** How the target of an action begins: the address, and what goes with it. */
+  /** Start of a bulk action's target, as JSON: the address and its options. */
   readonly target: string;
 }
 
-/** What is behind the name of a view. */
+/** The indices behind the name of a view. */
 export interface Place {
   readonly view: View;
   readonly name: string;
   readonly indices: ReadonlyMap<string, LiveIndex>;
-  /** The one that is written to. */
+  /** The write index. */
   readonly write: LiveIndex;
 }
 
-/** Results from the number `from` on go to this index. */
+/** Windows whose first result has the number `from` or a later one go to this index. */
 interface Epoch {
   readonly from: number;
   readonly index: string;
   readonly uuid: string;
   readonly history: string;
-  /** The index was removed behind one that is newer, when results below this number had been sent. */
+  /** The index was removed while a newer one existed; results below this number had been sent by then. */
   readonly gone?: number;
 }
 
-/** What is durable of it. */
+/** The durable part of the destinations. */
 export interface DestinationStore {
-  /** As they were stored last; undefined when they never were. */
+  /** The stored epochs; undefined if none were stored. */
   epochs(): string | undefined;
-  /** The windows that lie elsewhere than their epoch says. */
+  /** The windows whose index differs from that of their epoch. */
   exceptions(): readonly WindowDestination[];
   setEpochs(text: string): void;
   addExceptions(exceptions: readonly WindowDestination[]): void;
 }
 
-/** What there is to do after the indices behind a name were looked at. */
+/** What to do after the indices behind a name were looked up. */
 export interface Renewed {
-  /** All results from this number on are to be sent again, since an index lost what it held. */
+  /** Send all results from this number on again, because an index lost its documents. */
   readonly again?: number;
-  /** The indices that did. */
+  /** The indices that lost their documents. */
   readonly lost: readonly string[];
   /** Older indices that were removed. */
   readonly removed: readonly string[];
@@ -67,7 +68,7 @@ export interface Renewed {
 export class Destinations {
   readonly #store: DestinationStore;
   #epochs: Record<string, readonly Epoch[]>;
-  /** By window: the name and the uuid of its index, since an index that was made anew holds nothing. */
+  /** Per window: name and uuid of its index. The uuid tells a recreated index, which is empty. */
   readonly #exceptions = new Map<string, string>();
   #added: WindowDestination[] = [];
 
@@ -77,7 +78,7 @@ export class Destinations {
     for (const exception of store.exceptions()) this.#exceptions.set(keyOf(exception), exception.destination);
   }
 
-  /** Makes durable what has changed; to be called before anything is sent by it. */
+  /** Stores the changes; must be called before anything is sent according to them. */
   save(): void {
     this.#store.setEpochs(JSON.stringify(this.#epochs));
     this.saveExceptions();
@@ -89,7 +90,7 @@ export class Destinations {
     this.#added = [];
   }
 
-  /** The results of removed indices are to be sent again, to the newest one. */
+  /** Redirects the results of removed indices to the newest index, for a full resend. */
   forgetRemoved(): void {
     for (const [view, epochs] of Object.entries(this.#epochs)) {
       const latest = epochs.at(-1)!;
@@ -100,14 +101,14 @@ export class Destinations {
   }
 
   /**
-   * Takes the indices that are there now. Results below `sent` may have been sent, results below `settled` are settled.
+   * Takes over the current indices. Results below number `sent` may have been sent, those below `settled` are settled.
    */
   renew({ view, indices, write }: Place, sent: number, settled: number): Renewed {
     const before = this.#epochs[view.name] ?? [];
     const went = before.filter(
       (epoch) => epoch.gone === undefined && !isLive(epoch, indices.get(epoch.index)),
     );
-    // Who removes old indices leaves the one that is written to; that one gone, nobody meant it.
+    // Deliberate clean-up keeps the write index; if that one is gone too, the loss was an accident.
     const last = before.at(-1);
     const meant = last === undefined || !went.includes(last) || indices.has(last.index);
     const removed = went.filter(({ index }) => meant && !indices.has(index));
@@ -121,7 +122,7 @@ export class Destinations {
     const latest = epochs.at(-1);
     if (latest === undefined) epochs = [{ from: 1, ...identityOf(write) }];
     else if (latest.index !== write.name) {
-      // What may be under way to the index before goes there again, unless that takes nothing any more.
+      // Results possibly in flight to the previous index go there again, unless it is no longer writable.
       const from = indices.get(latest.index)?.writable ? sent : settled;
       epochs = [...epochs.filter((epoch) => epoch.from < from), { from, ...identityOf(write) }];
     }
@@ -135,18 +136,18 @@ export class Destinations {
     };
   }
 
-  /** Whether all results of a view go to one index, whatever their window. */
+  /** Whether all results of a view go to one index. */
   isSimple({ view, indices }: Place): boolean {
     return indices.size === 1 && this.#epochs[view.name]!.length === 1;
   }
 
-  /** Whether a result lay in an index that was removed; `first` is the number of its window's first result. */
+  /** Whether a result was in an index that was removed; `first` is the number of its window's first result. */
   isRemoved(view: string, first: number, number: number): boolean {
     const { gone } = this.#epochOf(view, first);
     return gone !== undefined && number < gone;
   }
 
-  /** The index of a window; `first` is the number of its first result, `lying` where documents of it were found. */
+  /** The index of a window; `first` is the number of its first result, `lying` the index that holds documents of it. */
   indexOf(place: Place, windowStart: number, first: number, lying?: LiveIndex): LiveIndex {
     const { view, indices, write } = place;
     const key = { view: view.name, windowStart };
@@ -178,7 +179,7 @@ function destinationOf({ name, uuid }: LiveIndex): string {
   return `${name} ${uuid}`;
 }
 
-/** No name of an index holds a space. */
+/** The name in a destination; index names contain no spaces. */
 function indexIn(destination: string): string {
   return destination.slice(0, destination.indexOf(' '));
 }

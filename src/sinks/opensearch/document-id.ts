@@ -1,14 +1,14 @@
-/** The id of a result in OpenSearch: its view, window and key, so that a corrected result takes the place of the one before. */
+/** The id of a result in OpenSearch: view, window and key, so that a correction replaces the earlier result. */
 import { createHash } from 'node:crypto';
 import type { View } from '../../views/language.ts';
 
-/** The longest id OpenSearch takes. */
+/** The longest id that OpenSearch accepts, bytes. */
 const ID_BYTES = 512;
 const QUOTE = '"'.charCodeAt(0);
 
 /**
- * Ids of a view's documents, such as `pickup_count|2016-01-01T00:00:00.000Z|dr5ru7`; one that would be too long as its
- * hash. A document is JSON as the results table has it, without spaces.
+ * Returns the function that gives a document its id, such as `pickup_count|2016-01-01T00:00:00.000Z|dr5ru7`. An id over
+ * the limit is hashed. A document is JSON without spaces, as in the results table.
  */
 export function documentIds({ name, by }: Pick<View, 'name' | 'by'>): (document: string) => string {
   const view = escaped(name);
@@ -16,18 +16,18 @@ export function documentIds({ name, by }: Pick<View, 'name' | 'by'>): (document:
   const markers = parts.map((part) => `,${JSON.stringify(part)}:`);
   return (document) => {
     let id = view;
-    // Parts that separators are in are escaped; in all others the text of the JSON is that of the id.
+    // Only parts with a separator need escaping; otherwise the id uses the JSON text as it is.
     if (document.includes('\\') || document.includes('|')) {
       const fields = JSON.parse(document) as Record<string, unknown>;
       for (const part of parts) id += `|${escaped(fields[part])}`;
     } else for (const marker of markers) id += `|${textAfter(document, marker)}`;
-    // A character takes three bytes at most.
+    // A UTF-16 unit takes at most three bytes.
     if (id.length * 3 <= ID_BYTES || Buffer.byteLength(id) <= ID_BYTES) return id;
     return `${name}|${createHash('sha256').update(id).digest('base64url')}`;
   };
 }
 
-/** The value behind `,"name":`, which no string holds as long as no quote is escaped. */
+/** The value after `,"name":`, a marker that no string contains while no quote is escaped. */
 function textAfter(document: string, marker: string): string {
   const at = document.indexOf(marker);
   if (at < 0) return escaped(undefined);
@@ -39,7 +39,7 @@ function textAfter(document: string, marker: string): string {
   return value === 'null' ? escaped(null) : value;
 }
 
-/** A part of an id, so that no two keys make the same one. */
+/** A part of an id, escaped so that different keys never share an id. */
 function escaped(part: unknown): string {
   if (part === null || part === undefined) return '\\-';
   return String(part).replaceAll(/[\\|]/g, '\\$&');

@@ -1,4 +1,4 @@
-/** The indices behind the names of views, as a sink finds them and makes them: owner, mapping, template, count. */
+/** Finds, checks and creates the indices behind the names of views: owner, mapping, template, count. */
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
@@ -19,10 +19,10 @@ import {
 import type { View } from '../../views/language.ts';
 import type { LiveIndex, Place } from './destinations.ts';
 
-/** Whose results an index holds. A state that was made anew for the same app and stream is the same owner. */
+/** The app and stream whose results an index holds. A new state for the same app and stream is the same owner. */
 export interface Owner {
   readonly app: string;
-  /** Its name, such as `local:taxi-trip-events`. */
+  /** Name of the stream, such as `local:taxi-trip-events`. */
   readonly stream: string;
 }
 
@@ -33,17 +33,17 @@ export interface IndicesOptions {
   readonly views: readonly View[];
   readonly owner: Owner;
   readonly clock: Clock;
-  /** Told what a user may want to know. */
+  /** Receives notes for the user. */
   readonly onNote: (note: string) => void;
 }
 
-/** Windows in one question: a server makes a clause of each, and takes 1,024 by default. */
+/** Windows per query: each becomes a clause, and a server allows 1,024 by default. */
 const WINDOWS_ASKED = 500;
 const PROBE_MS = 8_000;
-/** How long a collection may take to show what it holds. */
+/** How long a serverless collection may take until new documents are searchable. */
 const SHOWN_MS = 15_000;
 const SHOWN_AGAIN_MS = 3_000;
-/** Somebody has to lift a block or to give a right, or the server is of a kind that can't do it. */
+/** Statuses of a block, a missing right, or a server that lacks the operation. */
 const DENIED = [400, 401, 403, 404, 405, 429];
 
 interface Described {
@@ -74,7 +74,7 @@ type Shards = Readonly<
 >;
 
 interface Asked {
-  /** Answers that are no errors: undefined comes back. */
+  /** Statuses that are not errors; the result is then undefined. */
   readonly expected?: readonly number[];
   readonly body?: object;
   readonly querystring?: Readonly<Record<string, string>>;
@@ -83,7 +83,7 @@ interface Asked {
 export class OpenSearchIndices {
   readonly #o: IndicesOptions;
   #isKnown = false;
-  /** Templates that could not be made, told once. */
+  /** Views whose template could not be created; the user is told once. */
   readonly #noTemplate = new Set<string>();
 
   constructor(options: IndicesOptions) {
@@ -91,16 +91,16 @@ export class OpenSearchIndices {
   }
 
   /**
-   * Every view has a place that takes its results: what is there already, or an index made now. `onMissing` is called
-   * before an index is made. Throws `mapping-conflict`, `other-owner`, `unsupported-server`, `opensearch-blocked`, …
+   * Resolves to a place for every view: the existing indices, or a new one. Calls `onMissing` before it creates an index.
+   * Throws `mapping-conflict`, `other-owner`, `unsupported-server`, `opensearch-blocked`, …
    */
   async prepare(onMissing: () => void): Promise<Place[]> {
     const { client, url, prefix, views } = this.#o;
-    // A proxy that speaks for a server that is away does not change what the server is.
+    // Once identified, the server is not asked again: a proxy may answer in its place while it is down.
     if (!this.#isKnown) await serverOf(client, url, { requestTimeout: PROBE_MS });
     this.#isKnown = true;
     const found = new Map<View, Indices | undefined>();
-    // Nothing is made where something is in the way.
+    // All checks come first: with a conflict, nothing is created.
     for (const view of views) {
       const indices = await this.#describe(indexName(prefix, view.name));
       if (indices) this.#check(view, indices);
@@ -115,7 +115,7 @@ export class OpenSearchIndices {
     return places;
   }
 
-  /** What is behind the name of each view now: all that tells whether the places are still what they were. */
+  /** Fingerprints of the indices behind each view's name, to detect that a place has changed. */
   async fingerprints(): Promise<Map<string, Fingerprint>> {
     const { prefix, views } = this.#o;
     const names = views.map((view) => indexName(prefix, view.name));
@@ -130,7 +130,7 @@ export class OpenSearchIndices {
     );
   }
 
-  /** How many documents of a view are there; undefined when that can't be told. On a collection, `enough` ends the wait. */
+  /** Number of documents of a view; undefined if the server won't say. On a serverless collection, `enough` ends the wait. */
   async count({ view, indices }: Place, enough: number): Promise<number | undefined> {
     const { clock, url } = this.#o;
     const names = [...indices.keys()].join(',');
@@ -151,7 +151,7 @@ export class OpenSearchIndices {
     }
   }
 
-  /** In which index documents of windows lie, by window start; of several, the one that has most of them. */
+  /** The index that holds most documents of each window, by window start (epoch ms). */
   async whereIs(place: Place, windows: readonly number[]): Promise<Map<number, LiveIndex>> {
     const names = [...place.indices.keys()].join(',');
     if (!isServerless(this.#o.url)) await this.#request('POST', `/${names}/_refresh`, { expected: [403] });
@@ -209,7 +209,7 @@ export class OpenSearchIndices {
   #check(view: View, indices: Indices): void {
     const name = indexName(this.#o.prefix, view.name);
     if (isDataStream(name, Object.keys(indices))) {
-      throw new TaxiflowError('mapping-conflict', `${name} is a data stream, which takes no result twice`, {
+      throw new TaxiflowError('mapping-conflict', `${name} is a data stream, which cannot update results`, {
         hint: 'choose other names with --index-prefix',
       });
     }
@@ -219,7 +219,7 @@ export class OpenSearchIndices {
       const [difference] = differences(mappings, mappingOf(view));
       if (difference === undefined) continue;
       throw new TaxiflowError('mapping-conflict', `index ${index} contradicts the views: ${difference}`, {
-        hint: '"taxiflow es-setup --check" shows all that differs, "taxiflow es-setup" mends what can be mended; or choose other names with --index-prefix',
+        hint: '"taxiflow es-setup --check" shows all differences, "taxiflow es-setup" repairs what it can; or choose other names with --index-prefix',
       });
     }
   }
@@ -230,11 +230,11 @@ export class OpenSearchIndices {
     throw new TaxiflowError(
       'other-owner',
       `index ${index} holds the results of app "${owner.app}" from ${owner.stream}; those of app "${app}" from ${stream} would overwrite them`,
-      { hint: 'choose other names with --index-prefix, for instance --index-prefix second-' },
+      { hint: 'choose other names with --index-prefix, for example --index-prefix second-' },
     );
   }
 
-  /** The index and its alias, as `es-setup` makes them, without documents. */
+  /** Creates an empty index and its alias, as `es-setup` does. */
   async #make(view: View): Promise<Indices> {
     const { prefix, owner } = this.#o;
     const [name, first] = [indexName(prefix, view.name), firstIndex(prefix, view.name)];
@@ -246,7 +246,7 @@ export class OpenSearchIndices {
     try {
       await this.#request('PUT', `/${first}`, { body });
     } catch (error) {
-      // Somebody may have been faster, or only the alias is gone.
+      // Another process may have created the index first, or only the alias is gone.
       const found = await this.#describe(name);
       if (!found) {
         const there = await this.#describe(first);
@@ -262,7 +262,7 @@ export class OpenSearchIndices {
     return made;
   }
 
-  /** A rollover makes indices by the template alone. */
+  /** Creates the template, from which a rollover creates its indices. */
   async #ensureTemplate(view: View): Promise<void> {
     const { client, url, prefix, onNote } = this.#o;
     try {
@@ -273,12 +273,12 @@ export class OpenSearchIndices {
       if (this.#noTemplate.has(view.name)) return;
       this.#noTemplate.add(view.name);
       onNote(
-        `the index template of ${view.name} can't be made, so indices of a rollover get their mapping when they are first written to: ${(error as Error).message}`,
+        `cannot create the index template of ${view.name}, so an index made by a rollover gets its mapping only on the first write: ${(error as Error).message}`,
       );
     }
   }
 
-  /** Marks the indices as ours, and gives those their mapping that have none. */
+  /** Marks the indices as ours, and adds the mapping to those that have none. */
   async #place(view: View, found: Indices): Promise<Place> {
     const name = indexName(this.#o.prefix, view.name);
     let indices = found;
@@ -288,7 +288,7 @@ export class OpenSearchIndices {
       if (index !== name) changed = (await this.#protect(index, described)) || changed;
     }
     if (changed) {
-      // Another process may have marked it at the same time.
+      // Another process may have marked the index at the same time.
       const after = await this.#describe(name);
       if (!after) throw missing(name);
       this.#check(view, after);
@@ -309,7 +309,7 @@ export class OpenSearchIndices {
     return { view, name, indices: all, write };
   }
 
-  /** The server gives each shard another one when it is restored, or begins anew without what it held. */
+  /** History ids per index. A shard gets a new one when it is restored or starts empty. */
   async #histories(of: Indices): Promise<ReadonlyMap<string, string>> {
     const answer = (await this.#request('GET', `/${Object.keys(of).join(',')}/_stats/docs`, {
       querystring: {
@@ -324,7 +324,7 @@ export class OpenSearchIndices {
           const { commit } = copies.find(({ routing }) => routing?.primary === true) ?? {};
           return [shard, commit?.user_data?.['history_uuid'] ?? ''] as const;
         });
-        // A shard that is not there for the moment tells nothing.
+        // While a shard is unassigned, the history of its index is unknown.
         const all = Number(of[index]?.settings?.index?.number_of_shards ?? primaries.length);
         const known = primaries.filter(([, history]) => history !== '').length === all && all > 0;
         return [
@@ -350,8 +350,8 @@ export class OpenSearchIndices {
   }
 
   /**
-   * An index that is written to by its own name is made by the server's own guess once it is deleted; one that is
-   * written to by an alias isn't (`require_alias`).
+   * Adds an alias to write through. The server would recreate a deleted index with a guessed mapping on a write to its
+   * own name, but not on a write to an alias (`require_alias`).
    */
   async #protect(index: string, { aliases = {} }: Described): Promise<boolean> {
     const alias = guardOf(index);
@@ -360,7 +360,7 @@ export class OpenSearchIndices {
     return (await this.#request('POST', '/_aliases', { expected: DENIED, body })) !== undefined;
   }
 
-  /** Undefined where the answer is one of the `expected`. */
+  /** Resolves to undefined if the status is one of `expected`. */
   async #request(
     method: 'GET' | 'PUT' | 'POST',
     path: string,
@@ -386,7 +386,7 @@ function guardOf(index: string): string {
   return `${index}-writer`;
 }
 
-/** An index that a rollover made without our template, and that nothing was written to. */
+/** Whether a rollover created the index without our template, and nothing was written to it yet. */
 function isBare({ properties }: LiveMapping): boolean {
   return properties === undefined || Object.keys(properties).length === 0;
 }
@@ -419,9 +419,9 @@ function live(
 }
 
 export interface Fingerprint {
-  /** Changes when indices come, go, are blocked or take each other's place. */
+  /** Changes when indices are added, removed, blocked or swapped. */
   readonly shape: string;
-  /** Changes when they are made anew too. */
+  /** Also changes when an index is recreated under the same name. */
   readonly identity: string;
 }
 
@@ -434,13 +434,13 @@ export function fingerprintOf(indices: readonly LiveIndex[], write: string | und
 }
 
 function unusable(path: string): TaxiflowError {
-  return new TaxiflowError('opensearch-bad-answer', `the answer to ${path} is none that OpenSearch gives`, {
-    hint: 'check the URL, and what stands between here and the server',
+  return new TaxiflowError('opensearch-bad-answer', `the answer to ${path} is not one of OpenSearch`, {
+    hint: 'check the URL, and any proxy in front of the server',
   });
 }
 
 function missing(name: string): TaxiflowError {
-  return new TaxiflowError('opensearch-blocked', `${name} went away while it was being made`);
+  return new TaxiflowError('opensearch-blocked', `${name} disappeared while it was being created`);
 }
 
 function blocked(message: string): TaxiflowError {

@@ -118,11 +118,11 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^Document ID is not supported in create\/index operation request/,
-    'serverless collections take ids only when they are of the type "search"',
+    'only serverless collections of the type "search" accept document ids',
   ],
   [
     /^pipeline with id .* does not exist/,
-    'look at the settings index.default_pipeline and index.final_pipeline',
+    'check the settings index.default_pipeline and index.final_pipeline',
   ],
   [
     /^explicit index in bulk is not allowed/,
@@ -130,7 +130,7 @@ const FAULTS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^Action\/metadata line \[\d+\] contains an unknown parameter/,
-    'results need a server that knows ids, versions and require_alias in bulk requests',
+    'the server must support ids, versions and require_alias in bulk requests',
   ],
 ];
 

@@ -1,23 +1,23 @@
-/** How many documents the results come to that a sink has settled, by the outbox alone. */
+/** Counts the documents that an index should hold, from the outbox alone. */
 import type { Outbox } from '../../state/outbox.ts';
 import { RETRACTED } from '../../views/language.ts';
 
-/** How a result ends that takes back the one of its window and key. */
+/** The end of a result that retracts the earlier result of its window and key. */
 const TAKEN_BACK = `,"${RETRACTED}":true}`;
 
-/** The documents of a firing. No line break is inside one: JSON writes it as \\n. */
+/** The documents of a firing. A document contains no line break: JSON escapes it. */
 export function documentsIn(docs: string): string[] {
   return docs.slice(1, -1).split(',\n');
 }
 
-/** Whether a corrected result takes back the one before. */
+/** Whether a correction retracts the earlier result. */
 export function isTakenBack(document: string): boolean {
   return document.endsWith(TAKEN_BACK);
 }
 
 /**
- * The documents of a view's results below the number `before`, without the windows whose first result `isRemoved`. What a
- * later result takes back is left out, since that may be done already.
+ * Number of documents of a view's results below number `before`, without windows whose first result `isRemoved`. A
+ * document that a later result retracts is not counted, because it may be deleted already.
  */
 export function settledDocuments(
   outbox: Pick<Outbox, 'windowsBefore' | 'firingsOf'>,

@@ -1,17 +1,18 @@
 /**
- * Results into OpenSearch or Elasticsearch, each exactly once, whatever fails:
+ * Writes results to OpenSearch or Elasticsearch, each exactly once despite any failure:
  *
- *  O1 a document's id is made of view, window and key, so a corrected result takes the place of the one before;
- *     one that takes it back deletes it.
- *  O2 its version is that of the result: of what is sent twice, late or out of order, the latest stays. A state that
- *     was made later writes higher versions. What takes a result back waits until all before it is settled, and goes
- *     again with what is sent again of the same document, since the server forgets the version of one that is deleted.
- *  O3 the cursor passes a result when the server has settled it; what is refused for good goes to the dead letters in
- *     the same transaction.
- *  O4 an index that was taken away is made anew, as ours and not as the server would guess it, and filled again. What
- *     is behind the names is looked at before a run says that all is delivered.
+ *  O1 a document's id is made of view, window and key, so a correction replaces the earlier result and a retraction
+ *     deletes it.
+ *  O2 a document's version follows from the result's number, so the latest result wins when results are sent twice, late
+ *     or out of order. A newer state writes higher versions. A retraction waits until all earlier results are settled, and
+ *     is repeated when an earlier result of the document is, because the server forgets the version of a deleted document.
+ *  O3 the cursor passes a result when the server has settled it; a result refused for good becomes a dead letter in the
+ *     same transaction.
+ *  O4 a deleted index is created again with our mapping, not the server's guess, and refilled. The indices behind the
+ *     names are checked before a run reports that everything is delivered.
  *  O5, O6 all results of a window go to one index, see `destinations.ts`.
- *  O7 at the start no index holds fewer documents than results were settled; one that does is filled again.
+ *  O7 at the start, each index is checked to hold as many documents as were settled; if one holds fewer, all results are
+ *     sent again.
  */
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
@@ -28,7 +29,7 @@ import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from '
 import { documentsIn, isTakenBack, settledDocuments } from './settled-documents.ts';
 import { Trouble } from './trouble.ts';
 
-/** What the sink needs of the state: the outbox, what it noted itself, and when the state was made. */
+/** The part of the state that the sink uses: the outbox, the sink's own notes, and the state's creation time. */
 export type Outbox = Pick<
   StateOutbox,
   | 'cursor'
@@ -55,33 +56,34 @@ export interface OpenSearchSinkOptions {
   readonly outbox: Outbox;
   readonly deadLetters: DeadLetterBuffer;
   readonly clock: Clock;
-  /** Send all results again, whatever was delivered. */
+  /** Send all results again, including those already delivered. */
   readonly resend?: boolean;
-  /** Told why results wait, from the first failure on and when the reason changes, and when they go on (undefined). */
+  /** Receives the reason when results begin to wait or the reason changes, and undefined when they resume. */
   readonly onTrouble: (trouble: string | undefined) => void;
   readonly onNote?: (note: string) => void;
 }
 
 const BATCH_DOCUMENTS = 2_000;
 const REQUESTS_AT_ONCE = 3;
-/** Of an action, beside its id and address. */
+/** Approximate length of an action line without the id. */
 const ACTION_CHARACTERS = 100;
-/** Bits of a version that count results; those above tell states apart. */
+/** Low bits of a version that count results; the bits above distinguish states. */
 const RESULT_BITS = 30n;
 const STATES_SINCE = Date.UTC(2020, 0, 1);
 const STATES_APART_MS = 250;
 const PROBE_AGAIN_MS = 1_000;
-/** How often to look what is behind the names while results go out. */
+/** Ms between checks of the indices behind the names while results are sent. */
 const LOOK_MS = 1_000;
 const POLL_MS = 20;
-/** At the end of a run: how long to go on without progress, or to wait for requests under way. */
+/** At the end of a run: how long to continue without progress. */
 const GIVE_UP_MS = 60_000;
-/** For the answer to a try that the server asked to put off. */
+/** Extra time for the answer to a retry that the server asked to delay. */
 const PUT_OFF_MS = 10_000;
+/** After an interruption: how long to wait for requests in flight. */
 const LAST_MS = 3_000;
 
 const FINAL = new Set(['mapping-conflict', 'unsupported-server', 'other-owner']);
-/** What is waited for at the start too. */
+/** Errors at the start that do not end the run but are waited for. */
 const PASSING = new Set(['opensearch-blocked', 'opensearch-bad-answer']);
 
 /** A window of a view, and the number of its first result. */
@@ -91,15 +93,15 @@ interface Window {
   readonly first: number;
 }
 
-/** A result that has no index yet. */
+/** A result whose index is not chosen yet. */
 type Unplaced = Omit<Entry, 'index' | 'address' | 'target'> & { readonly window: Window };
 
-/** Results on their way, up to that of the number `to`. */
+/** Results in flight; `to` is the number after the last of them. */
 interface Batch {
   readonly results: readonly Unplaced[];
   readonly inOrder: boolean;
   readonly to: number;
-  /** What was refused of them, once they are settled. */
+  /** The refused ones; undefined until all are settled. */
   refused?: readonly Refusal[];
 }
 
@@ -116,32 +118,32 @@ export class OpenSearchSink implements Sink {
   readonly #destinations: Destinations;
   readonly #bulk: BulkSender;
   readonly #trouble: Trouble;
-  /** Ends the delivery of the rest. */
+  /** Aborts the final delivery in `close`. */
   readonly #interrupted = new AbortController();
-  /** Ends what waits. */
+  /** Aborts waits and retries. */
   #going = new AbortController();
   #stopped = false;
   #closing: Promise<void> | undefined;
-  /** By view; nothing as long as it isn't known whether their indices are there. */
+  /** Places by view; undefined until their indices are known to exist. */
   #places: ReadonlyMap<string, Place> | undefined;
   #looked = Number.NEGATIVE_INFINITY;
   #looking: Promise<boolean> | undefined;
   #preparing = false;
-  /** Documents are counted once a run: what happens to them later shows in their index. */
+  /** Documents are counted once per run: later losses show in the fingerprint of the index. */
   #counted = false;
-  /** The indices of windows that were looked for in several. */
+  /** Index of each window that was looked up among several. */
   readonly #located = new Map<string, LiveIndex>();
   /** In the order of their results. */
   readonly #batches: Batch[] = [];
   #results: Iterator<Unplaced | undefined> | undefined;
   #next: number;
-  /** Results below may have been sent, by whatever run. */
+  /** Results below this number may have been sent, in this or an earlier run. */
   #sent: number;
-  /** Results below are settled. */
+  /** Results below this number are settled. */
   #delivered: number;
-  /** In all runs. */
+  /** Refused results, over all runs. */
   #rejected: number;
-  /** What was refused of the results below is a dead letter already. */
+  /** Refused results below this number are already dead letters. */
   #told: number;
   #underWay = 0;
   #failure: unknown;
@@ -167,13 +169,13 @@ export class OpenSearchSink implements Sink {
     this.#told = Math.max(cursor ? toldIn(cursor) : 1, delivered);
     this.#rejected = outbox.refused(this.name);
     if (options.resend) this.#destinations.forgetRemoved();
-    // From now on the state knows of this sink, even if it gets nowhere.
+    // Registers the sink in the state, even if it never delivers anything.
     this.#moveCursor();
   }
 
   /**
-   * Looks whether the server is there and takes these views; one that is away is waited for while processing goes on.
-   * Returns early when `stop` aborts. Throws `mapping-conflict`, `other-owner`, `unsupported-server`,
+   * Checks that the server is reachable and accepts these views; processing continues while an unreachable server is
+   * retried. Returns early when `stop` aborts. Throws `mapping-conflict`, `other-owner`, `unsupported-server`,
    * `opensearch-unauthorized`, …
    */
   async open(stop?: AbortSignal): Promise<void> {
@@ -192,7 +194,7 @@ export class OpenSearchSink implements Sink {
       if (!this.#preparing) void this.#prepareWhenThere();
       return;
     }
-    // Nothing new goes out before it is known where to.
+    // Nothing new is sent while the indices are being checked.
     if (this.#looking) return;
     if (this.status().pending > 0 && this.#o.clock.now() - this.#looked >= LOOK_MS) {
       void this.#look().then((changed) => changed || this.#wakeUnlessFailed());
@@ -247,7 +249,7 @@ export class OpenSearchSink implements Sink {
     }
   }
 
-  /** Until all is delivered, there is no progress for a minute, or `stop` aborts. */
+  /** Delivers until nothing is pending, a minute passes without progress, or `stop` aborts. */
   async #deliverAll(stop: AbortSignal): Promise<void> {
     const { clock, onTrouble } = this.#o;
     const { why } = this.#trouble;
@@ -255,7 +257,7 @@ export class OpenSearchSink implements Sink {
     let since = clock.now();
     for (let last = 0; !stop.aborted && clock.now() < this.#givingUpAt(since); ) {
       this.wake();
-      // A batch may take long, piece by piece; that is no reason to give up.
+      // A batch may be settled slowly, in pieces; each piece counts as progress.
       if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
       if (this.status().pending === 0) {
         if (last === 0) return;
@@ -265,7 +267,7 @@ export class OpenSearchSink implements Sink {
     }
   }
 
-  /** A try that the server asked to put off is still made, if it was asked in time. */
+  /** When to give up, epoch ms: later if the server asked to delay a retry. */
   #givingUpAt(since: number): number {
     const patience = since + GIVE_UP_MS;
     const { askedToWait } = this.#bulk;
@@ -274,7 +276,7 @@ export class OpenSearchSink implements Sink {
       : Math.max(patience, Math.min(askedToWait, patience + GIVE_UP_MS) + PUT_OFF_MS);
   }
 
-  /** Waits for requests under way, for seconds only. */
+  /** Waits a few seconds for requests in flight. */
   async #finishRequests(): Promise<void> {
     const { clock } = this.#o;
     this.#abort();
@@ -286,8 +288,8 @@ export class OpenSearchSink implements Sink {
     const { pending, trouble } = this.status();
     return new TaxiflowError(
       'opensearch-behind',
-      `${pending.toLocaleString('en-US')} results are not in OpenSearch at ${this.#o.url}: ${trouble ?? 'it does not settle them'}`,
-      { hint: 'they are kept in the state; the same command sends them when it runs again' },
+      `${pending.toLocaleString('en-US')} results are not in OpenSearch at ${this.#o.url}: ${trouble ?? 'the server does not settle them'}`,
+      { hint: 'they are kept in the state; run the same command again to send them' },
     );
   }
 
@@ -316,7 +318,7 @@ export class OpenSearchSink implements Sink {
       this.#pass();
       this.wake();
     } catch (error) {
-      // The batch keeps its place, or the cursor would pass it with the next one that is settled.
+      // The batch stays in the queue; otherwise the cursor would pass it with the next settled batch.
       if (signal.aborted) return;
       if (error instanceof IndexGone) this.#lookAgain(this.#wordsOf(error.index));
       else this.#fail(error);
@@ -331,7 +333,7 @@ export class OpenSearchSink implements Sink {
     return `index ${gone} is gone`;
   }
 
-  /** Moves the cursor past what is settled (O3). */
+  /** Moves the cursor past the settled batches (O3). */
   #pass(): void {
     const { deadLetters } = this.#o;
     const before = this.#delivered;
@@ -356,14 +358,14 @@ export class OpenSearchSink implements Sink {
     outbox.moveCursor(this.name, cursor, deadLetters.take());
   }
 
-  /** All that is in the outbox from that number on is sent anew (O4). */
+  /** Sends all results in the outbox from number `from` on again (O4). */
   #startOver(from: number): void {
     if (this.#delivered <= from) return;
     this.#next = this.#delivered = from;
     this.#moveCursor();
   }
 
-  /** What is under way ends, and is sent again once it is known what is behind the names. */
+  /** Aborts everything in flight; it is sent again after the indices have been looked up. */
   #lookAgain(why: string): void {
     this.#going.abort();
     this.#going = new AbortController();
@@ -377,8 +379,8 @@ export class OpenSearchSink implements Sink {
   }
 
   /**
-   * Whether the indices behind the names have changed; sees to it that they are taken as they are now. An index of the
-   * user's own under the very name may be made anew in the middle of a run: that matters `atTheEnd` only.
+   * Whether the indices behind the names have changed; if so, they are looked up again. A user's own index under the
+   * name itself may be recreated during a run: that is checked only `atTheEnd`.
    */
   #look(atTheEnd = false): Promise<boolean> {
     this.#looking ??= this.#lookNow(atTheEnd).finally(() => {
@@ -388,7 +390,7 @@ export class OpenSearchSink implements Sink {
     return this.#looking;
   }
 
-  /** Not by a look that began before the last result was settled. */
+  /** Does not rely on a check that began before the last result was settled. */
   async #lookAtTheEnd(): Promise<boolean> {
     await this.#looking;
     return this.#look(true);
@@ -400,7 +402,7 @@ export class OpenSearchSink implements Sink {
     try {
       found = await this.#indices.fingerprints();
     } catch {
-      // Whether the server is there is told by what is sent to it.
+      // An unreachable server shows in the results sent to it.
       return false;
     }
     if (signal.aborted) return false;
@@ -436,8 +438,8 @@ export class OpenSearchSink implements Sink {
   }
 
   /**
-   * The results from that number on; nothing for one that lay in an index that was removed. `#next` is the number of the
-   * one after.
+   * The results from number `from` on; undefined for a result in an index that was removed. `#next` is the number after
+   * the last one yielded.
    */
   *#read(from: number, places: ReadonlyMap<string, Place>): Generator<Unplaced | undefined> {
     const { created } = this.#o.outbox;
@@ -470,7 +472,7 @@ export class OpenSearchSink implements Sink {
     return { place, start, first: this.#o.outbox.firstOf(place.view.name, start) ?? first };
   }
 
-  /** Asks the server where windows lie that may be in several indices, until it says so (O6). */
+  /** Asks the server which index holds each window that may be in several, until it answers (O6). */
   async #locate({ results }: Batch, signal: AbortSignal): Promise<void> {
     const unknown = new Map<Place, Map<number, Window>>();
     for (const { window } of results) {
@@ -533,14 +535,14 @@ export class OpenSearchSink implements Sink {
     this.#preparing = true;
     try {
       for (;;) {
-        // The person who deleted an index may still be at work.
+        // Whoever deleted an index may still be changing things.
         await clock.sleep(PROBE_AGAIN_MS, signal);
         if (signal.aborted) return;
         try {
           await this.#prepare();
           break;
         } catch (error) {
-          // Rights, blocks and limits can change; what the indices are for can't.
+          // Rights, blocks and limits can change during a run; owner, mapping and server kind cannot.
           if (!(error instanceof TaxiflowError) || FINAL.has(error.code)) throw error;
           this.#trouble.waits(this, error.message);
         }
@@ -556,10 +558,10 @@ export class OpenSearchSink implements Sink {
     }
   }
 
-  /** Every view has a place that takes its results, and the cursor is where results are missing from. */
+  /** Gives every view its place, and moves the cursor back to the first missing result. */
   async #prepare(): Promise<void> {
     const { signal } = this.#going;
-    // That the cursor goes back is known before an index is there.
+    // The cursor moves back before a new index is created, so a crash in between loses nothing.
     const places = await this.#indices.prepare(() => this.#startOver(1));
     if (signal.aborted) return;
     for (const place of places) this.#renew(place);
@@ -579,12 +581,12 @@ export class OpenSearchSink implements Sink {
       onNote(`index ${index} was removed; its results are not sent again (--resend sends all again)`);
     if (again === undefined || again >= this.#delivered) return;
     onNote(
-      `${lost.join(' and ')} was made anew, restored or taken off ${place.name}; its results are sent again`,
+      `${lost.join(' and ')} was recreated, restored or removed from ${place.name}; its results are sent again`,
     );
     this.#startOver(again);
   }
 
-  /** An index that was restored from an older snapshot holds fewer documents than were settled (O7). */
+  /** Refills an index with fewer documents than were settled, as after a restore from an older snapshot (O7). */
   async #refillIfShort(place: Place): Promise<void> {
     const { outbox, onNote = () => {} } = this.#o;
     if (this.#delivered === 1 || this.#counted) return;
@@ -596,13 +598,13 @@ export class OpenSearchSink implements Sink {
     const count = await this.#indices.count(place, settled - refused);
     if (signal.aborted || count === undefined || count >= settled - refused) return;
     onNote(
-      `${place.name} holds ${count.toLocaleString('en-US')} documents, though ${settled.toLocaleString('en-US')} were delivered; all results are sent again`,
+      `${place.name} holds ${count.toLocaleString('en-US')} documents, but ${settled.toLocaleString('en-US')} were delivered; all results are sent again`,
     );
     this.#startOver(1);
   }
 }
 
-/** What `work` comes to, or undefined as soon as `stop` aborts. */
+/** Resolves like `work`, or to undefined as soon as `stop` aborts. */
 function unless<T>(stop: AbortSignal, work: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
     const stopped = () => resolve(undefined);
@@ -613,7 +615,7 @@ function unless<T>(stop: AbortSignal, work: Promise<T>): Promise<T | undefined> 
 }
 
 function goneWords(name: string): string {
-  return `${name} is gone; it is made anew and filled from the first result`;
+  return `${name} is gone; it is created again and filled from the first result`;
 }
 
 function windowKey({ place, start }: Window): string {

@@ -1,36 +1,36 @@
-/** What keeps results from going out: why, and since when. */
+/** Tracks why results are waiting, and since when. */
 import type { Clock } from '../../clock.ts';
 
-/** The same trouble is not said again within this time, however often it comes and goes. */
+/** The same trouble is reported at most once in this time, however often it recurs. */
 const SAID_AGAIN_MS = 60_000;
 
 export class Trouble {
   readonly #clock: Clock;
   readonly #say: (trouble: string | undefined) => void;
-  /** Who waits and why, the one that has waited longest first. */
+  /** Waiting parties and their reasons, longest wait first. */
   readonly #waiting = new Map<object, string>();
   #since: number | undefined;
-  /** When each kind of trouble was said last. */
+  /** When each kind of trouble was last reported, epoch ms. */
   readonly #said = new Map<string, number>();
   #saidLast: string | undefined;
 
-  /** `say` is told why results wait when they begin to wait and when the reason changes, and undefined when they go on. */
+  /** Calls `say` with the reason when results begin to wait or the reason changes, and with undefined when they resume. */
   constructor(clock: Clock, say: (trouble: string | undefined) => void) {
     this.#clock = clock;
     this.#say = say;
   }
 
-  /** Undefined when nothing waits. */
+  /** The reason of the longest wait; undefined when nothing waits. */
   get why(): string | undefined {
     return this.#waiting.values().next().value;
   }
 
-  /** Epoch ms since when something waits; undefined when nothing does. */
+  /** Start of the wait, epoch ms; undefined when nothing waits. */
   get since(): number | undefined {
     return this.#waiting.size > 0 ? this.#since : undefined;
   }
 
-  /** `who` waits, from its first failure on. */
+  /** Notes that `who` waits; called from its first failure on. */
   waits(who: object, why: string): void {
     if (this.#waiting.size === 0) this.#since = this.#clock.now();
     this.#waiting.set(who, why);
@@ -43,19 +43,19 @@ export class Trouble {
     this.#say(this.why);
   }
 
-  /** `who` goes on. */
+  /** Notes that `who` resumes. */
   over(who: object): void {
     if (!this.#waiting.delete(who) || this.#waiting.size > 0 || this.#saidLast === undefined) return;
     this.#saidLast = undefined;
     this.#say(undefined);
   }
 
-  /** Nobody waits any more, though nothing went on. */
+  /** Clears all waits without reporting that anything resumed. */
   forget(): void {
     this.#waiting.clear();
   }
 
-  /** Servers put numbers of the moment into their words. */
+  /** The reason without its numbers, which servers vary from answer to answer. */
   get #kind(): string | undefined {
     return this.why?.replaceAll(/\d+/g, '0');
   }

@@ -1,7 +1,7 @@
 /**
- * Views → functions over columns of trips. Strings are handled as whole-number codes of a domain: −1 is missing. Numbers
- * and times are doubles: NaN is missing, so that comparisons with it are false by themselves. A number that is not
- * finite, such as something divided by zero, is missing too.
+ * Compiles views into functions over columns of trips. Strings are whole-number codes of a domain; −1 is missing.
+ * Numbers and times are doubles; NaN is missing, so comparisons with it are false without a check. A number that is not
+ * finite, such as a division by zero, is missing too.
  */
 import type { TripColumns } from '../../events/columns.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS } from '../../events/trip.ts';
@@ -53,7 +53,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
   };
 }
 
-/** The aggregates' states, one behind the other in a pane. */
+/** The aggregates' states, one after the other in a pane. */
 function layOut(view: View, source: Source): AggregateState[] {
   let offset = 0;
   let distincts = 0;
@@ -122,7 +122,7 @@ function accumulateSource(
   }`;
 }
 
-/** Source that finds the windows of a trip at `t` and runs `update` in each. */
+/** Source that finds the windows of a trip at time `t` and runs `update` in each. */
 function windowSource(window: Window, update: string): string {
   if (window.kind === 'tumbling') {
     return `

@@ -1,9 +1,9 @@
-/** Strings as whole-number codes, so that compiled views handle numbers only. */
+/** Strings as whole-number codes, so that compiled views handle only numbers. */
 import type { Dictionary } from '../../events/columns.ts';
 
-/** The strings of one expression as codes. */
+/** The strings of one expression, as codes. */
 export interface Domain {
-  /** How many codes there can be; Infinity when it isn't known beforehand. */
+  /** Number of possible codes; Infinity if unknown beforehand. */
   readonly size: number;
   encode(value: string): number;
   decode(code: number): string;

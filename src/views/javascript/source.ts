@@ -1,4 +1,4 @@
-/** Expressions → JavaScript source over the columns of a batch. */
+/** Compiles expressions to JavaScript source over the columns of a batch. */
 import { Dictionary, type TripColumns } from '../../events/columns.ts';
 import type { StringField } from '../../events/trip.ts';
 import { TRIP_SCOPE, typeOf } from '../check.ts';
@@ -6,7 +6,7 @@ import { cell, cell6, cellCode, cellText } from '../geohash.ts';
 import type { Expression, ValueType } from '../language.ts';
 import { type Domain, StringCodes } from './domain.ts';
 
-/** Infinity and NaN become missing: JSON, and so a state and a result, has no other numbers. */
+/** Infinity becomes NaN, which is missing: states and results are JSON, which has only finite numbers. */
 export const finiteOrMissing = (x: number): number => (x - x === 0 ? x : Number.NaN);
 
 /** A comparison with a missing value is false. */
@@ -25,7 +25,7 @@ const isWithin = (
 
 const MOST_CHAINED = 8;
 
-/** Expression → JavaScript source, with what the source refers to. */
+/** Compiles expressions, and collects the columns and constants that their source refers to. */
 export class Source {
   readonly refs = new Map<string, unknown>();
   readonly #columns: TripColumns;
@@ -75,7 +75,7 @@ export class Source {
       case 'within': {
         const { south, north, west, east } = e.area;
         const [lat, lon] = [this.of(e.lat), this.of(e.lon)];
-        // Only a field may stand in the source twice, or nested expressions would double it again and again.
+        // Only a field may appear twice in the source; otherwise, nesting would double its length at every level.
         if (e.lat.op !== 'field' || e.lon.op !== 'field')
           return `${this.ref('f', isWithin)}(${lat}, ${lon}, ${south}, ${north}, ${west}, ${east})`;
         return `(${lat} >= ${south} && ${lat} <= ${north} && ${lon} >= ${west} && ${lon} <= ${east})`;
@@ -124,7 +124,7 @@ export class Source {
   #arithmetic(e: Extract<Expression, { op: 'add' | 'subtract' | 'multiply' | 'divide' }>): string {
     const sign = { add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op];
     const result = `(${this.of(e.left)} ${sign} ${this.of(e.right)})`;
-    // What times are apart, and what is divided by 1 or more, is finite without a look.
+    // A difference of times, and a division by 1 or more, is finite without a check.
     const { right } = e;
     const finite =
       e.op === 'divide'
@@ -159,7 +159,7 @@ export class Source {
         e.op === 'case'
           ? [...e.when.map((branch) => branch.value), ...(e.otherwise ? [e.otherwise] : [])]
           : [e];
-      // In the order of the words, so that results come in it.
+      // Codes follow the order of the words, so that results are in key order.
       for (const word of branches.map((branch) => String((branch as { value: unknown }).value)).sort())
         dictionary.code(word);
     }
@@ -172,14 +172,14 @@ export class Source {
       string ? String(this.#literals(e).code(String((branch as { value: unknown }).value))) : this.of(branch);
     const otherwise = e.otherwise ? value(e.otherwise) : string ? '-1' : 'NaN';
     const branches = e.when.map((branch) => [this.of(branch.if), value(branch.value)] as const);
-    // A chain of conditions is nested for the parser, which goes only so deep.
+    // The parser nests a chain of conditions, and its depth is limited.
     if (branches.length > MOST_CHAINED)
       return `(() => { ${branches.map(([condition, result]) => `if (${condition}) return ${result};`).join(' ')} return ${otherwise}; })()`;
     return `(${branches.map(([condition, result]) => `${condition} ? ${result} : `).join('')}${otherwise})`;
   }
 }
 
-/** Builds a function whose source refers to the columns, and to values by name, as constants. */
+/** Builds a function from source that refers to columns, and to named values as constants. */
 export function build<T>(
   parameters: string,
   body: string,

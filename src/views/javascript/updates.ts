@@ -1,15 +1,15 @@
-/** How a trip is counted in: JavaScript source for each aggregate function. */
+/** JavaScript source that counts a trip, for each aggregate function. */
 import type { AggregateFunction } from '../language.ts';
 import type { AggregateState } from './compiled-view.ts';
 import type { Source } from './source.ts';
 
-/** What an update refers to: `x` is the operand's value. */
+/** Source that an update is built from; `x` is the operand's value. */
 interface Update {
   /** Source of the n-th number of the aggregate's state. */
   slot(n: number): string;
   /** Source of the condition that `x` is not missing. */
   readonly present: string;
-  /** Whole numbers need no second double for what a sum rounds off. */
+  /** Whether the operand is a whole number, so that its sum needs no second double for rounding errors. */
   readonly whole: boolean;
   readonly distinct: number;
 }
@@ -38,7 +38,7 @@ const UPDATES: Readonly<Record<AggregateFunction, (update: Update) => string>> =
     `if ((${present}) && window.addDistinct(pane, ${distinct}, x)) ${slot(0)} += 1;`,
 };
 
-/** Source that counts a trip into the numbers of its pane, which begin at `a[base]`. */
+/** Source that adds a trip to the numbers of its pane, which begin at `a[base]`. */
 export function updateSource(state: AggregateState, source: Source): string {
   const { aggregate, offset, distinct } = state;
   const slot = (n: number) => `a[base + ${offset + n}]`;

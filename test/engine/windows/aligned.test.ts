@@ -19,7 +19,7 @@ const MINUTE = 60_000;
 const NOON = Date.UTC(2016, 0, 1, 12);
 const iso = (ms: number) => new Date(ms).toISOString();
 
-/** Panes of a view with columns of their own, as a process has them. */
+/** Panes of a view with their own columns, as in one process. */
 class Process {
   readonly panes: AlignedWindows;
   readonly memory = { bytes: 0, uses: 0 };
@@ -30,7 +30,7 @@ class Process {
   constructor(view: l.View, lateness: number, stored: MemoryPanes, watermark?: number) {
     this.#stored = stored;
     this.#decode = decoderOf(fieldsOf(view));
-    // Words met before, so that codes differ from those of the process before.
+    // Earlier words make the codes differ from those of the previous process.
     if (watermark !== undefined)
       for (const word of ['x', 'VTS', 'y']) this.#columns.dictionaries.vendor_id.code(word);
     this.panes = new AlignedWindows(compileView(view, this.#columns), lateness, stored, this.memory);
@@ -44,7 +44,7 @@ class Process {
     this.panes.judgeBy(watermark);
   }
 
-  /** A checkpoint; windows of which `leaves` holds leave memory with it. Returns what fires, and the blocks written. */
+  /** Makes a checkpoint; windows for which `leaves` holds leave memory. Returns the firings and the blocks written. */
   checkpoint(leaves: (start: number) => boolean = () => false): { firings: Firing[]; blocks: PaneBlock[] } {
     const { panes } = this;
     const firings = panes.takeDue().flatMap((end) => [...panes.fire(end)]);
@@ -57,7 +57,7 @@ class Process {
     return { firings, blocks };
   }
 
-  /** Takes a trip; its outcome. */
+  /** Takes a trip and returns its outcome. */
   add(trip: Trip): number {
     return this.addAll([trip])[0]!;
   }
@@ -69,7 +69,7 @@ class Process {
     return [...outcomes];
   }
 
-  /** Panes in memory. */
+  /** Number of panes in memory. */
   get count(): number {
     return Array.from(this.panes.inMemory).reduce((sum, { panes }) => sum + panes.count, 0);
   }
@@ -102,7 +102,7 @@ const views = [
     aggregates: { n: l.count(), total: l.sum(l.field('total_amount')) },
     having: l.gte(l.aggregate('n'), 2),
   }),
-  // A trip more may take a result away, and bring it back; one of no trips would pass.
+  // One more trip may remove a result, or bring it back; an empty result would pass.
   l.view({
     name: 'fickle',
     by: { zone: l.field('pickup_zone') },
@@ -110,7 +110,7 @@ const views = [
     aggregates: { n: l.count(), total: l.sum(l.field('total_amount')) },
     having: l.any(l.lt(l.aggregate('total'), 40), l.eq(l.truncate(l.divide(l.aggregate('n'), 2)), 1), l.lt(l.aggregate('n'), 1)),
   }),
-  // Nothing that is divided by zero is a number, before a restart nor after it.
+  // A division by zero is missing, before and after a restart.
   l.view({
     name: 'rates',
     by: { each: l.divide(l.field('trip_distance'), l.subtract(l.field('pickup_zone'), 1)) },
@@ -150,7 +150,7 @@ const lines = (docs: readonly Document[]) =>
   docs.map((doc) => JSON.stringify(doc, Object.keys(doc).sort())).sort();
 const startOf = (doc: Document) => Date.parse(String(doc['window_start']));
 
-/** What P1 and P2 ask for, without panes: all trips so far are kept and grouped anew for each firing. */
+/** P1 and P2 without panes: keeps all trips and groups them again for each firing. */
 class Model {
   trips: Trip[] = [];
   watermark = Number.NEGATIVE_INFINITY;
@@ -158,7 +158,7 @@ class Model {
   readonly #lateness: number;
   /** Windows that fired, and trips that changed them since. */
   #fired = new Map<number, Trip[]>();
-  /** What the last firing of a window left there to see. */
+  /** The results visible after the last firing of a window. */
   #shown = new Map<number, Document[]>();
 
   constructor(view: l.View, lateness: number) {
@@ -194,7 +194,7 @@ class Model {
     if (windows.length === 0) return 0;
     const open = windows.filter((start) => !this.#over(start));
     if (open.length === 0) return OUTCOME.late;
-    // A trip that is too late for some of its windows counts in the others only.
+    // A trip too late for some of its windows counts only in the others.
     this.trips.push({ ...trip, open } as Trip);
     for (const start of open) this.#fired.get(start)?.push(trip);
     return open.length === windows.length ? OUTCOME.used : OUTCOME.used | OUTCOME.partly;
@@ -254,7 +254,7 @@ function isBefore(a: readonly (string | number)[], b: readonly (string | number)
 }
 
 describe('panes', () => {
-  it('fire as windows end and are corrected until the lateness is over, whatever spills and restarts (P1, P2, P3)', () => {
+  it('fire as windows end and are corrected until the lateness is over, across spills and restarts (P1, P2, P3)', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...views),
@@ -331,7 +331,7 @@ describe('panes', () => {
     assert.equal(process.add(at(10)), OUTCOME.used);
   });
 
-  it('take a late trip up to the very end of the lateness (P1)', () => {
+  it('accept a late trip until exactly the end of the lateness (P1)', () => {
     const process = new Process(counting, MINUTE, new MemoryPanes());
     process.add(at(3));
     process.advance(NOON + 11 * MINUTE - 2);
@@ -343,7 +343,7 @@ describe('panes', () => {
     assert.equal(process.add(at(4)), OUTCOME.late);
   });
 
-  it('are written by block, only where they changed (P3)', () => {
+  it('are written per block, and only changed blocks (P3)', () => {
     const process = new Process(counting, 0, new MemoryPanes());
     process.addAll(Array.from({ length: 600 }, (_, id) => at(1, id)));
     process.add(at(11, 7));
@@ -357,7 +357,7 @@ describe('panes', () => {
     assert.deepEqual(written(), [[0, 2, 89]]);
   });
 
-  it('that were put away are read when they fire, not when trips come (P4)', () => {
+  it('that were put away are read when they fire, not when trips arrive (P4)', () => {
     const stored = new MemoryPanes();
     const process = new Process(counting, 0, stored);
     for (const minute of [1, 11, 21]) for (let id = 0; id < 4; id++) process.add(at(minute, id));
@@ -373,7 +373,7 @@ describe('panes', () => {
     assert.equal(stored.size, 0);
   });
 
-  it('know what a firing showed of a key that was in memory only, beside parts in the store (P2, P4)', () => {
+  it('remember whether a firing showed a key that was only in memory, beside parts in the store (P2, P4)', () => {
     const stored = new MemoryPanes();
     const few = { ...counting, having: l.lt(l.aggregate('n'), 3) };
     const process = new Process(few, MINUTE, stored);
@@ -451,7 +451,7 @@ function someTrip(random: Random, keys: number): Trip {
   return {
     dropoff_datetime: iso(NOON + Math.floor(random() * 10 * MINUTE)),
     trip_id: id,
-    // In another order than the numbers.
+    // The order differs from that of the numbers.
     vendor_id: `${(id * 7919) % 13}é`,
     pickup_zone: Math.floor(random() * 4),
     total_amount: Math.floor(random() * 1_000) / 100,
