@@ -13,15 +13,17 @@ import { streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
-import { LocalStream } from '../streams/local/log.ts';
-import type { Position, StreamReader, StreamWriter } from '../streams/stream.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,
-  openStream,
+  lacks,
+  missingStream,
+  openReader,
   parseTarget,
   type StreamTarget,
-} from '../streams/target.ts';
+  streamsThatCan,
+} from '../streams/connectors.ts';
+import type { Position, StreamReader } from '../streams/ports.ts';
 import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { taxiViews } from '../views/taxi.ts';
@@ -112,7 +114,7 @@ export async function openProcessor(options: ProcessorOptions = {}): Promise<Pro
   const views = checkViews(options.views ?? taxiViews());
   const target = parseTarget(options.stream);
   const search = await searchOf(options);
-  const stream = await streamOf(target, options);
+  const stream = await readerOf(target, options);
   try {
     return new Processor(options, views, target, stream, search);
   } catch (error) {
@@ -130,25 +132,26 @@ function refuseContradictions({ drain, untilEnd, eventTime, maxDisorder }: Proce
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
 }
 
-function streamOf(target: StreamTarget, options: ProcessorOptions): Promise<StreamReader & StreamWriter> {
+function readerOf(target: StreamTarget, options: ProcessorOptions): Promise<StreamReader> {
   const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, consumer, createStream = true, onNote } = options;
-  const isNew = target.kind === 'local' && !LocalStream.exists(dataDir, target.name);
-  if (isNew && createStream && !options.untilEnd)
-    onNote?.(`local:${target.name} is new and empty; waiting for a replay`);
-  return openStream(target, {
+  const fanOut = consumer === 'efo' ? consumerOf(target, options) : undefined;
+  const missing = createStream && !options.untilEnd ? missingStream(target, dataDir) : undefined;
+  if (missing !== undefined) onNote?.(`${missing} is new and empty; waiting for a replay`);
+  return openReader(target, {
     dataDir,
     region,
     endpointUrl,
-    fanOut: consumer === 'efo' ? consumerOf(target, options) : undefined,
+    fanOut,
     ...(createStream ? { createShards: DEFAULT_SHARDS } : {}),
   });
 }
 
 /** The consumer's name in Kinesis shows which app it belongs to. */
 function consumerOf(target: StreamTarget, options: ProcessorOptions): string {
-  if (target.kind === 'kinesis') return `taxiflow-${options.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
-  throw new TaxiflowError('contradicting-options', 'enhanced fan-out is for Kinesis streams', {
-    hint: 'leave it out: embedded streams have no read limits',
+  const hint = lacks(target, 'fan-out');
+  if (hint === undefined) return `taxiflow-${options.app ?? appOf(target)}`.slice(0, LONGEST_CONSUMER);
+  throw new TaxiflowError('contradicting-options', `enhanced fan-out is for ${streamsThatCan('fan-out')}`, {
+    hint,
     exitCode: 2,
   });
 }

@@ -8,8 +8,15 @@ import { TaxiflowError } from '../errors.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
 import { planReplay, type ReplayPlan } from '../replay/plan.ts';
 import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
-import type { StreamReader, StreamWriter } from '../streams/stream.ts';
-import { DEFAULT_DATA_DIR, DEFAULT_SHARDS, openStream, parseTarget } from '../streams/target.ts';
+import {
+  DEFAULT_DATA_DIR,
+  DEFAULT_SHARDS,
+  missingStream,
+  nameOf,
+  openWriter,
+  parseTarget,
+} from '../streams/connectors.ts';
+import type { OpenStream, StreamWriter } from '../streams/ports.ts';
 
 /** Most characters kept of a rejected row. */
 const RAW_KEPT = 10_000;
@@ -130,8 +137,7 @@ export class Replay {
 
   /** The stream as its user names it. */
   get streamName(): string {
-    const { kind, name } = parseTarget(this.#o.stream);
-    return kind === 'local' ? `local:${name}` : name;
+    return nameOf(parseTarget(this.#o.stream));
   }
 
   /** When the trips end that were read so far. */
@@ -157,11 +163,11 @@ export class Replay {
   }
 
   /** Sends the trips. `onOpen` gets the stream before anything is sent. Throws `TaxiflowError`; progress is kept for `resume`. */
-  async run(onOpen?: (stream: StreamReader & StreamWriter) => Promise<void> | void): Promise<ReplaySummary> {
+  async run(onOpen?: (stream: OpenStream) => Promise<void> | void): Promise<ReplaySummary> {
     this.#use();
     const { dataDir = DEFAULT_DATA_DIR, clock = systemClock, watermarks = true } = this.#o;
     const started = clock.now();
-    let stream: (StreamReader & StreamWriter) | undefined;
+    let stream: StreamWriter | undefined;
     const open = async (create: boolean) => {
       stream = await this.#openStream(create);
       await onOpen?.(stream);
@@ -169,8 +175,8 @@ export class Replay {
     };
     let ledger: ReplayLedger | undefined;
     try {
-      const isThere = await this.#streamIsThere();
-      const writer = isThere ? await open(false) : { name: this.streamName, open: () => open(true) };
+      const missing = missingStream(parseTarget(this.#o.stream), dataDir);
+      const writer = missing === undefined ? await open(false) : { name: missing, open: () => open(true) };
       ledger = new ReplayLedger(dataDir, clock);
       const { seek, until, limit, onProgress, onStart, onStrays, onGap, onBehind, onJump } = this.#o;
       const outcome = await runReplay({
@@ -202,9 +208,9 @@ export class Replay {
     }
   }
 
-  #openStream(create: boolean): Promise<StreamReader & StreamWriter> {
+  #openStream(create: boolean): Promise<StreamWriter> {
     const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, aggregate = false, watermarks = true } = this.#o;
-    return openStream(parseTarget(this.#o.stream), {
+    return openWriter(parseTarget(this.#o.stream), {
       dataDir,
       region,
       endpointUrl,
@@ -212,14 +218,6 @@ export class Replay {
       watermarks,
       ...(create ? { createShards: this.#o.shards ?? DEFAULT_SHARDS } : {}),
     });
-  }
-
-  /** Whether the stream needn't be made: only embedded ones are. */
-  async #streamIsThere(): Promise<boolean> {
-    const { kind, name } = parseTarget(this.#o.stream);
-    if (kind !== 'local') return true;
-    const { LocalStream } = await import('../streams/local/log.ts');
-    return LocalStream.exists(this.#o.dataDir ?? DEFAULT_DATA_DIR, name);
   }
 
   /** A replay can be used once, because standard input can be read only once. */

@@ -5,7 +5,7 @@
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { TripColumns } from '../events/columns.ts';
-import type { RecordBatch } from '../streams/stream.ts';
+import type { RecordBatch } from '../streams/ports.ts';
 import { unpacked } from '../streams/unpack.ts';
 import { fieldsOf } from '../views/check.ts';
 import { compileView } from '../views/javascript/compile.ts';

@@ -1,5 +1,5 @@
 /** Reads one shard, at most one batch ahead of the engine, so that memory stays bounded. */
-import type { Position, RecordBatch, StreamReader } from '../streams/stream.ts';
+import type { Position, RecordBatch, StreamReader } from '../streams/ports.ts';
 
 /** The situation when a read begins. */
 export interface Asked {

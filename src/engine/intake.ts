@@ -9,7 +9,7 @@ import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { type Dictionary, KIND, type TripColumns } from '../events/columns.ts';
 import { type DecodeBatch, decoderOf } from '../events/decode.ts';
 import type { TripField } from '../events/trip.ts';
-import type { RecordBatch } from '../streams/stream.ts';
+import type { RecordBatch } from '../streams/ports.ts';
 import { MOST_ROWS } from '../streams/unpack.ts';
 import { OUTCOME } from '../views/javascript/compiled-view.ts';
 import type { Counters } from './checkpoint.ts';

@@ -6,7 +6,7 @@
  */
 import { type Clock, hasPassed } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
-import type { Position, StreamReader } from '../streams/stream.ts';
+import type { Position, StreamReader } from '../streams/ports.ts';
 import type { View } from '../views/language.ts';
 import type { Counters, StateStore } from './checkpoint.ts';
 import { Engine } from './engine.ts';

@@ -7,7 +7,7 @@
  */
 import { type Clock, hasPassed } from '../clock.ts';
 import { TaxiflowError } from '../errors.ts';
-import type { Position, RecordBatch, Shard, StreamReader } from '../streams/stream.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../streams/ports.ts';
 import { Feed } from './feed.ts';
 import type { ShardProgress, ShardWatermarks } from './watermarks.ts';
 

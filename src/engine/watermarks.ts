@@ -6,7 +6,7 @@
  *  W5 without watermark records, an idle shard (read to its tip, nothing left) has reached the event time that the others
  *     had when it was asked; records that arrived later are judged on their own.
  */
-import type { Position } from '../streams/stream.ts';
+import type { Position } from '../streams/ports.ts';
 
 export interface ShardProgress {
   readonly id: string;

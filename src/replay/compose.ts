@@ -1,8 +1,8 @@
 /** Turns trips into records: adds the head of each trip, shifts its times if asked, and hashes its id for the shard. */
 import type { TripBatch } from '../dataset/dataset.ts';
 import { FIRST_TIME, LAST_TIME } from '../events/times.ts';
+import type { OutgoingBatch } from '../streams/ports.ts';
 import { spread } from '../streams/routing.ts';
-import type { OutgoingBatch } from '../streams/stream.ts';
 
 const HEAD = Buffer.from('{"type":"trip","trip_id":');
 const LONGEST_ID = 16;

@@ -12,7 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { Dataset, TripBatch } from '../dataset/dataset.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
-import type { StreamWriter } from '../streams/stream.ts';
+import type { StreamWriter } from '../streams/ports.ts';
 import { moved, RecordComposer } from './compose.ts';
 import { Forecast } from './forecast.ts';
 import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';

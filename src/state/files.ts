@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { systemCode, TaxiflowError, translating } from '../errors.ts';
 import { ensureFile, refuseLinks } from '../private-files.ts';
 import { Database, type Sqlite } from '../sqlite.ts';
-import { DEFAULT_STREAM } from '../streams/target.ts';
+import { DEFAULT_STREAM } from '../streams/connectors.ts';
 
 const LOCK_PATIENCE_MS = 200;
 const APP = /^[a-zA-Z0-9_.-]{1,128}$/;

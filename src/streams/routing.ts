@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Shard } from './stream.ts';
+import type { Shard } from './ports.ts';
 
 /** The hash key of a partition key, as Kinesis computes it: its MD5 as a 128-bit number. */
 export function hashKeyOf(partitionKey: string): bigint {

@@ -1,6 +1,6 @@
 /** Batches whose records hold several records each, as batches with one record a row. */
 import { recordsIn } from '../events/lines.ts';
-import type { RecordBatch } from './stream.ts';
+import type { RecordBatch } from './ports.ts';
 
 /** Rows that are decoded at once: columns for more would take hundreds of megabytes. */
 export const MOST_ROWS = 32_768;

@@ -20,7 +20,7 @@ import { ReplayLedger } from '../../dist/replay/ledger.js';
 import { runReplay } from '../../dist/replay/run.js';
 import { SqliteState } from '../../dist/state/store.js';
 import { LocalStream } from '../../dist/streams/local/log.js';
-import type { RecordBatch } from '../../dist/streams/stream.js';
+import type { RecordBatch } from '../../dist/streams/ports.js';
 import { taxiViews } from '../../dist/views/taxi.js';
 import { kinesisBench } from './kinesis.ts';
 import { compare, ROUNDS, TRIPS } from './measure.ts';

@@ -10,9 +10,10 @@ import {
 } from '@aws-sdk/client-kinesis';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { Aggregate } from '../../dist/streams/kinesis/aggregation.js';
-import { KinesisStream } from '../../dist/streams/kinesis/stream.js';
+import { openKinesisWriter } from '../../dist/streams/kinesis/open-writer.js';
+import { KinesisReader } from '../../dist/streams/kinesis/reader.js';
+import type { OutgoingBatch, RecordBatch } from '../../dist/streams/ports.js';
 import { spread } from '../../dist/streams/routing.js';
-import type { OutgoingBatch, RecordBatch } from '../../dist/streams/stream.js';
 import { TestClock } from '../clock.ts';
 import { compare } from './measure.ts';
 
@@ -64,7 +65,7 @@ async function writerBench(
   aggregate: boolean,
 ): Promise<boolean> {
   const trips = outgoing.reduce((sum, batch) => sum + batch.count, 0);
-  const writer = await KinesisStream.open({
+  const writer = await openKinesisWriter({
     stream: STREAM,
     endpointUrl: endpoint,
     clock: new TestClock({ base: Date.now }),
@@ -118,7 +119,7 @@ async function readerBench(
     last = next;
   }
   const trips = outgoing.reduce((sum, batch) => sum + batch.count, 0);
-  const reader = await KinesisStream.open({
+  const reader = await KinesisReader.open({
     stream: STREAM,
     endpointUrl: endpoint,
     clock: new TestClock({ base: Date.now }),

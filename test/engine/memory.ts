@@ -5,13 +5,8 @@ import type { StoredWindow } from '../../src/engine/windows/aligned.ts';
 import type { Firing } from '../../src/engine/windows/documents.ts';
 import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/windows/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import {
-  type Position,
-  type RecordBatch,
-  type Shard,
-  type StreamReader,
-  shardIdOf,
-} from '../../src/streams/stream.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/ports.ts';
+import { shardIdOf } from '../../src/streams/shards.ts';
 
 export type Document = Readonly<Record<string, unknown>>;
 

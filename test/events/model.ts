@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { KIND, TripColumns } from '../../src/events/columns.ts';
 import type { DecodeBatch } from '../../src/events/decode.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
-import type { RecordBatch } from '../../src/streams/stream.ts';
+import type { RecordBatch } from '../../src/streams/ports.ts';
 import { unpacked } from '../../src/streams/unpack.ts';
 import { naiveTime } from './time-model.ts';
 

@@ -10,7 +10,7 @@ import { type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import { NdjsonSink } from '../../src/sinks/ndjson.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
-import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/streams/stream.ts';
+import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/streams/ports.ts';
 import { checkViews } from '../../src/views/check.ts';
 import { sliding, tumbling, type View } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
@@ -213,6 +213,7 @@ function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
   return {
     name: stream.name,
     identity: stream.identity,
+    shards: () => stream.shards(),
     put: async (batch: OutgoingBatch) => {
       const put = ++puts;
       step.beforePut?.(put);

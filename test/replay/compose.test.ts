@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector } from '../../src/dataset/order.ts';
 import { RecordComposer } from '../../src/replay/compose.ts';
+import type { OutgoingBatch } from '../../src/streams/ports.ts';
 import { spread } from '../../src/streams/routing.ts';
-import type { OutgoingBatch } from '../../src/streams/stream.ts';
 
 interface Row {
   readonly vendor: string | undefined;

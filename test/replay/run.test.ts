@@ -8,7 +8,7 @@ import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOptions, type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
-import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/stream.ts';
+import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/ports.ts';
 import { START, TestClock } from '../clock.ts';
 import { temporaryFolder } from '../files.ts';
 
@@ -50,6 +50,10 @@ class MemoryWriter implements StreamWriter {
   constructor(clock: TestClock, options: WriterOptions = {}) {
     this.#clock = clock;
     this.#options = options;
+  }
+
+  async shards(): Promise<[]> {
+    return [];
   }
 
   async put(batch: OutgoingBatch): Promise<PutResult> {

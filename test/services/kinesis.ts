@@ -13,6 +13,9 @@ import { CreateStreamCommand, DescribeStreamSummaryCommand, KinesisClient } from
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import kinesalite from 'kinesalite';
 import type { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
+import type { StreamWriter } from '../../src/streams/ports.ts';
 import { type Random, randomNumbers } from '../random.ts';
 // Takes the user's AWS settings away.
 import '../aws-settings.ts';
@@ -286,4 +289,23 @@ async function bodyOf(message: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of message) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** A Kinesis stream opened for reading and for writing. */
+export type KinesisBothWays = StreamWriter & Pick<KinesisReader, 'read'>;
+
+export async function openBothWays(
+  options: Parameters<typeof KinesisReader.open>[0],
+): Promise<KinesisBothWays> {
+  const reader = await KinesisReader.open(options);
+  const writer = await openKinesisWriter(options);
+  return {
+    ...writer,
+    read: (shardId, position, limit) => reader.read(shardId, position, limit),
+    shards: () => reader.shards(),
+    close: async () => {
+      await reader.close();
+      await writer.close();
+    },
+  };
 }

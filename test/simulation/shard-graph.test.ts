@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
-import type { OutgoingBatch } from '../../src/streams/stream.ts';
+import type { OutgoingBatch } from '../../src/streams/ports.ts';
 import { TestClock } from '../clock.ts';
 import { packed } from '../engine/memory.ts';
 import { temporaryFolder } from '../files.ts';
@@ -72,7 +73,7 @@ describe('W2, W4, C1, C5: each record is read once and in order, and the waterma
         const options = { stream, endpointUrl: endpoint, clock };
         const admin = new KinesisAdmin(options);
         await admin.create(plan.shards);
-        const [writer, reader] = [await KinesisStream.open(options), await KinesisStream.open(options)];
+        const [writer, reader] = [await openKinesisWriter(options), await KinesisReader.open(options)];
         const simulation = new Simulation(plan, new ModelStream(plan.shards, plan.moods), {
           reader,
           put: async (slot, texts) => void (await writer.put(outgoing(slot, texts))),

@@ -8,7 +8,8 @@
  *  - the list of shards lags by a call; empty closed shards leave it, parents first
  */
 import { TaxiflowError } from '../../src/errors.ts';
-import { type Position, type RecordBatch, type Shard, shardIdOf } from '../../src/streams/stream.ts';
+import type { Position, RecordBatch, Shard } from '../../src/streams/ports.ts';
+import { shardIdOf } from '../../src/streams/shards.ts';
 import { packed } from '../engine/memory.ts';
 
 /** Hash keys are 0…255 here, times 2^120. */

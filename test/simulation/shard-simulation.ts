@@ -13,7 +13,7 @@ import type { Checkpoint } from '../../src/engine/checkpoint.ts';
 import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
-import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/stream.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/ports.ts';
 import * as l from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryStore } from '../engine/memory.ts';

@@ -4,11 +4,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
-import { evenRanges, shardIdOf } from '../../src/streams/stream.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
+import { evenRanges, shardIdOf } from '../../src/streams/shards.ts';
 import { TestClock } from '../clock.ts';
 import { temporaryFolder } from '../files.ts';
 import { serve } from '../services/http.ts';
+import { openBothWays } from '../services/kinesis.ts';
 import { refusal } from '../services/sigv4.ts';
 import { taxiflow } from '../taxiflow.ts';
 
@@ -94,7 +96,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
         MillisBehindLatest: 0,
       }),
     });
-    const stream = await KinesisStream.open(options);
+    const stream = await openBothWays(options);
     t.after(() => stream.close());
     await stream.broadcast(() => data);
     const batch = await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
@@ -107,7 +109,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
       DescribeStreamSummary: () => summary(),
       ListShards: (_, nth) => pages[nth - 1]!,
     });
-    const stream = await KinesisStream.open(options);
+    const stream = await KinesisReader.open(options);
     t.after(() => stream.close());
     assert.deepEqual(
       (await stream.shards()).map(({ id }) => id),
@@ -220,7 +222,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
       'RequestExpired',
     ]) {
       const { options } = await amazon(t, { DescribeStreamSummary: () => name });
-      await assert.rejects(KinesisStream.open(options), { code: 'bad-credentials' }, name);
+      await assert.rejects(KinesisReader.open(options), { code: 'bad-credentials' }, name);
     }
   });
 
@@ -230,7 +232,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
       GetShardIterator: () => ({ ShardIterator: 'a' }),
       GetRecords: () => 'KMSDisabledException',
     });
-    const stream = await KinesisStream.open(options);
+    const stream = await KinesisReader.open(options);
     t.after(() => stream.close());
     await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
       code: 'stream-key',
@@ -249,7 +251,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
             : 'ResourceNotFoundException',
         SubscribeToShard: () => 'KMSDisabledException',
       });
-      const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut: 'a' });
+      const stream = await KinesisReader.open({ ...options, clock: new TestClock(), fanOut: 'a' });
       await assert.rejects(stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10), {
         code: passing ? 'stream-key' : 'too-many-consumers',
         hint: passing ? /kms/ : /list-stream-consumers/,
@@ -305,7 +307,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
         const { options } = await amazon(t, { ...good, [request]: lacking });
         const work = async () => {
           const fanOut = request === 'DescribeStreamConsumer' ? 'a' : undefined;
-          const stream = await KinesisStream.open({ ...options, clock: new TestClock(), fanOut });
+          const stream = await openBothWays({ ...options, clock: new TestClock(), fanOut });
           t.after(() => stream.close());
           await stream.broadcast(() => Buffer.from('{}'));
           await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
@@ -328,7 +330,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
       { FailedRecordCount: 0, Records: [{ ShardId: shardIdOf(0) }] },
     ]) {
       const { options } = await amazon(t, { ...good, PutRecords: () => answer });
-      const stream = await KinesisStream.open(options);
+      const stream = await openKinesisWriter(options);
       t.after(() => stream.close());
       await assert.rejects(
         stream.broadcast(() => Buffer.from('{}')),
@@ -352,7 +354,7 @@ describe('Amazon Kinesis, where emulators differ', () => {
       },
     ]) {
       const { options } = await amazon(t, { ...good, ...answers });
-      const stream = await KinesisStream.open(options);
+      const stream = await KinesisReader.open(options);
       t.after(() => stream.close());
       assert.equal((await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10)).ended, true);
     }

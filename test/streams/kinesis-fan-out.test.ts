@@ -10,8 +10,9 @@ import {
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { systemClock } from '../../src/clock.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
-import type { Position, RecordBatch } from '../../src/streams/stream.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
+import type { Position, RecordBatch } from '../../src/streams/ports.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { startMinistack, withoutMinistack } from '../services/ministack.ts';
@@ -58,13 +59,13 @@ describe('enhanced fan-out', { skip: withoutMinistack }, () => {
     const created = await taxiflow(['stream', 'create', 'trips', '--shards', '1', ...at], { env });
     assert.equal(created.code, 0, created.stderr);
     const options = { stream: 'trips', endpointUrl: endpoint, clock: systemClock };
-    const writer = await KinesisStream.open(options);
-    const open = () => KinesisStream.open({ ...options, fanOut: 'taxiflow-test' });
+    const writer = await openKinesisWriter(options);
+    const open = () => KinesisReader.open({ ...options, fanOut: 'taxiflow-test' });
     const readers = [await open(), await open()];
     t.after(() => Promise.all([writer, ...readers].map((stream) => stream.close())));
     const seen: string[] = [];
     let position: Position = { at: 'latest' };
-    const readUntil = async (reader: KinesisStream, enough: (batch: RecordBatch) => boolean) => {
+    const readUntil = async (reader: KinesisReader, enough: (batch: RecordBatch) => boolean) => {
       for (;;) {
         const batch = await reader.read('shardId-000000000000', position, 1_000);
         position = batch.next;
@@ -95,7 +96,7 @@ describe('enhanced fan-out', { skip: withoutMinistack }, () => {
     const admin = new KinesisAdmin(options);
     t.after(() => admin.close());
     await admin.create(1);
-    const reader = await KinesisStream.open({ ...options, fanOut: 'taxiflow-test' });
+    const reader = await KinesisReader.open({ ...options, fanOut: 'taxiflow-test' });
     t.after(() => reader.close());
     const read = (shard: string) => reader.read(shard, { at: 'trim-horizon' }, 10);
     await assert.rejects(read('shardId-000000000007'), { code: 'no-shard' });

@@ -4,10 +4,16 @@ import { describe, it, type TestContext } from 'node:test';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { firstContact } from '../../src/streams/kinesis/errors.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
-import type { Position } from '../../src/streams/stream.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import type { Position, StreamWriter } from '../../src/streams/ports.ts';
 import { START, TestClock } from '../clock.ts';
-import { createStream, faulty, startKinesis } from '../services/kinesis.ts';
+import {
+  createStream,
+  faulty,
+  type KinesisBothWays,
+  openBothWays,
+  startKinesis,
+} from '../services/kinesis.ts';
 
 const SHARD = 'shardId-000000000000';
 
@@ -20,14 +26,14 @@ async function streamOf(t: TestContext, shards: number, ahead = 0) {
   t.after(() => admin.close());
   await admin.create(shards);
   const open = async () => {
-    const stream = await KinesisStream.open(options);
+    const stream = await openBothWays(options);
     t.after(() => stream.close());
     return stream;
   };
   return { stream: await open(), open, clock, admin };
 }
 
-async function put(stream: KinesisStream, text: string): Promise<void> {
+async function put(stream: StreamWriter, text: string): Promise<void> {
   const data = Buffer.from(text);
   await stream.put({ count: 1, data, ends: Uint32Array.of(data.length), hashes: Uint32Array.of(0) });
 }
@@ -71,8 +77,8 @@ describe('positions in Kinesis', () => {
     const clock = new TestClock({ base: Date.now });
     const [writer, reader] = await Promise.all(
       [emulator.endpoint, endpoint].map((endpointUrl) =>
-        KinesisStream.open({ stream: 'trips', endpointUrl, clock }),
-      ) as [Promise<KinesisStream>, Promise<KinesisStream>],
+        openBothWays({ stream: 'trips', endpointUrl, clock }),
+      ) as [Promise<KinesisBothWays>, Promise<KinesisBothWays>],
     );
     t.after(() => Promise.all([writer.close(), reader.close()]));
     await put(writer, 'before');
@@ -86,7 +92,7 @@ describe('positions in Kinesis', () => {
     await createStream({ endpoint }, 'trips', 1);
     const clock = new TestClock({ base: Date.now });
     const options = { stream: 'trips', endpointUrl: endpoint, clock };
-    const stream = await KinesisStream.open(options);
+    const stream = await openKinesisWriter(options);
     t.after(() => stream.close());
     const given: (number | undefined)[] = [];
     const { handle } = NodeHttpHandler.prototype;
@@ -111,7 +117,7 @@ describe('positions in Kinesis', () => {
     await createStream(emulator, 'trips', 2);
     const open = async () => {
       const clock = new TestClock();
-      const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
+      const stream = await openBothWays({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
       t.after(() => stream.close());
       return { stream, clock };
     };

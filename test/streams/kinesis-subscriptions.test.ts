@@ -9,7 +9,7 @@ import { KinesisClient, ListShardsCommand } from '@aws-sdk/client-kinesis';
 import { NodeHttp2Handler } from '@smithy/node-http-handler';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { verdict } from '../../src/streams/kinesis/errors.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
 
 const STREAM_ARN = 'arn:aws:kinesis:us-east-1:000000000000:stream/trips';
 const CONSUMER_ARN = `${STREAM_ARN}/consumer/taxiflow-test:1`;
@@ -99,7 +99,7 @@ async function fakeKinesis(t: TestContext, subscriptions: readonly Buffer[][]): 
   return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, positions };
 }
 
-async function subscriber(t: TestContext, endpointUrl: string): Promise<KinesisStream> {
+async function subscriber(t: TestContext, endpointUrl: string): Promise<KinesisReader> {
   Object.assign(process.env, {
     AWS_ACCESS_KEY_ID: 'test',
     AWS_SECRET_ACCESS_KEY: 'test',
@@ -107,7 +107,7 @@ async function subscriber(t: TestContext, endpointUrl: string): Promise<KinesisS
   });
   // A wait with a signal is one for records; the others are pauses, which may be short.
   const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(signal ? ms : Math.min(ms, 5), signal);
-  const stream = await KinesisStream.open({
+  const stream = await KinesisReader.open({
     stream: 'trips',
     endpointUrl,
     clock: { now: systemClock.now, sleep },
@@ -130,7 +130,7 @@ describe('a subscription', () => {
     ]);
     const stream = await subscriber(t, endpoint);
     const seen: string[] = [];
-    let position = { at: 'trim-horizon' } as Parameters<KinesisStream['read']>[1];
+    let position = { at: 'trim-horizon' } as Parameters<KinesisReader['read']>[1];
     while (seen.length <= faults.length) {
       t.signal.throwIfAborted();
       const batch = await stream.read('shardId-000000000000', position, 10);

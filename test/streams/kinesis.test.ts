@@ -11,13 +11,14 @@ import { systemClock } from '../../src/clock.ts';
 import { Database } from '../../src/sqlite.ts';
 import { KinesisAdmin } from '../../src/streams/kinesis/admin.ts';
 import { kinesisClient } from '../../src/streams/kinesis/client.ts';
-import { KinesisStream } from '../../src/streams/kinesis/stream.ts';
+import { openKinesisWriter } from '../../src/streams/kinesis/open-writer.ts';
+import { KinesisReader } from '../../src/streams/kinesis/reader.ts';
 import { KinesisWriter } from '../../src/streams/kinesis/writer.ts';
-import { shardIdOf } from '../../src/streams/stream.ts';
+import { shardIdOf } from '../../src/streams/shards.ts';
 import { TestClock } from '../clock.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
-import { createStream, faulty, startKinesis, totalFaults } from '../services/kinesis.ts';
+import { createStream, faulty, openBothWays, startKinesis, totalFaults } from '../services/kinesis.ts';
 import { taxiflow } from '../taxiflow.ts';
 import { PATIENCE_MS } from '../until.ts';
 
@@ -222,7 +223,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     const { endpoint } = await faulty(t, emulator, 0, 0, async (target, nth) => {
       if (target === 'PutRecords' && nth === 1) await admin.split(shardIdOf(0));
     });
-    const stream = await KinesisStream.open({ stream: 'trips', endpointUrl: endpoint, clock: systemClock });
+    const stream = await openBothWays({ stream: 'trips', endpointUrl: endpoint, clock: systemClock });
     t.after(() => stream.close());
     await stream.broadcast((shard) => Buffer.from(shard));
     for (const { id } of (await stream.shards()).filter((shard) => shard.open)) {
@@ -237,7 +238,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     const options = { stream: 'trips', endpointUrl: emulator.endpoint, clock: systemClock };
     const admin = new KinesisAdmin(options);
     t.after(() => admin.close());
-    const reader = await KinesisStream.open(options);
+    const reader = await KinesisReader.open(options);
     t.after(() => reader.close());
     const client = kinesisClient(options);
     t.after(() => client.destroy());
@@ -266,7 +267,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     );
     const clock = new TestClock({ base: Date.now });
     const open = async (endpointUrl: string) => {
-      const stream = await KinesisStream.open({ stream: 'trips', endpointUrl, clock });
+      const stream = await openBothWays({ stream: 'trips', endpointUrl, clock });
       t.after(() => stream.close());
       return stream;
     };
@@ -287,7 +288,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 1);
     const clock = systemClock;
-    const writer = await KinesisStream.open({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
+    const writer = await openKinesisWriter({ stream: 'trips', endpointUrl: emulator.endpoint, clock });
     t.after(() => writer.close());
     // The SDK itself asks twice.
     const { endpoint } = await faulty(t, emulator, 0, 0, async (target, nth) => {
@@ -295,7 +296,7 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
       if (nth === 2) await writer.broadcast(() => Buffer.from('meanwhile'));
       throw new Error('the connection goes');
     });
-    const reader = await KinesisStream.open({ stream: 'trips', endpointUrl: endpoint, clock });
+    const reader = await KinesisReader.open({ stream: 'trips', endpointUrl: endpoint, clock });
     t.after(() => reader.close());
     const { data } = await reader.read(shardIdOf(0), { at: 'latest' }, 10);
     assert.equal(Buffer.from(data).toString(), 'meanwhile');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { LocalAdmin } from '../../src/streams/local/admin.ts';
-import { evenRanges, HASH_KEYS } from '../../src/streams/stream.ts';
+import { evenRanges, HASH_KEYS } from '../../src/streams/shards.ts';
 import { temporaryFolder } from '../files.ts';
 
 it('reshards from any shards to even ones, and leaves those that already fit', async (t) => {

@@ -6,14 +6,15 @@ import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { Database } from '../../src/sqlite.ts';
-import { LocalStream, localStreamPath } from '../../src/streams/local/log.ts';
 import {
-  evenRanges,
-  HASH_KEYS,
-  type OutgoingBatch,
-  type Position,
-  type RecordBatch,
-} from '../../src/streams/stream.ts';
+  deleteLocalStream,
+  listLocalStreams,
+  localStreamExists,
+  localStreamPath,
+} from '../../src/streams/local/files.ts';
+import { LocalStream } from '../../src/streams/local/log.ts';
+import type { OutgoingBatch, Position, RecordBatch } from '../../src/streams/ports.ts';
+import { evenRanges, HASH_KEYS } from '../../src/streams/shards.ts';
 import { count, tumbling, view } from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryStore } from '../engine/memory.ts';
@@ -460,15 +461,15 @@ describe('the embedded stream', () => {
     const { identity } = stream;
     assert.equal(another().identity, identity);
     await stream.close();
-    LocalStream.delete(folder, 'trips');
-    assert.equal(LocalStream.exists(folder, 'trips'), false);
+    deleteLocalStream(folder, 'trips');
+    assert.equal(localStreamExists(folder, 'trips'), false);
     const options = { dataDir: folder, name: 'trips', clock };
     assert.throws(() => LocalStream.open(options), fails('no-stream'));
     const again = LocalStream.open({ ...options, createShards: 1 });
     t.after(() => again.close());
     assert.notEqual(again.identity, identity);
     assert.equal((await again.shards()).length, 1);
-    assert.deepEqual(LocalStream.list(folder), ['trips']);
+    assert.deepEqual(listLocalStreams(folder), ['trips']);
   });
 
   // Windows doesn't delete a file in use.
@@ -478,7 +479,7 @@ describe('the embedded stream', () => {
   }, async (t) => {
     const { stream, folder, clock } = open(t);
     await stream.put(outgoing([{ hash: 0, data: 'a' }]));
-    LocalStream.delete(folder, 'trips');
+    deleteLocalStream(folder, 'trips');
     const refused = (work: () => Promise<unknown>) => assert.rejects(work, fails('no-stream'));
     await refused(() => stream.put(outgoing([{ hash: 0, data: 'b' }])));
     const again = LocalStream.open({ dataDir: folder, name: 'trips', clock, createShards: 3 });

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Shard } from '../../src/streams/ports.ts';
 import { hashKeyOf, Router, spread } from '../../src/streams/routing.ts';
-import { evenRanges, HASH_KEYS, type Shard, shardIdOf } from '../../src/streams/stream.ts';
+import { evenRanges, HASH_KEYS, shardIdOf } from '../../src/streams/shards.ts';
 
 type Range = [first: bigint, last: bigint];
 

@@ -1,5 +1,5 @@
 /** Options that several commands share. */
-import { DEFAULT_DATA_DIR } from '../../streams/target.ts';
+import { DEFAULT_DATA_DIR } from '../../streams/connectors.ts';
 import { choice, flag, port as listenPort, optionalText, text, whole } from '../options.ts';
 
 export const json = flag('Print the outcome as one JSON object on stdout');

@@ -16,7 +16,7 @@ import type { ReplayOutcome } from '../../replay/run.ts';
 import { removeState } from '../../state/files.ts';
 import { StateReader } from '../../state/reader.ts';
 import type { ResultDocument } from '../../state/results.ts';
-import { LocalStream } from '../../streams/local/log.ts';
+import { deleteLocalStream } from '../../streams/local/files.ts';
 import { cellCenter } from '../../views/geohash.ts';
 import type { Invocation } from '../command.ts';
 import type { DemoArguments } from '../commands/demo.ts';
@@ -98,7 +98,7 @@ function startAfresh(dataDir: string): void {
       hint: 'stop that demo first, or choose another folder with --data-dir',
     });
   }
-  LocalStream.delete(dataDir, NAME);
+  deleteLocalStream(dataDir, NAME);
 }
 
 async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {

@@ -1,6 +1,5 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { appOf } from '../../app/processor.ts';
-import { systemClock } from '../../clock.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translating } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
@@ -9,8 +8,8 @@ import { planReplay } from '../../replay/plan.ts';
 import { isRunning, statePath } from '../../state/files.ts';
 import { refuseOtherStream, streamIdentity } from '../../state/identity.ts';
 import { StateReader } from '../../state/reader.ts';
-import { LocalStream } from '../../streams/local/log.ts';
-import { parseTarget, type StreamTarget } from '../../streams/target.ts';
+import { inspectStream, missingStream, parseTarget, type StreamTarget } from '../../streams/connectors.ts';
+import type { StreamFacts } from '../../streams/ports.ts';
 import { checkViews } from '../../views/check.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
@@ -93,90 +92,60 @@ function folder(path: string): Check {
     : { check, status: 'ok', detail };
 }
 
-interface Found {
-  /** In the form that a state stores. */
-  readonly identity: string;
-  /** Number of open shards. */
-  readonly shards: number;
-  readonly retentionMs: number;
-  /** Kinesis chooses the number of shards. */
-  readonly onDemand: boolean;
-}
-
 /** Undefined if the stream does not exist yet or cannot be described. */
 async function stream(
   args: DoctorArguments,
   target: StreamTarget,
   checks: Check[],
-): Promise<Found | undefined> {
-  if (target.kind === 'local') return localStream(args.dataDir, target.name, checks);
-  return attempt(checks, 'stream', async () => {
-    const { KinesisStream } = await import('../../streams/kinesis/stream.ts');
-    const opened = await KinesisStream.open({
-      stream: target.name,
-      region: args.region,
-      endpointUrl: args.endpointUrl,
-      clock: systemClock,
-    });
-    try {
-      checks.push({ check: 'credentials', status: 'ok', detail: 'found, with access to this stream' });
-      const open = (await opened.shards()).filter((shard) => shard.open).length;
-      const detail = `${opened.name}, ${several(open, 'open shard')}${opened.onDemand ? ', on demand' : ''}`;
-      checks.push(
-        opened.spreads
-          ? {
-              check: 'stream',
-              status: 'warning',
-              detail: `${detail}, which chooses the shard of each record itself: a replay cannot send watermarks to its shards`,
-              advice: 'set its record distribution strategy to USER_PARTITION_KEY',
-            }
-          : { check: 'stream', status: 'ok', detail },
-      );
-      const hours = opened.retentionMs / HOUR;
-      checks.push({
-        check: 'retention',
-        status: 'ok',
-        detail: `${hours} hours: a processor that is stopped for longer loses records`,
-      });
-      const { retentionMs, onDemand } = opened;
-      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand };
-    } finally {
-      await opened.close();
-    }
-  });
-}
-
-async function localStream(dataDir: string, name: string, checks: Check[]): Promise<Found | undefined> {
+): Promise<StreamFacts | undefined> {
   const check = 'stream';
-  if (!LocalStream.exists(dataDir, name)) {
-    checks.push({
-      check,
-      status: 'ok',
-      detail: `local:${name} will be created by the first command that uses it`,
-    });
-    return undefined;
-  }
   return attempt(checks, check, async () => {
-    const opened = LocalStream.open({ dataDir, name, clock: systemClock });
-    try {
-      const shards = opened.describe();
-      const open = (await shards).filter((shard) => shard.open).length;
-      const records = (await shards).reduce((sum, shard) => sum + (shard.records ?? 0), 0);
+    const { dataDir, region, endpointUrl } = args;
+    const missing = missingStream(target, dataDir);
+    if (missing !== undefined) {
       checks.push({
         check,
         status: 'ok',
-        detail: `local:${name}, ${several(open, 'open shard')}, ${several(records, 'record')}`,
+        detail: `${missing} will be created by the first command that uses it`,
       });
-      // Records of an embedded stream never expire.
-      const retentionMs = Number.POSITIVE_INFINITY;
-      return { identity: streamIdentity(opened), shards: open, retentionMs, onDemand: false };
-    } finally {
-      await opened.close();
+      return undefined;
     }
+    const found = await inspectStream(target, { dataDir, region, endpointUrl });
+    for (const fact of factsOf(found)) checks.push(fact);
+    return found;
   });
 }
 
-function state(args: DoctorArguments, target: StreamTarget, found: Found | undefined, checks: Check[]): void {
+function factsOf(found: StreamFacts): Check[] {
+  const { name, openShards, records, onDemand, spreads, retentionMs } = found;
+  const held = records === undefined ? '' : `, ${several(records, 'record')}`;
+  const detail = `${name}, ${several(openShards, 'open shard')}${held}${onDemand ? ', on demand' : ''}`;
+  const checks: Check[] = [];
+  if (found.credentials)
+    checks.push({ check: 'credentials', status: 'ok', detail: 'found, with access to this stream' });
+  checks.push(
+    spreads
+      ? {
+          check: 'stream',
+          status: 'warning',
+          detail: `${detail}, which chooses the shard of each record itself: a replay cannot send watermarks to its shards`,
+          advice: 'set its record distribution strategy to USER_PARTITION_KEY',
+        }
+      : { check: 'stream', status: 'ok', detail },
+  );
+  if (Number.isFinite(retentionMs)) {
+    const kept = `${retentionMs / HOUR} hours: a processor that is stopped for longer loses records`;
+    checks.push({ check: 'retention', status: 'ok', detail: kept });
+  }
+  return checks;
+}
+
+function state(
+  args: DoctorArguments,
+  target: StreamTarget,
+  found: StreamFacts | undefined,
+  checks: Check[],
+): void {
   const check = 'state';
   const dataDir = args.dataDir;
   const app = args.app ?? appOf(target);
@@ -193,8 +162,8 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
     try {
       const checkpoint = reader.checkpoint();
       reader.verify();
-      const { identity, retentionMs = Number.POSITIVE_INFINITY } = found ?? {};
-      if (identity !== undefined) refuseOtherStream(reader.streamIdentity(), identity, app, reader.path);
+      const { retentionMs = Number.POSITIVE_INFINITY } = found ?? {};
+      if (found) refuseOtherStream(reader.streamIdentity(), streamIdentity(found), app, reader.path);
       const arrivals = (checkpoint?.shards ?? []).map(({ ended, position }) =>
         !ended && position.at !== 'latest'
           ? (position.arrival ?? Number.POSITIVE_INFINITY)
@@ -230,7 +199,7 @@ function state(args: DoctorArguments, target: StreamTarget, found: Found | undef
 async function rate(
   args: DoctorArguments,
   paths: readonly string[],
-  found: Found | undefined,
+  found: StreamFacts | undefined,
   target: StreamTarget,
   checks: Check[],
 ): Promise<void> {
@@ -256,7 +225,7 @@ async function rate(
   const detail = `${trips}, ${thousands(plan.peakRate)} per second at the peak with speedup ${factor}`;
   const each = args.aggregate ? AGGREGATED_TRIPS_PER_SECOND : RECORDS_PER_SECOND;
   const needed = Math.max(1, Math.ceil(plan.peakRate / each));
-  if (target.kind === 'local' || found === undefined || needed <= found.shards) {
+  if (!found?.limited || needed <= found.openShards) {
     checks.push({ check, status: 'ok', detail });
     return;
   }
@@ -270,7 +239,7 @@ async function rate(
   checks.push({
     check,
     status: 'warning',
-    detail: `${detail}, which needs ${several(needed, 'shard')}, but the stream has ${found.shards}: the replay would fall behind`,
+    detail: `${detail}, which needs ${several(needed, 'shard')}, but the stream has ${found.openShards}: the replay would fall behind`,
     advice: ways.join(', or '),
   });
 }

@@ -7,7 +7,7 @@ import {
 import type { Dashboard } from '../../dashboard/server.ts';
 import type { SinkStatus } from '../../engine/sink.ts';
 import { EXIT, usageError } from '../../errors.ts';
-import { describeTarget, parseTarget } from '../../streams/target.ts';
+import { describeTarget, lacks, parseTarget, streamsThatCan } from '../../streams/connectors.ts';
 import { checkViews } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
@@ -41,11 +41,9 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   }
   const target = parseTarget(args.stream);
   const from = startOf(args);
-  if (target.kind === 'local' && args.consumer === 'efo')
-    throw usageError(
-      '--consumer efo is only for Kinesis streams',
-      'omit it: an embedded stream is always read at full speed',
-    );
+  const instead = args.consumer === 'efo' ? lacks(target, 'fan-out') : undefined;
+  if (instead !== undefined)
+    throw usageError(`--consumer efo is only for ${streamsThatCan('fan-out')}`, instead);
   say(describeTarget(target, args.dataDir, args.endpointUrl));
   const progress = await progressLine();
   const { signal, done } = interruption();

@@ -5,8 +5,8 @@ import { isTripFile } from '../../dataset/inputs.ts';
 import type { Timeline } from '../../dataset/timeline.ts';
 import type { RejectReason } from '../../dataset/trips.ts';
 import { EXIT, usageError } from '../../errors.ts';
-import type { StreamReader } from '../../streams/stream.ts';
-import { describeTarget, parseTarget } from '../../streams/target.ts';
+import { describeTarget, parseTarget } from '../../streams/connectors.ts';
+import type { OpenStream } from '../../streams/ports.ts';
 import type { Invocation } from '../command.ts';
 import type { ReplayArguments } from '../commands/replay.ts';
 import {
@@ -137,7 +137,7 @@ class Talk {
 }
 
 /** Notes that `--shards` does not change an existing stream. */
-async function noteOtherShards(invocation: Invocation, stream: StreamReader, wanted: number): Promise<void> {
+async function noteOtherShards(invocation: Invocation, stream: OpenStream, wanted: number): Promise<void> {
   const open = (await stream.shards()).filter((shard) => shard.open).length;
   if (open === wanted) return;
   const command = `"taxiflow stream reshard ${stream.name} --shards ${wanted}"`;

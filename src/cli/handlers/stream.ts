@@ -1,6 +1,14 @@
-import { EXIT, usageError } from '../../errors.ts';
-import { type ShardDescription, type StreamAdmin, shardIdOf } from '../../streams/stream.ts';
-import { DEFAULT_SHARDS, openAdmin, parseTarget } from '../../streams/target.ts';
+import { EXIT, type TaxiflowError, usageError } from '../../errors.ts';
+import {
+  DEFAULT_SHARDS,
+  lacks,
+  openAdmin,
+  parseTarget,
+  type StreamTarget,
+  streamsThatCan,
+} from '../../streams/connectors.ts';
+import type { Capability, ShardDescription, StreamAdmin } from '../../streams/ports.ts';
+import { shardIdOf } from '../../streams/shards.ts';
 import type {
   CreateArguments,
   MergeArguments,
@@ -12,16 +20,20 @@ import type {
 import { timeOf } from '../options.ts';
 import { formatted, printJson, progressLine, say, several, write } from '../terminal.ts';
 
-async function withAdmin<T>(args: StreamArguments, work: (admin: StreamAdmin) => Promise<T>): Promise<T> {
+async function withAdmin<T>(
+  args: StreamArguments,
+  work: (admin: StreamAdmin, target: StreamTarget) => Promise<T>,
+): Promise<T> {
   const progress = await progressLine();
-  const admin = await openAdmin(parseTarget(args.name), {
+  const target = parseTarget(args.name);
+  const admin = await openAdmin(target, {
     dataDir: args.dataDir,
     region: args.region,
     endpointUrl: args.endpointUrl,
     onWait: (status) => progress.update(`the stream is ${status}`),
   });
   try {
-    return await work(admin);
+    return await work(admin, target);
   } finally {
     progress.stop();
     admin.close();
@@ -41,14 +53,19 @@ function shardArgument(value: string): string {
   return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
 }
 
+/** What a stream answers that can't do what was asked: which ones can, and what to do instead. */
+function cannot(what: string, target: StreamTarget, capability: Capability): TaxiflowError {
+  return usageError(`${what} is for ${streamsThatCan(capability)}`, lacks(target, capability));
+}
+
 export function create(args: CreateArguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
-    const given = args.shards;
-    const onDemand = args.onDemand;
-    if (onDemand && given !== undefined)
+  return withAdmin(args, async (admin, target) => {
+    if (args.onDemand && args.shards !== undefined)
       throw usageError('an --on-demand stream has no fixed number of shards', 'omit --shards');
-    const shards = onDemand ? undefined : (given ?? DEFAULT_SHARDS);
-    await admin.create(shards);
+    const shards = args.onDemand ? undefined : (args.shards ?? DEFAULT_SHARDS);
+    if (shards !== undefined) await admin.create(shards);
+    else if (admin.createOnDemand) await admin.createOnDemand();
+    else throw cannot('--on-demand', target, 'on-demand');
     if (args.json) printJson({ command: 'stream create', stream: admin.name, shards: shards ?? null });
     say(`created ${admin.name} ${shards === undefined ? 'on demand' : `with ${several(shards, 'shard')}`}`);
     return EXIT.done;
@@ -115,7 +132,8 @@ function resharded(
 }
 
 export function trim(args: TrimArguments): Promise<number> {
-  return withAdmin(args, async (admin) => {
+  return withAdmin(args, async (admin, target) => {
+    if (!admin.trim) throw cannot('trim', target, 'trim');
     const before = args.before === 'now' ? Date.now() + 1 : timeOf(args.before, '--before');
     const shard = args.shard === undefined ? undefined : shardArgument(args.shard);
     const trimmed = await admin.trim(before, shard);

@@ -1,6 +1,7 @@
 /** Creates, reshards and deletes Kinesis streams; each call returns once the stream is active again. */
 import {
   CreateStreamCommand,
+  type CreateStreamInput,
   DeleteStreamCommand,
   type KinesisClient,
   MergeShardsCommand,
@@ -8,8 +9,8 @@ import {
   UpdateShardCountCommand,
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
-import { TaxiflowError, usageError } from '../../errors.ts';
-import type { Shard, ShardDescription, StreamAdmin } from '../stream.ts';
+import { TaxiflowError } from '../../errors.ts';
+import type { Shard, ShardDescription, StreamAdmin } from '../ports.ts';
 import { type KinesisOptions, kinesisClient, listShards, summaryOf } from './client.ts';
 import { explained, firstContact } from './errors.ts';
 import { nameOf, streamInput } from './stream-name.ts';
@@ -36,12 +37,15 @@ export class KinesisAdmin implements StreamAdmin {
     this.name = nameOf(options.stream);
   }
 
-  /** Creates the stream; on demand if `shards` is undefined. */
-  async create(shards: number | undefined): Promise<void> {
-    const mode =
-      shards === undefined
-        ? { StreamModeDetails: { StreamMode: 'ON_DEMAND' as const } }
-        : { ShardCount: shards };
+  create(shards: number): Promise<void> {
+    return this.#create({ ShardCount: shards });
+  }
+
+  createOnDemand(): Promise<void> {
+    return this.#create({ StreamModeDetails: { StreamMode: 'ON_DEMAND' } });
+  }
+
+  async #create(mode: Omit<CreateStreamInput, 'StreamName'>): Promise<void> {
     try {
       await this.#client.send(new CreateStreamCommand({ StreamName: this.#o.stream, ...mode }));
     } catch (error) {
@@ -108,13 +112,6 @@ export class KinesisAdmin implements StreamAdmin {
       } while (count !== shards);
     };
     return this.#changed(step, (found) => openOf(found).length === shards);
-  }
-
-  async trim(): Promise<number> {
-    throw usageError(
-      'trim is for embedded streams',
-      'a Kinesis stream forgets records by its retention period',
-    );
   }
 
   async delete(): Promise<void> {

@@ -1,5 +1,5 @@
 /** What Kinesis gives, as a batch of records. */
-import type { Position, RecordBatch } from '../stream.ts';
+import type { Position, RecordBatch } from '../ports.ts';
 import { piecesOf } from './aggregation.ts';
 
 /** A record as Kinesis gives it, by whichever way. */

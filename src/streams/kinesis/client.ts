@@ -12,7 +12,7 @@ import {
 import { NodeHttp2Handler, NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Clock } from '../../clock.ts';
 import { muteVersionWarning } from '../../net/aws-sdk.ts';
-import type { Position, Shard } from '../stream.ts';
+import type { Position, Shard } from '../ports.ts';
 import { kinesisEndpoint } from './endpoint.ts';
 import { badAnswer, required, verdict } from './errors.ts';
 import { regionOfArn, streamInput } from './stream-name.ts';

@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
-import type { Position, RecordBatch } from '../stream.ts';
+import type { Position, RecordBatch } from '../ports.ts';
 import { quietUntil, toBatch } from './batch.ts';
 import { type KinesisOptions, PUSH_SILENT_MS, pushClient, startingPosition } from './client.ts';
 import { required, SubscriptionBroken } from './errors.ts';

@@ -1,6 +1,7 @@
 /** Batches on their way into shards → entries of PutRecords requests. */
+
+import type { OutgoingBatch, Shard } from '../ports.ts';
 import { Router } from '../routing.ts';
-import type { OutgoingBatch, Shard } from '../stream.ts';
 import { Aggregate } from './aggregation.ts';
 import type { Budget } from './budget.ts';
 import type { PutEntry } from './wire.ts';

@@ -8,7 +8,7 @@
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { Attempts, type Backoff } from '../../net/retry.ts';
-import type { OutgoingBatch, PutResult, Shard } from '../stream.ts';
+import type { OutgoingBatch, PutResult, Shard } from '../ports.ts';
 import { Budget } from './budget.ts';
 import { pause } from './errors.ts';
 import { aggregated, type Entry, packed, Routes, singly, spend } from './packing.ts';

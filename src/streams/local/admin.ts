@@ -1,6 +1,8 @@
 import { systemClock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
-import { evenRanges, type ShardDescription, type StreamAdmin } from '../stream.ts';
+import type { ShardDescription, StreamAdmin } from '../ports.ts';
+import { evenRanges } from '../shards.ts';
+import { deleteLocalStream, localStreamExists } from './files.ts';
 import { LocalStream } from './log.ts';
 
 const MOST_SHARDS = 1_000;
@@ -15,10 +17,9 @@ export class LocalAdmin implements StreamAdmin {
     this.name = `local:${name}`;
   }
 
-  async create(shards: number | undefined): Promise<void> {
-    if (shards === undefined) throw usageError('--on-demand is for Kinesis streams');
+  async create(shards: number): Promise<void> {
     checkCount(shards);
-    if (LocalStream.exists(this.#target.dataDir, this.#target.name)) {
+    if (localStreamExists(this.#target.dataDir, this.#target.name)) {
       throw new TaxiflowError('stream-exists', `there is a stream ${this.name} already`, {
         hint: `look at it with "taxiflow stream describe ${this.name}", or remove it with "taxiflow stream delete ${this.name}"`,
       });
@@ -69,7 +70,7 @@ export class LocalAdmin implements StreamAdmin {
   async delete(): Promise<void> {
     // Opening it first tells of a stream that isn't there.
     await this.#with(() => undefined);
-    LocalStream.delete(this.#target.dataDir, this.#target.name);
+    deleteLocalStream(this.#target.dataDir, this.#target.name);
   }
 
   close(): void {}

@@ -5,24 +5,23 @@
  * row a batch. Sequence numbers count the records of a shard from 0. `PRAGMA user_version` is the format.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
 import { openSqlite, type Sqlite, type Statement, transaction } from '../../sqlite.ts';
+import type {
+  OutgoingBatch,
+  Position,
+  PutResult,
+  RecordBatch,
+  Shard,
+  ShardDescription,
+  StreamReader,
+  StreamWriter,
+} from '../ports.ts';
 import { Router } from '../routing.ts';
-import {
-  evenRanges,
-  type OutgoingBatch,
-  type Position,
-  type PutResult,
-  type RecordBatch,
-  type Shard,
-  type ShardDescription,
-  type StreamReader,
-  type StreamWriter,
-  shardIdOf,
-} from '../stream.ts';
+import { evenRanges, shardIdOf } from '../shards.ts';
+import { localStreamPath } from './files.ts';
 
 const FORMAT = 1;
 /** A row's id is shard × 2^40 + the sequence number of its first record, so a shard's rows lie together. */
@@ -81,18 +80,6 @@ export interface LocalStreamOptions {
   readonly clock: Clock;
   /** Makes the stream with this many shards when it isn't there; without it, a missing stream is an error. */
   readonly createShards?: number;
-}
-
-const NAME = /^[a-zA-Z0-9_.-]{1,128}$/;
-
-export function localStreamPath(dataDir: string, name: string): string {
-  if (!NAME.test(name) || name.startsWith('.')) {
-    throw new TaxiflowError('bad-stream-name', `"${name}" can't name a stream`, {
-      hint: 'use letters, digits, "_", "-" and ".", 128 at most',
-      exitCode: 2,
-    });
-  }
-  return join(dataDir, 'streams', `${name}.sqlite`);
 }
 
 export class LocalStream implements StreamReader, StreamWriter {
@@ -164,25 +151,6 @@ export class LocalStream implements StreamReader, StreamWriter {
       }
       return new LocalStream(db, path, options);
     });
-  }
-
-  static exists(dataDir: string, name: string): boolean {
-    return existsSync(localStreamPath(dataDir, name));
-  }
-
-  /** Removes a stream and all its records. */
-  static delete(dataDir: string, name: string): void {
-    const path = localStreamPath(dataDir, name);
-    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-  }
-
-  static list(dataDir: string): string[] {
-    const folder = join(dataDir, 'streams');
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder)
-      .filter((file) => file.endsWith('.sqlite'))
-      .map((file) => file.slice(0, -'.sqlite'.length))
-      .sort();
   }
 
   async shards(): Promise<readonly Shard[]> {

@@ -1,5 +1,5 @@
 /**
- * Amazon Kinesis behind the Stream port.
+ * Reading Amazon Kinesis:
  *
  *  K1 nothing is skipped: an iterator is renewed after the last record that was handed out. One that began at "latest"
  *     is renewed from that time, never from the new "latest".
@@ -9,30 +9,14 @@ import { GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kin
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { Attempts } from '../../net/retry.ts';
-import type {
-  OutgoingBatch,
-  Position,
-  PutResult,
-  RecordBatch,
-  Shard,
-  StreamReader,
-  StreamWriter,
-} from '../stream.ts';
+import type { Position, RecordBatch, Shard, StreamReader } from '../ports.ts';
 import { quietUntil, toBatch } from './batch.ts';
-import {
-  type KinesisOptions,
-  kinesisClient,
-  listShards,
-  type StreamSummary,
-  startingPosition,
-  summaryOf,
-  timeAt,
-} from './client.ts';
-import { badAnswer, firstContact, pause, required, untilDone, verdict } from './errors.ts';
+import { type KinesisOptions, listShards, startingPosition } from './client.ts';
+import { type Contact, contact } from './contact.ts';
+import { badAnswer, pause, required, untilDone, verdict } from './errors.ts';
 import { FanOut } from './fan-out.ts';
-import { nameOf, streamInput } from './stream-name.ts';
+import { streamInput } from './stream-name.ts';
 import { getRecords } from './wire.ts';
-import { KinesisWriter } from './writer.ts';
 
 /** A shard allows five GetRecords and 2 MB per second; after an answer of 10 MB it refuses all for 5 s. */
 const READ_INTERVAL = 205;
@@ -46,12 +30,8 @@ const CLOCKS_DIFFER_MS = 5_000;
 const LIST_LAG_MS = 10_000;
 const LIST_AGAIN_MS = 500;
 
-export interface KinesisStreamOptions extends KinesisOptions {
+export interface KinesisReaderOptions extends KinesisOptions {
   readonly clock: Clock;
-  /** Pack trips in the Kinesis Producer Library's format. */
-  readonly aggregate?: boolean;
-  /** Watermarks will be written, so the stream must honour hash keys. */
-  readonly watermarks?: boolean;
   /** Read by enhanced fan-out, under this consumer name. */
   readonly fanOut?: string | undefined;
 }
@@ -62,14 +42,13 @@ interface Iterator {
   readonly iterator: string;
 }
 
-export class KinesisStream implements StreamReader, StreamWriter {
+export class KinesisReader implements StreamReader {
   readonly name: string;
   readonly identity: string;
   readonly #client: KinesisClient;
   readonly #stream: string;
   readonly #clock: Clock;
   readonly #timeThere: () => number;
-  readonly #writer: KinesisWriter;
   /** The time that records are kept, ms. */
   readonly retentionMs: number;
   /** Kinesis chooses the number of shards. */
@@ -85,65 +64,25 @@ export class KinesisStream implements StreamReader, StreamWriter {
   /** Shards that the last list had as closed. */
   #closed: ReadonlySet<string> = new Set();
 
-  private constructor(
-    client: KinesisClient,
-    options: KinesisStreamOptions,
-    timeThere: () => number,
-    summary: StreamSummary,
-  ) {
-    const arn = summary.StreamARN;
+  private constructor(options: KinesisReaderOptions, { client, summary, ...found }: Contact) {
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
-    this.#timeThere = timeThere;
-    this.#writer = new KinesisWriter({
-      client,
-      stream: options.stream,
-      clock: options.clock,
-      aggregate: options.aggregate ?? false,
-      shards: () => this.shards(),
-    });
+    this.#timeThere = found.timeThere;
     this.retentionMs = summary.RetentionPeriodHours * 3_600_000;
     this.onDemand = summary.StreamModeDetails?.StreamMode === 'ON_DEMAND';
-    this.spreads = summary.RecordDistributionStrategy === 'AUTO';
+    this.spreads = found.spreads;
     this.#fanOut =
-      options.fanOut === undefined ? undefined : new FanOut(options, arn, options.fanOut, options.clock);
-    this.name = nameOf(options.stream);
-    this.identity = `${arn} ${summary.StreamCreationTimestamp.toISOString()}`;
+      options.fanOut === undefined
+        ? undefined
+        : new FanOut(options, summary.StreamARN, options.fanOut, options.clock);
+    this.name = found.name;
+    this.identity = found.identity;
   }
 
-  /** Connects and checks the stream. Throws `no-stream`, `no-credentials`, `kinesis-unreachable`, … within 10 s. */
-  static async open(options: KinesisStreamOptions): Promise<KinesisStream> {
-    const client = kinesisClient(options);
-    const timeThere = timeAt(client, options.clock);
-    try {
-      const summary = await firstContact(options.stream, options.clock, (signal) =>
-        summaryOf(client, options.stream, signal),
-      );
-      if (summary.StreamStatus !== 'ACTIVE' && summary.StreamStatus !== 'UPDATING') {
-        throw new TaxiflowError(
-          'stream-not-active',
-          `Kinesis stream ${options.stream} is ${summary.StreamStatus}`,
-          {
-            hint: 'wait until it is active',
-          },
-        );
-      }
-      const stream = new KinesisStream(client, options, timeThere, summary);
-      if (options.watermarks && stream.spreads) {
-        throw new TaxiflowError(
-          'stream-spreads',
-          `${stream.name} spreads records over its shards by itself, so watermarks would not reach each of them`,
-          {
-            hint: 'set its record distribution strategy to USER_PARTITION_KEY with "aws kinesis update-stream-record-distribution-strategy"',
-          },
-        );
-      }
-      return stream;
-    } catch (error) {
-      client.destroy();
-      throw error;
-    }
+  /** Throws what `contact` throws. */
+  static async open(options: KinesisReaderOptions): Promise<KinesisReader> {
+    return new KinesisReader(options, await contact(options));
   }
 
   async shards(): Promise<readonly Shard[]> {
@@ -152,14 +91,6 @@ export class KinesisStream implements StreamReader, StreamWriter {
     );
     this.#closed = new Set(found.filter((shard) => !shard.open).map((shard) => shard.id));
     return found;
-  }
-
-  put(batch: OutgoingBatch): Promise<PutResult> {
-    return this.#writer.put(batch);
-  }
-
-  broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
-    return this.#writer.broadcast(recordFor);
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
