@@ -29,6 +29,20 @@ export interface OpenOptions {
   readonly pageSize?: number;
 }
 
+/** The format number that a database says it has; 0 for one that is new. */
+export function formatOf(db: Sqlite): number {
+  return db.pragma('user_version', { simple: true }) as number;
+}
+
+/** Refuses a database of a later format than `known`. Throws `newer-format`. */
+export function refuseNewerFormat(db: Sqlite, what: string, known: number, instead: string): void {
+  const format = formatOf(db);
+  if (format <= known) return;
+  throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${known}`, {
+    hint: `use the taxiflow that wrote it, or ${instead}`,
+  });
+}
+
 /** Opens a database in WAL mode with commits synced to disk. A new one is private to its owner. Throws `TaxiflowError`. */
 export function openSqlite(path: string, options: OpenOptions): Sqlite {
   return translating(options.what, path, () => {

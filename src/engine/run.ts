@@ -50,6 +50,8 @@ export interface Progress {
   readonly watermark: number;
   readonly openWindows: number;
   readonly slowestShard: string | undefined;
+  /** Share of the records present at the start that are read, 0 to 1; undefined if the stream can't tell. */
+  readonly fraction: number | undefined;
   /** Per shard: ms since the arrival of the last record read; 0 at the tip. */
   readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
@@ -107,6 +109,10 @@ class ProcessRun {
   #giveUp = () => {};
   #patient: Promise<undefined> | undefined;
   #checkpoints = 0;
+  /** Records present at the start, if the stream counts them. */
+  #present: number | undefined;
+  /** The longest lag so far, ms. */
+  #longestLag = 0;
   readonly #started: number;
   #lastCheckpoint: number;
   /** Shards without a watermark that `onNoWatermark` was called for. */
@@ -155,6 +161,7 @@ class ProcessRun {
     const reads = this.#reads;
     const first = store.stored === undefined;
     await reads.discover(first);
+    this.#present = reads.remaining;
     // Resolves `latest` to fixed positions now, so that the checkpoint doesn't leave it to the next run.
     if (first) for (const feed of reads.feeds) await this.#step(feed);
     // Delivers the results that an earlier run committed.
@@ -264,10 +271,20 @@ class ProcessRun {
       watermark: this.#engine.watermark,
       openWindows: this.#engine.openWindows,
       slowestShard: this.#engine.shards.slowest?.id,
+      fraction: this.#fraction(),
       lags: this.#reads.lags,
       atTip: this.#reads.next === undefined,
       ended,
     });
+  }
+
+  /** Counted in records if the stream counts them, else by the time at which records arrived. */
+  #fraction(): number | undefined {
+    if (this.#present !== undefined) return Math.min(1, this.#since().read / Math.max(1, this.#present));
+    let lag = 0;
+    for (const ms of this.#reads.lags.values()) lag = Math.max(lag, ms);
+    this.#longestLag = Math.max(this.#longestLag, lag);
+    return this.#longestLag > 0 ? 1 - lag / this.#longestLag : undefined;
   }
 
   /** Counts of this run alone. */

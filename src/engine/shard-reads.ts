@@ -88,6 +88,18 @@ export class ShardReads {
     }
   }
 
+  /** How many records are there to be read, including shards whose turn comes later; undefined if the stream can't count. */
+  get remaining(): number | undefined {
+    const { reader, shards, from } = this.#o;
+    if (!reader.remaining) return undefined;
+    let records = 0;
+    for (const { id } of this.#listed) {
+      const shard = shards.get(id);
+      if (!shard?.ended) records += reader.remaining(id, shard?.position ?? from);
+    }
+    return records;
+  }
+
   /** Updates the shard from its batch, after the engine has taken the records. */
   async settle(feed: Feed, shard: ShardProgress, batch: RecordBatch): Promise<void> {
     const { toEnd, reached } = feed.asked;

@@ -5,8 +5,8 @@
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
-import { TaxiflowError, translate } from '../errors.ts';
-import { openSqlite, type Sqlite, transaction } from '../sqlite.ts';
+import { translate } from '../errors.ts';
+import { formatOf, openSqlite, refuseNewerFormat, type Sqlite, transaction } from '../sqlite.ts';
 
 const FORMAT = 2;
 const WHAT = 'the list of replays';
@@ -77,7 +77,7 @@ export class ReplayLedger {
     this.#clock = clock;
     this.#db = openSqlite(this.path, { what: WHAT });
     this.#translating(() => {
-      const format = () => this.#db.pragma('user_version', { simple: true });
+      const format = () => formatOf(this.#db);
       if (format() === 0) {
         transaction(this.#db, () => {
           if (format() === 0) this.#db.exec(SCHEMA);
@@ -88,15 +88,7 @@ export class ReplayLedger {
           if (format() === 1) this.#db.exec(FROM_FORMAT_1);
         });
       }
-      if (format() !== FORMAT) {
-        throw new TaxiflowError(
-          'newer-format',
-          `${WHAT} has format ${format()}, this taxiflow reads ${FORMAT}`,
-          {
-            hint: 'use the taxiflow that wrote it, or another --data-dir',
-          },
-        );
-      }
+      refuseNewerFormat(this.#db, WHAT, FORMAT, 'choose another --data-dir');
     });
   }
 

@@ -3,9 +3,9 @@
  * rows are checked against their checksums before, and get new ones. What is damaged is refused, and nothing is changed.
  */
 import { withoutSecrets } from '../printable.ts';
-import { type Sqlite, transaction } from '../sqlite.ts';
+import { formatOf, type Sqlite, transaction } from '../sqlite.ts';
 import { rowCrc, type StateRows } from './rows.ts';
-import { FORMAT, formatOf } from './schema.ts';
+import { FORMAT } from './schema.ts';
 
 /** By the format that each begins at. */
 const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = { 3: fromFormat3 };

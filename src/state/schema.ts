@@ -2,7 +2,7 @@
 import { DEAD_LETTER_SCHEMA } from '../dead-letters.ts';
 import type { StateIdentity } from '../engine/checkpoint.ts';
 import { TaxiflowError } from '../errors.ts';
-import { type Sqlite, transaction } from '../sqlite.ts';
+import { formatOf, refuseNewerFormat, type Sqlite, transaction } from '../sqlite.ts';
 import { damage, rowCrc } from './rows.ts';
 
 /** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
@@ -118,18 +118,10 @@ function create(db: Sqlite, identity: StateIdentity): void {
   });
 }
 
-export function formatOf(db: Sqlite): number {
-  return db.pragma('user_version', { simple: true }) as number;
-}
-
 /** Throws `newer-format` or `older-format` where a state can't even be brought up to date. */
 export function refuseUnknownFormat(db: Sqlite, what: string): void {
+  refuseNewerFormat(db, what, FORMAT, 'begin anew with another --app');
   const format = formatOf(db);
-  if (format > FORMAT) {
-    throw new TaxiflowError('newer-format', `${what} has format ${format}, this taxiflow reads ${FORMAT}`, {
-      hint: 'use the taxiflow that wrote it, or start afresh with another --app',
-    });
-  }
   if (format < OLDEST_FORMAT) {
     throw new TaxiflowError(
       'older-format',

@@ -61,6 +61,8 @@ export interface StreamReader extends OpenStream {
    * shard that has left the stream, which the list may be slower to say.
    */
   read(shardId: string, position: Position, limit: number): Promise<RecordBatch>;
+  /** How many records follow a position now, where the stream counts them. */
+  remaining?(shardId: string, position: Position): number;
 }
 
 /** Records on their way into a stream. */

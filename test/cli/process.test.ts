@@ -196,6 +196,7 @@ describe('event time', PARALLEL, () => {
       );
       await run([...TO_END, '--stream', 'local:own', '--app', option.slice(2), option, '36500d', '--drain'], {
         cwd,
+        code: 3,
       });
     }
   });
@@ -391,6 +392,19 @@ describe('event time', PARALLEL, () => {
     for (const { detail } of letters) assert.ok(detail !== '', 'says what is wrong with it');
     const again = await run([...asked, '--on-error', 'report'], { cwd });
     assert.equal(again.json<Outcome>().dead, 0, 'a run reports its own');
+  });
+
+  test('a state that never used a trip says why, and exits with 3', async (t) => {
+    const cwd = temporaryFolder(t);
+    const dataDir = join(cwd, '.taxiflow');
+    await putRecords(dataDir, 'far', [tripEndingAt('2016-01-01T00:00:00Z'), watermarkAt('2016-01-02')]);
+    const far = await run([...TO_END, '--stream', 'local:far'], { cwd, code: 3 });
+    assert.match(far.stderr, /^no trip was used: 1 record not in any view: .*--explain/m);
+    await putRecords(dataDir, 'bad', ['{"type":"trip"}\n', '{"type":"trip"}\n', watermarkAt('2016-01-02')]);
+    const bad = await run([...TO_END, '--stream', 'local:bad'], { cwd, code: 3 });
+    assert.match(bad.stderr, /^no trip was used: 2 records unreadable: "taxiflow dead-letters/m);
+    await putRecords(dataDir, 'none', [watermarkAt('2016-01-02')]);
+    await run([...TO_END, '--stream', 'local:none'], { cwd });
   });
 });
 

@@ -71,7 +71,7 @@ export async function demo(args: DemoArguments, invocation: Invocation): Promise
       return EXIT.interrupted;
     }
     show(args, dataDir, line, Date.now() - started);
-    if (globalThis.process.stderr.isTTY && !args.exit) {
+    if (process.stderr.isTTY && !args.exit) {
       say(`the live page stays at ${page.url} until Ctrl-C`);
       if (!signal.aborted) await once(signal, 'abort');
     }
@@ -85,7 +85,7 @@ export async function demo(args: DemoArguments, invocation: Invocation): Promise
 
 interface Line {
   readonly replay: ReplayOutcome;
-  readonly process: ProcessOutcome;
+  readonly processed: ProcessOutcome;
 }
 
 /** Deletes the previous demo's state and stream. Throws `app-running` if that demo is still running. */
@@ -151,7 +151,7 @@ async function runLine(
     replayed = true;
   });
   const [sent, processed] = await Promise.all([replaying.catch(stopBoth), processor.run().catch(stopBoth)]);
-  return { replay: sent, process: processed };
+  return { replay: sent, processed };
 }
 
 function progressText({ counters, watermark }: Progress, lag: number): string {
@@ -160,20 +160,20 @@ function progressText({ counters, watermark }: Progress, lag: number): string {
   return `${clock} in New York  ${thousands(counters.processed + counters.filtered)} trips  ${thousands(counters.results)} results${behind}`;
 }
 
-function show(args: DemoArguments, dataDir: string, { replay, process }: Line, ms: number): void {
+function show(args: DemoArguments, dataDir: string, { replay, processed }: Line, ms: number): void {
   const reader = new StateReader(dataDir, NAME);
   const areas = hottest(reader.results({ view: 'pickup_count' }));
   const minutes = minutesByHour(reader.results({ view: 'trip_duration' }));
   reader.close();
-  const { results } = process.counters;
-  const { line: reconciliation } = reconciliationOf(process.counters);
+  const { results } = processed.counters;
+  const { line: reconciliation } = reconciliationOf(processed.counters);
   if (args.json) {
     printJson({
       command: 'demo',
       sent: replay.sent,
       acknowledged: replay.acknowledged,
-      ...process.counters,
-      watermark: isoShort(process.watermark),
+      ...processed.counters,
+      watermark: isoShort(processed.watermark),
       hottest: areas,
       minutes_to_airports: minutes,
       reconciliation,
@@ -181,7 +181,7 @@ function show(args: DemoArguments, dataDir: string, { replay, process }: Line, m
     });
     return;
   }
-  const out = globalThis.process.stdout;
+  const out = process.stdout;
   out.write(`\nWhere the day's pick-ups were\n\n`);
   for (const piece of formatted(
     areas.map(({ location, near, pickups }) => ({ location, near, pickups })),

@@ -57,7 +57,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       opensearch: openSearchOf(args),
       // A stream to follow may be filled later; a named stream to be read to its end must exist.
       createStream: !(args.untilEnd && args.stream),
-      onProgress: (now) => progress.update(progressText(now)),
+      onProgress: (now) => progress.update(progressText(now, args.untilEnd)),
       onNote: (note) => say(`note: ${note}`),
       onNoWatermark: (shards) => say(noWatermark(shards)),
       onTrouble: (sink, trouble) => say(troubleText(sink, trouble)),
@@ -114,14 +114,15 @@ async function openPage(args: ProcessArguments, { app }: Processor): Promise<Das
   return page;
 }
 
-function progressText(now: ProcessorProgress): string {
-  const { counters, watermark, openWindows, slowestShard, atTip, recordsPerSecond, sinks } = now;
+function progressText(now: ProcessorProgress, untilEnd: boolean): string {
+  const { counters, watermark, openWindows, slowestShard, atTip, recordsPerSecond, fraction, sinks } = now;
   const slowest = slowestShard === undefined ? '' : `  slowest: ${slowestShard}`;
   const behind = sinks
     .filter(({ pending }) => pending > 0)
     .map(({ name, pending }) => `  ${name.split(/[ :]/)[0]} ${thousands(pending)} behind`);
+  const share = untilEnd && fraction !== undefined ? `${Math.floor(fraction * 100)}%  ` : '';
   return (
-    `watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ` +
+    `${share}watermark ${isoShort(watermark)}  ${thousands(counters.read)} records  ${thousands(recordsPerSecond)}/s  ` +
     `${thousands(counters.results)} results  ${several(openWindows, 'open window')}${slowest}${behind.join('')}` +
     `${atTip ? '  waiting for records' : ''}`
   );
@@ -195,5 +196,21 @@ function report(
   if (late + dead + refused > 0)
     say(invocation.completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`));
   if (summary.interrupted) return EXIT.interrupted;
-  return args.onError === 'report' && late + dead + refused > 0 ? EXIT.rejected : EXIT.done;
+  const unused = whyUnused(summary);
+  for (const line of unused) say(invocation.completed(line));
+  return unused.length > 0 || (args.onError === 'report' && late + dead + refused > 0)
+    ? EXIT.rejected
+    : EXIT.done;
+}
+
+/** Why this state has never used a trip although this run read some; nothing if it has. */
+function whyUnused({ counters, totals }: ProcessSummary): string[] {
+  const causes = [
+    [counters.filtered, 'not in any view: "taxiflow process --explain" shows what the views select'],
+    [counters.late, 'late, after their windows fired: --allowed-lateness takes them as corrections'],
+    [counters.dead, 'unreadable: "taxiflow dead-letters" shows the records and the reasons'],
+  ] as const;
+  const [count, cause] = causes.reduce((most, other) => (other[0] > most[0] ? other : most));
+  if (totals.processed > 0 || count === 0) return [];
+  return [`no trip was used: ${several(count, 'record')} ${cause}`];
 }

@@ -8,7 +8,14 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
-import { openSqlite, type Sqlite, type Statement, transaction } from '../../sqlite.ts';
+import {
+  formatOf,
+  openSqlite,
+  refuseNewerFormat,
+  type Sqlite,
+  type Statement,
+  transaction,
+} from '../../sqlite.ts';
 import type {
   OutgoingBatch,
   Position,
@@ -130,24 +137,19 @@ export class LocalStream implements StreamReader, StreamWriter {
     }
     const db = openSqlite(path, { what, pageSize: 32_768 });
     return translating(what, path, () => {
-      if (db.pragma('user_version', { simple: true }) === 0) {
+      if (formatOf(db) === 0) {
         transaction(db, () => {
-          if (db.pragma('user_version', { simple: true }) !== 0) return;
+          if (formatOf(db) !== 0) return;
           db.exec(SCHEMA);
           db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
           insertShards(db, 0, evenRanges(options.createShards ?? 1), []);
         });
       }
-      const format = db.pragma('user_version', { simple: true });
-      if (format !== FORMAT) {
+      try {
+        refuseNewerFormat(db, what, FORMAT, 'name another stream');
+      } catch (error) {
         db.close();
-        throw new TaxiflowError(
-          'newer-format',
-          `${what} has format ${format}, this taxiflow reads ${FORMAT}`,
-          {
-            hint: 'use the taxiflow that wrote it',
-          },
-        );
+        throw error;
       }
       return new LocalStream(db, path, options);
     });
@@ -189,6 +191,15 @@ export class LocalStream implements StreamReader, StreamWriter {
       return this.#readFrom(shard, this.#sequenceAt(shard, position), limit);
     });
     return this.#translating(() => snapshot());
+  }
+
+  remaining(shardId: string, position: Position): number {
+    return this.#translating(() => {
+      const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
+      if (!shard) return 0;
+      const next = Math.max(shard.first_seq, this.#sequenceAt(shard, position));
+      return Math.max(0, shard.next_seq - next);
+    });
   }
 
   async close(): Promise<void> {
