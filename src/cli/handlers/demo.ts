@@ -56,7 +56,11 @@ export async function demo(args: DemoArguments, invocation: Invocation): Promise
   try {
     startAfresh(dataDir);
     page = await startDashboard({ dataDir, app: NAME, host: LOOPBACK, port }, tellPageFailed);
-    const file = await makeTrips(dataDir, trips, args.seed);
+    const file = await makeTrips(dataDir, trips, args.seed, signal);
+    if (signal.aborted) {
+      say('interrupted while the trips were being generated');
+      return EXIT.interrupted;
+    }
     say(`${thousands(trips)} generated trips of ${DAY}: ${file}`);
     say(
       `replaying into local:${NAME} at speedup ${Number.isFinite(factor) ? factor : 'max'} and processing; Ctrl-C stops`,
@@ -101,14 +105,15 @@ function startAfresh(dataDir: string): void {
   deleteLocalStream(dataDir, NAME);
 }
 
-async function makeTrips(dataDir: string, trips: number, seed: number): Promise<string> {
+async function makeTrips(dataDir: string, trips: number, seed: number, signal: AbortSignal): Promise<string> {
   const file = join(dataDir, 'demo-trips.csv');
   try {
     makeFolder(dataDir);
     rmSync(file, { force: true });
     const csv = generateCsv({ trips, from: DAY, hours: 24, seed, layout: 'yellow-2015', dirty: 0 });
-    await pipeline(Readable.from(csv), createWriteStream(file, { fd: makeFile(file) }));
+    await pipeline(Readable.from(csv), createWriteStream(file, { fd: makeFile(file) }), { signal });
   } catch (error) {
+    if (signal.aborted) return file;
     throw translate(error, 'the folder of the demo', dataDir);
   }
   return file;
