@@ -1,5 +1,6 @@
 /**
- * Writes the data of the page's map: the outlines of New York and of the counties around it, and the names of places.
+ * Writes what the maps are drawn from: the outline of New York's land and of the counties around it, finer for the live
+ * page and coarser for the saved dashboard of OpenSearch, and the names of the city's places.
  *
  *     node --import tsx scripts/outline.ts
  *
@@ -19,6 +20,7 @@ import { nearest, type Place } from '../src/dashboard/page/places.ts';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 export const ZONES = join(ROOT, '..', 'shared', 'data', 'zones');
 export const OUTLINE = join(ROOT, 'src', 'dashboard', 'page', 'outline.json');
+export const SAVED_LAND = join(ROOT, 'src', 'opensearch', 'land.json');
 export const PLACES = join(ROOT, 'src', 'dashboard', 'page', 'places.json');
 
 /** Degrees per grid step; 30 m in both directions. */
@@ -29,12 +31,22 @@ const SOUTH = 40.485;
 const COLUMNS = 1620;
 const ROWS = 1600;
 const METRES_PER_STEP = 30;
-/** Largest distance of the outline from the shore, metres. */
-const TOLERANCE = 110;
 /** Steps in each direction: narrower land, such as a pier, is left out. */
 const PIER = 2;
-/** Smaller islands are left out; square metres. */
-const LEAST_AREA = 400_000;
+
+/** How fine an outline is. */
+export interface Detail {
+  /** Metres that the outline may be off the shore. */
+  readonly tolerance: number;
+  /** Square metres; smaller islands are left out. */
+  readonly leastArea: number;
+}
+
+/** For the live page, on which people zoom in. */
+const FINE: Detail = { tolerance: 110, leastArea: 400_000 };
+/** For the saved dashboard: the outline is part of a text that people edit. */
+export const COARSE: Detail = { tolerance: 220, leastArea: 400_000 };
+
 /** The area that the map can show, and a little more. */
 const AROUND = { west: -75, south: 40, east: -73, north: 41.4 };
 const CITY = {
@@ -83,7 +95,7 @@ const columnOf = (corner: Corner) => corner % WIDTH;
 const rowOf = (corner: Corner) => Math.floor(corner / WIDTH);
 
 /** The land around the city, named `around`, and the boroughs. */
-export function outline(zones: readonly Zone[]): Outline {
+export function outline(zones: readonly Zone[], { tolerance, leastArea }: Detail = FINE): Outline {
   const grid = new Uint8Array(COLUMNS * ROWS);
   for (const { properties, geometry } of zones) {
     const label = BOROUGHS.indexOf(properties.borough) + 1;
@@ -102,14 +114,22 @@ export function outline(zones: readonly Zone[]): Outline {
         named(
           name,
           edges(grid, i + 1)
-            .filter((ring) => area(ring) >= LEAST_AREA)
-            .map((ring) => simplifyRing(ring, junctions))
+            .filter((ring) => area(ring) >= leastArea)
+            .map((ring) => simplifyRing(ring, junctions, Math.min(tolerance, breadth(ring) / ISLAND)))
             .sort((a, b) => area(b) - area(a))
             .map((ring) => [...ring, ring[0]!].map(degrees)),
         ),
       ),
     ],
   };
+}
+
+/** A narrow island would become a line: its outline may be off by this part of its breadth at most. */
+const ISLAND = 5.5;
+
+/** Metres: the side of a square as large as the ring. */
+function breadth(ring: readonly Corner[]): number {
+  return Math.sqrt(area(ring));
 }
 
 function named(name: string, rings: readonly number[][][]): Outline['features'][number] {
@@ -281,7 +301,7 @@ function area(ring: readonly Corner[]): number {
 }
 
 /** Simplifies a ring between its junctions; without junctions, between two corners that are far apart. */
-function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): Corner[] {
+function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>, tolerance: number): Corner[] {
   let fixed = ring.filter((corner) => junctions.has(corner));
   if (fixed.length < 2) {
     const first = fixed[0] ?? Math.min(...ring);
@@ -295,7 +315,7 @@ function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): 
   for (const corner of turned) {
     section.push(corner);
     if (section.length > 1 && stops.has(corner)) {
-      result.push(...simplifyAlike(section).slice(0, -1));
+      result.push(...simplifyAlike(section, tolerance).slice(0, -1));
       section = [corner];
     }
   }
@@ -303,24 +323,27 @@ function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>): 
 }
 
 /** Simplifies a section to the same corners in both directions. */
-function simplifyAlike(section: readonly Corner[]): Corner[] {
+function simplifyAlike(section: readonly Corner[], tolerance: number): Corner[] {
   const backward = section[0]! > section.at(-1)!;
-  const kept = simplify(backward ? section.toReversed() : section);
+  const kept = simplify(backward ? section.toReversed() : section, tolerance);
   return backward ? kept.reverse() : kept;
 }
 
 /** Douglas–Peucker: keeps the farthest corner if it is too far from the straight line. */
-function simplify(line: readonly Corner[]): Corner[] {
+function simplify(line: readonly Corner[], tolerance: number): Corner[] {
   const first = line[0]!;
   const last = line.at(-1)!;
   let far = 0;
-  let most = TOLERANCE / METRES_PER_STEP;
+  let most = tolerance / METRES_PER_STEP;
   for (let i = 1; i < line.length - 1; i++) {
     const distance = fromLine(line[i]!, first, last);
     if (distance > most) [far, most] = [i, distance];
   }
   if (far === 0) return [first, last];
-  return [...simplify(line.slice(0, far + 1)).slice(0, -1), ...simplify(line.slice(far))];
+  return [
+    ...simplify(line.slice(0, far + 1), tolerance).slice(0, -1),
+    ...simplify(line.slice(far), tolerance),
+  ];
 }
 
 function fromLine(corner: Corner, a: Corner, b: Corner): number {
@@ -413,14 +436,19 @@ export function readPlaces(): Place[] {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const land = outline(readZones());
-  writeFileSync(OUTLINE, `${JSON.stringify(land)}\n`);
+  const zones = readZones();
+  write(OUTLINE, outline(zones));
+  write(SAVED_LAND, outline(zones, COARSE));
   writeFileSync(
     PLACES,
     `[\n${readPlaces()
       .map((place) => `  ${JSON.stringify(place)}`)
       .join(',\n')}\n]\n`,
   );
+}
+
+function write(file: string, land: Outline): void {
+  writeFileSync(file, `${JSON.stringify(land)}\n`);
   const points = land.features.flatMap(({ geometry }) => geometry.coordinates.flat(2)).length;
-  console.error(`${OUTLINE}: ${points} points`);
+  console.error(`${file}: ${points} points`);
 }

@@ -1,4 +1,4 @@
-// Copies the uncompiled parts of the page beside the compiled ones: its files, and the map library with its licence.
+// Copies to dist/ what is not compiled: the files of the page, the map library with its licence, and outlines.
 import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,3 +21,4 @@ for (const file of ['maplibre-gl.mjs', 'maplibre-gl-worker.mjs', 'maplibre-gl.cs
   copyFileSync(join(library, 'dist', file), join(target, 'vendor', file));
 }
 copyFileSync(join(library, 'LICENSE.txt'), join(target, 'vendor', 'maplibre-gl.LICENSE.txt'));
+copyFileSync(join(root, 'src', 'opensearch', 'land.json'), join(root, 'dist', 'opensearch', 'land.json'));

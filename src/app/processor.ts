@@ -7,6 +7,7 @@ import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts
 import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { Access } from '../opensearch/connection.ts';
+import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
 import { NdjsonSink } from '../sinks/ndjson.ts';
 import { streamIdentity } from '../state/identity.ts';
@@ -36,6 +37,11 @@ export interface OpenSearchOptions extends Partial<Omit<Access, 'url'>> {
   readonly indexPrefix?: string;
   /** Send all results again, including those already delivered. */
   readonly resend?: boolean;
+  /**
+   * URL of OpenSearch Dashboards, whose saved dashboard is fitted to the times of the results; by default the one that
+   * `es-setup` was given.
+   */
+  readonly dashboards?: string | undefined;
 }
 
 export interface ProcessorOptions {
@@ -169,9 +175,12 @@ async function searchOf({ opensearch, region }: ProcessorOptions) {
   const { connect } = await import('../opensearch/connection.ts');
   const { checkedPrefix } = await import('../opensearch/templates.ts');
   const { url, indexPrefix = '', resend = false, awsSigv4 = false, ca, insecure = false } = opensearch;
+  const { dashboards } = opensearch;
   const prefix = checkedPrefix(indexPrefix);
   const access = { url, awsSigv4, region: opensearch.region ?? region, ca, insecure };
-  return { client: await connect(access), url: shownUrl(url), prefix, resend };
+  // A mistake in this URL too is told before anything is made.
+  if (dashboards !== undefined) await (await connect({ ...access, url: dashboards })).close();
+  return { client: await connect(access), url: shownUrl(url), prefix, resend, access, dashboards };
 }
 
 /** One run over one state. */
@@ -191,6 +200,8 @@ export class Processor {
   readonly #search: Search | undefined;
   readonly #stop = new AbortController();
   #notes: RunNotes | undefined;
+  /** Fits the saved dashboard to the results that `sink` delivers. */
+  #fitting: { readonly times: DashboardTimes; readonly sink: Sink } | undefined;
   #used: 'running' | 'closed' | undefined;
 
   /** Use `openProcessor`. */
@@ -232,12 +243,13 @@ export class Processor {
     const { signal: stopped, clock = systemClock } = this.#o;
     const signal = stopped ? AbortSignal.any([stopped, this.#stop.signal]) : this.#stop.signal;
     // While the last results are delivered, no checkpoint notes the status of the sinks.
-    const noting = setInterval(() => this.#notes?.refresh(), NOTE_INTERVAL).unref();
+    const noting = setInterval(() => this.#tick(), NOTE_INTERVAL).unref();
     try {
       const sinks = await this.#openSinks(clock, signal);
       const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
+      await this.#fitting?.times.finish(this.#fitting.sink.status().delivered, signal);
       return {
         ...outcome,
         sinks: sinks.map((sink) => sink.status()),
@@ -248,6 +260,11 @@ export class Processor {
       clearInterval(noting);
       await this.#release();
     }
+  }
+
+  #tick(): void {
+    this.#notes?.refresh();
+    void this.#fitting?.times.follow(this.#fitting.sink.status().delivered);
   }
 
   /** Ends the run with a checkpoint. */
@@ -273,6 +290,7 @@ export class Processor {
 
   async #release(): Promise<void> {
     this.#used = 'closed';
+    await this.#fitting?.times.close();
     this.#state.close();
     await this.#reader.close();
   }
@@ -359,7 +377,14 @@ export class Processor {
       },
       onNote: (note) => onNote?.(`opensearch: ${note}`),
     });
+    this.#fitting = { times: await this.#dashboardTimes(search, clock), sink };
     return sink;
+  }
+
+  async #dashboardTimes({ access, dashboards, prefix }: Search, clock: Clock): Promise<DashboardTimes> {
+    const { DashboardTimes } = await import('../opensearch/dashboard-times.ts');
+    const onNote = (note: string) => this.#o.onNote?.(note);
+    return new DashboardTimes({ access, dashboards, prefix, views: this.#views, clock, onNote });
   }
 }
 

@@ -4,13 +4,15 @@ import type { Command } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { flagName, type Option } from './options.ts';
 
-/** Options that say where things are, and the name another command gives them. */
+/** Options that say where things are and what they are about, and the name another command gives them. */
 const PLACES = {
   'data-dir': 'data-dir',
   region: 'region',
   'endpoint-url': 'endpoint-url',
   endpoint: 'opensearch',
+  dashboards: 'dashboards',
   'index-prefix': 'index-prefix',
+  views: 'views',
   'aws-sigv4': 'aws-sigv4',
   ca: 'ca',
   insecure: 'insecure',
@@ -56,7 +58,7 @@ export function commandOf(line: readonly string[]): {
 
 /** Keeps the secrets of a URL out of the hint. */
 function shownValue(name: string, value: string): string {
-  return name === 'endpoint' || name === 'endpoint-url' ? shownUrl(value) : value;
+  return ['endpoint', 'endpoint-url', 'dashboards'].includes(name) ? shownUrl(value) : value;
 }
 
 /** Quoted for a shell. */

@@ -1,19 +1,23 @@
-/** The saved-objects API of OpenSearch Dashboards, and of Kibana 7.10, as far as `es-setup` needs it. */
+/** The saved-objects API of OpenSearch Dashboards, and of Kibana 7.10, as far as it is needed here. */
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@opensearch-project/opensearch';
 import { TaxiflowError } from '../errors.ts';
 import { shownUrl } from '../printable.ts';
 import { DASHBOARDS, explained, statusOf } from './errors.ts';
 import { type LiveObject, ndjson, objectDifferences, type SavedObject } from './saved-objects.ts';
+import type { TimeRange } from './time-range.ts';
 
 export interface Dashboards {
   readonly client: Client;
+  /** As people are shown it. */
   readonly url: string;
+  /** It does not answer; it is not asked, and taken for one that holds nothing. */
+  readonly isAssumedEmpty?: boolean;
 }
 
 /**
- * A request without the first is refused; Kibana wants the second. Where there are tenants, a user's own comes before
- * the one that all see, and others would not find the dashboard.
+ * Dashboards refuses a request without the first header, Kibana one without the second. Where there are tenants, the
+ * default is a user's own, in which others would not find the dashboard; the global one is seen by all.
  */
 const HEADERS = { 'osd-xsrf': 'true', 'kbn-xsrf': 'true', securitytenant: 'global' };
 
@@ -25,10 +29,11 @@ export function objectPath({ type, id }: Pick<SavedObject, 'type' | 'id'>): stri
 
 /** The object as Dashboards has it; undefined where it has none. Throws `unsupported-dashboards`, else as `explained`. */
 export async function readObject(
-  { client, url }: Dashboards,
+  { client, url, isAssumedEmpty }: Dashboards,
   object: Pick<SavedObject, 'type' | 'id'>,
   options: { requestTimeout?: number } = {},
 ): Promise<LiveObject | undefined> {
+  if (isAssumedEmpty) return undefined;
   let body: unknown;
   let headers: Readonly<Record<string, unknown>> | null | undefined;
   try {
@@ -45,7 +50,7 @@ export async function readObject(
   }
   const live = body as LiveObject | undefined;
   if (typeof live === 'object' && typeof live?.attributes === 'object') return live;
-  // To a page to log in, to TLS or to another path; what is behind the question mark is nobody's business.
+  // A redirection goes to a page to log in, to TLS or to another path. Its query string may hold secrets.
   const location = shownUrl(String(headers?.['location'] ?? ''));
   throw unsupported(url, undefined, location && `, but a redirection to ${location}`);
 }
@@ -74,8 +79,8 @@ interface ImportError {
 }
 
 /**
- * Imports objects over what is there, and reads them back: Dashboards can say success with nothing there. Throws
- * `dashboards-import` with the first object that isn't there as it was sent.
+ * Imports objects over what is there, and reads them back, since Dashboards can report success without storing anything.
+ * Throws `dashboards-import` with the first object that isn't there as it was sent.
  */
 export async function importObjects(dashboards: Dashboards, objects: readonly SavedObject[]): Promise<void> {
   const { client, url } = dashboards;
@@ -96,16 +101,16 @@ export async function importObjects(dashboards: Dashboards, objects: readonly Sa
     throw explained(error, url, DASHBOARDS);
   }
   if (reply.success !== true || reply.successCount !== objects.length)
-    throw failed(url, inWords(reply, objects.length));
+    throw notImported(url, inWords(reply, objects.length));
   for (const object of objects) {
     const live = await readObject(dashboards, object);
     const found = live ? objectDifferences(live, object) : ['it is not there'];
     if (found.length > 0)
-      throw failed(url, `it said success, but of ${object.type} ${object.id} ${found.join(', ')}`);
+      throw notImported(url, `it said success, but of ${object.type} ${object.id} ${found.join(', ')}`);
   }
 }
 
-/** The file's name has to end in `.ndjson`. */
+/** The name of the file has to end in `.ndjson`. */
 function multipart(objects: readonly SavedObject[], boundary: string): string {
   return [
     `--${boundary}`,
@@ -127,17 +132,46 @@ function inWords({ success, successCount, errors = [] }: ImportReply, sent: numb
   return `${first.type} ${first.id}: ${message ?? type}${missing && ` (${missing})`}${more}`;
 }
 
-function failed(url: string, what: string): TaxiflowError {
+function notImported(url: string, what: string): TaxiflowError {
   return new TaxiflowError(
     'dashboards-import',
     `OpenSearch Dashboards at ${url} did not take the dashboard: ${what}`,
-    {
-      hint: 'see its log; "taxiflow es-setup --dry-run --dashboards …" prints what is sent',
-    },
+    { hint: 'see its log; "taxiflow es-setup --dry-run --dashboards …" prints what is sent' },
   );
 }
 
-/** Removes an object; one that isn't there is fine. */
+/** The request that gives a dashboard other times. */
+export function timesRequest(id: string, { from, to }: TimeRange) {
+  return {
+    method: 'PUT',
+    path: objectPath({ type: 'dashboard', id }),
+    body: { attributes: { timeFrom: from, timeTo: to } },
+  } as const;
+}
+
+/**
+ * Gives a dashboard other times and leaves the rest of it. False when somebody saved or deleted it since `live` was read;
+ * then nothing is changed. Throws as `explained`.
+ */
+export async function saveTimes(
+  { client, url }: Dashboards,
+  id: string,
+  live: LiveObject,
+  range: TimeRange,
+): Promise<boolean> {
+  const { method, path, body } = timesRequest(id, range);
+  try {
+    const { statusCode } = await client.transport.request(
+      { method, path, body: { ...body, ...(live.version === undefined ? {} : { version: live.version }) } },
+      { headers: HEADERS, ignore: [404, 409] },
+    );
+    return statusCode === 200;
+  } catch (error) {
+    throw explained(error, url, DASHBOARDS);
+  }
+}
+
+/** Removes an object; one that isn't there is fine. Throws as `explained`. */
 export async function deleteObject(
   { client, url }: Dashboards,
   object: Pick<SavedObject, 'type' | 'id'>,

@@ -1,10 +1,13 @@
 /**
  * What Dashboards keeps for us: an index pattern for each view and, where the views of the reference are among them,
- * the map of pick-ups, the lines of minutes to the airports and the dashboard of both. Plain data, nothing is sent.
+ * the map of pick-ups, the lines of minutes to the airports, and the dashboard with both. Plain data; nothing is sent.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { View } from '../views/language.ts';
+import { AIRPORT_COLORS, airportLineAggregations, airportLineParams } from './airport-lines.ts';
+import { pickupMapSpec } from './pickup-map.ts';
 import { indexName, mappingOf } from './templates.ts';
+import { ALL_TIMES, type TimeRange } from './time-range.ts';
 
 export interface Reference {
   readonly name: string;
@@ -20,16 +23,7 @@ export interface SavedObject {
   readonly migrationVersion: Readonly<Record<string, string>>;
 }
 
-/** The times a dashboard shows, ISO 8601 or as Dashboards writes them (`now`). */
-export interface TimeRange {
-  readonly from: string;
-  readonly to: string;
-}
-
-/** From the first month of the TLC's data on; nothing is hidden, but a single day is a thin line in it. */
-export const ALL_TIMES: TimeRange = { from: '2009-01-01T00:00:00.000Z', to: 'now' };
-
-/** Newer ones than these are refused by Dashboards 2, and with them the whole file. */
+/** Dashboards 2 refuses a file with newer versions than these. */
 const MIGRATED = {
   'index-pattern': { 'index-pattern': '7.6.0' },
   visualization: { visualization: '7.10.0' },
@@ -37,9 +31,11 @@ const MIGRATED = {
 } as const;
 
 const INDEX_REFERENCE = 'kibanaSavedObjectMeta.searchSourceJSON.index';
-const REFRESH_MS = 10_000;
-/** The city, and how near: [latitude, longitude] and the zoom of a map with 256-pixel tiles. */
-const MAP_VIEW = { mapZoom: 11, mapCenter: [40.73, -73.94] };
+/** Each refresh puts the map's zoom back, so it leaves time to look at something. */
+const REFRESH_MS = 30_000;
+/** Columns of a dashboard, and rows that fit a screen of 900 pixels. */
+const COLUMNS = 48;
+const ROWS = 23;
 
 /** The objects of these views, an object after all that it refers to. */
 export function savedObjectsOf(
@@ -74,8 +70,37 @@ function indexPattern(prefix: string, view: string): SavedObject {
   };
 }
 
-function visualization(prefix: string, name: string, title: string, view: string, vis: Vis): SavedObject {
-  const { uiState, ...state } = vis;
+/** Cells of geohashes, redder with more pick-ups. It names its index by itself, so it refers to no index pattern. */
+function pickupMap(prefix: string): SavedObject {
+  return visualization(prefix, 'pickup-map', 'Taxi pick-ups', {
+    type: 'vega',
+    params: { spec: pickupMapSpec(prefix) },
+    aggs: [],
+    uiState: {},
+  });
+}
+
+function airportLines(prefix: string): SavedObject {
+  return visualization(prefix, 'airport-minutes', 'Minutes to the airports', {
+    type: 'line',
+    params: airportLineParams(),
+    aggs: airportLineAggregations(),
+    uiState: { vis: { colors: AIRPORT_COLORS } },
+    pattern: patternId(prefix, 'trip_duration'),
+  });
+}
+
+interface Visualization {
+  readonly type: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly aggs: readonly Readonly<Record<string, unknown>>[];
+  readonly uiState: Readonly<Record<string, unknown>>;
+  /** The id of the index pattern that its aggregations are about. */
+  readonly pattern?: string;
+}
+
+function visualization(prefix: string, name: string, title: string, vis: Visualization): SavedObject {
+  const { uiState, pattern, ...state } = vis;
   return {
     type: 'visualization',
     id: `taxiflow-${prefix}${name}`,
@@ -87,146 +112,43 @@ function visualization(prefix: string, name: string, title: string, view: string
       version: 1,
       kibanaSavedObjectMeta: {
         searchSourceJSON: JSON.stringify({
-          query: { query: '', language: 'kuery' },
-          filter: [],
-          indexRefName: INDEX_REFERENCE,
+          ...{ query: { query: '', language: 'kuery' }, filter: [] },
+          ...(pattern === undefined ? {} : { indexRefName: INDEX_REFERENCE }),
         }),
       },
     },
-    references: [{ name: INDEX_REFERENCE, type: 'index-pattern', id: patternId(prefix, view) }],
+    references: pattern === undefined ? [] : [{ name: INDEX_REFERENCE, type: 'index-pattern', id: pattern }],
     migrationVersion: MIGRATED.visualization,
   };
 }
 
-interface Vis {
-  readonly type: string;
-  readonly params: Readonly<Record<string, unknown>>;
-  readonly aggs: readonly Readonly<Record<string, unknown>>[];
-  readonly uiState: Readonly<Record<string, unknown>>;
-}
-
-/** Geohash cells, the redder the more pick-ups. */
-function pickupMap(prefix: string): SavedObject {
-  return visualization(prefix, 'pickup-map', 'Taxi pick-ups', 'pickup_count', {
-    type: 'tile_map',
-    params: {
-      colorSchema: 'Yellow to Red',
-      mapType: 'Shaded Geohash Grid',
-      isDesaturated: true,
-      addTooltip: true,
-      heatClusterSize: 1.5,
-      legendPosition: 'bottomright',
-      ...MAP_VIEW,
-      wms: { enabled: false, options: { format: 'image/png', transparent: true } },
-    },
-    aggs: [
-      agg('1', 'sum', 'metric', { field: 'pickup_count', customLabel: 'Pick-ups' }),
-      agg('2', 'geohash_grid', 'segment', {
-        field: 'location',
-        // Precision by zoom and cells by what is in sight show an empty map now and then.
-        autoPrecision: false,
-        precision: 6,
-        isFilteredByCollar: false,
-        useGeocentroid: true,
-      }),
-    ],
-    uiState: MAP_VIEW,
-  });
-}
-
-/** A line for each airport. */
-function airportLines(prefix: string): SavedObject {
-  const label = 'Average minutes';
-  return visualization(prefix, 'airport-minutes', 'Minutes to the airports', 'trip_duration', {
-    type: 'line',
-    params: {
-      type: 'line',
-      grid: { categoryLines: false },
-      categoryAxes: [
-        {
-          ...{ id: 'CategoryAxis-1', type: 'category', position: 'bottom', show: true, style: {} },
-          ...{ scale: { type: 'linear' }, labels: { show: true, filter: true, truncate: 100 }, title: {} },
-        },
-      ],
-      valueAxes: [
-        {
-          ...{
-            id: 'ValueAxis-1',
-            name: 'LeftAxis-1',
-            type: 'value',
-            position: 'left',
-            show: true,
-            style: {},
-          },
-          scale: { type: 'linear', mode: 'normal' },
-          labels: { show: true, rotate: 0, filter: false, truncate: 100 },
-          title: { text: label },
-        },
-      ],
-      seriesParams: [
-        {
-          ...{ show: true, type: 'line', mode: 'normal', data: { label, id: '1' }, valueAxis: 'ValueAxis-1' },
-          ...{ drawLinesBetweenPoints: true, lineWidth: 2, interpolate: 'linear', showCircles: true },
-        },
-      ],
-      addTooltip: true,
-      addLegend: true,
-      legendPosition: 'right',
-      times: [],
-      addTimeMarker: false,
-      labels: {},
-      thresholdLine: { show: false, value: 10, width: 1, style: 'full', color: '#E7664C' },
-    },
-    aggs: [
-      agg('1', 'avg', 'metric', { field: 'avg_trip_duration', customLabel: label }),
-      agg('2', 'date_histogram', 'segment', {
-        field: 'timestamp',
-        interval: 'auto',
-        drop_partials: false,
-        min_doc_count: 1,
-        extended_bounds: {},
-      }),
-      agg('3', 'terms', 'group', {
-        field: 'airport_code',
-        orderBy: '_key',
-        order: 'asc',
-        size: 5,
-        otherBucket: false,
-        otherBucketLabel: 'Other',
-        missingBucket: false,
-        missingBucketLabel: 'Missing',
-      }),
-    ],
-    uiState: {},
-  });
-}
-
-function agg(id: string, type: string, schema: string, params: Readonly<Record<string, unknown>>) {
-  return { id, enabled: true, type, schema, params };
+/** The id of the dashboard; it is part of its address. */
+export function dashboardId(prefix: string): string {
+  return `${prefix}Taxi-Trips-Dashboard`;
 }
 
 /** Panels side by side, from the left. */
 function dashboard(prefix: string, shown: readonly SavedObject[], range: TimeRange): SavedObject {
-  const width = 48 / shown.length;
+  const width = COLUMNS / shown.length;
   const panels = shown.map((object, i) => ({
     version: '7.9.3',
-    gridData: { x: i * width, y: 0, w: width, h: 28, i: String(i + 1) },
+    gridData: { x: i * width, y: 0, w: width, h: ROWS, i: String(i + 1) },
     panelIndex: String(i + 1),
-    // A map looks here first for what it shows.
+    // Colours of a visualization count on a dashboard only where they are here.
     embeddableConfig: JSON.parse(String(object.attributes['uiStateJSON'])) as unknown,
     panelRefName: `panel_${i}`,
   }));
   return {
     type: 'dashboard',
-    id: `${prefix}Taxi-Trips-Dashboard`,
+    id: dashboardId(prefix),
     attributes: {
-      title: `${prefix}Taxi-Trips-Dashboard`,
+      title: dashboardId(prefix),
       hits: 0,
       description: 'Where taxis are taken, and how long they take to JFK and LGA',
       panelsJSON: JSON.stringify(panels),
       optionsJSON: JSON.stringify({ useMargins: true, hidePanelTitles: false }),
       version: 1,
-      // Trips are years old; the last 15 minutes, which Dashboards shows otherwise, are empty.
+      // Trips are years old. Without times of its own a dashboard shows the last 15 minutes, which are empty.
       timeRestore: true,
       timeFrom: range.from,
       timeTo: range.to,
@@ -245,23 +167,25 @@ export function ndjson(objects: readonly SavedObject[]): string {
   return objects.map((object) => `${JSON.stringify(object)}\n`).join('');
 }
 
-/** What Dashboards has of an object. */
+/** An object as Dashboards has it. */
 export interface LiveObject {
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly references?: readonly Reference[];
+  /** Changes with each save. */
+  readonly version?: string;
 }
 
-/** The times are fitted to the data, not compared: they move with it. */
+/** What follows the results, or was chosen by the user. */
 const MOVING = new Set(['timeFrom', 'timeTo']);
 
-/** Which attributes differ from ours; those that Dashboards adds by itself are its own affair. */
+/** How an object differs from ours, in words. Attributes that Dashboards adds by itself do not count. */
 export function objectDifferences(live: LiveObject, expected: SavedObject): string[] {
   const found = Object.entries(expected.attributes)
     .filter(
       ([name, value]) =>
         !MOVING.has(name) && !isDeepStrictEqual(parsed(live.attributes[name]), parsed(value)),
     )
-    .map(([name]) => `${name} differs`);
+    .map(([name]) => otherType(live, expected, name) ?? `${name} differs`);
   const byName = (references: readonly Reference[]) =>
     [...references]
       .map(({ name, type, id }) => ({ name, type, id }))
@@ -271,11 +195,19 @@ export function objectDifferences(live: LiveObject, expected: SavedObject): stri
   return found;
 }
 
+/** Where a visualization is of another type, as after an update of taxiflow. */
+function otherType(live: LiveObject, expected: SavedObject, name: string): string | undefined {
+  if (name !== 'visState') return undefined;
+  const typeOf = (text: unknown) => (parsed(text) as { type?: unknown } | undefined)?.type;
+  const [found, type] = [typeOf(live.attributes[name]), typeOf(expected.attributes[name])];
+  return typeof found === 'string' && found !== type ? `its type is ${found}, not ${type}` : undefined;
+}
+
 /** JSON in strings, wherever it is, as what it says; the order of its keys doesn't matter. */
-function parsed(value: unknown): unknown {
+export function parsed(value: unknown): unknown {
   if (typeof value === 'string' && /^[[{]/.test(value)) {
     try {
-      return JSON.parse(value);
+      return parsed(JSON.parse(value));
     } catch {
       return value;
     }

@@ -1,33 +1,21 @@
-/**
- * `es-setup`: what OpenSearch and Dashboards should have for a set of views, against what they have. A plan is made
- * by reading alone; its steps are what differs and what mends it, so a second run has none.
- *
- *  S1 nothing is sent when something can't be mended.
- *  S2 documents are only ever removed by `withData`, and only from indices of our names.
- */
+/** What OpenSearch and Dashboards should have for a set of views, against what they have. */
 import type { Client } from '@opensearch-project/opensearch';
 import { type Clock, systemClock } from '../clock.ts';
-import { TaxiflowError } from '../errors.ts';
 import type { View } from '../views/language.ts';
 import { isServerless } from './amazon.ts';
 import { type Server, serverOf } from './connection.ts';
 import {
   type Dashboards,
-  deleteObject,
   IMPORT_PATH,
   importObjects,
-  objectPath,
   readObject,
+  saveTimes,
+  timesRequest,
 } from './dashboards.ts';
-import { explained, isAway, statusOf } from './errors.ts';
-import {
-  ALL_TIMES,
-  type LiveObject,
-  objectDifferences,
-  type SavedObject,
-  savedObjectsOf,
-  type TimeRange,
-} from './saved-objects.ts';
+import { explained, isAway } from './errors.ts';
+import { keptDashboard } from './kept-dashboard.ts';
+import { emptyPlan, type Mutable, nameOf, type Plan, read, type Step, step, type Target } from './plan.ts';
+import { type LiveObject, objectDifferences, type SavedObject, savedObjectsOf } from './saved-objects.ts';
 import {
   compareMapping,
   firstIndex,
@@ -36,52 +24,21 @@ import {
   isDataStream,
   type LiveMapping,
   mappingOf,
+  type TemplateNotes,
   templateName,
   templateOf,
   writeIndexOf,
 } from './templates.ts';
+import { covers, type TimeRange, timesOfDashboard, timesOfResults } from './time-range.ts';
 
-export interface Target {
-  readonly client: Client;
-  readonly url: string;
-  readonly dashboards?: Dashboards | undefined;
-  readonly prefix: string;
-  readonly views: readonly View[];
-}
-
-export interface Request {
-  readonly to: 'opensearch' | 'dashboards';
-  readonly method: 'PUT' | 'POST' | 'DELETE';
-  readonly path: string;
-  readonly body?: unknown;
-}
-
-export interface Step {
-  /** What isn't as it should be; nothing where the dashboard is only fitted to the data. */
-  readonly differences: readonly string[];
-  /** What was done about it, once it is. */
-  readonly done: string;
-  readonly request: Request;
-  send(): Promise<void>;
-}
-
-export interface Plan {
-  readonly steps: readonly Step[];
-  /** Differences that only a new index can mend, so that nothing is done. */
-  readonly conflicts: readonly string[];
-  /** Differences that can't be mended and do no harm. */
-  readonly harmless: readonly string[];
-  /** What is left as it is, and why. */
-  readonly notes: readonly string[];
-}
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
-
-/** ms until a server that isn't there is given up. */
+/** Ms that a server has for the answer to a first question. */
 const PROBE_MS = 8_000;
 const POLL_MS = 500;
 
-/** What runs at the target, waiting up to `wait` ms for it to be there and ready. Throws as `serverOf`. */
+/**
+ * What runs at the target. Waits up to `wait` ms for it, and for Dashboards, to be there and ready. Throws as `serverOf`
+ * and `readObject`.
+ */
 export async function reach(
   { client, url, dashboards }: Target,
   wait = 0,
@@ -92,14 +49,13 @@ export async function reach(
 ): Promise<Server> {
   const deadline = clock.now() + wait;
   for (;;) {
-    // The wait may pass in the middle of a try, so that another one comes after it.
+    // A try may take longer than what is left of the wait; one more comes after it.
     const last = clock.now() >= deadline;
     try {
       const server = await serverOf(client, url, { requestTimeout: PROBE_MS });
-      // A cluster may stay red for the sake of an index that is not ours: after the wait it is tried all the same.
+      // A cluster may stay red because of an index that is not ours, so the last try does without this.
       if (!last && !isServerless(url)) await ready(client, url);
-      if (dashboards)
-        await readObject(dashboards, { type: 'dashboard', id: 'taxiflow' }, { requestTimeout: PROBE_MS });
+      if (dashboards) await reachDashboards(dashboards);
       return server;
     } catch (error) {
       if (!isAway(error) || last) throw error;
@@ -109,7 +65,12 @@ export async function reach(
   }
 }
 
-/** A node answers before its cluster can be written to. */
+/** Asks Dashboards for some object, which tells whether it is one, is ready, and lets us in. Throws as `readObject`. */
+export async function reachDashboards(dashboards: Dashboards): Promise<void> {
+  await readObject(dashboards, { type: 'dashboard', id: 'taxiflow' }, { requestTimeout: PROBE_MS });
+}
+
+/** A node answers before its cluster can be written to; this asks the cluster. */
 async function ready(client: Client, url: string): Promise<void> {
   try {
     await client.transport.request(
@@ -123,7 +84,7 @@ async function ready(client: Client, url: string): Promise<void> {
 
 /** What to do so that everything is there. Throws as `explained`. */
 export async function planSetup(target: Target): Promise<Plan> {
-  const plan: Mutable<Plan> = { steps: [], conflicts: [], harmless: [], notes: [] };
+  const plan = emptyPlan();
   for (const view of target.views) {
     const template = await templateStep(target, view);
     if (template) plan.steps.push(template);
@@ -133,53 +94,11 @@ export async function planSetup(target: Target): Promise<Plan> {
   return plan;
 }
 
-/** Does what a plan says, a step after the other. Throws `mapping-conflict` before anything is done. */
-export async function carryOut(plan: Plan, onDone: (step: Step) => void): Promise<void> {
-  const [conflict] = plan.conflicts;
-  if (conflict !== undefined) {
-    const more = plan.conflicts.length > 1 ? `, and ${plan.conflicts.length - 1} more` : '';
-    throw new TaxiflowError('mapping-conflict', `an index contradicts the views: ${conflict}${more}`, {
-      hint: 'choose other names with --index-prefix; or remove the index and its documents with "taxiflow es-setup --delete --with-data" and set up again',
-    });
-  }
-  for (const step of plan.steps) {
-    await step.send();
-    onDone(step);
-  }
-}
-
-async function read(target: Target, path: string): Promise<unknown> {
-  try {
-    const { body, statusCode } = await target.client.transport.request(
-      { method: 'GET', path },
-      { ignore: [404] },
-    );
-    return statusCode === 404 ? undefined : body;
-  } catch (error) {
-    throw explained(error, target.url);
-  }
-}
-
-function step(target: Target, request: Omit<Request, 'to'>, difference: string, done: string): Step {
-  const { method, path, body } = request;
-  return {
-    differences: [difference],
-    done,
-    request: { to: 'opensearch', ...request },
-    send: async () => {
-      try {
-        await target.client.transport.request({ method, path, ...(body ? { body } : {}) });
-      } catch (error) {
-        throw explained(error, target.url);
-      }
-    },
-  };
-}
-
 interface LiveTemplate {
   readonly index_patterns?: unknown;
   readonly priority?: unknown;
   readonly data_stream?: unknown;
+  readonly _meta?: TemplateNotes;
   readonly template?: {
     readonly mappings?: LiveMapping;
     readonly settings?: unknown;
@@ -187,7 +106,7 @@ interface LiveTemplate {
   };
 }
 
-/** What makes or mends the index template of a view; undefined when nothing does. */
+/** What makes or mends the index template of a view, and notes in it where Dashboards is; undefined where nothing does. */
 export async function templateStep(target: Target, view: View): Promise<Step | undefined> {
   const name = templateName(target.prefix, view.name);
   const path = `/_index_template/${name}`;
@@ -197,17 +116,21 @@ export async function templateStep(target: Target, view: View): Promise<Step | u
     | undefined;
   const live = body?.index_templates?.[0]?.index_template;
   const found = live ? templateDifferences(live, expected) : ['it is missing'];
-  if (found.length === 0) return undefined;
+  const dashboards = target.dashboards?.url ?? live?._meta?.dashboards;
+  if (found.length === 0 && dashboards === live?._meta?.dashboards) return undefined;
   // Settings, such as replicas, are the user's own.
   const settings = live?.template?.settings;
-  const sent =
-    settings === undefined ? expected : { ...expected, template: { ...expected.template, settings } };
-  return step(
-    target,
-    { method: 'PUT', path, body: sent },
-    `index template ${name}: ${found.join(', ')}`,
-    `${live ? 'changed' : 'made'} index template ${name}`,
-  );
+  const sent = {
+    ...expected,
+    template: { ...expected.template, ...(settings === undefined ? {} : { settings }) },
+    _meta: { ...live?._meta, ...expected._meta, ...(dashboards === undefined ? {} : { dashboards }) },
+  };
+  const done = live ? 'changed' : 'made';
+  return {
+    ...step(target, { method: 'PUT', path, body: sent }, '', `${done} index template ${name}`),
+    // Where Dashboards is depends on who asks; another address is no difference.
+    differences: found.length === 0 ? [] : [`index template ${name}: ${found.join(', ')}`],
+  };
 }
 
 function templateDifferences(live: LiveTemplate, expected: ReturnType<typeof templateOf>): string[] {
@@ -302,142 +225,45 @@ function planMapping(
   );
 }
 
+/** Puts right the saved objects that differ, and only those: the others may hold what the user added. */
 async function planObjects(target: Target, dashboards: Dashboards, steps: Step[]): Promise<void> {
-  const range = await timesOf(target);
-  const objects = savedObjectsOf(target.prefix, target.views, range);
-  const found: string[] = [];
-  let misfit = false;
-  for (const object of objects) {
-    const live = await readObject(dashboards, object);
-    const differing = live ? objectDifferences(live, object) : ['it is missing'];
-    for (const difference of differing) found.push(`${nameOf(object)}: ${difference}`);
-    if (live && object.type === 'dashboard' && range) misfit = !covers(live, range);
+  const results = target.isAssumedEmpty ? undefined : await timesOfResults(target);
+  const differing: SavedObject[] = [];
+  const differences: string[] = [];
+  for (const ours of savedObjectsOf(target.prefix, target.views, results)) {
+    const live = await readObject(dashboards, ours);
+    const expected = live && ours.type === 'dashboard' ? keptDashboard(ours, live, results) : ours;
+    const found = live ? objectDifferences(live, expected) : ['it is missing'];
+    for (const difference of found) differences.push(`${nameOf(ours)}: ${difference}`);
+    if (found.length > 0) differing.push(expected);
+    else if (live && ours.type === 'dashboard' && isBehind(live, results))
+      steps.push(fitStep(dashboards, ours.id, live, results));
   }
-  if (found.length === 0 && !misfit) return;
+  if (differing.length === 0) return;
   steps.push({
-    differences: found,
-    done:
-      found.length > 0
-        ? `imported ${objects.map(nameOf).join(', ')}`
-        : 'fitted the dashboard to the times of the results',
-    request: { to: 'dashboards', method: 'POST', path: `${IMPORT_PATH}?overwrite=true`, body: objects },
-    send: () => importObjects(dashboards, objects),
+    differences,
+    done: `imported ${differing.map(nameOf).join(', ')}`,
+    request: {
+      to: 'dashboards',
+      method: 'POST',
+      path: `${IMPORT_PATH}?overwrite=true`,
+      body: differing,
+    },
+    send: () => importObjects(dashboards, differing),
   });
 }
 
-function nameOf({ type, id }: SavedObject): string {
-  return `${type} ${id}`;
+function isBehind({ attributes }: LiveObject, results: TimeRange | undefined): results is TimeRange {
+  return results !== undefined && !covers(timesOfDashboard(attributes), results);
 }
 
-const DAY_MS = 86_400_000;
-
-/** The days of the results that are there; undefined without any. */
-async function timesOf(target: Target): Promise<TimeRange | undefined> {
-  const names = target.views.map((view) => indexName(target.prefix, view.name)).join();
-  const path = `/${names}/_search?ignore_unavailable=true&allow_no_indices=true`;
-  const times = { min: { min: { field: 'timestamp' } }, max: { max: { field: 'timestamp' } } };
-  try {
-    const { body } = await target.client.transport.request({
-      method: 'POST',
-      path,
-      body: { size: 0, aggs: times },
-    });
-    const { min, max } = body.aggregations ?? {};
-    if (typeof min?.value !== 'number' || typeof max?.value !== 'number') return undefined;
-    return {
-      from: new Date(Math.floor(min.value / DAY_MS) * DAY_MS).toISOString(),
-      to: new Date((Math.floor(max.value / DAY_MS) + 1) * DAY_MS).toISOString(),
-    };
-  } catch (error) {
-    // A mapping that contradicts the views is told by the plan, and a missing index too: Amazon does not promise to look
-    // at the parameters of a signed POST.
-    if (statusOf(error) === 400 || statusOf(error) === 404) return undefined;
-    throw explained(error, target.url);
-  }
-}
-
-/** Whether a dashboard shows these times, and was not made before there were any. */
-function covers({ attributes }: LiveObject, { from, to }: TimeRange): boolean {
-  const { timeFrom, timeTo } = attributes;
-  if (timeFrom === ALL_TIMES.from && timeTo === ALL_TIMES.to) return false;
-  // Times of the user's own, such as now-1h, are left.
-  const [start, end] = [Date.parse(String(timeFrom)), Date.parse(String(timeTo))];
-  return !(start > Date.parse(from)) && !(end < Date.parse(to));
-}
-
-/** What to take away. Indices that hold documents stay, unless `withData`. */
-export async function planDelete(target: Target, withData: boolean): Promise<Plan> {
-  const plan: Mutable<Plan> = { steps: [], conflicts: [], harmless: [], notes: [] };
-  if (target.dashboards) await planObjectsAway(target, target.dashboards, plan.steps);
-  for (const view of target.views) {
-    await planIndicesAway(target, view, withData, plan);
-    const path = `/_index_template/${templateName(target.prefix, view.name)}`;
-    if (await read(target, path))
-      plan.steps.push(deleteStep(target, path, `index template ${path.split('/').at(-1)}`));
-  }
-  return plan;
-}
-
-async function planObjectsAway(target: Target, dashboards: Dashboards, steps: Step[]): Promise<void> {
-  // What refers to others goes before them.
-  for (const object of savedObjectsOf(target.prefix, target.views).reverse()) {
-    if (!(await readObject(dashboards, object))) continue;
-    steps.push({
-      differences: [`${nameOf(object)} is there`],
-      done: `deleted ${nameOf(object)}`,
-      request: { to: 'dashboards', method: 'DELETE', path: objectPath(object) },
-      send: () => deleteObject(dashboards, object),
-    });
-  }
-}
-
-async function planIndicesAway(
-  target: Target,
-  view: View,
-  withData: boolean,
-  plan: Mutable<Plan>,
-): Promise<void> {
-  const name = indexName(target.prefix, view.name);
-  const live = ((await read(target, `/${name}`)) ??
-    (await read(target, `/${firstIndex(target.prefix, view.name)}`)) ??
-    {}) as LiveIndices;
-  if (isDataStream(name, Object.keys(live))) {
-    plan.notes.push(`kept: ${name} is a data stream, and not from here`);
-    return;
-  }
-  for (const index of Object.keys(live)) {
-    const documents = await countOf(target, index);
-    const ours = index.startsWith(name) && /^(-\d{6})?$/.test(index.slice(name.length));
-    // A collection shows documents seconds after it took them, and can't be told to hurry.
-    const late = documents === 0 && isServerless(target.url);
-    const holds =
-      documents === undefined
-        ? `index ${index} is closed, so it does not say what it holds`
-        : late
-          ? `index ${index} may hold documents that the collection does not show yet`
-          : `index ${index} holds ${documents} document${documents === 1 ? '' : 's'}`;
-    if (!ours) plan.notes.push(`kept: index ${index} has the alias ${name}, but is not from here`);
-    else if ((documents !== 0 || late) && !withData)
-      plan.notes.push(`kept: ${holds}; --with-data deletes them too`);
-    else
-      plan.steps.push(deleteStep(target, `/${index}`, `index ${index} with ${documents ?? 'its'} documents`));
-  }
-}
-
-/** Undefined for a closed index. */
-async function countOf(target: Target, index: string): Promise<number | undefined> {
-  try {
-    // Documents that aren't searchable yet count too.
-    if (!isServerless(target.url))
-      await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
-    const { count } = (await read(target, `/${index}/_count`)) as { count: number };
-    return count;
-  } catch (error) {
-    if (statusOf((error as TaxiflowError).cause) === 400) return undefined;
-    throw error;
-  }
-}
-
-function deleteStep(target: Target, path: string, what: string): Step {
-  return step(target, { method: 'DELETE', path }, `${what} is there`, `deleted ${what}`);
+function fitStep(dashboards: Dashboards, id: string, live: LiveObject, results: TimeRange): Step {
+  return {
+    differences: [],
+    done: 'fitted the dashboard to the times of the results',
+    request: { to: 'dashboards', ...timesRequest(id, results) },
+    send: async () => {
+      await saveTimes(dashboards, id, live, results);
+    },
+  };
 }

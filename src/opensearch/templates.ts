@@ -1,6 +1,6 @@
 /**
- * Where a view's results go in OpenSearch, and what they look like there: the name `PREFIX + view`, which is an alias
- * of `PREFIX + view-000001` when `es-setup` made it, or an index of that name; one mapping by one rule for both.
+ * Where the results of a view go in OpenSearch, and their mapping there. The name is `PREFIX + view`: an alias of
+ * `PREFIX + view-000001` where `es-setup` made it, else an index. The mapping is the same for both.
  */
 import { usageError } from '../errors.ts';
 import { TRIP_SCOPE, typeOf } from '../views/check.ts';
@@ -25,17 +25,17 @@ export function firstIndex(prefix: string, view: string): string {
   return `${indexName(prefix, view)}-000001`;
 }
 
-/** Its body: the alias, and the mapping, since somebody else's template may have a higher priority than ours. */
+/** The body of that index: the alias, and the mapping, since a template of somebody else may have a higher priority. */
 export function firstIndexOf(prefix: string, view: View) {
   return { aliases: { [indexName(prefix, view.name)]: { is_write_index: true } }, mappings: mappingOf(view) };
 }
 
-/** Whether the indices that a name stands for are those of a data stream, which takes no document twice. */
+/** Whether the indices behind a name are those of a data stream, which takes no document twice. */
 export function isDataStream(name: string, indices: readonly string[]): boolean {
   return indices.length > 0 && indices.every((index) => index.startsWith(`.ds-${name}-`));
 }
 
-/** The index that a name is written to, of those it stands for; undefined when it has none. */
+/** The index that takes what is written to a name, of the indices behind it; undefined where none does. */
 export function writeIndexOf(
   name: string,
   indices: Readonly<
@@ -47,7 +47,7 @@ export function writeIndexOf(
     ([index, { aliases = {} }]) => [index, aliases[name]?.is_write_index] as const,
   );
   const [chosen] = said.find(([, isWriteIndex]) => isWriteIndex === true) ?? [];
-  // The only index is written to unless it says no.
+  // A single index takes writes unless it says no.
   return chosen ?? (said.length === 1 && said[0]![1] !== false ? said[0]![0] : undefined);
 }
 
@@ -55,7 +55,7 @@ export function templateName(prefix: string, view: string): string {
   return `taxiflow-${indexName(prefix, view)}`;
 }
 
-/** The prefix, if index names may begin with it. Throws `usage`. */
+/** The prefix, if the name of an index may begin with it. Throws `usage`. */
 export function checkedPrefix(prefix: string): string {
   if (/^([a-z0-9][a-z0-9_.-]*)?$/.test(prefix) && prefix.length <= 100) return prefix;
   throw usageError(
@@ -69,11 +69,11 @@ const TYPES: Readonly<Record<ValueType, FieldMapping['type']>> = {
   number: 'double',
   string: 'keyword',
   time: 'date',
-  // No key or aggregate is a boolean; the checker sees to it.
+  // The checker lets no key or aggregate be a boolean.
   boolean: 'keyword',
 };
 
-/** The mapping of a view's results: a type for each field they have, and no others allowed. */
+/** The mapping of a view's results: a type for each of their fields; other fields are refused. */
 export function mappingOf(view: View): Mapping {
   const properties: Record<string, FieldMapping> = {
     view: { type: 'keyword' },
@@ -88,7 +88,7 @@ export function mappingOf(view: View): Mapping {
 }
 
 function keyType(key: Expression, name: string): FieldMapping['type'] {
-  // A geohash is a point to OpenSearch as it stands.
+  // OpenSearch reads a geohash as a point.
   return key.op === 'geohash' ? 'geo_point' : TYPES[typeOf(key, TRIP_SCOPE, name)];
 }
 
@@ -103,33 +103,37 @@ export function templateOf(prefix: string, view: View) {
   const name = indexName(prefix, view.name);
   return {
     index_patterns: [name, `${name}-*`],
-    // The pattern of a shorter name may cover a longer one; the longer one has to win.
+    // The pattern of a shorter name may cover a longer one, which has to win.
     priority: 200 + name.length,
     template: { mappings: mappingOf(view) },
     _meta: { description: `Results of the view ${view.name}, by taxiflow es-setup` },
   };
 }
 
-/** A mapping as the server tells it. */
+/** What an index template says of itself, beside what it is for. */
+export interface TemplateNotes {
+  readonly description?: string;
+  /** URL of the Dashboards that `es-setup` was given; `process` fits the dashboard there to the results. */
+  readonly dashboards?: string;
+}
+
+/** A mapping as the server has it. */
 export interface LiveMapping {
   readonly dynamic?: unknown;
   readonly properties?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
-/** Parameters that change what becomes of a value; others, such as `ignore_above`, leave results as they are. */
+/** Parameters that change what becomes of a value. Others, such as `ignore_above`, leave results as they are. */
 const DECISIVE = new Set(['format', 'index', 'doc_values', 'enabled', 'path']);
 
 export interface MappingDifference {
-  /**
-   * `missing` a field can be added · `contradiction` only a new index helps · `dynamic` can be set · `extra` stays, and
-   * does no harm.
-   */
+  /** `missing`: the field can be added. `contradiction`: only a new index helps. `dynamic` can be set. `extra` does no harm. */
   readonly kind: 'missing' | 'contradiction' | 'dynamic' | 'extra';
   /** In words, such as `location is a keyword, not a geo_point`. */
   readonly text: string;
 }
 
-/** All that tells the mapping of an index or a template from a view's. */
+/** Every difference between the mapping of an index or a template and that of a view. */
 export function compareMapping(live: LiveMapping, expected: Mapping): MappingDifference[] {
   const found: MappingDifference[] = [];
   const add = (kind: MappingDifference['kind'], text: string) => found.push({ kind, text });
@@ -154,7 +158,7 @@ export function compareMapping(live: LiveMapping, expected: Mapping): MappingDif
   return found;
 }
 
-/** Where the mapping of an index contradicts what a view writes, in words; nothing when all its results fit. */
+/** Where the mapping of an index refuses or changes what a view writes, in words; nothing where all results fit. */
 export function differences(live: LiveMapping, expected: Mapping): string[] {
   return compareMapping(live, expected)
     .filter(({ kind }) => kind === 'missing' || kind === 'contradiction')

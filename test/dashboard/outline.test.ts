@@ -2,37 +2,61 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it, test } from 'node:test';
-import { OUTLINE, type Outline, outline, PLACES, readPlaces, readZones } from '../../scripts/outline.ts';
+import {
+  COARSE,
+  OUTLINE,
+  type Outline,
+  outline,
+  PLACES,
+  readPlaces,
+  readZones,
+  SAVED_LAND,
+} from '../../scripts/outline.ts';
 import { withoutSamples } from '../files.ts';
 
 const land = JSON.parse(readFileSync(OUTLINE, 'utf8')) as Outline;
+/** What the saved dashboard of OpenSearch is drawn from. */
+const saved = JSON.parse(readFileSync(SAVED_LAND, 'utf8')) as Outline;
 
 describe('from the zones', { skip: withoutSamples }, () => {
-  it('the script reproduces the stored outline', () => assert.deepEqual(outline(readZones()), land));
+  it('the script reproduces the stored outlines', () => {
+    const zones = readZones();
+    assert.deepEqual(outline(zones), land);
+    assert.deepEqual(outline(zones, COARSE), saved);
+  });
 
   it('the script reproduces the stored places', () => {
     assert.deepEqual(JSON.parse(readFileSync(PLACES, 'utf8')), readPlaces());
   });
 });
 
-test('the outline is small and closed, and has five boroughs and the surrounding land', () => {
-  assert.deepEqual(
-    land.features.map(({ properties }) => properties.name),
-    ['around', 'Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'],
-  );
-  const rings = land.features.flatMap(({ geometry }) => geometry.coordinates.flat());
-  const points = rings.flat().length;
-  assert.ok(points > 300 && points < 1_500, `${points} points`);
-  for (const ring of rings) {
-    assert.deepEqual(ring[0], ring.at(-1), 'closed');
-    assert.ok(ring.length >= 4, 'has an inside');
-  }
-});
+for (const [which, outlines, least, most] of [
+  ["the page's", land, 700, 1_500],
+  ["the saved dashboard's", saved, 300, 700],
+] as const) {
+  test(`${which} outline is small and closed, and has five boroughs and the surrounding land`, () => {
+    assert.deepEqual(
+      outlines.features.map(({ properties }) => properties.name),
+      ['around', 'Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'],
+    );
+    const rings = outlines.features.flatMap(({ geometry }) => geometry.coordinates.flat());
+    const points = rings.flat().length;
+    assert.ok(points > least && points < most, `${points} points`);
+    for (const ring of rings) {
+      assert.deepEqual(ring[0], ring.at(-1), 'closed');
+      assert.ok(ring.length >= 4, 'has an inside');
+    }
+  });
 
-test('places are on the land of their borough, and rivers are not on land', () => {
+  test(`places are on the land of their borough in ${which} outline, and rivers are not on land`, () =>
+    placesAreOn(outlines));
+}
+
+function placesAreOn(outlines: Outline): void {
   const on = (lon: number, lat: number) =>
-    land.features.findLast(({ geometry }) => geometry.coordinates.some(([ring]) => inside(ring!, lon, lat)))
-      ?.properties.name;
+    outlines.features.findLast(({ geometry }) =>
+      geometry.coordinates.some(([ring]) => inside(ring!, lon, lat)),
+    )?.properties.name;
   for (const [name, lon, lat, borough] of [
     ['Times Square', -73.9855, 40.758, 'Manhattan'],
     ['Inwood', -73.921, 40.8677, 'Manhattan'],
@@ -57,7 +81,7 @@ test('places are on the land of their borough, and rivers are not on land', () =
   ] as const) {
     assert.equal(on(lon, lat), borough, name);
   }
-});
+}
 
 function inside(ring: readonly (readonly number[])[], lon: number, lat: number): boolean {
   let found = false;

@@ -383,6 +383,48 @@ test('with a real OpenSearch', { skip: withoutOpenSearch }, async (t) => {
     assert.equal(fake.objects.size, 0);
   });
 
+  await t.test('process fits the dashboard to its results, with nothing done by hand', async (t) => {
+    const fake = await startDashboards(t);
+    const folder = temporaryFolder(t);
+    const data = ['--data-dir', join(folder, 'data')];
+    const output = join(folder, 'results.ndjson');
+    const times = () => {
+      const { timeFrom, timeTo } = fake.objects.get('dashboard:m-Taxi-Trips-Dashboard')!.attributes;
+      return [timeFrom, timeTo];
+    };
+    await setupOf(search, 'm-')(['--dashboards', fake.url]);
+    await setupOf(search, 'm-')(['--check', '--dashboards', fake.url]);
+    await setupOf(search, 'm-')();
+    assert.deepEqual(times(), ['2009-01-01T00:00:00.000Z', 'now']);
+    const toSearch = ['--opensearch', search.endpoint, '--index-prefix', 'm-'];
+    const process = ['process', '--until-end', '--drain', '--output', output, ...toSearch, ...data];
+    const days = async (file: string) => {
+      await run(['replay', fixture(file), '--speedup', 'max', ...data]);
+      const { stderr } = await run(process);
+      assert.doesNotMatch(stderr, /note: the times/);
+      const results = lines<{ timestamp: string }>(readFileSync(output, 'utf8'));
+      const shown = results.map(({ timestamp }) => timestamp.slice(0, 10));
+      const [first = '', last = ''] = [shown.sort()[0], shown.at(-1)];
+      const next = new Date(Date.parse(last) + 86_400_000).toISOString();
+      return [`${first}T00:00:00.000Z`, next];
+    };
+    const before = await days('yellow-2009.csv');
+    assert.deepEqual(times(), before);
+    const after = await days('yellow-2015.csv');
+    assert.notDeepEqual(after, before);
+    assert.deepEqual(times(), after, 'the range grows');
+
+    fake.objects.get('dashboard:m-Taxi-Trips-Dashboard')!.attributes['timeTo'] = 'now';
+    fake.objects.get('dashboard:m-Taxi-Trips-Dashboard')!.attributes['timeFrom'] = '2009-01-01T00:00:00.000Z';
+    fake.instead = () => ({ status: 500, body: 'broken' });
+    const failing = await run(process);
+    assert.match(failing.stderr, /note: the times of the saved dashboard are not fitted: .*\(500\).*broken/);
+    fake.instead = () => undefined;
+    await run([...process, '--dashboards', fake.url]);
+    assert.deepEqual(times(), after);
+    await setupOf(search, 'm-')(['--delete', '--with-data']);
+  });
+
   await t.test('--wait waits for a server that is still starting', async () => {
     await search.stop();
     const setup = setupOf(search, 'k-');
@@ -410,7 +452,7 @@ for (const version of ['2.19.1', '7.10.2'] as const) {
 }
 
 describe('with something else', { concurrency: 2 }, () => {
-  for (const args of [[], ['--check'], ['--dry-run'], ['--delete']]) {
+  for (const args of [[], ['--check'], ['--delete'], ['--delete', '--dry-run']]) {
     test(`nothing listens: es-setup ${args} ends by itself`, async () => {
       const endpoint = `http://localhost:${await freePort()}`;
       const { stdout, stderr } = await run(['es-setup', '--endpoint', endpoint, ...args], { code: 1 });
@@ -464,6 +506,55 @@ describe('with something else', { concurrency: 2 }, () => {
       /^Error: Elasticsearch 8\.13\.0 is at .*\nTry: .*OpenSearch 2 and 3.*Elasticsearch 7\.10/,
     );
     assert.equal(asked.length, 1);
+  });
+
+  describe('--dry-run where nothing listens prints what an empty OpenSearch would be sent, and says so', () => {
+    interface Told {
+      readonly server: string;
+      readonly assumed: string[];
+      readonly requests: { to: string; method: string; path: string }[];
+    }
+    const dryRun = async (endpoint: string, dashboards: string) => {
+      const args = ['es-setup', '--endpoint', endpoint, '--dashboards', dashboards, '--dry-run', '--json'];
+      const { stderr, json } = await run(args);
+      return { stderr, ...json<Told>() };
+    };
+    const nobody = async () => `http://localhost:${await freePort()}`;
+
+    test('neither of them', async (t) => {
+      const there = await serve(t, emptyOpenSearch);
+      const fake = await startDashboards(t);
+      const asked = await dryRun(there.url, fake.url);
+      assert.deepEqual([asked.server, asked.assumed], ['OpenSearch 3.8.0', []]);
+      const [endpoint, dashboards] = [await nobody(), await nobody()];
+      const told = await dryRun(endpoint, dashboards);
+      assert.deepEqual([told.server, told.assumed], ['OpenSearch', ['opensearch', 'dashboards']]);
+      const text = (requests: unknown) => JSON.stringify(requests).replaceAll(fake.url, dashboards);
+      assert.equal(text(told.requests), text(asked.requests), 'the same as an empty one is sent');
+      assert.match(
+        told.stderr,
+        /^note: OpenSearch at [^\n]*ECONNREFUSED[^\n]*; assumed: a current OpenSearch that holds nothing\nnote: OpenSearch Dashboards at [^\n]*ECONNREFUSED[^\n]*; assumed: a current one that holds nothing\n5 requests would be sent\n$/,
+      );
+    });
+
+    test('one of them is asked', async (t) => {
+      const there = await serve(t, emptyOpenSearch);
+      const told = await dryRun(there.url, await nobody());
+      assert.deepEqual([told.server, told.assumed], ['OpenSearch 3.8.0', ['dashboards']]);
+      const fake = await startDashboards(t);
+      await run(['es-setup', '--endpoint', there.url, '--dashboards', fake.url]);
+      const other = await dryRun(await nobody(), fake.url);
+      assert.deepEqual([other.server, other.assumed], ['OpenSearch', ['opensearch']]);
+      assert.deepEqual(new Set(other.requests.map(({ to }) => to)), new Set(['opensearch']));
+    });
+
+    test('one that answers what no server of ours does is still refused', async (t) => {
+      const { url } = await serve(t, () => ({ body: '<html>' }));
+      const args = ['es-setup', '--endpoint', url, '--dashboards', await nobody(), '--dry-run'];
+      const { stdout, stderr } = await run(args, { code: 1 });
+      assert.equal(stdout, '');
+      assert.match(stderr, /^Error: /m);
+    });
   });
 
   test('--insecure says so; a refusal of the server is told in its words', async (t) => {

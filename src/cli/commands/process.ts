@@ -48,6 +48,10 @@ const options = {
   checkpointInterval: milliseconds({ default: '1s', describe: 'Time between checkpoints' }),
   output: text({ describe: 'Write results as NDJSON to this file, or - for stdout' }),
   opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
+  dashboards: text({
+    describe:
+      'URL of OpenSearch Dashboards, to fit its dashboard to the results  [default: that of es-setup]',
+  }),
   indexPrefix,
   resend: flag('Send all results to OpenSearch again, including those already delivered'),
   ...openSearchAccess,

@@ -1,6 +1,9 @@
 import { EXIT, usageError } from '../../errors.ts';
 import { connect, productOf } from '../../opensearch/connection.ts';
-import { carryOut, type Plan, planDelete, planSetup, reach, type Target } from '../../opensearch/setup.ts';
+import { isAway } from '../../opensearch/errors.ts';
+import { carryOut, type Plan, type Target } from '../../opensearch/plan.ts';
+import { planSetup, reach, reachDashboards } from '../../opensearch/setup.ts';
+import { planDelete } from '../../opensearch/teardown.ts';
 import { checkedPrefix } from '../../opensearch/templates.ts';
 import { shownUrl } from '../../printable.ts';
 import { checkViews } from '../../views/check.ts';
@@ -16,30 +19,17 @@ const DEFAULT_WAIT = '2m';
 
 export async function esSetup(args: EsSetupArguments, invocation: Invocation): Promise<number> {
   const removing = args.delete;
-  if (args.withData && !removing) throw usageError('--with-data needs --delete', 'add --delete');
-  if (args.check && (args.dryRun || removing))
-    throw usageError(
-      `--check cannot be combined with --${removing ? 'delete' : 'dry-run'}`,
-      'omit one of them',
-    );
+  refuseContradictions(args);
   const wait = waitOf(args);
-  const prefix = checkedPrefix(args.indexPrefix);
-  const file = args.views;
-  const views = file === undefined ? checkViews(taxiViews()) : await loadViews(file);
-
-  const access = accessOf(args, args.endpoint);
-  const dashboardsUrl = args.dashboards;
-  const dashboards =
-    dashboardsUrl === undefined
-      ? undefined
-      : { url: shownUrl(dashboardsUrl), client: await connect({ ...access, url: dashboardsUrl }) };
-  const url = shownUrl(access.url);
-  const target: Target = { client: await connect(access), url, dashboards, prefix, views };
+  const { target, close } = await targetOf(args);
   try {
-    const server = await reached(target, wait);
-    say(`${server} at ${url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
+    const { server, assumed } = await reached(target, wait, args.dryRun && !removing);
+    const { url, dashboards, prefix } = target;
+    if (assumed.length === 0)
+      say(`${server} at ${url}${dashboards ? `, Dashboards at ${dashboards.url}` : ''}`);
     if (!dashboards) say('no --dashboards given: no dashboard is set up');
-    const plan = removing ? await planDelete(target, args.withData) : await planSetup(target);
+    const there = { ...target, ...assumedEmpty(target, assumed) };
+    const plan = removing ? await planDelete(there, args.withData) : await planSetup(there);
     for (const note of plan.notes) say(`note: ${note}`);
     const about = {
       command: 'es-setup',
@@ -49,11 +39,34 @@ export async function esSetup(args: EsSetupArguments, invocation: Invocation): P
       index_prefix: prefix,
     };
     if (args.check) return check(args, invocation, plan, about);
-    if (args.dryRun) return dryRun(args, plan, about);
+    if (args.dryRun) return dryRun(args, plan, { ...about, assumed });
     return await apply(args, plan, about, removing);
   } finally {
-    await Promise.all([target.client.close(), dashboards?.client.close()]);
+    await close();
   }
+}
+
+function refuseContradictions(args: EsSetupArguments): void {
+  if (args.withData && !args.delete) throw usageError('--with-data needs --delete', 'add --delete');
+  if (args.check && (args.dryRun || args.delete))
+    throw usageError(
+      `--check cannot be combined with --${args.delete ? 'delete' : 'dry-run'}`,
+      'omit one of them',
+    );
+}
+
+async function targetOf(args: EsSetupArguments): Promise<{ target: Target; close(): Promise<unknown> }> {
+  const prefix = checkedPrefix(args.indexPrefix);
+  const views = args.views === undefined ? checkViews(taxiViews()) : await loadViews(args.views);
+  const access = accessOf(args, args.endpoint);
+  const url = args.dashboards;
+  const dashboards =
+    url === undefined ? undefined : { url: shownUrl(url), client: await connect({ ...access, url }) };
+  const client = await connect(access);
+  return {
+    target: { client, url: shownUrl(access.url), dashboards, prefix, views },
+    close: () => Promise.all([client.close(), dashboards?.client.close()]),
+  };
 }
 
 /** Ms to wait; `--wait` alone reads as ''. */
@@ -65,13 +78,51 @@ function waitOf(args: EsSetupArguments): number {
   throw usageError(`--wait ${given} is not a duration`, 'write for example 30s or 5m');
 }
 
-async function reached(target: Target, wait: number): Promise<string> {
+/** A server that does not answer, so that nothing is known of what it holds. */
+type Assumed = 'opensearch' | 'dashboards';
+
+interface Reached {
+  /** What runs there, such as `OpenSearch 3.8.0`. */
+  readonly server: string;
+  readonly assumed: readonly Assumed[];
+}
+
+/** Waits for the servers. Those that do not answer are taken for empty ones where nothing is to be sent. */
+async function reached(target: Target, wait: number, mayAssume: boolean): Promise<Reached> {
   const progress = await progressLine();
   try {
-    return productOf(await reach(target, wait, { onWait: (why) => progress.update(`waiting: ${why}`) }));
+    const server = await reach(target, wait, { onWait: (why) => progress.update(`waiting: ${why}`) });
+    return { server: productOf(server), assumed: [] };
+  } catch (error) {
+    if (!mayAssume || !isAway(error)) throw error;
   } finally {
     progress.stop();
   }
+  return assume(target);
+}
+
+async function assume({ dashboards, ...target }: Target): Promise<Reached> {
+  const assumed: Assumed[] = [];
+  const orAssume = (which: Assumed, doing: string) => (error: unknown) => {
+    if (!isAway(error)) throw error;
+    assumed.push(which);
+    say(`note: ${(error as Error).message}; ${doing}`);
+  };
+  const server = await reach(target).catch(
+    orAssume('opensearch', 'assumed: a current OpenSearch that holds nothing'),
+  );
+  if (dashboards)
+    await reachDashboards(dashboards).catch(
+      orAssume('dashboards', 'assumed: a current one that holds nothing'),
+    );
+  return { server: server ? productOf(server) : 'OpenSearch', assumed };
+}
+
+function assumedEmpty({ dashboards }: Target, assumed: readonly Assumed[]): Partial<Target> {
+  return {
+    isAssumedEmpty: assumed.includes('opensearch'),
+    dashboards: dashboards && { ...dashboards, isAssumedEmpty: assumed.includes('dashboards') },
+  };
 }
 
 type About = Readonly<Record<string, unknown>>;

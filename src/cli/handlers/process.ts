@@ -77,8 +77,9 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
 
 /** Runs before anything is created. */
 function refuseContradictions(args: ProcessArguments): void {
-  if (args.resend && args.opensearch === undefined)
-    throw usageError('--resend needs --opensearch', 'add --opensearch URL');
+  for (const option of ['resend', 'dashboards'] as const)
+    if (args[option] && args.opensearch === undefined)
+      throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
   if (args.drain && !args.untilEnd) throw usageError('--drain needs --until-end', 'add --until-end');
   if (args.eventTime === 'arrival' && args.maxDisorder !== undefined)
     throw usageError(
@@ -88,8 +89,8 @@ function refuseContradictions(args: ProcessArguments): void {
 }
 
 function openSearchOf(args: ProcessArguments) {
-  const { opensearch: url, indexPrefix, resend } = args;
-  return url === undefined ? undefined : { ...accessOf(args, url), indexPrefix, resend };
+  const { opensearch: url, indexPrefix, resend, dashboards } = args;
+  return url === undefined ? undefined : { ...accessOf(args, url), indexPrefix, resend, dashboards };
 }
 
 function startOf({ from }: ProcessArguments): 'trim-horizon' | 'latest' | number {
