@@ -1,13 +1,15 @@
 /** Turns the rows of a CSV file into trips and rejected rows: finds its headers, decides its order of day and month. */
+import { StringDecoder } from 'node:string_decoder';
 import { TaxiflowError } from '../errors.ts';
 import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
 import type { Input } from './inputs.ts';
-import { decoded, fieldsOf, type LineProblem, type RowHandler, RowReader } from './rows.ts';
+import { fieldsOf, type LineProblem, type RowHandler, RowReader } from './rows.ts';
 import { delimiterOf, hasHeader, isHeader, readHeader, type Schema } from './schema.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
-import { Text } from './text.ts';
+import { inUtf8, Text, wholeCharacters } from './text.ts';
 import { type LeftOut, TripEncoder } from './trips.ts';
+import { UsualRows } from './usual-rows.ts';
 
 /**
  * Reads a CSV file to its end; yields after every piece. Throws `input-unreadable`, `unknown-header`, `not-degrees` and
@@ -16,33 +18,97 @@ import { type LeftOut, TripEncoder } from './trips.ts';
 export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
   const file = new CsvFile(input.name, options.dateOrder, sink);
   const rows = new RowReader(file);
-  const text = new Text(decoded(observed(input.open(options.onBytes), options.onContent)), options.folder);
+  const lines = new Lines(file, rows);
+  const text = new Text(inUtf8(observed(input.open(options.onBytes), options.onContent)), options.folder);
   try {
-    for await (const piece of text) {
-      rows.push(piece);
+    for await (const chunk of text) {
+      lines.push(chunk);
       if (file.waits) await settle();
       yield;
     }
-    rows.end();
+    lines.end();
     if (file.waits) await settle();
     file.end();
   } finally {
     await text.close();
   }
-  const { lines, blank, continued } = rows;
-  sink.lines({ lines, headers: file.headers, blank: blank + file.blank, continued });
+  const { blank, continued } = rows;
+  sink.lines({ lines: rows.lines, headers: file.headers, blank: blank + file.blank, continued });
 
   async function settle(): Promise<void> {
     // An input that can be read only once is kept on disk while its dates are surveyed.
     const dates = new DateRows(input.once ? file : undefined);
     const reader = new RowReader(dates);
+    const decoder = new StringDecoder('utf8');
     if (input.once) {
       for (const { fields } of file.waiting) dates.row(fields);
       reader.push(rows.incomplete);
+      reader.push(decoder.write(lines.rest));
     }
-    for await (const piece of input.once ? text.ahead() : decoded(input.open(() => {}))) reader.push(piece);
+    for await (const chunk of input.once ? text.ahead() : inUtf8(input.open(() => {})))
+      reader.push(decoder.write(chunk));
+    reader.push(decoder.end());
     reader.end();
     file.settle(dates.survey.settle(input.name, options.onNote));
+  }
+}
+
+/** Bytes of an incomplete line that are kept for the next chunk; longer ones go on as text. */
+const MOST_KEPT = 1 << 16;
+const LF = 0x0a;
+
+/** Takes the bytes of a file: usual rows as they are, everything else line by line as text. */
+class Lines {
+  /** The bytes of an incomplete line or character. */
+  rest: Buffer = Buffer.alloc(0);
+  readonly #file: CsvFile;
+  readonly #rows: RowReader;
+  /** Lines that go on as text together: more, the longer no row is usual. */
+  #together = 1;
+
+  constructor(file: CsvFile, rows: RowReader) {
+    this.#file = file;
+    this.#rows = rows;
+  }
+
+  push(chunk: Buffer): void {
+    const data = this.rest.length > 0 ? Buffer.concat([this.rest, chunk]) : chunk;
+    const to = data.lastIndexOf(LF) + 1;
+    let at = 0;
+    while (at < to && !this.#file.waits) {
+      at = this.#takeUsual(data, at, to);
+      if (at < to) at = this.#takeText(data, at, to);
+    }
+    // All rows behind one that waits wait too.
+    if (this.#file.waits || data.length - at > MOST_KEPT) {
+      const end = wholeCharacters(data);
+      if (end > at) this.#rows.push(data.toString('utf8', at, end));
+      at = Math.max(at, end);
+    }
+    this.rest = data.subarray(at);
+  }
+
+  end(): void {
+    this.#rows.push(this.rest.toString('utf8'));
+    this.#rows.end();
+  }
+
+  #takeUsual(data: Buffer, from: number, to: number): number {
+    const usual = this.#rows.idle ? this.#file.usual : undefined;
+    if (!usual) return from;
+    const before = usual.rows;
+    const at = usual.take(data, from, to);
+    this.#rows.skip(usual.rows - before);
+    if (at > from) this.#together = 1;
+    return at;
+  }
+
+  #takeText(data: Buffer, from: number, to: number): number {
+    let end = from;
+    for (let lines = 0; lines < this.#together && end < to; lines++) end = data.indexOf(LF, end) + 1;
+    this.#together *= 2;
+    this.#rows.push(data.toString('utf8', from, end));
+    return end;
   }
 }
 
@@ -69,6 +135,8 @@ class CsvFile implements RowHandler {
   readonly #source: string;
   readonly #sink: RowSink;
   #encoder: TripEncoder | undefined;
+  /** Takes the usual rows; undefined before the header, and where there are none. */
+  usual: UsualRows | undefined;
   /** The order of day and month; undefined while no date depends on it. */
   #order: DateOrder | undefined;
   /** Rows held back until the order of day and month is known: the first that depends on it, and all behind it. */
@@ -160,6 +228,8 @@ class CsvFile implements RowHandler {
   #use(schema: Schema): void {
     this.#leftOut += this.#encoder?.leftOut ?? 0;
     this.#encoder = new TripEncoder(schema, this.#order);
+    const { trips } = this.#sink;
+    this.usual = trips && UsualRows.of(schema, this.delimiter, trips);
   }
 
   #read(encoder: TripEncoder, fields: string[], line: number, raw: string): void {

@@ -14,7 +14,7 @@ import { type TripBatch, TripCollector, TripSorter } from './order.ts';
 import type { S3Options } from './s3.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { Timeline } from './timeline.ts';
-import type { EncodedTrip, RejectReason } from './trips.ts';
+import type { EncodedTrip, EncodedTrips, RejectReason } from './trips.ts';
 
 export type { Input, TripBatch };
 
@@ -70,6 +70,9 @@ export interface DatasetCounts {
   /** The first of them, in words. */
   unreadableExample: string | undefined;
 }
+
+/** Takes many trips. */
+type TakeTrips = (trips: EncodedTrips) => void;
 
 /** Takes a trip; false if it is out of order. */
 type TakeTrip = (trip: EncodedTrip) => boolean;
@@ -216,7 +219,8 @@ export class Dataset {
     }
     const sorter = new TripSorter(this.#folder);
     try {
-      for await (const _ of this.#read((trip) => sorter.add(trip))) if (this.#stopped) return;
+      const take: TakeTrip = (trip) => sorter.add(trip);
+      for await (const _ of this.#read(take, (trips) => sorter.addAll(trips))) if (this.#stopped) return;
       yield* sorter.batches();
     } finally {
       sorter.close();
@@ -233,7 +237,7 @@ export class Dataset {
   }
 
   /** Reads every input once; yields after every piece. */
-  async *#read(take: TakeTrip): AsyncGenerator<void> {
+  async *#read(take: TakeTrip, takeAll?: TakeTrips): AsyncGenerator<void> {
     const inputs = await this.#inOrder();
     const total = inputs.reduce<number | undefined>(
       (sum, input) => (sum === undefined || input.size === undefined ? undefined : sum + input.size),
@@ -250,7 +254,7 @@ export class Dataset {
       const stop = () => input.cancel?.();
       signal?.addEventListener('abort', stop);
       try {
-        yield* this.#readFile(input, this.#sinkFor(input.name, take), onBytes);
+        yield* this.#readFile(input, this.#sinkFor(input.name, take, takeAll), onBytes);
       } catch (error) {
         if (this.#stopped && input.once) return;
         // A folder may hold other tables beside trips.
@@ -283,8 +287,9 @@ export class Dataset {
     if (!this.#identities.has(input)) this.#identities.set(input, hash.digest('hex'));
   }
 
-  #sinkFor(source: string, take: TakeTrip): RowSink {
+  #sinkFor(source: string, take: TakeTrip, takeAll: TakeTrips | undefined): RowSink {
     return {
+      ...(takeAll ? { trips: (trips: EncodedTrips) => this.#takeAll(trips, takeAll) } : {}),
       trip: (trip) => {
         if (!take(trip)) return false;
         this.counts.rows++;
@@ -309,6 +314,15 @@ export class Dataset {
         this.counts.continued += continued;
       },
     };
+  }
+
+  #takeAll(trips: EncodedTrips, take: TakeTrips): void {
+    const { count, dropoffs } = trips;
+    take(trips);
+    this.counts.rows += count;
+    this.counts.trips += count;
+    this.timeline.addAll(dropoffs);
+    if (this.#times.length > 0) for (const dropoff of dropoffs) this.#countTrip(dropoff);
   }
 
   #reject(rejection: Rejection): void {

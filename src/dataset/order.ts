@@ -3,7 +3,7 @@
  * memory, spills them to disk if there is more than one, and merges them.
  */
 import { ScratchFile } from './scratch.ts';
-import type { EncodedTrip } from './trips.ts';
+import type { EncodedTrip, EncodedTrips } from './trips.ts';
 
 /** Trips in order. Trip i has the id `firstId` + i, and its body (see `EncodedTrip`) is `data[starts[i]…ends[i])`. */
 export interface TripBatch {
@@ -48,8 +48,26 @@ class Run {
     if (this.#pending.length > 16_384) this.#flush();
   }
 
+  /** Adds trips [from, to) of a batch, for which there must be room. */
+  addAll({ dropoffs, ends, data }: EncodedTrips, from: number, to: number): void {
+    this.#flush();
+    const start = from === 0 ? 0 : ends[from - 1]!;
+    const bytes = ends[to - 1]! - start;
+    this.#reserve(bytes);
+    data.copy(this.#data, this.#bytes, start, start + bytes);
+    this.dropoffs.set(dropoffs.subarray(from, to), this.count);
+    const shift = this.#bytes - start;
+    for (let i = from; i < to; i++) this.ends[this.count++] = ends[i]! + shift;
+    this.#bytes += bytes;
+  }
+
   get bytes(): number {
     return this.#bytes + this.#pending.length;
+  }
+
+  /** How many trips still fit. */
+  get room(): number {
+    return this.dropoffs.length - this.count;
   }
 
   get full(): boolean {
@@ -92,14 +110,18 @@ class Run {
   }
 
   #flush(): void {
-    const needed = this.#bytes + this.#pending.length;
-    if (needed > this.#data.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, this.#data.length * 2));
-      this.#data.copy(grown, 0, 0, this.#bytes);
-      this.#data = grown;
-    }
+    if (this.#pending === '') return;
+    this.#reserve(this.#pending.length);
     this.#bytes += this.#data.write(this.#pending, this.#bytes, 'latin1');
     this.#pending = '';
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#bytes + bytes;
+    if (needed <= this.#data.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(needed, this.#data.length * 2));
+    this.#data.copy(grown, 0, 0, this.#bytes);
+    this.#data = grown;
   }
 }
 
@@ -164,6 +186,16 @@ export class TripSorter {
     if (this.#run.full) this.#spill();
     this.#run.add(trip);
     return true;
+  }
+
+  /** Takes a batch of trips, in any order. */
+  addAll(trips: EncodedTrips): void {
+    for (let from = 0; from < trips.count; ) {
+      if (this.#run.full) this.#spill();
+      const to = Math.min(trips.count, from + this.#run.room);
+      this.#run.addAll(trips, from, to);
+      from = to;
+    }
   }
 
   /** All trips, in order. Call it once, after the last `add`. */

@@ -9,7 +9,6 @@
  * delimited here, because csv-parse lets a stray quote swallow what follows; csv-parse then reads their fields, many rows
  * at a time.
  */
-import { StringDecoder } from 'node:string_decoder';
 import { parse } from 'csv-parse/sync';
 
 export interface RowHandler {
@@ -87,6 +86,16 @@ export class RowReader {
   get incomplete(): string {
     const open = this.#open?.lines.map(({ text, end }) => text + end).join('') ?? '';
     return open + this.#rest + (this.#heldCr ? '\r' : '');
+  }
+
+  /** Whether a row may begin here: nothing is incomplete. */
+  get idle(): boolean {
+    return this.#begun && this.#rest === '' && !this.#heldCr && !this.#skipping && !this.#open;
+  }
+
+  /** Counts lines that were read elsewhere while the reader was idle. */
+  skip(lines: number): void {
+    this.lines += lines;
   }
 
   push(piece: string): void {
@@ -279,33 +288,4 @@ function walk(line: string, delimiter: string, inside: boolean): Walked {
     at++;
     fields++;
   }
-}
-
-/**
- * Decodes bytes as UTF-8, or as UTF-16 if a byte order mark or zeros show it. The first chunk must hold at least four
- * bytes, unless there are fewer in all.
- */
-export async function* decoded(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  let decode: ((chunk?: Buffer) => string) | undefined;
-  for await (const chunk of chunks) {
-    decode ??= decoderFor(chunk);
-    const text = decode(chunk);
-    if (text !== '') yield text;
-  }
-  const rest = decode?.();
-  if (rest) yield rest;
-}
-
-function decoderFor(first: Buffer): (chunk?: Buffer) => string {
-  const [a, b, c, d] = first;
-  // A header begins with ASCII, so in UTF-16 every second byte of it is zero.
-  const little = (a === 0xff && b === 0xfe) || (b === 0 && d === 0 && a !== 0 && c !== 0);
-  const big = (a === 0xfe && b === 0xff) || (a === 0 && c === 0 && b !== 0 && d !== 0 && d !== undefined);
-  if (little || big) {
-    const decoder = new TextDecoder(little ? 'utf-16le' : 'utf-16be');
-    return (chunk) => (chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode());
-  }
-  // Several times faster than a streaming TextDecoder.
-  const decoder = new StringDecoder('utf8');
-  return (chunk) => (chunk ? decoder.write(chunk) : decoder.end());
 }

@@ -22,6 +22,15 @@ export interface EncodedTrip {
   readonly body: string;
 }
 
+/** Trips as `EncodedTrip` has them, in bytes: the body of trip i ends at `ends[i]` of `data`, where the next one begins. */
+export interface EncodedTrips {
+  readonly count: number;
+  /** Epoch ms. */
+  readonly dropoffs: Float64Array;
+  readonly ends: Uint32Array;
+  readonly data: Buffer;
+}
+
 /** A value as stored in the file: text, a number, a time as epoch ms, or null. */
 export type Cell = string | number | null;
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { StringDecoder } from 'node:string_decoder';
 import { describe, it } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
-import { decoded, type RowHandler, RowReader } from '../../src/dataset/rows.ts';
+import { type RowHandler, RowReader } from '../../src/dataset/rows.ts';
+import { inUtf8 } from '../../src/dataset/text.ts';
 
 interface Read {
   /** Fields of each row, and `broken`, in order. */
@@ -34,7 +36,9 @@ async function read(pieces: readonly Uint8Array[], handler: Partial<RowHandler> 
     },
     ...handler,
   });
-  for await (const piece of decoded(chunks(pieces))) reader.push(piece);
+  const decoder = new StringDecoder('utf8');
+  for await (const piece of inUtf8(chunks(pieces))) reader.push(decoder.write(piece));
+  reader.push(decoder.end());
   reader.end();
   found.reader = reader;
   return found;

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
+import type { EncodedTrips } from '../../src/dataset/trips.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
@@ -88,14 +89,26 @@ function idOfRow(line: string): string | undefined {
   return real ? bare[0]!.replace(/^\uFEFF/, '').trim() : undefined;
 }
 
+/** Drop-off time and body of each trip. */
+function bodiesOf({ count, dropoffs, ends, data }: EncodedTrips): string[] {
+  return Array.from(
+    { length: count },
+    (_, i) => `${dropoffs[i]}${data.toString('latin1', i === 0 ? 0 : ends[i - 1]!, ends[i]!)}`,
+  );
+}
+
 interface Outcome {
-  readonly ids: string[];
-  readonly rejected: number;
+  /** Drop-off time and body of each trip. */
+  readonly bodies: string[];
+  readonly rejects: string[];
   readonly lines: LineCounts;
 }
 
-/** Reads text in pieces of `pieceSize` bytes; undefined if the file is refused as a whole, which is right for some only. */
-async function read(text: string, pieceSize: number): Promise<Outcome | string> {
+/**
+ * Reads text in pieces of `pieceSize` bytes, usual rows as bytes or all rows as text; the error's code if the file is
+ * refused as a whole, which is right for some only.
+ */
+async function read(text: string, pieceSize: number, inBytes = true): Promise<Outcome | string> {
   const bytes = Buffer.from(text);
   const input: Input = {
     name: 'fuzz.csv',
@@ -106,17 +119,18 @@ async function read(text: string, pieceSize: number): Promise<Outcome | string> 
       for (let at = 8; at < bytes.length; at += pieceSize) yield bytes.subarray(at, at + pieceSize);
     },
   };
-  const ids: string[] = [];
-  let rejected = 0;
+  const bodies: string[] = [];
+  const rejects: string[] = [];
   let lines: LineCounts | undefined;
   const sink: RowSink = {
-    trip: ({ body }) => {
-      ids.push((JSON.parse(`{"x":0${body}`) as { vendor_id?: string }).vendor_id ?? '');
+    trip: ({ dropoff, body }) => {
+      bodies.push(`${dropoff}${body}`);
       return true;
     },
-    reject: (_reason, _line, _raw, detail) => {
+    ...(inBytes ? { trips: (trips) => bodies.push(...bodiesOf(trips)) } : {}),
+    reject: (reason, line, raw, detail) => {
       assert.notEqual(detail(), '');
-      rejected++;
+      rejects.push(`${reason} ${line} ${raw} ${detail()}`);
     },
     leftOut: () => {},
     lines: (counts) => {
@@ -136,7 +150,7 @@ async function read(text: string, pieceSize: number): Promise<Outcome | string> 
     if (error instanceof TaxiflowError) return error.code;
     throw error;
   }
-  return { ids, rejected, lines: lines! };
+  return { bodies, rejects, lines: lines! };
 }
 
 function check(text: string, outcome: Outcome | string, headers: number): void {
@@ -148,11 +162,12 @@ function check(text: string, outcome: Outcome | string, headers: number): void {
     assert.ok(whole < headers || outcome === 'mixed-files', `refused with ${outcome}`);
     return;
   }
-  const { ids, rejected, lines } = outcome;
+  const { bodies, rejects, lines } = outcome;
+  const ids = bodies.map((body) => (JSON.parse(`{"x":${body}`) as { vendor_id?: string }).vendor_id ?? '');
   assert.equal(lines.lines, all.length, 'every line is counted');
   assert.equal(
     lines.lines,
-    lines.headers + lines.blank + lines.continued + ids.length + rejected,
+    lines.headers + lines.blank + lines.continued + ids.length + rejects.length,
     'every line is accounted for',
   );
   // A damaged second header names other columns, which the rows after it don't have.
@@ -183,6 +198,7 @@ test(`${ROWS.toLocaleString('en-US')} rows with random damage: none is lost and 
     const outcome = await read(text, 1 + Math.floor(random() * 4_000));
     try {
       check(text, outcome, headers);
+      assert.deepEqual(await read(text, text.length, false), outcome, 'as text, without the fast way');
     } catch (error) {
       throw new Error(`seed ${seed}: ${(error as Error).message}\n${JSON.stringify(text).slice(0, 3_000)}`, {
         cause: error,
