@@ -41,13 +41,15 @@ export function cell(lat: number, lon: number, precision: number): number {
   const latBits = bits - lonBits;
   const x = part(lon, -180, 360, lonBits);
   const y = part(lat, -90, 180, latBits);
-  let code = 0;
-  for (let i = 0; i < bits; i++) {
-    const source = i % 2 === 0 ? x : y;
-    const sourceBits = i % 2 === 0 ? lonBits : latBits;
-    code = code * 2 + (Math.floor(source / 2 ** (sourceBits - 1 - (i >> 1))) % 2);
-  }
-  return code;
+  // The first bit is one of longitude, so of an odd number of bits the last one is too.
+  return lonBits > latBits ? interleaved(y, x) : interleaved(x, y);
+}
+
+/** The bits of two numbers of at most 25 bits in turn; the last one is of `even`. */
+function interleaved(odd: number, even: number): number {
+  const low = ((spreadBits(odd) << 1) | spreadBits(even)) >>> 0;
+  const high = (spreadBits(odd >>> 16) << 1) | spreadBits(even >>> 16);
+  return high * 2 ** 32 + low;
 }
 
 /** The geohash string of a cell. */
