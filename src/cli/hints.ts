@@ -1,8 +1,7 @@
 /** Completes the commands in a hint so that they can be pasted: same data folder, region and server. */
 import { shownUrl } from '../printable.ts';
-import type { Command } from './command.ts';
-import { COMMANDS } from './commands/index.ts';
-import { flagName, type Option } from './options.ts';
+import { calledBy } from './arguments.ts';
+import { optionsOf, type Settings } from './command.ts';
 
 /** Options that say where things are and what they are about, and the name another command gives them. */
 const PLACES = {
@@ -20,40 +19,23 @@ const PLACES = {
 
 const NAMED = /"taxiflow ([^"]*)"/g;
 
-/** Adds the places of `args` to each `"taxiflow …"` in `text` that accepts them and names none itself. */
-export function completed(text: string, args: Readonly<Record<string, unknown>>): string {
+/** Adds the places of `settings` to each `"taxiflow …"` in `text` that accepts them and names none itself. */
+export function completed(text: string, settings: Settings): string {
   return text.replace(NAMED, (_, line: string) => {
-    const { options } = commandOf(line.split(' '));
+    const options = optionsOf(calledBy(line.split(' ')).command);
+    // Help is the same everywhere.
+    const asksHelp = line.endsWith('--help');
     const places = Object.entries(PLACES).flatMap(([name, alias]) => {
-      const option = options.get(name)?.yargs;
-      const value = args[name] ?? args[alias];
-      const meant = !option || value === undefined || value === option.default || line.includes(`--${name} `);
+      const option = options.get(name);
+      const written = (settings.get(name) ?? settings.get(alias))?.written;
+      const meant =
+        !option || asksHelp || !written || written === option.default || line.includes(`--${name} `);
       return meant
         ? []
-        : [value === true ? `--${name}` : `--${name} ${quoted(shownValue(name, String(value)))}`];
+        : [written === true ? `--${name}` : `--${name} ${quoted(shownValue(name, String(written)))}`];
     });
     return `"${['taxiflow', line, ...places].join(' ')}"`;
   });
-}
-
-/** The command that a command line begins with, as far as it is known, and its options by flag name. */
-export function commandOf(line: readonly string[]): {
-  readonly names: string[];
-  readonly usage: string;
-  readonly options: ReadonlyMap<string, Option<unknown>>;
-} {
-  const names: string[] = [];
-  let found: Command | undefined;
-  for (const word of line) {
-    const next = (found?.commands ?? COMMANDS).find(({ usage }) => usage.split(' ')[0] === word);
-    if (!next) break;
-    names.push(word);
-    found = next;
-  }
-  const options = Object.entries(found?.options ?? {}).map(
-    ([key, option]) => [flagName(key), option] as const,
-  );
-  return { names, usage: found?.usage ?? '', options: new Map(options) };
 }
 
 /** Keeps the secrets of a URL out of the hint. */

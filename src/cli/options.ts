@@ -1,18 +1,34 @@
 /**
- * Options as data: one table per command, from which yargs' options, the help and the type of the handler's arguments
- * are derived. Keys are in camel case; on the command line they are `--kebab-case` (camel case works too).
+ * Options as data: one table per command, from which the parser, the help, the completions, the schema of the
+ * configuration file and the type of the handler's arguments are derived. Keys are in camel case; on the command line they
+ * are `--kebab-case` (camel case works too).
  */
-import type { Options } from 'yargs';
 import { usageError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
-import { MAX_DURATION_DAYS } from '../views/check.ts';
-import { duration } from '../views/language.ts';
+import { duration, MAX_DURATION_DAYS } from '../views/durations.ts';
+
+/** A value before it is read: a text, the state of a switch, or a list of arguments. */
+export type Written = string | boolean | readonly string[];
+
+/** What a shell completes a value to. */
+export type Completion = 'stream' | 'app' | 'file' | 'folder';
 
 /** An option with a value of type T. */
 export interface Option<T> {
-  readonly yargs: Options;
-  /** Reads the value that yargs parsed; `flag` is `--name`. Throws `usage`. */
-  readonly read: (given: unknown, flag: string) => T;
+  /** Number of words it takes: none (a switch), one, at most one, or any number (only as an argument). */
+  readonly takes: 'none' | 'one' | 'maybe' | 'many';
+  readonly describe: string;
+  readonly default?: string | number | boolean;
+  readonly required?: boolean;
+  /** All valid values. */
+  readonly choices?: readonly string[];
+  /** Some of the valid values, for a shell to offer. */
+  readonly offers?: readonly string[];
+  readonly completes?: Completion;
+  /** JSON Schema of its value in the configuration file. */
+  readonly schema: Readonly<Record<string, unknown>>;
+  /** Reads a value, or the default if there is none; errors call it `name`, such as `--limit`. Throws `usage`. */
+  readonly read: (written: Written | undefined, name: string) => T;
 }
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
@@ -24,6 +40,8 @@ export type Values<O extends OptionTable> = {
 
 interface About {
   readonly describe: string;
+  readonly completes?: Completion;
+  readonly offers?: readonly string[];
 }
 
 /** The value is always defined if the option is required or has a default. */
@@ -34,86 +52,109 @@ export function flagName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+interface Kind {
+  readonly takes?: 'one' | 'maybe';
+  readonly choices?: readonly string[];
+  readonly schema?: Readonly<Record<string, unknown>>;
+}
+
 function option<T, A extends About>(
-  { describe, ...about }: A & { readonly default?: unknown; readonly required?: boolean },
-  type: Options,
-  read: (given: unknown, flag: string) => T,
+  about: A & { readonly default?: string | number; readonly required?: boolean },
+  { takes = 'one', choices, schema = { type: 'string' } }: Kind,
+  read: (text: string, name: string) => T,
 ): Option<Given<T, A>> {
+  const { describe, default: byDefault, required = false, completes, offers } = about;
   return {
-    yargs: {
-      requiresArg: true,
-      ...type,
-      describe,
-      ...(about.default === undefined ? {} : { default: about.default }),
-      ...(about.required ? { demandOption: true } : {}),
-    },
-    read: (given, flag) => (given === undefined ? undefined : read(given, flag)) as Given<T, A>,
+    takes,
+    describe,
+    required,
+    schema,
+    ...(byDefault === undefined ? {} : { default: byDefault }),
+    ...(choices === undefined ? {} : { choices }),
+    ...(offers === undefined ? {} : { offers }),
+    ...(completes === undefined ? {} : { completes }),
+    read: (written = byDefault === undefined ? undefined : String(byDefault), name) =>
+      (written === undefined ? undefined : read(String(written), name)) as Given<T, A>,
   };
 }
 
 /** A switch, off unless `default` says otherwise. */
 export function flag(describe: string, byDefault = false): Option<boolean> {
   return {
-    yargs: { type: 'boolean', default: byDefault, describe },
-    read: (given) => given === true,
+    takes: 'none',
+    describe,
+    default: byDefault,
+    schema: { type: 'boolean' },
+    read: (written = byDefault) => written === true,
   };
 }
 
 export function text<const A extends About & { readonly default?: string; readonly required?: true }>(
   about: A,
 ): Option<Given<string, A>> {
-  return option(about, { type: 'string' }, String);
+  return option(about, {}, String);
 }
 
 /** A text whose value may be omitted: `--name` alone reads as ''. */
-export function optionalText(describe: string): Option<string | undefined> {
-  return option({ describe }, { type: 'string', requiresArg: false }, String);
+export function optionalText(describe: string, completes?: Completion): Option<string | undefined> {
+  return option({ describe, ...(completes ? { completes } : {}) }, { takes: 'maybe' }, String);
 }
 
 /** Any number of arguments. */
-export function texts(describe: string): Option<readonly string[]> {
+export function texts(describe: string, completes?: Completion): Option<readonly string[]> {
   return {
-    yargs: { type: 'string', array: true, describe },
-    read: (given) => (Array.isArray(given) ? given.map(String) : []),
+    takes: 'many',
+    describe,
+    schema: { type: 'array', items: { type: 'string' } },
+    ...(completes ? { completes } : {}),
+    read: (written) => (Array.isArray(written) ? written : []),
   };
 }
 
 export function choice<
   const C extends readonly string[],
-  const A extends About & { readonly default?: C[number] },
+  const A extends About & { readonly default?: C[number]; readonly required?: true },
 >(choices: C, about: A): Option<Given<C[number], A>> {
-  return option(about, { choices }, (given) => given as C[number]);
+  return option(about, { choices, schema: { enum: choices } }, (value, name): C[number] => {
+    if (choices.includes(value)) return value;
+    throw usageError(`${name} ${value} is not one of ${choices.join(', ')}`);
+  });
 }
 
-/** A whole number from `least` to `most`. */
+/** A whole number from `least` to `most`; `why` explains the upper bound in the error. */
 export function whole<
   const A extends About & {
     readonly least: number;
     readonly most?: number;
+    readonly why?: string;
     readonly default?: number;
     readonly required?: true;
   },
 >(about: A): Option<Given<number, A>> {
-  const { least, most } = about;
-  return option(about, { type: 'number' }, (given, name) => {
-    return wholeOf(given, name, least, most);
-  });
+  const { least, most = Number.MAX_SAFE_INTEGER, why } = about;
+  const schema = { type: 'integer', minimum: least, maximum: most };
+  return option(about, { schema }, (value, name) => wholeOf(value, name, least, most, why));
 }
 
-function wholeOf(given: unknown, name: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
-  if (typeof given !== 'number' || !Number.isInteger(given) || given < least)
+function wholeOf(text: string, name: string, least: number, most: number, why?: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least)
     throw usageError(`${name} needs a whole number of at least ${least}`);
-  if (given > most) throw usageError(`${name} takes ${most.toLocaleString('en-US')} at most`);
-  return given;
+  if (value > most)
+    throw usageError(`${name} takes ${most.toLocaleString('en-US')} at most${why ? `: ${why}` : ''}`);
+  return value;
 }
 
 /** Above Amazon's default quota; the most an embedded stream can serve. */
 export const MOST_SHARDS = 10_000;
+export const WHY_SHARDS =
+  'each shard is read and checkpointed and gets watermarks on its own, so cost grows with the number of shards';
 
 /** A port to listen on; 0 is any free port. */
 export function port<const A extends About & { readonly default: number }>(about: A): Option<number> {
-  return option(about, { type: 'number' }, (given, name) => {
-    const value = wholeOf(given, name, 0);
+  const schema = { type: 'integer', minimum: 0, maximum: 65_535 };
+  return option(about, { schema }, (text, name) => {
+    const value = wholeOf(text, name, 0, Number.MAX_SAFE_INTEGER);
     if (value <= 65_535) return value;
     throw usageError(
       `${name} ${value} is not a valid port`,
@@ -128,8 +169,9 @@ export function number<const A extends About & { readonly default: number }>(
   what: string,
   about: A,
 ): Option<number> {
-  return option(about, { type: 'number' }, (given, name) => {
-    if (typeof given === 'number' && accepts(given)) return given;
+  return option(about, { schema: { type: 'number' } }, (text, name) => {
+    const value = Number(text);
+    if (accepts(value)) return value;
     throw usageError(`${name} needs ${what}`);
   });
 }
@@ -138,7 +180,7 @@ export function number<const A extends About & { readonly default: number }>(
 export function time<const A extends About & { readonly default?: string; readonly required?: true }>(
   about: A,
 ): Option<Given<number, A>> {
-  return option(about, { type: 'string' }, (given, name) => timeOf(String(given), name));
+  return option(about, {}, timeOf);
 }
 
 /** Epoch ms of a time or a day. Throws `usage`. */
@@ -154,8 +196,7 @@ export function milliseconds<const A extends About & { readonly default?: string
   about: A,
 ): Option<Given<number, A>> {
   const { least = 0 } = about;
-  return option(about, { type: 'string' }, (given, name) => {
-    const value = String(given);
+  return option(about, {}, (value, name) => {
     const ms = duration(value);
     if (Number(value) > 0)
       throw usageError(`${name} ${value} has no unit`, `write ${value}m, ${value}s or ${value}ms`);
@@ -172,9 +213,10 @@ export function milliseconds<const A extends About & { readonly default?: string
 
 /** Event time divided by wall time: a positive number, or Infinity for `max`. */
 export function speedup(byDefault: string, describe: string): Option<number> {
-  return option({ describe, default: byDefault }, { type: 'string' }, (given, name) => {
+  const schema = { anyOf: [{ type: 'number', exclusiveMinimum: 0 }, { const: 'max' }] };
+  return option({ describe, default: byDefault, offers: ['max'] }, { schema }, (given, name) => {
     const factor = given === 'max' ? Number.POSITIVE_INFINITY : Number(given);
     if (factor > 0) return factor;
-    throw usageError(`${name} ${String(given)} is neither a positive number nor max`);
+    throw usageError(`${name} ${given} is neither a positive number nor max`);
   });
 }

@@ -2,6 +2,7 @@
 import { TaxiflowError } from '../errors.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { AGGREGATE_FUNCTIONS, AGGREGATES } from './aggregates.ts';
+import { MAX_DURATION_DAYS } from './durations.ts';
 import { MAX_PRECISION } from './geohash.ts';
 import { type Aggregate, type Expression, RETRACTED, type ValueType, type View } from './language.ts';
 
@@ -14,8 +15,6 @@ export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, T
 const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
-/** A hundred years: longer windows could begin or end outside the range of dates. */
-export const MAX_DURATION_DAYS = 36_500;
 const MAX_KEY_PARTS = 8;
 /** Deepest nesting of objects and lists in a view; the compiled source is nested as deep. */
 const MAX_DEPTH = 300;

@@ -7,6 +7,9 @@
  */
 import { TaxiflowError } from '../errors.ts';
 import type { TripField } from '../events/trip.ts';
+import { duration } from './durations.ts';
+
+export { duration };
 
 export type Expression =
   | { readonly op: 'field'; readonly name: string }
@@ -226,19 +229,3 @@ export const sliding = word(
 );
 
 export const view = word('view(definition)', (definition: View): View => definition);
-
-const UNITS: Record<string, number> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  min: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
-/** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d` or a plain number of ms; NaN for anything else. */
-export function duration(text: number | string): number {
-  if (typeof text !== 'string') return typeof text === 'number' ? text : Number.NaN;
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?$/.exec(text.trim());
-  return match ? Number(match[1]) * UNITS[match[2] ?? 'ms']! : Number.NaN;
-}

@@ -4,8 +4,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { calledBy, readArguments } from '../../src/cli/arguments.ts';
 import type { Command } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
+import { helpText } from '../../src/cli/help.ts';
 import { flagName } from '../../src/cli/options.ts';
 import { ROOT, temporaryFolder } from '../files.ts';
 import { taxiflow } from '../taxiflow.ts';
@@ -92,10 +94,42 @@ describe('help', PARALLEL, () => {
     assert.match(stderr, /heavy package loaded: better-sqlite3/);
   });
 
-  test('--version prints the version of the package', async () => {
+  test('--version prints the version of the package, however it is asked for', async () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-    const { code, stdout, stderr } = await taxiflow(['--version'], { node: REFUSE_HEAVY });
-    assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${version}\n`, stderr: '' });
+    for (const asked of ['--version', '-version', '-v', '-V', 'version']) {
+      const { code, stdout, stderr } = await taxiflow([asked], { node: REFUSE_HEAVY });
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${version}\n`, stderr: '' }, asked);
+    }
+  });
+
+  test('the help of every command has an example that begins with it', () => {
+    for (const { words, spec } of [{ words: [], spec: undefined }, ...named(COMMANDS)]) {
+      const [, examples = ''] = /\nExamples:\n(.*)$/s.exec(helpText({ command: spec, names: words })) ?? [];
+      assert.match(examples, new RegExp(`^  taxiflow ${words.join(' ')}`), words.join(' '));
+    }
+  });
+
+  test('every example is a command line that is understood', () => {
+    for (const { spec } of named(COMMANDS)) {
+      for (const [line] of spec.examples) {
+        const { command, settings } = readArguments(line.split(' '));
+        for (const [key, option] of Object.entries({ ...command.positionals, ...command.options }))
+          option.read(settings.get(flagName(key))?.written, key);
+      }
+    }
+  });
+
+  test('the help is as wide as the terminal', () => {
+    for (const { words, spec } of [{ words: [], spec: undefined }, ...named(COMMANDS)]) {
+      for (const columns of [60, 100, 200]) {
+        const lines = helpText({ command: spec, names: words }, columns).split('\n');
+        // Command lines can be pasted, so they stay whole.
+        const wide = lines.filter((line) => line.length > columns && !line.startsWith('  taxiflow '));
+        assert.deepEqual(wide, [], `${words.join(' ')} at ${columns}`);
+      }
+    }
+    const [narrow, wide] = [60, 200].map((columns) => helpText(calledBy(['replay']), columns).split('\n'));
+    assert.ok(narrow!.length > wide!.length + 10, 'a wide terminal needs fewer lines');
   });
 });
 
@@ -153,6 +187,33 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['demo --speedup slow', /--speedup slow/],
 ];
 
+/** Command lines with a mistake that taxiflow guesses, and the expected message and hint. */
+const GUESSED: readonly (readonly [line: string, error: RegExp, hint: RegExp])[] = [
+  ['replay x.csv --speed-up 10', /unknown option --speed-up; did you mean --speedup\?/, /replay --help/],
+  ['--versoin', /unknown option --versoin; did you mean --version\?/, /taxiflow --help/],
+  ['results --dta-dir x', /unknown option --dta-dir; did you mean --data-dir\?/, /results --help/],
+  ['process --speedup 3', /process has no --speedup; replay.* have/, /process --help/],
+  ['proces', /did you mean "taxiflow process"\?/, /taxiflow --help/],
+  [
+    'stream creat',
+    /unknown command "stream creat"; did you mean "taxiflow stream create"\?/,
+    /stream --help/,
+  ],
+  [
+    'generate trips.csv',
+    /no arguments, and "trips.csv" was taken for one/,
+    /"taxiflow generate --out trips.csv"/,
+  ],
+  ['results hourly', /no arguments, and "hourly" was taken for one/, /"taxiflow results --view hourly"/],
+  ['process trips.csv', /no arguments, and "trips.csv"/, /"taxiflow replay trips.csv"/],
+  ['process t1', /no arguments, and "t1"/, /"taxiflow process --stream local:t1"/],
+  ['status demo', /no arguments, and "demo"/, /"taxiflow status --app demo"/],
+  ['stream describe a b', /stream describe takes no further arguments, and "b"/, /stream describe --help/],
+  ['stream create --shards 100000', /--shards takes 10,000 at most: each shard is/, /stream create --help/],
+  ['results --data-dir ', /the value of --data-dir is empty/, /omit --data-dir for \.taxiflow$/m],
+  ['replay x.csv --stream ', /the value of --stream is empty/, /omit --stream$/m],
+];
+
 describe('mistakes', PARALLEL, () => {
   for (const [line, names] of MISTAKES) {
     test(`"taxiflow ${line}" is exit code 2 with a message and a hint, and creates nothing`, async (t) => {
@@ -166,10 +227,20 @@ describe('mistakes', PARALLEL, () => {
     });
   }
 
+  for (const [line, error, hint] of GUESSED) {
+    test(`"taxiflow ${line}" explains the mistake and gives the right form`, async () => {
+      const { code, stdout, stderr } = await taxiflow(line.split(' '));
+      assert.deepEqual([code, stdout], [2, '']);
+      const [told = '', tried = ''] = stderr.split('\n');
+      assert.match(told, error);
+      assert.match(tried, hint);
+    });
+  }
+
   test('messages are in English, whatever the language of the user', async () => {
     const { stderr } = await taxiflow(['process', '--nosuch'], {
       env: { LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
     });
-    assert.match(stderr, /unknown option nosuch/);
+    assert.match(stderr, /unknown option --nosuch/);
   });
 });

@@ -2,20 +2,24 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { Settings } from '../../src/cli/command.ts';
 import { completed } from '../../src/cli/hints.ts';
 import { temporaryFolder } from '../files.ts';
 import { taxiflow } from '../taxiflow.ts';
 
+const settings = (given: Record<string, string | boolean>): Settings =>
+  new Map(Object.entries(given).map(([name, written]) => [name, { written, name: `--${name}` }]));
+
 describe('a command in a hint', () => {
-  const given = {
+  const given = settings({
     'data-dir': '/tmp/it is',
     region: 'us-west-2',
     'endpoint-url': 'http://127.0.0.1:9',
     opensearch: 'https://search:9200',
     'index-prefix': 'x-',
     insecure: true,
-    shards: 3,
-  };
+    shards: '3',
+  });
 
   it('gets the places that it accepts, quoted for a shell', () => {
     assert.equal(
@@ -31,7 +35,10 @@ describe('a command in a hint', () => {
 
   it('keeps the places it names itself, and gets no default', () => {
     const own = '"taxiflow es-setup --endpoint http://other"';
-    assert.equal(completed(own, { opensearch: 'https://search:9200', 'data-dir': '.taxiflow' }), own);
+    assert.equal(
+      completed(own, settings({ opensearch: 'https://search:9200', 'data-dir': '.taxiflow' })),
+      own,
+    );
     assert.equal(completed('"taxiflow nosuch"', given), '"taxiflow nosuch"');
   });
 

@@ -24,6 +24,7 @@ export const dashboardCommand = command({
   usage: 'dashboard',
   summary: 'Serve the live page: results on a map of the city, and the state of the job',
   options,
-  examples: [['$0 dashboard --app demo --open', 'look at the results of the demo']],
+  examples: [['dashboard --app demo --open', 'look at the results of the demo']],
+  meant: (word) => `dashboard --app ${word}`,
   load: async () => (await import('../handlers/dashboard.ts')).dashboard,
 });

@@ -9,8 +9,8 @@ const list = command({
   usage: 'list',
   summary: "Show the built-in trips, and where the TLC's monthly files are",
   options: listOptions,
-  examples: [['$0 data list', 'kinds of files, their months, layouts and addresses; nothing is downloaded']],
+  examples: [['data list', 'kinds of files, their months, layouts and addresses; nothing is downloaded']],
   load: async () => (await import('../handlers/data.ts')).list,
 });
 
-export const dataCommand = group('data', 'Find trips to replay', [list]);
+export const dataCommand = group('data', 'Find trips to replay', list.examples, [list]);

@@ -22,5 +22,10 @@ export const demoCommand = command({
   usage: 'demo',
   summary: 'See taxiflow work: replay and process a day of generated trips',
   options,
+  examples: [
+    ['demo', 'half a minute, then a live page until Ctrl-C'],
+    ['demo --open --speedup 720', 'more slowly, in a browser'],
+    ['demo --speedup max --exit --data-dir /tmp/demo', 'as fast as possible, in another folder'],
+  ],
   load: async () => (await import('../handlers/demo.ts')).demo,
 });

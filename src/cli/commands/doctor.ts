@@ -3,7 +3,7 @@ import { flag, speedup, text, texts, type Values } from '../options.ts';
 import { app, dataDir, endpointUrl, indexPrefix, json, openSearchAccess, region, stream } from './shared.ts';
 
 const positionals = {
-  paths: texts('Trip files to replay; their rate is compared with the capacity of the stream'),
+  paths: texts('Trip files to replay; their rate is compared with the capacity of the stream', 'file'),
 };
 
 const options = {
@@ -28,8 +28,8 @@ export const doctorCommand = command({
   positionals,
   options,
   examples: [
-    ['$0 doctor', 'check this machine and the embedded stream'],
-    ['$0 doctor trips.csv --stream NAME --region REGION', 'can this Kinesis stream take these trips?'],
+    ['doctor', 'check this machine and the embedded stream'],
+    ['doctor trips.csv --stream NAME --region REGION', 'can this Kinesis stream take these trips?'],
   ],
   load: async () => (await import('../handlers/doctor.ts')).doctor,
 });

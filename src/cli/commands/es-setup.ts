@@ -24,8 +24,9 @@ export const esSetupCommand = command({
   summary: 'Prepare OpenSearch for the results: index templates, aliases and a dashboard',
   options,
   examples: [
-    ['$0 es-setup --dashboards http://localhost:5601', 'set up everything on this machine'],
-    ['$0 es-setup --check', 'is the cluster still set up correctly?'],
+    ['es-setup --dashboards http://localhost:5601', 'set up everything on this machine'],
+    ['es-setup --check', 'is the cluster still set up correctly?'],
   ],
+  meant: (word) => `es-setup --endpoint ${word}`,
   load: async () => (await import('../handlers/es-setup.ts')).esSetup,
 });

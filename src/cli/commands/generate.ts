@@ -19,7 +19,11 @@ const options = {
     default: 0,
     describe: 'Share of rows with errors as in real files, 0 to 1',
   }),
-  out: text({ default: '-', describe: 'Output file (.gz is compressed), or - for stdout' }),
+  out: text({
+    default: '-',
+    describe: 'Output file (.gz is compressed), or - for stdout',
+    completes: 'file',
+  }),
   json,
 };
 
@@ -29,5 +33,11 @@ export const generateCommand = command({
   usage: 'generate',
   summary: 'Generate realistic trips in the layout of TLC files',
   options,
+  examples: [
+    ['generate --out trips.csv', 'a hundred thousand trips in one day'],
+    ['generate --trips 1e6 --hours 168 --out week.csv.gz', 'a week, compressed'],
+    ['generate --schema green-2015 --dirty 0.02 --seed 7', 'to stdout, with errors as in real files'],
+  ],
+  meant: (word) => `generate --out ${word}`,
   load: async () => (await import('../handlers/generate.ts')).generate,
 });

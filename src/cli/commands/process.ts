@@ -31,6 +31,7 @@ const options = {
   from: text({
     default: 'trim-horizon',
     describe: 'Where a new processor starts reading: trim-horizon, latest or a time',
+    offers: ['trim-horizon', 'latest'],
   }),
   untilEnd: flag('Stop after reading every record now in the stream'),
   drain: flag('At the end, also fire the open windows'),
@@ -46,7 +47,7 @@ const options = {
     describe: 'How long after its end a window still accepts late trips',
   }),
   checkpointInterval: milliseconds({ default: '1s', describe: 'Time between checkpoints' }),
-  output: text({ describe: 'Write results as NDJSON to this file, or - for stdout' }),
+  output: text({ describe: 'Write results as NDJSON to this file, or - for stdout', completes: 'file' }),
   opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
   dashboards: text({
     describe:
@@ -73,8 +74,9 @@ export const processCommand = command({
   summary: 'Process a stream in event-time windows, exactly once',
   options,
   examples: [
-    ['$0 process', 'follow the embedded stream until Ctrl-C'],
-    ['$0 process --until-end --drain --output out.ndjson', 'process what is there, then exit'],
+    ['process', 'follow the embedded stream until Ctrl-C'],
+    ['process --until-end --drain --output out.ndjson', 'process what is there, then exit'],
   ],
+  meant: (word) => (/[.*/]/.test(word) ? `replay ${word}` : `process --stream local:${word}`),
   load: async () => (await import('../handlers/process.ts')).processStream,
 });

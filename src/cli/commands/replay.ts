@@ -9,6 +9,7 @@ import {
   texts,
   time,
   type Values,
+  WHY_SHARDS,
   whole,
 } from '../options.ts';
 import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './shared.ts';
@@ -16,6 +17,7 @@ import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './s
 const positionals = {
   paths: texts(
     'TLC files (CSV, .gz, .zst, .zip, Parquet), folders, quoted globs, s3:// URLs, or - for stdin  [default: a built-in week]',
+    'file',
   ),
 };
 
@@ -29,6 +31,7 @@ const options = {
   shards: whole({
     least: 1,
     most: MOST_SHARDS,
+    why: WHY_SHARDS,
     describe: 'Shards of a new embedded stream  [default: 8]',
   }),
   aggregate: flag("Kinesis: pack many trips per record, in the Kinesis Producer Library's format"),
@@ -74,10 +77,10 @@ export const replayCommand = command({
   positionals,
   options,
   examples: [
-    ['$0 replay -speedup 1440', 'the built-in week, a day per minute'],
-    ['$0 replay trips.csv', 'into the embedded stream, a day per minute'],
-    ['$0 replay -speedup max -stream local:t1 "2016/*.csv.gz"', 'as fast as possible'],
-    ['$0 replay s3://bucket/trips/2016', 'every trip file under a prefix on Amazon S3'],
+    ['replay -speedup 1440', 'the built-in week, a day per minute'],
+    ['replay trips.csv', 'into the embedded stream, a day per minute'],
+    ['replay -speedup max -stream local:t1 "2016/*.csv.gz"', 'as fast as possible'],
+    ['replay s3://bucket/trips/2016', 'every trip file under a prefix on Amazon S3'],
   ],
   load: async () => (await import('../handlers/replay.ts')).replay,
 });

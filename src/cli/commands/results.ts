@@ -17,5 +17,10 @@ export const resultsCommand = command({
   usage: 'results',
   summary: 'Print the results of a processor',
   options,
+  examples: [
+    ['results', 'all results of the only processor'],
+    ['results --view trip_duration --format csv', 'one view, for a spreadsheet'],
+  ],
+  meant: (word) => `results --view ${word}`,
   load: async () => (await import('../handlers/results.ts')).results,
 });

@@ -6,20 +6,25 @@ export const json = flag('Print the outcome as one JSON object on stdout');
 export const dataDir = text({
   default: DEFAULT_DATA_DIR,
   describe: 'Folder for embedded streams, state and results',
+  completes: 'folder',
 });
 export const stream = optionalText(
   'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis  [default: local:taxi-trip-events]',
+  'stream',
 );
 export const region = text({ describe: 'AWS region' });
 export const endpointUrl = text({ describe: "AWS endpoint, for an emulator  [default: Amazon's]" });
 export const app = text({
   describe: 'Name of the processor, which names its state  [default: the name of the stream]',
+  completes: 'app',
 });
 export const onlyApp = text({
   describe: 'Name of the processor  [default: the only one, or that of the default stream]',
+  completes: 'app',
 });
 export const streamName = text({
   describe: 'Stream, as for --stream  [default: local:taxi-trip-events]',
+  completes: 'stream',
 });
 export const format = choice(['table', 'ndjson', 'csv'], {
   describe: 'Output format  [default: table on a terminal, else ndjson]',
@@ -33,11 +38,11 @@ export const indexPrefix = text({
   default: '',
   describe: 'Prefix of index names, for example nyc-',
 });
-export const views = text({ describe: 'File with your own views (.js, .mjs or .json)' });
+export const views = text({ describe: 'File with your own views (.js, .mjs or .json)', completes: 'file' });
 
 /** How to connect to OpenSearch. User name and password come only from the environment. */
 export const openSearchAccess = {
   awsSigv4: flag('Sign requests to OpenSearch, for Amazon OpenSearch Service and Serverless'),
-  ca: text({ describe: 'PEM file with the certificates to trust for https' }),
+  ca: text({ describe: 'PEM file with the certificates to trust for https', completes: 'file' }),
   insecure: flag('Do not verify the server certificate for https'),
 };

@@ -10,5 +10,10 @@ export const statusCommand = command({
   usage: 'status',
   summary: 'Show the state of a processor: positions, watermark, checkpoints, sinks',
   options,
+  examples: [
+    ['status', 'the only processor'],
+    ['status --app demo --watch', 'again every second'],
+  ],
+  meant: (word) => `status --app ${word}`,
   load: async () => (await import('../handlers/status.ts')).status,
 });

@@ -1,5 +1,5 @@
-import { command, group } from '../command.ts';
-import { flag, MOST_SHARDS, text, type Values, whole } from '../options.ts';
+import { command, type Example, group } from '../command.ts';
+import { flag, MOST_SHARDS, text, type Values, WHY_SHARDS, whole } from '../options.ts';
 import { dataDir, endpointUrl, json, region, streamName } from './shared.ts';
 
 const name = streamName;
@@ -11,7 +11,7 @@ export type StreamArguments = Values<typeof place & { name: typeof name; json: t
 
 const createOptions = {
   ...place,
-  shards: whole({ least: 1, most: MOST_SHARDS, describe: 'Number of shards  [default: 8]' }),
+  shards: whole({ least: 1, most: MOST_SHARDS, why: WHY_SHARDS, describe: 'Number of shards  [default: 8]' }),
   onDemand: flag('Kinesis: on-demand mode, in which Kinesis chooses the number of shards'),
   json,
 };
@@ -22,6 +22,10 @@ const create = command({
   summary: 'Create a stream',
   positionals: { name },
   options: createOptions,
+  examples: [
+    ['stream create', 'the embedded stream that replay and process use by default'],
+    ['stream create trips --shards 4 --region us-east-1', 'an Amazon Kinesis stream'],
+  ],
   load: async () => (await import('../handlers/stream.ts')).create,
 });
 
@@ -30,6 +34,10 @@ const describe = command({
   summary: 'Show the shards of a stream',
   positionals: { name },
   options: { ...place, json },
+  examples: [
+    ['stream describe', 'the embedded stream'],
+    ['stream describe trips --region us-east-1 --json', 'a Kinesis stream, for programs'],
+  ],
   load: async () => (await import('../handlers/stream.ts')).describe,
 });
 
@@ -46,6 +54,10 @@ const split = command({
   summary: 'Split a shard in two',
   positionals: splitPositionals,
   options: splitOptions,
+  examples: [
+    ['stream split 0', 'the first shard, in the middle'],
+    ['stream split 3 local:t1', 'a shard of another stream'],
+  ],
   load: async () => (await import('../handlers/stream.ts')).split,
 });
 
@@ -61,12 +73,19 @@ const merge = command({
   summary: 'Merge two neighbouring shards',
   positionals: mergePositionals,
   options: { ...place, json },
+  examples: [['stream merge 0 1', 'two neighbours in the embedded stream']],
   load: async () => (await import('../handlers/stream.ts')).merge,
 });
 
 const reshardOptions = {
   ...place,
-  shards: whole({ least: 1, most: MOST_SHARDS, required: true, describe: 'Number of open shards' }),
+  shards: whole({
+    least: 1,
+    most: MOST_SHARDS,
+    why: WHY_SHARDS,
+    required: true,
+    describe: 'Number of open shards',
+  }),
   json,
 };
 export type ReshardArguments = StreamArguments & Values<typeof reshardOptions>;
@@ -76,6 +95,13 @@ const reshard = command({
   summary: 'Split and merge until a stream has this many equal shards',
   positionals: { name },
   options: reshardOptions,
+  examples: [
+    ['stream reshard --shards 16', 'the embedded stream'],
+    [
+      'stream reshard trips --shards 8 --region us-east-1',
+      'a Kinesis stream, in the steps that Amazon allows',
+    ],
+  ],
   load: async () => (await import('../handlers/stream.ts')).reshard,
 });
 
@@ -92,6 +118,10 @@ const trim = command({
   summary: 'Delete the oldest records',
   positionals: { name },
   options: trimOptions,
+  examples: [
+    ['stream trim --before now', 'all records'],
+    ['stream trim local:t1 --before 2026-01-01', 'records that arrived before 2026'],
+  ],
   load: async () => (await import('../handlers/stream.ts')).trim,
 });
 
@@ -99,12 +129,18 @@ const remove = command({
   usage: 'delete <name>',
   summary: 'Delete a stream and all its records',
   // The name has no default here: a delete must say what it deletes.
-  positionals: { name: text({ required: true, describe: 'Stream, as for --stream' }) },
+  positionals: { name: text({ required: true, describe: 'Stream, as for --stream', completes: 'stream' }) },
   options: { ...place, json },
+  examples: [['stream delete local:t1', 'an embedded stream and its records']],
   load: async () => (await import('../handlers/stream.ts')).remove,
 });
 
-export const streamCommand = group('stream', 'Create, describe and reshard streams', [
+const EXAMPLES: readonly Example[] = [
+  ['stream create local:t1 --shards 4', 'create an embedded stream'],
+  ['stream describe local:t1', 'show its shards'],
+];
+
+export const streamCommand = group('stream', 'Create, describe and reshard streams', EXAMPLES, [
   create,
   describe,
   split,

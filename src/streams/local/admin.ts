@@ -86,5 +86,8 @@ export class LocalAdmin implements StreamAdmin {
 }
 
 function checkCount(shards: number): void {
-  if (shards > MOST_SHARDS) throw usageError(`--shards is ${MOST_SHARDS.toLocaleString('en-US')} at most`);
+  if (shards > MOST_SHARDS)
+    throw usageError(
+      `--shards is ${MOST_SHARDS.toLocaleString('en-US')} at most of an embedded stream: each is read and checkpointed by itself`,
+    );
 }
