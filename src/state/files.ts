@@ -2,12 +2,13 @@
  * Where the states of a data directory lie, and the lock of each (C4): a second SQLite file, held for as long as the
  * processor lives and let go by whatever ends it.
  */
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode, TaxiflowError, translating } from '../errors.ts';
 import { ensureFile, refuseLinks } from '../private-files.ts';
 import { Database, type Sqlite } from '../sqlite.ts';
 import { DEFAULT_STREAM } from '../streams/connectors.ts';
+import { listApps } from './apps.ts';
 
 const LOCK_PATIENCE_MS = 200;
 const APP = /^[a-zA-Z0-9_.-]{1,128}$/;
@@ -21,16 +22,6 @@ export function statePath(dataDir: string, app: string): string {
     });
   }
   return join(dataDir, 'apps', `${app}.sqlite`);
-}
-
-/** Names of the apps that have a state, sorted. */
-export function listApps(dataDir: string): string[] {
-  const folder = join(dataDir, 'apps');
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((file) => file.endsWith('.sqlite'))
-    .map((file) => file.slice(0, -'.sqlite'.length))
-    .sort();
 }
 
 /** The app that is meant: the one named, the only one there is, or that of the default stream. Throws `no-app`. */

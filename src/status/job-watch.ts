@@ -4,7 +4,8 @@
  */
 import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
-import { isRunning, listApps, statePath } from '../state/files.ts';
+import { listApps } from '../state/apps.ts';
+import { isRunning, statePath } from '../state/files.ts';
 import { StateReader } from '../state/reader.ts';
 import type { DeadLetterSample, JobStatus, Sample } from './model.ts';
 

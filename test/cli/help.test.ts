@@ -39,6 +39,7 @@ const ASKED_FOR: Record<string, string[]> = {
   doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],
   stream: [],
   data: [],
+  apps: ['data-dir', 'json'],
 };
 
 interface Named {
@@ -137,7 +138,7 @@ describe('help', PARALLEL, () => {
 const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['', /command/],
   ['proces', /process/],
-  ['stream', /create, describe, split, merge, reshard, trim, delete/],
+  ['stream', /create, list, describe, split, merge, reshard, trim, delete/],
   ['stream nosuch', /nosuch/],
   ['replay --until 2016-01-01 --seek 2016-01-02', /--until 2016-01-01\S* is not after --seek 2016-01-02/],
   ['replay --watermark-interval 0', /--watermark-interval 0 is shorter than 1 ms/],

@@ -143,6 +143,7 @@ describe('an output file', PARALLEL, () => {
   it('deleted during a run ends the run; the same command writes all results again (F1)', async (t) => {
     const cwd = temporaryFolder(t);
     const path = join(cwd, 'out.ndjson');
+    await run(['stream', 'create'], { cwd });
     const ended = taxiflow(['process', '--output', 'out.ndjson'], {
       cwd,
       onStart: (child) => t.after(() => child.kill('SIGKILL')),

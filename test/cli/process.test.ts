@@ -145,10 +145,8 @@ describe('process begins', PARALLEL, () => {
     assert.deepEqual(countsOf(output(cwd, 'timed.ndjson')), expected);
   });
 
-  test('without --stream the stream is created; a named stream must exist', async (t) => {
+  test('the stream must exist', async (t) => {
     const cwd = temporaryFolder(t);
-    await run(TO_END, { cwd });
-    assert.ok(existsSync(join(cwd, '.taxiflow', 'streams', 'taxi-trip-events.sqlite')), 'made on first use');
     const { stderr } = await run([...TO_END, '--stream', 'local:other'], { cwd, code: 1 });
     assert.match(
       stderr,
@@ -626,6 +624,7 @@ test('C3 an output of another writer is left unchanged, and its own is continued
   const cwd = temporaryFolder(t);
   const output = join(cwd, 'out.ndjson');
   writeFileSync(output, 'precious\n');
+  await run(['stream', 'create'], { cwd });
   const { stderr } = await run([...TO_END, '--output', 'out.ndjson'], { cwd, code: 1 });
   assert.match(stderr, /^Error: out\.ndjson holds 9 bytes that this app did not write\nTry: /m);
   assert.equal(readFileSync(output, 'utf8'), 'precious\n');

@@ -111,6 +111,7 @@ describe('results', PARALLEL, () => {
 
   test('with several apps, one must be named', async (t) => {
     const two = temporaryFolder(t);
+    await run(['stream', 'create'], { cwd: two });
     await run(['process', '--until-end', '--app', 'a'], { cwd: two });
     await run(['process', '--until-end', '--app', 'b'], { cwd: two });
     const { stderr } = await run(['results'], { cwd: two, code: 1 });

@@ -105,6 +105,7 @@ describe('status', () => {
 
   it('--watch continues until Ctrl-C; without a terminal, reports follow one another', async (t) => {
     const folder = temporaryFolder(t);
+    await taxiflow(['stream', 'create', '--data-dir', folder]);
     const made = await taxiflow(['process', '--until-end', '--data-dir', folder]);
     assert.equal(made.code, 0, made.stderr);
     let seen = 0;

@@ -294,6 +294,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     const { url } = await dashboard(t, [...at, '--port', '0']);
     const { page, complaints } = await openPage(browser, url);
     await page.locator('#notice', { hasText: /No processor has run in .* yet/ }).waitFor();
+    await run('stream', 'create', ...at);
     const flow = ['process', '--app', 'live', '--checkpoint-interval', '100ms', ...at];
 
     const first = running(t, flow);

@@ -444,6 +444,7 @@ describe('the server of the page', () => {
 
   it('runs as long as the processor with process --dashboard', async (t) => {
     const dataDir = temporaryFolder(t);
+    await taxiflow(['stream', 'create', '--data-dir', dataDir]);
     const run = following(t, ['process', '--dashboard', '--port', '0', '--data-dir', dataDir]);
     const address = () => /live page: (\S+)\n/.exec(run.said())?.[1];
     await run.until('it says where its page is', () => address() !== undefined);

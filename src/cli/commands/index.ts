@@ -1,5 +1,6 @@
 /** Every command, in the order of the help. Imports nothing heavy: `--help` loads neither an SDK nor SQLite. */
 import type { Command } from '../command.ts';
+import { appsCommand } from './apps.ts';
 import { dashboardCommand } from './dashboard.ts';
 import { dataCommand } from './data.ts';
 import { deadLettersCommand } from './dead-letters.ts';
@@ -18,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
   processCommand,
   resultsCommand,
   statusCommand,
+  appsCommand,
   dashboardCommand,
   deadLettersCommand,
   streamCommand,

@@ -41,6 +41,26 @@ const describe = command({
   load: async () => (await import('../handlers/stream.ts')).describe,
 });
 
+const listOptions = {
+  dataDir,
+  region: text({ describe: 'List those of Amazon Kinesis in this AWS region too' }),
+  endpointUrl: text({ describe: 'List those of this AWS endpoint too, for an emulator' }),
+  json,
+};
+export type ListArguments = Values<typeof listOptions>;
+
+const list = command({
+  usage: 'list',
+  summary: 'List the streams there are',
+  options: listOptions,
+  examples: [
+    ['stream list', 'the embedded streams'],
+    ['stream list --region us-east-1', 'those of Amazon Kinesis too'],
+  ],
+  meant: (word) => `stream describe ${word}`,
+  load: async () => (await import('../handlers/stream-list.ts')).list,
+});
+
 const splitPositionals = { shard, name };
 const splitOptions = {
   ...place,
@@ -137,11 +157,13 @@ const remove = command({
 
 const EXAMPLES: readonly Example[] = [
   ['stream create local:t1 --shards 4', 'create an embedded stream'],
+  ['stream list', 'list the embedded streams'],
   ['stream describe local:t1', 'show its shards'],
 ];
 
 export const streamCommand = group('stream', 'Create, describe and reshard streams', EXAMPLES, [
   create,
+  list,
   describe,
   split,
   merge,

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
-import { chooseApp, listApps } from '../../state/files.ts';
+import { listApps } from '../../state/apps.ts';
+import { chooseApp } from '../../state/files.ts';
 import type { DashboardArguments } from '../commands/dashboard.ts';
 import { interruption, printJson, say } from '../terminal.ts';
 

@@ -8,7 +8,7 @@ import {
 import { EXIT } from '../../errors.ts';
 import { ledgerPath } from '../../replay/ledger.ts';
 import { openSqlite } from '../../sqlite.ts';
-import { listApps } from '../../state/files.ts';
+import { listApps } from '../../state/apps.ts';
 import { StateReader } from '../../state/reader.ts';
 import type { DeadLettersArguments } from '../commands/dead-letters.ts';
 import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';

@@ -106,7 +106,7 @@ async function stream(
       checks.push({
         check,
         status: 'ok',
-        detail: `${missing} will be created by the first command that uses it`,
+        detail: `${missing} will be created by the first replay into it`,
       });
       return undefined;
     }

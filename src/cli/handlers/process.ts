@@ -55,8 +55,8 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       views,
       signal,
       opensearch: openSearchOf(args),
-      // A stream to follow may be filled later; a named stream to be read to its end must exist.
-      createStream: !(args.untilEnd && args.stream),
+      // A stream created here would be empty; usually its name or the folder is a mistake.
+      createStream: false,
       onProgress: (now) => progress.update(progressText(now, args.untilEnd)),
       onNote: (note) => say(`note: ${note}`),
       onNoWatermark: (shards) => say(noWatermark(shards)),

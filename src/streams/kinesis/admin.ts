@@ -4,6 +4,7 @@ import {
   type CreateStreamInput,
   DeleteStreamCommand,
   type KinesisClient,
+  ListStreamsCommand,
   MergeShardsCommand,
   SplitShardCommand,
   UpdateShardCountCommand,
@@ -23,6 +24,29 @@ export interface KinesisAdminOptions extends KinesisOptions {
   readonly clock: Clock;
   /** Gets the stream's status while we wait for it. */
   readonly onWait?: (status: string) => void;
+}
+
+/** Names of the account's streams in a region, sorted. */
+export async function listKinesisStreams(
+  options: Omit<KinesisOptions, 'stream'> & { readonly clock: Clock },
+): Promise<string[]> {
+  const stream = 'of any name';
+  const client = kinesisClient({ ...options, stream });
+  const names: string[] = [];
+  try {
+    for (let more = true; more; ) {
+      const after = names.at(-1);
+      const command = new ListStreamsCommand(after === undefined ? {} : { ExclusiveStartStreamName: after });
+      const request = (abortSignal: AbortSignal) => client.send(command, { abortSignal });
+      const found = await firstContact(stream, options.clock, request);
+      const { StreamNames: page = [], HasMoreStreams: isMore = false } = found;
+      for (const name of page) names.push(name);
+      more = isMore && page.length > 0;
+    }
+    return names.sort();
+  } finally {
+    client.destroy();
+  }
 }
 
 /** `taxiflow stream` for Kinesis. Throws as `explained`. */

@@ -28,7 +28,7 @@ import type {
 } from '../ports.ts';
 import { Router } from '../routing.ts';
 import { evenRanges, shardIdOf } from '../shards.ts';
-import { localStreamPath } from './files.ts';
+import { listLocalStreams, localStreamPath } from './files.ts';
 
 const FORMAT = 1;
 /** A row's id is shard × 2^40 + the sequence number of its first record, so a shard's rows lie together. */
@@ -89,6 +89,14 @@ export interface LocalStreamOptions {
   readonly createShards?: number;
 }
 
+function noStream({ dataDir, name }: LocalStreamOptions): TaxiflowError {
+  const others = listLocalStreams(dataDir).map((other) => `local:${other}`);
+  const choose = others.length > 0 ? `choose one of ${others.join(', ')}; or ` : '';
+  return new TaxiflowError('no-stream', `there is no stream local:${name} in ${dataDir}`, {
+    hint: `${choose}create it with "taxiflow stream create local:${name}", or fill it with "taxiflow replay FILES --stream local:${name}"`,
+  });
+}
+
 export class LocalStream implements StreamReader, StreamWriter {
   readonly name: string;
   readonly identity: string;
@@ -130,11 +138,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   static open(options: LocalStreamOptions): LocalStream {
     const path = localStreamPath(options.dataDir, options.name);
     const what = `the stream local:${options.name}`;
-    if (!existsSync(path) && options.createShards === undefined) {
-      throw new TaxiflowError('no-stream', `there is no stream local:${options.name} in ${options.dataDir}`, {
-        hint: `make one with "taxiflow stream create local:${options.name}", or fill it with "taxiflow replay FILES --stream local:${options.name}"`,
-      });
-    }
+    if (!existsSync(path) && options.createShards === undefined) throw noStream(options);
     const db = openSqlite(path, { what, pageSize: 32_768 });
     return translating(what, path, () => {
       if (formatOf(db) === 0) {
