@@ -145,6 +145,17 @@ function wholeOf(text: string, name: string, least: number, most: number, why?: 
   return value;
 }
 
+/** A count of at least 1, or Infinity for `all`. */
+export function countOrAll<const A extends About>(about: A): Option<Given<number, A>> {
+  const schema = { anyOf: [{ type: 'integer', minimum: 1 }, { const: 'all' }] };
+  return option({ ...about, offers: ['all'] }, { schema }, (text, name) => {
+    if (text === 'all') return Number.POSITIVE_INFINITY;
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1) return value;
+    throw usageError(`${name} ${text} is neither a whole number of at least 1 nor all`);
+  }) as Option<Given<number, A>>;
+}
+
 /** Above Amazon's default quota; the most an embedded stream can serve. */
 export const MOST_SHARDS = 10_000;
 export const WHY_SHARDS =

@@ -12,7 +12,14 @@ import type { View } from '../views/language.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
 import { streamName } from './identity.ts';
-import { type ResultDocument, type ResultFilter, resultsOfWindow, storedResults } from './results.ts';
+import {
+  type LatestResults,
+  latestResults,
+  type ResultDocument,
+  type ResultFilter,
+  resultsOfWindow,
+  storedResults,
+} from './results.ts';
 import { corruptRow } from './rows.ts';
 import type { RunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
@@ -42,6 +49,13 @@ export class StateReader {
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
+  }
+
+  /** The latest `most` results, by view and window. */
+  latestResults(filter: ResultFilter, most: number): LatestResults {
+    return translating(this.#what, this.path, () =>
+      latestResults(this.#db, filter, most, (view) => this.#keyFields(view)),
+    );
   }
 
   /** Changes whenever another connection has committed. Asking costs next to nothing. */
@@ -149,6 +163,16 @@ export class StateReader {
   /** Names of the views the results are of. */
   views(): string[] {
     return translating(this.#what, this.path, () => this.#views().map(({ name }) => name));
+  }
+
+  /** The views the results are of, with the names of their key fields and of their numbers. */
+  shapes(): { name: string; keys: string[]; numbers: string[] }[] {
+    const views = translating(this.#what, this.path, () => this.#views());
+    return views.map(({ name, by, aggregates }) => ({
+      name,
+      keys: Object.keys(by),
+      numbers: Object.keys(aggregates),
+    }));
   }
 
   /** Names of the fields that results of a view have, or of all views. */

@@ -10,6 +10,8 @@ export interface ResultFilter {
   readonly view?: string | undefined;
   /** Windows that start here or later, epoch ms. */
   readonly since?: number | undefined;
+  /** Windows that start before this, epoch ms. */
+  readonly until?: number | undefined;
 }
 
 interface FiringRow {
@@ -23,35 +25,88 @@ interface FiringRow {
 /** Names of the key fields of a view. */
 type KeyFields = (view: string) => readonly string[];
 
+interface Fired {
+  readonly view: string;
+  readonly start: number;
+  /** Non-zero if it was corrected. */
+  readonly corrected: number;
+  readonly firings: number;
+}
+
+/** Windows that have fired, by view and start. */
+function firedWindows(db: Sqlite, { view, since, until }: ResultFilter): Fired[] {
+  return db
+    .prepare(
+      `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
+       WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
+         AND (:until IS NULL OR window_start < :until)
+       GROUP BY view, window_start ORDER BY view, window_start`,
+    )
+    .all({ view: view ?? null, since: since ?? null, until: until ?? null }) as Fired[];
+}
+
+/** All results of a window. Throws `damaged` if a firing is missing. */
+function* resultsOf(db: Sqlite, fired: Fired, keyFields: KeyFields): Generator<ResultDocument> {
+  const { view, start, corrected, firings } = fired;
+  let found = 0;
+  const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
+  const first = counted(firingsOf(db, view, start, 0));
+  const corrections = corrected ? counted(firingsOf(db, view, start, 1)) : [];
+  yield* latest({ view, start }, first, corrections, () => keyFields(view));
+  if (found !== firings) throw corruptRow('index');
+}
+
 /** Each result once, by view and window, as they were when the first one is asked for. */
 export function* storedResults(
   db: Sqlite,
-  { view, since }: ResultFilter,
+  filter: ResultFilter,
   keyFields: KeyFields,
 ): Generator<ResultDocument> {
   // One snapshot: the processor goes on, and may correct what was counted a moment ago.
   db.exec('BEGIN');
   try {
-    const windows = db
-      .prepare(
-        `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
-         WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
-         GROUP BY view, window_start ORDER BY view, window_start`,
-      )
-      .all({ view: view ?? null, since: since ?? null }) as {
-      view: string;
-      start: number;
-      corrected: number;
-      firings: number;
-    }[];
-    for (const { view, start, corrected, firings } of windows) {
-      let found = 0;
-      const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
-      const first = counted(firingsOf(db, view, start, 0));
-      const corrections = corrected ? counted(firingsOf(db, view, start, 1)) : [];
-      yield* latest({ view, start }, first, corrections, () => keyFields(view));
-      if (found !== firings) throw corruptRow('index');
+    for (const fired of firedWindows(db, filter)) yield* resultsOf(db, fired, keyFields);
+  } finally {
+    if (db.inTransaction) db.exec('ROLLBACK');
+  }
+}
+
+export interface LatestResults {
+  /** By view and window. */
+  readonly results: readonly ResultDocument[];
+  /** Number of windows with these results, and of all windows. */
+  readonly windows: number;
+  readonly of: number;
+  /** Whether there are more results. */
+  readonly isCut: boolean;
+}
+
+/** At most `most` results of the latest windows; reads no others. */
+export function latestResults(
+  db: Sqlite,
+  filter: ResultFilter,
+  most: number,
+  keyFields: KeyFields,
+): LatestResults {
+  db.exec('BEGIN');
+  try {
+    const windows = firedWindows(db, filter);
+    const newestFirst = [...windows].sort((a, b) => b.start - a.start);
+    const taken = new Map<Fired, ResultDocument[]>();
+    let [count, isCut] = [0, false];
+    for (const fired of newestFirst) {
+      const results: ResultDocument[] = [];
+      for (const result of resultsOf(db, fired, keyFields)) {
+        isCut = count === most;
+        if (isCut) break;
+        results.push(result);
+        count++;
+      }
+      if (results.length > 0) taken.set(fired, results);
+      if (isCut) break;
     }
+    const results = windows.flatMap((fired) => taken.get(fired) ?? []);
+    return { results, windows: taken.size, of: windows.length, isCut };
   } finally {
     if (db.inTransaction) db.exec('ROLLBACK');
   }

@@ -1,13 +1,14 @@
 /** `taxiflow results` with the real binary: every format, also while results are written. */
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
+import { BIN } from '../taxiflow.ts';
 import { lines, PARALLEL, readNaively, run, tripsInOrder, YELLOW } from './model.ts';
 
 describe('results', PARALLEL, () => {
@@ -94,6 +95,125 @@ describe('results', PARALLEL, () => {
     const none = await run(['results', '--since', '2020-01-01'], { cwd });
     assert.equal(none.stdout, '');
     assert.match(none.stderr, /no results/);
+  });
+
+  /** The results of the oracle, parsed. */
+  const all = () => expected.map((line) => JSON.parse(line) as Record<string, string | number>);
+  /** Compares rows without their order. */
+  const sameRows = (stdout: string, wanted: readonly object[]) =>
+    assert.deepEqual(comparable(stdout), comparable(wanted.map((row) => JSON.stringify(row)).join('\n')));
+
+  test('--from and --to choose windows by their start, excluding the second', async () => {
+    const starts = [...new Set(all().map((row) => String(row['window_start'])))].sort();
+    const [from, to] = [starts[2]!, starts[5]!];
+    const { stdout } = await run(['results', '--from', from, '--to', to], { cwd });
+    const wanted = all().filter((row) => row['window_start']! >= from && row['window_start']! < to);
+    assert.ok(wanted.length > 0);
+    sameRows(stdout, wanted);
+    for (const [args, message] of [
+      [['--from', to, '--to', from], /--to must be after --from/],
+      [['--from', from, '--since', from], /--since is the same as --from/],
+    ] as const)
+      assert.match((await run(['results', ...args], { cwd, code: 2 })).stderr, message);
+  });
+
+  test('--limit takes the latest windows', async () => {
+    const starts = all().map((row) => String(row['window_start']));
+    for (const limit of [1, 7, 50]) {
+      const { stdout, stderr } = await run(['results', '--limit', String(limit)], { cwd });
+      assert.equal(stderr, '');
+      const rows = lines<Record<string, string>>(stdout);
+      const latest = [...starts].sort().slice(-limit);
+      assert.deepEqual(rows.map((row) => row['window_start']).sort(), latest);
+      assert.equal(new Set(comparable(stdout)).size, limit, 'each once');
+      for (const line of comparable(stdout)) assert.ok(expected.includes(line), line);
+    }
+    sameRows((await run(['results', '--limit', 'all'], { cwd })).stdout, all());
+    sameRows((await run(['results', '--limit', '1000000'], { cwd })).stdout, all());
+    const { stderr } = await run(['results', '--limit', '0'], { cwd, code: 2 });
+    assert.match(stderr, /--limit 0 is neither a whole number of at least 1 nor all/);
+  });
+
+  test('--sort orders by a field, ascending or descending, and --limit takes the first results', async () => {
+    const numbers = all()
+      .filter((row) => row['view'] === 'pickup_count')
+      .map((row) => Number(row['pickup_count']));
+    const sorted = async (sort: string, ...more: string[]) => {
+      const args = ['results', '--view', 'pickup_count', '--sort', sort, ...more];
+      return lines<{ pickup_count: number }>((await run(args, { cwd })).stdout).map(
+        (row) => row.pickup_count,
+      );
+    };
+    const rising = numbers.toSorted((a, b) => a - b);
+    assert.ok(rising[0]! < rising.at(-1)!);
+    assert.deepEqual(await sorted('pickup_count'), rising);
+    assert.deepEqual(await sorted('pickup_count:desc'), rising.toReversed());
+    assert.deepEqual(await sorted('pickup_count:desc', '--limit', '3'), rising.toReversed().slice(0, 3));
+    const { stderr } = await run(['results', '--sort', 'pickup_cont'], { cwd, code: 2 });
+    assert.match(
+      stderr,
+      /--sort pickup_cont is not a field of the results; did you mean pickup_count\?\nTry: .*window_start/,
+    );
+  });
+
+  test('--sort by a field of one view puts the results of other views last, in both directions', async () => {
+    for (const direction of ['asc', 'desc']) {
+      const { stdout } = await run(['results', '--sort', `pickup_count:${direction}`], { cwd });
+      const views = lines<{ view: string }>(stdout).map(({ view }) => view);
+      const own = all().filter((row) => row['view'] === 'pickup_count').length;
+      assert.deepEqual(new Set(views.slice(0, own)), new Set(['pickup_count']));
+      assert.deepEqual(new Set(views.slice(own)), new Set(['trip_duration']));
+    }
+  });
+
+  test('--chart has a bar for each number, the longest for the largest', async () => {
+    const args = ['results', '--view', 'pickup_count', '--sort', 'pickup_count', '--chart'];
+    const { stdout } = await run(args, { cwd });
+    const [header, ...rows] = stdout.trimEnd().split('\n');
+    assert.match(header!, /^window_start +location +pickup_count$/);
+    const numbers = all().filter((row) => row['view'] === 'pickup_count');
+    assert.equal(rows.length, numbers.length);
+    const most = Math.max(...numbers.map((row) => Number(row['pickup_count'])));
+    for (const row of rows) {
+      const [, , count, bar = ''] = row.split(/ +/);
+      // The largest number has 30 characters; bars are drawn in eighths.
+      const length = (Number(count) / most) * 30;
+      assert.equal([...bar].length, Math.floor(length) + (length % 1 >= 1 / 8 ? 1 : 0), row);
+    }
+    const refused = async (args: string[], message: RegExp) =>
+      assert.match((await run(['results', ...args], { cwd, code: 2 })).stderr, message);
+    await refused(['--chart'], /--chart needs one view\nTry: add --view: pickup_count or trip_duration/);
+    await refused(['--chart', 'pickups', '--view', 'pickup_count'], /--chart pickups is not a number/);
+    await refused(['--chart', '--format', 'csv'], /--chart prints a table\nTry: omit --format csv/);
+  });
+
+  const pty = existsSync('/usr/bin/script') ? false : 'needs script(1)';
+  test('a terminal gets the latest 40 and a hint for the rest', { skip: pty }, async () => {
+    const terminal = (more: string) => {
+      const command = `"${process.execPath}" "${BIN}" results ${more}`;
+      return execFileSync('script', ['-qec', command, '/dev/null'], { cwd, encoding: 'utf8' }).replaceAll(
+        '\r',
+        '',
+      );
+    };
+    const starts = all().map((row) => String(row['window_start']).replace('.000Z', 'Z'));
+    const shown = terminal('').split('\n');
+    const rows = shown.filter((line) => /^(?:pickup_count|trip_duration) /.test(line));
+    assert.deepEqual(rows.map((row) => row.split(/ +/)[1]).sort(), [...starts].sort().slice(-40));
+    const windows = new Set(all().map((row) => `${row['view']} ${row['window_start']}`)).size;
+    assert.match(
+      shown.join('\n'),
+      new RegExp(`^the latest 40 results, of \\d+ of ${windows} windows; --limit N`, 'm'),
+    );
+    const rowsOf = (text: string) => text.split('\n').filter((line) => /^(?:pickup|trip)_\w+ +\d/.test(line));
+    assert.equal(rowsOf(terminal('--limit all')).length, expected.length);
+    const first = terminal('--sort trip_count:desc');
+    assert.match(
+      first,
+      new RegExp(`^the first 40 results of ${expected.length} by trip_count; --limit N`, 'm'),
+    );
+    assert.equal(rowsOf(terminal('--limit 3')).length, 3);
+    assert.doesNotMatch(terminal('--limit 3'), /--limit N/, 'a limit that the user gave needs no note');
   });
 
   test('an unknown view is refused, and the known ones are named', async () => {

@@ -18,6 +18,7 @@ import { StateReader } from '../../state/reader.ts';
 import type { ResultDocument } from '../../state/results.ts';
 import { deleteLocalStream } from '../../streams/local/files.ts';
 import { cellCenter } from '../../views/geohash.ts';
+import { bar } from '../chart.ts';
 import type { Invocation } from '../command.ts';
 import type { DemoArguments } from '../commands/demo.ts';
 import {
@@ -264,7 +265,6 @@ function minutesByHour(results: Iterable<ResultDocument>): HourOfAirport[] {
 }
 
 const BAR = 28;
-const EIGHTHS = ' ▏▎▍▌▋▊▉█';
 
 /** One bar per hour and airport, all on one scale. */
 function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
@@ -280,9 +280,4 @@ function* chart(minutes: readonly HourOfAirport[]): Generator<string> {
     });
     yield `  ${String(hour).padStart(2, '0')}  ${cells.join('').trimEnd()}`;
   }
-}
-
-function bar(length: number): string {
-  const whole = Math.floor(length);
-  return '█'.repeat(whole) + (EIGHTHS[Math.floor((length - whole) * 8)] ?? '').trim();
 }
