@@ -1,9 +1,11 @@
 /** Loads views from a user's file. */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { TaxiflowError } from '../errors.ts';
+import { parseJson, placed, shownPath } from '../source-place.ts';
 import { checkViews } from './check.ts';
 import * as language from './language.ts';
 
@@ -39,7 +41,7 @@ function called(path: string, make: MakeViews): unknown {
 
 async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return parseJson(await readFile(path, 'utf8'), path);
   } catch (error) {
     throw unusable(path, error);
   }
@@ -50,7 +52,7 @@ async function importViews(path: string): Promise<unknown> {
   try {
     module = await import(pathToFileURL(resolve(path)).href);
   } catch (error) {
-    throw unusable(path, error);
+    throw unusable(path, error instanceof SyntaxError ? withPlace(error, path) : error);
   }
   const views = module['views'] ?? module['default'];
   if (views !== undefined) return views;
@@ -67,13 +69,51 @@ function unusable(path: string, error: unknown): TaxiflowError {
       exitCode: error.exitCode,
       cause: error,
     });
+  const where = error instanceof Error && !(error instanceof SyntaxError) ? placeIn(error) : '';
   return new TaxiflowError(
     'bad-view',
-    `cannot load ${path}: ${error instanceof Error ? error.message : error}`,
+    `cannot load ${path}: ${error instanceof Error ? error.message : error}${where}`,
     {
       hint: 'fix the file; see docs/views.md',
       exitCode: 2,
       cause: error,
     },
   );
+}
+
+/** Time limit for finding the place of a syntax error. */
+const LOOK_MS = 10_000;
+
+/**
+ * Adds the place to a syntax error. Node.js prints it only when the error ends a process, so a second process imports the
+ * module. No module runs there, because a syntax error stops the import before that.
+ */
+function withPlace(error: SyntaxError, path: string): SyntaxError {
+  const load = [
+    '--input-type=module',
+    '-e',
+    'await import(process.argv[1])',
+    pathToFileURL(resolve(path)).href,
+  ];
+  const { stderr } = spawnSync(process.execPath, load, { encoding: 'utf8', timeout: LOOK_MS });
+  const [, file, line, text = '', caret = ''] =
+    /^(file:\/\/\S+|\/.*|[A-Z]:\\.*):(\d+)\n(.*)\n( *\^)?/m.exec(stderr) ?? [];
+  if (file === undefined) return error;
+  const where = file.startsWith('file:') ? fileURLToPath(file) : file;
+  const place = placed(
+    where === resolve(path) ? path : where,
+    Number(line),
+    caret.length || 1,
+    error.message,
+    text,
+  );
+  return new SyntaxError(place, { cause: error });
+}
+
+/** ` (file:line:column)` of the first stack frame in the user's own module; empty if there is none. */
+function placeIn(error: Error): string {
+  const own = new URL('..', import.meta.url).href;
+  for (const [, url, place] of (error.stack ?? '').matchAll(/(file:\/\/[^\s)]+?)(:\d+:\d+)\)?$/gm))
+    if (!url!.startsWith(own)) return ` (${shownPath(fileURLToPath(url!))}${place})`;
+  return '';
 }

@@ -75,6 +75,47 @@ describe('views from a file', () => {
     });
   }
 
+  // Lines and columns as an editor counts them, found by hand.
+  const places: [name: string, text: string, message: RegExp][] = [
+    ['a.mjs', 'export const views = ({ view }) => [\n  view({ name: "x",, })\n];\n', /: \S*a\.mjs:2:20: Unexpected token ',', in: view\(\{ name: "x",, \}\)$/],
+    ['b.mjs', 'export const views = [\n', /: \S*b\.mjs:2:1: Unexpected end of input$/],
+    ['c.mjs', 'import { q } from "node:fs";\nexport const views = [q];\n', /c\.mjs:1:10: .* 'q', in: import \{ q \}/],
+    ['d.mjs', 'const x = 1;\nexport const views = foo.bar;\n', /cannot load \S*d\.mjs: foo is not defined \(\S*d\.mjs:2:22\)$/],
+    ['e.mjs', 'export const views = () => {\n  return [].a.b;\n};\n', /undefined.* \(\S*e\.mjs:2:15\)$/],
+    ['a.json', '[\n  {"name": "x"},,\n]', /: \S*a\.json:2:17: Unexpected token ',', in: \{"name": "x"\},,$/],
+    ['b.json', '[\n  {"name": "x"}\n', /: \S*b\.json:3:1: /],
+    ['c.json', '[\n  {"name" "x"}]', /: \S*c\.json:2:11: .*, in: \{"name" "x"\}\]$/],
+    ['d.json', '[\n  {"name": tru}]', /: \S*d\.json:2:12: .*, in: /],
+    ['e.json', '[\n  {"name": "a\\q"}]', /: \S*e\.json:2:14: .*, in: /],
+    ['f.json', '[1]\n\n x', /: \S*f\.json:3:2: .*, in: x$/],
+    ['g.json', '[1,\n]', /: \S*g\.json:2:1: Unexpected token '\]', in: \]$/],
+    ['h.json', '', /: \S*h\.json:1:1: Unexpected end of JSON input$/],
+    ['i.json', '[01]', /: \S*i\.json:1:3: /],
+    ['j.json', "{'a': 1}", /: \S*j\.json:1:2: /],
+    ['k.json', '{"a": 1, }', /: \S*k\.json:1:10: /],
+    ['l.json', '[1 2]', /: \S*l\.json:1:4: /],
+    ['m.json', '{"a": "b\nc"}', /: \S*m\.json:1:9: /],
+  ]; // biome-ignore format: a case a line
+  for (const [name, text, message] of places) {
+    it(`are refused with file, line, column and the line of the mistake, as ${name}`, async (t) => {
+      const path = join(temporaryFolder(t), name);
+      writeFileSync(path, text);
+      await assert.rejects(loadViews(path), fails('bad-view', message));
+    });
+  }
+
+  it('are refused with the place of a mistake in a module they import', async (t) => {
+    const folder = temporaryFolder(t);
+    writeFileSync(join(folder, 'own.mjs'), 'export const a = 1;\nlet a = 2;\n');
+    writeFileSync(join(folder, 'views.mjs'), "import { a } from './own.mjs';\nexport const views = [a];\n");
+    const { code, stderr } = await taxiflow(['process', '--views', 'views.mjs'], { cwd: folder });
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /^Error: cannot load views\.mjs: own\.mjs:2:5: Identifier 'a' has .*, in: let a = 2;\nTry: /,
+    );
+  });
+
   it('are an error where there is no file', async (t) => {
     await assert.rejects(loadViews(join(temporaryFolder(t), 'none.mjs')), fails('no-views', /none\.mjs/));
   });
