@@ -2,7 +2,7 @@
  * Records the progress of replays in one SQLite file under the data directory: how far each is acknowledged, so that it
  * can resume after any end (W7), and the rows it rejected.
  */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Clock } from '../clock.ts';
 import { DEAD_LETTER_SCHEMA, type DeadLetterBuffer, DeadLetterTable } from '../dead-letters.ts';
 import { translate } from '../errors.ts';
@@ -65,6 +65,27 @@ export interface ReplayEntry {
 
 export function ledgerPath(dataDir: string): string {
   return join(dataDir, 'replays.sqlite');
+}
+
+/** What people call each replay, by its key: its files and stream, and its id where two would be called the same. */
+export function replayNames(db: Sqlite): Map<string, string> {
+  const rows = db.prepare('SELECT key, stream, replay, inputs FROM replays').all() as Pick<
+    ReplayEntry,
+    'key' | 'stream' | 'replay' | 'inputs'
+  >[];
+  const plain = ({ inputs, stream }: Pick<ReplayEntry, 'inputs' | 'stream'>) =>
+    `replay of ${shownInputs(inputs.split(', '))} into ${stream}`;
+  const alike = new Map<string, number>();
+  for (const row of rows) alike.set(plain(row), (alike.get(plain(row)) ?? 0) + 1);
+  return new Map(
+    rows.map((row) => [row.key, alike.get(plain(row))! > 1 ? `${plain(row)} (${row.replay})` : plain(row)]),
+  );
+}
+
+/** The first file, without its folder, and how many others there are. */
+function shownInputs([first = '', ...others]: readonly string[]): string {
+  const count = others.length;
+  return `${basename(first)}${count === 0 ? '' : ` and ${count} other${count > 1 ? 's' : ''}`}`;
 }
 
 export class ReplayLedger {

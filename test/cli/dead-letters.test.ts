@@ -1,6 +1,6 @@
 /** `taxiflow dead-letters` with the real binary: rows and records that replay and process refused. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -25,7 +25,8 @@ interface Counts {
 const REJECTED = readNaively(DIRTY).rows.filter((row) => row.rejected);
 /** A record of a faulty producer: quotes, commas, and text outside ASCII. */
 const BROKEN = ['{"type":"bus","line":"Q70, \\"express\\""}\n', 'gestört\n', 'again\n'];
-const OF_ROWS = REJECTED.map(({ rejected, line, text }) => ['replay', rejected, DIRTY, String(line), text]);
+const OF_REPLAY = 'replay of yellow-2015-dirty.csv into local:taxi-trip-events';
+const OF_ROWS = REJECTED.map(({ rejected, line, text }) => [OF_REPLAY, rejected, DIRTY, String(line), text]);
 const OF_RECORDS = BROKEN.map((text, i) => [
   ...['app taxi-trip-events', 'not-readable', 'local:taxi-trip-events shardId-000000000000'],
   ...[String(i), text.trimEnd()],
@@ -52,13 +53,40 @@ describe('dead-letters', PARALLEL, () => {
     const { stdout, stderr } = await run(['dead-letters'], { cwd });
     const letters = lines(stdout) as unknown as Letter[];
     assert.deepEqual(letters.map(told), [...OF_ROWS, ...OF_RECORDS]);
-    for (const { of, raw, detail } of letters.filter(({ of }) => of === 'replay'))
+    for (const { of, raw, detail } of letters.filter(({ of }) => of === OF_REPLAY))
       assert.ok(tellsWhy(raw, detail), `${of}: "${detail}" says what is wrong with ${raw}`);
     for (const { at } of letters) assert.equal(new Date(at).toISOString(), at);
     for (const [reason, n] of Object.entries(dirtOf(readNaively(DIRTY)))) {
-      assert.match(stderr, new RegExp(`^replay: ${n} ${reason}$`, 'm'));
+      assert.match(stderr, new RegExp(`^${OF_REPLAY}: ${n} ${reason}$`, 'm'));
     }
     assert.match(stderr, /^app taxi-trip-events: 3 not-readable$/m);
+  });
+
+  test('names the replay: its files and stream, and its id where two would be called the same', async (t) => {
+    const cwd = temporaryFolder(t);
+    const [header, ...rows] = readFileSync(DIRTY, 'utf8').split('\n');
+    for (const folder of ['a', 'b']) mkdirSync(join(cwd, folder));
+    writeFileSync(join(cwd, 'a', 'trips.csv'), [header, ...rows, ''].join('\n'));
+    writeFileSync(join(cwd, 'b', 'trips.csv'), [header, ...rows.slice(5), ''].join('\n'));
+    const ids: unknown[] = [];
+    for (const args of [['a/trips.csv'], ['b/trips.csv'], ['a/trips.csv', 'b', '--stream', 'local:other']]) {
+      const ran = await run(['replay', ...args, '--speedup', 'max', '--json'], { cwd });
+      ids.push(ran.json()['replay']);
+    }
+    const { counts } = (await run(['dead-letters', '--json'], { cwd })).json<Counts>();
+    assert.deepEqual(
+      new Set(counts.map(({ of }) => of)),
+      new Set([
+        `replay of trips.csv into local:taxi-trip-events (${ids[0]})`,
+        `replay of trips.csv into local:taxi-trip-events (${ids[1]})`,
+        'replay of trips.csv and 1 other into local:other',
+      ]),
+    );
+    assert.equal(
+      new Set(counts.map(({ of, reason }) => `${of} ${reason}`)).size,
+      counts.length,
+      'each total once',
+    );
   });
 
   test('--json gives counts and letters in one object', async () => {
@@ -67,7 +95,7 @@ describe('dead-letters', PARALLEL, () => {
     assert.deepEqual(found.counts, [
       ...Object.entries(dirtOf(readNaively(DIRTY)))
         .sort()
-        .map(([reason, count]) => ({ of: 'replay', reason, count, kept: count })),
+        .map(([reason, count]) => ({ of: OF_REPLAY, reason, count, kept: count })),
       { of: 'app taxi-trip-events', reason: 'not-readable', count: 3, kept: 3 },
     ]);
   });
@@ -77,7 +105,7 @@ describe('dead-letters', PARALLEL, () => {
     const wanted = OF_ROWS.filter(([, reason]) => reason === 'short-row');
     assert.ok(wanted.length > 0 && wanted.length < OF_ROWS.length, 'the case is one');
     assert.deepEqual((lines(stdout) as unknown as Letter[]).map(told), wanted);
-    assert.equal(stderr, `replay: ${wanted.length} short-row\n`);
+    assert.equal(stderr, `${OF_REPLAY}: ${wanted.length} short-row\n`);
     const own = await run(['dead-letters', '--app', 'taxi-trip-events'], { cwd });
     assert.deepEqual((lines(own.stdout) as unknown as Letter[]).map(told), OF_RECORDS);
     const none = await run(['dead-letters', '--reason', 'late'], { cwd });
@@ -136,7 +164,10 @@ describe('--dead-letter-limit', PARALLEL, () => {
       found.letters.map(({ position }) => Number(position)).sort((a, b) => a - b),
       firsts.map(({ line }) => line).sort((a, b) => a - b),
     );
-    assert.match((await run(['dead-letters'], { cwd })).stderr, /^replay: [2-9]\d* [a-z-]+, 1 kept$/m);
+    assert.match(
+      (await run(['dead-letters'], { cwd })).stderr,
+      /^replay of yellow-2015-dirty\.csv into local:taxi-trip-events: [2-9]\d* [a-z-]+, 1 kept$/m,
+    );
   });
 
   test('process keeps to the limit across runs, and counts all letters', async (t) => {

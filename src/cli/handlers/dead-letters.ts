@@ -6,7 +6,7 @@ import {
   listDeadLetters,
 } from '../../dead-letters.ts';
 import { EXIT } from '../../errors.ts';
-import { ledgerPath } from '../../replay/ledger.ts';
+import { ledgerPath, replayNames } from '../../replay/ledger.ts';
 import { openSqlite } from '../../sqlite.ts';
 import { listApps } from '../../state/apps.ts';
 import { StateReader } from '../../state/reader.ts';
@@ -14,8 +14,8 @@ import type { DeadLettersArguments } from '../commands/dead-letters.ts';
 import { chosenFormat, formatted, printJson, say, thousands, write } from '../terminal.ts';
 
 interface Source {
-  /** `replay`, or `app NAME`. */
-  readonly of: string;
+  /** `replay of FILES into STREAM`, or `app NAME`; scope is that of the letter. */
+  of(scope: string): string;
   counts(): DeadLetterCount[];
   letters(reason?: string): Iterable<KeptDeadLetter>;
   close(): void;
@@ -29,7 +29,7 @@ export async function deadLetters(args: DeadLettersArguments): Promise<number> {
       source
         .counts()
         .filter((row) => reason === undefined || row.reason === reason)
-        .map((row) => ({ of: source.of, reason: row.reason, count: row.count, kept: row.kept })),
+        .map((row) => ({ of: source.of(row.scope), reason: row.reason, count: row.count, kept: row.kept })),
     );
     if (args.json && args.output === undefined) {
       printJson({ command: 'dead-letters', counts, letters: [...letters(sources, reason)] });
@@ -55,8 +55,8 @@ const COLUMNS = ['of', 'reason', 'source', 'position', 'detail', 'at', 'raw'];
 
 function* letters(sources: readonly Source[], reason?: string) {
   for (const source of sources) {
-    for (const { reason: why, source: from, position, detail, at, raw } of source.letters(reason)) {
-      yield { of: source.of, reason: why, source: from, position, detail, at, raw };
+    for (const { scope, reason: why, source: from, position, detail, at, raw } of source.letters(reason)) {
+      yield { of: source.of(scope), reason: why, source: from, position, detail, at, raw };
     }
   }
 }
@@ -66,7 +66,7 @@ function openSources(dataDir: string, app: string | undefined): Source[] {
   const sources = apps.map((name): Source => {
     const reader = new StateReader(dataDir, name);
     return {
-      of: `app ${name}`,
+      of: () => `app ${name}`,
       counts: () => reader.deadLetterCounts(),
       letters: (reason) => reader.deadLetters(reason),
       close: () => reader.close(),
@@ -75,8 +75,9 @@ function openSources(dataDir: string, app: string | undefined): Source[] {
   const path = ledgerPath(dataDir);
   if (app !== undefined || !existsSync(path)) return sources;
   const db = openSqlite(path, { what: 'the list of replays', readonly: true });
+  const names = replayNames(db);
   const replays: Source = {
-    of: 'replay',
+    of: (scope) => names.get(scope) ?? 'replay',
     counts: () => countDeadLetters(db),
     letters: (reason) => listDeadLetters(db, reason),
     close: () => db.close(),
