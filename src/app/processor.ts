@@ -9,7 +9,7 @@ import { TaxiflowError } from '../errors.ts';
 import type { Access } from '../opensearch/connection.ts';
 import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
-import { NdjsonSink } from '../sinks/ndjson.ts';
+import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
 import { streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
@@ -117,6 +117,7 @@ const LONGEST_CONSUMER = 128;
  */
 export async function openProcessor(options: ProcessorOptions = {}): Promise<Processor> {
   refuseContradictions(options);
+  if (options.output !== undefined) checkOutput(options.output);
   const views = checkViews(options.views ?? taxiViews());
   const target = parseTarget(options.stream);
   const search = await searchOf(options);

@@ -67,7 +67,7 @@ export function ledgerPath(dataDir: string): string {
   return join(dataDir, 'replays.sqlite');
 }
 
-/** What people call each replay, by its key: its files and stream, and its id where two would be called the same. */
+/** A name for each replay, by its key: its files and stream, and its id if the name is not unique. */
 export function replayNames(db: Sqlite): Map<string, string> {
   const rows = db.prepare('SELECT key, stream, replay, inputs FROM replays').all() as Pick<
     ReplayEntry,
@@ -82,7 +82,7 @@ export function replayNames(db: Sqlite): Map<string, string> {
   );
 }
 
-/** The first file, without its folder, and how many others there are. */
+/** The first file without its folder, and the number of other files. */
 function shownInputs([first = '', ...others]: readonly string[]): string {
   const count = others.length;
   return `${basename(first)}${count === 0 ? '' : ` and ${count} other${count > 1 ? 's' : ''}`}`;

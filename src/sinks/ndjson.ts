@@ -8,7 +8,9 @@
  */
 
 import {
+  accessSync,
   closeSync,
+  constants,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
@@ -17,7 +19,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError, translating } from '../errors.ts';
@@ -32,6 +34,17 @@ export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' |
 /** What the cursor remembers: how long the file was, in bytes, once the results before it were delivered. */
 interface Position {
   readonly bytes: number;
+}
+
+/** Throws the same error as opening the file, but creates nothing. */
+export function checkOutput(path: string): void {
+  if (path === '-') return;
+  const look = () => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' });
+    accessSync(found ? path : dirname(path), constants.W_OK);
+  };
+  translating('the output', path, look, '--output');
 }
 
 export class NdjsonSink implements Sink {

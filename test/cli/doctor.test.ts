@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fixture, temporaryFolder } from '../files.ts';
@@ -19,7 +19,7 @@ async function doctor(args: string[], env: Record<string, string> = {}): Promise
 }
 
 describe('doctor', () => {
-  it('finds nothing wrong with an empty folder, and changes nothing but the folder', async (t) => {
+  it('accepts a folder that does not exist, and creates nothing', async (t) => {
     const folder = temporaryFolder(t);
     const { bavail, bsize } = statfsSync(folder);
     const [code, checks] = await doctor(['--data-dir', join(folder, 'new')]);
@@ -28,14 +28,18 @@ describe('doctor', () => {
       checks.map(({ check, status }) => `${check} ${status}`),
       ['node ok', `data folder ${bavail * bsize < 2e9 ? 'warning' : 'ok'}`, 'stream ok', 'state ok'],
     );
+    assert.match(checks[1]!.detail, /new, which does not exist yet, \d/);
+    assert.deepEqual(readdirSync(folder), [], 'it creates nothing');
   });
 
   it('names a file in place of the data folder, and continues its checks', async (t) => {
     const file = join(temporaryFolder(t), 'file');
     writeFileSync(file, '');
-    const [code, checks] = await doctor(['--data-dir', file]);
-    assert.equal(code, 1);
-    assert.equal(checks.find(({ check }) => check === 'data folder')?.status, 'failed');
+    for (const path of [file, join(file, 'below')]) {
+      const [code, checks] = await doctor(['--data-dir', path]);
+      assert.equal(code, 1);
+      assert.equal(checks.find(({ check }) => check === 'data folder')?.status, 'failed');
+    }
   });
 
   it('reports a damaged state', async (t) => {

@@ -1,6 +1,6 @@
 /** `taxiflow process` with the real binary: start and end of a run, lateness, custom views, several apps. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { temporaryFolder } from '../files.ts';
@@ -160,6 +160,32 @@ describe('process begins', PARALLEL, () => {
       kinesis.stderr,
       /^stream: other \(Kinesis at \S+\)\nError: Kinesis does not answer[^\n]*\nTry: /,
     );
+  });
+});
+
+describe('process with an invalid option', PARALLEL, () => {
+  test('creates nothing', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['stream', 'create'], { cwd });
+    const before = readdirSync(cwd, { recursive: true });
+    for (const [args, code, message] of [
+      [['--output', ''], 2, /the value of --output is empty/],
+      [
+        ['--output', 'nosuch/out.ndjson'],
+        1,
+        /the output can't be opened: nosuch\/out\.ndjson\nTry: .*--output/,
+      ],
+      [['--output', '.taxiflow'], 1, /the output can't be opened: \.taxiflow/],
+      [['--port', '99999', '--dashboard'], 2, /--port 99999 is not a valid port/],
+      [['--ca', 'nosuch.pem', '--opensearch', 'https://127.0.0.1:9'], 1, /nosuch\.pem/],
+      [['--app', '../x'], 2, /"\.\.\/x" can't name an app/],
+      [['--views', 'nosuch.mjs'], 1, /there is no nosuch\.mjs/],
+      [['--dead-letter-limit', '-1'], 2, /--dead-letter-limit needs a whole number/],
+    ] as const) {
+      const { stderr } = await run([...TO_END, ...args], { cwd, code });
+      assert.match(stderr, message);
+      assert.deepEqual(readdirSync(cwd, { recursive: true }), before, args.join(' '));
+    }
   });
 });
 

@@ -1,9 +1,9 @@
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { appOf } from '../../app/processor.ts';
 import { Dataset } from '../../dataset/dataset.ts';
-import { EXIT, TaxiflowError, translating } from '../../errors.ts';
+import { EXIT, TaxiflowError, translate, translating } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
-import { makeFolder } from '../../private-files.ts';
 import { planReplay } from '../../replay/plan.ts';
 import { isRunning, statePath } from '../../state/files.ts';
 import { refuseOtherStream, streamIdentity } from '../../state/identity.ts';
@@ -76,20 +76,31 @@ function runtime(): Check {
 
 function folder(path: string): Check {
   const check = 'data folder';
+  // doctor creates nothing, so it checks the nearest folder that exists.
+  const there = nearestFolder(path);
   try {
-    translating('the data folder', path, () => {
-      makeFolder(path);
-      accessSync(path, constants.W_OK);
-    });
+    translating('the data folder', path, () => accessSync(there, constants.W_OK));
+    if (!statSync(there).isDirectory()) throw translate(notFolder(), 'the data folder', path);
   } catch (error) {
     return failure(check, error);
   }
-  const { bavail, bsize } = statfsSync(path);
+  const { bavail, bsize } = statfsSync(there);
   const free = bavail * bsize;
-  const detail = `${path}, ${(free / 1e9).toFixed(1)} GB free`;
+  const detail = `${path}${there === resolve(path) ? '' : ', which does not exist yet'}, ${(free / 1e9).toFixed(1)} GB free`;
   return free < LITTLE_SPACE
     ? { check, status: 'warning', detail, advice: 'an embedded stream needs about 0.4 GB per million trips' }
     : { check, status: 'ok', detail };
+}
+
+/** The path itself, or the nearest folder above it that exists. */
+function nearestFolder(path: string): string {
+  let there = resolve(path);
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  return there;
+}
+
+function notFolder(): Error {
+  return Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
 }
 
 /** Undefined if the stream does not exist yet or cannot be described. */
