@@ -44,13 +44,14 @@ test('the packed package has what it needs, nothing else, and works from another
     'package.json',
     'README.md',
     'bin/taxiflow.js',
+    'completions/taxiflow.bash',
     'dist/cli/main.js',
     'dist/index.js',
     'dist/index.d.ts',
   ]) {
     assert.ok(files.includes(needed), `${needed} is in the package: ${files.join(' ')}`);
   }
-  const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|(bin|dist|docs)\/.*)$/;
+  const allowed = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|(bin|completions|dist|docs)\/.*)$/;
   assert.deepEqual(
     files.filter((file) => !allowed.test(file) || file.endsWith('.map')),
     [],

@@ -28,7 +28,7 @@ export interface CommandLine {
 }
 
 /** A flag, with one dash or two. A negative number and a lone dash are values. */
-const FLAG = /^--?([a-zA-Z][\w-]*)(?:=(.*))?$/s;
+export const FLAG = /^--?([a-zA-Z][\w-]*)(?:=(.*))?$/s;
 
 /** Flags that replace running the command. */
 const ASKS: Readonly<Record<string, 'help' | 'version'>> = {

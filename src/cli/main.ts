@@ -22,6 +22,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function run(argv: readonly string[]): Promise<number> {
+  if (argv[0] === COMPLETE) return complete(argv.slice(1));
   const asked = asksFor(argv);
   if (asked) return answer(asked, argv);
   // `help COMMAND` is `COMMAND --help`.
@@ -35,6 +36,15 @@ async function run(argv: readonly string[]): Promise<number> {
     report(error, argv, settings);
     return Number(process.exitCode);
   }
+}
+
+/** The first argument in calls from the shell scripts of `taxiflow completion`. */
+const COMPLETE = '--complete';
+
+async function complete(words: readonly string[]): Promise<number> {
+  const { offerFor, offerText } = await import('./complete.ts');
+  process.stdout.write(offerText(offerFor(words)));
+  return EXIT.done;
 }
 
 /** Prints help or the version. */

@@ -40,6 +40,7 @@ const ASKED_FOR: Record<string, string[]> = {
   stream: [],
   data: [],
   apps: ['data-dir', 'json'],
+  completion: [],
 };
 
 interface Named {

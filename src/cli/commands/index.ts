@@ -1,6 +1,7 @@
 /** Every command, in the order of the help. Imports nothing heavy: `--help` loads neither an SDK nor SQLite. */
 import type { Command } from '../command.ts';
 import { appsCommand } from './apps.ts';
+import { completionCommand } from './completion.ts';
 import { dashboardCommand } from './dashboard.ts';
 import { dataCommand } from './data.ts';
 import { deadLettersCommand } from './dead-letters.ts';
@@ -28,4 +29,5 @@ export const COMMANDS: readonly Command[] = [
   dataCommand,
   generateCommand,
   demoCommand,
+  completionCommand,
 ];
