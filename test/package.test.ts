@@ -45,6 +45,7 @@ test('the packed package has what it needs, nothing else, and works from another
     'README.md',
     'bin/taxiflow.js',
     'completions/taxiflow.bash',
+    'dist/taxiflow.config.schema.json',
     'dist/cli/main.js',
     'dist/index.js',
     'dist/index.d.ts',

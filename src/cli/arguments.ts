@@ -20,6 +20,10 @@ export interface Called {
   readonly names: readonly string[];
 }
 
+export interface NamedCommand extends Called {
+  readonly command: Command;
+}
+
 export interface CommandLine {
   readonly command: Command & { readonly run: NonNullable<Command['run']> };
   readonly names: readonly string[];
@@ -76,15 +80,19 @@ export function calledBy(argv: readonly string[]): Called & { readonly rest: rea
 
 function takesValue(given: string, command: Command | undefined): boolean {
   const name = flagName(given);
-  const known = command && command.commands.length === 0 ? [command] : everyCommand();
+  const known = command?.run ? [command] : everyCommand().map((each) => each.command);
   return name in COMMON || known.some((each) => optionsOf(each).get(name)?.takes === 'one');
 }
 
 /** All commands that run, including subcommands. */
-export function everyCommand(commands: readonly Command[] = COMMANDS): Command[] {
-  return commands.flatMap((command) =>
-    command.commands.length > 0 ? everyCommand(command.commands) : [command],
-  );
+export function everyCommand(
+  commands: readonly Command[] = COMMANDS,
+  above: readonly string[] = [],
+): NamedCommand[] {
+  return commands.flatMap((command) => {
+    const names = [...above, nameOf(command)];
+    return command.run ? [{ command, names }] : everyCommand(command.commands, names);
+  });
 }
 
 /** Parses a command line. Throws `usage`. */
@@ -167,10 +175,10 @@ class LineReader {
     const shown = `--${flag.replace(/^-+/, '')}`;
     if (!command)
       return this.#misuse(`unknown option ${shown}${didYouMean(name, flags, (found) => `--${found}`)}`);
-    const others = everyCommand().filter((each) => optionsOf(each).has(name));
+    const others = everyCommand().filter((each) => optionsOf(each.command).has(name));
     if (others.length > 0 && command.run)
       return this.#misuse(
-        `${this.#shownName} has no ${shown}; ${others.map(nameOf).join(', ')} ${others.length > 1 ? 'have' : 'has'}`,
+        `${this.#shownName} has no ${shown}; ${others.map(({ names }) => names.join(' ')).join(', ')} ${others.length > 1 ? 'have' : 'has'}`,
       );
     return this.#misuse(`unknown option ${shown}${didYouMean(name, flags, (found) => `--${found}`)}`);
   }
@@ -221,10 +229,7 @@ class LineReader {
 }
 
 /** Refuses a command line without a required argument or option. Throws `usage`. */
-export function refuseMissing(
-  called: Called & { readonly command: Command },
-  settings: ReadonlyMap<string, Setting>,
-): void {
+export function refuseMissing(called: NamedCommand, settings: ReadonlyMap<string, Setting>): void {
   const { command } = called;
   for (const [key, { required }] of Object.entries(command.positionals))
     if (required && !settings.has(flagName(key)))

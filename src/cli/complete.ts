@@ -3,8 +3,9 @@ import { listApps } from '../state/apps.ts';
 import { DEFAULT_DATA_DIR } from '../streams/connectors.ts';
 import { listLocalStreams } from '../streams/local/files.ts';
 import { type Called, COMMON, calledBy, FLAG } from './arguments.ts';
-import { type Command, nameOf, optionsOf } from './command.ts';
+import { type Command, nameOf, optionsOf, type Setting } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
+import { configured } from './configuration.ts';
 import { flagName, type Option } from './options.ts';
 
 /** `words`, or `files` or `folders` for the shell to complete. */
@@ -90,10 +91,10 @@ function takesNext(option: Option<unknown> | undefined, next = '--'): boolean {
   return option?.takes === 'one' || (option?.takes === 'maybe' && !FLAG.test(next) && next !== '--');
 }
 
-function valuesOf(option: Option<unknown> | undefined, { before }: Place): Offer {
+function valuesOf(option: Option<unknown> | undefined, place: Place): Offer {
   const said = [...(option?.choices ?? []), ...(option?.offers ?? [])].map((word) => [word, ''] as const);
   const names = (list: (dataDir: string) => string[], prefix: string, what: string) =>
-    asWords([...said, ...list(dataDirOf(before)).map((name) => [prefix + name, what] as const)]);
+    asWords([...said, ...list(dataDirOf(place)).map((name) => [prefix + name, what] as const)]);
   switch (option?.completes) {
     case 'file':
       return { kind: 'files', words: [] };
@@ -108,9 +109,21 @@ function valuesOf(option: Option<unknown> | undefined, { before }: Place): Offer
   }
 }
 
-function dataDirOf(before: readonly string[]): string {
-  const at = before.findLastIndex((word) => flagName(FLAG.exec(word)?.[1] ?? '') === 'data-dir');
-  return (at < 0 ? undefined : (FLAG.exec(before[at]!)?.[2] ?? before[at + 1])) ?? DEFAULT_DATA_DIR;
+/** The data folder of the line, as far as it is written, or of the configuration. */
+function dataDirOf({ called: { command, names }, before }: Place): string {
+  const flags = new Map<string, Setting>();
+  for (const [i, word] of before.entries()) {
+    const [, given = '', value = before[i + 1]] = FLAG.exec(word) ?? [];
+    if (value) flags.set(flagName(given), { written: value, name: given });
+  }
+  const flag = flags.get('data-dir')?.written;
+  if (flag !== undefined || !command) return String(flag ?? DEFAULT_DATA_DIR);
+  try {
+    return String(configured({ command, names }, flags).get('data-dir')?.written ?? DEFAULT_DATA_DIR);
+  } catch {
+    // The command itself will report the mistake in the configuration.
+    return DEFAULT_DATA_DIR;
+  }
 }
 
 /** The format that the shell scripts read: the kind, then one word per line, a tab and its description. */

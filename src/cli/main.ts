@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { EXIT, TaxiflowError } from '../errors.ts';
 import { asksFor, calledBy, readArguments, refuseMissing } from './arguments.ts';
 import type { Settings } from './command.ts';
+import { configured, mistypedVariables } from './configuration.ts';
 import { completed } from './hints.ts';
 import { say } from './terminal.ts';
 
@@ -28,7 +29,9 @@ async function run(argv: readonly string[]): Promise<number> {
   // `help COMMAND` is `COMMAND --help`.
   if (argv[0] === 'help') return answer('help', argv.slice(1));
   const line = readArguments(argv);
-  const { command, settings } = line;
+  const { command } = line;
+  const settings = configured(line, line.settings);
+  for (const mistyped of mistypedVariables()) say(`note: ${mistyped}`);
   refuseMissing(line, settings);
   try {
     return await command.run(settings, { completed: (text) => completed(text, settings) });

@@ -111,7 +111,7 @@ const LINES: readonly (readonly [line: string, replies: readonly string[]])[] = 
 ];
 
 const missing = (shell: string) =>
-  spawnSync(shell, ['-c', 'exit 0']).error === undefined ? false : `needs ${shell}`;
+  spawnSync(shell, ['--version']).error === undefined ? false : `needs ${shell}`;
 const script = (shell: string) =>
   execFileSync(process.execPath, [BIN, 'completion', shell], { encoding: 'utf8' });
 

@@ -1,4 +1,4 @@
-/** What is there: `apps`, `stream list`, and what is said of a stream that isn't. */
+/** `apps` and `stream list`, and the error for a stream that does not exist. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { PARALLEL, readNaively, run, tripsInOrder, YELLOW } from './model.ts';
 const TRIPS = tripsInOrder(readNaively(YELLOW));
 
 describe('process without its stream', PARALLEL, () => {
-  test('says so, says how to make it, and makes nothing', async (t) => {
+  test('fails, says how to create it, and creates nothing', async (t) => {
     const cwd = temporaryFolder(t);
     for (const args of [['process'], ['process', '--until-end'], ['process', '--stream', 'local:a']]) {
       const { code, stderr } = await taxiflow(args, { cwd });
@@ -20,16 +20,16 @@ describe('process without its stream', PARALLEL, () => {
       assert.match(stderr, new RegExp(`^Error: there is no stream ${name} in \\.taxiflow$`, 'm'));
       assert.match(stderr, new RegExp(`^Try: create it with "taxiflow stream create ${name}"`, 'm'));
     }
-    assert.deepEqual(readdirSync(cwd), [], 'nothing is made');
+    assert.deepEqual(readdirSync(cwd), [], 'nothing is created');
   });
 
-  test('names the streams that are there', async (t) => {
+  test('names the streams that exist', async (t) => {
     const cwd = temporaryFolder(t);
     for (const name of ['local:b', 'local:a'])
       await run(['stream', 'create', name, '--shards', '1'], { cwd });
     const { stderr } = await run(['process', '--until-end'], { cwd, code: 1 });
     assert.match(stderr, /^Try: choose one of local:a, local:b; or create it with "taxiflow stream create/m);
-    assert.ok(!existsSync(join(cwd, '.taxiflow', 'apps')), 'no app is made');
+    assert.ok(!existsSync(join(cwd, '.taxiflow', 'apps')), 'no app is created');
   });
 });
 
@@ -38,7 +38,7 @@ describe('lists', PARALLEL, () => {
     const cwd = temporaryFolder(t);
     const none = await run(['stream', 'list', '--json'], { cwd });
     assert.deepEqual(none.json(), { command: 'stream list', streams: [] });
-    assert.deepEqual(readdirSync(cwd), [], 'nothing is made');
+    assert.deepEqual(readdirSync(cwd), [], 'nothing is created');
     await run(['stream', 'create', 'local:z', '--shards', '3'], { cwd });
     await run(['stream', 'split', '0', 'local:z'], { cwd });
     await run(['replay', YELLOW, '--speedup', 'max', '--no-watermark', '--stream', 'local:a'], { cwd });
@@ -59,13 +59,13 @@ describe('lists', PARALLEL, () => {
     assert.match(stdout, /^stream +shards +records +MB +last arrival\nlocal:a +8 +/);
   });
 
-  test('stream list with an endpoint has those of Kinesis too, more than a page', async (t) => {
+  test('stream list --kinesis also has the streams of Kinesis, over several pages', async (t) => {
     const emulator = await startKinesis(t);
     const cwd = temporaryFolder(t);
     const names = Array.from({ length: 12 }, (_, i) => `trips-${String(i).padStart(2, '0')}`);
     for (const name of names) await createStream(emulator, name, 1);
     await run(['stream', 'create', 'local:own', '--shards', '1'], { cwd });
-    const args = ['stream', 'list', '--json', '--endpoint-url', emulator.endpoint];
+    const args = ['stream', 'list', '--kinesis', '--json', '--endpoint-url', emulator.endpoint];
     const { streams } = (await run(args, { cwd, env: emulator.env })).json<{
       streams: { stream: string }[];
     }>();
@@ -80,7 +80,7 @@ describe('lists', PARALLEL, () => {
     const none = await run(['apps'], { cwd });
     assert.equal(none.stdout, '');
     assert.match(none.stderr, /no processor has run in \.taxiflow yet/);
-    assert.deepEqual(readdirSync(cwd), [], 'nothing is made');
+    assert.deepEqual(readdirSync(cwd), [], 'nothing is created');
     await run(['replay', YELLOW, '--speedup', 'max'], { cwd });
     const done = await run(['process', '--until-end', '--drain', '--app', 'b', '--json'], { cwd });
     await run(['process', '--until-end', '--app', 'a', '--from', 'latest'], { cwd });

@@ -42,20 +42,19 @@ const describe = command({
 });
 
 const listOptions = {
-  dataDir,
-  region: text({ describe: 'List those of Amazon Kinesis in this AWS region too' }),
-  endpointUrl: text({ describe: 'List those of this AWS endpoint too, for an emulator' }),
+  ...place,
+  kinesis: flag('Also list the Kinesis streams of the account in the region'),
   json,
 };
 export type ListArguments = Values<typeof listOptions>;
 
 const list = command({
   usage: 'list',
-  summary: 'List the streams there are',
+  summary: 'List the embedded streams',
   options: listOptions,
   examples: [
     ['stream list', 'the embedded streams'],
-    ['stream list --region us-east-1', 'those of Amazon Kinesis too'],
+    ['stream list --kinesis --region us-east-1', 'those of Amazon Kinesis too'],
   ],
   meant: (word) => `stream describe ${word}`,
   load: async () => (await import('../handlers/stream-list.ts')).list,

@@ -7,12 +7,12 @@ import { formatted, printJson, say, write } from '../terminal.ts';
 
 interface Listed {
   readonly stream: string;
-  /** That are open; null where nothing is known. */
+  /** Open shards; null if unknown. */
   readonly shards: number | null;
   readonly records: number | null;
   readonly bytes: number | null;
   readonly last_arrival: string | null;
-  /** Why nothing is known of it. */
+  /** Why the stream cannot be read. */
   readonly trouble: string | null;
 }
 
@@ -24,17 +24,17 @@ export async function list(args: ListArguments): Promise<number> {
   for (const name of await kinesisNames(args)) streams.push({ stream: name, ...UNKNOWN });
   if (args.json) printJson({ command: 'stream list', streams });
   else if (streams.length > 0) await write(formatted(streams.map(asRow), 'table'));
-  if (streams.length === 0) say(`no embedded stream is in ${args.dataDir}`);
+  if (streams.length === 0) say(`there are no embedded streams in ${args.dataDir}`);
   return EXIT.done;
 }
 
-async function kinesisNames({ region, endpointUrl }: ListArguments): Promise<string[]> {
-  if (region === undefined && endpointUrl === undefined) return [];
+async function kinesisNames({ kinesis, region, endpointUrl }: ListArguments): Promise<string[]> {
+  if (!kinesis) return [];
   const { listKinesisStreams } = await import('../../streams/kinesis/admin.ts');
   return listKinesisStreams({ region, endpointUrl, clock: systemClock });
 }
 
-/** One that can't be read is listed with the reason. */
+/** A stream that cannot be read is listed with the reason. */
 async function embedded(dataDir: string, name: string): Promise<Listed> {
   const stream = `local:${name}`;
   try {
