@@ -175,7 +175,8 @@ describe('--dead-letter-limit', PARALLEL, () => {
     const asked = ['process', '--stream', 'local:own', '--until-end', '--views', countingView(cwd)];
     for (let i = 0; i < 2; i++) {
       await putRecords(join(cwd, '.taxiflow'), 'own', BROKEN);
-      const ran = await run([...asked, '--dead-letter-limit', '4', '--json'], { cwd });
+      // Exit code 3: no trip was used.
+      const ran = await run([...asked, '--dead-letter-limit', '4', '--json'], { cwd, code: 3 });
       assert.equal(ran.json()['dead'], BROKEN.length);
     }
     const found = (await run(['dead-letters', '--json'], { cwd })).json<Counts & { letters: Letter[] }>();
