@@ -58,6 +58,14 @@ export function inspectStream(target: StreamTarget, options: InspectOptions): Pr
   return connectorOf(target).inspect(target.name, options);
 }
 
+/** The streams of a kind, sorted by name. */
+export async function listStreams(
+  connector: StreamTarget['connector'],
+  options: InspectOptions,
+): Promise<StreamTarget[]> {
+  return (await CONNECTORS[connector].list(options)).map((name) => ({ connector, name }));
+}
+
 /** The name of a stream that isn't there yet, so that opening it makes it; undefined of any other. */
 export function missingStream(target: StreamTarget, dataDir: string): string | undefined {
   return connectorOf(target).missing?.(target.name, dataDir);

@@ -189,4 +189,6 @@ export interface Connector {
   openWriter(name: string, options: WriterOptions): Promise<StreamWriter>;
   openAdmin(name: string, options: AdminOptions): Promise<StreamAdmin>;
   inspect(name: string, options: InspectOptions): Promise<StreamFacts>;
+  /** Names of the streams of this kind, sorted. */
+  list(options: InspectOptions): Promise<string[]>;
 }

@@ -71,7 +71,7 @@ describe('lists', PARALLEL, () => {
     }>();
     assert.deepEqual(
       streams.map(({ stream }) => stream),
-      ['local:own', ...names],
+      ['local:own', ...names.map((name) => `kinesis:${name}`)],
     );
   });
 

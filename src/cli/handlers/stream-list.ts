@@ -1,7 +1,5 @@
-import { systemClock } from '../../clock.ts';
 import { EXIT, TaxiflowError } from '../../errors.ts';
-import { openAdmin } from '../../streams/connectors.ts';
-import { listLocalStreams } from '../../streams/local/files.ts';
+import { listStreams, nameOf, openAdmin, type StreamTarget } from '../../streams/connectors.ts';
 import type { ListArguments } from '../commands/stream.ts';
 import { formatted, printJson, say, write } from '../terminal.ts';
 
@@ -20,25 +18,21 @@ const UNKNOWN = { shards: null, records: null, bytes: null, last_arrival: null, 
 
 export async function list(args: ListArguments): Promise<number> {
   const streams: Listed[] = [];
-  for (const name of listLocalStreams(args.dataDir)) streams.push(await embedded(args.dataDir, name));
-  for (const name of await kinesisNames(args)) streams.push({ stream: name, ...UNKNOWN });
+  for (const target of await listStreams('local', args)) streams.push(await described(target, args));
+  // A description of each Kinesis stream would be a request each, and Amazon allows few per second.
+  const ofKinesis = args.kinesis ? await listStreams('kinesis', args) : [];
+  for (const target of ofKinesis) streams.push({ stream: nameOf(target), ...UNKNOWN });
   if (args.json) printJson({ command: 'stream list', streams });
   else if (streams.length > 0) await write(formatted(streams.map(asRow), 'table'));
   if (streams.length === 0) say(`there are no embedded streams in ${args.dataDir}`);
   return EXIT.done;
 }
 
-async function kinesisNames({ kinesis, region, endpointUrl }: ListArguments): Promise<string[]> {
-  if (!kinesis) return [];
-  const { listKinesisStreams } = await import('../../streams/kinesis/admin.ts');
-  return listKinesisStreams({ region, endpointUrl, clock: systemClock });
-}
-
 /** A stream that cannot be read is listed with the reason. */
-async function embedded(dataDir: string, name: string): Promise<Listed> {
-  const stream = `local:${name}`;
+async function described(target: StreamTarget, { dataDir }: ListArguments): Promise<Listed> {
+  const stream = nameOf(target);
   try {
-    const admin = await openAdmin({ connector: 'local', name }, { dataDir });
+    const admin = await openAdmin(target, { dataDir });
     const shards = await admin.describe();
     admin.close();
     const arrivals = shards.flatMap(({ last_arrival }) => last_arrival ?? []);

@@ -31,6 +31,10 @@ export const kinesis: Connector = {
     const { KinesisAdmin } = await import('./admin.ts');
     return new KinesisAdmin({ ...options, stream, clock: systemClock });
   },
+  async list(options) {
+    const { listKinesisStreams } = await import('./admin.ts');
+    return listKinesisStreams({ ...options, clock: systemClock });
+  },
   async inspect(stream, options) {
     const { KinesisReader } = await import('./reader.ts');
     const reader = await KinesisReader.open({ ...options, stream, clock: systemClock });

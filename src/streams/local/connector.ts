@@ -1,7 +1,7 @@
 /** The embedded stream as a connector. */
 import { systemClock } from '../../clock.ts';
 import type { Connector } from '../ports.ts';
-import { localStreamExists } from './files.ts';
+import { listLocalStreams, localStreamExists } from './files.ts';
 
 export const DEFAULT_STREAM = 'taxi-trip-events';
 
@@ -24,6 +24,7 @@ export const local: Connector = {
     const { LocalAdmin } = await import('./admin.ts');
     return new LocalAdmin(dataDir, name);
   },
+  list: async ({ dataDir }) => listLocalStreams(dataDir),
   async inspect(name, { dataDir }) {
     const stream = (await log()).open({ dataDir, name, clock: systemClock });
     try {
