@@ -1,4 +1,7 @@
-/** Parses a command line by the tables of `commands/`. */
+/**
+ * Parses a command line by the tables of `commands/`. yargs reads the values; the words are checked before, because yargs
+ * takes an empty value and any value of a switch without a word, and can't say what a stray word was taken for.
+ */
 import { type TaxiflowError, usageError } from '../errors.ts';
 import { type Command, nameOf, optionsOf, type Setting } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
@@ -96,18 +99,18 @@ export function everyCommand(
 }
 
 /** Parses a command line. Throws `usage`. */
-export function readArguments(argv: readonly string[]): CommandLine {
+export async function readArguments(argv: readonly string[]): Promise<CommandLine> {
   const called = calledBy(argv);
   const { command, names } = called;
-  const line = new LineReader(called);
-  line.read(called.rest);
+  const words = new Words(called);
+  words.check(called.rest);
   if (!command) throw misuse(called, 'no command given');
   if (!command.run)
     throw misuse(
       called,
       `no subcommand given; choose one of ${command.commands.map((each) => nameOf(each)).join(', ')}`,
     );
-  return { command: { ...command, run: command.run }, names, settings: line.settings };
+  return { command: { ...command, run: command.run }, names, settings: await valuesOf(words) };
 }
 
 /** A mistake in a command line; the hint is the help of its command unless there is a better one. */
@@ -115,40 +118,75 @@ export function misuse({ names }: Pick<Called, 'names'>, message: string, hint?:
   return usageError(message, hint ?? `see "${['taxiflow', ...names, '--help'].join(' ')}"`);
 }
 
-class LineReader {
-  readonly settings = new Map<string, Setting>();
+/** Reads the values of checked words. */
+async function valuesOf({ flags, positionals, options }: Words): Promise<Map<string, Setting>> {
+  // Loaded only here: help, version and completions take half the time without it.
+  const { default: yargs } = await import('yargs');
+  const parser = yargs([...flags])
+    .parserConfiguration(PLAIN_PARSER)
+    .detectLocale(false)
+    .help(false)
+    .version(false)
+    .exitProcess(false)
+    .fail(false);
+  for (const [name, { takes }] of options)
+    parser.option(name, { type: takes === 'none' ? 'boolean' : 'string' });
+  const read = (await parser.parseAsync()) as Readonly<Record<string, unknown>>;
+  const settings = new Map(positionals);
+  for (const name of options.keys()) {
+    const written = read[name];
+    if (typeof written === 'string' || typeof written === 'boolean')
+      settings.set(name, { written, name: `--${name}` });
+  }
+  return settings;
+}
+
+/** Names and values as they are written; of an option that was given twice, the last value counts. */
+const PLAIN_PARSER = {
+  'boolean-negation': false,
+  'camel-case-expansion': false,
+  'dot-notation': false,
+  'duplicate-arguments-array': false,
+  'parse-numbers': false,
+};
+
+/** The words of a command line behind the name of its command. */
+class Words {
+  /** The options, each as `--name=value`. */
+  readonly flags: string[] = [];
+  /** The arguments, by name. */
+  readonly positionals = new Map<string, Setting>();
+  readonly options: ReadonlyMap<string, Option<unknown>>;
   readonly #called: Called;
-  readonly #options: ReadonlyMap<string, Option<unknown>>;
   #words: readonly string[] = [];
-  /** Words that are neither flags nor their values. */
-  readonly #plain: string[] = [];
 
   constructor(called: Called) {
     this.#called = called;
-    this.#options = new Map([...optionsOf(called.command), ...Object.entries(COMMON)]);
+    this.options = new Map([...optionsOf(called.command), ...Object.entries(COMMON)]);
   }
 
-  read(words: readonly string[]): void {
+  check(words: readonly string[]): void {
     this.#words = words;
+    const plain: string[] = [];
     let i = 0;
     while (i < words.length && words[i] !== '--') {
       const flag = FLAG.exec(words[i]!);
       if (flag) i += this.#flag(flag, i);
-      else this.#plain.push(words[i++]!);
+      else plain.push(words[i++]!);
     }
-    this.#arguments([...this.#plain, ...words.slice(i + 1)]);
+    this.#arguments([...plain, ...words.slice(i + 1)]);
   }
 
-  /** Reads a flag and returns the number of words it used. */
+  /** Checks a flag and returns the number of words it uses. */
   #flag([flag, given, value]: RegExpExecArray, at: number): number {
     const { name, negated } = this.#named(given!, flag);
-    const option = this.#options.get(name)!;
+    const option = this.options.get(name)!;
     const shown = `--${name}`;
     if (value === '') throw this.#emptyValue(name, option);
     if (option.takes === 'none') {
       if (value !== undefined && !/^(?:true|false)$/.test(value))
         throw this.#misuse(`${shown} is a switch and takes no value, but got ${value}`);
-      this.settings.set(name, { written: (value !== 'false') !== negated, name: shown });
+      this.flags.push(`${shown}=${(value !== 'false') !== negated}`);
       return 1;
     }
     const next = this.#words[at + 1];
@@ -156,22 +194,22 @@ class LineReader {
     if (follows && next === '') throw this.#emptyValue(name, option);
     if (value === undefined && !follows && option.takes === 'one')
       throw this.#misuse(`${shown} needs a value`);
-    this.settings.set(name, { written: value ?? (follows ? next : ''), name: shown });
+    this.flags.push(`${shown}=${value ?? (follows ? next : '')}`);
     return follows ? 2 : 1;
   }
 
   /** The option of a flag; `--noX` and `--no-x` turn the switch x off. */
   #named(given: string, flag: string): { name: string; negated: boolean } {
     const name = flagName(given);
-    if (this.#options.has(name)) return { name, negated: false };
+    if (this.options.has(name)) return { name, negated: false };
     const positive = name.replace(/^no-/, '');
-    if (this.#options.get(positive)?.takes === 'none') return { name: positive, negated: true };
+    if (this.options.get(positive)?.takes === 'none') return { name: positive, negated: true };
     throw this.#unknown(name, flag.replace(/=.*$/s, ''));
   }
 
   #unknown(name: string, flag: string): TaxiflowError {
     const { command } = this.#called;
-    const flags = [...this.#options.keys(), ...Object.keys(ASKS).filter((word) => word.length > 1)];
+    const flags = [...this.options.keys(), ...Object.keys(ASKS).filter((word) => word.length > 1)];
     const shown = `--${flag.replace(/^-+/, '')}`;
     if (!command)
       return this.#misuse(`unknown option ${shown}${didYouMean(name, flags, (found) => `--${found}`)}`);
@@ -191,7 +229,8 @@ class LineReader {
     for (const [key, positional] of Object.entries(command?.positionals ?? {})) {
       if (left.length === 0) break;
       const many = positional.takes === 'many';
-      this.settings.set(flagName(key), { written: many ? left : left[0]!, name: flagName(key) });
+      const name = flagName(key);
+      this.positionals.set(name, { written: many ? left : left[0]!, name });
       left = many ? [] : left.slice(1);
     }
     if (left.length > 0) throw this.#stray(left[0]!);

@@ -28,7 +28,7 @@ async function run(argv: readonly string[]): Promise<number> {
   if (asked) return answer(asked, argv);
   // `help COMMAND` is `COMMAND --help`.
   if (argv[0] === 'help') return answer('help', argv.slice(1));
-  const line = readArguments(argv);
+  const line = await readArguments(argv);
   const { command } = line;
   const settings = configured(line, line.settings);
   for (const mistyped of mistypedVariables()) say(`note: ${mistyped}`);

@@ -161,7 +161,7 @@ describe('the schema of the configuration', () => {
     assert.equal(additionalProperties, false);
   });
 
-  test('every default in it is a value that its command accepts', (t) => {
+  test('every default in it is a value that its command accepts', async (t) => {
     const folder = temporaryFolder(t);
     for (const { command, names } of everyCommand()) {
       const options = optionsOf(command);
@@ -169,7 +169,11 @@ describe('the schema of the configuration', () => {
         option.default === undefined || option.default === '' ? [] : [[name, option.default] as const],
       );
       const path = configFile(folder, { [names.join(' ')]: Object.fromEntries(defaults) });
-      const settings = configured({ command, names }, readArguments(['apps', '--config', path]).settings, {});
+      const settings = configured(
+        { command, names },
+        (await readArguments(['apps', '--config', path])).settings,
+        {},
+      );
       for (const [name] of defaults)
         assert.deepEqual(
           options.get(name)!.read(settings.get(name)!.written, name),

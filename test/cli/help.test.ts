@@ -111,10 +111,10 @@ describe('help', PARALLEL, () => {
     }
   });
 
-  test('every example is a command line that is understood', () => {
+  test('every example is a command line that is understood', async () => {
     for (const { spec } of named(COMMANDS)) {
       for (const [line] of spec.examples) {
-        const { command, settings } = readArguments(line.split(/ >+ /)[0]!.split(' '));
+        const { command, settings } = await readArguments(line.split(/ >+ /)[0]!.split(' '));
         for (const [key, option] of Object.entries({ ...command.positionals, ...command.options }))
           option.read(settings.get(flagName(key))?.written, key);
       }
