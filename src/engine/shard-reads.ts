@@ -20,6 +20,8 @@ export interface ShardReadsOptions {
   /** Stop after reading everything in the stream; may become true during the run. */
   readonly untilEnd: () => boolean;
   readonly allowGap: boolean;
+  /** Ms between two looks at a shard that is at its tip. */
+  readonly pollInterval: number;
   /** Records per read. */
   readonly batchRecords: number;
   readonly signal: AbortSignal;
@@ -27,8 +29,6 @@ export interface ShardReadsOptions {
   unlessStopped<T>(work: Promise<T>): Promise<T | undefined>;
 }
 
-/** Ms between two reads of a shard at its tip. */
-export const POLL_MS = 100;
 /** How long, in ms, other shards are preferred to one whose new read has not answered. */
 const ANSWER_MS = 1_000;
 /** Ms by which a list of shards may lag behind the reads. */
@@ -82,7 +82,7 @@ export class ShardReads {
         await this.discover(false);
         if (signal.aborted || !this.#feeds.has(feed.shardId)) return undefined;
         if (clock.now() - since > LIST_LAG_MS) throw error;
-        await clock.sleep(POLL_MS, signal);
+        await clock.sleep(this.#o.pollInterval, signal);
         feed.poll(this.#o.shards.get(feed.shardId)!.position);
       }
     }
@@ -134,8 +134,8 @@ export class ShardReads {
   /** Does what is due while other shards have records: looks for children, polls the shards at their tips. */
   async lookAround(): Promise<void> {
     const { clock } = this.#o;
-    if (this.#childless && hasPassed(clock, this.#listedAt, POLL_MS)) await this.discover(false);
-    if (hasPassed(clock, this.#polledAt, POLL_MS)) this.pollIdle();
+    if (this.#childless && hasPassed(clock, this.#listedAt, this.#o.pollInterval)) await this.discover(false);
+    if (hasPassed(clock, this.#polledAt, this.#o.pollInterval)) this.pollIdle();
   }
 
   /** Lists the shards and starts those that may be read now. */

@@ -133,6 +133,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
           maxDisorder: 2_000,
           allowedLateness: 3_600_000,
           checkpointInterval: 5,
+          pollInterval: 100,
           untilEnd: () => true,
           drain: true,
           signal: new AbortController().signal,

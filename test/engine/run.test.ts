@@ -50,6 +50,7 @@ async function run(reader: MemoryReader, store: MemoryStore, wanted: Wanted = {}
     eventTime: 'dropoff',
     allowedLateness: 0,
     checkpointInterval: 5,
+    pollInterval: 100,
     untilEnd: () => true,
     drain: true,
     signal: new AbortController().signal,
@@ -388,6 +389,55 @@ describe('a processor', () => {
     );
     assert.ok(Math.max(...longest) < 60, `${longest} records from commit to commit`);
   });
+
+  for (const [checkpointInterval, within] of [
+    [50, 60],
+    [1_000, 1_100],
+  ] as const)
+    it(`hands a result on within ${within} ms of its record, with a checkpoint every ${checkpointInterval}`, async () => {
+      const reader = new MemoryReader(1);
+      const store = new MemoryStore();
+      const clock = new TestClock();
+      const taken: number[] = [];
+      let firings = 0;
+      const sink: Sink = {
+        name: 'clock',
+        wake: () => {
+          if (store.commits.flatMap((commit) => commit.firings).length > firings) {
+            taken.push(clock.time);
+            firings = store.commits.flatMap((commit) => commit.firings).length;
+          }
+        },
+        close: () => {},
+        status: () => ({
+          name: 'clock',
+          delivered: 0,
+          pending: 0,
+          rejected: 0,
+          retries: 0,
+          trouble: undefined,
+        }),
+      };
+      const put: number[] = [];
+      for (let i = 1; i <= 20; i++)
+        clock.after(i * 1_237, () => {
+          put.push(clock.time);
+          reader.put(reader.list[0]!, tripAt(i * 10));
+          reader.broadcast(watermarkAt(i * 10 + 9.999));
+        });
+      const { results } = (
+        await run(reader, store, {
+          clock,
+          checkpointInterval,
+          pollInterval: undefined,
+          sinks: [sink],
+          untilEnd: () => taken.length >= 19,
+        })
+      ).counters;
+      assert.ok(results >= 19);
+      const waits = taken.slice(0, 19).map((time, i) => time - put[i]!);
+      assert.ok(Math.max(...waits) <= within, `${waits} ms`);
+    });
 
   it('fires the open windows at the end only when it is asked to drain', async () => {
     for (const drain of [false, true]) {

@@ -64,6 +64,7 @@ type Plan = typeof stream extends fc.Arbitrary<infer P> ? P : never;
 const reading = fc.record({
   batchRecords: fc.integer({ min: 1, max: 50 }),
   checkpointInterval: fc.constantFrom(0, 5, 50),
+  pollInterval: fc.constant(100),
   memoryLimit: fc.constantFrom(0, 20_000, 1 << 20),
   /** Number of events before each run, and how the run ends. */
   ends: fc.array(

@@ -347,6 +347,7 @@ export class Simulation implements StreamReader {
         eventTime: 'dropoff',
         allowedLateness: 0,
         checkpointInterval: this.#plan.checkpointInterval,
+        pollInterval: 100,
         untilEnd: () => this.#allThere,
         drain: true,
         allowGap: this.#allowGap,
