@@ -360,8 +360,123 @@ describe('Amazon Kinesis, where emulators differ', () => {
     }
   });
 
-  it('advises to wait while a stream is being changed', async (t) => {
+  it('takes a change as made if its answer was lost, however the repetition is refused', async (t) => {
+    for (const again of ['ResourceInUseException', 'InvalidArgumentException', 'ResourceNotFoundException']) {
+      let open = shards(1);
+      let updating = false;
+      const change = (parts: object[]) => (_: unknown, nth: number) => {
+        if (nth > 1) return again;
+        [open, updating] = [parts, true];
+        return 'RequestTimeout';
+      };
+      const closed = {
+        ...shards(1)[0],
+        SequenceNumberRange: { StartingSequenceNumber: '1', EndingSequenceNumber: '2' },
+      };
+      const parts = shards(2, 1).map((part) => ({ ...part, ParentShardId: shardIdOf(0) }));
+      const { options, asked } = await amazon(t, {
+        DescribeStreamSummary: () => {
+          const status = updating ? 'UPDATING' : 'ACTIVE';
+          updating = false;
+          return summary({ StreamStatus: status });
+        },
+        ListShards: () => ({ Shards: open }),
+        SplitShard: change([closed, ...parts]),
+        UpdateShardCount: change([closed, ...parts]),
+      });
+      for (const made of [
+        (admin: KinesisAdmin) => admin.split(shardIdOf(0)),
+        (admin: KinesisAdmin) => admin.reshard(2),
+      ]) {
+        open = shards(1);
+        const admin = new KinesisAdmin(options);
+        assert.deepEqual(await made(admin), [1, 2].map(shardIdOf), again);
+        admin.close();
+      }
+      assert.deepEqual(
+        asked.flatMap(({ target }) => (/^(Split|Update)/.test(target) ? target : [])),
+        ['SplitShard', 'SplitShard', 'UpdateShardCount', 'UpdateShardCount'],
+      );
+    }
+  });
+
+  it('refuses a change that was refused at once, even if the stream already looks as if it was made', async (t) => {
+    const closed = {
+      ...shards(1)[0],
+      SequenceNumberRange: { StartingSequenceNumber: '1', EndingSequenceNumber: '2' },
+    };
+    const parts = shards(2, 1).map((part) => ({ ...part, ParentShardId: shardIdOf(0) }));
+    for (const names of [['InvalidArgumentException'], ['RequestTimeout', 'InvalidArgumentException']]) {
+      const { options } = await amazon(t, {
+        DescribeStreamSummary: () => summary(),
+        ListShards: () => ({ Shards: [closed, ...parts] }),
+        SplitShard: (_, nth) => names[Math.min(nth, names.length) - 1]!,
+      });
+      const admin = new KinesisAdmin(options);
+      t.after(() => admin.close());
+      await assert.rejects(admin.split(shardIdOf(0)), { name: 'TaxiflowError' });
+    }
+  });
+
+  it('tells a stream that it made, though the answer was lost, from one that was there', async (t) => {
+    for (const isThere of [false, true]) {
+      let there = isThere;
+      const { options } = await amazon(t, {
+        DescribeStreamSummary: () => (there ? summary() : 'ResourceNotFoundException'),
+        CreateStream: (_, nth) => {
+          there = true;
+          return nth === 1 ? 'RequestTimeout' : 'ResourceInUseException';
+        },
+      });
+      const admin = new KinesisAdmin(options);
+      t.after(() => admin.close());
+      if (isThere) await assert.rejects(admin.create(1), { code: 'stream-exists' });
+      else await admin.create(1);
+    }
+  });
+
+  it('takes a stream as deleted if the answer was lost and the repetition finds it gone', async (t) => {
+    for (const again of ['ResourceNotFoundException', 'ResourceInUseException']) {
+      let there = true;
+      const { options } = await amazon(t, {
+        DescribeStreamSummary: () => (there ? summary() : 'ResourceNotFoundException'),
+        DeleteStream: (_, nth) => {
+          there = false;
+          return nth === 1 ? 'RequestTimeout' : again;
+        },
+      });
+      const admin = new KinesisAdmin(options);
+      t.after(() => admin.close());
+      await admin.delete();
+    }
+    const { options } = await amazon(t, { DeleteStream: () => 'ResourceNotFoundException' });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await assert.rejects(admin.delete(), { code: 'no-stream' });
+  });
+
+  it('waits while someone else changes the stream, and then advises to wait', async (t) => {
+    let busy = 3;
+    const [whole] = shards(1);
+    const parts = shards(2, 1).map((part) => ({ ...part, ParentShardId: shardIdOf(0) }));
+    let split = false;
     const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: () => ({ Shards: split ? parts : [whole] }),
+      SplitShard: () => {
+        if (busy-- > 0) return 'ResourceInUseException';
+        split = true;
+        return {};
+      },
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    assert.deepEqual(await admin.split(shardIdOf(0)), [1, 2].map(shardIdOf));
+  });
+
+  it('advises to wait while a stream is being changed for long', async (t) => {
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
       ListShards: () => ({ Shards: shards(2) }),
       SplitShard: () => 'ResourceInUseException',
     });

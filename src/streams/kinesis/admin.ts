@@ -1,4 +1,7 @@
-/** Creates, reshards and deletes Kinesis streams; each call returns once the stream is active again. */
+/**
+ * Creates, reshards and deletes Kinesis streams; each call returns once the stream is active again. The answer to a change
+ * may be lost, and its repetition then be refused: whether a change was made, the stream itself tells.
+ */
 import {
   CreateStreamCommand,
   type CreateStreamInput,
@@ -70,18 +73,32 @@ export class KinesisAdmin implements StreamAdmin {
   }
 
   async #create(mode: Omit<CreateStreamInput, 'StreamName'>): Promise<void> {
+    if (await this.#isThere()) throw this.#exists();
     try {
       await this.#client.send(new CreateStreamCommand({ StreamName: this.#o.stream, ...mode }));
     } catch (error) {
-      if (error instanceof Error && error.name === 'ResourceInUseException') {
-        throw new TaxiflowError('stream-exists', `there is a Kinesis stream ${this.#o.stream} already`, {
-          hint: `look at it with "taxiflow stream describe ${this.name}"`,
-        });
-      }
-      throw explained(error, this.#o.stream);
+      if (!isInUse(error)) throw explained(error, this.#o.stream);
+      // One that wasn't there before our first attempt may be ours.
+      if (attemptsOf(error) < 2) throw this.#exists();
     }
     await this.#untilKnown();
     await this.#untilActive();
+  }
+
+  #exists(): TaxiflowError {
+    return new TaxiflowError('stream-exists', `there is a Kinesis stream ${this.#o.stream} already`, {
+      hint: `look at it with "taxiflow stream describe ${this.name}"`,
+    });
+  }
+
+  async #isThere(): Promise<boolean> {
+    try {
+      await this.#status();
+      return true;
+    } catch (error) {
+      if (error instanceof TaxiflowError && error.code === 'no-stream') return false;
+      throw error;
+    }
   }
 
   async describe(): Promise<ShardDescription[]> {
@@ -126,13 +143,13 @@ export class KinesisAdmin implements StreamAdmin {
       do {
         await this.#untilActive();
         count = Math.min(2 * count, Math.max(Math.ceil(count / 2), shards));
-        await this.#client.send(
-          new UpdateShardCountCommand({
-            ...streamInput(this.#o.stream),
-            TargetShardCount: count,
-            ScalingType: 'UNIFORM_SCALING',
-          }),
-        );
+        const update = new UpdateShardCountCommand({
+          ...streamInput(this.#o.stream),
+          TargetShardCount: count,
+          ScalingType: 'UNIFORM_SCALING',
+        });
+        const isDone = (found: readonly Shard[]) => openOf(found).length === count;
+        await this.#change(() => this.#client.send(update), isDone);
       } while (count !== shards);
     };
     return this.#changed(step, (found) => openOf(found).length === shards);
@@ -144,7 +161,8 @@ export class KinesisAdmin implements StreamAdmin {
         new DeleteStreamCommand({ ...streamInput(this.#o.stream), EnforceConsumerDeletion: true }),
       );
     } catch (error) {
-      throw explained(error, this.#o.stream);
+      const isGoing = isInUse(error) || (error as Error).name === 'ResourceNotFoundException';
+      if (!isGoing || attemptsOf(error) < 2) throw explained(error, this.#o.stream);
     }
     await this.#untilGone();
   }
@@ -155,17 +173,35 @@ export class KinesisAdmin implements StreamAdmin {
 
   /** Runs a change and returns the new open shards, once the list of shards, which may lag, shows them. */
   async #changed(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<string[]> {
-    const before = new Set((await this.#shards()).map(({ id }) => id));
-    try {
-      await change();
-    } catch (error) {
-      throw explained(error, this.#o.stream);
-    }
+    const shards = await this.#shards();
+    const before = new Set(shards.map(({ id }) => id));
+    await this.#change(change, (found) => isDone(found) && !isDone(shards));
     for (const since = this.#o.clock.now(); ; await this.#o.clock.sleep(POLL_MS)) {
       await this.#untilActive();
       const found = await this.#shards();
       if (isDone(found) || this.#o.clock.now() - since > UNKNOWN_MS)
         return openOf(found).flatMap(({ id }) => (before.has(id) ? [] : id));
+    }
+  }
+
+  /**
+   * Makes a change. If it is refused, it is made all the same where the stream shows it; and where the stream was busy, with a
+   * change of someone else, it is tried again.
+   */
+  async #change(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<void> {
+    for (const since = this.#o.clock.now(); ; ) {
+      try {
+        await change();
+        return;
+      } catch (error) {
+        if (error instanceof TaxiflowError) throw error;
+        const isBusy = isInUse(error);
+        if (!isBusy && attemptsOf(error) < 2) throw explained(error, this.#o.stream);
+        await this.#untilActive();
+        if (isDone(await this.#shards())) return;
+        if (!isBusy || this.#o.clock.now() - since > UNKNOWN_MS) throw explained(error, this.#o.stream);
+        await this.#o.clock.sleep(POLL_MS);
+      }
     }
   }
 
@@ -213,6 +249,16 @@ export class KinesisAdmin implements StreamAdmin {
   #retrying<T>(request: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return firstContact(this.#o.stream, this.#o.clock, request);
   }
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ResourceInUseException';
+}
+
+/** How often the SDK sent a request that failed. */
+function attemptsOf(error: unknown): number {
+  const { attempts } = (error as { $metadata?: { attempts?: number } }).$metadata ?? {};
+  return attempts ?? 1;
 }
 
 function openOf(shards: readonly Shard[]): Shard[] {
