@@ -10,7 +10,7 @@ import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
 import { byContent, contentHash } from './input-order.ts';
 import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
-import { type TripBatch, TripCollector, TripSorter } from './order.ts';
+import { BATCH_TRIPS, type TripBatch, TripCollector, TripSorter } from './order.ts';
 import type { S3Options } from './s3.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { Timeline } from './timeline.ts';
@@ -92,6 +92,8 @@ export class Dataset {
   };
   /** When the trips end that were read so far. */
   readonly timeline = new Timeline();
+  /** How many trips the next batches have, where they are sorted. */
+  batchTrips = BATCH_TRIPS;
   readonly #options: DatasetOptions;
   /** In the order they were named. */
   readonly #inputs: readonly Input[];
@@ -221,7 +223,7 @@ export class Dataset {
     try {
       const take: TakeTrip = (trip) => sorter.add(trip);
       for await (const _ of this.#read(take, (trips) => sorter.addAll(trips))) if (this.#stopped) return;
-      yield* sorter.batches();
+      yield* sorter.batches(() => this.batchTrips);
     } finally {
       sorter.close();
     }

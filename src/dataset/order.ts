@@ -19,7 +19,8 @@ export interface TripBatch {
 const RUN_TRIPS = 1 << 18;
 const RUN_BYTES = 128 << 20;
 /** Eight full PutRecords requests. */
-const BATCH_TRIPS = 4_000;
+export const BATCH_TRIPS = 4_000;
+const MOST_BATCH_TRIPS = 32_000;
 /** A batch of long bodies holds fewer trips. */
 const BATCH_BYTES = 16 << 20;
 const READ_BYTES = 1 << 19;
@@ -127,15 +128,16 @@ class Run {
 
 /** Copies trips into batches. */
 class BatchBuilder {
-  #dropoffs = new Float64Array(BATCH_TRIPS);
-  #ends = new Uint32Array(BATCH_TRIPS);
+  readonly #dropoffs = new Float64Array(MOST_BATCH_TRIPS);
+  readonly #ends = new Uint32Array(MOST_BATCH_TRIPS);
   #data = Buffer.allocUnsafe(BATCH_TRIPS * 400);
   #count = 0;
   #bytes = 0;
   #firstId = 0;
 
-  get full(): boolean {
-    return this.#count === BATCH_TRIPS || this.#bytes >= BATCH_BYTES;
+  /** Whether it has as many trips as a batch is to have, or as many bytes as it may. */
+  isFull(trips: number): boolean {
+    return this.#count >= trips || this.#bytes >= BATCH_BYTES;
   }
 
   get count(): number {
@@ -198,12 +200,13 @@ export class TripSorter {
     }
   }
 
-  /** All trips, in order. Call it once, after the last `add`. */
-  *batches(): Generator<TripBatch> {
-    if (this.#spills.length === 0) yield* fromMemory(this.#run);
+  /** All trips, in order; the next batch has `batchTrips()` of them, 32,000 at most. Call it once, after the last `add`. */
+  *batches(batchTrips: () => number = () => BATCH_TRIPS): Generator<TripBatch> {
+    const most = () => Math.min(MOST_BATCH_TRIPS, batchTrips());
+    if (this.#spills.length === 0) yield* fromMemory(this.#run, most);
     else {
       this.#spill();
-      yield* merged(this.#spills);
+      yield* merged(this.#spills, most);
     }
   }
 
@@ -232,7 +235,7 @@ export class TripCollector {
     this.#last = trip.dropoff;
     const body = Buffer.from(trip.body, 'latin1');
     this.#builder.add(trip.dropoff, body, 0, body.length);
-    if (this.#builder.full) this.#ready.push(this.#builder.take());
+    if (this.#builder.isFull(BATCH_TRIPS)) this.#ready.push(this.#builder.take());
     return true;
   }
 
@@ -248,10 +251,10 @@ export class TripCollector {
 }
 
 /** Batches over the trips of one run, without copying their bodies. */
-function* fromMemory(run: Run): Generator<TripBatch> {
+function* fromMemory(run: Run, batchTrips: () => number): Generator<TripBatch> {
   const order = run.order();
-  for (let firstId = 0; firstId < run.count; firstId += BATCH_TRIPS) {
-    const places = order.subarray(firstId, firstId + BATCH_TRIPS);
+  for (let firstId = 0; firstId < run.count; ) {
+    const places = order.subarray(firstId, firstId + batchTrips());
     yield {
       count: places.length,
       firstId,
@@ -260,6 +263,7 @@ function* fromMemory(run: Run): Generator<TripBatch> {
       starts: Uint32Array.from(places, (i) => (i === 0 ? 0 : run.ends[i - 1]!)),
       ends: Uint32Array.from(places, (i) => run.ends[i]!),
     };
+    firstId += places.length;
   }
 }
 
@@ -332,7 +336,7 @@ class Spill {
 }
 
 /** Merges sorted runs. Runs are in input order, so the lower run wins a tie. */
-function* merged(spills: readonly Spill[]): Generator<TripBatch> {
+function* merged(spills: readonly Spill[], batchTrips: () => number): Generator<TripBatch> {
   const builder = new BatchBuilder();
   const heap = spills.map((_, run) => run).filter((run) => spills[run]!.advance());
   const before = (a: number, b: number) => spills[a]!.dropoff - spills[b]!.dropoff || a - b;
@@ -340,7 +344,7 @@ function* merged(spills: readonly Spill[]): Generator<TripBatch> {
   while (heap.length > 0) {
     const spill = spills[heap[0]!]!;
     builder.add(spill.dropoff, spill.body.data, spill.body.start, spill.body.end);
-    if (builder.full) yield builder.take();
+    if (builder.isFull(batchTrips())) yield builder.take();
     if (!spill.advance()) {
       heap[0] = heap.at(-1)!;
       heap.pop();

@@ -116,6 +116,8 @@ const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep in ms: trips that become due within it are sent together. */
 const TICK = 50;
 const PUTS_IN_FLIGHT = 8;
+/** Trips per shard in a put. */
+const TRIPS_PER_SHARD = 250;
 /** Most batches to search for the end of the strays. */
 const MOST_AHEAD = 64;
 
@@ -182,6 +184,7 @@ class ReplayRun {
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
     if (!first.done && 'open' in writer) this.#writer = await writer.open();
+    if (this.#writer) await this.#fitBatches(this.#writer);
     const earlier = this.#begin(await dataset.fingerprint());
     // Trips that are in the stream already are dropped as duplicates, and a resumed replay is behind its own watermark only.
     if (!earlier?.finished && this.#entry.nextId === 0) this.#reportBehind(furthest);
@@ -208,6 +211,13 @@ class ReplayRun {
     }
     await this.#end(signal.aborted);
     return this.#outcome(signal.aborted);
+  }
+
+  /** A put is split among the shards, and each part has its own cost: many shards need larger puts. */
+  async #fitBatches(writer: StreamWriter): Promise<void> {
+    const { dataset } = this.#o;
+    const open = (await writer.shards()).filter((shard) => shard.open).length;
+    dataset.batchTrips = Math.max(dataset.batchTrips, open * TRIPS_PER_SHARD);
   }
 
   /** Starts the entry in the ledger; returns the entry of an earlier run of the same replay. */

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
-import type { EncodedTrip } from '../../src/dataset/trips.ts';
+import type { EncodedTrip, EncodedTrips } from '../../src/dataset/trips.ts';
 import { temporaryFolder } from '../files.ts';
 
 const bodiesOf = (batches: Iterable<TripBatch>): EncodedTrip[] => {
@@ -54,14 +54,39 @@ function openSpills(): string[] {
   });
 }
 
-function sort(folder: string, runTrips: number, trips: readonly EncodedTrip[]): EncodedTrip[] {
+/** `together`: how many trips are added as bytes, after which one is added by itself. */
+function sort(
+  folder: string,
+  runTrips: number,
+  trips: readonly EncodedTrip[],
+  together = 0,
+  batchTrips?: number,
+): EncodedTrip[] {
   const sorter = new TripSorter(folder, runTrips);
   try {
-    for (const trip of trips) assert.equal(sorter.add(trip), true, 'a sorter takes every trip');
-    return bodiesOf(sorter.batches());
+    for (let i = 0; i < trips.length; ) {
+      const some = trips.slice(i, i + together);
+      if (some.length > 0) sorter.addAll(inBytes(some));
+      i += some.length;
+      if (i < trips.length) assert.equal(sorter.add(trips[i++]!), true, 'a sorter takes every trip');
+    }
+    return bodiesOf(sorter.batches(batchTrips === undefined ? undefined : () => batchTrips));
   } finally {
     sorter.close();
   }
+}
+
+function inBytes(trips: readonly EncodedTrip[]): EncodedTrips {
+  let end = 0;
+  return {
+    count: trips.length,
+    dropoffs: Float64Array.from(trips, ({ dropoff }) => dropoff),
+    ends: Uint32Array.from(trips, ({ body }) => {
+      end += body.length;
+      return end;
+    }),
+    data: Buffer.from(trips.map(({ body }) => body).join('')),
+  };
 }
 
 function assertNothingLeft(folder: string): void {
@@ -95,10 +120,16 @@ describe('trips in drop-off order', () => {
   it('are the stable sort of what was added, in memory and over any number of spilled runs', (t: TestContext) => {
     const folder = temporaryFolder(t);
     fc.assert(
-      fc.property(times, fc.constantFrom(1, 2, 3, 7, 1_000), (trips, runTrips) => {
-        assert.deepEqual(sort(folder, runTrips, trips), sorted(trips));
-        assertNothingLeft(folder);
-      }),
+      fc.property(
+        times,
+        fc.constantFrom(1, 2, 3, 7, 1_000),
+        fc.constantFrom(0, 1, 5, 100),
+        fc.constantFrom(undefined, 1, 6, 10 ** 9),
+        (trips, runTrips, together, batchTrips) => {
+          assert.deepEqual(sort(folder, runTrips, trips, together, batchTrips), sorted(trips));
+          assertNothingLeft(folder);
+        },
+      ),
       { numRuns: 300 },
     );
   });
