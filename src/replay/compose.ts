@@ -9,12 +9,18 @@ const LONGEST_ID = 16;
 const PICKUP = Buffer.from('"pickup_datetime":"');
 const DROPOFF = Buffer.from('"dropoff_datetime":"');
 const ISO_LENGTH = 24;
+const ZERO = 0x30;
+const NINE = 0x39;
 
 export class RecordComposer {
   readonly #replayPart: Buffer;
 
   constructor(replay: string) {
     this.#replayPart = Buffer.from(`,"replay":${JSON.stringify(replay)}`);
+  }
+
+  #headOf(id: number): Buffer {
+    return Buffer.concat([HEAD, Buffer.from(String(id)), this.#replayPart]);
   }
 
   /** Records of the trips [from, to) of a batch. `shiftOf` maps a trip's drop-off (epoch ms) to the shift of its times in ms. */
@@ -26,16 +32,17 @@ export class RecordComposer {
     const ends = new Uint32Array(count);
     const hashes = new Uint32Array(count);
     let at = 0;
+    let head = this.#headOf(batch.firstId + from);
     for (let i = from; i < to; i++) {
       const id = batch.firstId + i;
-      at += HEAD.copy(data, at);
-      at = writeDigits(data, at, id);
-      at += this.#replayPart.copy(data, at);
+      at += head.copy(data, at);
       const body = at;
       at += batch.data.copy(data, at, batch.starts[i]!, batch.ends[i]!);
       if (shiftOf) moveTimes(data, body, shiftOf(batch.dropoffs[i]!));
       ends[i - from] = at;
       hashes[i - from] = spread(id);
+      // Counting up in the digits spares three small copies per trip.
+      if (!countUp(head, HEAD.length, head.length - this.#replayPart.length)) head = this.#headOf(id + 1);
     }
     return { count, data: data.subarray(0, at), ends, hashes };
   }
@@ -46,16 +53,16 @@ export function moved(time: number, shift: number): number {
   return Math.min(LAST_TIME, Math.max(FIRST_TIME, time + shift));
 }
 
-function writeDigits(data: Buffer, at: number, value: number): number {
-  let digits = 1;
-  for (let rest = value; rest >= 10; rest /= 10) digits++;
-  let rest = value;
-  for (let i = at + digits - 1; i >= at; i--) {
-    const next = Math.floor(rest / 10);
-    data[i] = rest - next * 10 + 48;
-    rest = next;
+/** Adds 1 to the number whose digits are [from, to); false if it needs one more digit. */
+function countUp(data: Buffer, from: number, to: number): boolean {
+  for (let at = to - 1; at >= from; at--) {
+    if (data[at]! < NINE) {
+      data[at]!++;
+      return true;
+    }
+    data[at] = ZERO;
   }
-  return at + digits;
+  return false;
 }
 
 function moveTimes(data: Buffer, body: number, shift: number): void {

@@ -48,10 +48,13 @@ const rows: fc.Arbitrary<Row[]> = fc
     });
   });
 
+/** Also such as get one more digit within a batch. */
+const ids = fc.oneof(fc.nat(2_000_000), fc.constantFrom(0, 5, 95, 99_995, 9_999_999_995));
+
 describe('records of trips', () => {
   it('join the head and the body of each trip, for any part of a batch', () => {
     fc.assert(
-      fc.property(rows, fc.nat(11), fc.nat(11), fc.nat(2_000_000), (all, a, b, firstId) => {
+      fc.property(rows, fc.nat(11), fc.nat(11), ids, (all, a, b, firstId) => {
         const [from, to] = [a % all.length, Math.min(all.length, (a % all.length) + b)];
         const composed = new RecordComposer('0123456789ab').compose(batchOf(all, firstId), from, to);
         const records = recordsOf(composed);
