@@ -16,7 +16,7 @@ import {
   withoutChromium,
 } from '../services/chromium.ts';
 import { freePort } from '../services/service.ts';
-import { following } from '../taxiflow.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
@@ -370,7 +370,8 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     const bad = '<img src=/nothing onerror="document.title=1"><script>document.title=2</script>';
     const records = [...trips, watermarkAt('2016-03-10T10:30:00Z'), `${bad}\n`, `${bad}\n`];
     await putRecords(dataDir, 'own', records);
-    await run('process', '--stream', 'local:own', '--until-end', ...at);
+    const ran = await taxiflow(['process', '--stream', 'local:own', '--until-end', ...at]);
+    assert.equal(ran.code, 3, 'no trip was used');
     const { url } = await dashboard(t, [...at, '--port', '0']);
     const { page, complaints, requests } = await openPage(browser, `${url}#job`);
     await page.getByLabel('Records read, as a table').waitFor();
