@@ -34,7 +34,7 @@ Database.prototype.prepare = function (sql) {
 const say = process.stderr.write.bind(process.stderr);
 process.stderr.write = (text, ...rest) => {
   const said = say(text, ...rest);
-  const trips = /Z {2}([\d,]+) trips/.exec(String(text))?.[1]?.replaceAll(',', '');
+  const trips = /^\S+Z {2}.* ([\d,]+) trips /.exec(String(text))?.[1]?.replaceAll(',', '');
   if (point === 'trips' && Number(trips) >= Number(nth)) process.kill(process.pid, 'SIGKILL');
   return said;
 };
