@@ -70,6 +70,7 @@ export type ErrorCode =
   | 'processor-running'
   | 'replay-used'
   | 'row-rejected'
+  | 'same-input'
   | 's3-access-denied'
   | 's3-archived'
   | 's3-bad-answer'

@@ -2,7 +2,17 @@
  * Creates taxiflow's own files and folders, which only their owner can read. None is opened through a link, because its
  * target may belong to someone else.
  */
-import { closeSync, constants, lstatSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode, TaxiflowError } from './errors.ts';
 
@@ -12,7 +22,16 @@ const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 
 /** Creates a folder and its parents, unless they exist. */
 export function makeFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  // Node's recursive mkdir never ends where the system denies that a folder's parent exists, as in /proc.
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const parent = dirname(path);
+    if (systemCode(error) === 'ENOENT' && parent !== path && !existsSync(parent)) {
+      makeFolder(parent);
+      mkdirSync(path, { mode: 0o700 });
+    } else if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
 }
 
 /** Creates a file that must not exist yet; returns its descriptor, for reading and writing. Throws the system's error. */

@@ -145,6 +145,11 @@ export class Replay {
     return this.#dataset.timeline;
   }
 
+  /** How many trips were read so far that end in the time asked for. */
+  get wanted(): number {
+    return this.#dataset.wanted;
+  }
+
   /** Counts of what was read so far. */
   get counts(): Readonly<DatasetCounts> {
     return this.#dataset.counts;
@@ -177,12 +182,14 @@ export class Replay {
     try {
       const missing = missingStream(parseTarget(this.#o.stream), dataDir);
       const writer = missing === undefined ? await open(false) : { name: missing, open: () => open(true) };
-      ledger = new ReplayLedger(dataDir, clock);
       const { seek, until, limit, onProgress, onStart, onStrays, onGap, onBehind, onJump } = this.#o;
       const outcome = await runReplay({
         dataset: this.#dataset,
         writer,
-        ledger,
+        ledger: () => {
+          ledger = new ReplayLedger(dataDir, clock);
+          return ledger;
+        },
         rejected: this.#rejected,
         clock,
         speedup: this.#o.speedup ?? Number.POSITIVE_INFINITY,

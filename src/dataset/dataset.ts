@@ -100,6 +100,8 @@ export class Dataset {
   /** In the order they are read; undefined until that is known. */
   #ordered: readonly Input[] | undefined;
   readonly #identities = new Map<Input, string>();
+  /** SHA-256 of the content of CSV files that were read. */
+  readonly #hashes = new Map<Input, string>();
   #bytesRead = 0;
   #times: readonly number[] = [];
   #from = Number.NEGATIVE_INFINITY;
@@ -223,9 +225,22 @@ export class Dataset {
     try {
       const take: TakeTrip = (trip) => sorter.add(trip);
       for await (const _ of this.#read(take, (trips) => sorter.addAll(trips))) if (this.#stopped) return;
+      this.#refuseSameContent();
       yield* sorter.batches(() => this.batchTrips);
     } finally {
       sorter.close();
+    }
+  }
+
+  /** The content of standard input is known once it is read; then its trips can't be left out any more. Throws `same-input`. */
+  #refuseSameContent(): void {
+    for (const [input, hash] of this.#hashes) {
+      if (!input.once) continue;
+      const [other] = [...this.#hashes].find(([each, same]) => each !== input && same === hash) ?? [];
+      if (!other) continue;
+      throw new TaxiflowError('same-input', `${input.name} has the same content as ${other.name}`, {
+        hint: 'name one of them only; nothing was sent',
+      });
     }
   }
 
@@ -286,7 +301,9 @@ export class Dataset {
       return;
     }
     yield* readCsv(input, sink, options);
-    if (!this.#identities.has(input)) this.#identities.set(input, hash.digest('hex'));
+    const digest = hash.digest('hex');
+    this.#hashes.set(input, digest);
+    if (!this.#identities.has(input)) this.#identities.set(input, digest);
   }
 
   #sinkFor(source: string, take: TakeTrip, takeAll: TakeTrips | undefined): RowSink {
@@ -297,7 +314,7 @@ export class Dataset {
         this.counts.rows++;
         this.counts.trips++;
         this.timeline.add(trip.dropoff);
-        if (this.#times.length > 0) this.#countTrip(trip.dropoff);
+        this.#countTrip(trip.dropoff);
         return true;
       },
       reject: (reason, line, raw, detail) => {
@@ -324,7 +341,7 @@ export class Dataset {
     this.counts.rows += count;
     this.counts.trips += count;
     this.timeline.addAll(dropoffs);
-    if (this.#times.length > 0) for (const dropoff of dropoffs) this.#countTrip(dropoff);
+    for (let i = 0; i < count; i++) this.#countTrip(dropoffs[i]!);
   }
 
   #reject(rejection: Rejection): void {

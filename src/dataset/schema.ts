@@ -70,7 +70,12 @@ export function hasHeader(fields: readonly string[]): boolean {
 
 /** The delimiter of a header line; a comma if the line is not a header. */
 export function delimiterOf(line: string): string {
-  return DELIMITERS.find((delimiter) => isHeader(line.split(delimiter))) ?? ',';
+  const known = (delimiter: string) => {
+    const columns = Object.values(columnsOf(line.split(delimiter).map(plainName)));
+    return columns.filter((index) => index >= 0).length;
+  };
+  // A header with a mistake in one of its names still has the others.
+  return DELIMITERS.reduce((best, delimiter) => (known(delimiter) > known(best) ? delimiter : best));
 }
 
 /** A name in lower case, without spaces, underscores, dashes, dots and quotes. */

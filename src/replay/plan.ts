@@ -1,4 +1,5 @@
 import type { Dataset } from '../dataset/dataset.ts';
+import { Timeline } from '../dataset/timeline.ts';
 import { Pace } from './pace.ts';
 
 const SHARD_RECORDS_PER_SECOND = 1_000;
@@ -17,6 +18,8 @@ export interface ReplayPlan {
   /** In the busiest second. */
   readonly peakRate: number | undefined;
   readonly shardsNeeded: number | undefined;
+  /** When the trips end. */
+  readonly timeline: Timeline;
 }
 
 /** Reads all trips and computes the plan; sends nothing. */
@@ -35,12 +38,15 @@ export async function planReplay(
   let second = -1;
   let inSecond = 0;
   let peak = 0;
+  const timeline = new Timeline();
+  dataset.countUpTo([], seek, until);
   for await (const batch of dataset.batches()) {
     for (const dropoff of batch.dropoffs) {
       if (dropoff < seek || dropoff >= until || trips >= limit) continue;
       if (trips === 0) first = dropoff;
       last = dropoff;
       trips++;
+      timeline.add(dropoff);
       duration = pace.due(dropoff);
       const now = Math.floor(duration / 1000);
       inSecond = now === second ? inSecond + 1 : 1;
@@ -57,6 +63,7 @@ export async function planReplay(
       meanRate: undefined,
       peakRate: undefined,
       shardsNeeded: undefined,
+      timeline,
     };
   }
   return {
@@ -67,5 +74,6 @@ export async function planReplay(
     meanRate: trips / Math.max(1, duration / 1000),
     peakRate: peak,
     shardsNeeded: Math.max(1, Math.ceil(peak / SHARD_RECORDS_PER_SECOND)),
+    timeline,
   };
 }

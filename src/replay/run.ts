@@ -37,7 +37,8 @@ export interface ReplayOptions {
   readonly dataset: Dataset;
   /** The stream; one that isn't there yet is made once the input is known to hold trips. */
   readonly writer: StreamWriter | LateWriter;
-  readonly ledger: ReplayLedger;
+  /** Opens the ledger; called once, when there is something to note. */
+  readonly ledger: () => ReplayLedger;
   /** Rejected rows of the dataset, for the ledger. */
   readonly rejected: DeadLetterBuffer;
   readonly clock: Clock;
@@ -160,6 +161,7 @@ class ReplayRun {
   #previous: number | undefined;
 
   #writer: StreamWriter | undefined;
+  #openLedger: ReplayLedger | undefined;
   #forecast: Forecast | undefined;
   readonly #watermarkInterval: number;
 
@@ -171,9 +173,9 @@ class ReplayRun {
   }
 
   async run(): Promise<ReplayOutcome> {
-    const { dataset, signal, clock, ledger, writer } = this.#o;
+    const { dataset, signal, clock, writer } = this.#o;
     const furthest =
-      this.#writer && this.#o.adaptTime === 'original' ? ledger.furthest(this.#writer.identity) : [];
+      this.#writer && this.#o.adaptTime === 'original' ? this.#ledger.furthest(this.#writer.identity) : [];
     dataset.countUpTo(
       furthest.map(({ watermark }) => watermark),
       this.#o.seek,
@@ -183,7 +185,7 @@ class ReplayRun {
     // The first batch arrives after everything is read and sorted; only then does standard input have a fingerprint.
     const first = await batches.next();
     if (first.done && signal.aborted) return this.#outcome(true);
-    if (!first.done && 'open' in writer) this.#writer = await writer.open();
+    if (!first.done && 'open' in writer && this.#isAnyWanted) this.#writer = await writer.open();
     if (this.#writer) await this.#fitBatches(this.#writer);
     const earlier = this.#begin(await dataset.fingerprint());
     // Trips that are in the stream already are dropped as duplicates, and a resumed replay is behind its own watermark only.
@@ -213,6 +215,17 @@ class ReplayRun {
     return this.#outcome(signal.aborted);
   }
 
+  get #ledger(): ReplayLedger {
+    this.#openLedger ??= this.#o.ledger();
+    return this.#openLedger;
+  }
+
+  /** Whether a trip is asked for, as far as that is known before all are read. */
+  get #isAnyWanted(): boolean {
+    const { dataset, limit } = this.#o;
+    return limit !== 0 && (dataset.assumesSorted || dataset.wanted > 0);
+  }
+
   /** A put is split among the shards, and each part has its own cost: many shards need larger puts. */
   async #fitBatches(writer: StreamWriter): Promise<void> {
     const { dataset } = this.#o;
@@ -222,7 +235,8 @@ class ReplayRun {
 
   /** Starts the entry in the ledger; returns the entry of an earlier run of the same replay. */
   #begin(fingerprint: string): ReplayEntry | undefined {
-    const { ledger, adaptTime, clock, dataset, resume, seek } = this.#o;
+    const { adaptTime, clock, dataset, resume, seek } = this.#o;
+    const ledger = this.#ledger;
     const { name } = this.#writer ?? this.#o.writer;
     // No stream was made for an input without trips.
     const identity = this.#writer?.identity ?? '';
@@ -484,7 +498,7 @@ class ReplayRun {
       watermark: Number.isFinite(value) ? value : this.#entry.watermark,
       finished,
     };
-    this.#o.ledger.save(this.#entry, this.#o.rejected);
+    this.#ledger.save(this.#entry, this.#o.rejected);
   }
 
   async #end(interrupted: boolean): Promise<void> {

@@ -58,9 +58,14 @@ export class StateRows {
     return damage(this.what, this.path, detail);
   }
 
+  /** Whether the file has lost its name. */
+  get isGone(): boolean {
+    return inodeOf(this.path) !== this.#inode;
+  }
+
   /** Throws `state-gone` once the file has lost its name (C4). */
   refuseGone(): void {
-    if (inodeOf(this.path) === this.#inode) return;
+    if (!this.isGone) return;
     throw new TaxiflowError(
       'state-gone',
       `${this.what} was deleted or moved while it was in use: ${this.path}`,

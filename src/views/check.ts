@@ -169,7 +169,11 @@ function checkWindow(window: unknown, path: string): void {
 
 function checkDuration(value: unknown, path: string): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value <= 0)
-    fail(path, 'not a duration of whole milliseconds', 'write for example "10m", "1h" or 600000');
+    fail(
+      path,
+      'not a duration of whole milliseconds',
+      'write for example "10m" or "1h"; a number counts milliseconds',
+    );
   if (value > MAX_DURATION_DAYS * 86_400_000)
     fail(path, `longer than ${MAX_DURATION_DAYS} days`, 'write for example "10m", "1h" or "1d"');
 }

@@ -12,9 +12,11 @@ const UNITS: Record<string, number> = {
   d: 86_400_000,
 };
 
-/** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d` or a plain number of ms; NaN for anything else. */
+/** Milliseconds of `500ms`, `90s`, `10m`, `1h`, `2d`, or of a number; NaN for anything else, such as `10` without a unit. */
 export function duration(text: number | string): number {
   if (typeof text !== 'string') return typeof text === 'number' ? text : Number.NaN;
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?$/.exec(text.trim());
-  return match ? Number(match[1]) * UNITS[match[2] ?? 'ms']! : Number.NaN;
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)$/.exec(text.trim());
+  if (match) return Number(match[1]) * UNITS[match[2]!]!;
+  // Only nothing is the same in every unit.
+  return /^0+$/.test(text.trim()) ? 0 : Number.NaN;
 }

@@ -37,7 +37,7 @@ async function replayInto(dataDir: string): Promise<void> {
   const outcome = await runReplay({
     dataset: await Dataset.open({ paths: [csv], dataDir }),
     writer: stream,
-    ledger,
+    ledger: () => ledger,
     rejected: new DeadLetterBuffer(0),
     clock: systemClock,
     speedup: Number.POSITIVE_INFINITY,

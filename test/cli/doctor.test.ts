@@ -42,6 +42,17 @@ describe('doctor', () => {
     }
   });
 
+  it('reports an input of which no row could be used, with the reason and what is understood', async (t) => {
+    const folder = temporaryFolder(t);
+    const file = join(folder, 'bad.csv');
+    writeFileSync(file, 'pickup_datetime,dropoff_datetime\nsome day,another\n');
+    const [code, checks] = await doctor([file, '--data-dir', join(folder, 'new')]);
+    const { status, detail, advice } = checks.find(({ check }) => check === 'rate')!;
+    assert.deepEqual([code, status], [1, 'failed']);
+    assert.match(detail, /^no row could be used: 1 unreadable-time, the first in line 2 of .*"some day"/);
+    assert.match(advice ?? '', /^write times as 2016-03-01 15:04:05/);
+  });
+
   it('reports a damaged state', async (t) => {
     const folder = temporaryFolder(t);
     mkdirSync(join(folder, 'apps'));
@@ -71,7 +82,7 @@ describe('doctor', () => {
     assert.equal((await check('--speedup', '1')).status, 'ok');
     // All trips fall into one second: their number is the rate.
     const fast = await check('--speedup', '1000000');
-    const rate = Number(/, ([\d,]+) a second/.exec(fast.detail)?.[1]?.replace(',', ''));
+    const rate = Number(/, ([\d,]+) per second/.exec(fast.detail)?.[1]?.replace(',', ''));
     assert.equal(fast.status, rate > 1_000 ? 'warning' : 'ok', fast.detail);
   });
 

@@ -141,6 +141,8 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['proces', /process/],
   ['stream', /create, list, describe, split, merge, reshard, trim, delete/],
   ['stream nosuch', /nosuch/],
+  ['replay x.csv --stream local:', /local: names no stream/],
+  ['stream delete local:', /local: names no stream/],
   ['replay --until 2016-01-01 --seek 2016-01-02', /--until 2016-01-01\S* is not after --seek 2016-01-02/],
   ['replay --watermark-interval 0', /--watermark-interval 0 is shorter than 1 ms/],
   ['replay --watermark-interval 5', /--watermark-interval 5 has no unit/],

@@ -430,6 +430,27 @@ describe('event time', PARALLEL, () => {
     await putRecords(dataDir, 'none', [watermarkAt('2016-01-02')]);
     await run([...TO_END, '--stream', 'local:none'], { cwd });
   });
+
+  test('a run that fails before its first checkpoint leaves no app', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', YELLOW, '--speedup', 'max'], { cwd });
+    writeFileSync(join(cwd, 'out.ndjson'), 'not ours\n');
+    const ran = await run([...TO_END, '--output', 'out.ndjson'], { cwd, code: 1 });
+    assert.match(ran.stderr, /did not write/);
+    assert.deepEqual((await run(['apps', '--json'], { cwd })).json<{ apps: unknown[] }>().apps, []);
+  });
+
+  test('a run of only late records says so, and exits with 3', async (t) => {
+    const cwd = temporaryFolder(t);
+    const dataDir = join(cwd, '.taxiflow');
+    const views = ['--views', countingView(cwd)];
+    const asked = [...TO_END, ...views, '--stream', 'local:s'];
+    await putRecords(dataDir, 's', [tripEndingAt('2016-01-02T00:00:00Z'), watermarkAt('2016-01-03')]);
+    await run(asked, { cwd });
+    await run(asked, { cwd });
+    await putRecords(dataDir, 's', [tripEndingAt('2016-01-01T00:00:00Z')]);
+    assert.match((await run(asked, { cwd, code: 3 })).stderr, /^no trip was used: 1 record late/m);
+  });
 });
 
 describe('--app', PARALLEL, () => {

@@ -1,6 +1,6 @@
 /** `taxiflow replay` with the real binary: plan, read, send, refuse, resume. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -724,5 +724,49 @@ describe('replay says', PARALLEL, () => {
     const usual = await watermarks();
     assert.ok(usual >= 3, `${usual} watermarks in an hour that takes a second`);
     assert.equal(await watermarks('--watermark-interval', '1h'), 1, 'only that at the end');
+  });
+
+  test('that nothing is known to resume', async (t) => {
+    const cwd = temporaryFolder(t);
+    const first = await run(['replay', YELLOW, ...MAX, '--resume', '--limit', '10'], { cwd });
+    assert.match(
+      first.stderr,
+      /note: no interrupted replay of this input into local:taxi-trip-events is known/,
+    );
+    const second = await run(['replay', YELLOW, ...MAX, '--resume'], { cwd });
+    assert.doesNotMatch(second.stderr, /no interrupted replay/);
+  });
+
+  test('that standard input is one of the files, and sends nothing twice', async (t) => {
+    const cwd = temporaryFolder(t);
+    const input = readFileSync(YELLOW);
+    const ran = await run(['replay', '-', YELLOW, ...MAX], { cwd, input, code: 1 });
+    assert.match(ran.stderr, /^Error: standard input has the same content as .*yellow-2015\.csv/m);
+    await run(['stream', 'describe'], { cwd, code: 1 });
+  });
+
+  test('what is wrong with a header, by its own delimiter', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'semi.csv'), 'VendorID;tpep_pickup_datetime;tpep_drpoff_datetime\n1;2;3\n');
+    assert.match(
+      (await run(['replay', 'semi.csv'], { cwd, code: 1 })).stderr,
+      /semi\.csv has no drop-off time/,
+    );
+    assert.deepEqual(readdirSync(cwd), ['semi.csv'], 'nothing is left behind');
+  });
+
+  test('that a folder cannot be made, instead of waiting for ever', {
+    skip: !existsSync('/proc/self'),
+  }, async (t) => {
+    const asked = ['replay', YELLOW, '--data-dir', '/proc/taxiflow/x'];
+    const ran = await run(asked, { cwd: temporaryFolder(t), code: 1 });
+    assert.match(ran.stderr, /^Error: .*\/proc\/taxiflow/m);
+  });
+
+  test('no stream is made for trips that nobody asked for', async (t) => {
+    const cwd = temporaryFolder(t);
+    await run(['replay', YELLOW, '--seek', '2030-01-01'], { cwd, code: 3 });
+    await run(['replay', YELLOW, '--limit', '0'], { cwd });
+    await run(['stream', 'describe'], { cwd, code: 1 });
   });
 });

@@ -87,7 +87,7 @@ export class Line {
       return await runReplay({
         dataset,
         writer: watchedWriter(stream, step),
-        ledger,
+        ledger: () => ledger,
         rejected,
         clock: this.#clock,
         speedup: step.speedup ?? SPEEDUP,

@@ -142,7 +142,7 @@ async function replay(folder: string, wanted: Wanted = {}): Promise<Replayed> {
     const outcome = await runReplay({
       dataset: await Dataset.open({ paths: [join(folder, 'trips.csv')], dataDir: folder, assumeSorted }),
       writer,
-      ledger,
+      ledger: () => ledger,
       rejected: new DeadLetterBuffer(10),
       clock,
       speedup: Number.POSITIVE_INFINITY,

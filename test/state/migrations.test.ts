@@ -186,7 +186,8 @@ describe('a state of format 3', () => {
     open(dataDir).close();
     open(dataDir).close();
     const afresh = temporaryFolder(t);
-    SqliteState.open({ dataDir: afresh, app: APP, identity: identityOf(dataDir) }).close();
+    const made = SqliteState.open({ dataDir: afresh, app: APP, identity: identityOf(dataDir) });
+    t.after(() => made.close());
     const tables = (folder: string) =>
       query(
         folder,

@@ -248,9 +248,23 @@ describe('a state', () => {
     assert.equal(existsSync(statePath(dataDir, 'app')), false);
   });
 
+  it('leaves no file if it was made here and has no checkpoint', (t) => {
+    const dataDir = folder(t);
+    const path = statePath(dataDir, 'app');
+    open(dataDir).close();
+    assert.equal(existsSync(path), false);
+    const state = open(dataDir);
+    state.commit(checkpoint({}));
+    state.close();
+    open(dataDir).close();
+    assert.equal(existsSync(path), true, 'a later run that commits nothing keeps it');
+  });
+
   it('C5 is refused to other views, another stream, other settings and an older reader', (t) => {
     const dataDir = folder(t);
-    open(dataDir).close();
+    const first = open(dataDir);
+    first.commit(checkpoint({}));
+    first.close();
     for (const name of ['views', 'stream', 'settings'] as const) {
       const error = refusal(() => open(dataDir, { ...IDENTITY, [name]: 'other' }));
       assert.equal(error.code, 'other-state');
@@ -388,7 +402,8 @@ describe('reading results', () => {
 
   it('names the existing apps if the requested one does not exist', (t) => {
     const dataDir = folder(t);
-    open(dataDir).close();
+    const state = open(dataDir);
+    t.after(() => state.close());
     const error = refusal(() => new StateReader(dataDir, 'none'));
     assert.equal(error.code, 'no-app');
     assert.match(`${error.message} ${error.hint}`, /app/);

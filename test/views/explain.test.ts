@@ -63,12 +63,11 @@ describe('durations', () => {
       ['1.5h', 5_400_000],
       ['2d', 172_800_000],
       [' 7s ', 7_000],
-      ['600000', 600_000],
+      ['0', 0],
       [42, 42],
     ];
     for (const [text, ms] of texts) assert.equal(l.duration(text), ms, String(text));
-    for (const text of ['', 'x', '10', '10 x', '-1m', 'm', '1h30m']) {
-      assert.equal(l.duration(text), text === '10' ? 10 : Number.NaN, text);
-    }
+    for (const text of ['', 'x', '10', '600000', '10 x', '-1m', 'm', '1h30m'])
+      assert.equal(l.duration(text), Number.NaN, text);
   });
 });

@@ -16,6 +16,7 @@ import type { Invocation } from '../command.ts';
 import type { DoctorArguments } from '../commands/doctor.ts';
 import { accessOf } from '../opensearch.ts';
 import { printJson, progressLine, several, show, span, thousands } from '../terminal.ts';
+import { whyUnused } from '../unused-input.ts';
 
 interface Check {
   readonly check: string;
@@ -224,10 +225,14 @@ async function rate(
       dataDir: args.dataDir,
       s3: { region: args.region, endpointUrl: args.endpointUrl },
     });
-    return planReplay(dataset, factor);
+    return { ...(await planReplay(dataset, factor)), unused: whyUnused(dataset, dataset.wanted) };
   });
   progress.stop();
   if (!plan) return;
+  if (plan.unused) {
+    checks.push({ check, status: 'failed', detail: plan.unused.problem, advice: plan.unused.remedy });
+    return;
+  }
   const trips = several(plan.trips, 'trip');
   if (plan.peakRate === undefined) {
     checks.push({ check, status: 'ok', detail: `${trips}, as fast as the stream takes them` });

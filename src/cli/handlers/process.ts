@@ -204,14 +204,14 @@ function report(
     : EXIT.done;
 }
 
-/** Why this state has never used a trip although this run read some; nothing if it has. */
-function whyUnused({ counters, totals }: ProcessSummary): string[] {
+/** Why this run has used no trip although it read some; nothing if it has. */
+function whyUnused({ counters }: ProcessSummary): string[] {
   const causes = [
     [counters.filtered, 'not in any view: "taxiflow process --explain" shows what the views select'],
     [counters.late, 'late, after their windows fired: --allowed-lateness takes them as corrections'],
     [counters.dead, 'unreadable: "taxiflow dead-letters" shows the records and the reasons'],
   ] as const;
   const [count, cause] = causes.reduce((most, other) => (other[0] > most[0] ? other : most));
-  if (totals.processed > 0 || count === 0) return [];
+  if (counters.processed > 0 || count === 0) return [];
   return [`no trip was used: ${several(count, 'record')} ${cause}`];
 }

@@ -22,6 +22,7 @@ import {
   span,
   thousands,
 } from '../terminal.ts';
+import { whyUnused } from '../unused-input.ts';
 
 export async function replay(args: ReplayArguments, invocation: Invocation): Promise<number> {
   const { paths, stream, seek, until } = args;
@@ -89,7 +90,11 @@ class Talk {
     return {
       onStart: (id, earlier) => {
         this.#started = Date.now();
-        if (resume && earlier) say(`replay ${id} continues at trip ${thousands(earlier.nextId)}`);
+        if (resume && !earlier)
+          this.note(
+            `no interrupted replay of this input into ${this.stream} is known: it starts at the first trip`,
+          );
+        else if (resume && earlier) say(`replay ${id} continues at trip ${thousands(earlier.nextId)}`);
         else if (earlier?.finished)
           this.note(`this input is already in ${this.stream}; a processor counts its trips once`);
         else if (earlier)
@@ -213,44 +218,20 @@ function report(
     say('interrupted: the same command with --resume continues from here');
     return EXIT.interrupted;
   }
-  const unused = whyUnused(args, trips, rejected);
-  for (const line of unused) say(invocation.completed(line));
-  return unused.length > 0 || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
+  const isUnused = sayUnused(trips, invocation);
+  return isUnused || (rejected > 0 && args.onError === 'report') ? EXIT.rejected : EXIT.done;
 }
 
-/** Why hardly any of the input was used, in words; nothing where it was. */
-function whyUnused(args: ReplayArguments, { counts, timeline }: Replay, rejected: number): string[] {
-  const { seek = Number.NEGATIVE_INFINITY, until = Number.POSITIVE_INFINITY } = args;
-  if (rejected > counts.rows / 2) {
-    const [reason, count] = mostFrequent(counts.rejected);
-    const share = counts.trips === 0 ? 'no row could be used' : 'most rows could not be used';
-    return [
-      `${share}: ${thousands(count)} ${reason}, the first in ${counts.rejectedExamples[reason]}`,
-      `Try: ${REMEDIES[reason]}; "taxiflow dead-letters" shows the rows`,
-    ];
-  }
-  if (counts.trips === 0 || (timeline.last >= seek && timeline.first < until)) return [];
-  return [
-    `no trip ends in the time asked for: the trips end from ${isoShort(timeline.first)} to ${isoShort(timeline.last)}`,
-    'Try: choose --seek and --until in that time',
-  ];
+/** Says why hardly any of the input was used; false if it was. */
+function sayUnused(trips: Replay, invocation: Invocation): boolean {
+  const unused = whyUnused(trips, trips.wanted);
+  if (!unused) return false;
+  const isKept = sum(trips.counts.rejected) > 0;
+  const shown = isKept ? '; "taxiflow dead-letters" shows the rows' : '';
+  say(unused.problem);
+  say(invocation.completed(`Try: ${unused.remedy}${shown}`));
+  return true;
 }
-
-function mostFrequent(counts: DatasetCounts['rejected']): [RejectReason, number] {
-  const entries = Object.entries(counts) as [RejectReason, number][];
-  return entries.reduce((most, entry) => (entry[1] > most[1] ? entry : most));
-}
-
-/** What to do about rows of each kind. */
-const REMEDIES: Readonly<Record<RejectReason, string>> = {
-  'short-row': 'check that each row has a value for each column of the header',
-  'unreadable-time':
-    'write times as 2016-03-01 15:04:05, 2016-03-01T15:04:05Z, 2016/03/01 15:04 or 3/1/2016 3:04 PM (--date-order dmy: 1/3/2016)',
-  'dropoff-before-pickup': 'check which column is the pick-up and which the drop-off, and --date-order',
-  'out-of-order': 'leave --assume-sorted out: the rows are not in drop-off order',
-  'not-csv': 'check the quotes: RFC 4180 is understood',
-  'line-too-long': 'check that the file has line ends',
-};
 
 const NO_ROWS = 'the input has a header and no rows';
 const BUILT_IN_NOTE = `replaying the built-in trips, a made-up week from ${BUILT_IN.from}; name files to replay your own ("taxiflow data list")`;
@@ -268,8 +249,8 @@ async function dryRun(
   if (signal.aborted) return EXIT.interrupted;
   const { counts } = trips;
   const rejected = sum(counts.rejected);
-  const unused = whyUnused(args, trips, rejected);
-  const code = unused.length > 0 ? EXIT.rejected : EXIT.done;
+  const unused = whyUnused(trips, trips.wanted);
+  const code = unused ? EXIT.rejected : EXIT.done;
   if (args.json) {
     printJson({
       command: 'replay',
@@ -284,8 +265,8 @@ async function dryRun(
       rejected_by_reason: counts.rejected,
       rejected_examples: counts.rejectedExamples,
       trips: plan.trips,
-      bucket_ms: trips.timeline.width,
-      trips_by_bucket: trips.timeline.buckets().map(({ start, trips }) => [isoOrNull(start), trips]),
+      bucket_ms: plan.timeline.width,
+      trips_by_bucket: plan.timeline.buckets().map(({ start, trips }) => [isoOrNull(start), trips]),
       first_dropoff: isoOrNull(plan.first),
       last_dropoff: isoOrNull(plan.last),
       duration_ms: plan.duration === undefined ? null : Math.round(plan.duration),
@@ -301,9 +282,10 @@ async function dryRun(
   const lines = [
     `trips          ${thousands(plan.trips)}`,
     `span           ${isoShort(plan.first)} … ${isoShort(plan.last)}`,
-    ...chart(trips.timeline),
+    ...chart(plan.timeline),
   ];
-  if (plan.duration === undefined) lines.push('duration       as fast as the stream accepts records');
+  if (plan.trips === 0) lines.pop();
+  else if (plan.duration === undefined) lines.push('duration       as fast as the stream accepts records');
   else {
     lines.push(
       `duration       ${span(plan.duration)} at speedup ${speedup}`,
@@ -317,7 +299,10 @@ async function dryRun(
     );
   if (counts.unreadableValues > 0) lines.push(`left out       ${leftOut(counts)}`);
   show(`${lines.join('\n')}\n`);
-  for (const line of unused) say(line);
+  if (unused) {
+    say(unused.problem);
+    say(`Try: ${unused.remedy}`);
+  }
   return code;
 }
 

@@ -1,5 +1,6 @@
 /** The embedded stream as a connector. */
 import { systemClock } from '../../clock.ts';
+import { usageError } from '../../errors.ts';
 import type { Connector } from '../ports.ts';
 import { listLocalStreams, localStreamExists } from './files.ts';
 
@@ -12,7 +13,12 @@ export const local: Connector = {
     'fan-out': 'omit it: an embedded stream is always read at full speed',
   },
   parse(text) {
-    if (text === '' || text === 'local' || text === 'local:') return DEFAULT_STREAM;
+    if (text === '' || text === 'local') return DEFAULT_STREAM;
+    if (text === 'local:')
+      throw usageError(
+        'local: names no stream',
+        `write local:NAME, such as local:${DEFAULT_STREAM}, or check for an unset variable`,
+      );
     return text.startsWith('local:') ? text.slice('local:'.length) : undefined;
   },
   nameOf: (name) => `local:${name}`,
