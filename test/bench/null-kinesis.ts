@@ -31,7 +31,12 @@ function answer(target: string, body: Buffer): Buffer {
   if (target === 'GetShardIterator') return json({ ShardIterator: JSON.parse(body.toString()).ShardId });
   if (target === 'ListShards') return json({ Shards: Array.from({ length: SHARDS }, (_, i) => shard(i)) });
   return json({
-    StreamDescriptionSummary: { StreamStatus: 'ACTIVE', StreamARN: 'null', RetentionPeriodHours: 24 },
+    StreamDescriptionSummary: {
+      StreamStatus: 'ACTIVE',
+      StreamARN: 'null',
+      RetentionPeriodHours: 24,
+      StreamCreationTimestamp: 1_700_000_000,
+    },
   });
 }
 
