@@ -179,11 +179,12 @@ export function countByReason(db: Sqlite): DeadLetterCount[] {
     .all() as DeadLetterCount[];
 }
 
-export function listDeadLetters(db: Sqlite, reason?: string): IterableIterator<KeptDeadLetter> {
-  return db
-    .prepare(
-      `SELECT scope, reason, source, position, detail, raw, at FROM dead_letters
-       WHERE :reason IS NULL OR reason = :reason ORDER BY id`,
-    )
-    .iterate({ reason: reason ?? null }) as IterableIterator<KeptDeadLetter>;
+/** The letters of all scopes in their order: all, or the latest `most`. */
+export function listDeadLetters(db: Sqlite, reason?: string, most?: number): Iterable<KeptDeadLetter> {
+  const select = `SELECT scope, reason, source, position, detail, raw, at FROM dead_letters
+    WHERE :reason IS NULL OR reason = :reason ORDER BY id`;
+  if (most === undefined || !Number.isFinite(most))
+    return db.prepare(select).iterate({ reason: reason ?? null }) as Iterable<KeptDeadLetter>;
+  const latest = db.prepare(`${select} DESC LIMIT :most`).all({ reason: reason ?? null, most });
+  return latest.reverse() as KeptDeadLetter[];
 }

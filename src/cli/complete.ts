@@ -1,5 +1,6 @@
-/** Completions for a shell. They are computed at every Tab, so this opens no stream or state; file names are enough. */
+/** Completions for a shell. They are computed at every Tab, so file names must do; only views and fields are read from a state. */
 import { listApps } from '../state/apps.ts';
+import type { StateReader } from '../state/reader.ts';
 import { DEFAULT_DATA_DIR } from '../streams/connectors.ts';
 import { listLocalStreams } from '../streams/local/files.ts';
 import { type Called, COMMON, calledBy, FLAG } from './arguments.ts';
@@ -16,7 +17,7 @@ export interface Offer {
 }
 
 /** `words` are the words after `taxiflow` up to the cursor; the last one is incomplete and may be empty. */
-export function offerFor(words: readonly string[]): Offer {
+export async function offerFor(words: readonly string[]): Promise<Offer> {
   const current = words.at(-1) ?? '';
   const before = words.slice(0, -1);
   const called = calledBy(before);
@@ -24,16 +25,16 @@ export function offerFor(words: readonly string[]): Offer {
   const assigned = FLAG.exec(current);
   if (assigned?.[2] !== undefined) {
     const option = optionNamed(assigned[1]!, called.command);
-    return starting(current, valuesOf(option, place), current.slice(0, current.indexOf('=') + 1));
+    return starting(current, await valuesOf(option, place), current.slice(0, current.indexOf('=') + 1));
   }
   const isPlain = before.includes('--');
   if (current.startsWith('-') && !isPlain)
     return starting(current, flagsOf(place, /^-[^-]/.test(current) ? '-' : '--'));
   const flag = isPlain ? undefined : FLAG.exec(before.at(-1) ?? '');
   const option = flag && flag[2] === undefined ? optionNamed(flag[1]!, called.command) : undefined;
-  if (option && option.takes !== 'none') return starting(current, valuesOf(option, place));
+  if (option && option.takes !== 'none') return starting(current, await valuesOf(option, place));
   if (!called.command?.run) return starting(current, asWords(commandsUnder(called.command)));
-  return starting(current, valuesOf(argumentAt(called), place));
+  return starting(current, await valuesOf(argumentAt(called), place));
 }
 
 interface Place {
@@ -91,7 +92,7 @@ function takesNext(option: Option<unknown> | undefined, next = '--'): boolean {
   return option?.takes === 'one' || (option?.takes === 'maybe' && !FLAG.test(next) && next !== '--');
 }
 
-function valuesOf(option: Option<unknown> | undefined, place: Place): Offer {
+async function valuesOf(option: Option<unknown> | undefined, place: Place): Promise<Offer> {
   const said = [...(option?.choices ?? []), ...(option?.offers ?? [])].map((word) => [word, ''] as const);
   const names = (list: (dataDir: string) => string[], prefix: string, what: string) =>
     asWords([...said, ...list(dataDirOf(place)).map((name) => [prefix + name, what] as const)]);
@@ -104,25 +105,64 @@ function valuesOf(option: Option<unknown> | undefined, place: Place): Offer {
       return names(listLocalStreams, 'local:', 'embedded stream');
     case 'app':
       return names(listApps, '', 'app');
+    case 'view':
+      return asWords(await fromState(place, (state) => state.views().map((name) => [name, 'view'])));
+    case 'order':
+      return asWords(
+        await fromState(place, (state) =>
+          state.columns(settingOf(place, 'view')).flatMap((field) => [
+            [field, 'ascending'],
+            [`${field}:desc`, 'descending'],
+          ]),
+        ),
+      );
     default:
       return asWords(said);
   }
 }
 
-/** The data folder of the line, as far as it is written, or of the configuration. */
-function dataDirOf({ called: { command, names }, before }: Place): string {
+/** Words from the state of the app of the line; none if it can't be read. */
+async function fromState(
+  place: Place,
+  read: (state: StateReader) => Offer['words'],
+): Promise<Offer['words']> {
+  // The packages that open a state are loaded only for these words.
+  const [{ chooseApp }, { StateReader }] = await Promise.all([
+    import('../state/files.ts'),
+    import('../state/reader.ts'),
+  ]);
+  let state: StateReader | undefined;
+  try {
+    const dataDir = dataDirOf(place);
+    state = new StateReader(dataDir, chooseApp(dataDir, settingOf(place, 'app')));
+    return read(state);
+  } catch {
+    // The command itself will report what is wrong with the state.
+    return [];
+  } finally {
+    state?.close();
+  }
+}
+
+function dataDirOf(place: Place): string {
+  return settingOf(place, 'data-dir') ?? DEFAULT_DATA_DIR;
+}
+
+/** The value of an option on the line, as far as it is written, or in the configuration. */
+function settingOf({ called: { command, names }, before }: Place, wanted: string): string | undefined {
   const flags = new Map<string, Setting>();
   for (const [i, word] of before.entries()) {
     const [, given = '', value = before[i + 1]] = FLAG.exec(word) ?? [];
     if (value) flags.set(flagName(given), { written: value, name: given });
   }
-  const flag = flags.get('data-dir')?.written;
-  if (flag !== undefined || !command) return String(flag ?? DEFAULT_DATA_DIR);
+  const flag = flags.get(wanted);
+  if (flag || !command) return flag && String(flag.written);
   try {
-    return String(configured({ command, names }, flags).get('data-dir')?.written ?? DEFAULT_DATA_DIR);
+    const setting = configured({ command, names }, flags).get(wanted);
+    return setting && String(setting.written);
   } catch {
     // The command itself will report the mistake in the configuration.
-    return DEFAULT_DATA_DIR;
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Settings from the configuration file and the environment. Flags win over the environment, and that over the file. */
 import { existsSync, readFileSync } from 'node:fs';
-import { type TaxiflowError, translating, usageError } from '../errors.ts';
+import { systemCode, TaxiflowError, translating, usageError } from '../errors.ts';
 import { parseJson } from '../source-place.ts';
 import { COMMON, everyCommand, type NamedCommand } from './arguments.ts';
 import { optionsOf, type Setting, type Settings } from './command.ts';
@@ -78,16 +78,16 @@ function fromFile(given: Setting | undefined, called: string, options: Options):
     const name = `${path}: ${section}${key}`;
     if (option) settings.set(key, { written: writtenOf(value, option, name), name });
   };
-  const content = contentOf(path);
+  const content = contentOf(path, given?.name);
   for (const [key, value] of Object.entries(content)) if (!isObject(value)) take(key, value);
   const section = content[called];
   if (isObject(section)) for (const [key, value] of Object.entries(section)) take(key, value, `${called}.`);
   return settings;
 }
 
-/** Reads a file and refuses keys that no command has. */
-function contentOf(path: string): Record<string, unknown> {
-  const text = translating('the configuration', path, () => readFileSync(path, 'utf8'), '--config');
+/** Reads a file and refuses keys that no command has. `setBy` is the flag or variable that names the file. */
+function contentOf(path: string, setBy = '--config'): Record<string, unknown> {
+  const text = textOf(path, setBy);
   let content: unknown;
   try {
     content = parseJson(text, path);
@@ -105,6 +105,24 @@ function contentOf(path: string): Record<string, unknown> {
     else if (key !== '$schema') refuseUnknown([key], isObject(value) ? [...commands.keys()] : [...all], path);
   }
   return content;
+}
+
+function textOf(path: string, setBy: string): string {
+  const read = () => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      const code = systemCode(error);
+      const problem = code === 'EISDIR' ? 'the configuration is a folder' : 'there is no configuration file';
+      if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'EISDIR') throw error;
+      throw new TaxiflowError('cannot-open', `${problem}: ${path}`, {
+        hint: `check the path in ${setBy}; without it, ${CONFIG_FILE} is read if it exists`,
+        cause: error,
+      });
+    }
+  };
+  // Editors on Windows may put a byte order mark before the text.
+  return translating('the configuration', path, read, setBy).replace(/^\uFEFF/, '');
 }
 
 function refuseUnknown(keys: readonly string[], known: readonly string[], path: string, where = ''): void {

@@ -46,7 +46,7 @@ const COMPLETE = '--complete';
 
 async function complete(words: readonly string[]): Promise<number> {
   const { offerFor, offerText } = await import('./complete.ts');
-  process.stdout.write(offerText(offerFor(words)));
+  process.stdout.write(offerText(await offerFor(words)));
   return EXIT.done;
 }
 
@@ -83,7 +83,8 @@ function leaveSoon(): void {
 function report(error: unknown, argv: readonly string[], settings: Settings = new Map()): void {
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
-  say(`Error: ${message}`);
+  const from = known && error.exitCode === EXIT.usage ? originsOf(message, settings) : '';
+  say(`Error: ${message}${from}`);
   const usage = known && error.exitCode === EXIT.usage ? helpOf(argv) : undefined;
   const hint = known ? (error.hint ?? usage) : undefined;
   if (hint) say(`Try: ${completed(hint, settings)}`);
@@ -92,6 +93,16 @@ function report(error: unknown, argv: readonly string[], settings: Settings = ne
     for (const line of (error instanceof Error ? (error.stack ?? '') : '').split('\n')) say(line);
   }
   process.exitCode = known ? error.exitCode : EXIT.failed;
+}
+
+/** Where the options in a message were set, unless it was on the command line. */
+function originsOf(message: string, settings: Settings): string {
+  const flags = new Set(message.match(/--[a-z][a-z-]*/g));
+  const origins = [...flags].flatMap((flag) => {
+    const name = settings.get(flag.slice(2))?.name ?? flag;
+    return name === flag ? [] : [`${flag} is set by ${name}`];
+  });
+  return origins.length === 0 ? '' : ` (${origins.join(', ')})`;
 }
 
 function helpOf(argv: readonly string[]): string {

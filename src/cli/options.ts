@@ -3,7 +3,8 @@
  * configuration file and the type of the handler's arguments are derived. Keys are in camel case; on the command line they
  * are `--kebab-case` (camel case works too).
  */
-import { usageError } from '../errors.ts';
+import { statSync } from 'node:fs';
+import { systemCode, TaxiflowError, usageError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
 import { duration, MAX_DURATION_DAYS } from '../views/durations.ts';
 
@@ -11,7 +12,7 @@ import { duration, MAX_DURATION_DAYS } from '../views/durations.ts';
 export type Written = string | boolean | readonly string[];
 
 /** What a shell completes a value to. */
-export type Completion = 'stream' | 'app' | 'file' | 'folder';
+export type Completion = 'stream' | 'app' | 'view' | 'order' | 'file' | 'folder';
 
 /** An option with a value of type T. */
 export interface Option<T> {
@@ -93,6 +94,25 @@ export function text<const A extends About & { readonly default?: string; readon
   about: A,
 ): Option<Given<string, A>> {
   return option(about, {}, String);
+}
+
+/** A folder, which may be missing. Throws `cannot-open` if the path is something else. */
+export function folder<const A extends About & { readonly default: string }>(about: A): Option<string> {
+  return option({ ...about, completes: 'folder' }, {}, (path, name) => {
+    if (isFolderOrMissing(path)) return path;
+    throw new TaxiflowError('cannot-open', `${name} is not a folder: ${path}`, {
+      hint: `name a folder, or omit it for ${about.default}`,
+    });
+  });
+}
+
+function isFolderOrMissing(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+  } catch (error) {
+    // ENOTDIR: a folder above it is a file. Other errors are reported by what opens the files in it.
+    return systemCode(error) !== 'ENOTDIR';
+  }
 }
 
 /** A text whose value may be omitted: `--name` alone reads as ''. */

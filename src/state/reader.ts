@@ -13,6 +13,8 @@ import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
 import { streamName } from './identity.ts';
 import {
+  type Extent,
+  extentOf,
   type LatestResults,
   latestResults,
   type ResultDocument,
@@ -55,6 +57,13 @@ export class StateReader {
   latestResults(filter: ResultFilter, most: number): LatestResults {
     return translating(this.#what, this.path, () =>
       latestResults(this.#db, filter, most, (view) => this.#keyFields(view)),
+    );
+  }
+
+  /** How many results a filter selects, and what they span; undefined if none. */
+  extent(filter: ResultFilter): Extent | undefined {
+    return translating(this.#what, this.path, () =>
+      extentOf(this.#db, filter, (view) => this.#keyFields(view)),
     );
   }
 
@@ -188,9 +197,10 @@ export class StateReader {
     return translating(this.#what, this.path, () => countByReason(this.#db));
   }
 
-  *deadLetters(reason?: string): Generator<KeptDeadLetter> {
+  /** Dead letters in their order: all, or the latest `most`. */
+  *deadLetters(reason?: string, most?: number): Generator<KeptDeadLetter> {
     try {
-      yield* listDeadLetters(this.#db, reason);
+      yield* listDeadLetters(this.#db, reason, most);
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }

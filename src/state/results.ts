@@ -31,13 +31,16 @@ interface Fired {
   /** Non-zero if it was corrected. */
   readonly corrected: number;
   readonly firings: number;
+  /** Results of all firings; those of a corrected window count several times. */
+  readonly results: number;
 }
 
 /** Windows that have fired, by view and start. */
 function firedWindows(db: Sqlite, { view, since, until }: ResultFilter): Fired[] {
   return db
     .prepare(
-      `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings FROM firings
+      `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings,
+       sum(count) AS results FROM firings
        WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
          AND (:until IS NULL OR window_start < :until)
        GROUP BY view, window_start ORDER BY view, window_start`,
@@ -69,6 +72,38 @@ export function* storedResults(
   } finally {
     if (db.inTransaction) db.exec('ROLLBACK');
   }
+}
+
+/** How many results there are, and the earliest and latest start of their windows, epoch ms. */
+export interface Extent {
+  readonly results: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The extent of the results that a filter selects; undefined if it selects none. */
+export function extentOf(db: Sqlite, filter: ResultFilter, keyFields: KeyFields): Extent | undefined {
+  let [results, first, last] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  db.exec('BEGIN');
+  try {
+    for (const fired of firedWindows(db, filter)) {
+      // Only corrected windows must be read to count their results.
+      const count = fired.corrected ? countOf(resultsOf(db, fired, keyFields)) : fired.results;
+      if (count === 0) continue;
+      results += count;
+      first = Math.min(first, fired.start);
+      last = Math.max(last, fired.start);
+    }
+  } finally {
+    if (db.inTransaction) db.exec('ROLLBACK');
+  }
+  return results === 0 ? undefined : { results, first, last };
+}
+
+function countOf(items: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of items) count++;
+  return count;
 }
 
 export interface LatestResults {

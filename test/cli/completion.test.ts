@@ -14,7 +14,7 @@ import { ROOT } from '../files.ts';
 import { BIN } from '../taxiflow.ts';
 import { PARALLEL, run } from './model.ts';
 
-const wordsOf = (...line: string[]) => offerFor(line).words.map(([word]) => word);
+const wordsOf = async (...line: string[]) => (await offerFor(line)).words.map(([word]) => word);
 const calls = (command: Command) => command.usage.split(' ')[0]!;
 
 /** The folder in which the shells run: two streams, an app, a file, a folder, and `taxiflow` in PATH. */
@@ -35,59 +35,75 @@ before(async () => {
 after(() => rmSync(cwd, { recursive: true, force: true }));
 
 describe('completions', () => {
-  test('commands, and those of a group', () => {
-    assert.deepEqual(wordsOf(''), COMMANDS.map(calls));
-    assert.deepEqual(wordsOf('re'), ['replay', 'results']);
+  test('commands, and those of a group', async () => {
+    assert.deepEqual(await wordsOf(''), COMMANDS.map(calls));
+    assert.deepEqual(await wordsOf('re'), ['replay', 'results']);
     const stream = COMMANDS.find((command) => calls(command) === 'stream')!;
-    assert.deepEqual(wordsOf('stream', ''), stream.commands.map(calls));
-    assert.deepEqual(wordsOf('--data-dir', 'x', 'stream', 'de'), ['describe', 'delete']);
+    assert.deepEqual(await wordsOf('stream', ''), stream.commands.map(calls));
+    assert.deepEqual(await wordsOf('--data-dir', 'x', 'stream', 'de'), ['describe', 'delete']);
   });
 
-  test('every option of a command, and none of another', () => {
+  test('every option of a command, and none of another', async () => {
     for (const command of COMMANDS.filter(({ run }) => run)) {
       const own = Object.entries(command.options).map(([key, option]) =>
         option.default === true ? `--no-${flagName(key)}` : `--${flagName(key)}`,
       );
-      assert.deepEqual(wordsOf(calls(command), '--'), [...own, '--config', '--help'], calls(command));
+      assert.deepEqual(await wordsOf(calls(command), '--'), [...own, '--config', '--help'], calls(command));
     }
-    assert.deepEqual(wordsOf('replay', '--sp'), ['--speedup']);
-    assert.deepEqual(wordsOf('replay', '-sp'), ['-speedup'], 'one dash is as good as two');
-    assert.deepEqual(wordsOf('replay', '--speedup', 'max', '--sp'), [], 'not what is given already');
+    assert.deepEqual(await wordsOf('replay', '--sp'), ['--speedup']);
+    assert.deepEqual(await wordsOf('replay', '-sp'), ['-speedup'], 'one dash is as good as two');
+    assert.deepEqual(await wordsOf('replay', '--speedup', 'max', '--sp'), [], 'not what is given already');
   });
 
-  test('values: those of a choice, and words that mean something', () => {
-    assert.deepEqual(wordsOf('replay', '--adapt-time', 'in'), ['invocation', 'ingestion']);
-    assert.deepEqual(wordsOf('replay', '--adapt-time=in'), [
+  test('values: those of a choice, and words that mean something', async () => {
+    assert.deepEqual(await wordsOf('replay', '--adapt-time', 'in'), ['invocation', 'ingestion']);
+    assert.deepEqual(await wordsOf('replay', '--adapt-time=in'), [
       '--adapt-time=invocation',
       '--adapt-time=ingestion',
     ]);
-    assert.deepEqual(wordsOf('process', '-eventTime', ''), ['dropoff', 'arrival']);
-    assert.deepEqual(wordsOf('process', '--from', ''), ['trim-horizon', 'latest']);
-    assert.deepEqual(wordsOf('replay', '--speedup', ''), ['max']);
-    assert.deepEqual(wordsOf('replay', '--limit', ''), []);
-    assert.deepEqual(wordsOf('completion', ''), ['bash', 'zsh', 'fish']);
+    assert.deepEqual(await wordsOf('process', '-eventTime', ''), ['dropoff', 'arrival']);
+    assert.deepEqual(await wordsOf('process', '--from', ''), ['trim-horizon', 'latest']);
+    assert.deepEqual(await wordsOf('replay', '--speedup', ''), ['max']);
+    assert.deepEqual(await wordsOf('replay', '--limit', ''), []);
+    assert.deepEqual(await wordsOf('completion', ''), ['bash', 'zsh', 'fish']);
   });
 
-  test('streams and apps of the data folder', () => {
+  test('streams and apps of the data folder', async () => {
     const dir = join(cwd, '.taxiflow');
-    assert.deepEqual(wordsOf('process', '--data-dir', dir, '--stream', ''), ['local:t1', 'local:t2']);
-    assert.deepEqual(wordsOf('process', `--data-dir=${dir}`, '--stream=local:t2'), ['--stream=local:t2']);
-    assert.deepEqual(wordsOf('stream', 'describe', '-dataDir', dir, ''), ['local:t1', 'local:t2']);
-    assert.deepEqual(wordsOf('stream', 'split', '0', '--data-dir', dir, ''), ['local:t1', 'local:t2']);
-    assert.deepEqual(wordsOf('stream', 'split', '--data-dir', dir, ''), [], 'first comes the shard');
-    assert.deepEqual(wordsOf('results', '--data-dir', dir, '--app', ''), ['late']);
-    assert.deepEqual(wordsOf('results', '--data-dir', join(dir, 'nosuch'), '--app', ''), []);
+    assert.deepEqual(await wordsOf('process', '--data-dir', dir, '--stream', ''), ['local:t1', 'local:t2']);
+    assert.deepEqual(await wordsOf('process', `--data-dir=${dir}`, '--stream=local:t2'), [
+      '--stream=local:t2',
+    ]);
+    assert.deepEqual(await wordsOf('stream', 'describe', '-dataDir', dir, ''), ['local:t1', 'local:t2']);
+    assert.deepEqual(await wordsOf('stream', 'split', '0', '--data-dir', dir, ''), ['local:t1', 'local:t2']);
+    assert.deepEqual(await wordsOf('stream', 'split', '--data-dir', dir, ''), [], 'first comes the shard');
+    assert.deepEqual(await wordsOf('results', '--data-dir', dir, '--app', ''), ['late']);
+    assert.deepEqual(await wordsOf('results', '--data-dir', join(dir, 'nosuch'), '--app', ''), []);
   });
 
-  test('files and folders are for the shell', () => {
-    const kind = (...line: string[]) => offerFor(line).kind;
-    assert.equal(kind('replay', ''), 'files');
-    assert.equal(kind('replay', 'a.csv', '--speedup', 'max', 'b'), 'files');
-    assert.equal(kind('replay', '--', '-odd'), 'files');
-    assert.equal(kind('process', '--output', ''), 'files');
-    assert.equal(kind('process', '--views=x'), 'files');
-    assert.equal(kind('results', '--data-dir', ''), 'folders');
-    assert.equal(kind('process', ''), 'words');
+  test('views and fields of the app of the line', async () => {
+    const dir = join(cwd, '.taxiflow');
+    const offered = (...line: string[]) => wordsOf('results', '--data-dir', dir, ...line);
+    assert.deepEqual(await offered('--view', ''), ['pickup_count', 'trip_duration']);
+    assert.deepEqual(await offered('--view=trip'), ['--view=trip_duration']);
+    assert.deepEqual(await offered('--app', 'nosuch', '--view', ''), []);
+    assert.deepEqual(await offered('--sort', 'pickup'), ['pickup_count', 'pickup_count:desc']);
+    assert.deepEqual(await offered('--view', 'trip_duration', '--sort', 'pickup'), []);
+    assert.deepEqual(await offered('--view', 'trip_duration', '--sort', 'window_start:'), [
+      'window_start:desc',
+    ]);
+    assert.deepEqual(await wordsOf('results', '--data-dir', join(dir, 'nosuch'), '--view', ''), []);
+  });
+
+  test('files and folders are for the shell', async () => {
+    const kind = async (...line: string[]) => (await offerFor(line)).kind;
+    assert.equal(await kind('replay', ''), 'files');
+    assert.equal(await kind('replay', 'a.csv', '--speedup', 'max', 'b'), 'files');
+    assert.equal(await kind('replay', '--', '-odd'), 'files');
+    assert.equal(await kind('process', '--output', ''), 'files');
+    assert.equal(await kind('process', '--views=x'), 'files');
+    assert.equal(await kind('results', '--data-dir', ''), 'folders');
+    assert.equal(await kind('process', ''), 'words');
   });
 
   test('loads nothing heavy', async () => {
@@ -106,6 +122,8 @@ const LINES: readonly (readonly [line: string, replies: readonly string[]])[] = 
   ['taxiflow process --stream ', ['local:t1', 'local:t2']],
   ['taxiflow process --stream local:', ['local:t1', 'local:t2']],
   ['taxiflow results --app ', ['late']],
+  ['taxiflow results --view ', ['pickup_count', 'trip_duration']],
+  ['taxiflow results --sort sum', ['sum_trip_duration', 'sum_trip_duration:desc']],
   ['taxiflow replay trips', ['trips of 2016', 'trips.csv']],
   ['taxiflow results --data-dir trips', ['trips of 2016']],
 ];

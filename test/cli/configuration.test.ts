@@ -78,6 +78,36 @@ describe('configuration', PARALLEL, () => {
     assert.deepEqual(await folder([], { TAXIFLOW_CONFIG: 'other.json' }), ['B', 'B']);
     const { stderr } = await run(['results', '--config', 'nosuch.json'], { cwd, code: 1 });
     assert.match(stderr, /^Error: [^\n]*nosuch\.json\nTry: [^\n]*--config/);
+    assert.match(stderr, /^Error: there is no configuration file: nosuch\.json\n/);
+    const variable = await run(['results'], { cwd, code: 1, env: { TAXIFLOW_CONFIG: 'nosuch.json' } });
+    assert.match(
+      variable.stderr,
+      /^Error: there is no configuration file: nosuch\.json\nTry: [^\n]*TAXIFLOW_CONFIG/,
+    );
+    const isFolder = await run(['results', '--config', '.'], { cwd, code: 1 });
+    assert.match(isFolder.stderr, /^Error: the configuration is a folder: \.\n/);
+  });
+
+  test('a file with a byte order mark is read', async (t) => {
+    const cwd = temporaryFolder(t);
+    configFile(cwd, '\ufeff{"json": true}');
+    assert.equal((await run(['apps'], { cwd })).stdout.startsWith('{'), true);
+  });
+
+  test('a contradiction names where its option was set, unless it was on the command line', async (t) => {
+    const cwd = temporaryFolder(t);
+    const refusal = async (args: string[], env: Record<string, string> = {}) =>
+      (await run(['process', ...args], { cwd, env, code: 2 })).stderr.split('\n')[0];
+    const views = ['--views', 'own.mjs'];
+    const said = 'Error: --window applies only to the default views';
+    assert.equal(await refusal([...views, '--window', '1h']), said);
+    assert.equal(
+      await refusal(views, { TAXIFLOW_WINDOW: '1h' }),
+      `${said} (--window is set by TAXIFLOW_WINDOW)`,
+    );
+    configFile(cwd, { process: { window: '1h' } });
+    assert.equal(await refusal(views), `${said} (--window is set by taxiflow.config.json: process.window)`);
+    assert.equal(await refusal([...views, '--window', '2h']), said, 'the flag wins');
   });
 
   const refused: readonly (readonly [content: unknown, error: RegExp, env?: Record<string, string>])[] = [
@@ -137,7 +167,8 @@ describe('configuration', PARALLEL, () => {
     const cwd = temporaryFolder(t);
     const path = configFile(cwd, { 'data-dir': join(cwd, 'D') });
     await run(['stream', 'create', 'local:t9'], { cwd });
-    const words = offerFor(['process', '--config', path, '--stream', '']).words.map(([word]) => word);
+    const { words: offered } = await offerFor(['process', '--config', path, '--stream', '']);
+    const words = offered.map(([word]) => word);
     assert.deepEqual(words, ['local:t9']);
   });
 });

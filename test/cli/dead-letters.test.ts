@@ -1,11 +1,13 @@
 /** `taxiflow dead-letters` with the real binary: rows and records that replay and process refused. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import { temporaryFolder } from '../files.ts';
+import { BIN } from '../taxiflow.ts';
 import { countingView, DIRTY, dirtOf, lines, PARALLEL, putRecords, readNaively, run } from './model.ts';
 
 interface Letter {
@@ -60,6 +62,48 @@ describe('dead-letters', PARALLEL, () => {
       assert.match(stderr, new RegExp(`^${OF_REPLAY}: ${n} ${reason}$`, 'm'));
     }
     assert.match(stderr, /^app taxi-trip-events: 3 not-readable$/m);
+  });
+
+  const pty = existsSync('/usr/bin/script') ? false : 'needs script(1)';
+  test('a terminal gets the latest 40 and a hint for the rest; elsewhere all', { skip: pty }, async (t) => {
+    const cwd = temporaryFolder(t);
+    const bad = (app: string, count: number) =>
+      Array.from({ length: count }, (_, i) => `no trip ${app}${String(i).padStart(2, '0')}\n`);
+    const [a, b] = [bad('a', 20), bad('b', 50)].map((texts) => texts.map((text) => text.trimEnd()));
+    // The app that is listed first has the newer letters.
+    for (const [app, count] of [
+      ['b', 50],
+      ['a', 20],
+    ] as const) {
+      await putRecords(join(cwd, '.taxiflow'), app, bad(app, count));
+      await run(['process', '--stream', `local:${app}`, '--until-end'], { cwd, code: 3 });
+    }
+    const shown = (more: string) => {
+      const command = `"${process.execPath}" "${BIN}" dead-letters ${more}`;
+      return execFileSync('script', ['-qec', command, '/dev/null'], { cwd, encoding: 'utf8' });
+    };
+    const raws = (text: string) => text.match(/no trip \w\d\d(?=\s*$)/gm) ?? [];
+    const all = [...a!, ...b!];
+    const page = shown('');
+    assert.deepEqual(raws(page), [...a!, ...b!.slice(-20)]);
+    assert.match(page, /^these are the latest 40 dead letters of 70; --limit N or --limit all shows more/m);
+    assert.deepEqual(raws(shown('--limit all')), all);
+    assert.deepEqual(raws(shown('--app a')), a);
+    assert.doesNotMatch(shown('--app a'), /--limit/, 'everything is shown');
+    const some = shown('--limit 55');
+    assert.deepEqual(raws(some), [...a!, ...b!.slice(-35)]);
+    assert.doesNotMatch(some, /--limit/, 'a limit that the user gave needs no note');
+    const letters = async (...more: string[]) =>
+      lines<{ raw: string }>((await run(['dead-letters', ...more], { cwd })).stdout).map(({ raw }) => raw);
+    assert.deepEqual(await letters(), all);
+    assert.deepEqual(await letters('--limit', '3'), a!.slice(-3));
+    const json = (await run(['dead-letters', '--json', '--limit', '2'], { cwd })).json<{
+      letters: { raw: string }[];
+    }>();
+    assert.deepEqual(
+      json.letters.map(({ raw }) => raw),
+      a!.slice(-2),
+    );
   });
 
   test('names the replay: its files and stream, and its id where two would be called the same', async (t) => {

@@ -56,6 +56,25 @@ function named(commands: readonly Command[], above: string[] = []): Named[] {
 }
 
 describe('help', PARALLEL, () => {
+  test('--json is an option of every command but completion; process and generate say where it goes', async () => {
+    const runnable = named(COMMANDS).filter(({ spec }) => spec.run);
+    const helps = runnable.map(({ words, spec }) => [
+      words.join(' '),
+      helpText({ command: spec, names: words }),
+    ]);
+    const without = helps.filter(([, text]) => !/^ +--json /m.test(text!)).map(([words]) => words);
+    assert.deepEqual(without, ['completion']);
+    for (const command of ['process', 'generate']) {
+      const { stdout } = await taxiflow([command, '--help']);
+      assert.match(stdout, /^ +--json +[^-]* on\s+stderr /m);
+    }
+    const { stdout, stderr } = await taxiflow(['generate', '--trips', '2', '--json']);
+    assert.match(stdout, /^VendorID,/i);
+    assert.equal(stdout.trimEnd().split('\n').length, 3, 'stdout has only the trips');
+    const [summary] = stderr.split('\n');
+    assert.equal((JSON.parse(summary!) as { command: string }).command, 'generate');
+  });
+
   test('--help names every command, and loads neither the AWS SDK nor SQLite', async () => {
     const { code, stdout, stderr } = await taxiflow(['--help'], { node: REFUSE_HEAVY });
     assert.equal(code, 0, stderr);

@@ -75,6 +75,32 @@ describe('lists', PARALLEL, () => {
     );
   });
 
+  test('a file in place of the data folder is named by every command in the same words', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'a.csv'), '');
+    const commands = [
+      ['process'],
+      ['results'],
+      ['stream', 'list'],
+      ['apps'],
+      ['status'],
+      ['dead-letters'],
+      ['dashboard'],
+      ['replay'],
+    ];
+    for (const command of commands)
+      for (const path of ['a.csv', 'a.csv/below']) {
+        const { stderr } = await run([...command, '--data-dir', path], { cwd, code: 1 });
+        assert.equal(
+          stderr,
+          `Error: --data-dir is not a folder: ${path}\nTry: name a folder, or omit it for .taxiflow\n`,
+          command.join(' '),
+        );
+      }
+    const { stderr } = await run(['apps'], { cwd, code: 1, env: { TAXIFLOW_DATA_DIR: 'a.csv' } });
+    assert.match(stderr, /^Error: TAXIFLOW_DATA_DIR is not a folder: a\.csv\n/);
+  });
+
   test('apps has every processor with its stream, watermark and results', async (t) => {
     const cwd = temporaryFolder(t);
     const none = await run(['apps'], { cwd });

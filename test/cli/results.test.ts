@@ -1,7 +1,7 @@
 /** `taxiflow results` with the real binary: every format, also while results are written. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +9,19 @@ import { parse } from 'csv-parse/sync';
 import { temporaryFolder } from '../files.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { BIN } from '../taxiflow.ts';
-import { lines, PARALLEL, readNaively, run, tripsInOrder, YELLOW } from './model.ts';
+import {
+  countingView,
+  countsOf,
+  lines,
+  PARALLEL,
+  putRecords,
+  readNaively,
+  run,
+  tripEndingAt,
+  tripsInOrder,
+  watermarkAt,
+  YELLOW,
+} from './model.ts';
 
 describe('results', PARALLEL, () => {
   const cwd = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
@@ -94,7 +106,19 @@ describe('results', PARALLEL, () => {
     assert.deepEqual(comparable(stdout), wanted);
     const none = await run(['results', '--since', '2020-01-01'], { cwd });
     assert.equal(none.stdout, '');
-    assert.match(none.stderr, /no results/);
+    const starts = (rows: readonly Record<string, string | number>[]) =>
+      rows.map((row) => String(row['window_start']).replace('.000Z', 'Z')).sort();
+    const span = (found: string[]) => `whose windows start from ${found[0]} to ${found.at(-1)}\n`;
+    assert.equal(
+      none.stderr,
+      `no results in that range; there are ${all().length} results, ${span(starts(all()))}`,
+    );
+    const ofView = all().filter((row) => row['view'] === 'trip_duration');
+    const late = await run(['results', '--view', 'trip_duration', '--from', '2030-01-01'], { cwd });
+    assert.equal(
+      late.stderr,
+      `no results in that range; there are ${ofView.length} results of view trip_duration, ${span(starts(ofView))}`,
+    );
   });
 
   /** The results of the oracle, parsed. */
@@ -203,7 +227,7 @@ describe('results', PARALLEL, () => {
     const windows = new Set(all().map((row) => `${row['view']} ${row['window_start']}`)).size;
     assert.match(
       shown.join('\n'),
-      new RegExp(`^the latest 40 results, of \\d+ of ${windows} windows; --limit N`, 'm'),
+      new RegExp(`^these are the latest 40 results, from \\d+ of the ${windows} windows; --limit N`, 'm'),
     );
     const rowsOf = (text: string) => text.split('\n').filter((line) => /^(?:pickup|trip)_\w+ +\d/.test(line));
     assert.equal(rowsOf(terminal('--limit all')).length, expected.length);
@@ -214,6 +238,55 @@ describe('results', PARALLEL, () => {
     );
     assert.equal(rowsOf(terminal('--limit 3')).length, 3);
     assert.doesNotMatch(terminal('--limit 3'), /--limit N/, 'a limit that the user gave needs no note');
+  });
+
+  test('a view without results is told apart from an app without results', async (t) => {
+    const two = temporaryFolder(t);
+    await putRecords(join(two, '.taxiflow'), 'taxi-trip-events', [
+      tripEndingAt('2016-01-05T18:03:00Z'),
+      tripEndingAt('2016-01-05T18:25:00Z'),
+      watermarkAt('2016-01-05T18:40:00Z'),
+    ]);
+    const views = ['short', 'long'].map((name, i) => ({
+      name,
+      by: {},
+      window: { kind: 'tumbling', size_ms: [600_000, 86_400_000][i] },
+      aggregates: { trips: { fn: 'count' } },
+    }));
+    writeFileSync(join(two, 'views.json'), JSON.stringify(views));
+    await run(['process', '--until-end', '--views', 'views.json'], { cwd: two });
+    assert.equal(lines((await run(['results'], { cwd: two })).stdout).length, 2, 'the day is still open');
+    const { stderr } = await run(['results', '--view', 'long'], { cwd: two });
+    assert.equal(
+      stderr,
+      'no results of view long; there are 2 results, whose windows start from 2016-01-05T18:00:00Z to 2016-01-05T18:20:00Z\n',
+    );
+    await run(['process', '--app', 'early', '--until-end', '--views', 'views.json', '--from', 'latest'], {
+      cwd: two,
+    });
+    const none = await run(['results', '--app', 'early', '--from', '2016-01-01'], { cwd: two });
+    assert.match(none.stderr, /^no results yet; a window fires when/);
+  });
+
+  test('a corrected result is counted once', async (t) => {
+    const own = temporaryFolder(t);
+    await putRecords(join(own, '.taxiflow'), 'taxi-trip-events', [
+      tripEndingAt('2016-01-05T18:03:00Z'),
+      watermarkAt('2016-01-05T18:10:00Z'),
+      tripEndingAt('2016-01-05T18:04:00Z'),
+      watermarkAt('2016-01-05T18:20:00Z'),
+    ]);
+    await run(['process', '--until-end', '--views', countingView(own), '--allowed-lateness', '1h'], {
+      cwd: own,
+    });
+    assert.deepEqual(countsOf((await run(['results'], { cwd: own })).stdout), {
+      '2016-01-05T18:00:00.000Z': 2,
+    });
+    const { stderr } = await run(['results', '--from', '2030-01-01'], { cwd: own });
+    assert.equal(
+      stderr,
+      'no results in that range; there is 1 result, whose window starts at 2016-01-05T18:00:00Z\n',
+    );
   });
 
   test('an unknown view is refused, and the known ones are named', async () => {

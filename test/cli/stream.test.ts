@@ -161,6 +161,18 @@ describe('stream', PARALLEL, () => {
       [1, ['trim', 'local:own', '--before', 'now', '--shard', '77'], /no shardId-000000000077/],
       [1, ['split', '3', 'local:own'], /no open shardId-000000000003[\s\S]*describe/],
       [1, ['split', 'nosuch', 'local:own'], /no open nosuch/],
+      [
+        2,
+        ['split', 'local:own'],
+        /"local:own" was taken for the shard[\s\S]*"taxiflow stream split 0 local:own"/,
+      ],
+      [2, ['split', 'own'], /"own" was taken for the shard/],
+      [
+        2,
+        ['merge', 'local:own', '0'],
+        /"local:own" was taken for the shard[\s\S]*"taxiflow stream merge 0 1 local:own"/,
+      ],
+      [2, ['merge', '0', 'local:own'], /"local:own" was taken for the shard/],
       [2, ['split', '1', 'local:own', '--at', '5'], /hash key 5 doesn't divide/],
       [
         1,

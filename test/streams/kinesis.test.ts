@@ -370,7 +370,12 @@ describe('Kinesis behind the Stream port', { concurrency: 4 }, () => {
         [],
         /no AWS credentials were found: .*aws sso login/,
       ],
-      ['no region', { ...env, ...elsewhere, AWS_REGION: '' }, [], /no AWS region/],
+      [
+        'no region',
+        { ...env, ...elsewhere, AWS_REGION: '' },
+        [],
+        /no AWS region is set\nTry: [^\n]*embedded stream is written local:trips/,
+      ],
       ['no such region', { ...env, AWS_ENDPOINT_URL: '' }, ['--region', 'nowhere-1'], /does not answer/],
       ['a region that can be none', env, ['--region', 'no where'], /this is no AWS region: no where/],
       ['nobody there', env, ['--endpoint-url', 'http://127.0.0.1:9'], /does not answer: .*ECONNREFUSED/],

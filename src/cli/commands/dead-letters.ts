@@ -1,5 +1,5 @@
 import { command } from '../command.ts';
-import { flag, text, type Values } from '../options.ts';
+import { countOrAll, flag, text, type Values } from '../options.ts';
 import { dataDir, format } from './shared.ts';
 
 const options = {
@@ -9,6 +9,9 @@ const options = {
   }),
   dataDir,
   reason: text({ describe: 'Only those with this reason' }),
+  limit: countOrAll({
+    describe: 'Print at most this many of the latest, or all  [default: 40 on a terminal, else all]',
+  }),
   format,
   output: text({ describe: 'Write to this file', completes: 'file' }),
   json: flag('Print counts and letters as one JSON object'),
@@ -21,7 +24,7 @@ export const deadLettersCommand = command({
   summary: 'List refused records, rows and results, with reason and source',
   options,
   examples: [
-    ['dead-letters', 'of all processors and replays'],
+    ['dead-letters', 'the latest of all processors and replays on a terminal, all of them elsewhere'],
     ['dead-letters --reason late --format csv', 'late trips, for a spreadsheet'],
     ['dead-letters --app taxi-trip-events --output refused.ndjson', 'those of one processor, to a file'],
   ],

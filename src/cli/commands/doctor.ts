@@ -1,6 +1,15 @@
 import { command } from '../command.ts';
 import { flag, speedup, text, texts, type Values } from '../options.ts';
-import { app, dataDir, endpointUrl, indexPrefix, json, openSearchAccess, region, stream } from './shared.ts';
+import {
+  app,
+  endpointUrl,
+  indexPrefix,
+  json,
+  openSearchAccess,
+  region,
+  stream,
+  uncheckedDataDir,
+} from './shared.ts';
 
 const positionals = {
   paths: texts('Trip files to replay; their rate is compared with the capacity of the stream', 'file'),
@@ -8,7 +17,7 @@ const positionals = {
 
 const options = {
   stream,
-  dataDir,
+  dataDir: uncheckedDataDir,
   region,
   endpointUrl,
   app,

@@ -1,6 +1,5 @@
 import { command } from '../command.ts';
-import { number, text, time, type Values, whole } from '../options.ts';
-import { json } from './shared.ts';
+import { flag, number, text, time, type Values, whole } from '../options.ts';
 
 const options = {
   trips: whole({ least: 1, default: 100_000, describe: 'Number of rows' }),
@@ -24,7 +23,7 @@ const options = {
     describe: 'Output file (.gz is compressed), or - for stdout',
     completes: 'file',
   }),
-  json,
+  json: flag('Print the outcome as one JSON object on stdout, or on stderr when stdout has the trips'),
 };
 
 export type GenerateArguments = Values<typeof options>;

@@ -6,7 +6,6 @@ import {
   deadLetterLimit,
   endpointUrl,
   indexPrefix,
-  json,
   openSearchAccess,
   port,
   region,
@@ -64,7 +63,7 @@ const options = {
   }),
   deadLetterLimit: deadLetterLimit('Most dead letters to keep per reason'),
   allowGap: flag('Continue if records expired from the stream before they were read'),
-  json,
+  json: flag('Print the outcome as one JSON object on stdout, or on stderr with --output -'),
 };
 
 export type ProcessArguments = Values<typeof options>;

@@ -5,7 +5,7 @@ import { dataDir, format, onlyApp } from './shared.ts';
 const options = {
   app: onlyApp,
   dataDir,
-  view: text({ describe: 'Only results of this view' }),
+  view: text({ describe: 'Only results of this view', completes: 'view' }),
   from: time({ describe: 'Only windows that start at or after this time' }),
   since: time({ describe: 'The same as --from' }),
   to: time({ describe: 'Only windows that start before this time' }),
@@ -14,6 +14,7 @@ const options = {
   }),
   sort: text({
     describe: 'Order by FIELD or FIELD:desc instead of by time; --limit then takes the first results',
+    completes: 'order',
   }),
   chart: optionalText('Print a table with a bar for this number  [default: the first number of the view]'),
   format,

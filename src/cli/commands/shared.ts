@@ -1,13 +1,15 @@
 /** Options that several commands share. */
 import { DEFAULT_DATA_DIR } from '../../streams/connectors.ts';
-import { choice, flag, port as listenPort, optionalText, text, whole } from '../options.ts';
+import { choice, flag, folder, port as listenPort, optionalText, text, whole } from '../options.ts';
 
 export const json = flag('Print the outcome as one JSON object on stdout');
-export const dataDir = text({
+const aboutDataDir = {
   default: DEFAULT_DATA_DIR,
   describe: 'Folder for embedded streams, state and results',
-  completes: 'folder',
-});
+};
+export const dataDir = folder(aboutDataDir);
+/** For `doctor`, which reports a wrong folder as one of its checks. */
+export const uncheckedDataDir = text({ ...aboutDataDir, completes: 'folder' });
 export const stream = optionalText(
   'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis  [default: local:taxi-trip-events]',
   'stream',

@@ -9,6 +9,7 @@ import {
   chosenFormat,
   type Format,
   formatted,
+  isoShort,
   jsonArray,
   say,
   several,
@@ -38,7 +39,7 @@ export async function results(args: ResultsArguments): Promise<number> {
     const told = counted(found);
     const rows = chart ? withBars([...told.rows], chart) : told.rows;
     await write(args.json ? jsonArray(rows) : formatted(rows, format, fields));
-    if (told.count() === 0) say('no results yet; a window fires when the watermark passes its end');
+    if (told.count() === 0) say(whyNone(reader, filter));
     // A limit that the user gave needs no note.
     const more = args.limit === undefined ? note() : undefined;
     if (more) say(`${more}; --limit N or --limit all shows more; --view, --from and --to select`);
@@ -70,6 +71,23 @@ function refuseUnknownView(reader: StateReader, view: string | undefined): void 
     throw usageError(`there is no view "${view}"`, `choose one of ${views.join(', ')}`);
 }
 
+/** Why a filter selects no results. */
+function whyNone(reader: StateReader, filter: ResultFilter): string {
+  const { view } = filter;
+  const all = reader.extent({});
+  if (!all) return 'no results yet; a window fires when the watermark passes its end';
+  const ofView = view === undefined ? all : reader.extent({ view });
+  const { results, first, last } = ofView ?? all;
+  const where = ofView ? 'in that range' : `of view ${view}`;
+  const whose = view !== undefined && ofView ? ` of view ${view}` : '';
+  const count = `there ${results === 1 ? 'is' : 'are'} ${several(results, 'result')}${whose}`;
+  const span =
+    first === last
+      ? `whose window starts at ${isoShort(first)}`
+      : `whose windows start from ${isoShort(first)} to ${isoShort(last)}`;
+  return `no results ${where}; ${count}, ${span}`;
+}
+
 /** The results to print, and a note on those that are not printed. */
 interface Chosen {
   readonly found: Iterable<ResultDocument>;
@@ -79,7 +97,7 @@ interface Chosen {
 
 function latest(reader: StateReader, filter: ResultFilter, limit: number): Chosen {
   const { results, windows, of, isCut } = reader.latestResults(filter, limit);
-  const note = `the latest ${several(results.length, 'result')}, of ${thousands(windows)} of ${several(of, 'window')}`;
+  const note = `these are the latest ${several(results.length, 'result')}, from ${thousands(windows)} of the ${several(of, 'window')}`;
   return { found: results, note: () => (isCut ? note : undefined) };
 }
 

@@ -49,6 +49,18 @@ function nameLast(words: readonly (string | undefined)[]): readonly (string | un
   return [...others, first];
 }
 
+/** Refuses the name of a stream where a shard belongs, unless another word names the stream. */
+function refuseAsShards(verb: string, shards: readonly string[], name: string | undefined): void {
+  for (const word of shards) {
+    if (SHARD.test(word) || (name !== undefined && !word.includes(':'))) continue;
+    const form = shards.map((_, i) => i).join(' ');
+    throw usageError(
+      `"${word}" was taken for the shard; a shard is a number such as 0, or an id such as ${shardIdOf(0)}`,
+      `"taxiflow stream ${verb} ${form} ${word}"`,
+    );
+  }
+}
+
 function shardArgument(value: string): string {
   return /^\d+$/.test(value) ? shardIdOf(Number(value)) : value;
 }
@@ -99,6 +111,7 @@ function shardRow({ first_hash_key, last_hash_key, parents, ...shard }: ShardDes
 
 export async function split(args: SplitArguments): Promise<number> {
   const [shard = '', name] = nameLast([args.shard, args.name]);
+  refuseAsShards('split', [shard], name);
   const { at } = args;
   if (at !== undefined && !/^\d+$/.test(at)) {
     throw usageError(`--at ${at} is not a hash key`, 'write a whole number from 0 to 2^128 − 1');
@@ -107,8 +120,9 @@ export async function split(args: SplitArguments): Promise<number> {
   return resharded({ ...args, name }, 'split', (admin) => admin.split(shardArgument(shard), key));
 }
 
-export function merge(args: MergeArguments): Promise<number> {
+export async function merge(args: MergeArguments): Promise<number> {
   const [shard = '', other = '', name] = nameLast([args.shard, args.other, args.name]);
+  refuseAsShards('merge', [shard, other], name);
   return resharded({ ...args, name }, 'merge', (admin) =>
     admin.merge(shardArgument(shard), shardArgument(other)),
   );

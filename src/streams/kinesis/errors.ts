@@ -98,7 +98,7 @@ export function explained(error: unknown, stream: string): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
   return (
     missingStream(error, stream) ??
-    accessError(error) ??
+    refusedAccess(error, stream) ??
     refusal(error) ??
     silence(error) ??
     failure(
@@ -123,6 +123,17 @@ function missingStream(error: unknown, stream: string): TaxiflowError | undefine
     `there is no Kinesis stream ${stream}`,
     `check name and region, or make it with "taxiflow stream create ${nameOf(stream)}${region ? ` --region ${region}` : ''}"`,
   );
+}
+
+/** A name that could be one of an embedded stream, unlike an ARN. */
+const PLAIN_NAME = /^[\w.-]+$/;
+
+/** An access error; where no region is set, the stream may be meant to be an embedded one. */
+function refusedAccess(error: unknown, stream: string): TaxiflowError | undefined {
+  const refused = accessError(error);
+  if (refused?.code !== 'no-region' || !PLAIN_NAME.test(stream)) return refused;
+  const hint = `${refused.hint}; an embedded stream is written local:${stream}`;
+  return failure(error, refused.code, refused.message, hint);
 }
 
 function refusal(error: unknown): TaxiflowError | undefined {
