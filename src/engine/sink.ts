@@ -10,7 +10,7 @@ export interface SinkStatus {
   readonly rejected: number;
   readonly retries: number;
   /** Why results are waiting, in words; undefined if none are. */
-  readonly trouble: string | undefined;
+  readonly trouble?: string | undefined;
   /** Since when results are waiting, ISO 8601. */
   readonly since?: string | undefined;
 }

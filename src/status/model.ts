@@ -1,5 +1,8 @@
 /** The status of a job, shared by `taxiflow status`, `/metrics` and the live page. Plain data; the browser uses it too. */
+import type { SinkStatus } from '../engine/sink.ts';
 import type { ErrorCode } from '../error-codes.ts';
+
+export type { SinkStatus };
 
 export interface ShardStatus {
   readonly id: string;
@@ -10,19 +13,6 @@ export interface ShardStatus {
   readonly ended: boolean;
   /** Ms since the last record read arrived, 0 at the tip; only while the processor runs. */
   readonly lagMs?: number | undefined;
-}
-
-export interface SinkStatus {
-  readonly name: string;
-  /** Results delivered, and results still to be delivered. */
-  readonly delivered: number;
-  readonly pending: number;
-  /** Results that the sink refused for good. */
-  readonly rejected: number;
-  readonly retries: number;
-  /** Why the sink can't deliver, in words, and since when (ISO 8601). */
-  readonly trouble?: string | undefined;
-  readonly since?: string | undefined;
 }
 
 /** Totals over all runs of a state. */
