@@ -1,7 +1,7 @@
 /** Terminal output: data on stdout, messages on stderr. */
 
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { Counters } from '../engine/checkpoint.ts';
+import type { Counters } from '../engine/state-store.ts';
 import { translating } from '../errors.ts';
 import { escaped, printable, withoutSecrets } from '../printable.ts';
 

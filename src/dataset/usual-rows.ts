@@ -5,13 +5,14 @@
  *  U2 Everything else is left to the exact way (`rows.ts`, `trips.ts`): quotes, other forms of times and numbers, rows that
  *     are rejected, blank lines, headers.
  */
-import { dayStart } from '../events/times.ts';
+import { clockAt, dayAt } from '../events/time-bytes.ts';
 import type { Schema } from './schema.ts';
 import type { EncodedTrips } from './trips.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const MINUS = 0x2d;
 const DOT = 0x2e;
@@ -152,35 +153,10 @@ function coordinatesOf(schema: Schema, end: End): boolean {
   return schema[`${end}_lat`] >= 0 && schema[`${end}_lon`] >= 0;
 }
 
-let day0 = 0;
-let day1 = 0;
-let day2 = 0;
-let today = Number.NaN;
-
-/** Epoch ms of `YYYY-MM-DD HH:MM:SS` at `p`, NaN if it is not that; the day is remembered, as rows share it. */
+/** Epoch ms of `YYYY-MM-DD HH:MM:SS` at `p`; NaN for anything else. */
 function plainTime(b: Buffer, v: DataView, p: number): number {
-  const w0 = v.getInt32(p, true);
-  const w1 = v.getInt32(p + 4, true);
-  const w2 = v.getInt16(p + 8, true);
-  if (w0 !== day0 || w1 !== day1 || w2 !== day2) {
-    const day = b.toString('latin1', p, p + 10);
-    today = /^\d{4}-\d\d-\d\d$/.test(day) ? dayStart(day) : Number.NaN;
-    day0 = w0;
-    day1 = w1;
-    day2 = w2;
-  }
-  const h1 = b[p + 11]! - ZERO;
-  const h0 = b[p + 12]! - ZERO;
-  const m1 = b[p + 14]! - ZERO;
-  const m0 = b[p + 15]! - ZERO;
-  const s1 = b[p + 17]! - ZERO;
-  const s0 = b[p + 18]! - ZERO;
-  const hour = h1 * 10 + h0;
-  const range =
-    h1 | (9 - h0) | h0 | (23 - hour) | m1 | (5 - m1) | m0 | (9 - m0) | s1 | (5 - s1) | s0 | (9 - s0);
-  const shape = (b[p + 10]! ^ 0x20) | (b[p + 13]! ^ 0x3a) | (b[p + 16]! ^ 0x3a);
-  if (range < 0 || shape !== 0) return Number.NaN;
-  return today + (hour * 3600 + (m1 * 10 + m0) * 60 + s1 * 10 + s0) * 1000;
+  const clock = clockAt(b, p + 11);
+  return clock < 0 || b[p + 10] !== SPACE ? Number.NaN : dayAt(b, v, p) + clock;
 }
 
 /** Copies a number as JSON has it, or mends one such as `.50`; −1 for anything else. */

@@ -4,9 +4,9 @@
  *  C9 open windows stay within their memory limit: beyond it, a checkpoint puts away the windows used longest ago.
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
-import type { Counters, StateStore } from './checkpoint.ts';
 import type { Duplicates } from './duplicates.ts';
 import type { Intake } from './intake.ts';
+import type { Counters, StateStore } from './state-store.ts';
 import type { ShardWatermarks } from './watermarks.ts';
 import type { AlignedWindows, WindowMemory } from './windows/aligned.ts';
 import type { Firing } from './windows/documents.ts';

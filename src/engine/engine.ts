@@ -10,10 +10,10 @@ import { unpacked } from '../streams/unpack.ts';
 import { fieldsOf } from '../views/check.ts';
 import { compileView } from '../views/javascript/compile.ts';
 import type { View } from '../views/language.ts';
-import { type Counters, NO_COUNTS, type StateStore } from './checkpoint.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Duplicates } from './duplicates.ts';
 import { Intake } from './intake.ts';
+import { type Counters, NO_COUNTS, type StateStore } from './state-store.ts';
 import { type ShardProgress, ShardWatermarks } from './watermarks.ts';
 import { AlignedWindows, type WindowMemory } from './windows/aligned.ts';
 

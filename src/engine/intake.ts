@@ -12,9 +12,9 @@ import type { TripField } from '../events/trip.ts';
 import type { RecordBatch } from '../streams/ports.ts';
 import { MOST_ROWS } from '../streams/unpack.ts';
 import { OUTCOME } from '../views/javascript/compiled-view.ts';
-import type { Counters } from './checkpoint.ts';
 import type { Duplicates } from './duplicates.ts';
 import type { SeenTrips } from './seen-trips.ts';
+import type { Counters } from './state-store.ts';
 import type { ShardProgress, ShardWatermarks } from './watermarks.ts';
 import type { AlignedWindows } from './windows/aligned.ts';
 

@@ -8,11 +8,11 @@ import { type Clock, hasPassed } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Position, StreamReader } from '../streams/ports.ts';
 import type { View } from '../views/language.ts';
-import type { Counters, StateStore } from './checkpoint.ts';
 import { Engine } from './engine.ts';
 import type { Feed } from './feed.ts';
 import { ShardReads } from './shard-reads.ts';
 import type { Sink } from './sink.ts';
+import type { Counters, StateStore } from './state-store.ts';
 
 export interface ProcessOptions {
   readonly reader: StreamReader;

@@ -9,7 +9,8 @@
  */
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
 import { recordsIn } from './lines.ts';
-import { dayStart, parseTime } from './times.ts';
+import { clockAt, dayAt } from './time-bytes.ts';
+import { parseTime } from './times.ts';
 import {
   type NumericField,
   type StringField,
@@ -157,47 +158,19 @@ function remainder(quotient: number, divisor: number, shifted: number, tail: num
   return shifted - product + tail - error;
 }
 
-let day0 = 0;
-let day1 = 0;
-let day2 = 0;
-let today = Number.NaN;
-
-/** Epoch ms of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`. Caches the day, which neighbouring trips share. */
+/** Epoch ms of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`. */
 function scanTime(b: Buffer, v: DataView, p: number): number {
-  const w0 = v.getInt32(p, true);
-  const w1 = v.getInt32(p + 4, true);
-  const w2 = v.getInt16(p + 8, true);
-  if (w0 !== day0 || w1 !== day1 || w2 !== day2) {
-    today = dayStart(b.toString('latin1', p, p + 10));
-    day0 = w0;
-    day1 = w1;
-    day2 = w2;
-  }
-  const h1 = b[p + 11]! - ZERO;
-  const h0 = b[p + 12]! - ZERO;
-  const m1 = b[p + 14]! - ZERO;
-  const m0 = b[p + 15]! - ZERO;
-  const s1 = b[p + 17]! - ZERO;
-  const s0 = b[p + 18]! - ZERO;
+  const day = dayAt(b, v, p);
+  const clock = clockAt(b, p + 11);
   const f2 = b[p + 20]! - ZERO;
   const f1 = b[p + 21]! - ZERO;
   const f0 = b[p + 22]! - ZERO;
-  const hour = h1 * 10 + h0;
-  const range =
-    h1 | (9 - h0) | h0 | (23 - hour) | m1 | (5 - m1) | m0 | (9 - m0) | s1 | (5 - s1) | s0 | (9 - s0);
   const fraction = f2 | (9 - f2) | f1 | (9 - f1) | f0 | (9 - f0);
   const T = 0x54;
-  const COLON = 0x3a;
   const Z = 0x5a;
-  const shape =
-    (b[p + 10]! ^ T) |
-    (b[p + 13]! ^ COLON) |
-    (b[p + 16]! ^ COLON) |
-    (b[p + 19]! ^ DOT) |
-    (b[p + 23]! ^ Z) |
-    (b[p + 24]! ^ QUOTE);
-  scan.stop = (range | fraction) < 0 || shape !== 0 || Number.isNaN(today) ? -1 : p + 25;
-  return today + (hour * 3600 + (m1 * 10 + m0) * 60 + s1 * 10 + s0) * 1000 + f2 * 100 + f1 * 10 + f0;
+  const shape = (b[p + 10]! ^ T) | (b[p + 19]! ^ DOT) | (b[p + 23]! ^ Z) | (b[p + 24]! ^ QUOTE);
+  scan.stop = (clock | fraction) < 0 || shape !== 0 || Number.isNaN(day) ? -1 : p + 25;
+  return day + clock + f2 * 100 + f1 * 10 + f0;
 }
 
 /** The code of the word at `start`; a recently seen word is found without making a string. */

@@ -1,5 +1,5 @@
 /** The row of the last checkpoint: the part that is small and written whole. */
-import type { Checkpoint, Counters, StoredState } from '../engine/checkpoint.ts';
+import type { Checkpoint, Counters, StoredState } from '../engine/state-store.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import type { Sqlite } from '../sqlite.ts';
 import { corruptRow, rowCrc } from './rows.ts';

@@ -1,5 +1,5 @@
 /** What a state was made of (C5): a state of another stream, other views or other settings is refused. */
-import type { StateIdentity } from '../engine/checkpoint.ts';
+import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
 

@@ -1,5 +1,5 @@
 /** The table of open windows: blocks of panes, and of the distinct values in them. */
-import type { StoredState } from '../engine/checkpoint.ts';
+import type { StoredState } from '../engine/state-store.ts';
 import type {
   BlockPlace,
   DistinctRow,

@@ -1,6 +1,6 @@
 /** The tables of a state, and the number of their format. */
 import { DEAD_LETTER_SCHEMA } from '../dead-letters.ts';
-import type { StateIdentity } from '../engine/checkpoint.ts';
+import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import { formatOf, refuseNewerFormat, type Sqlite, transaction } from '../sqlite.ts';
 import { damage, rowCrc } from './rows.ts';

@@ -10,7 +10,7 @@
  */
 import { existsSync } from 'node:fs';
 import { countByReason, DeadLetterTable } from '../dead-letters.ts';
-import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/checkpoint.ts';
+import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';

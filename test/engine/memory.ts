@@ -1,6 +1,7 @@
 /** A stream and a state in memory: what is committed is copied, so that nothing else outlives a crash. */
-import type { Checkpoint, StateStore, StoredState } from '../../src/engine/checkpoint.ts';
+
 import type { DuplicateChanges, StoredTrips } from '../../src/engine/duplicates.ts';
+import type { Checkpoint, StateStore, StoredState } from '../../src/engine/state-store.ts';
 import type { StoredWindow } from '../../src/engine/windows/aligned.ts';
 import type { Firing } from '../../src/engine/windows/documents.ts';
 import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/windows/pane-runs.ts';

@@ -9,8 +9,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
-import type { Checkpoint } from '../../src/engine/checkpoint.ts';
 import { runProcess } from '../../src/engine/run.ts';
+import type { Checkpoint } from '../../src/engine/state-store.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/ports.ts';

@@ -14,8 +14,8 @@ import {
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
-import { NO_COUNTS } from '../../src/engine/checkpoint.ts';
 import { Duplicates } from '../../src/engine/duplicates.ts';
+import { NO_COUNTS } from '../../src/engine/state-store.ts';
 import { statePath } from '../../src/state/files.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import { openProcessor } from '../../src/app/processor.ts';
 import { systemClock } from '../../src/clock.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
-import type { StateIdentity } from '../../src/engine/checkpoint.ts';
+import type { StateIdentity } from '../../src/engine/state-store.ts';
 import { OpenSearchSink } from '../../src/sinks/opensearch/sink.ts';
 import { Database } from '../../src/sqlite.ts';
 import { statePath } from '../../src/state/files.ts';
