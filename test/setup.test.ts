@@ -181,13 +181,15 @@ test('a native part that is missing or was built for another Node.js is told by 
     if (name.startsWith('better-sqlite3')) throw Object.assign(new Error('no'), { code: 'ERR_MODULE_NOT_FOUND' });
     return next(name, context);
   };`;
+  mkdirSync(join(folder, 'streams'));
+  writeFileSync(join(folder, 'streams', 'there.sqlite'), '');
   const hook = `data:text/javascript,${encodeURIComponent(resolve)}`;
   const absent = `import { register } from 'node:module'; register(${JSON.stringify(hook)});`;
   for (const script of [failing('ERR_DLOPEN_FAILED'), failing('MODULE_NOT_FOUND'), absent]) {
     const node = ['--import', `data:text/javascript,${encodeURIComponent(script)}`];
     for (const args of [
       ['replay', fixture(trips!)],
-      ['process'],
+      ['process', '--stream', 'local:there'],
       ['stream', 'create', 'local:x'],
       ['demo'],
     ]) {

@@ -39,6 +39,10 @@ const NEXT_LOOK: Readonly<Record<Look, number>> = { fits: 10_000, nothing: 60_00
 /** Ms that a request may take, and the last look as a whole. */
 const REQUEST_MS = 3_000;
 const LAST_LOOK_MS = 5_000;
+/** How many times longer the wait for another look may become. */
+const MOST_WAITS = 64;
+/** Ports on which Dashboards listens. */
+const DASHBOARDS_PORTS = ['', '443', '5601'];
 
 export class DashboardTimes {
   readonly #o: DashboardTimesOptions;
@@ -52,6 +56,8 @@ export class DashboardTimes {
   /** How many results were delivered when the last look began that found the times to fit. */
   #seen = 0;
   #nextLook = Number.NEGATIVE_INFINITY;
+  /** Doubles with each look that has to be repeated. */
+  #waits = 1;
   #looking: Promise<void> | undefined;
   #isTold = false;
   #isClosed = false;
@@ -102,7 +108,8 @@ export class DashboardTimes {
       })
       .then((look) => {
         if (look === 'fits') this.#seen = delivered;
-        this.#nextLook = this.#clock.now() + NEXT_LOOK[look];
+        this.#nextLook = this.#clock.now() + NEXT_LOOK[look] * (look === 'later' ? this.#waits : 1);
+        this.#waits = look === 'later' ? Math.min(MOST_WAITS, 2 * this.#waits) : 1;
         this.#looking = undefined;
       });
   }
@@ -151,8 +158,7 @@ export class DashboardTimes {
     const { access, dashboards: given, env } = this.#o;
     const url = given ?? (await this.#noted(target));
     if (url === undefined) return undefined;
-    // The noted address is that of somebody who may write index templates. Only a host that we know gets the password.
-    const isKnown = given !== undefined || new URL(url).hostname === new URL(access.url).hostname;
+    const isKnown = given !== undefined || isTrusted(new URL(url), new URL(access.url));
     const client = isKnown
       ? await this.#connect({ ...access, url }, env)
       : await this.#connect({ ...access, url, awsSigv4: false }, {});
@@ -205,4 +211,14 @@ export class DashboardTimes {
       `the times of the saved dashboard are not fitted: ${why}; "taxiflow es-setup --dashboards URL" fits them`,
     );
   }
+}
+
+/**
+ * Whether a noted address gets our password. Whoever may write index templates chose it, so it must be one of the server's own
+ * host, not less protected than the server, and on a port of Dashboards or of the server.
+ */
+export function isTrusted(noted: URL, server: URL): boolean {
+  const isProtected = noted.protocol === 'https:' || server.protocol === 'http:';
+  const isOwnPort = DASHBOARDS_PORTS.includes(noted.port) || noted.port === server.port;
+  return noted.hostname === server.hostname && isProtected && isOwnPort;
 }

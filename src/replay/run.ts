@@ -242,7 +242,8 @@ class ReplayRun {
     const identity = this.#writer?.identity ?? '';
     // The start is part of the identity: a run with a later `seek` didn't send the trips it skipped.
     const key = shortHash([identity, fingerprint, adaptTime, String(seek ?? '')]);
-    const earlier = ledger.find(key);
+    // Nothing can have been sent into a stream that isn't there.
+    const earlier = this.#writer && ledger.find(key);
     const resumed = resume ? earlier : undefined;
     const startedAt = clock.now();
     const replay =

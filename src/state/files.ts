@@ -78,18 +78,13 @@ export function isRunning(dataDir: string, app: string): boolean {
   }
 }
 
-/** Removes the files of a state whose lock is held. */
-export function removeFiles(path: string): void {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-}
-
 /** Removes a state. Throws `app-running` while a processor has it. */
 export function removeState(dataDir: string, app: string): void {
   const path = statePath(dataDir, app);
   if (!existsSync(path)) return;
   const lock = translating('the state', path, () => takeLock(path, app));
   try {
-    removeFiles(path);
+    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
   } finally {
     lock.close();
   }

@@ -58,14 +58,9 @@ export class StateRows {
     return damage(this.what, this.path, detail);
   }
 
-  /** Whether the file has lost its name. */
-  get isGone(): boolean {
-    return inodeOf(this.path) !== this.#inode;
-  }
-
   /** Throws `state-gone` once the file has lost its name (C4). */
   refuseGone(): void {
-    if (!this.isGone) return;
+    if (this.#inode !== undefined && inodeOf(this.path) === this.#inode) return;
     throw new TaxiflowError(
       'state-gone',
       `${this.what} was deleted or moved while it was in use: ${this.path}`,

@@ -14,7 +14,7 @@ import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engi
 import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
-import { removeFiles, statePath, takeLock } from './files.ts';
+import { statePath, takeLock } from './files.ts';
 import { checkIdentity } from './identity.ts';
 import { migrate } from './migrations.ts';
 import { Outbox } from './outbox.ts';
@@ -44,11 +44,9 @@ export class SqliteState implements StateStore {
   readonly #deadLetters: DeadLetterTable;
   readonly #writeCheckpoint;
   readonly #note;
-  readonly #isNew: boolean;
   #number = 0;
 
-  private constructor(rows: StateRows, lock: Sqlite, isNew: boolean) {
-    this.#isNew = isNew;
+  private constructor(rows: StateRows, lock: Sqlite) {
     this.path = rows.path;
     this.#rows = rows;
     this.#lock = lock;
@@ -81,7 +79,7 @@ export class SqliteState implements StateStore {
       checkIdentity(db, identity, app);
       const rows = new StateRows(db, what, path);
       migrate(rows);
-      return new SqliteState(rows, lock, isNew);
+      return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
       db.close();
@@ -113,11 +111,8 @@ export class SqliteState implements StateStore {
     this.#panes.rewrite(blocks);
   }
 
-  /** A state that was made here and has no checkpoint leaves no file. */
   close(): void {
-    const isEmpty = this.#isNew && this.#number === 0 && !this.#rows.isGone;
     this.#rows.db.close();
-    if (isEmpty) removeFiles(this.path);
     this.#lock.close();
   }
 

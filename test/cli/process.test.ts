@@ -431,15 +431,6 @@ describe('event time', PARALLEL, () => {
     await run([...TO_END, '--stream', 'local:none'], { cwd });
   });
 
-  test('a run that fails before its first checkpoint leaves no app', async (t) => {
-    const cwd = temporaryFolder(t);
-    await run(['replay', YELLOW, '--speedup', 'max'], { cwd });
-    writeFileSync(join(cwd, 'out.ndjson'), 'not ours\n');
-    const ran = await run([...TO_END, '--output', 'out.ndjson'], { cwd, code: 1 });
-    assert.match(ran.stderr, /did not write/);
-    assert.deepEqual((await run(['apps', '--json'], { cwd })).json<{ apps: unknown[] }>().apps, []);
-  });
-
   test('a run of only late records says so, and exits with 3', async (t) => {
     const cwd = temporaryFolder(t);
     const dataDir = join(cwd, '.taxiflow');

@@ -1,7 +1,11 @@
 /** The times of the saved dashboard, fitted beside a run: what is asked, what is changed, and what is left alone. */
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { DashboardTimes, type DashboardTimesOptions } from '../../src/opensearch/dashboard-times.ts';
+import {
+  DashboardTimes,
+  type DashboardTimesOptions,
+  isTrusted,
+} from '../../src/opensearch/dashboard-times.ts';
 import { savedObjectsOf } from '../../src/opensearch/saved-objects.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { TestClock } from '../clock.ts';
@@ -319,11 +323,27 @@ describe('name and password', () => {
   const env = { OPENSEARCH_USERNAME: 'ann', OPENSEARCH_PASSWORD: 'secret' };
   const authorizations = (w: World) => w.dashboards.asked.map(({ headers }) => headers.authorization);
 
-  test('go to a Dashboards on the host of OpenSearch', async (t) => {
+  test('go to a noted Dashboards on the host of OpenSearch, on a port of its own and as well protected', () => {
+    const cases: [noted: string, server: string, trusted: boolean][] = [
+      ['http://search:5601', 'http://search:9200', true],
+      ['https://search:5601', 'http://search:9200', true],
+      ['https://search:5601', 'https://search:9200', true],
+      ['https://search/_dashboards', 'https://search', true],
+      ['https://search:9200/_dashboards', 'https://search:9200', true],
+      ['http://search:5601', 'https://search:9200', false],
+      ['https://search:9999', 'https://search:9200', false],
+      ['http://search:8080', 'http://search:9200', false],
+      ['https://other:5601', 'https://search:9200', false],
+      ['https://search.other.org', 'https://search', false],
+    ];
+    for (const [noted, server, trusted] of cases)
+      assert.equal(isTrusted(new URL(noted), new URL(server)), trusted, `${noted} of ${server}`);
+  });
+
+  test('do not go to another port that the index templates name', async (t) => {
     const w = await world(t, { env });
     await w.times.follow(5);
-    const basic = `Basic ${Buffer.from('ann:secret').toString('base64')}`;
-    assert.deepEqual(authorizations(w), [basic, basic]);
+    assert.deepEqual(authorizations(w), [undefined, undefined]);
   });
 
   test('do not go to another host that the index templates name', async (t) => {

@@ -248,18 +248,6 @@ describe('a state', () => {
     assert.equal(existsSync(statePath(dataDir, 'app')), false);
   });
 
-  it('leaves no file if it was made here and has no checkpoint', (t) => {
-    const dataDir = folder(t);
-    const path = statePath(dataDir, 'app');
-    open(dataDir).close();
-    assert.equal(existsSync(path), false);
-    const state = open(dataDir);
-    state.commit(checkpoint({}));
-    state.close();
-    open(dataDir).close();
-    assert.equal(existsSync(path), true, 'a later run that commits nothing keeps it');
-  });
-
   it('C5 is refused to other views, another stream, other settings and an older reader', (t) => {
     const dataDir = folder(t);
     const first = open(dataDir);

@@ -53,12 +53,12 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
     if (paths.length === 0) say(invocation.completed(BUILT_IN_NOTE));
     if (args.dryRun) return await dryRun(args, trips, talk.notes, progress, signal);
     say(describeTarget(parseTarget(stream), args.dataDir, args.endpointUrl));
+    talk.stream = trips.streamName;
     const summary = await trips.run(async (opened) => {
       talk.stream = opened.name;
       if (args.shards !== undefined) await noteOtherShards(invocation, opened, args.shards);
     });
     progress.stop();
-    talk.stream ||= trips.streamName;
     return report(args, invocation, trips, summary, talk);
   } finally {
     progress.stop();

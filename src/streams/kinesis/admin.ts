@@ -176,6 +176,7 @@ export class KinesisAdmin implements StreamAdmin {
     const shards = await this.#shards();
     const before = new Set(shards.map(({ id }) => id));
     await this.#change(change, (found) => isDone(found) && !isDone(shards));
+    await this.#untilActive();
     for (const since = this.#o.clock.now(); ; await this.#o.clock.sleep(POLL_MS)) {
       await this.#untilActive();
       const found = await this.#shards();
@@ -189,7 +190,9 @@ export class KinesisAdmin implements StreamAdmin {
    * change of someone else, it is tried again.
    */
   async #change(change: () => Promise<unknown>, isDone: (found: Shard[]) => boolean): Promise<void> {
-    for (const since = this.#o.clock.now(); ; ) {
+    // Counted in ms for which the stream was active and refused all the same: the change of someone else may take long.
+    let refused = 0;
+    for (;;) {
       try {
         await change();
         return;
@@ -199,8 +202,9 @@ export class KinesisAdmin implements StreamAdmin {
         if (!isBusy && attemptsOf(error) < 2) throw explained(error, this.#o.stream);
         await this.#untilActive();
         if (isDone(await this.#shards())) return;
-        if (!isBusy || this.#o.clock.now() - since > UNKNOWN_MS) throw explained(error, this.#o.stream);
+        if (!isBusy || refused > UNKNOWN_MS) throw explained(error, this.#o.stream);
         await this.#o.clock.sleep(POLL_MS);
+        refused += POLL_MS;
       }
     }
   }
