@@ -10,14 +10,16 @@ describe('connectors', () => {
     for (const [text, connector, name] of [
       [undefined, 'local', 'taxi-trip-events'],
       ['', 'local', 'taxi-trip-events'],
-      ['local:', 'local', 'taxi-trip-events'],
+      ['local', 'local', 'taxi-trip-events'],
       ['local:trips', 'local', 'trips'],
       ['trips', 'kinesis', 'trips'],
       ['kinesis:local', 'kinesis', 'local'],
       ['arn:aws:kinesis:us-east-1:1:stream/trips', 'kinesis', 'arn:aws:kinesis:us-east-1:1:stream/trips'],
     ] as const)
       assert.deepEqual(parseTarget(text), { connector, name });
-    assert.throws(() => parseTarget('no stream'), { code: 'usage', exitCode: 2 });
+    // What is left of local:$NAME without a NAME must not mean another stream.
+    for (const none of ['no stream', 'local:'])
+      assert.throws(() => parseTarget(none), { code: 'usage', exitCode: 2 });
   });
 
   for (const connector of Object.keys(CONNECTORS) as (keyof typeof CONNECTORS)[]) {
