@@ -1,5 +1,5 @@
 /**
- * Creates taxiflow's own files and folders, which only their owner can read. None is opened through a link, because its
+ * Creates and lists taxiflow's own files and folders, which only their owner can read. None is opened through a link, because its
  * target may belong to someone else.
  */
 import {
@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   statSync,
@@ -32,6 +33,16 @@ export function makeFolder(path: string): void {
       mkdirSync(path, { mode: 0o700 });
     } else if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
+}
+
+/** Names of the SQLite files in a folder, sorted, without their suffix; none if there is no such folder. */
+export function databaseNames(folder: string): string[] {
+  const suffix = '.sqlite';
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(suffix))
+    .map((file) => file.slice(0, -suffix.length))
+    .sort();
 }
 
 /** Creates a file that must not exist yet; returns its descriptor, for reading and writing. Throws the system's error. */

@@ -9,11 +9,15 @@ export interface Unused {
   readonly remedy: string;
 }
 
-/** Why hardly any of an input was used; undefined if it was. `wanted` is how many trips end in the time asked for. */
-export function whyUnused(
-  { counts, timeline }: { readonly counts: Readonly<DatasetCounts>; readonly timeline: Timeline },
-  wanted: number,
-): Unused | undefined {
+interface Input {
+  readonly counts: Readonly<DatasetCounts>;
+  readonly timeline: Timeline;
+  /** Trips that end in the time asked for. */
+  readonly wanted: number;
+}
+
+/** Why hardly any of an input was used; undefined if it was. */
+export function whyUnused({ counts, timeline, wanted }: Input): Unused | undefined {
   if (counts.rows - counts.trips > counts.rows / 2) {
     const [reason, count] = mostFrequent(counts.rejected);
     const share = counts.trips === 0 ? 'no row could be used' : 'most rows could not be used';

@@ -84,8 +84,7 @@ export interface Extent {
 /** The extent of the results that a filter selects; undefined if it selects none. */
 export function extentOf(db: Sqlite, filter: ResultFilter, keyFields: KeyFields): Extent | undefined {
   let [results, first, last] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  db.exec('BEGIN');
-  try {
+  const read = db.transaction(() => {
     for (const fired of firedWindows(db, filter)) {
       // Only corrected windows must be read to count their results.
       const count = fired.corrected ? countOf(resultsOf(db, fired, keyFields)) : fired.results;
@@ -94,9 +93,8 @@ export function extentOf(db: Sqlite, filter: ResultFilter, keyFields: KeyFields)
       first = Math.min(first, fired.start);
       last = Math.max(last, fired.start);
     }
-  } finally {
-    if (db.inTransaction) db.exec('ROLLBACK');
-  }
+  });
+  read();
   return results === 0 ? undefined : { results, first, last };
 }
 
@@ -123,8 +121,7 @@ export function latestResults(
   most: number,
   keyFields: KeyFields,
 ): LatestResults {
-  db.exec('BEGIN');
-  try {
+  const read = db.transaction(() => {
     const windows = firedWindows(db, filter);
     const newestFirst = [...windows].sort((a, b) => b.start - a.start);
     const taken = new Map<Fired, ResultDocument[]>();
@@ -142,9 +139,8 @@ export function latestResults(
     }
     const results = windows.flatMap((fired) => taken.get(fired) ?? []);
     return { results, windows: taken.size, of: windows.length, isCut };
-  } finally {
-    if (db.inTransaction) db.exec('ROLLBACK');
-  }
+  });
+  return read();
 }
 
 /** The results of one window; none where there are more than `most`. */

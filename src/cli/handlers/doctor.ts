@@ -225,7 +225,7 @@ async function rate(
       dataDir: args.dataDir,
       s3: { region: args.region, endpointUrl: args.endpointUrl },
     });
-    return { ...(await planReplay(dataset, factor)), unused: whyUnused(dataset, dataset.wanted) };
+    return { ...(await planReplay(dataset, factor)), unused: whyUnused(dataset) };
   });
   progress.stop();
   if (!plan) return;

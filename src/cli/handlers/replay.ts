@@ -224,7 +224,7 @@ function report(
 
 /** Says why hardly any of the input was used; false if it was. */
 function sayUnused(trips: Replay, invocation: Invocation): boolean {
-  const unused = whyUnused(trips, trips.wanted);
+  const unused = whyUnused(trips);
   if (!unused) return false;
   const isKept = sum(trips.counts.rejected) > 0;
   const shown = isKept ? '; "taxiflow dead-letters" shows the rows' : '';
@@ -249,7 +249,7 @@ async function dryRun(
   if (signal.aborted) return EXIT.interrupted;
   const { counts } = trips;
   const rejected = sum(counts.rejected);
-  const unused = whyUnused(trips, trips.wanted);
+  const unused = whyUnused(trips);
   const code = unused ? EXIT.rejected : EXIT.done;
   if (args.json) {
     printJson({

@@ -1,7 +1,8 @@
 /** Where embedded streams lie: one SQLite file each under the data directory. */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TaxiflowError } from '../../errors.ts';
+import { databaseNames } from '../../private-files.ts';
 
 const NAME = /^[a-zA-Z0-9_.-]{1,128}$/;
 
@@ -28,10 +29,5 @@ export function deleteLocalStream(dataDir: string, name: string): void {
 
 /** Names of the streams there are, sorted. */
 export function listLocalStreams(dataDir: string): string[] {
-  const folder = join(dataDir, 'streams');
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((file) => file.endsWith('.sqlite'))
-    .map((file) => file.slice(0, -'.sqlite'.length))
-    .sort();
+  return databaseNames(join(dataDir, 'streams'));
 }
