@@ -187,7 +187,10 @@ describe('usual rows (U1)', () => {
       let taken = 0;
       await fc.assert(
         fc.asyncProperty(
-          fc.array(fc.tuple(row, fc.constantFrom('\n', '\n', '\r\n', '\n\n', '\r')), { maxLength: 30 }),
+          fc.array(fc.tuple(row, fc.constantFrom('\n', '\n', '\r\n', '\n\n', '\r')), {
+            maxLength: 30,
+            size: 'max',
+          }),
           fc.integer({ min: 1, max: 500 }),
           async (rows, pieceSize) => {
             const text = `${header}\n${rows.map(([text, end]) => text + end).join('')}`;
