@@ -7,7 +7,7 @@
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { type Dictionary, KIND, type TripColumns } from '../events/columns.ts';
-import { type DecodeBatch, decoderOf } from '../events/decode.ts';
+import { type DecodeBatch, decoderOf, recordText } from '../events/decode.ts';
 import type { TripField } from '../events/trip.ts';
 import type { RecordBatch } from '../streams/ports.ts';
 import { MOST_ROWS } from '../streams/unpack.ts';
@@ -242,7 +242,7 @@ export class Intake {
       seen.noteLate({ ...late, judge, outcome });
       const [before, now] = [lateReason(late.outcome), lateReason(outcome)];
       if (before === now) continue;
-      if (before !== undefined) deadLetters.withdraw(before, textOf(batch, row));
+      if (before !== undefined) deadLetters.withdraw(before, recordText(batch, row));
       this.#buryLate(outcome, judge, shard, batch, row);
       if (before !== LATE) continue;
       // The copy that was late is the duplicate.
@@ -287,7 +287,7 @@ export class Intake {
       source: `${this.#options.stream} ${shard.id}`,
       position: batch.sequenceOf(row),
       detail,
-      raw: textOf(batch, row),
+      raw: recordText(batch, row),
     }));
   }
 
@@ -307,10 +307,6 @@ export class Intake {
 function lateReason(outcome: number): typeof LATE | typeof LATE_IN_A_VIEW | undefined {
   if ((outcome & OUTCOME.late) === 0) return undefined;
   return (outcome & OUTCOME.used) === 0 ? LATE : LATE_IN_A_VIEW;
-}
-
-function textOf(batch: RecordBatch, row: number): string {
-  return batch.data.toString('utf8', row === 0 ? 0 : batch.ends[row - 1]!, batch.ends[row]!).trimEnd();
 }
 
 function isoTime(ms: number): string {

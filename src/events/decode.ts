@@ -9,6 +9,7 @@
  */
 import { type Dictionary, KIND, type TripColumns } from './columns.ts';
 import { recordsIn } from './lines.ts';
+import type { PackedTrips } from './packed.ts';
 import { clockAt, dayAt } from './time-bytes.ts';
 import { parseTime } from './times.ts';
 import {
@@ -19,11 +20,42 @@ import {
   type TripField,
 } from './trip.ts';
 
-/** Records in one buffer. Record i ends (exclusive) at `ends[i]` and begins where record i − 1 ends. */
+/** Trips [from, from + count) of packed ones, as the records of a batch from `row` on. */
+export interface PackedRows {
+  readonly row: number;
+  readonly trips: PackedTrips;
+  readonly from: number;
+  readonly count: number;
+}
+
+/**
+ * Records in one buffer. Record i ends (exclusive) at `ends[i]` and begins where record i − 1 ends. Records that are packed
+ * instead have no bytes there.
+ */
 export interface RecordBytes {
   readonly count: number;
   readonly data: Buffer;
   readonly ends: Uint32Array;
+  /** In order. */
+  readonly packed?: readonly PackedRows[];
+}
+
+/** A record as text. */
+export function recordText({ data, ends, packed = [] }: RecordBytes, row: number): string {
+  for (const { row: first, trips, from, count } of packed)
+    if (row >= first && row < first + count) return trips.json(from + row - first);
+  return data.toString('utf8', row === 0 ? 0 : ends[row - 1]!, ends[row]!).trimEnd();
+}
+
+/** The same records, with none of them packed. */
+export function unpackedRecords(records: RecordBytes): RecordBytes {
+  if (!records.packed) return records;
+  const texts = Array.from({ length: records.count }, (_, row) =>
+    Buffer.from(`${recordText(records, row)}\n`),
+  );
+  let end = 0;
+  const ends = Uint32Array.from(texts, (text) => (end += text.length));
+  return { count: records.count, data: Buffer.concat(texts), ends };
 }
 
 const QUOTE = 0x22;
@@ -282,12 +314,10 @@ export type DecodeBatch = (batch: RecordBytes, columns: TripColumns) => boolean;
 export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
   const wanted = new Set<TripField>([...fields, 'trip_id', 'dropoff_datetime']);
   const decodeUsual = usualDecoder(wanted);
-  return (batch, columns) => {
-    const { count, data, ends } = batch;
-    columns.reset(count);
+  const decodeRows = ({ data, ends }: RecordBytes, from: number, to: number, columns: TripColumns) => {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
-    let start = 0;
-    for (let row = 0; row < count; row++) {
+    let start = from === 0 ? 0 : ends[from - 1]!;
+    for (let row = from; row < to; row++) {
       const end = ends[row]!;
       if (!decodeUsual(data, view, start, end, row, columns)) {
         const why = readJson(data.toString('utf8', start, end), row, columns, wanted);
@@ -297,6 +327,31 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
       start = end;
     }
     return true;
+  };
+  return (batch, columns) => {
+    columns.reset(batch.count);
+    let row = 0;
+    for (const { row: first, trips, from, count } of batch.packed ?? []) {
+      if (!decodeRows(batch, row, first, columns)) return false;
+      trips.unpack(from, count, columns, first, wanted);
+      columns.kind.fill(KIND.trip, first, first + count);
+      row = first + count;
+    }
+    return decodeRows(batch, row, batch.count, columns);
+  };
+}
+
+/** Decodes the trips of a batch that are in the encoder's form, with all fields; marks the other rows as dead. */
+export function usualTripDecoder(): (batch: RecordBytes, columns: TripColumns) => void {
+  const decodeUsual = usualDecoder(new Set(TRIP_FIELD_NAMES));
+  return ({ count, data, ends }, columns) => {
+    columns.reset(count);
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    for (let row = 0, start = 0; row < count; row++) {
+      const end = ends[row]!;
+      if (!decodeUsual(data, view, start, end, row, columns)) columns.kind[row] = KIND.dead;
+      start = end;
+    }
   };
 }
 

@@ -1,4 +1,5 @@
 /** Batches whose records hold several records each, as batches with one record a row. */
+import { unpackedRecords } from '../events/decode.ts';
 import { recordsIn } from '../events/lines.ts';
 import type { RecordBatch } from './ports.ts';
 
@@ -10,7 +11,8 @@ export const MOST_ROWS = 32_768;
  * caller takes all of them before it keeps that position. The n-th of several in one record has `/n` behind its
  * sequence number.
  */
-export function* unpacked(batch: RecordBatch): Generator<RecordBatch> {
+export function* unpacked(whole: RecordBatch): Generator<RecordBatch> {
+  const batch: RecordBatch = whole.packed ? { ...whole, ...unpackedRecords(whole), packed: [] } : whole;
   let pieces: number[] = [];
   let rows: number[] = [];
   let numbers: number[] = [];

@@ -2,12 +2,16 @@
  * The embedded stream: a sharded, durable log in one SQLite file that several processes write and read at once.
  *
  * A row of `batches` holds all records that one put brought to one shard, so that reading and writing cost one
- * row a batch. Sequence numbers count the records of a shard from 0. `PRAGMA user_version` is the format.
+ * row a batch: trips packed as columns (events/packed.ts, `ends` is empty), or records as they came. Sequence numbers count
+ * the records of a shard from 0. `PRAGMA user_version` is the format; in format 1, no trips were packed.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
+import { KIND, TripColumns } from '../../events/columns.ts';
+import { type PackedRows, usualTripDecoder } from '../../events/decode.ts';
+import { PackedTrips, packTrips } from '../../events/packed.ts';
 import {
   formatOf,
   openSqlite,
@@ -28,13 +32,18 @@ import type {
 } from '../ports.ts';
 import { Router } from '../routing.ts';
 import { evenRanges, shardIdOf } from '../shards.ts';
+import { MOST_ROWS } from '../unpack.ts';
 import { listLocalStreams, localStreamPath } from './files.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 /** A row's id is shard × 2^40 + the sequence number of its first record, so a shard's rows lie together. */
 const SEQUENCES = 2 ** 40;
 /** Longer puts are cut, so that a reader can take a part without holding the rest. */
 const ROW_RECORDS = 2_000;
+/** A row of fewer trips is not packed: the heads of the columns would be larger than what they spare. */
+const LEAST_PACKED = 8;
+/** Words of packed trips to remember from one put to the next, bytes. */
+const MOST_WORD_BYTES = 1 << 20;
 /** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
 const ENOUGH = 256;
 
@@ -71,6 +80,13 @@ interface ShardRow {
   next_seq: number;
   last_arrival: number;
   bytes: number;
+}
+
+/** Records of one shard, as a row of `batches` holds them. */
+interface Piece {
+  readonly count: number;
+  readonly ends: Uint32Array;
+  readonly data: Buffer;
 }
 
 interface BatchRow {
@@ -115,6 +131,8 @@ export class LocalStream implements StreamReader, StreamWriter {
   /** Changes whenever another connection changed the file: then the shards are read again. */
   #shardsVersion = -1;
   #router = new Router([]);
+  readonly #columns = new TripColumns();
+  readonly #decodeTrips = usualTripDecoder();
 
   private constructor(db: Sqlite, path: string, options: LocalStreamOptions) {
     this.#db = db;
@@ -155,6 +173,7 @@ export class LocalStream implements StreamReader, StreamWriter {
         db.close();
         throw error;
       }
+      if (formatOf(db) < FORMAT) db.pragma(`user_version = ${FORMAT}`);
       return new LocalStream(db, path, options);
     });
   }
@@ -180,7 +199,7 @@ export class LocalStream implements StreamReader, StreamWriter {
         const arrival = this.#arrival();
         for (const shard of this.#currentRouter().shards) {
           const data = Buffer.from(recordFor(shard.id));
-          this.#appendTo(indexOf(shard.id), data, Uint32Array.of(data.length), arrival);
+          this.#appendTo(indexOf(shard.id), [{ count: 1, data, ends: Uint32Array.of(data.length) }], arrival);
         }
       });
       this.#refuseDeleted();
@@ -333,35 +352,35 @@ export class LocalStream implements StreamReader, StreamWriter {
 
   #append(batch: OutgoingBatch): void {
     const router = this.#currentRouter();
-    const { count, data, ends, hashes } = batch;
-    const shardOf = new Uint16Array(count);
+    const { count, hashes } = batch;
+    const shardOf = Uint16Array.from(hashes.subarray(0, count), (hash) => router.indexOf(hash));
     const counts = new Uint32Array(router.shards.length);
-    const bytes = new Uint32Array(router.shards.length);
-    for (let i = 0, start = 0; i < count; i++) {
-      const s = router.indexOf(hashes[i]!);
-      shardOf[i] = s;
-      counts[s]!++;
-      bytes[s]! += ends[i]! - start;
-      start = ends[i]!;
+    for (const shard of shardOf) counts[shard]!++;
+    const rows = Array.from(counts, (own) => new Uint32Array(own));
+    counts.fill(0);
+    for (let i = 0; i < count; i++) {
+      const shard = shardOf[i]!;
+      rows[shard]![counts[shard]!++] = i;
     }
-    const parts = router.shards.map((_, s) => ({
-      data: Buffer.allocUnsafe(bytes[s]!),
-      ends: new Uint32Array(counts[s]!),
-      filled: 0,
-      count: 0,
-    }));
-    for (let i = 0, start = 0; i < count; i++) {
-      const part = parts[shardOf[i]!]!;
-      const end = ends[i]!;
-      data.copy(part.data, part.filled, start, end);
-      part.filled += end - start;
-      part.ends[part.count++] = part.filled;
-      start = end;
-    }
+    const trips = this.#tripsOf(batch);
     const arrival = this.#arrival();
-    for (const [s, part] of parts.entries()) {
-      if (part.count > 0) this.#appendTo(indexOf(router.shards[s]!.id), part.data, part.ends, arrival);
+    for (const [s, own] of rows.entries()) {
+      if (own.length === 0) continue;
+      const pieces: Piece[] = [];
+      for (let from = 0; from < own.length; from += ROW_RECORDS)
+        pieces.push(pieceOf(batch, own.subarray(from, from + ROW_RECORDS), trips));
+      this.#appendTo(indexOf(router.shards[s]!.id), pieces, arrival);
     }
+  }
+
+  /** The records that are trips in the usual form; undefined for a batch that is too large or small to pack. */
+  #tripsOf(batch: OutgoingBatch): TripColumns | undefined {
+    if (batch.count < LEAST_PACKED || batch.count > MOST_ROWS) return undefined;
+    const columns = this.#columns;
+    for (const words of Object.values(columns.dictionaries))
+      if (words.bytes > MOST_WORD_BYTES) words.forgetAfter(0);
+    this.#decodeTrips(batch, columns);
+    return columns;
   }
 
   /** Now; a clock that was set back would have one shard's records arrive before what another's readers have seen. */
@@ -369,21 +388,17 @@ export class LocalStream implements StreamReader, StreamWriter {
     return Math.max(this.#clock.now(), this.#lastArrival.get() as number);
   }
 
-  #appendTo(shard: number, data: Buffer, ends: Uint32Array, arrival: number): void {
+  #appendTo(shard: number, pieces: readonly Piece[], arrival: number): void {
     const row = this.#shardRow.get(shard) as ShardRow;
-    for (let from = 0; from < ends.length; from += ROW_RECORDS) {
-      const until = Math.min(from + ROW_RECORDS, ends.length);
-      const start = from === 0 ? 0 : ends[from - 1]!;
-      const own = Uint32Array.from(ends.subarray(from, until), (end) => end - start);
-      this.#insert.run(
-        shard * SEQUENCES + row.next_seq + from,
-        own.length,
-        arrival,
-        Buffer.from(own.buffer, own.byteOffset, own.byteLength),
-        data.subarray(start, ends[until - 1]!),
-      );
+    let next = row.next_seq;
+    let bytes = 0;
+    for (const { count, data, ends } of pieces) {
+      const own = Buffer.from(ends.buffer, ends.byteOffset, ends.byteLength);
+      this.#insert.run(shard * SEQUENCES + next, count, arrival, own, data);
+      next += count;
+      bytes += data.length;
     }
-    this.#advance.run(row.next_seq + ends.length, arrival, data.length, shard);
+    this.#advance.run(next, arrival, bytes, shard);
   }
 
   /** The sequence number of the first record at or after a position. */
@@ -417,7 +432,7 @@ export class LocalStream implements StreamReader, StreamWriter {
       next = row.id - shardStart + row.count;
       have += row.count;
     }
-    const batch = gather(rows, from - ((rows[0]?.id ?? 0) - shardStart), limit);
+    const batch = this.#gather(rows, from - ((rows[0]?.id ?? 0) - shardStart), limit);
     const next = from + batch.count;
     const atTip = next >= shard.next_seq;
     return {
@@ -436,6 +451,45 @@ export class LocalStream implements StreamReader, StreamWriter {
     if (row?.id === shardStart + sequence) return row;
     const before = this.#rowBefore.get(shardStart, shardStart + sequence) as BatchRow | undefined;
     return before && before.id + before.count > shardStart + sequence ? before : row;
+  }
+
+  /** Rows as one batch, without their first `skip` records and with `limit` at most. One row is not copied. */
+  #gather(rows: readonly BatchRow[], skip: number, limit: number) {
+    const total = rows.reduce((sum, row) => sum + row.count, 0);
+    const count = Math.max(0, Math.min(limit, total - skip));
+    const ends = new Uint32Array(count);
+    const arrivals = new Float64Array(count);
+    const pieces: Buffer[] = [];
+    const packed: PackedRows[] = [];
+    let filled = 0;
+    let bytes = 0;
+    let from = skip;
+    for (const row of rows) {
+      const until = Math.min(row.count, from + count - filled);
+      if (until > from) {
+        arrivals.fill(row.arrival, filled, filled + until - from);
+        if (row.ends.length === 0) {
+          packed.push({ row: filled, trips: this.#packedIn(row), from, count: until - from });
+          ends.fill(bytes, filled, filled + until - from);
+        } else {
+          const piece = addRecords(row, from, until, ends, filled, bytes);
+          pieces.push(piece);
+          bytes += piece.length;
+        }
+        filled += until - from;
+      }
+      from = 0;
+    }
+    const data = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return { count, data, ends, arrivals, ...(packed.length > 0 ? { packed } : {}) };
+  }
+
+  #packedIn(row: BatchRow): PackedTrips {
+    const trips = PackedTrips.read(row.data);
+    if (trips?.count === row.count) return trips;
+    throw new TaxiflowError('damaged', `${this.#what} is damaged`, {
+      hint: 'replay into a new stream, and process it with an --app of its own',
+    });
   }
 
   #reshard(change: () => number[]): string[] {
@@ -483,32 +537,33 @@ function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], par
   });
 }
 
-/** Rows as one batch, without their first `skip` records and with `limit` at most. One row is not copied. */
-function gather(rows: BatchRow[], skip: number, limit: number) {
-  const total = rows.reduce((sum, row) => sum + row.count, 0);
-  const count = Math.max(0, Math.min(limit, total - skip));
+/** The records in these rows of a batch as one row of the log: packed if all of them are usual trips. */
+function pieceOf(batch: OutgoingBatch, rows: Uint32Array, trips: TripColumns | undefined): Piece {
+  const count = rows.length;
+  if (trips && count >= LEAST_PACKED && rows.every((row) => trips.kind[row] === KIND.trip))
+    return { count, data: packTrips(trips, rows), ends: new Uint32Array(0) };
   const ends = new Uint32Array(count);
-  const arrivals = new Float64Array(count);
-  const pieces: Buffer[] = [];
-  let filled = 0;
-  let bytes = 0;
-  let dropped = skip;
-  for (const row of rows) {
-    // A copy where the memory isn't aligned for whole numbers.
-    const aligned = row.ends.byteOffset % 4 === 0 ? row.ends : Buffer.alloc(row.ends.length, row.ends);
-    const rowEnds = new Uint32Array(aligned.buffer, aligned.byteOffset, row.count);
-    const until = Math.min(row.count, dropped + count - filled);
-    const start = dropped === 0 ? 0 : rowEnds[dropped - 1]!;
-    for (let i = dropped; i < until; i++) {
-      ends[filled] = bytes + rowEnds[i]! - start;
-      arrivals[filled++] = row.arrival;
-    }
-    const end = until === 0 ? 0 : rowEnds[until - 1]!;
-    if (until > dropped) {
-      pieces.push(row.data.subarray(start, end));
-      bytes += end - start;
-    }
-    dropped = 0;
-  }
-  return { count, data: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), ends, arrivals };
+  const parts = Array.from(rows, (row, i) => {
+    const start = row === 0 ? 0 : batch.ends[row - 1]!;
+    ends[i] = batch.ends[row]! - start + (i === 0 ? 0 : ends[i - 1]!);
+    return batch.data.subarray(start, batch.ends[row]!);
+  });
+  return { count, data: Buffer.concat(parts), ends };
+}
+
+/** Adds records [from, until) of a row to a batch. */
+function addRecords(
+  row: BatchRow,
+  from: number,
+  until: number,
+  ends: Uint32Array,
+  at: number,
+  bytes: number,
+): Buffer {
+  // A copy where the memory isn't aligned for whole numbers.
+  const aligned = row.ends.byteOffset % 4 === 0 ? row.ends : Buffer.alloc(row.ends.length, row.ends);
+  const own = new Uint32Array(aligned.buffer, aligned.byteOffset, row.count);
+  const start = from === 0 ? 0 : own[from - 1]!;
+  for (let i = from; i < until; i++) ends[at + i - from] = bytes + own[i]! - start;
+  return row.data.subarray(start, own[until - 1]!);
 }
