@@ -14,7 +14,7 @@ import { BATCH_TRIPS, type TripBatch, TripCollector, TripSorter } from './order.
 import type { S3Options } from './s3.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { Timeline } from './timeline.ts';
-import type { EncodedTrip, EncodedTrips, RejectReason } from './trips.ts';
+import { PLACE, type RejectReason, type SourceTrip, type SourceTrips, TRIP_WIDTH } from './trips.ts';
 
 export type { Input, TripBatch };
 
@@ -72,10 +72,10 @@ export interface DatasetCounts {
 }
 
 /** Takes many trips. */
-type TakeTrips = (trips: EncodedTrips) => void;
+type TakeTrips = (trips: SourceTrips) => void;
 
 /** Takes a trip; false if it is out of order. */
-type TakeTrip = (trip: EncodedTrip) => boolean;
+type TakeTrip = (trip: SourceTrip) => boolean;
 
 export class Dataset {
   readonly counts: DatasetCounts = {
@@ -213,12 +213,16 @@ export class Dataset {
    */
   async *batches(): AsyncGenerator<TripBatch> {
     if (this.#options.assumeSorted) {
-      const collector = new TripCollector();
-      for await (const _ of this.#read((trip) => collector.add(trip))) {
-        if (this.#stopped) return;
-        yield* collector.full();
+      const collector = new TripCollector(this.#folder);
+      try {
+        for await (const _ of this.#read((trip) => collector.add(trip))) {
+          if (this.#stopped) return;
+          yield* collector.full();
+        }
+        yield* collector.rest();
+      } finally {
+        collector.close();
       }
-      yield* collector.rest();
       return;
     }
     const sorter = new TripSorter(this.#folder);
@@ -308,13 +312,14 @@ export class Dataset {
 
   #sinkFor(source: string, take: TakeTrip, takeAll: TakeTrips | undefined): RowSink {
     return {
-      ...(takeAll ? { trips: (trips: EncodedTrips) => this.#takeAll(trips, takeAll) } : {}),
+      ...(takeAll ? { trips: (trips: SourceTrips) => this.#takeAll(trips, takeAll) } : {}),
       trip: (trip) => {
         if (!take(trip)) return false;
         this.counts.rows++;
         this.counts.trips++;
-        this.timeline.add(trip.dropoff);
-        this.#countTrip(trip.dropoff);
+        const dropoff = trip.values[PLACE.dropoff_datetime]!;
+        this.timeline.add(dropoff);
+        this.#countTrip(dropoff);
         return true;
       },
       reject: (reason, line, raw, detail) => {
@@ -335,13 +340,15 @@ export class Dataset {
     };
   }
 
-  #takeAll(trips: EncodedTrips, take: TakeTrips): void {
-    const { count, dropoffs } = trips;
+  #takeAll(trips: SourceTrips, take: TakeTrips): void {
+    const { count, values } = trips;
     take(trips);
     this.counts.rows += count;
     this.counts.trips += count;
-    this.timeline.addAll(dropoffs);
-    for (let i = 0; i < count; i++) this.#countTrip(dropoffs[i]!);
+    for (let at = PLACE.dropoff_datetime; at < count * TRIP_WIDTH; at += TRIP_WIDTH) {
+      this.timeline.add(values[at]!);
+      this.#countTrip(values[at]!);
+    }
   }
 
   #reject(rejection: Rejection): void {

@@ -1,106 +1,91 @@
 /**
- * Sorts trips by drop-off time, ties in input order, in bounded memory: sorts runs of a quarter of a million trips in
- * memory, spills them to disk if there is more than one, and merges them.
+ * Sorts trips by drop-off time, ties in input order, in bounded memory: sorts runs of half a million trips in memory, spills
+ * them to disk if there is more than one, and merges them.
  */
 import { ScratchFile } from './scratch.ts';
-import type { EncodedTrip, EncodedTrips } from './trips.ts';
+import { PLACE, type SourceTrip, type SourceTrips, TRIP_WIDTH } from './trips.ts';
+import { Vendors } from './vendors.ts';
 
-/** Trips in order. Trip i has the id `firstId` + i, and its body (see `EncodedTrip`) is `data[starts[i]…ends[i])`. */
+/** Trips in order. Trip i has the id `firstId` + i. */
 export interface TripBatch {
   readonly count: number;
   readonly firstId: number;
   /** Epoch ms. */
   readonly dropoffs: Float64Array;
-  readonly data: Buffer;
-  readonly starts: Uint32Array;
-  readonly ends: Uint32Array;
+  /** `TRIP_WIDTH` values for each trip, by `PLACE`; a vendor is a number, and its text by `vendors`. */
+  readonly values: Float64Array;
+  readonly vendors: (code: number) => string;
 }
 
-const RUN_TRIPS = 1 << 18;
-const RUN_BYTES = 128 << 20;
+const RUN_TRIPS = 1 << 19;
 /** Eight full PutRecords requests. */
 export const BATCH_TRIPS = 4_000;
 const MOST_BATCH_TRIPS = 32_000;
-/** A batch of long bodies holds fewer trips. */
-const BATCH_BYTES = 16 << 20;
-const READ_BYTES = 1 << 19;
-/** A spilled trip: drop-off time (float64), length of its body (uint32), body. */
-const SPILL_HEAD = 12;
+/** Trips of a spilled run that are written or read at once. */
+const PIECE_TRIPS = 1 << 13;
+const { dropoff_datetime: DROPOFF, vendor_id: VENDOR } = PLACE;
 
 /** Trips of one run, in the order they were added. */
 class Run {
-  readonly dropoffs: Float64Array;
-  readonly ends: Uint32Array;
+  readonly capacity: number;
   count = 0;
-  #data = Buffer.allocUnsafe(1 << 20);
-  #bytes = 0;
-  #pending = '';
+  #values: Float64Array;
 
   constructor(capacity: number) {
-    this.dropoffs = new Float64Array(capacity);
-    this.ends = new Uint32Array(capacity);
+    this.capacity = capacity;
+    this.#values = new Float64Array(Math.min(capacity, PIECE_TRIPS) * TRIP_WIDTH);
   }
 
-  add(trip: EncodedTrip): void {
-    this.dropoffs[this.count] = trip.dropoff;
-    this.#pending += trip.body;
-    this.ends[this.count++] = this.#bytes + this.#pending.length;
-    // Strings are written several at a time: one call per trip costs more than the copy.
-    if (this.#pending.length > 16_384) this.#flush();
-  }
-
-  /** Adds trips [from, to) of a batch, for which there must be room. */
-  addAll({ dropoffs, ends, data }: EncodedTrips, from: number, to: number): void {
-    this.#flush();
-    const start = from === 0 ? 0 : ends[from - 1]!;
-    const bytes = ends[to - 1]! - start;
-    this.#reserve(bytes);
-    data.copy(this.#data, this.#bytes, start, start + bytes);
-    this.dropoffs.set(dropoffs.subarray(from, to), this.count);
-    const shift = this.#bytes - start;
-    for (let i = from; i < to; i++) this.ends[this.count++] = ends[i]! + shift;
-    this.#bytes += bytes;
-  }
-
-  get bytes(): number {
-    return this.#bytes + this.#pending.length;
-  }
-
-  /** How many trips still fit. */
-  get room(): number {
-    return this.dropoffs.length - this.count;
+  get values(): Float64Array {
+    return this.#values;
   }
 
   get full(): boolean {
-    return this.count === this.dropoffs.length || this.bytes > RUN_BYTES;
+    return this.count === this.capacity;
   }
 
-  get data(): Buffer {
-    this.#flush();
-    return this.#data;
+  add({ values }: SourceTrip, vendor: number): void {
+    this.#reserve(this.count + 1);
+    const at = this.count++ * TRIP_WIDTH;
+    this.#values.set(values, at);
+    this.#values[at + VENDOR] = vendor;
+  }
+
+  /** Adds trips from `from` on, as many as fit; returns how many. */
+  addAll({ count, values }: SourceTrips, from: number, vendorOf: (place: number) => number): number {
+    const own = Math.min(count - from, this.capacity - this.count);
+    this.#reserve(this.count + own);
+    const start = this.count * TRIP_WIDTH;
+    this.#values.set(values.subarray(from * TRIP_WIDTH, (from + own) * TRIP_WIDTH), start);
+    this.count += own;
+    for (let at = start + VENDOR; at < this.count * TRIP_WIDTH; at += TRIP_WIDTH) {
+      const vendor = this.#values[at]!;
+      if (!Number.isNaN(vendor)) this.#values[at] = vendorOf(vendor);
+    }
+    return own;
   }
 
   clear(): void {
     this.count = 0;
-    this.#bytes = 0;
-    this.#pending = '';
   }
 
   /** Indexes of the trips by drop-off time, ties in the order they were added. */
   order(): Float64Array | Uint32Array {
-    const { dropoffs, count } = this;
+    const { values, count } = this;
+    const dropoffs = new Float64Array(count);
     let low = Number.POSITIVE_INFINITY;
     let high = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < count; i++) {
-      const t = dropoffs[i]!;
+      const t = values[i * TRIP_WIDTH + DROPOFF]!;
+      dropoffs[i] = t;
       if (t < low) low = t;
       if (t > high) high = t;
     }
     const places = 2 ** Math.ceil(Math.log2(Math.max(2, count)));
     if ((high - low + 1) * places < Number.MAX_SAFE_INTEGER) {
       // With time and index in one number, the typed array sorts without a comparison callback.
-      const keys = new Float64Array(count);
-      for (let i = 0; i < count; i++) keys[i] = (dropoffs[i]! - low) * places + i;
+      const keys = dropoffs;
+      for (let i = 0; i < count; i++) keys[i] = (keys[i]! - low) * places + i;
       keys.sort();
       for (let i = 0; i < count; i++) keys[i] = keys[i]! % places;
       return keys;
@@ -110,109 +95,122 @@ class Run {
     );
   }
 
-  #flush(): void {
-    if (this.#pending === '') return;
-    this.#reserve(this.#pending.length);
-    this.#bytes += this.#data.write(this.#pending, this.#bytes, 'latin1');
-    this.#pending = '';
+  #reserve(trips: number): void {
+    const needed = trips * TRIP_WIDTH;
+    if (needed <= this.#values.length) return;
+    const grown = new Float64Array(
+      Math.min(this.capacity * TRIP_WIDTH, Math.max(needed, this.#values.length * 2)),
+    );
+    grown.set(this.#values);
+    this.#values = grown;
   }
+}
 
-  #reserve(bytes: number): void {
-    const needed = this.#bytes + bytes;
-    if (needed <= this.#data.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#data.length * 2));
-    this.#data.copy(grown, 0, 0, this.#bytes);
-    this.#data = grown;
-  }
+function copyTrip(from: Float64Array, at: number, to: Float64Array, into: number): void {
+  for (let i = 0; i < TRIP_WIDTH; i++) to[into + i] = from[at + i]!;
 }
 
 /** Copies trips into batches. */
 class BatchBuilder {
-  readonly #dropoffs = new Float64Array(MOST_BATCH_TRIPS);
-  readonly #ends = new Uint32Array(MOST_BATCH_TRIPS);
-  #data = Buffer.allocUnsafe(BATCH_TRIPS * 400);
+  readonly #vendors: Vendors;
+  #values = new Float64Array(BATCH_TRIPS * TRIP_WIDTH);
   #count = 0;
-  #bytes = 0;
   #firstId = 0;
 
-  /** Whether it has as many trips as a batch is to have, or as many bytes as it may. */
-  isFull(trips: number): boolean {
-    return this.#count >= trips || this.#bytes >= BATCH_BYTES;
+  constructor(vendors: Vendors) {
+    this.#vendors = vendors;
   }
 
   get count(): number {
     return this.#count;
   }
 
-  add(dropoff: number, from: Buffer, start: number, end: number): void {
-    const needed = this.#bytes + end - start;
-    if (needed > this.#data.length) this.#data = Buffer.concat([this.#data, Buffer.allocUnsafe(needed)]);
-    from.copy(this.#data, this.#bytes, start, end);
-    this.#bytes = needed;
-    this.#dropoffs[this.#count] = dropoff;
-    this.#ends[this.#count++] = needed;
+  /** Adds the trip whose values begin at `at`. */
+  add(values: Float64Array, at: number): void {
+    const into = this.#count++ * TRIP_WIDTH;
+    if (into === this.#values.length) {
+      const grown = new Float64Array(2 * into);
+      grown.set(this.#values);
+      this.#values = grown;
+    }
+    copyTrip(values, at, this.#values, into);
   }
 
   take(): TripBatch {
-    const starts = new Uint32Array(this.#count);
-    starts.set(this.#ends.subarray(0, Math.max(0, this.#count - 1)), this.#count > 0 ? 1 : 0);
-    const batch = {
-      count: this.#count,
-      starts,
-      firstId: this.#firstId,
-      dropoffs: this.#dropoffs.slice(0, this.#count),
-      data: Buffer.from(this.#data.subarray(0, this.#bytes)),
-      ends: this.#ends.slice(0, this.#count),
-    };
-    this.#firstId += this.#count;
+    const count = this.#count;
+    const values = this.#values.slice(0, count * TRIP_WIDTH);
+    const dropoffs = new Float64Array(count);
+    const codes: number[] = [];
+    for (let i = 0; i < count; i++) {
+      dropoffs[i] = values[i * TRIP_WIDTH + DROPOFF]!;
+      if (values[i * TRIP_WIDTH + VENDOR]! < 0) codes.push(values[i * TRIP_WIDTH + VENDOR]!);
+    }
+    const vendors = this.#vendors.reader(codes);
+    const batch = { count, firstId: this.#firstId, dropoffs, values, vendors };
+    this.#firstId += count;
     this.#count = 0;
-    this.#bytes = 0;
     return batch;
   }
 }
 
-/** Sorts any number of trips. `close` removes the spilled runs. */
+/** Sorts any number of trips. `close` removes what was spilled. */
 export class TripSorter {
   readonly #run: Run;
   readonly #spills: Spill[] = [];
   readonly #folder: string;
+  readonly #vendors: Vendors;
+  /** The numbers of the vendors in a list. */
+  #codes: { readonly list: readonly string[]; readonly codes: number[] } = { list: [], codes: [] };
 
-  /** Spills runs to `folder`; sorts at most `runTrips` trips in memory. */
+  /** Spills to `folder`; sorts at most `runTrips` trips in memory. */
   constructor(folder: string, runTrips = RUN_TRIPS) {
     this.#folder = folder;
     this.#run = new Run(runTrips);
+    this.#vendors = new Vendors(folder);
   }
 
   /** Takes every trip, in any order. */
-  add(trip: EncodedTrip): true {
+  add(trip: SourceTrip): true {
     if (this.#run.full) this.#spill();
-    this.#run.add(trip);
+    this.#run.add(trip, trip.vendor === undefined ? Number.NaN : this.#vendors.code(trip.vendor));
     return true;
   }
 
   /** Takes a batch of trips, in any order. */
-  addAll(trips: EncodedTrips): void {
+  addAll(trips: SourceTrips): void {
+    const list = trips.vendors;
+    if (this.#codes.list !== list) this.#codes = { list, codes: [] };
+    const { codes } = this.#codes;
+    const vendorOf = (place: number) => {
+      codes[place] ??= this.#vendors.code(list[place]!);
+      return codes[place]!;
+    };
     for (let from = 0; from < trips.count; ) {
       if (this.#run.full) this.#spill();
-      const to = Math.min(trips.count, from + this.#run.room);
-      this.#run.addAll(trips, from, to);
-      from = to;
+      from += this.#run.addAll(trips, from, vendorOf);
     }
   }
 
   /** All trips, in order; the next batch has `batchTrips()` of them, 32,000 at most. Call it once, after the last `add`. */
   *batches(batchTrips: () => number = () => BATCH_TRIPS): Generator<TripBatch> {
     const most = () => Math.min(MOST_BATCH_TRIPS, batchTrips());
-    if (this.#spills.length === 0) yield* fromMemory(this.#run, most);
-    else {
+    const builder = new BatchBuilder(this.#vendors);
+    if (this.#spills.length === 0) {
+      for (const i of this.#run.order()) {
+        builder.add(this.#run.values, i * TRIP_WIDTH);
+        if (builder.count >= most()) yield builder.take();
+      }
+    } else {
       this.#spill();
-      yield* merged(this.#spills, most);
+      yield* merged(this.#spills, builder, most);
     }
+    if (builder.count > 0) yield builder.take();
   }
 
   close(): void {
     for (const spill of this.#spills) spill.close();
     this.#spills.length = 0;
+    this.#vendors.close();
   }
 
   #spill(): void {
@@ -225,17 +223,27 @@ export class TripSorter {
 
 /** Builds batches from trips that are in order already; refuses those that aren't. */
 export class TripCollector {
-  readonly #builder = new BatchBuilder();
+  readonly #vendors: Vendors;
+  readonly #builder: BatchBuilder;
   readonly #ready: TripBatch[] = [];
+  readonly #trip = new Float64Array(TRIP_WIDTH);
   #last = Number.NEGATIVE_INFINITY;
 
+  /** Vendors that don't fit into memory go to `folder`. */
+  constructor(folder: string) {
+    this.#vendors = new Vendors(folder);
+    this.#builder = new BatchBuilder(this.#vendors);
+  }
+
   /** False if the trip is before the last one. */
-  add(trip: EncodedTrip): boolean {
-    if (trip.dropoff < this.#last) return false;
-    this.#last = trip.dropoff;
-    const body = Buffer.from(trip.body, 'latin1');
-    this.#builder.add(trip.dropoff, body, 0, body.length);
-    if (this.#builder.isFull(BATCH_TRIPS)) this.#ready.push(this.#builder.take());
+  add({ values, vendor }: SourceTrip): boolean {
+    const dropoff = values[DROPOFF]!;
+    if (dropoff < this.#last) return false;
+    this.#last = dropoff;
+    this.#trip.set(values);
+    this.#trip[VENDOR] = vendor === undefined ? Number.NaN : this.#vendors.code(vendor);
+    this.#builder.add(this.#trip, 0);
+    if (this.#builder.count === BATCH_TRIPS) this.#ready.push(this.#builder.take());
     return true;
   }
 
@@ -248,110 +256,99 @@ export class TripCollector {
   rest(): TripBatch[] {
     return this.#builder.count > 0 ? [...this.full(), this.#builder.take()] : this.full();
   }
-}
 
-/** Batches over the trips of one run, without copying their bodies. */
-function* fromMemory(run: Run, batchTrips: () => number): Generator<TripBatch> {
-  const order = run.order();
-  for (let firstId = 0; firstId < run.count; ) {
-    const places = order.subarray(firstId, firstId + batchTrips());
-    yield {
-      count: places.length,
-      firstId,
-      dropoffs: Float64Array.from(places, (i) => run.dropoffs[i]!),
-      data: run.data,
-      starts: Uint32Array.from(places, (i) => (i === 0 ? 0 : run.ends[i - 1]!)),
-      ends: Uint32Array.from(places, (i) => run.ends[i]!),
-    };
-    firstId += places.length;
+  close(): void {
+    this.#vendors.close();
   }
 }
 
 /** A sorted run on disk, read back from its start. */
 class Spill {
   readonly #file: ScratchFile;
-  #buffer = Buffer.alloc(0);
-  #offset = 0;
+  readonly #piece = new Float64Array(PIECE_TRIPS * TRIP_WIDTH);
+  readonly #bytes = Buffer.from(this.#piece.buffer);
+  /** Numbers in the piece, and where the trip at the head of the run begins. */
+  #length = 0;
+  #at = 0;
   #filePosition = 0;
-  #size = 0;
-  /** The trip at the head of the run. */
-  dropoff = 0;
-  body = { data: this.#buffer, start: 0, end: 0 };
 
   constructor(folder: string) {
     this.#file = new ScratchFile(folder, 'the sort folder');
   }
 
   write(run: Run): void {
-    const { dropoffs, ends, data } = run;
-    let longest = 0;
-    for (let i = 0; i < run.count; i++) longest = Math.max(longest, ends[i]! - (i === 0 ? 0 : ends[i - 1]!));
-    this.#size = run.bytes + run.count * SPILL_HEAD;
-    const out = Buffer.allocUnsafe(Math.min(this.#size, Math.max(1 << 20, SPILL_HEAD + longest)));
     let filled = 0;
-    const flush = () => {
-      this.#file.append(out.subarray(0, filled));
-      filled = 0;
-    };
     for (const i of run.order()) {
-      const start = i === 0 ? 0 : ends[i - 1]!;
-      const end = ends[i]!;
-      if (filled + SPILL_HEAD + end - start > out.length) flush();
-      out.writeDoubleLE(dropoffs[i]!, filled);
-      out.writeUInt32LE(end - start, filled + 8);
-      data.copy(out, filled + SPILL_HEAD, start, end);
-      filled += SPILL_HEAD + end - start;
+      copyTrip(run.values, i * TRIP_WIDTH, this.#piece, filled);
+      filled += TRIP_WIDTH;
+      if (filled < this.#piece.length) continue;
+      this.#file.append(this.#bytes);
+      filled = 0;
     }
-    flush();
+    this.#file.append(this.#bytes.subarray(0, filled * 8));
   }
 
-  /** Moves to the next trip; false at the end. */
-  advance(): boolean {
-    if (!this.#have(SPILL_HEAD)) return false;
-    this.dropoff = this.#buffer.readDoubleLE(this.#offset);
-    const length = this.#buffer.readUInt32LE(this.#offset + 8);
-    this.#have(SPILL_HEAD + length);
-    const start = this.#offset + SPILL_HEAD;
-    this.body = { data: this.#buffer, start, end: start + length };
-    this.#offset = start + length;
-    return true;
+  /** Reads the first trip; false if there is none. */
+  begin(): boolean {
+    this.#at = this.#length;
+    return this.#isAtTrip();
+  }
+
+  /** Drop-off of the trip at the head of the run, epoch ms. */
+  get dropoff(): number {
+    return this.#piece[this.#at + DROPOFF]!;
+  }
+
+  /** Moves the trip at the head into a batch; false if it was the last one. */
+  moveTo(builder: BatchBuilder): boolean {
+    builder.add(this.#piece, this.#at);
+    this.#at += TRIP_WIDTH;
+    return this.#at < this.#length || this.#isAtTrip();
   }
 
   close(): void {
     this.#file.close();
   }
 
-  #have(bytes: number): boolean {
-    if (this.#buffer.length - this.#offset >= bytes) return true;
-    const kept = this.#buffer.subarray(this.#offset);
-    const ahead = Math.min(this.#size - this.#filePosition, Math.max(READ_BYTES, bytes));
-    const next = Buffer.allocUnsafe(kept.length + ahead);
-    kept.copy(next);
-    const read = this.#file.read(next, kept.length, this.#filePosition);
-    this.#filePosition += read;
-    this.#buffer = next.subarray(0, kept.length + read);
-    this.#offset = 0;
-    return this.#buffer.length >= bytes;
+  #isAtTrip(): boolean {
+    if (this.#at < this.#length) return true;
+    let bytes = 0;
+    for (let read = -1; read !== 0 && bytes < this.#bytes.length; bytes += read) {
+      read = this.#file.read(this.#bytes, bytes, this.#filePosition);
+      this.#filePosition += read;
+    }
+    this.#length = bytes / 8;
+    this.#at = 0;
+    return bytes > 0;
   }
 }
 
 /** Merges sorted runs. Runs are in input order, so the lower run wins a tie. */
-function* merged(spills: readonly Spill[], batchTrips: () => number): Generator<TripBatch> {
-  const builder = new BatchBuilder();
-  const heap = spills.map((_, run) => run).filter((run) => spills[run]!.advance());
+function* merged(
+  spills: readonly Spill[],
+  builder: BatchBuilder,
+  batchTrips: () => number,
+): Generator<TripBatch> {
   const before = (a: number, b: number) => spills[a]!.dropoff - spills[b]!.dropoff || a - b;
+  const heap = [...spills.keys()].filter((run) => spills[run]!.begin());
   heap.sort(before);
   while (heap.length > 0) {
-    const spill = spills[heap[0]!]!;
-    builder.add(spill.dropoff, spill.body.data, spill.body.start, spill.body.end);
-    if (builder.isFull(batchTrips())) yield builder.take();
-    if (!spill.advance()) {
+    const [run] = heap as [number];
+    const spill = spills[run]!;
+    const next = heap.length > 2 && before(heap[2]!, heap[1]!) < 0 ? heap[2] : heap[1];
+    const bound = next === undefined ? Number.POSITIVE_INFINITY : spills[next]!.dropoff;
+    // Runs hardly overlap, so most trips come from the run of the one before.
+    let isLeft = true;
+    do {
+      isLeft = spill.moveTo(builder);
+      if (builder.count >= batchTrips()) yield builder.take();
+    } while (isLeft && (spill.dropoff < bound || (spill.dropoff === bound && run < next!)));
+    if (!isLeft) {
       heap[0] = heap.at(-1)!;
       heap.pop();
     }
     sink(heap, before);
   }
-  if (builder.count > 0) yield builder.take();
 }
 
 /** Restores a binary heap whose root may be too large. */

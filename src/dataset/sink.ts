@@ -1,14 +1,14 @@
 /** The interface between `Dataset` and the reader of one file. */
 import type { DateOrder } from '../events/times.ts';
 import type { OnBytes } from './inputs.ts';
-import type { EncodedTrip, EncodedTrips, LeftOut, RejectReason } from './trips.ts';
+import type { LeftOut, RejectReason, SourceTrip, SourceTrips } from './trips.ts';
 
 /** Takes the rows and counts of one file. */
 export interface RowSink {
   /** Takes a trip; false if it is out of order. */
-  trip(trip: EncodedTrip): boolean;
+  trip(trip: SourceTrip): boolean;
   /** Takes many trips, which are valid only during the call. A sink that may find a trip out of order has none. */
-  readonly trips?: (trips: EncodedTrips) => void;
+  readonly trips?: (trips: SourceTrips) => void;
   /** Takes a rejected row. `detail` says in words what is wrong; it may be called only before `reject` returns. */
   reject(reason: RejectReason, line: number, raw: string, detail: () => string): void;
   /** Called once, at the end: how many values were left out of trips, and the first of them with its line. */

@@ -37,10 +37,6 @@ export class Timeline {
     this.#trips = 1;
   }
 
-  addAll(dropoffs: Float64Array): void {
-    for (let i = 0; i < dropoffs.length; i++) this.add(dropoffs[i]!);
-  }
-
   /** The buckets that have trips, in order. */
   buckets(): TimelineBucket[] {
     this.#flush();

@@ -1,5 +1,6 @@
-/** Turns a row of a TLC file into the body of a trip record. */
-import { type DateOrder, formatIso, inFourDigitYears, isPlainTime, parseTime } from '../events/times.ts';
+/** Turns a row of a TLC file into the values of a trip. */
+import { type DateOrder, formatIso, inFourDigitYears, parseTime } from '../events/times.ts';
+import { SOURCE_FIELDS, type SourceField } from '../events/trip.ts';
 import type { Schema } from './schema.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
@@ -12,23 +13,25 @@ export type RejectReason =
   | 'not-csv'
   | 'line-too-long';
 
-/**
- * A trip for the stream. `body` is the JSON of its record without the head, which the replay adds:
- * `,"vendor_id":…,"pickup_datetime":…}\n`. It is ASCII only, so its length in characters is its length in bytes.
- */
-export interface EncodedTrip {
-  /** Epoch ms. */
-  readonly dropoff: number;
-  readonly body: string;
+/** Number of a trip's values, and the place of each: times in epoch ms, NaN for a missing value. */
+export const TRIP_WIDTH = SOURCE_FIELDS.length;
+export const PLACE = Object.fromEntries(SOURCE_FIELDS.map((field, place) => [field, place])) as Readonly<
+  Record<SourceField, number>
+>;
+
+/** A trip as it is in its file. */
+export interface SourceTrip {
+  /** By `PLACE`; that of the vendor is not used. Valid until the next trip is made. */
+  readonly values: Float64Array;
+  readonly vendor: string | undefined;
 }
 
-/** Trips as `EncodedTrip` has them, in bytes: the body of trip i ends at `ends[i]` of `data`, where the next one begins. */
-export interface EncodedTrips {
+/** Trips as they are in their file: `TRIP_WIDTH` values each, one trip after the other. */
+export interface SourceTrips {
   readonly count: number;
-  /** Epoch ms. */
-  readonly dropoffs: Float64Array;
-  readonly ends: Uint32Array;
-  readonly data: Buffer;
+  readonly values: Float64Array;
+  /** The vendor of a trip is a place in this list, or NaN. */
+  readonly vendors: readonly string[];
 }
 
 /** A value as stored in the file: text, a number, a time as epoch ms, or null. */
@@ -36,15 +39,10 @@ export type Cell = string | number | null;
 
 /** Texts that stand for a missing value. */
 const NULLS = new Set(['', '-', '\\N', 'null', 'NULL', 'None']);
-/** At most 300 digits, so the number is finite. */
-const JSON_NUMBER = /^-?(?:0|[1-9]\d{0,299})(?:\.\d+)?$/;
 const DECIMAL = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i;
 
 /** Most characters of a text in a record. */
 const LONGEST_TEXT = 1_000;
-const MINUS = 0x2d;
-const ONE = 0x31;
-const NINE = 0x39;
 
 /** Most characters of a cell in an explanation. */
 const LONGEST_CELL = 100;
@@ -60,9 +58,8 @@ interface End {
   readonly lat: number;
   readonly lon: number;
   readonly zone: number;
-  readonly keys: readonly [lat: string, lon: string, zone: string];
-  /** Centroids of the zones seen so far, as JSON fields of the record. */
-  readonly centroids: Map<Cell, string>;
+  /** Places of its coordinates in a trip. */
+  readonly at: { readonly lat: number; readonly lon: number };
 }
 
 /** Turns rows of one schema into trips. */
@@ -71,6 +68,7 @@ export class TripEncoder {
   readonly #pickup: End;
   readonly #dropoff: End;
   readonly #order: DateOrder;
+  readonly #values = new Float64Array(TRIP_WIDTH).fill(Number.NaN);
   /** The number of values left out so far, and the first of them. */
   leftOut = 0;
   firstLeftOut: LeftOut | undefined;
@@ -83,8 +81,9 @@ export class TripEncoder {
     this.#dropoff = endOf('dropoff', schema);
   }
 
-  encode(row: readonly Cell[]): EncodedTrip | RejectReason {
+  encode(row: readonly Cell[]): SourceTrip | RejectReason {
     const { schema } = this;
+    const values = this.#values;
     if (row.length < schema.width) return 'short-row';
     const pickup = this.timeOf(row[schema.pickup_datetime]!);
     const dropoff = this.timeOf(row[schema.dropoff_datetime]!);
@@ -92,19 +91,17 @@ export class TripEncoder {
     if (!(dropoff >= pickup)) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
+    values[PLACE.pickup_datetime] = pickup;
+    values[PLACE.dropoff_datetime] = dropoff;
     const vendor = this.#vendor(row);
-    const body =
-      (vendor === '' ? '' : `,"vendor_id":${asciiJson(vendor)}`) +
-      `,"pickup_datetime":"${isoTime(row[schema.pickup_datetime]!, pickup)}","dropoff_datetime":"${isoTime(row[schema.dropoff_datetime]!, dropoff)}"` +
-      this.#number(',"passenger_count":', row, schema.passenger_count) +
-      this.#number(',"trip_distance":', row, schema.trip_distance) +
-      this.#place(row, this.#pickup) +
-      this.#place(row, this.#dropoff) +
-      this.#zone(row, this.#pickup) +
-      this.#zone(row, this.#dropoff) +
-      this.#number(',"total_amount":', row, schema.total_amount) +
-      '}\n';
-    return { dropoff, body };
+    values[PLACE.passenger_count] = this.#number(row, schema.passenger_count);
+    values[PLACE.trip_distance] = this.#number(row, schema.trip_distance);
+    this.#place(row, this.#pickup);
+    this.#place(row, this.#dropoff);
+    values[PLACE.pickup_zone] = this.#zone(row, schema.pickup_zone);
+    values[PLACE.dropoff_zone] = this.#zone(row, schema.dropoff_zone);
+    values[PLACE.total_amount] = this.#number(row, schema.total_amount);
+    return { values, vendor };
   }
 
   /** Epoch ms of a cell; NaN if it is not a valid time. Numbers are epoch ms already. */
@@ -135,62 +132,53 @@ export class TripEncoder {
     const value = row[column] ?? null;
     const isTime = column === this.schema.pickup_datetime || column === this.schema.dropoff_datetime;
     return isTime && typeof value === 'number' && !Number.isNaN(this.timeOf(value))
-      ? isoTime(value, value)
+      ? formatIso(value)
       : value;
   }
 
-  #vendor(row: readonly Cell[]): string {
+  #vendor(row: readonly Cell[]): string | undefined {
     const vendor = this.schema.vendor_id;
-    if (vendor < 0) return '';
+    if (vendor < 0) return undefined;
     const text = textOf(row[vendor]!).trim();
-    if (text.length <= LONGEST_TEXT) return NULLS.has(text) ? '' : text;
+    if (text.length <= LONGEST_TEXT) return NULLS.has(text) ? undefined : text;
     this.#leaveOut(`${text.slice(0, LONGEST_CELL)}…`, vendor);
-    return '';
+    return undefined;
   }
 
-  /** A number, digit by digit as in the file if that is valid JSON. */
-  #number(key: string, row: readonly Cell[], column: number): string {
-    if (column < 0) return '';
+  #number(row: readonly Cell[], column: number): number {
+    if (column < 0) return Number.NaN;
     const raw = row[column]!;
     if (typeof raw !== 'string') {
-      if (Number.isFinite(raw)) return key + raw;
+      if (Number.isFinite(raw)) return raw!;
       if (raw !== null) this.#leaveOut(raw, column);
-      return '';
+      return Number.NaN;
     }
-    if (JSON_NUMBER.test(raw)) return key + raw;
     const text = raw.trim();
     const value = decimal(text);
-    if (Number.isFinite(value)) return key + value;
+    if (Number.isFinite(value)) return value;
     if (!NULLS.has(text)) this.#leaveOut(raw, column);
-    return '';
+    return Number.NaN;
   }
 
   /** The coordinates of an end if both are present and not zero, else the centroid of its zone. */
-  #place(row: readonly Cell[], { lat, lon, zone, keys, centroids }: End): string {
-    let text = '';
-    if (lat >= 0 && lon >= 0) {
-      text = this.#number(keys[0], row, lat) + this.#number(keys[1], row, lon);
-      if (zone < 0 || (isSomewhere(row[lat]!) && isSomewhere(row[lon]!))) return text;
-    }
-    if (zone < 0) return text;
-    const raw = row[zone]!;
-    let centroid = centroids.get(raw);
-    if (centroid === undefined) {
-      const place = ZONE_CENTROIDS.get(zoneNumber(raw));
-      centroid = place ? keys[0] + place[0] + keys[1] + place[1] : '';
-      // There are few zones, but damaged cells can hold anything.
-      if (centroids.size < MOST_CENTROIDS) centroids.set(raw, centroid);
-    }
-    return centroid === '' ? text : centroid;
+  #place(row: readonly Cell[], { lat, lon, zone, at }: End): void {
+    const values = this.#values;
+    const isPlace = lat >= 0 && lon >= 0;
+    const y = isPlace ? this.#number(row, lat) : Number.NaN;
+    const x = isPlace ? this.#number(row, lon) : Number.NaN;
+    const isSomewhere = y !== 0 && x !== 0 && !Number.isNaN(y) && !Number.isNaN(x);
+    const centroid = zone >= 0 && !isSomewhere ? ZONE_CENTROIDS.get(zoneNumber(row[zone]!)) : undefined;
+    values[at.lat] = centroid ? centroid[0] : y;
+    values[at.lon] = centroid ? centroid[1] : x;
   }
 
-  #zone(row: readonly Cell[], { zone, keys }: End): string {
-    if (zone < 0) return '';
+  #zone(row: readonly Cell[], zone: number): number {
+    if (zone < 0) return Number.NaN;
     const raw = row[zone]!;
     const number = zoneNumber(raw);
-    if (!Number.isNaN(number)) return keys[2] + number;
-    if (raw !== null && !(typeof raw === 'string' && NULLS.has(raw.trim()))) this.#leaveOut(raw, zone);
-    return '';
+    if (Number.isNaN(number) && raw !== null && !(typeof raw === 'string' && NULLS.has(raw.trim())))
+      this.#leaveOut(raw, zone);
+    return number;
   }
 
   #leaveOut(value: Cell, column: number): void {
@@ -199,22 +187,13 @@ export class TripEncoder {
   }
 }
 
-const MOST_CENTROIDS = 1_000;
-
 function endOf(end: 'pickup' | 'dropoff', schema: Schema): End {
-  const keys = [`,"${end}_lat":`, `,"${end}_lon":`, `,"${end}_zone":`] as const;
-  const [lat, lon, zone] = [schema[`${end}_lat`], schema[`${end}_lon`], schema[`${end}_zone`]];
-  return { lat, lon, zone, keys, centroids: new Map() };
-}
-
-/** Whether a coordinate is present and not zero: files write zero for a missing one. */
-function isSomewhere(raw: Cell): boolean {
-  if (typeof raw !== 'string') return raw !== null && Number.isFinite(raw) && raw !== 0;
-  // Nearly all begin with 4 or −7 and need no parsing.
-  const first = raw.charCodeAt(raw.charCodeAt(0) === MINUS ? 1 : 0);
-  if (first >= ONE && first <= NINE && JSON_NUMBER.test(raw)) return true;
-  const value = decimal(raw.trim());
-  return Number.isFinite(value) && value !== 0;
+  return {
+    lat: schema[`${end}_lat`],
+    lon: schema[`${end}_lon`],
+    zone: schema[`${end}_zone`],
+    at: { lat: PLACE[`${end}_lat`], lon: PLACE[`${end}_lon`] },
+  };
 }
 
 /** `Number` alone would accept `0x84` and the empty text. */
@@ -230,17 +209,4 @@ function zoneNumber(raw: Cell): number {
 
 function textOf(raw: Cell): string {
   return typeof raw === 'string' ? raw : String(raw ?? '');
-}
-
-function isoTime(raw: Cell, ms: number): string {
-  if (typeof raw === 'string' && isPlainTime(raw)) return `${raw.slice(0, 10)}T${raw.slice(11)}.000Z`;
-  return formatIso(ms);
-}
-
-function asciiJson(text: string): string {
-  if (/^[\w .-]*$/.test(text)) return `"${text}"`;
-  return JSON.stringify(text).replace(
-    /[^\x20-\x7e]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

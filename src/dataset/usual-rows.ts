@@ -1,68 +1,61 @@
 /**
- * Reads rows as the TLC writes them from bytes to bytes: values that are only copied never become strings.
+ * Reads rows as the TLC writes them from bytes: their values never become strings.
  *
- *  U1 A row that is taken here becomes, byte for byte, the trip that `TripEncoder` makes of it.
+ *  U1 A row that is taken here becomes the trip that `TripEncoder` makes of it.
  *  U2 Everything else is left to the exact way (`rows.ts`, `trips.ts`): quotes, other forms of times and numbers, rows that
  *     are rejected, blank lines, headers.
  */
+import { Dictionary } from '../events/columns.ts';
+import { scan, scanFraction, scanNumber } from '../events/scan.ts';
 import { clockAt, dayAt } from '../events/time-bytes.ts';
 import type { Schema } from './schema.ts';
-import type { EncodedTrips } from './trips.ts';
+import { PLACE, type SourceTrips, TRIP_WIDTH } from './trips.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
 const QUOTE = 0x22;
-const MINUS = 0x2d;
 const DOT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** Trips and bytes that are handed on together. */
+/** Trips that are handed on together. */
 const BATCH_TRIPS = 4_096;
-const BATCH_BYTES = 1 << 20;
-/** Bytes of a trip beside the values of its row: names, centroids. */
-const MOST_ADDED = 600;
+/** Bytes of vendors to remember from one batch to the next. */
+const MOST_VENDOR_BYTES = 1 << 16;
 /** Empty fields that a row may have beyond its columns. */
 const MOST_EXTRA = 8;
-/** Bytes of a number and of a vendor; longer ones are unusual. */
-const LONGEST_NUMBER = 40;
+/** Bytes of a row, and of a vendor; longer ones are unusual. */
+const LONGEST_ROW = 1 << 20;
 const LONGEST_VENDOR = 40;
-/** Digits behind the point of a number without any before it. */
-const MOST_FRACTION = 6;
 const PLAIN_TIME = 19;
 
-/** Drop-off time of the row that was encoded last, epoch ms. */
-const encoded = { dropoff: 0 };
-
-/** Writes a row's trip at `o`; returns where it ends, or −1 for a row that is unusual. */
+/** Writes the values of a row's trip from `o` on; false for a row that is unusual. */
 type EncodeRow = (
   b: Buffer,
   v: DataView,
   /** Field i is the bytes from `starts[i]` up to `starts[i + 1]` − 1. */
   starts: Int32Array,
-  out: Buffer,
-  w: DataView,
+  out: Float64Array,
   o: number,
-) => number;
+  vendors: Dictionary,
+) => boolean;
 
 export class UsualRows {
   /** Rows taken so far. */
   rows = 0;
-  readonly #onTrips: (trips: EncodedTrips) => void;
+  readonly #onTrips: (trips: SourceTrips) => void;
   readonly #delimiter: number;
   readonly #columns: number;
   readonly #width: number;
   readonly #starts: Int32Array;
   readonly #encode: EncodeRow;
-  readonly #dropoffs = new Float64Array(BATCH_TRIPS);
-  readonly #ends = new Uint32Array(BATCH_TRIPS);
-  readonly #out = Buffer.allocUnsafe(BATCH_BYTES);
-  readonly #outView = new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.length);
+  readonly #values = new Float64Array(BATCH_TRIPS * TRIP_WIDTH);
+  readonly #vendors = new Dictionary();
   #count = 0;
 
-  private constructor(schema: Schema, delimiter: string, onTrips: (trips: EncodedTrips) => void) {
+  private constructor(schema: Schema, delimiter: string, onTrips: (trips: SourceTrips) => void) {
     this.#onTrips = onTrips;
     this.#delimiter = delimiter.charCodeAt(0);
     this.#columns = schema.names.length;
@@ -72,11 +65,7 @@ export class UsualRows {
   }
 
   /** Undefined for a schema whose rows are not usual ones: with coordinates and zones of the same end. */
-  static of(
-    schema: Schema,
-    delimiter: string,
-    onTrips: (trips: EncodedTrips) => void,
-  ): UsualRows | undefined {
+  static of(schema: Schema, delimiter: string, onTrips: (trips: SourceTrips) => void): UsualRows | undefined {
     const hasBoth = ENDS.some((end) => coordinatesOf(schema, end) && schema[`${end}_zone`] >= 0);
     return hasBoth ? undefined : new UsualRows(schema, delimiter, onTrips);
   }
@@ -84,39 +73,27 @@ export class UsualRows {
   /** Takes rows from `from` up to `to`, which follows a line end; returns where the first unusual one begins, or `to`. */
   take(b: Buffer, from: number, to: number): number {
     const view = new DataView(b.buffer, b.byteOffset, b.length);
+    const values = this.#values;
     let at = from;
-    let o = 0;
     while (at < to) {
       const next = this.#scan(b, at, to);
-      if (next < 0) break;
-      if (this.#count === BATCH_TRIPS || o + (next - at) + MOST_ADDED > BATCH_BYTES) {
-        this.#handOn(o);
-        o = 0;
-        if (next - at + MOST_ADDED > BATCH_BYTES) break;
-      }
-      const end = this.#encode(b, view, this.#starts, this.#out, this.#outView, o);
-      if (end < 0) break;
-      this.#dropoffs[this.#count] = encoded.dropoff;
-      this.#ends[this.#count++] = end;
-      o = end;
+      if (next < 0 || next - at > LONGEST_ROW) break;
+      if (this.#count === BATCH_TRIPS) this.#handOn();
+      if (!this.#encode(b, view, this.#starts, values, this.#count * TRIP_WIDTH, this.#vendors)) break;
+      this.#count++;
       at = next;
     }
-    this.#handOn(o);
+    this.#handOn();
     return at;
   }
 
-  #handOn(bytes: number): void {
+  #handOn(): void {
     const count = this.#count;
     if (count === 0) return;
     this.#count = 0;
     this.rows += count;
-    const { length } = this.#ends;
-    this.#onTrips({
-      count,
-      dropoffs: this.#dropoffs.subarray(0, count),
-      ends: count === length ? this.#ends : this.#ends.subarray(0, count),
-      data: this.#out.subarray(0, bytes),
-    });
+    this.#onTrips({ count, values: this.#values, vendors: this.#vendors.words });
+    if (this.#vendors.bytes > MOST_VENDOR_BYTES) this.#vendors.forgetAfter(0);
   }
 
   /** Finds the fields of a line; returns where the next line begins, or −1 for a line that is not a whole, plain row. */
@@ -159,61 +136,21 @@ function plainTime(b: Buffer, v: DataView, p: number): number {
   return clock < 0 || b[p + 10] !== SPACE ? Number.NaN : dayAt(b, v, p) + clock;
 }
 
-/** Copies a number as JSON has it, or mends one such as `.50`; −1 for anything else. */
-function copyNumber(b: Buffer, from: number, to: number, out: Buffer, at: number): number {
-  if (b[from] === DOT) return copyFraction(b, from + 1, to, out, at);
-  if (to - from > LONGEST_NUMBER) return -1;
-  let p = from;
-  let o = at;
-  let c = b[p]!;
-  if (c === MINUS) {
-    out[o++] = c;
-    c = b[++p]!;
-    if (p === to) return -1;
-  }
-  if (c < ZERO || c > NINE) return -1;
-  const isZero = c === ZERO;
-  for (; p < to && c >= ZERO && c <= NINE; c = b[++p]!) out[o++] = c;
-  if (p < to && c !== DOT) return -1;
-  const digits = p - from - (b[from] === MINUS ? 1 : 0);
-  if (isZero && digits > 1) return -1;
-  if (p === to) return o;
-  out[o++] = DOT;
-  c = b[++p]!;
-  if (p === to) return -1;
-  for (; p < to && c >= ZERO && c <= NINE; c = b[++p]!) out[o++] = c;
-  return p === to ? o : -1;
+/** The number that is all of a field, also one such as `.50`; `scan.stop` is elsewhere than `to` for anything else. */
+function numberIn(b: Buffer, v: DataView, from: number): number {
+  return b[from] === DOT ? scanFraction(b, v, from, from + 1, 0, 0, false) : scanNumber(b, v, from);
 }
 
-/** Writes the number whose digits behind the point these are, as `String` does: without zeros at its end. */
-function copyFraction(b: Buffer, from: number, to: number, out: Buffer, at: number): number {
-  // A number with more of them may be written with an exponent.
-  if (to === from || to - from > MOST_FRACTION) return -1;
-  let o = at;
-  out[o++] = ZERO;
-  let behind = o;
-  out[o++] = DOT;
-  for (let p = from; p < to; p++) {
-    const c = b[p]!;
-    if (c < ZERO || c > NINE) return -1;
-    out[o++] = c;
-    if (c !== ZERO) behind = o;
-  }
-  return behind;
-}
-
-/** Copies a word of letters, digits and `_` that can't mean "no value"; −1 for anything else. */
-function copyWord(b: Buffer, from: number, to: number, out: Buffer, at: number): number {
+/** The code of a word of letters, digits and `_` that can't mean "no value"; −1 for anything else. */
+function wordIn(b: Buffer, from: number, to: number, vendors: Dictionary): number {
   // null, NULL and None begin like this.
   if (to - from > LONGEST_VENDOR || (b[from]! | 0x20) === 0x6e) return -1;
-  let o = at;
   for (let p = from; p < to; p++) {
     const c = b[p]!;
     const lower = c | 0x20;
     if (!((c >= ZERO && c <= NINE) || (lower >= 0x61 && lower <= 0x7a) || c === 0x5f)) return -1;
-    out[o++] = c;
   }
-  return o;
+  return vendors.codeAt(b, from, to);
 }
 
 /** The number of a zone, 0 for an empty field, −1 for anything else. */
@@ -228,100 +165,77 @@ function zoneAt(b: Buffer, from: number, to: number): number {
   return zone;
 }
 
-function copyBytes(from: Buffer, out: Buffer, at: number): number {
-  for (let i = 0; i < from.length; i++) out[at + i] = from[i]!;
-  return at + from.length;
+/** A coordinate of each zone's centroid by the zone's number; NaN for zones without one. */
+function centroidsOf(axis: 0 | 1): Float64Array {
+  return Float64Array.from({ length: 1_000 }, (_, zone) => ZONE_CENTROIDS.get(zone)?.[axis] ?? Number.NaN);
 }
 
-/** The coordinates of each zone's centroid as a trip has them, by the zone's number; empty for zones without one. */
-function centroidsOf(end: End): Buffer[] {
-  return Array.from({ length: 1_000 }, (_, zone) => {
-    const place = ZONE_CENTROIDS.get(zone);
-    return Buffer.from(place ? `,"${end}_lat":${place[0]},"${end}_lon":${place[1]}` : '');
-  });
-}
-
-/** Source that writes a text of at least four bytes at `o`, four bytes per store. */
-function writeSource(text: string): string {
-  const bytes = Buffer.from(text);
-  const stores: string[] = [];
-  for (let i = 0; i < bytes.length; i += 4) {
-    const at = Math.min(i, bytes.length - 4);
-    stores.push(`w.setInt32(o + ${at}, ${bytes.readInt32LE(at)}, true);`);
-  }
-  return `${stores.join(' ')} o += ${bytes.length};`;
-}
-
-/** Source that writes a plain time, which begins at `p`, as ISO 8601. */
-function timeSource(p: string): string {
-  return `
-    w.setInt32(o, v.getInt32(${p}, true), true); w.setInt32(o + 4, v.getInt32(${p} + 4, true), true);
-    w.setInt16(o + 8, v.getInt16(${p} + 8, true), true); out[o + 10] = ${'T'.charCodeAt(0)};
-    w.setInt32(o + 11, v.getInt32(${p} + 11, true), true); w.setInt32(o + 15, v.getInt32(${p} + 15, true), true);
-    o += ${PLAIN_TIME};
-    ${writeSource('.000Z')}`;
-}
-
-/** Source that writes a field where the row has a value for it, by a function that copies. */
-function valueSource(column: number, key: string, copy: 'copyNumber' | 'copyWord', behind = ''): string {
-  if (column < 0) return '';
+/** Source that reads a number where the row has one. */
+function numberSource(column: number, place: number): string {
+  if (column < 0) return `out[o + ${place}] = NaN;`;
   return `
     { const p = starts[${column}], e = starts[${column + 1}] - 1;
-      if (p < e) { ${writeSource(key)} o = ${copy}(b, p, e, out, o); if (o < 0) return -1; ${behind} } }`;
+      if (p === e) out[o + ${place}] = NaN;
+      else {
+        out[o + ${place}] = numberIn(b, v, p);
+        if (scan.stop !== e) return false;
+      } }`;
 }
 
-function placeSource(schema: Schema, end: End): string {
-  if (coordinatesOf(schema, end))
-    return ['lat', 'lon']
-      .map((axis) => valueSource(schema[`${end}_${axis as 'lat'}`], `,"${end}_${axis}":`, 'copyNumber'))
-      .join('');
-  const zone = schema[`${end}_zone`];
-  if (zone < 0) return '';
+function vendorSource(column: number): string {
+  if (column < 0) return `out[o + ${PLACE.vendor_id}] = NaN;`;
   return `
-    const ${end}Zone = zoneAt(b, starts[${zone}], starts[${zone + 1}] - 1);
-    if (${end}Zone < 0) return -1;
-    o = copyBytes(${end}Centroids[${end}Zone], out, o);`;
+    { const p = starts[${column}], e = starts[${column + 1}] - 1;
+      if (p === e) out[o + ${PLACE.vendor_id}] = NaN;
+      else {
+        const vendor = wordIn(b, p, e, vendors);
+        if (vendor < 0) return false;
+        out[o + ${PLACE.vendor_id}] = vendor;
+      } }`;
 }
 
-function zoneSource(schema: Schema, end: End): string {
-  const zone = schema[`${end}_zone`];
-  if (zone < 0) return '';
+function endSource(schema: Schema, end: End): string {
+  const [lat, lon, zone] = [PLACE[`${end}_lat`], PLACE[`${end}_lon`], PLACE[`${end}_zone`]];
+  const column = schema[`${end}_zone`];
+  const hasPlace = coordinatesOf(schema, end);
+  const place = hasPlace
+    ? numberSource(schema[`${end}_lat`], lat) + numberSource(schema[`${end}_lon`], lon)
+    : '';
+  if (column < 0)
+    return `${hasPlace ? place : `out[o + ${lat}] = out[o + ${lon}] = NaN;`} out[o + ${zone}] = NaN;`;
   return `
-    if (${end}Zone > 0) {
-      ${writeSource(`,"${end}_zone":`)}
-      for (let p = starts[${zone}], e = starts[${zone + 1}] - 1; p < e; p++) out[o++] = b[p];
-    }`;
+    { const zone = zoneAt(b, starts[${column}], starts[${column + 1}] - 1);
+      if (zone < 0) return false;
+      out[o + ${lat}] = latitudes[zone];
+      out[o + ${lon}] = longitudes[zone];
+      out[o + ${zone}] = zone > 0 ? zone : NaN; }`;
 }
 
-/** The encoder of a schema's usual rows: what `TripEncoder.encode` does, in the same order. */
+/** The encoder of a schema's usual rows: what `TripEncoder.encode` does. */
 function compile(schema: Schema): EncodeRow {
   const { pickup_datetime: pickup, dropoff_datetime: dropoff } = schema;
-  const source = `return function encodeUsual(b, v, starts, out, w, o) {
+  const source = `return function encodeUsual(b, v, starts, out, o, vendors) {
     const p1 = starts[${pickup}], p2 = starts[${dropoff}];
-    if (starts[${pickup + 1}] - 1 - p1 !== ${PLAIN_TIME} || starts[${dropoff + 1}] - 1 - p2 !== ${PLAIN_TIME}) return -1;
-    const dropoff = plainTime(b, v, p2);
-    if (!(dropoff >= plainTime(b, v, p1))) return -1;
-    ${valueSource(schema.vendor_id, ',"vendor_id":"', 'copyWord', `out[o++] = ${QUOTE};`)}
-    ${writeSource(',"pickup_datetime":"')}${timeSource('p1')}
-    ${writeSource('","dropoff_datetime":"')}${timeSource('p2')} out[o++] = ${QUOTE};
-    ${valueSource(schema.passenger_count, ',"passenger_count":', 'copyNumber')}
-    ${valueSource(schema.trip_distance, ',"trip_distance":', 'copyNumber')}
-    ${ENDS.map((end) => placeSource(schema, end)).join('')}
-    ${ENDS.map((end) => zoneSource(schema, end)).join('')}
-    ${valueSource(schema.total_amount, ',"total_amount":', 'copyNumber')}
-    out[o++] = ${'}'.charCodeAt(0)}; out[o++] = ${LF};
-    encoded.dropoff = dropoff;
-    return o;
+    if (starts[${pickup + 1}] - 1 - p1 !== ${PLAIN_TIME} || starts[${dropoff + 1}] - 1 - p2 !== ${PLAIN_TIME}) return false;
+    const pickup = plainTime(b, v, p1), dropoff = plainTime(b, v, p2);
+    if (!(dropoff >= pickup)) return false;
+    out[o + ${PLACE.pickup_datetime}] = pickup;
+    out[o + ${PLACE.dropoff_datetime}] = dropoff;
+    ${vendorSource(schema.vendor_id)}
+    ${numberSource(schema.passenger_count, PLACE.passenger_count)}
+    ${numberSource(schema.trip_distance, PLACE.trip_distance)}
+    ${ENDS.map((end) => endSource(schema, end)).join('')}
+    ${numberSource(schema.total_amount, PLACE.total_amount)}
+    return true;
   }`;
   const tools = {
-    encoded,
+    scan,
     plainTime,
-    copyNumber,
-    copyWord,
-    copyBytes,
+    numberIn,
+    wordIn,
     zoneAt,
-    pickupCentroids: centroidsOf('pickup'),
-    dropoffCentroids: centroidsOf('dropoff'),
+    latitudes: centroidsOf(0),
+    longitudes: centroidsOf(1),
   };
   return new Function('tools', `const { ${Object.keys(tools)} } = tools;\n${source}`)(tools);
 }

@@ -9,8 +9,13 @@ export class Dictionary {
   readonly words: string[] = [];
   /** Approximate memory in bytes. */
   bytes = 0;
-  /** Cache of the decoder: recently seen words, by a hash of their bytes. */
-  readonly recent: ({ bytes: Uint8Array; code: number } | undefined)[] = new Array(64).fill(undefined);
+  /** Recently seen words, by a hash of their bytes. */
+  readonly #recent: ({ bytes: Uint8Array; code: number } | undefined)[] = new Array(64).fill(undefined);
+
+  /** The code of a word, if it has one. */
+  find(word: string): number | undefined {
+    return this.#codes.get(word);
+  }
 
   code(word: string): number {
     let code = this.#codes.get(word);
@@ -23,12 +28,27 @@ export class Dictionary {
     return code;
   }
 
+  /** The code of a word in UTF-8; a recently seen one is found without making a string. */
+  codeAt(b: Buffer, start: number, end: number): number {
+    const length = end - start;
+    const slot = (length * 31 + b[start]! * 7 + b[end - 1]!) & 63;
+    const remembered = this.#recent[slot];
+    if (remembered && remembered.bytes.length === length) {
+      let i = 0;
+      while (i < length && remembered.bytes[i] === b[start + i]) i++;
+      if (i === length) return remembered.code;
+    }
+    const code = this.code(b.toString('utf8', start, end));
+    this.#recent[slot] = { bytes: Uint8Array.prototype.slice.call(b, start, end), code };
+    return code;
+  }
+
   /** Keeps the first `count` words and forgets the others; their codes become invalid. */
   forgetAfter(count: number): void {
     const kept = this.words.slice(0, count);
     this.#codes.clear();
     this.words.length = 0;
-    this.recent.fill(undefined);
+    this.#recent.fill(undefined);
     this.bytes = 0;
     for (const word of kept) this.code(word);
   }
@@ -58,14 +78,15 @@ export class TripColumns {
   /** Records that are neither, with the reason. */
   dead: { row: number; why: string }[] = [];
 
-  constructor() {
-    this.reset(0);
+  /** With room for `count` records. */
+  constructor(count = 1_024) {
+    this.reset(Math.max(1, count));
   }
 
   /** Makes room for `count` records and forgets the last batch. */
   reset(count: number): void {
-    if (count > this.capacity || this.capacity === 0) {
-      this.capacity = Math.max(1024, count);
+    if (count > this.capacity) {
+      this.capacity = count;
       this.kind = new Uint8Array(this.capacity);
       for (const field of STRING_FIELDS) this.words[field] = new Int32Array(this.capacity);
       for (const field of NUMERIC_FIELDS) this.numbers[field] = new Float64Array(this.capacity);

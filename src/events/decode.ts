@@ -7,9 +7,10 @@
  *  D3 A record that is neither a trip nor a watermark is marked dead with a reason, never dropped.
  *  D4 A record that holds several is never read as one: the caller splits the batch first.
  */
-import { type Dictionary, KIND, type TripColumns } from './columns.ts';
+import { type Dictionary, KIND, TripColumns } from './columns.ts';
+import { encodeTrip } from './encode.ts';
 import { recordsIn } from './lines.ts';
-import type { PackedTrips } from './packed.ts';
+import { scan, scanNumber } from './scan.ts';
 import { clockAt, dayAt } from './time-bytes.ts';
 import { parseTime } from './times.ts';
 import {
@@ -20,10 +21,16 @@ import {
   type TripField,
 } from './trip.ts';
 
-/** Trips [from, from + count) of packed ones, as the records of a batch from `row` on. */
+/** Trips as values instead of text. */
+export interface Trips {
+  /** Copies `count` trips from trip `from` on into the rows of `columns` from `row` on; only the fields asked for. */
+  unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void;
+}
+
+/** `count` of the trips from trip `from` on, as the records of a batch from `row` on. */
 export interface PackedRows {
   readonly row: number;
-  readonly trips: PackedTrips;
+  readonly trips: Trips;
   readonly from: number;
   readonly count: number;
 }
@@ -43,19 +50,33 @@ export interface RecordBytes {
 /** A record as text. */
 export function recordText({ data, ends, packed = [] }: RecordBytes, row: number): string {
   for (const { row: first, trips, from, count } of packed)
-    if (row >= first && row < first + count) return trips.json(from + row - first);
+    if (row >= first && row < first + count) return textOf(trips, from + row - first, 1)[0]!;
   return data.toString('utf8', row === 0 ? 0 : ends[row - 1]!, ends[row]!).trimEnd();
 }
 
-/** The same records, with none of them packed. */
-export function unpackedRecords(records: RecordBytes): RecordBytes {
-  if (!records.packed) return records;
-  const texts = Array.from({ length: records.count }, (_, row) =>
-    Buffer.from(`${recordText(records, row)}\n`),
-  );
+/** The same records as bytes, with none of them packed. */
+export function recordBytes(records: RecordBytes): RecordBytes {
+  const { count, packed } = records;
+  if (!packed) return records;
+  const texts: string[] = [];
+  for (const { row: first, trips, from, count: own } of packed) {
+    while (texts.length < first) texts.push(recordText(records, texts.length));
+    for (const text of textOf(trips, from, own)) texts.push(text);
+  }
+  while (texts.length < count) texts.push(recordText(records, texts.length));
+  const ends = new Uint32Array(count);
   let end = 0;
-  const ends = Uint32Array.from(texts, (text) => (end += text.length));
-  return { count: records.count, data: Buffer.concat(texts), ends };
+  for (const [row, text] of texts.entries()) {
+    end += Buffer.byteLength(text) + 1;
+    ends[row] = end;
+  }
+  return { count, data: Buffer.from(texts.map((text) => `${text}\n`).join('')), ends };
+}
+
+function textOf(trips: Trips, from: number, count: number): string[] {
+  const columns = new TripColumns(count);
+  trips.unpack(from, count, columns, 0, TRIP_FIELD_NAMES);
+  return Array.from({ length: count }, (_, row) => encodeTrip(columns, row));
 }
 
 const QUOTE = 0x22;
@@ -66,8 +87,6 @@ const NEWLINE = 0x0a;
 const MINUS = 0x2d;
 const DOT = 0x2e;
 const ZERO = 0x30;
-
-const POWERS_OF_TEN = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
 /** Source of a test for literal bytes at `p` of the view `v`, four bytes per comparison. */
 function matchSource(text: string): string {
@@ -81,114 +100,6 @@ function matchSource(text: string): string {
 }
 
 const HEAD = '{"type":"trip"';
-
-/** Where the last scan stopped; −1 if only `JSON.parse` can read what it found. */
-const scan = { stop: 0 };
-
-/** The number of four digits at `p`, −1 if they aren't digits. Combines the bytes in pairs, then the pairs. */
-function fourDigits(v: DataView, p: number): number {
-  const x = v.getInt32(p, true);
-  if ((((x & 0xf0f0f0f0) ^ 0x30303030) | (((x + 0x06060606) & 0xf0f0f0f0) ^ 0x30303030)) !== 0) return -1;
-  const pairs = ((x & 0x0f000f00) >>> 8) + Math.imul(x & 0x000f000f, 10);
-  return Math.imul(pairs & 0xff, 100) + (pairs >>> 16);
-}
-
-/**
- * The number at `start`, correctly rounded. Up to 15 digits one division is enough, since both operands are exact. Up to
- * 17 the quotient is corrected by its exact remainder. Longer numbers go to `Number`.
- */
-function scanNumber(b: Buffer, v: DataView, start: number): number {
-  let p = start;
-  const negative = b[p] === MINUS;
-  if (negative) p++;
-  const first = p;
-  let whole = 0;
-  let d = b[p]! - ZERO;
-  while (d >= 0 && d <= 9) {
-    whole = whole * 10 + d;
-    d = b[++p]! - ZERO;
-  }
-  const wholeDigits = p - first;
-  if (wholeDigits === 0 || wholeDigits > 15 || (wholeDigits > 1 && b[first] === ZERO)) return unusualNumber();
-  if (d === COMMA - ZERO || d === CLOSE - ZERO) {
-    scan.stop = p;
-    return negative ? -whole : whole;
-  }
-  if (d !== DOT - ZERO) return unusualNumber();
-  return scanFraction(b, v, start, p + 1, whole, wholeDigits, negative);
-}
-
-function unusualNumber(): number {
-  scan.stop = -1;
-  return Number.NaN;
-}
-
-/** Scans the decimals of a number; its point is at `from` − 1. */
-function scanFraction(
-  b: Buffer,
-  v: DataView,
-  start: number,
-  from: number,
-  whole: number,
-  wholeDigits: number,
-  negative: boolean,
-): number {
-  const last = b.length - 4;
-  let p = from;
-  let high = whole;
-  let low = 0;
-  let lowDigits = 0;
-  let four = p <= last ? fourDigits(v, p) : -1;
-  if (four >= 0) {
-    p += 4;
-    high = high * 10_000 + four;
-    four = p <= last ? fourDigits(v, p) : -1;
-    if (four >= 0) {
-      p += 4;
-      high = high * 10_000 + four;
-      four = p <= last ? fourDigits(v, p) : -1;
-      if (four >= 0) {
-        p += 4;
-        low = four;
-        lowDigits = 4;
-      }
-    }
-  }
-  let d = b[p]! - ZERO;
-  while (d >= 0 && d <= 9) {
-    if (lowDigits < 9) low = low * 10 + d;
-    lowDigits++;
-    d = b[++p]! - ZERO;
-  }
-  const scale = p - from;
-  if ((d !== COMMA - ZERO && d !== CLOSE - ZERO) || scale === 0) return unusualNumber();
-  scan.stop = p;
-  const digits = wholeDigits + scale;
-  // With more digits the products below are not exact.
-  if (digits > 17 || scale > 15 || lowDigits > 7 || (digits > 15 && wholeDigits > 4)) {
-    return Number(b.toString('latin1', start, p));
-  }
-  const power = POWERS_OF_TEN[scale]!;
-  const shifted = high * POWERS_OF_TEN[lowDigits]!;
-  let value = (shifted + low) / power;
-  if (digits > 15) value += remainder(value, power, shifted, low) / power;
-  return negative ? -value : value;
-}
-
-const SPLITTER = 134217729;
-
-/** (shifted + tail) − quotient × divisor, exactly, by Dekker's product with its rounding error. */
-function remainder(quotient: number, divisor: number, shifted: number, tail: number): number {
-  const product = quotient * divisor;
-  const a = SPLITTER * quotient;
-  const aHigh = a - (a - quotient);
-  const aLow = quotient - aHigh;
-  const d = SPLITTER * divisor;
-  const dHigh = d - (d - divisor);
-  const dLow = divisor - dHigh;
-  const error = aLow * dLow - (product - aHigh * dHigh - aLow * dHigh - aHigh * dLow);
-  return shifted - product + tail - error;
-}
 
 /** Epoch ms of `YYYY-MM-DDTHH:MM:SS.mmmZ"` at `p`. */
 function scanTime(b: Buffer, v: DataView, p: number): number {
@@ -205,7 +116,7 @@ function scanTime(b: Buffer, v: DataView, p: number): number {
   return day + clock + f2 * 100 + f1 * 10 + f0;
 }
 
-/** The code of the word at `start`; a recently seen word is found without making a string. */
+/** The code of the word at `start`. */
 function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
   let p = start;
   let c = b[p]!;
@@ -217,17 +128,7 @@ function scanWord(b: Buffer, start: number, dictionary: Dictionary): number {
     c = b[++p]!;
   }
   scan.stop = p + 1;
-  const length = p - start;
-  const slot = (length * 31 + b[start]! * 7 + b[p - 1]!) & 63;
-  const remembered = dictionary.recent[slot];
-  if (remembered && remembered.bytes.length === length) {
-    let i = 0;
-    while (i < length && remembered.bytes[i] === b[start + i]) i++;
-    if (i === length) return remembered.code;
-  }
-  const code = dictionary.code(b.toString('utf8', start, p));
-  dictionary.recent[slot] = { bytes: Uint8Array.prototype.slice.call(b, start, p), code };
-  return code;
+  return dictionary.codeAt(b, start, p);
 }
 
 /** Skips a number that isn't wanted. */
@@ -275,6 +176,7 @@ function fieldSource(name: TripField, wanted: boolean): string {
       ${read}
       if (scan.stop < 0) return false;
       p = scan.stop;
+      ${quoted || !wanted ? '' : `if (b[p] !== ${COMMA} && b[p] !== ${CLOSE}) return false;`}
     } else { ${name === 'dropoff_datetime' ? 'return false;' : missing} }`;
 }
 
@@ -341,16 +243,20 @@ export function decoderOf(fields: Iterable<TripField>): DecodeBatch {
   };
 }
 
-/** Decodes the trips of a batch that are in the encoder's form, with all fields; marks the other rows as dead. */
+/** Decodes the trips of a batch that are in the encoder's form or packed, with all fields; marks the other rows as dead. */
 export function usualTripDecoder(): (batch: RecordBytes, columns: TripColumns) => void {
   const decodeUsual = usualDecoder(new Set(TRIP_FIELD_NAMES));
-  return ({ count, data, ends }, columns) => {
+  return ({ count, data, ends, packed = [] }, columns) => {
     columns.reset(count);
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     for (let row = 0, start = 0; row < count; row++) {
       const end = ends[row]!;
-      if (!decodeUsual(data, view, start, end, row, columns)) columns.kind[row] = KIND.dead;
+      if (end === start || !decodeUsual(data, view, start, end, row, columns)) columns.kind[row] = KIND.dead;
       start = end;
+    }
+    for (const { row, trips, from, count } of packed) {
+      trips.unpack(from, count, columns, row, TRIP_FIELD_NAMES);
+      columns.kind.fill(KIND.trip, row, row + count);
     }
   };
 }

@@ -9,7 +9,7 @@
  * missing in all trips.
  */
 import type { Dictionary, TripColumns } from './columns.ts';
-import { formatIso } from './times.ts';
+import type { Trips } from './decode.ts';
 import {
   type NumericField,
   type StringField,
@@ -221,7 +221,7 @@ function laidOut(count: number, packed: readonly Column[]): Buffer {
 type ReadColumn = Column & { readonly list: readonly string[] | undefined };
 
 /** Trips as `packTrips` wrote them. */
-export class PackedTrips {
+export class PackedTrips implements Trips {
   readonly count: number;
   readonly #columns: ReadonlyMap<TripField, ReadColumn>;
 
@@ -246,7 +246,6 @@ export class PackedTrips {
     return new PackedTrips(count, columns);
   }
 
-  /** Copies `count` trips from trip `from` on into the rows of `columns` from `row` on; only the fields asked for. */
   unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void {
     for (const name of fields) {
       const column = this.#columns.get(name);
@@ -263,25 +262,6 @@ export class PackedTrips {
         else into.fill(Number.NaN);
       }
     }
-  }
-
-  /** A trip as JSON. */
-  json(trip: number): string {
-    let text = '{"type":"trip"';
-    const one = new Float64Array(1);
-    for (const [name, column] of this.#columns) {
-      const { type } = TRIP_FIELDS[name];
-      if (column.list) {
-        const word = column.list[column.encoding === ENCODING.same ? 0 : (column.values[trip] as number)];
-        if (word !== undefined) text += `,"${name}":${JSON.stringify(word)}`;
-        continue;
-      }
-      copyNumbers(column, trip, one);
-      const [value] = one;
-      if (Number.isNaN(value)) continue;
-      text += `,"${name}":${type === 'time' ? `"${formatIso(value!)}"` : Object.is(value, -0) ? '-0' : value}`;
-    }
-    return `${text}}`;
   }
 }
 

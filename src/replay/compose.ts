@@ -1,51 +1,37 @@
-/** Turns trips into records: adds the head of each trip, shifts its times if asked, and hashes its id for the shard. */
+/** Turns trips into records: adds their ids and replay, shifts their times if asked, and hashes their ids for the shards. */
 import type { TripBatch } from '../dataset/dataset.ts';
+import { PLACE, TRIP_WIDTH } from '../dataset/trips.ts';
+import type { Dictionary, TripColumns } from '../events/columns.ts';
+import type { Trips } from '../events/decode.ts';
 import { FIRST_TIME, LAST_TIME } from '../events/times.ts';
+import { type NumericField, SOURCE_FIELDS, type TripField } from '../events/trip.ts';
 import type { OutgoingBatch } from '../streams/ports.ts';
 import { spread } from '../streams/routing.ts';
 
-const HEAD = Buffer.from('{"type":"trip","trip_id":');
-const LONGEST_ID = 16;
-const PICKUP = Buffer.from('"pickup_datetime":"');
-const DROPOFF = Buffer.from('"dropoff_datetime":"');
-const ISO_LENGTH = 24;
-const ZERO = 0x30;
-const NINE = 0x39;
+const NOTHING = Buffer.alloc(0);
 
-export class RecordComposer {
-  readonly #replayPart: Buffer;
+/** Maps a trip's drop-off to the shift of its times; epoch ms and ms. */
+export type ShiftOf = (dropoff: number) => number;
 
-  constructor(replay: string) {
-    this.#replayPart = Buffer.from(`,"replay":${JSON.stringify(replay)}`);
-  }
-
-  #headOf(id: number): Buffer {
-    return Buffer.concat([HEAD, Buffer.from(String(id)), this.#replayPart]);
-  }
-
-  /** Records of the trips [from, to) of a batch. `shiftOf` maps a trip's drop-off (epoch ms) to the shift of its times in ms. */
-  compose(batch: TripBatch, from: number, to: number, shiftOf?: (dropoff: number) => number): OutgoingBatch {
-    const count = to - from;
-    let room = count * (HEAD.length + LONGEST_ID + this.#replayPart.length);
-    for (let i = from; i < to; i++) room += batch.ends[i]! - batch.starts[i]!;
-    const data = Buffer.allocUnsafe(room);
-    const ends = new Uint32Array(count);
-    const hashes = new Uint32Array(count);
-    let at = 0;
-    let head = this.#headOf(batch.firstId + from);
-    for (let i = from; i < to; i++) {
-      const id = batch.firstId + i;
-      at += head.copy(data, at);
-      const body = at;
-      at += batch.data.copy(data, at, batch.starts[i]!, batch.ends[i]!);
-      if (shiftOf) moveTimes(data, body, shiftOf(batch.dropoffs[i]!));
-      ends[i - from] = at;
-      hashes[i - from] = spread(id);
-      // Counting up in the digits spares three small copies per trip.
-      if (!countUp(head, HEAD.length, head.length - this.#replayPart.length)) head = this.#headOf(id + 1);
-    }
-    return { count, data: data.subarray(0, at), ends, hashes };
-  }
+/** Records of the trips [from, to) of a batch, as values. */
+export function composeRecords(
+  replay: string,
+  batch: TripBatch,
+  from: number,
+  to: number,
+  shiftOf?: ShiftOf,
+): OutgoingBatch {
+  const count = to - from;
+  const hashes = new Uint32Array(count);
+  for (let i = 0; i < count; i++) hashes[i] = spread(batch.firstId + from + i);
+  const trips = new ComposedTrips(replay, batch, shiftOf);
+  return {
+    count,
+    data: NOTHING,
+    ends: new Uint32Array(count),
+    packed: [{ row: 0, trips, from, count }],
+    hashes,
+  };
 }
 
 /** `time` (epoch ms) shifted by `shift` ms, kept within the years 0000 to 9999, which ISO 8601 writes with four digits. */
@@ -53,22 +39,55 @@ export function moved(time: number, shift: number): number {
   return Math.min(LAST_TIME, Math.max(FIRST_TIME, time + shift));
 }
 
-/** Adds 1 to the number whose digits are [from, to); false if it needs one more digit. */
-function countUp(data: Buffer, from: number, to: number): boolean {
-  for (let at = to - 1; at >= from; at--) {
-    if (data[at]! < NINE) {
-      data[at]!++;
-      return true;
-    }
-    data[at] = ZERO;
-  }
-  return false;
-}
+class ComposedTrips implements Trips {
+  readonly #replay: string;
+  readonly #batch: TripBatch;
+  readonly #shiftOf: ShiftOf | undefined;
 
-function moveTimes(data: Buffer, body: number, shift: number): void {
-  for (const key of [PICKUP, DROPOFF]) {
-    const at = data.indexOf(key, body) + key.length;
-    const time = Date.parse(data.toString('latin1', at, at + ISO_LENGTH));
-    data.write(new Date(moved(time, shift)).toISOString(), at, 'latin1');
+  constructor(replay: string, batch: TripBatch, shiftOf: ShiftOf | undefined) {
+    this.#replay = replay;
+    this.#batch = batch;
+    this.#shiftOf = shiftOf;
+  }
+
+  unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void {
+    const wanted = new Set(fields);
+    const { dictionaries, numbers, words } = columns;
+    if (wanted.has('replay')) words.replay.fill(dictionaries.replay.code(this.#replay), row, row + count);
+    if (wanted.has('vendor_id'))
+      this.#vendors(from, words.vendor_id.subarray(row, row + count), dictionaries.vendor_id);
+    if (wanted.has('trip_id')) {
+      const first = this.#batch.firstId + from;
+      for (let i = 0; i < count; i++) numbers.trip_id[row + i] = first + i;
+    }
+    for (const field of SOURCE_FIELDS)
+      if (field !== 'vendor_id' && wanted.has(field))
+        this.#numbers(field, from, numbers[field].subarray(row, row + count));
+  }
+
+  #numbers(field: NumericField & keyof typeof PLACE, from: number, into: Float64Array): void {
+    const { values, dropoffs } = this.#batch;
+    let at = from * TRIP_WIDTH + PLACE[field];
+    for (let i = 0; i < into.length; i++, at += TRIP_WIDTH) into[i] = values[at]!;
+    const shiftOf = this.#shiftOf;
+    if (!shiftOf || (field !== 'pickup_datetime' && field !== 'dropoff_datetime')) return;
+    for (let i = 0; i < into.length; i++) into[i] = moved(into[i]!, shiftOf(dropoffs[from + i]!));
+  }
+
+  #vendors(from: number, into: Int32Array, dictionary: Dictionary): void {
+    const { values, vendors } = this.#batch;
+    let last = Number.NaN;
+    let code = -1;
+    let at = from * TRIP_WIDTH + PLACE.vendor_id;
+    for (let i = 0; i < into.length; i++, at += TRIP_WIDTH) {
+      const vendor = values[at]!;
+      if (Number.isNaN(vendor)) into[i] = -1;
+      else {
+        // Neighbours are often of one vendor.
+        if (vendor !== last) code = dictionary.code(vendors(vendor));
+        last = vendor;
+        into[i] = code;
+      }
+    }
   }
 }

@@ -13,7 +13,7 @@ import type { Dataset, TripBatch } from '../dataset/dataset.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { encodeWatermark } from '../events/encode.ts';
 import type { StreamWriter } from '../streams/ports.ts';
-import { moved, RecordComposer } from './compose.ts';
+import { composeRecords, moved } from './compose.ts';
 import { Forecast } from './forecast.ts';
 import type { ReplayEntry, ReplayLedger, StreamWatermark } from './ledger.ts';
 import { type Jump, LONGEST_GAP, Pace } from './pace.ts';
@@ -117,7 +117,7 @@ const WATERMARK_TRIPS = 100_000;
 /** Shortest sleep in ms: trips that become due within it are sent together. */
 const TICK = 50;
 const PUTS_IN_FLIGHT = 8;
-/** Trips per shard in a put. */
+/** Trips per shard in a put, if the stream doesn't say. */
 const TRIPS_PER_SHARD = 250;
 /** Most batches to search for the end of the strays. */
 const MOST_AHEAD = 64;
@@ -134,7 +134,6 @@ class ReplayRun {
   readonly #skipped = { before_seek: 0, after_until: 0, over_limit: 0, already_sent: 0 };
   readonly #refused: Record<string, number> = {};
   #entry!: ReplayEntry;
-  #composer!: RecordComposer;
   /** The latest time that a trip was sent with, for `ingestion`. */
   #now = Number.NEGATIVE_INFINITY;
   #earlier = 0;
@@ -230,7 +229,8 @@ class ReplayRun {
   async #fitBatches(writer: StreamWriter): Promise<void> {
     const { dataset } = this.#o;
     const open = (await writer.shards()).filter((shard) => shard.open).length;
-    dataset.batchTrips = Math.max(dataset.batchTrips, open * TRIPS_PER_SHARD);
+    const perShard = writer.recordsPerShard ?? TRIPS_PER_SHARD;
+    dataset.batchTrips = Math.max(dataset.batchTrips, open * perShard);
   }
 
   /** Starts the entry in the ledger; returns the entry of an earlier run of the same replay. */
@@ -263,7 +263,6 @@ class ReplayRun {
       watermark: resumed?.watermark ?? null,
       finished: false,
     };
-    this.#composer = new RecordComposer(replay);
     ledger.clearRejected(key);
     ledger.save(this.#entry, this.#o.rejected);
     this.#o.onStart?.(replay, earlier);
@@ -415,7 +414,7 @@ class ReplayRun {
     this.#lastDropoff = last;
     const shiftOf =
       this.#o.adaptTime === 'original' ? undefined : this.#shiftFor(first, batch.dropoffs[from]!);
-    const records = this.#composer.compose(batch, from, to, shiftOf);
+    const records = composeRecords(this.#entry.replay, batch, from, to, shiftOf);
     this.#sent += records.count;
     this.#watermarkTrips += records.count;
     if (to < batch.count) this.#watermark.nextIs(this.#eventTime(batch.dropoffs[to]!), batch.firstId + to);

@@ -78,6 +78,8 @@ export interface PutResult {
 }
 
 export interface StreamWriter extends OpenStream {
+  /** Records for each shard in a put, where the stream prefers many; else a few hundred. */
+  readonly recordsPerShard?: number;
   /** Resolves when every record is settled: stored, or refused for good. Throws `TaxiflowError` when it can't go on. */
   put(batch: OutgoingBatch): Promise<PutResult>;
   /** One record to every open shard, by explicit hash key. */

@@ -1,5 +1,5 @@
 /** Batches whose records hold several records each, as batches with one record a row. */
-import { unpackedRecords } from '../events/decode.ts';
+import { recordBytes } from '../events/decode.ts';
 import { recordsIn } from '../events/lines.ts';
 import type { RecordBatch } from './ports.ts';
 
@@ -12,7 +12,7 @@ export const MOST_ROWS = 32_768;
  * sequence number.
  */
 export function* unpacked(whole: RecordBatch): Generator<RecordBatch> {
-  const batch: RecordBatch = whole.packed ? { ...whole, ...unpackedRecords(whole), packed: [] } : whole;
+  const batch: RecordBatch = whole.packed ? { ...whole, ...recordBytes(whole), packed: [] } : whole;
   let pieces: number[] = [];
   let rows: number[] = [];
   let numbers: number[] = [];

@@ -10,6 +10,7 @@ import { TaxiflowError } from '../../src/errors.ts';
 import { SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { taxiflow } from '../taxiflow.ts';
+import { tripsOfBatch } from './source-trips.ts';
 
 const HEADER =
   'vendor_id,pickup_datetime,dropoff_datetime,pickup_latitude,pickup_longitude,dropoff_latitude,dropoff_longitude';
@@ -43,11 +44,10 @@ async function load(paths: readonly string[], options: Partial<DatasetOptions> =
   });
   const found: Loaded = { dataset, ids: [], dropoffs: [], vendors: [], rejected, details };
   for await (const batch of dataset.batches()) {
-    for (let i = 0; i < batch.count; i++) {
+    for (const [i, trip] of tripsOfBatch(batch).entries()) {
       found.ids.push(batch.firstId + i);
       found.dropoffs.push(batch.dropoffs[i]!);
-      const body = batch.data.toString('latin1', batch.starts[i], batch.ends[i]);
-      found.vendors.push((JSON.parse(`{"x":0${body}`) as { vendor_id?: string }).vendor_id);
+      found.vendors.push(trip.vendor_id);
     }
   }
   return found;

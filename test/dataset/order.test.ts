@@ -12,28 +12,38 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector, TripSorter } from '../../src/dataset/order.ts';
-import type { EncodedTrip, EncodedTrips } from '../../src/dataset/trips.ts';
 import { temporaryFolder } from '../files.ts';
+import { type PlainTrip, sourceTrip, sourceTrips, tripsOfBatch } from './source-trips.ts';
 
-const bodiesOf = (batches: Iterable<TripBatch>): EncodedTrip[] => {
-  const trips: EncodedTrip[] = [];
-  for (const { count, firstId, dropoffs, data, starts, ends } of batches) {
-    assert.equal(firstId, trips.length, 'ids are dense');
-    assert.ok(count > 0, 'no batch is empty');
-    for (let i = 0; i < count; i++) {
-      trips.push({ dropoff: dropoffs[i]!, body: data.toString('latin1', starts[i], ends[i]) });
-    }
+const tripsIn = (batches: Iterable<TripBatch>): PlainTrip[] => {
+  const trips: PlainTrip[] = [];
+  for (const batch of batches) {
+    assert.equal(batch.firstId, trips.length, 'ids are dense');
+    assert.ok(batch.count > 0, 'no batch is empty');
+    const own = tripsOfBatch(batch);
+    assert.deepEqual(
+      own.map((trip) => trip.dropoff_datetime),
+      [...batch.dropoffs],
+    );
+    trips.push(...own);
   }
   return trips;
 };
 
 /** `Array.prototype.sort` is stable. */
-const sorted = (trips: readonly EncodedTrip[]) => [...trips].sort((a, b) => a.dropoff - b.dropoff);
+const sorted = (trips: readonly PlainTrip[]) =>
+  [...trips].sort((a, b) => a.dropoff_datetime! - b.dropoff_datetime!);
 
-const tripsOf = (dropoff: fc.Arbitrary<number>, maxLength = 60): fc.Arbitrary<EncodedTrip[]> =>
+const tripsOf = (dropoff: fc.Arbitrary<number>, maxLength = 60): fc.Arbitrary<PlainTrip[]> =>
   fc
-    .array(fc.tuple(dropoff, fc.nat(30)), { maxLength, size: 'max' })
-    .map((rows) => rows.map(([at, n], i) => ({ dropoff: at, body: `,"n":${i}${' '.repeat(n)}}\n` })));
+    .array(fc.tuple(dropoff, fc.constantFrom(undefined, 'CMT', 'VTS', 'é')), { maxLength, size: 'max' })
+    .map((rows) =>
+      rows.map(([dropoff_datetime, vendor_id], i) => ({
+        ...(vendor_id ? { vendor_id } : {}),
+        dropoff_datetime,
+        total_amount: i,
+      })),
+    );
 const times = fc.oneof(
   tripsOf(fc.nat(4)),
   tripsOf(fc.integer({ min: -5_000, max: 5_000 })),
@@ -54,39 +64,27 @@ function openSpills(): string[] {
   });
 }
 
-/** `together`: how many trips are added as bytes, after which one is added by itself. */
+/** `together`: how many trips are added at once, after which one is added by itself. */
 function sort(
   folder: string,
   runTrips: number,
-  trips: readonly EncodedTrip[],
+  trips: readonly PlainTrip[],
   together = 0,
   batchTrips?: number,
-): EncodedTrip[] {
+): PlainTrip[] {
   const sorter = new TripSorter(folder, runTrips);
   try {
     for (let i = 0; i < trips.length; ) {
       const some = trips.slice(i, i + together);
-      if (some.length > 0) sorter.addAll(inBytes(some));
+      if (some.length > 0) sorter.addAll(sourceTrips(some));
       i += some.length;
-      if (i < trips.length) assert.equal(sorter.add(trips[i++]!), true, 'a sorter takes every trip');
+      if (i < trips.length)
+        assert.equal(sorter.add(sourceTrip(trips[i++]!)), true, 'a sorter takes every trip');
     }
-    return bodiesOf(sorter.batches(batchTrips === undefined ? undefined : () => batchTrips));
+    return tripsIn(sorter.batches(batchTrips === undefined ? undefined : () => batchTrips));
   } finally {
     sorter.close();
   }
-}
-
-function inBytes(trips: readonly EncodedTrip[]): EncodedTrips {
-  let end = 0;
-  return {
-    count: trips.length,
-    dropoffs: Float64Array.from(trips, ({ dropoff }) => dropoff),
-    ends: Uint32Array.from(trips, ({ body }) => {
-      end += body.length;
-      return end;
-    }),
-    data: Buffer.from(trips.map(({ body }) => body).join('')),
-  };
 }
 
 function assertNothingLeft(folder: string): void {
@@ -104,7 +102,7 @@ describe('spill files', { skip: !existsSync('/proc/self/fd') }, () => {
     for (const name of ['precious', gone, alive]) writeFileSync(join(folder, name), 'x');
     symlinkSync(precious, join(folder, link));
     const sorter = new TripSorter(folder, 1);
-    for (let i = 0; i < 3; i++) sorter.add({ dropoff: 3 - i, body: ',"n":1}\n' });
+    for (let i = 0; i < 3; i++) sorter.add(sourceTrip({ dropoff_datetime: 3 - i }));
     const modes = readdirSync('/proc/self/fd').flatMap((fd) => {
       const at = `/proc/self/fd/${fd}`;
       const found = statSync(at, { throwIfNoEntry: false });
@@ -137,32 +135,44 @@ describe('trips in drop-off order', () => {
   it('come in full batches, from memory and from disk', (t) => {
     const folder = temporaryFolder(t);
     const trips = Array.from({ length: 9_000 }, (_, i) => ({
-      dropoff: (i * 7_919) % 5_003,
-      body: `,"n":${i}}\n`,
+      dropoff_datetime: (i * 7_919) % 5_003,
+      total_amount: i,
     }));
     for (const runTrips of [10_000, 4_096, 900])
       assert.deepEqual(sort(folder, runTrips, trips), sorted(trips));
     assertNothingLeft(folder);
   });
 
-  it('may be larger than one write', (t) => {
+  it('keep their vendors, however many and long', (t) => {
     const folder = temporaryFolder(t);
-    const trips = [5, 3, 4, 3].map((dropoff, i) => ({
-      dropoff,
-      body: `,"vendor_id":"${String(i).repeat(i === 1 ? 3_000_000 : 700_000)}"}\n`,
+    const trips = Array.from({ length: 20_000 }, (_, i) => ({
+      vendor_id: `${'é'.repeat(i % 1_000)}${i}`,
+      dropoff_datetime: (i * 7_919) % 5_003,
     }));
-    for (const runTrips of [1, 2, 10]) {
-      assert.ok(
-        sort(folder, runTrips, trips).every((trip, i) => trip.body === sorted(trips)[i]!.body),
-        `every body is whole with runs of ${runTrips}`,
-      );
-    }
+    for (const [runTrips, together] of [
+      [30_000, 0],
+      [3_000, 999],
+    ] as const)
+      assert.deepEqual(sort(folder, runTrips, trips, together), sorted(trips));
+    assertNothingLeft(folder);
+  });
+
+  it('go into a batch whole, also while it is read after the end', (t) => {
+    const sorter = new TripSorter(temporaryFolder(t));
+    const names = Array.from({ length: 20_000 }, (_, i) => `${'x'.repeat(1_000)}${i}`);
+    for (const [i, vendor_id] of names.entries()) sorter.add(sourceTrip({ vendor_id, dropoff_datetime: i }));
+    const batches = [...sorter.batches()];
+    sorter.close();
+    assert.deepEqual(
+      tripsIn(batches).map((trip) => trip.vendor_id),
+      names,
+    );
   });
 
   it('leave no file behind when the reader stops early', (t) => {
     const folder = temporaryFolder(t);
     const sorter = new TripSorter(folder, 2);
-    for (let i = 0; i < 9; i++) sorter.add({ dropoff: -i, body: '}\n' });
+    for (let i = 0; i < 9; i++) sorter.add(sourceTrip({ dropoff_datetime: -i }));
     const batches = sorter.batches();
     batches.next();
     sorter.close();
@@ -174,46 +184,51 @@ describe('trips in drop-off order', () => {
     const file = join(temporaryFolder(t), 'file');
     writeFileSync(file, '');
     const nowhere = join(file, 'tmp');
-    assert.equal(sort(nowhere, 10, [{ dropoff: 1, body: '}\n' }]).length, 1);
+    assert.equal(sort(nowhere, 10, [{ dropoff_datetime: 1 }]).length, 1);
     const sorter = new TripSorter(nowhere, 1);
-    sorter.add({ dropoff: 1, body: '}\n' });
-    assert.throws(() => sorter.add({ dropoff: 2, body: '}\n' }), { code: 'cannot-open' });
+    sorter.add(sourceTrip({ dropoff_datetime: 1 }));
+    assert.throws(() => sorter.add(sourceTrip({ dropoff_datetime: 2 })), { code: 'cannot-open' });
     sorter.close();
   });
 });
 
 describe('trips taken as they come', () => {
-  it('are all kept except those that step back', () => {
+  it('are all kept except those that step back', (t) => {
+    const folder = temporaryFolder(t);
     fc.assert(
       fc.property(times, (trips) => {
-        const collector = new TripCollector();
+        const collector = new TripCollector(folder);
         const batches: TripBatch[] = [];
-        const expected: EncodedTrip[] = [];
+        const expected: PlainTrip[] = [];
         for (const trip of trips) {
-          const inOrder = expected.every((earlier) => earlier.dropoff <= trip.dropoff);
+          const inOrder = expected.every((earlier) => earlier.dropoff_datetime! <= trip.dropoff_datetime!);
           if (inOrder) expected.push(trip);
-          assert.equal(collector.add(trip), inOrder, `${trip.dropoff} is taken if nothing later was`);
+          assert.equal(
+            collector.add(sourceTrip(trip)),
+            inOrder,
+            `${trip.dropoff_datetime} is taken if nothing later was`,
+          );
           batches.push(...collector.full());
         }
         batches.push(...collector.rest());
-        assert.deepEqual(bodiesOf(batches), expected);
+        assert.deepEqual(tripsIn(batches), expected);
       }),
       { numRuns: 200 },
     );
   });
 
-  it('are passed on in full batches before the end', () => {
-    const collector = new TripCollector();
+  it('are passed on in full batches before the end', (t) => {
+    const collector = new TripCollector(temporaryFolder(t));
     const batches: TripBatch[] = [];
     for (let i = 0; i < 10_000; i++) {
-      collector.add({ dropoff: i, body: `,"n":${i}}\n` });
+      collector.add(sourceTrip({ dropoff_datetime: i, total_amount: i }));
       batches.push(...collector.full());
     }
     assert.equal(batches.length, 2, 'two batches were full');
     batches.push(...collector.rest());
     assert.deepEqual(
-      bodiesOf(batches).map((trip) => trip.body),
-      Array.from({ length: 10_000 }, (_, i) => `,"n":${i}}\n`),
+      tripsIn(batches).map((trip) => trip.total_amount),
+      Array.from({ length: 10_000 }, (_, i) => i),
     );
   });
 });

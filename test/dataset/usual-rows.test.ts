@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
 import { fixture, fixtureFiles } from '../files.ts';
+import { plainTrip, plainTrips } from './source-trips.ts';
 
 interface Read {
   readonly trips: string[];
@@ -30,7 +32,7 @@ async function read(text: Buffer, pieceSize: number, inBytes: boolean): Promise<
   const read = { trips: [] as string[], rejects: [] as string[], leftOut: [] as unknown[], usual: 0 };
   let lines: LineCounts | undefined;
   const sink: RowSink = {
-    trip: ({ dropoff, body }) => read.trips.push(`${dropoff} ${body}`) > 0,
+    trip: (trip) => read.trips.push(inspect(plainTrip(trip))) > 0,
     reject: (reason, line, raw, detail) => void read.rejects.push([reason, line, raw, detail()].join(' ')),
     leftOut: (count, first) => void read.leftOut.push(count, first),
     lines: (counts) => {
@@ -38,12 +40,10 @@ async function read(text: Buffer, pieceSize: number, inBytes: boolean): Promise<
     },
     ...(inBytes
       ? {
-          trips: ({ count, dropoffs, ends, data }) => {
-            read.usual += count;
-            for (let i = 0; i < count; i++) {
-              const body = data.toString('latin1', i === 0 ? 0 : ends[i - 1]!, ends[i]!);
-              read.trips.push(`${dropoffs[i]} ${body}`);
-            }
+          trips: (trips) => {
+            read.usual += trips.count;
+            // Unlike JSON, it tells −0 from 0.
+            for (const trip of plainTrips(trips)) read.trips.push(inspect(trip));
           },
         }
       : {}),

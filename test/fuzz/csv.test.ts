@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
-import type { EncodedTrips } from '../../src/dataset/trips.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { type PlainTrip, plainTrip, plainTrips } from '../dataset/source-trips.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
@@ -89,17 +89,8 @@ function idOfRow(line: string): string | undefined {
   return real ? bare[0]!.replace(/^\uFEFF/, '').trim() : undefined;
 }
 
-/** Drop-off time and body of each trip. */
-function bodiesOf({ count, dropoffs, ends, data }: EncodedTrips): string[] {
-  return Array.from(
-    { length: count },
-    (_, i) => `${dropoffs[i]}${data.toString('latin1', i === 0 ? 0 : ends[i - 1]!, ends[i]!)}`,
-  );
-}
-
 interface Outcome {
-  /** Drop-off time and body of each trip. */
-  readonly bodies: string[];
+  readonly trips: PlainTrip[];
   readonly rejects: string[];
   readonly lines: LineCounts;
 }
@@ -119,15 +110,12 @@ async function read(text: string, pieceSize: number, inBytes = true): Promise<Ou
       for (let at = 8; at < bytes.length; at += pieceSize) yield bytes.subarray(at, at + pieceSize);
     },
   };
-  const bodies: string[] = [];
+  const found: PlainTrip[] = [];
   const rejects: string[] = [];
   let lines: LineCounts | undefined;
   const sink: RowSink = {
-    trip: ({ dropoff, body }) => {
-      bodies.push(`${dropoff}${body}`);
-      return true;
-    },
-    ...(inBytes ? { trips: (trips) => bodies.push(...bodiesOf(trips)) } : {}),
+    trip: (trip) => found.push(plainTrip(trip)) > 0,
+    ...(inBytes ? { trips: (trips) => void found.push(...plainTrips(trips)) } : {}),
     reject: (reason, line, raw, detail) => {
       assert.notEqual(detail(), '');
       rejects.push(`${reason} ${line} ${raw} ${detail()}`);
@@ -150,7 +138,7 @@ async function read(text: string, pieceSize: number, inBytes = true): Promise<Ou
     if (error instanceof TaxiflowError) return error.code;
     throw error;
   }
-  return { bodies, rejects, lines: lines! };
+  return { trips: found, rejects, lines: lines! };
 }
 
 function check(text: string, outcome: Outcome | string, headers: number): void {
@@ -162,8 +150,8 @@ function check(text: string, outcome: Outcome | string, headers: number): void {
     assert.ok(whole < headers || outcome === 'mixed-files', `refused with ${outcome}`);
     return;
   }
-  const { bodies, rejects, lines } = outcome;
-  const ids = bodies.map((body) => (JSON.parse(`{"x":${body}`) as { vendor_id?: string }).vendor_id ?? '');
+  const { trips, rejects, lines } = outcome;
+  const ids = trips.map((trip) => trip.vendor_id ?? '');
   assert.equal(lines.lines, all.length, 'every line is counted');
   assert.equal(
     lines.lines,

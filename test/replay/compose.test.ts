@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type TripBatch, TripCollector } from '../../src/dataset/order.ts';
-import { RecordComposer } from '../../src/replay/compose.ts';
+import { recordBytes } from '../../src/events/decode.ts';
+import { composeRecords } from '../../src/replay/compose.ts';
 import type { OutgoingBatch } from '../../src/streams/ports.ts';
 import { spread } from '../../src/streams/routing.ts';
+import { sourceTrip } from '../dataset/source-trips.ts';
 
 interface Row {
   readonly vendor: string | undefined;
@@ -17,17 +19,19 @@ const NOON = Date.UTC(2016, 0, 1, 12);
 const iso = (ms: number) => new Date(ms).toISOString();
 
 function batchOf(rows: readonly Row[], firstId = 0): TripBatch {
-  const collector = new TripCollector();
+  const collector = new TripCollector('');
   for (const { vendor, pickup, dropoff, amount } of rows) {
-    const name = vendor === undefined ? '' : `,"vendor_id":${JSON.stringify(vendor)}`;
-    const times = `,"pickup_datetime":"${iso(pickup)}","dropoff_datetime":"${iso(dropoff)}"`;
-    collector.add({ dropoff, body: `${name}${times},"total_amount":${amount}}\n` });
+    const times = { pickup_datetime: pickup, dropoff_datetime: dropoff };
+    collector.add(sourceTrip({ vendor_id: vendor, ...times, total_amount: amount }));
   }
   return { ...collector.rest()[0]!, firstId };
 }
 
-const recordsOf = ({ count, data, ends }: OutgoingBatch) =>
-  Array.from({ length: count }, (_, i) => data.toString('utf8', i === 0 ? 0 : ends[i - 1], ends[i]));
+function recordsOf(batch: OutgoingBatch): string[] {
+  const { count, data, ends } = recordBytes(batch);
+  assert.equal(data.length, ends.at(-1) ?? 0, 'and nothing else');
+  return Array.from({ length: count }, (_, i) => data.toString('utf8', i === 0 ? 0 : ends[i - 1], ends[i]));
+}
 
 const rows: fc.Arbitrary<Row[]> = fc
   .array(
@@ -56,10 +60,9 @@ describe('records of trips', () => {
     fc.assert(
       fc.property(rows, fc.nat(11), fc.nat(11), ids, (all, a, b, firstId) => {
         const [from, to] = [a % all.length, Math.min(all.length, (a % all.length) + b)];
-        const composed = new RecordComposer('0123456789ab').compose(batchOf(all, firstId), from, to);
+        const composed = composeRecords('0123456789ab', batchOf(all, firstId), from, to);
         const records = recordsOf(composed);
         assert.equal(records.length, to - from);
-        assert.equal(composed.data.length, composed.ends.at(-1) ?? 0, 'and nothing else');
         for (const [i, text] of records.entries()) {
           const { vendor, pickup, dropoff, amount } = all[from + i]!;
           const id = firstId + from + i;
@@ -85,8 +88,8 @@ describe('records of trips', () => {
       fc.property(rows, fc.integer({ min: -1_000_000_000, max: 300_000_000_000 }), (all, shift) => {
         const batch = batchOf(all);
         const by = (dropoff: number) => shift + (dropoff % 7);
-        const moved = recordsOf(new RecordComposer('r').compose(batch, 0, all.length, by));
-        const still = recordsOf(new RecordComposer('r').compose(batch, 0, all.length));
+        const moved = recordsOf(composeRecords('r', batch, 0, all.length, by));
+        const still = recordsOf(composeRecords('r', batch, 0, all.length));
         for (const [i, text] of moved.entries()) {
           const { pickup, dropoff } = all[i]!;
           assert.deepEqual(JSON.parse(text), {
@@ -96,7 +99,7 @@ describe('records of trips', () => {
           });
         }
         assert.deepEqual(
-          recordsOf(new RecordComposer('r').compose(batch, 0, all.length)),
+          recordsOf(composeRecords('r', batch, 0, all.length)),
           still,
           'the batch itself is as it was',
         );
@@ -109,7 +112,8 @@ describe('records of trips', () => {
     const borders = Array.from({ length: 16 }, (_, n) => 10 ** n).flatMap((p) => [p - 1, p, p + 1]);
     for (const id of [...borders, Number.MAX_SAFE_INTEGER].filter(Number.isSafeInteger)) {
       const [text] = recordsOf(
-        new RecordComposer('r').compose(
+        composeRecords(
+          'r',
           batchOf([{ vendor: undefined, pickup: NOON, dropoff: NOON, amount: 1 }], id),
           0,
           1,
@@ -127,7 +131,7 @@ describe('records of trips', () => {
       [-10_000, '0000-01-01T00:00:00.000Z'],
     ] as const) {
       const shift = years * 366 * 86_400_000;
-      const [record] = recordsOf(new RecordComposer('r').compose(batchOf([row]), 0, 1, () => shift));
+      const [record] = recordsOf(composeRecords('r', batchOf([row]), 0, 1, () => shift));
       assert.equal((JSON.parse(record!) as { dropoff_datetime: string }).dropoff_datetime, expected);
     }
   });

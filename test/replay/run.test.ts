@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { recordText } from '../../src/events/decode.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOptions, type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import type { OutgoingBatch, PutResult, StreamWriter } from '../../src/streams/ports.ts';
@@ -72,9 +73,9 @@ class MemoryWriter implements StreamWriter {
     return { acknowledged: batch.count - refused, refused: refused > 0 ? { 'too-large': refused } : {} };
   }
 
-  #take({ count, data, ends }: OutgoingBatch): Sent[] {
-    return Array.from({ length: count }, (_, i) => {
-      const text = data.toString('utf8', i === 0 ? 0 : ends[i - 1], ends[i]);
+  #take(batch: OutgoingBatch): Sent[] {
+    return Array.from({ length: batch.count }, (_, i) => {
+      const text = recordText(batch, i);
       const trip = JSON.parse(text) as Record<string, string> & { trip_id: number };
       const dropoff = Date.parse(trip['dropoff_datetime']!);
       const last = this.watermarks.at(-1)?.ms ?? Number.NEGATIVE_INFINITY;

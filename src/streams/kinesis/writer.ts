@@ -7,6 +7,7 @@
  */
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
+import { recordBytes } from '../../events/decode.ts';
 import { Attempts, type Backoff } from '../../net/retry.ts';
 import type { OutgoingBatch, PutResult, Shard } from '../ports.ts';
 import { Budget } from './budget.ts';
@@ -50,7 +51,7 @@ export class KinesisWriter {
 
   put(batch: OutgoingBatch): Promise<PutResult> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ batch, resolve, reject });
+      this.#waiting.push({ batch: { ...recordBytes(batch), hashes: batch.hashes }, resolve, reject });
       void this.#pump();
     });
   }

@@ -10,7 +10,7 @@ import { existsSync, statSync } from 'node:fs';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
 import { KIND, TripColumns } from '../../events/columns.ts';
-import { type PackedRows, usualTripDecoder } from '../../events/decode.ts';
+import { type PackedRows, recordBytes, usualTripDecoder } from '../../events/decode.ts';
 import { PackedTrips, packTrips } from '../../events/packed.ts';
 import {
   formatOf,
@@ -40,8 +40,6 @@ const FORMAT = 2;
 const SEQUENCES = 2 ** 40;
 /** Longer puts are cut, so that a reader can take a part without holding the rest. */
 const ROW_RECORDS = 2_000;
-/** A row of fewer trips is not packed: the heads of the columns would be larger than what they spare. */
-const LEAST_PACKED = 8;
 /** Words of packed trips to remember from one put to the next, bytes. */
 const MOST_WORD_BYTES = 1 << 20;
 /** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
@@ -117,6 +115,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly name: string;
   readonly identity: string;
   readonly path: string;
+  readonly recordsPerShard = ROW_RECORDS;
   readonly #db: Sqlite;
   readonly #clock: Clock;
   readonly #what: string;
@@ -367,15 +366,18 @@ export class LocalStream implements StreamReader, StreamWriter {
     for (const [s, own] of rows.entries()) {
       if (own.length === 0) continue;
       const pieces: Piece[] = [];
-      for (let from = 0; from < own.length; from += ROW_RECORDS)
-        pieces.push(pieceOf(batch, own.subarray(from, from + ROW_RECORDS), trips));
+      const length = Math.ceil(own.length / Math.ceil(own.length / ROW_RECORDS));
+      for (let from = 0; from < own.length; from += length) {
+        const some = own.subarray(from, from + length);
+        pieces.push(trips && canPack(trips, some) ? packedPiece(trips, some) : pieceOf(batch, some));
+      }
       this.#appendTo(indexOf(router.shards[s]!.id), pieces, arrival);
     }
   }
 
-  /** The records that are trips in the usual form; undefined for a batch that is too large or small to pack. */
+  /** The records that are trips in the usual form; undefined for a batch that is too large to be unpacked. */
   #tripsOf(batch: OutgoingBatch): TripColumns | undefined {
-    if (batch.count < LEAST_PACKED || batch.count > MOST_ROWS) return undefined;
+    if (batch.count > MOST_ROWS) return undefined;
     const columns = this.#columns;
     for (const words of Object.values(columns.dictionaries))
       if (words.bytes > MOST_WORD_BYTES) words.forgetAfter(0);
@@ -487,8 +489,8 @@ export class LocalStream implements StreamReader, StreamWriter {
   #packedIn(row: BatchRow): PackedTrips {
     const trips = PackedTrips.read(row.data);
     if (trips?.count === row.count) return trips;
-    throw new TaxiflowError('damaged', `${this.#what} is damaged`, {
-      hint: 'replay into a new stream, and process it with an --app of its own',
+    throw new TaxiflowError('corrupt', `${this.#what} is damaged`, {
+      hint: 'restore a backup of the file, or move it away and start over',
     });
   }
 
@@ -537,18 +539,24 @@ function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], par
   });
 }
 
-/** The records in these rows of a batch as one row of the log: packed if all of them are usual trips. */
-function pieceOf(batch: OutgoingBatch, rows: Uint32Array, trips: TripColumns | undefined): Piece {
-  const count = rows.length;
-  if (trips && count >= LEAST_PACKED && rows.every((row) => trips.kind[row] === KIND.trip))
-    return { count, data: packTrips(trips, rows), ends: new Uint32Array(0) };
-  const ends = new Uint32Array(count);
+function canPack(trips: TripColumns, rows: Uint32Array): boolean {
+  return rows.every((row) => trips.kind[row] === KIND.trip);
+}
+
+function packedPiece(trips: TripColumns, rows: Uint32Array): Piece {
+  return { count: rows.length, data: packTrips(trips, rows), ends: new Uint32Array(0) };
+}
+
+/** The records in these rows of a batch, as they are. */
+function pieceOf(batch: OutgoingBatch, rows: Uint32Array): Piece {
+  const { data, ends } = batch.packed ? recordBytes(batch) : batch;
+  const own = new Uint32Array(rows.length);
   const parts = Array.from(rows, (row, i) => {
-    const start = row === 0 ? 0 : batch.ends[row - 1]!;
-    ends[i] = batch.ends[row]! - start + (i === 0 ? 0 : ends[i - 1]!);
-    return batch.data.subarray(start, batch.ends[row]!);
+    const start = row === 0 ? 0 : ends[row - 1]!;
+    own[i] = ends[row]! - start + (i === 0 ? 0 : own[i - 1]!);
+    return data.subarray(start, ends[row]!);
   });
-  return { count, data: Buffer.concat(parts), ends };
+  return { count: rows.length, data: Buffer.concat(parts), ends: own };
 }
 
 /** Adds records [from, until) of a row to a batch. */
