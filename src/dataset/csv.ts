@@ -1,4 +1,5 @@
 /** Turns the rows of a CSV file into trips and rejected rows: finds its headers, decides its order of day and month. */
+import { createHash } from 'node:crypto';
 import { StringDecoder } from 'node:string_decoder';
 import { TaxiflowError } from '../errors.ts';
 import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
@@ -19,7 +20,9 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
   const file = new CsvFile(input.name, options.dateOrder, sink);
   const rows = new RowReader(file);
   const lines = new Lines(file, rows);
-  const text = new Text(inUtf8(observed(input.open(options.onBytes), options.onContent)), options.folder);
+  const hash = createHash('sha256');
+  const content = observed(input.open(options.onBytes), (chunk) => hash.update(chunk));
+  const text = new Text(inUtf8(content), options.folder);
   try {
     for await (const chunk of text) {
       lines.push(chunk);
@@ -34,6 +37,7 @@ export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions
   }
   const { blank, continued } = rows;
   sink.lines({ lines: rows.lines, headers: file.headers, blank: blank + file.blank, continued });
+  options.onDigest(hash.digest('hex'));
 
   async function settle(): Promise<void> {
     // An input that can be read only once is kept on disk while its dates are surveyed.

@@ -3,11 +3,12 @@
  *
  * Every row is accounted for: rows = trips + rejected. Blank lines are not rows.
  */
-import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
 import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
+import { readCsvInThread } from './csv-thread.ts';
 import { byContent, contentHash } from './input-order.ts';
 import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
 import { BATCH_TRIPS, type TripBatch, TripCollector, TripSorter } from './order.ts';
@@ -43,6 +44,8 @@ export interface DatasetOptions {
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
+  /** Threads to use, at least 1; by default as many as there are processors. One reads the bytes and sorts, a second parses. */
+  readonly threads?: number;
   readonly onReject?: (rejection: Rejection) => void;
   /** Gets each thing the user should know about the input, once, in words. */
   readonly onNote?: (note: string) => void;
@@ -70,6 +73,9 @@ export interface DatasetCounts {
   /** The first of them, in words. */
   unreadableExample: string | undefined;
 }
+
+/** Bytes of an input that are worth a thread. */
+const LEAST_FOR_THREAD = 4 << 20;
 
 /** Takes many trips. */
 type TakeTrips = (trips: SourceTrips) => void;
@@ -291,12 +297,14 @@ export class Dataset {
 
   async *#readFile(input: Input, sink: RowSink, onBytes: OnBytes): AsyncGenerator<void> {
     const { dateOrder } = this.#options;
-    const hash = createHash('sha256');
     const options: ReadOptions = {
       dateOrder,
       folder: this.#folder,
       onBytes,
-      onContent: (chunk) => hash.update(chunk),
+      onDigest: (digest) => {
+        this.#hashes.set(input, digest);
+        if (!this.#identities.has(input)) this.#identities.set(input, digest);
+      },
       onNote: (note) => this.#note(note),
     };
     if ((await kindOf(input)) === 'parquet') {
@@ -304,10 +312,14 @@ export class Dataset {
       yield* (await import('./parquet-trips.ts')).readParquet(input, sink, options);
       return;
     }
-    yield* readCsv(input, sink, options);
-    const digest = hash.digest('hex');
-    this.#hashes.set(input, digest);
-    if (!this.#identities.has(input)) this.#identities.set(input, digest);
+    if (this.#isForThread(input)) yield* readCsvInThread(input, sink, options);
+    else yield* readCsv(input, sink, options);
+  }
+
+  /** Whether a second processor can parse the input, and the input is large enough to pay for the start of a thread. */
+  #isForThread({ size }: Input): boolean {
+    const { assumeSorted, threads = availableParallelism() } = this.#options;
+    return !assumeSorted && threads > 1 && (size ?? Number.POSITIVE_INFINITY) >= LEAST_FOR_THREAD;
   }
 
   #sinkFor(source: string, take: TakeTrip, takeAll: TakeTrips | undefined): RowSink {

@@ -31,7 +31,7 @@ export interface ReadOptions {
   /** For temporary files of this run. */
   readonly folder: string;
   readonly onBytes: OnBytes;
-  /** Gets the decompressed content of a CSV file as it is read. */
-  readonly onContent: (chunk: Buffer) => void;
+  /** Gets the SHA-256 of the decompressed content of a CSV file, once it is read. */
+  readonly onDigest: (digest: string) => void;
   readonly onNote: (note: string) => void;
 }

@@ -223,9 +223,12 @@ type ReadColumn = Column & { readonly list: readonly string[] | undefined };
 /** Trips as `packTrips` wrote them. */
 export class PackedTrips implements Trips {
   readonly count: number;
+  /** What they were read from. */
+  readonly bytes: Buffer;
   readonly #columns: ReadonlyMap<TripField, ReadColumn>;
 
-  private constructor(count: number, columns: ReadonlyMap<TripField, ReadColumn>) {
+  private constructor(bytes: Buffer, count: number, columns: ReadonlyMap<TripField, ReadColumn>) {
+    this.bytes = bytes;
     this.count = count;
     this.#columns = columns;
   }
@@ -243,7 +246,7 @@ export class PackedTrips implements Trips {
       if (!column) return undefined;
       columns.set(TRIP_FIELD_NAMES[column.field]!, column);
     }
-    return new PackedTrips(count, columns);
+    return new PackedTrips(own, count, columns);
   }
 
   unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/clock.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import { fixture } from '../files.ts';
+import { textsOf } from '../records.ts';
 import { type Ran, type RunOptions, taxiflow } from '../taxiflow.ts';
 import { PATIENCE_MS } from '../until.ts';
 
@@ -175,10 +176,8 @@ export async function recordsOf(dataDir: string, name = 'taxi-trip-events'): Pro
     for (const { id } of await stream.shards()) {
       for (let at: Parameters<LocalStream['read']>[1] = { at: 'trim-horizon' }; ; ) {
         const batch = await stream.read(id, at, 4_000);
-        for (let i = 0; i < batch.count; i++) {
-          const text = batch.data.toString('utf8', i === 0 ? 0 : batch.ends[i - 1]!, batch.ends[i]!);
+        for (const [i, text] of textsOf(batch).entries())
           records.push({ shard: id, sequence: batch.sequenceOf(i), arrival: batch.arrivals[i]!, text });
-        }
         if (batch.atTip) break;
         at = batch.next;
       }

@@ -110,14 +110,12 @@ describe('stream', PARALLEL, () => {
     const records = filled.reduce((sum, shard) => sum + shard.records, 0);
     const open = filled.filter((shard) => shard.open).length;
     assert.equal(records, tripsInOrder(readNaively(YELLOW)).length + open, 'trips, and a watermark a shard');
-    const bytes = (await recordsOf(join(cwd, '.taxiflow'), 'own')).reduce(
+    const asText = (await recordsOf(join(cwd, '.taxiflow'), 'own')).reduce(
       (sum, { text }) => sum + text.length,
       0,
     );
-    assert.equal(
-      filled.reduce((sum, shard) => sum + shard.bytes, 0),
-      bytes,
-    );
+    const bytes = filled.reduce((sum, shard) => sum + shard.bytes, 0);
+    assert.ok(bytes > 0 && bytes < asText / 3, `${bytes} bytes stored for ${asText} of text`);
 
     const own = filled[3]!.records;
     assert.deepEqual(await json('trim', stream, '--before', 'now', '--shard', '3'), {

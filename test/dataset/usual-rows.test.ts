@@ -48,7 +48,7 @@ async function read(text: Buffer, pieceSize: number, inBytes: boolean): Promise<
         }
       : {}),
   };
-  const options = { dateOrder: 'mdy', folder: '', onBytes() {}, onContent() {}, onNote() {} } as const;
+  const options = { dateOrder: 'mdy', folder: '', onBytes() {}, onDigest() {}, onNote() {} } as const;
   for await (const _ of readCsv(input, sink, options));
   return { ...read, lines };
 }

@@ -129,7 +129,7 @@ async function read(text: string, pieceSize: number, inBytes = true): Promise<Ou
     dateOrder: undefined,
     folder: '',
     onBytes: () => {},
-    onContent: () => {},
+    onDigest: () => {},
     onNote: () => {},
   };
   try {

@@ -68,7 +68,7 @@ async function read(bytes: Buffer): Promise<number | string> {
     dateOrder: undefined,
     folder: '',
     onBytes: () => {},
-    onContent: () => {},
+    onDigest: () => {},
     onNote: () => {},
   };
   try {

@@ -17,6 +17,7 @@ import type { Position, RecordBatch, Shard, StreamReader } from '../../src/strea
 import * as l from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryStore } from '../engine/memory.ts';
+import { textsOf } from '../records.ts';
 import { groupBy } from '../views/model.ts';
 import { type ModelShard, ModelStream, type Moods, SLOTS } from './shard-model.ts';
 
@@ -418,11 +419,9 @@ export class Simulation implements StreamReader {
   async #readReal(shard: ModelShard, position: Position, limit: number, run: Run): Promise<RecordBatch> {
     const from = Math.max(this.#numberAt(shard, position), shard.trimmed);
     const batch = await this.#real!.reader.read(shard.id, position, limit);
-    const texts: string[] = [];
-    for (let row = 0; row < batch.count; row++) {
-      texts.push(batch.data.toString('utf8', row === 0 ? 0 : batch.ends[row - 1]!, batch.ends[row]!));
+    const texts = textsOf(batch);
+    for (let row = 0; row < batch.count; row++)
       this.#numbers.set(`${shard.id} ${batch.sequenceOf(row)}`, from + row + 1);
-    }
     const expected = shard.records.slice(from, from + batch.count).map(({ text }) => text);
     assert.deepEqual(texts, expected, `${shard.id} from record ${from} on`);
     this.#note(shard, from, batch, run);

@@ -5,7 +5,6 @@ import fc from 'fast-check';
 import { DeadLetterBuffer } from '../../src/dead-letters.ts';
 import { runProcess } from '../../src/engine/run.ts';
 import { TaxiflowError } from '../../src/errors.ts';
-import { recordText } from '../../src/events/decode.ts';
 import { Database } from '../../src/sqlite.ts';
 import {
   deleteLocalStream,
@@ -14,12 +13,13 @@ import {
   localStreamPath,
 } from '../../src/streams/local/files.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
-import type { OutgoingBatch, Position, RecordBatch } from '../../src/streams/ports.ts';
+import type { OutgoingBatch, Position } from '../../src/streams/ports.ts';
 import { evenRanges, HASH_KEYS } from '../../src/streams/shards.ts';
 import { count, tumbling, view } from '../../src/views/language.ts';
 import { TestClock } from '../clock.ts';
 import { MemoryStore } from '../engine/memory.ts';
 import { temporaryFolder } from '../files.ts';
+import { textsOf } from '../records.ts';
 
 interface StreamUnderTest {
   readonly folder: string;
@@ -55,15 +55,6 @@ function outgoing(records: readonly { hash: number; data: string }[]): OutgoingB
     ends,
     hashes: Uint32Array.from(records, ({ hash }) => hash),
   };
-}
-
-/** Records as they came: a packed trip is text without white space around it. */
-function textsOf(batch: RecordBatch): string[] {
-  const { count, data, ends, packed = [] } = batch;
-  const isPacked = (i: number) => packed.some((rows) => i >= rows.row && i < rows.row + rows.count);
-  return Array.from({ length: count }, (_, i) =>
-    isPacked(i) ? recordText(batch, i) : data.toString('utf8', i === 0 ? 0 : ends[i - 1], ends[i]),
-  );
 }
 
 /** A record as taxiflow's own producer writes it. */
@@ -297,9 +288,9 @@ describe('the embedded stream', () => {
                   .map(({ text, arrival }, i) => ({ sequence: String(i), arrival, text }))
                   .slice(s.trimmed),
               );
-              assert.equal(handle.remaining(s.id, HORIZON), s.records.length - s.trimmed);
+              assert.equal(await handle.remaining(s.id, HORIZON), s.records.length - s.trimmed);
               const read = { at: 'after', sequence: String(s.trimmed) } as const;
-              if (all.length > 0) assert.equal(handle.remaining(s.id, read), all.length - 1);
+              if (all.length > 0) assert.equal(await handle.remaining(s.id, read), all.length - 1);
             }
           }
           const kept = model.shards.map((s) => s.records.slice(s.trimmed));

@@ -215,7 +215,7 @@ export class LocalStream implements StreamReader, StreamWriter {
     return this.#translating(() => snapshot());
   }
 
-  remaining(shardId: string, position: Position): number {
+  async remaining(shardId: string, position: Position): Promise<number> {
     return this.#translating(() => {
       const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
       if (!shard) return 0;
