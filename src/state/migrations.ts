@@ -2,13 +2,14 @@
  * States of older formats, brought up to the present one when a processor opens them. A migration is one transaction:
  * rows are checked against their checksums before, and get new ones. What is damaged is refused, and nothing is changed.
  */
+import { packDistinct, packPanes } from '../engine/windows/pane-blocks.ts';
 import { withoutSecrets } from '../printable.ts';
 import { formatOf, type Sqlite, transaction } from '../sqlite.ts';
 import { rowCrc, type StateRows } from './rows.ts';
 import { FORMAT } from './schema.ts';
 
 /** By the format that each begins at. */
-const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = { 3: fromFormat3 };
+const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = { 3: fromFormat3, 4: fromFormat4 };
 
 /** Inside the lock of the state. Throws `damaged`. */
 export function migrate(rows: StateRows): void {
@@ -85,6 +86,79 @@ function addWindowEnds(rows: StateRows): void {
     }
   }
   rows.db.exec('DROP TABLE panes_of_format_3');
+}
+
+const PANES_OF_FORMAT_5 = `
+ALTER TABLE panes RENAME TO panes_of_format_4;
+CREATE TABLE panes (
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  window_end INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  block INTEGER NOT NULL,
+  first_key TEXT,
+  crc INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (view, window_start, window_end, part, kind, block)
+) STRICT;
+`;
+
+type Format4Pane = readonly [id: number, ...key: (string | number | null)[], crc: number, rows: string];
+
+/** In format 4 the blocks of panes were JSON. */
+function fromFormat4(rows: StateRows): void {
+  rows.db.exec(PANES_OF_FORMAT_5);
+  const some = rows.db
+    .prepare(
+      `SELECT rowid, view, window_start, window_end, part, kind, block, first_key, crc, rows FROM panes_of_format_4
+       WHERE rowid > ? ORDER BY rowid LIMIT ${PANES_AT_ONCE}`,
+    )
+    .raw();
+  const insert = rows.prepare('INSERT INTO panes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  for (let last = Number.MIN_SAFE_INTEGER; ; ) {
+    const found = some.all(last) as Format4Pane[];
+    if (found.length === 0) break;
+    for (const row of found) {
+      const [id] = row;
+      const key = row.slice(1, -2) as (string | number | null)[];
+      const [crc, content] = row.slice(-2) as [number, string];
+      rows.verify(crc, key, content, `panes of ${key[0]}`);
+      const data =
+        key[4] === 'panes' ? packedPanes(JSON.parse(content)) : packedDistinct(JSON.parse(content));
+      insert.run(key, rowCrc(key, data), data);
+      last = id;
+    }
+  }
+  rows.db.exec('DROP TABLE panes_of_format_4');
+}
+
+type Value = string | number;
+
+/** Null stood for NaN. */
+function packedPanes(rows: readonly (readonly [key: Value[], numbers: (number | null)[]])[]): Buffer {
+  const [[key, numbers]] = rows as [[Value[], (number | null)[]]];
+  return packPanes(
+    rows.length,
+    key.map((first, part) => {
+      const values = rows.map(([own]) => own[part]!);
+      if (typeof first === 'number') return Float64Array.from(values as number[]);
+      return { codes: [...values.keys()], word: (row: number) => values[row] as string };
+    }),
+    numbers.map((_, i) => Float64Array.from(rows, ([, own]) => own[i] ?? Number.NaN)),
+  );
+}
+
+function packedDistinct(rows: readonly (readonly [owner: number, value: Value])[]): Buffer {
+  const isNumber = (value: Value) => typeof value === 'number';
+  return packDistinct(
+    Float64Array.from(rows, ([owner]) => owner),
+    Float64Array.from(rows, ([, value]) => (isNumber(value) ? (value as number) : Number.NaN)),
+    {
+      codes: rows.map(([, value], row) => (isNumber(value) ? -1 : row)),
+      word: (row) => rows[row]![1] as string,
+    },
+  );
 }
 
 /** Ms, by view. */

@@ -2,11 +2,9 @@
 import type { StoredState } from '../engine/state-store.ts';
 import type {
   BlockPlace,
-  DistinctRow,
   Key,
   Kind,
   PaneBlock,
-  PaneRow,
   StoredPanes,
   WindowSpan,
 } from '../engine/windows/pane-runs.ts';
@@ -23,22 +21,22 @@ export class PaneTable implements StoredPanes {
 
   constructor(rows: StateRows) {
     this.#rows = rows;
-    this.#block = rows.prepare(`SELECT first_key AS first, crc, rows FROM panes WHERE ${PLACE}`);
+    this.#block = rows.prepare(`SELECT first_key AS first, crc, data FROM panes WHERE ${PLACE}`);
     this.#firstKey = rows.prepare(`SELECT first_key AS first FROM panes WHERE ${PLACE}`);
     this.#write = rows.prepare(
-      `INSERT OR REPLACE INTO panes (view, window_start, window_end, part, kind, block, first_key, crc, rows)
+      `INSERT OR REPLACE INTO panes (view, window_start, window_end, part, kind, block, first_key, crc, data)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#drop = rows.prepare('DELETE FROM panes WHERE view = ? AND window_start = ? AND window_end = ?');
   }
 
-  rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
+  block(place: BlockPlace): Uint8Array | undefined {
     const row = this.#rows.attempt(() => this.#block.get(keyOf(place))) as
-      | { first: string | null; crc: number; rows: string }
+      | { first: string | null; crc: number; data: Uint8Array }
       | undefined;
     if (!row) return undefined;
-    this.#rows.verify(row.crc, [...keyOf(place), row.first], row.rows, `panes of ${place.view}`);
-    return JSON.parse(row.rows) as (PaneRow | DistinctRow)[];
+    this.#rows.verify(row.crc, [...keyOf(place), row.first], row.data, `panes of ${place.view}`);
+    return row.data;
   }
 
   firstKey(place: BlockPlace): Key | undefined {
@@ -52,15 +50,14 @@ export class PaneTable implements StoredPanes {
     this.#rows.transaction(() => this.write(blocks));
   }
 
-  /** Writes blocks inside the caller's transaction; returns how many characters they have. */
+  /** Writes blocks inside the caller's transaction; returns how many bytes they have. */
   write(blocks: Iterable<PaneBlock>): number {
     let length = 0;
-    for (const { first, rows, ...place } of blocks) {
+    for (const { first, data, ...place } of blocks) {
       const key = keyOf(place);
-      const text = JSON.stringify(rows);
       const firstKey = first === undefined ? null : JSON.stringify(first);
-      this.#write.run(key, firstKey, rowCrc([...key, firstKey], text), text);
-      length += text.length;
+      this.#write.run(key, firstKey, rowCrc([...key, firstKey], data), data);
+      length += data.length;
     }
     return length;
   }
@@ -73,14 +70,14 @@ export class PaneTable implements StoredPanes {
   /** Checks all rows: the engine goes by which windows and parts there are before it reads them. Throws `damaged`. */
   verify(): void {
     const found = this.#rows
-      .prepare('SELECT view, window_start, window_end, part, kind, block, first_key, crc, rows FROM panes')
+      .prepare('SELECT view, window_start, window_end, part, kind, block, first_key, crc, data FROM panes')
       .raw()
       .iterate();
     for (const row of found as Iterable<
-      [...key: PlaceKey, first: string | null, crc: number, rows: string]
+      [...key: PlaceKey, first: string | null, crc: number, data: Uint8Array]
     >) {
-      const [view, start, end, part, kind, block, first, crc, rows] = row;
-      this.#rows.verify(crc, [view, start, end, part, kind, block, first], rows, `panes of ${view}`);
+      const [view, start, end, part, kind, block, first, crc, data] = row;
+      this.#rows.verify(crc, [view, start, end, part, kind, block, first], data, `panes of ${view}`);
     }
   }
 

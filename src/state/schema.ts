@@ -6,7 +6,7 @@ import { formatOf, refuseNewerFormat, type Sqlite, transaction } from '../sqlite
 import { damage, rowCrc } from './rows.ts';
 
 /** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
-export const FORMAT = 4;
+export const FORMAT = 5;
 /** States of older formats can't be brought up to date. */
 const OLDEST_FORMAT = 3;
 
@@ -28,7 +28,7 @@ CREATE TABLE panes (
   block INTEGER NOT NULL,
   first_key TEXT,
   crc INTEGER NOT NULL,
-  rows TEXT NOT NULL,
+  data BLOB NOT NULL,
   PRIMARY KEY (view, window_start, window_end, part, kind, block)
 ) STRICT;
 CREATE TABLE firings (

@@ -11,7 +11,7 @@
 import { existsSync } from 'node:fs';
 import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
-import type { BlockPlace, DistinctRow, Key, PaneBlock, PaneRow } from '../engine/windows/pane-runs.ts';
+import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
 import { statePath, takeLock } from './files.ts';
@@ -99,8 +99,8 @@ export class SqliteState implements StateStore {
     this.#rows.attempt(() => this.#note.run(JSON.stringify(status)));
   }
 
-  rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined {
-    return this.#panes.rows(place);
+  block(place: BlockPlace): Uint8Array | undefined {
+    return this.#panes.block(place);
   }
 
   firstKey(place: BlockPlace): Key | undefined {

@@ -76,7 +76,7 @@ class Crash extends Error {}
 function crashing(state: SqliteState, dies: () => boolean): StateStore {
   return {
     stored: state.stored,
-    rows: (place) => state.rows(place),
+    block: (place) => state.block(place),
     firstKey: (place) => state.firstKey(place),
     rewrite: (blocks) => state.rewrite(blocks),
     commit: (checkpoint: Checkpoint) => {

@@ -14,16 +14,16 @@ export type Document = Readonly<Record<string, unknown>>;
 const placeOf = ({ view, windowStart, windowEnd, part, kind, block }: BlockPlace) =>
   `${view} ${windowStart} ${windowEnd} ${part} ${kind} ${block}`;
 
-/** Blocks of panes, stored as JSON like in a file. */
+/** Blocks of panes, copied like into a file. */
 export class MemoryPanes implements StoredPanes {
   readonly #blocks = new Map<string, PaneBlock>();
   /** Number of blocks read. */
   loads = 0;
 
-  rows(place: BlockPlace): PaneBlock['rows'][number][] | undefined {
+  block(place: BlockPlace): Uint8Array | undefined {
     const found = this.#blocks.get(placeOf(place));
     if (found) this.loads++;
-    return found && structuredClone([...found.rows]);
+    return found && Buffer.from(found.data);
   }
 
   firstKey(place: BlockPlace): PaneBlock['first'] {
@@ -35,8 +35,7 @@ export class MemoryPanes implements StoredPanes {
   }
 
   write(blocks: Iterable<PaneBlock>): void {
-    for (const block of blocks)
-      this.#blocks.set(placeOf(block), JSON.parse(JSON.stringify(block)) as PaneBlock);
+    for (const block of blocks) this.#blocks.set(placeOf(block), { ...block, data: Buffer.from(block.data) });
   }
 
   forget(view: string, windowEnd: number): void {
@@ -137,8 +136,8 @@ export class MemoryStore implements StateStore {
     return this;
   }
 
-  rows(place: BlockPlace): PaneBlock['rows'][number][] | undefined {
-    return this.panes.rows(place);
+  block(place: BlockPlace): Uint8Array | undefined {
+    return this.panes.block(place);
   }
 
   firstKey(place: BlockPlace): PaneBlock['first'] {

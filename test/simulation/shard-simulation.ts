@@ -332,7 +332,7 @@ export class Simulation implements StreamReader {
           get stored() {
             return store.stored;
           },
-          rows: (place) => store.rows(place),
+          block: (place) => store.block(place),
           firstKey: (place) => store.firstKey(place),
           rewrite: (blocks) => store.rewrite(blocks),
           commit: (checkpoint) => {

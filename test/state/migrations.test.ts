@@ -121,7 +121,7 @@ describe('a state of format 3', () => {
     // 8 windows of 3 vendors, and one correction.
     assert.equal(readFileSync(output, 'utf8').split('\n').length - 1, 25);
     assert.deepEqual(sinks.map(({ delivered, pending }) => [delivered, pending]), [[25, 0]]); // biome-ignore format: one line
-    assert.equal(formatOf(dataDir), 4);
+    assert.equal(formatOf(dataDir), 5);
   });
 
   it('knows the end of each open window', (t) => {
@@ -226,7 +226,7 @@ describe('a state of format 3', () => {
     assert.throws(() => SqliteState.open({ dataDir, app: APP, identity }), { code: 'other-state' });
     assert.throws(() => new StateReader(dataDir, APP), {
       code: 'older-format',
-      message: /has format 3, this taxiflow reads 4/,
+      message: /has format 3, this taxiflow reads 5/,
     });
     for (const command of ['status', 'results', 'dead-letters']) {
       const { stderr } = await run([command, '--app', APP, '--data-dir', dataDir], { code: 1 });

@@ -333,9 +333,9 @@ export class AlignedWindows implements OpenWindows {
     const window = new PaneWindow(this.view, span, part, this.#memory);
     for (const kind of ['panes', 'distinct'] as const) {
       for (let block = 0; ; block++) {
-        const rows = this.#stored.rows({ view: this.view.view.name, ...span, part, kind, block });
-        if (!rows) break;
-        window.restore(kind, rows);
+        const data = this.#stored.block({ view: this.view.view.name, ...span, part, kind, block });
+        if (!data) break;
+        window.restore(kind, data);
       }
     }
     this.#stored.rewrite(window.sortedBlocks());

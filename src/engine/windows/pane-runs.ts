@@ -5,15 +5,12 @@
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { Heap } from './heap.ts';
 import { BLOCK } from './key-table.ts';
+import { type DistinctRow, DistinctRows, OrderedPanes, PaneRows, type Rows } from './pane-blocks.ts';
 
 export type KeyValue = string | number;
 /** The parts of a key as values rather than codes, so that they mean the same in the next process. */
 export type Key = readonly KeyValue[];
 
-/** A stored pane; null stands for NaN, which JSON lacks. */
-export type PaneRow = [key: KeyValue[], numbers: (number | null)[]];
-/** A stored distinct value: index of its pane in the part × distinct counts of the view + index of its count. */
-export type DistinctRow = [owner: number, value: KeyValue];
 export type Kind = 'panes' | 'distinct';
 
 /** Start and end of a window, epoch ms: windowStart ≤ time < windowEnd. */
@@ -33,13 +30,14 @@ export interface BlockPlace extends WindowSpan {
 export interface PaneBlock extends BlockPlace {
   /** Key of the first row, if the whole part is in key order. */
   readonly first: Key | undefined;
-  readonly rows: readonly (PaneRow | DistinctRow)[];
+  /** See `pane-blocks.ts`. */
+  readonly data: Uint8Array;
 }
 
 /** Reads the panes that are not in memory. */
 export interface StoredPanes {
-  /** Undefined after the last block of a part. */
-  rows(place: BlockPlace): (PaneRow | DistinctRow)[] | undefined;
+  /** The data of a block; undefined after the last block of a part. */
+  block(place: BlockPlace): Uint8Array | undefined;
   /** Key of a block's first row; undefined if its part is not in key order or the block does not exist. */
   firstKey(place: BlockPlace): Key | undefined;
   /** Replaces blocks by the same rows in key order, outside a checkpoint. */
@@ -111,28 +109,37 @@ function countDistinct(lists: readonly Iterable<KeyValue>[]): number {
   return count;
 }
 
-/** Reads sorted rows block by block, with one block in memory. */
-interface Blocks<Row> {
-  rows(block: number): readonly Row[] | undefined;
+/** The blocks of a part. */
+interface Blocks<R extends Rows> {
+  rows(block: number): R | undefined;
   firstKey(block: number): Key | undefined;
 }
 
-class SortedRows<Row> {
-  readonly #blocks: Blocks<Row>;
-  readonly #keyOf: (row: Row) => Key;
+/** Reads sorted rows block by block, with one block in memory. */
+class SortedRows<R extends Rows> {
+  readonly #blocks: Blocks<R>;
   #block = 0;
-  #rows: readonly Row[] | undefined;
+  #rows: R | undefined;
   #at = 0;
 
-  constructor(blocks: Blocks<Row>, keyOf: (row: Row) => Key) {
+  constructor(blocks: Blocks<R>) {
     this.#blocks = blocks;
-    this.#keyOf = keyOf;
     this.#rows = blocks.rows(0);
   }
 
-  /** The current row; undefined after the last one. */
-  get row(): Row | undefined {
-    return this.#rows?.[this.#at];
+  /** The rows of the current block; undefined after the last one. */
+  get rows(): R | undefined {
+    return this.#rows;
+  }
+
+  /** Index of the current row in its block. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Key of the current row; undefined after the last one. */
+  get key(): Key | undefined {
+    return this.#rows?.key(this.#at);
   }
 
   /** Index of the current row among all rows. */
@@ -142,25 +149,25 @@ class SortedRows<Row> {
 
   next(): void {
     this.#at++;
-    if (this.#rows && this.#at === this.#rows.length) this.#goTo(this.#block + 1);
+    if (this.#rows && this.#at === this.#rows.count) this.#goTo(this.#block + 1);
   }
 
   /** Moves forward to the first row whose key is not less than `key`, which may be a prefix of a key. */
   seek(key: Key): void {
-    const isLess = (row: Row) => compareKeys(this.#keyOf(row), key) < 0;
-    if (this.#block > 0 && !(this.#rows && isLess(this.#rows[0]!))) this.#goTo(0);
+    const isLess = (rows: R, row: number) => compareKeys(rows.key(row), key) < 0;
+    if (this.#block > 0 && !(this.#rows && isLess(this.#rows, 0))) this.#goTo(0);
     if (!this.#rows) return;
-    if (isLess(this.#rows.at(-1)!)) this.#goTo(this.#lastBlockBefore(key));
+    if (isLess(this.#rows, this.#rows.count - 1)) this.#goTo(this.#lastBlockBefore(key));
     const rows = this.#rows;
     if (!rows) return;
-    let [low, high] = [0, rows.length];
+    let [low, high] = [0, rows.count];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (isLess(rows[middle]!)) low = middle + 1;
+      if (isLess(rows, middle)) low = middle + 1;
       else high = middle;
     }
     this.#at = low;
-    if (low === rows.length) this.#goTo(this.#block + 1);
+    if (low === rows.count) this.#goTo(this.#block + 1);
   }
 
   /** The last block from here on whose first row is less, by galloping search. */
@@ -197,16 +204,16 @@ export class StoredRun implements Run {
   readonly base = 0;
   key: Key | undefined;
   readonly #view: CompiledView;
-  readonly #panes: SortedRows<PaneRow>;
-  readonly #distinct: SortedRows<DistinctRow> | undefined;
+  readonly #panes: SortedRows<PaneRows | OrderedPanes>;
+  readonly #distinct: SortedRows<DistinctRows> | undefined;
 
   constructor(view: CompiledView, stored: StoredPanes, { windowStart, windowEnd }: WindowSpan, part: number) {
     this.#view = view;
     this.numbers = new Float64Array(view.width);
     const place = { view: view.view.name, windowStart, windowEnd, part };
-    const { panes, distinct } = partOf(stored, place, view.distincts);
-    this.#panes = new SortedRows(panes, ([key]) => key);
-    this.#distinct = view.distincts > 0 ? new SortedRows(distinct, (row) => row) : undefined;
+    const { panes, distinct } = partOf(stored, place, view);
+    this.#panes = new SortedRows(panes);
+    this.#distinct = view.distincts > 0 ? new SortedRows(distinct) : undefined;
     this.#read();
   }
 
@@ -225,49 +232,52 @@ export class StoredRun implements Run {
   *distinct(count: number): Generator<KeyValue> {
     const owner = this.#panes.place * this.#view.distincts + count;
     const rows = this.#distinct!;
-    for (rows.seek([owner]); rows.row?.[0] === owner; rows.next()) yield rows.row[1];
+    for (rows.seek([owner]); rows.key?.[0] === owner; rows.next()) yield rows.key[1]!;
   }
 
   #read(): void {
-    const { row } = this.#panes;
-    this.key = row?.[0];
-    if (row) for (let i = 0; i < this.numbers.length; i++) this.numbers[i] = row[1][i] ?? Number.NaN;
+    const { key, rows, at } = this.#panes;
+    this.key = key;
+    if (key) rows!.copy(at, this.numbers);
   }
 }
 
-function partOf(
-  stored: StoredPanes,
-  place: Omit<BlockPlace, 'kind' | 'block'>,
-  distincts: number,
-): { panes: Blocks<PaneRow>; distinct: Blocks<DistinctRow> } {
-  const blocksOf = <Row>(kind: Kind): Blocks<Row> => ({
-    rows: (block) => stored.rows({ ...place, kind, block }) as Row[] | undefined,
+interface Part {
+  readonly panes: Blocks<PaneRows | OrderedPanes>;
+  readonly distinct: Blocks<DistinctRows>;
+}
+
+function partOf(stored: StoredPanes, place: Omit<BlockPlace, 'kind' | 'block'>, view: CompiledView): Part {
+  const blocksOf = <R extends Rows>(kind: Kind, read: (data: Uint8Array) => R): Blocks<R> => ({
+    rows: (block) => {
+      const data = stored.block({ ...place, kind, block });
+      return data && read(data);
+    },
     firstKey: (block) => stored.firstKey({ ...place, kind, block }),
   });
-  const [panes, distinct] = [blocksOf<PaneRow>('panes'), blocksOf<DistinctRow>('distinct')];
+  const panes = blocksOf('panes', (data) => new PaneRows(data, view.key.length, view.width));
+  const distinct = blocksOf('distinct', DistinctRows.read);
   if (panes.firstKey(0) !== undefined) return { panes, distinct };
-  return sorted(panes.rows(0) ?? [], distincts > 0 ? (distinct.rows(0) ?? []) : [], distincts);
+  return sorted(panes.rows(0), view.distincts > 0 ? distinct.rows(0) : undefined, view.distincts);
 }
 
 /** Sorts a part of one block, which is stored in the order its panes were opened. */
-function sorted(
-  panes: readonly PaneRow[],
-  distinct: readonly DistinctRow[],
-  distincts: number,
-): { panes: Blocks<PaneRow>; distinct: Blocks<DistinctRow> } {
-  const order = [...panes.keys()].sort((a, b) => compareKeys(panes[a]![0], panes[b]![0]));
+function sorted(panes: PaneRows | undefined, distinct: DistinctRows | undefined, distincts: number): Part {
+  const keys = Array.from({ length: panes?.count ?? 0 }, (_, pane) => panes!.key(pane));
+  const order = [...keys.keys()].sort((a, b) => compareKeys(keys[a]!, keys[b]!));
   const places = new Map(order.map((pane, place) => [pane, place]));
   const ownerOf = (owner: number) =>
     places.get(Math.floor(owner / distincts))! * distincts + (owner % distincts);
-  const one = <Row>(rows: readonly Row[], keyOf: (row: Row) => Key): Blocks<Row> => ({
-    rows: (block) => (block === 0 && rows.length > 0 ? rows : undefined),
-    firstKey: (block) => (block === 0 && rows[0] !== undefined ? keyOf(rows[0]) : undefined),
-  });
+  const one = <R extends Rows>(rows: R | undefined): Blocks<R> => {
+    const own = rows && rows.count > 0 ? rows : undefined;
+    return {
+      rows: (block) => (block === 0 ? own : undefined),
+      firstKey: (block) => (block === 0 ? own?.key(0) : undefined),
+    };
+  };
+  const values = (distinct?.rows ?? []).map(([owner, value]): DistinctRow => [ownerOf(owner), value]);
   return {
-    panes: one(order.map((pane) => panes[pane]!), ([key]) => key), // biome-ignore format: one line
-    distinct: one(
-      distinct.map(([owner, value]): DistinctRow => [ownerOf(owner), value]).sort(compareKeys),
-      (row) => row,
-    ),
+    panes: one(panes && new OrderedPanes(panes, order)),
+    distinct: one(new DistinctRows(values.sort(compareKeys))),
   };
 }

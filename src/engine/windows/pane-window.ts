@@ -2,7 +2,8 @@
 import type { CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
 import type { Domain } from '../../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
-import type { DistinctRow, Key, KeyValue, Kind, PaneBlock, PaneRow, Run, WindowSpan } from './pane-runs.ts';
+import { DistinctRows, PaneRows, packDistinct, packPanes } from './pane-blocks.ts';
+import type { Key, KeyValue, Kind, PaneBlock, Run, WindowSpan } from './pane-runs.ts';
 
 /** Bytes of a window besides its tables: objects, and entries in maps and heaps. */
 const WINDOW_BYTES = 700;
@@ -155,10 +156,12 @@ export class PaneWindow implements OpenWindow {
 
   *#blocks(order: Int32Array | undefined, places: Int32Array | undefined): Generator<PaneBlock> {
     const distinct = this.#distinct;
-    yield* this.#blocksOf('panes', this.panes, order, (pane) => this.#paneRow(pane));
+    const first = order && ((pane: number) => this.keyOf(pane));
+    yield* this.#blocksOf('panes', this.panes, order, first, (rows) => this.#packPanes(rows));
     if (!distinct) return;
     const sorted = places && this.distinctInOrder(places);
-    yield* this.#blocksOf('distinct', distinct, sorted, (row) => this.#distinctRow(row, places));
+    const firstRow = places && ((row: number) => [this.#ownerAt(row, places), this.distinctValue(row)]);
+    yield* this.#blocksOf('distinct', distinct, sorted, firstRow, (rows) => this.#packDistinct(rows, places));
   }
 
   /** Blocks of rows in the given order; without an order, the changed blocks. */
@@ -166,33 +169,52 @@ export class PaneWindow implements OpenWindow {
     kind: Kind,
     table: KeyTable,
     order: Int32Array | undefined,
-    rowOf: (row: number) => PaneRow | DistinctRow,
+    keyOf: ((row: number) => Key) | undefined,
+    pack: (rows: Int32Array) => Uint8Array,
   ): Generator<PaneBlock> {
     const of = { view: this.#view.view.name, ...this.span, part: this.part, kind };
     for (let block = 0; block < table.blocks; block++) {
       if (!order && !table.isChanged(block)) continue;
-      const rows: (PaneRow | DistinctRow)[] = [];
       const [from, to] = table.rowsOf(block);
-      for (let i = from; i < to; i++) rows.push(rowOf(order ? order[i]! : i));
-      yield { ...of, block, rows, first: order ? keyOfRow(kind, rows[0]!) : undefined };
+      const rows = order
+        ? order.subarray(from, to)
+        : Int32Array.from({ length: to - from }, (_, i) => from + i);
+      yield { ...of, block, data: pack(rows), first: keyOf?.(rows[0]!) };
     }
   }
 
-  #paneRow(pane: number): PaneRow {
-    const { width } = this.#view;
-    const base = this.panes.baseOf(pane);
-    const numbers = this.panes.numbersOf(pane).subarray(base, base + width);
-    return [[...this.keyOf(pane)], Array.from(numbers, (x) => (Number.isNaN(x) ? null : x))];
+  #packPanes(rows: Int32Array): Uint8Array {
+    const { key, width } = this.#view;
+    const table = this.panes;
+    const keys = key.map(({ domain }, part) => {
+      const values = new Float64Array(rows.length);
+      for (let i = 0; i < rows.length; i++) values[i] = table.keyOf(rows[i]!, part);
+      return domain ? { codes: values, word: (code: number) => domain.decode(code) } : values;
+    });
+    const numbers = Array.from({ length: width }, () => new Float64Array(rows.length));
+    for (let i = 0; i < rows.length; i++) {
+      const all = table.numbersOf(rows[i]!);
+      const base = table.baseOf(rows[i]!);
+      for (let number = 0; number < width; number++) numbers[number]![i] = all[base + number]!;
+    }
+    return packPanes(rows.length, keys, numbers);
   }
 
-  #distinctRow(row: number, places: Int32Array | undefined): DistinctRow {
+  #packDistinct(rows: Int32Array, places: Int32Array | undefined): Uint8Array {
+    const owners = Float64Array.from(rows, (row) =>
+      places ? this.#ownerAt(row, places) : this.distinctOwner(row),
+    );
+    const values = Array.from(rows, (row) => this.distinctValue(row));
+    const numbers = Float64Array.from(values, (value) => (typeof value === 'number' ? value : Number.NaN));
+    const codes = values.map((value, i) => (typeof value === 'string' ? i : -1));
+    return packDistinct(owners, numbers, { codes, word: (i) => values[i] as string });
+  }
+
+  /** The owner of a distinct value where its pane is at its place in an order. */
+  #ownerAt(row: number, places: Int32Array): number {
     const { distincts } = this.#view;
     const owner = this.distinctOwner(row);
-    if (!places) return [owner, this.distinctValue(row)];
-    return [
-      places[Math.floor(owner / distincts)]! * distincts + (owner % distincts),
-      this.distinctValue(row),
-    ];
+    return places[Math.floor(owner / distincts)]! * distincts + (owner % distincts);
   }
 
   distinctValue(row: number): KeyValue {
@@ -224,26 +246,31 @@ export class PaneWindow implements OpenWindow {
     return this.#distinct!.keyOf(row, 0);
   }
 
-  /** Adds rows of a stored part of this window, panes first. */
-  restore(kind: Kind, rows: readonly (PaneRow | DistinctRow)[]): void {
-    for (const row of rows) {
-      if (kind === 'panes') this.#restorePane(row as PaneRow);
-      else {
-        const [owner, value] = row as DistinctRow;
-        const { distincts } = this.#view;
-        const domain = this.#domains[owner % distincts];
-        const code = domain ? domain.encode(String(value)) : Number(value);
-        this.addDistinct(Math.floor(owner / distincts), owner % distincts, code);
-      }
+  /** Adds a block of a stored part of this window, panes first. */
+  restore(kind: Kind, data: Uint8Array): void {
+    if (kind === 'panes') this.#restorePanes(data);
+    else this.#restoreDistinct(data);
+  }
+
+  #restorePanes(data: Uint8Array): void {
+    const { key, width } = this.#view;
+    const rows = new PaneRows(data, key.length, width);
+    const parts = rows.codes(key.map(({ domain }) => domain && ((word) => domain.encode(word))));
+    const codes = new Float64Array(key.length);
+    for (let row = 0; row < rows.count; row++) {
+      for (let part = 0; part < codes.length; part++) codes[part] = parts[part]![row]!;
+      const pane = this.pane(codes);
+      rows.copy(row, this.panes.numbersOf(pane), this.panes.baseOf(pane));
     }
   }
 
-  #restorePane([key, numbers]: PaneRow): void {
-    const { key: parts } = this.#view;
-    const codes = parts.map(({ domain }, i) => (domain ? domain.encode(String(key[i])) : Number(key[i])));
-    const pane = this.pane(Float64Array.from(codes));
-    const base = this.panes.baseOf(pane);
-    for (const [i, x] of numbers.entries()) this.panes.numbersOf(pane)[base + i] = x ?? Number.NaN;
+  #restoreDistinct(data: Uint8Array): void {
+    const { distincts } = this.#view;
+    for (const [owner, value] of DistinctRows.read(data).rows) {
+      const domain = this.#domains[owner % distincts];
+      const code = domain ? domain.encode(String(value)) : Number(value);
+      this.addDistinct(Math.floor(owner / distincts), owner % distincts, code);
+    }
   }
 
   get bytes(): number {
@@ -256,10 +283,6 @@ export class PaneWindow implements OpenWindow {
     this.panes.release();
     this.#distinct?.release();
   }
-}
-
-function keyOfRow(kind: Kind, row: PaneRow | DistinctRow): Key {
-  return kind === 'panes' ? (row as PaneRow)[0] : (row as DistinctRow);
 }
 
 /** Compares by code in a bounded domain; compares words by string, as their codes follow no order. */

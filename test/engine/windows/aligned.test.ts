@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { AlignedWindows } from '../../../src/engine/windows/aligned.ts';
 import type { Firing } from '../../../src/engine/windows/documents.ts';
+import { PaneRows } from '../../../src/engine/windows/pane-blocks.ts';
 import type { PaneBlock } from '../../../src/engine/windows/pane-runs.ts';
 import { TripColumns } from '../../../src/events/columns.ts';
 import { decoderOf } from '../../../src/events/decode.ts';
@@ -348,7 +349,9 @@ describe('panes', () => {
     process.addAll(Array.from({ length: 600 }, (_, id) => at(1, id)));
     process.add(at(11, 7));
     const written = () =>
-      process.checkpoint().blocks.map((b) => [b.windowStart - NOON, b.block, b.rows.length]);
+      process
+        .checkpoint()
+        .blocks.map((b) => [b.windowStart - NOON, b.block, new PaneRows(b.data, 1, 1).count]);
     assert.deepEqual(written(), [[0, 0, 256], [0, 1, 256], [0, 2, 88], [10 * MINUTE, 0, 1]]); // biome-ignore format: one line
     assert.deepEqual(written(), []);
     process.add(at(2, 300));
