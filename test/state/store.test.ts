@@ -256,7 +256,7 @@ describe('a state', () => {
   it('reports damage of a result, a pane and the checkpoint instead of reading it as data', (t) => {
     const damages = {
       firings: 'UPDATE firings SET docs = replace(docs, \'"n":1\', \'"n":2\')',
-      panes: "UPDATE panes SET data = zeroblob(length(data))",
+      panes: 'UPDATE panes SET data = zeroblob(length(data))',
       checkpoint: "UPDATE checkpoint SET state = replace(state, '1000', '1001')",
     };
     for (const [part, sql] of Object.entries(damages)) {
