@@ -27,32 +27,6 @@ export class TaxiflowError extends Error {
   }
 }
 
-/** An error as it can be sent from one thread to another. */
-export interface PlainError {
-  /** Undefined for an error that isn't a `TaxiflowError`. */
-  readonly code: ErrorCode | undefined;
-  readonly message: string;
-  readonly hint: string | undefined;
-  readonly exitCode: number;
-  readonly stack: string | undefined;
-}
-
-export function toPlainError(error: unknown): PlainError {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  if (!(error instanceof TaxiflowError))
-    return { code: undefined, message, hint: undefined, exitCode: EXIT.failed, stack };
-  const { code, hint, exitCode } = error;
-  return { code, message, hint, exitCode, stack };
-}
-
-/** The error that another thread sent. */
-export function thrownAgain({ code, message, hint, exitCode, stack }: PlainError): Error {
-  if (code) return new TaxiflowError(code, message, { exitCode, ...(hint === undefined ? {} : { hint }) });
-  const error = new Error(message);
-  if (stack) error.stack = stack;
-  return error;
-}
-
 /** An error in how a command or function was called; exit code 2. */
 export function usageError(message: string, hint?: string): TaxiflowError {
   return new TaxiflowError('usage', message, { exitCode: EXIT.usage, ...(hint ? { hint } : {}) });

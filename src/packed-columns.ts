@@ -209,12 +209,9 @@ type ReadColumn = Column & { readonly list: readonly string[] | undefined };
 /** A table as `packColumns` wrote it. */
 export class PackedColumns {
   readonly count: number;
-  /** What it was read from. */
-  readonly bytes: Buffer;
   readonly #columns: ReadonlyMap<number, ReadColumn>;
 
-  private constructor(bytes: Buffer, count: number, columns: ReadonlyMap<number, ReadColumn>) {
-    this.bytes = bytes;
+  private constructor(count: number, columns: ReadonlyMap<number, ReadColumn>) {
     this.count = count;
     this.#columns = columns;
   }
@@ -234,7 +231,7 @@ export class PackedColumns {
       if (!column) return undefined;
       columns.set(own.readUInt8(at), column);
     }
-    return new PackedColumns(own, count, columns);
+    return new PackedColumns(count, columns);
   }
 
   /** Copies numbers of a column from row `from` on; what is missing, or is no number, is NaN. */

@@ -1,7 +1,6 @@
 /**
  * Composes a processor from stream, views, state and sinks. The command line, the demo and the library all open it here.
  */
-import { availableParallelism } from 'node:os';
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
@@ -26,7 +25,6 @@ import {
   streamsThatCan,
 } from '../streams/connectors.ts';
 import type { Position, StreamReader } from '../streams/ports.ts';
-import { ThreadedReader } from '../streams/threaded/reader.ts';
 import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { taxiViews } from '../views/taxi.ts';
@@ -74,11 +72,6 @@ export interface ProcessorOptions {
   readonly allowedLateness?: number;
   /** Ms between checkpoints; 1,000 by default. */
   readonly checkpointInterval?: number;
-  /**
-   * Threads to use: with more than one, all but the first read and unpack records. By default one less than there are
-   * processors, and at least 1. Results don't depend on it. With enhanced fan-out there is always one.
-   */
-  readonly threads?: number | undefined;
   /** Continue if records left the stream before they were read. */
   readonly allowGap?: boolean;
   /** Dead letters kept per reason. */
@@ -151,11 +144,13 @@ function readerOf(target: StreamTarget, options: ProcessorOptions): Promise<Stre
   const fanOut = consumer === 'efo' ? consumerOf(target, options) : undefined;
   const missing = createStream && !options.untilEnd ? missingStream(target, dataDir) : undefined;
   if (missing !== undefined) onNote?.(`${missing} is new and empty; waiting for a replay`);
-  const place = { dataDir, region, endpointUrl, ...(createStream ? { createShards: DEFAULT_SHARDS } : {}) };
-  const threads = options.threads ?? Math.max(1, availableParallelism() - 1);
-  // A consumer of its own for each thread would cost for each of them.
-  if (threads < 2 || fanOut !== undefined) return openReader(target, { ...place, fanOut });
-  return ThreadedReader.open(target, place, threads - 1);
+  return openReader(target, {
+    dataDir,
+    region,
+    endpointUrl,
+    fanOut,
+    ...(createStream ? { createShards: DEFAULT_SHARDS } : {}),
+  });
 }
 
 /** The consumer's name in Kinesis shows which app it belongs to. */

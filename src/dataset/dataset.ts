@@ -3,12 +3,10 @@
  *
  * Every row is accounted for: rows = trips + rejected. Blank lines are not rows.
  */
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
 import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
-import { readCsvInThread } from './csv-thread.ts';
 import { byContent, contentHash } from './input-order.ts';
 import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
 import { BATCH_TRIPS, type TripBatch, TripCollector, TripSorter } from './order.ts';
@@ -44,8 +42,6 @@ export interface DatasetOptions {
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
-  /** Threads to use, at least 1; by default as many as there are processors. One reads the bytes and sorts, a second parses. */
-  readonly threads?: number;
   readonly onReject?: (rejection: Rejection) => void;
   /** Gets each thing the user should know about the input, once, in words. */
   readonly onNote?: (note: string) => void;
@@ -73,9 +69,6 @@ export interface DatasetCounts {
   /** The first of them, in words. */
   unreadableExample: string | undefined;
 }
-
-/** Bytes of an input that are worth a thread. */
-const LEAST_FOR_THREAD = 4 << 20;
 
 /** Takes many trips. */
 type TakeTrips = (trips: SourceTrips) => void;
@@ -312,14 +305,7 @@ export class Dataset {
       yield* (await import('./parquet-trips.ts')).readParquet(input, sink, options);
       return;
     }
-    if (this.#isForThread(input)) yield* readCsvInThread(input, sink, options);
-    else yield* readCsv(input, sink, options);
-  }
-
-  /** Whether a second processor can parse the input, and the input is large enough to pay for the start of a thread. */
-  #isForThread({ size }: Input): boolean {
-    const { assumeSorted, threads = availableParallelism() } = this.#options;
-    return !assumeSorted && threads > 1 && (size ?? Number.POSITIVE_INFINITY) >= LEAST_FOR_THREAD;
+    yield* readCsv(input, sink, options);
   }
 
   #sinkFor(source: string, take: TakeTrip, takeAll: TakeTrips | undefined): RowSink {

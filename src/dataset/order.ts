@@ -20,7 +20,7 @@ export interface TripBatch {
 const RUN_TRIPS = 1 << 19;
 /** Eight full PutRecords requests. */
 export const BATCH_TRIPS = 4_000;
-const MOST_BATCH_TRIPS = 32_000;
+const MOST_BATCH_TRIPS = 128_000;
 /** Trips of a spilled run that are written or read at once. */
 const PIECE_TRIPS = 1 << 13;
 const { dropoff_datetime: DROPOFF, vendor_id: VENDOR } = PLACE;
@@ -191,7 +191,7 @@ export class TripSorter {
     }
   }
 
-  /** All trips, in order; the next batch has `batchTrips()` of them, 32,000 at most. Call it once, after the last `add`. */
+  /** All trips, in order; the next batch has `batchTrips()` of them, 128,000 at most. Call it once, after the last `add`. */
   *batches(batchTrips: () => number = () => BATCH_TRIPS): Generator<TripBatch> {
     const most = () => Math.min(MOST_BATCH_TRIPS, batchTrips());
     const builder = new BatchBuilder(this.#vendors);

@@ -173,7 +173,7 @@ class ProcessRun {
     const reads = this.#reads;
     const first = store.stored === undefined;
     await reads.discover(first);
-    this.#present = await this.#unlessStopped(reads.remaining());
+    this.#present = reads.remaining;
     // Resolves `latest` to fixed positions now, so that the checkpoint doesn't leave it to the next run.
     if (first) for (const feed of reads.feeds) await this.#step(feed);
     // Delivers the results that an earlier run committed.

@@ -89,15 +89,13 @@ export class ShardReads {
   }
 
   /** How many records are there to be read, including shards whose turn comes later; undefined if the stream can't count. */
-  async remaining(): Promise<number | undefined> {
+  get remaining(): number | undefined {
     const { reader, shards, from } = this.#o;
     if (!reader.remaining) return undefined;
     let records = 0;
     for (const { id } of this.#listed) {
       const shard = shards.get(id);
-      const own = shard?.ended ? 0 : await reader.remaining(id, shard?.position ?? from);
-      if (own === undefined) return undefined;
-      records += own;
+      if (!shard?.ended) records += reader.remaining(id, shard?.position ?? from);
     }
     return records;
   }

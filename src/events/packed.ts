@@ -52,11 +52,6 @@ export class PackedTrips implements Trips {
     return this.#columns.count;
   }
 
-  /** What they were read from. */
-  get bytes(): Buffer {
-    return this.#columns.bytes;
-  }
-
   unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void {
     const packed = this.#columns;
     for (const name of fields) {

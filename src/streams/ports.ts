@@ -62,7 +62,7 @@ export interface StreamReader extends OpenStream {
    */
   read(shardId: string, position: Position, limit: number): Promise<RecordBatch>;
   /** How many records follow a position now, where the stream counts them. */
-  remaining?(shardId: string, position: Position): Promise<number | undefined>;
+  remaining?(shardId: string, position: Position): number;
 }
 
 /** Records on their way into a stream. */

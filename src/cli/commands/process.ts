@@ -1,5 +1,5 @@
 import { command } from '../command.ts';
-import { choice, flag, milliseconds, text, type Values, whole } from '../options.ts';
+import { choice, flag, milliseconds, text, type Values } from '../options.ts';
 import {
   app,
   dataDir,
@@ -46,10 +46,6 @@ const options = {
     describe: 'How long after its end a window still accepts late trips',
   }),
   checkpointInterval: milliseconds({ default: '1s', describe: 'Time between checkpoints' }),
-  threads: whole({
-    least: 1,
-    describe: 'Threads; all but one read and decode  [default: processors − 1, at least 1]',
-  }),
   output: text({ describe: 'Write results as NDJSON to this file, or - for stdout', completes: 'file' }),
   opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
   dashboards: text({

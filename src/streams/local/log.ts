@@ -32,7 +32,6 @@ import type {
 } from '../ports.ts';
 import { Router } from '../routing.ts';
 import { evenRanges, shardIdOf } from '../shards.ts';
-import { MOST_ROWS } from '../unpack.ts';
 import { listLocalStreams, localStreamPath } from './files.ts';
 
 const FORMAT = 2;
@@ -40,6 +39,8 @@ const FORMAT = 2;
 const SEQUENCES = 2 ** 40;
 /** Longer puts are cut, so that a reader can take a part without holding the rest. */
 const ROW_RECORDS = 2_000;
+/** Records of a put beyond which they are stored as they came: columns for more would take too much memory. */
+const MOST_PACKED = 1 << 17;
 /** Words of packed trips to remember from one put to the next, bytes. */
 const MOST_WORD_BYTES = 1 << 20;
 /** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
@@ -115,7 +116,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly name: string;
   readonly identity: string;
   readonly path: string;
-  readonly recordsPerShard = ROW_RECORDS;
+  readonly recordsPerShard = 2 * ROW_RECORDS;
   readonly #db: Sqlite;
   readonly #clock: Clock;
   readonly #what: string;
@@ -215,7 +216,7 @@ export class LocalStream implements StreamReader, StreamWriter {
     return this.#translating(() => snapshot());
   }
 
-  async remaining(shardId: string, position: Position): Promise<number> {
+  remaining(shardId: string, position: Position): number {
     return this.#translating(() => {
       const shard = this.#shardRow.get(indexOf(shardId)) as ShardRow | undefined;
       if (!shard) return 0;
@@ -352,9 +353,13 @@ export class LocalStream implements StreamReader, StreamWriter {
   #append(batch: OutgoingBatch): void {
     const router = this.#currentRouter();
     const { count, hashes } = batch;
-    const shardOf = Uint16Array.from(hashes.subarray(0, count), (hash) => router.indexOf(hash));
+    const shardOf = new Uint16Array(count);
     const counts = new Uint32Array(router.shards.length);
-    for (const shard of shardOf) counts[shard]!++;
+    for (let i = 0; i < count; i++) {
+      const shard = router.indexOf(hashes[i]!);
+      shardOf[i] = shard;
+      counts[shard]!++;
+    }
     const rows = Array.from(counts, (own) => new Uint32Array(own));
     counts.fill(0);
     for (let i = 0; i < count; i++) {
@@ -377,7 +382,7 @@ export class LocalStream implements StreamReader, StreamWriter {
 
   /** The records that are trips in the usual form; undefined for a batch that is too large to be unpacked. */
   #tripsOf(batch: OutgoingBatch): TripColumns | undefined {
-    if (batch.count > MOST_ROWS) return undefined;
+    if (batch.count > MOST_PACKED) return undefined;
     const columns = this.#columns;
     for (const words of Object.values(columns.dictionaries))
       if (words.bytes > MOST_WORD_BYTES) words.forgetAfter(0);
@@ -540,7 +545,8 @@ function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], par
 }
 
 function canPack(trips: TripColumns, rows: Uint32Array): boolean {
-  return rows.every((row) => trips.kind[row] === KIND.trip);
+  for (let i = 0; i < rows.length; i++) if (trips.kind[rows[i]!] !== KIND.trip) return false;
+  return true;
 }
 
 function packedPiece(trips: TripColumns, rows: Uint32Array): Piece {
