@@ -13,11 +13,10 @@ function spreadBits(x: number): number {
 }
 
 /**
- * Index of the part of [low, low + span) that contains a value, of 2^bits equal parts, as repeated bisection finds it.
+ * Index of the part of [low, low + span) that contains a value, of so many equal parts, as repeated bisection finds it.
  * Edges of parts are exact in doubles, so comparing with them corrects the rounded guess.
  */
-function part(value: number, low: number, span: number, bits: number): number {
-  const parts = 2 ** bits;
+function part(value: number, low: number, span: number, parts: number): number {
   const width = span / parts;
   let index = Math.floor((value - low) / width);
   if (index >= parts) index = parts - 1;
@@ -29,7 +28,7 @@ function part(value: number, low: number, span: number, bits: number): number {
 /** The cell of 6 characters, the usual precision: 15 bits per axis. −1 if there are no coordinates. */
 export function cell6(lat: number, lon: number): number {
   if (!(lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180)) return -1;
-  return (spreadBits(part(lon, -180, 360, 15)) << 1) | spreadBits(part(lat, -90, 180, 15));
+  return (spreadBits(part(lon, -180, 360, 1 << 15)) << 1) | spreadBits(part(lat, -90, 180, 1 << 15));
 }
 
 /** The cell of `precision` characters that contains a point in degrees; −1 if there are no coordinates. */
@@ -39,8 +38,8 @@ export function cell(lat: number, lon: number, precision: number): number {
   const bits = precision * 5;
   const lonBits = Math.ceil(bits / 2);
   const latBits = bits - lonBits;
-  const x = part(lon, -180, 360, lonBits);
-  const y = part(lat, -90, 180, latBits);
+  const x = part(lon, -180, 360, 1 << lonBits);
+  const y = part(lat, -90, 180, 1 << latBits);
   // The first bit is one of longitude, so of an odd number of bits the last one is too.
   return lonBits > latBits ? interleaved(y, x) : interleaved(x, y);
 }
