@@ -1,13 +1,13 @@
 /** Composes a replay from trips, stream and ledger. The command line, the demo and the library all open it here. */
 import { type Clock, systemClock } from '../clock.ts';
 import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
-import type { S3Options } from '../dataset/s3.ts';
 import type { Timeline } from '../dataset/timeline.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { TaxiflowError } from '../errors.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
 import { planReplay, type ReplayPlan } from '../replay/plan.ts';
 import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
+import type { S3Options } from '../s3/object-store.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,

@@ -5,12 +5,12 @@
  */
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
+import type { S3Options } from '../s3/object-store.ts';
 import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
 import { byContent, contentHash } from './input-order.ts';
 import { findInputs, type Input, kindOf, type OnBytes } from './inputs.ts';
 import { BATCH_TRIPS, type TripBatch, TripCollector, TripSorter } from './order.ts';
-import type { S3Options } from './s3.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
 import { Timeline } from './timeline.ts';
 import { PLACE, type RejectReason, type SourceTrip, type SourceTrips, TRIP_WIDTH } from './trips.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { glob } from 'tinyglobby';
 import { systemCode, TaxiflowError } from '../errors.ts';
+import type { S3Options } from '../s3/object-store.ts';
 import { decompressed } from './decompress.ts';
-import type { S3Options } from './s3.ts';
 
 export interface Input {
   readonly name: string;

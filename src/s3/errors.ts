@@ -28,15 +28,19 @@ export function isPassing(error: unknown): boolean {
 interface Place {
   readonly bucket: string;
   readonly url: string;
+  /** What was done with it. */
+  readonly deed: Deed;
 }
+
+export type Deed = 'read' | 'written';
 
 /**
  * `error` as a `TaxiflowError`: `no-credentials`, `s3-no-such-key`, `s3-access-denied`, … An error of neither S3 nor the
  * network becomes `s3-unreachable` with its own message.
  */
-export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowError {
+export function translateS3(error: unknown, bucket: string, key = '', deed: Deed = 'read'): TaxiflowError {
   if (error instanceof TaxiflowError) return error;
-  const place = { bucket, url: `s3://${bucket}/${key}` };
+  const place = { bucket, url: `s3://${bucket}/${key}`, deed };
   return (
     withoutCredentials(error, place) ??
     missing(error, place) ??
@@ -46,16 +50,18 @@ export function translateS3(error: unknown, bucket: string, key = ''): TaxiflowE
   );
 }
 
+const VERB = { read: 'read', written: 'write' } as const;
+
 function failure(cause: unknown, code: ErrorCode, message: string, hint: string): TaxiflowError {
   return new TaxiflowError(code, message, { hint, cause });
 }
 
-function withoutCredentials(error: unknown, { url }: Place): TaxiflowError | undefined {
+function withoutCredentials(error: unknown, { url, deed }: Place): TaxiflowError | undefined {
   if (isCredentialsError(error)) {
     return failure(
       error,
       'no-credentials',
-      `there are no AWS credentials to read ${url} with${credentialsReason(error)}`,
+      `there are no AWS credentials to ${VERB[deed]} ${url} with${credentialsReason(error)}`,
       'set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run "aws sso login", or add --no-sign-request for public data',
     );
   }
@@ -63,7 +69,7 @@ function withoutCredentials(error: unknown, { url }: Place): TaxiflowError | und
   return failure(
     error,
     'no-credentials',
-    `the AWS credentials to read ${url} with have expired`,
+    `the AWS credentials to ${VERB[deed]} ${url} with have expired`,
     'log in again, then run the same command again',
   );
 }
@@ -93,13 +99,13 @@ function elsewhere(error: unknown, { bucket }: Place): TaxiflowError | undefined
   );
 }
 
-function refused(error: unknown, { url }: Place): TaxiflowError | undefined {
+function refused(error: unknown, { url, deed }: Place): TaxiflowError | undefined {
   const status = httpStatus(error);
   if (status === 412) {
     return failure(
       error,
       's3-changed',
-      `${url} changed while it was read`,
+      `${url} changed while it was ${deed}`,
       'wait until nobody writes it, then run the same command again',
     );
   }
@@ -116,20 +122,22 @@ function refused(error: unknown, { url }: Place): TaxiflowError | undefined {
       error,
       's3-access-denied',
       `S3 refuses access to ${url}${reasonOf(error)}`,
-      'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
+      deed === 'written'
+        ? 'check the credentials and the rights to list, get, put and delete'
+        : 'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
   if (status === undefined || status < 400 || status >= 500) return undefined;
   return failure(error, 's3-refused', `S3 refuses ${url}: ${wordsOf(error)}`, 'check the URL and --region');
 }
 
-function unreachable(error: unknown, { url }: Place): TaxiflowError {
+function unreachable(error: unknown, { url, deed }: Place): TaxiflowError {
   const status = httpStatus(error);
   const words = status === undefined || status < 300 ? wordsOf(error) : `status ${status}, ${wordsOf(error)}`;
   return failure(
     error,
     's3-unreachable',
-    `${url} can't be read: ${systemCode(error) ?? words}`,
+    `${url} can't be ${deed}: ${systemCode(error) ?? words}`,
     'check the network, --region and --endpoint-url, then run the same command again',
   );
 }
