@@ -4,7 +4,9 @@
  * An object ends where its length says, never where a connection ends: after a body that breaks off, the rest of the same
  * version (by its ETag) is requested from that byte on. An object that has changed since is an error.
  */
+import { createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
@@ -211,6 +213,14 @@ export class ObjectStore {
     return { bytes: Buffer.concat(chunks), etag: object.etag };
   }
 
+  /** Writes an object into the new file `path`; false where there is no object. */
+  async fetch(key: string, path: string): Promise<boolean> {
+    const object = await this.head(key);
+    if (!object) return false;
+    await pipeline(this.bytes(object, 0, object.size), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    return true;
+  }
+
   #stored(request: string, key: string, size: number | undefined, etag: string | undefined): StoredObject {
     if (size === undefined) throw this.#badAnswer(request, `length of ${key}`);
     if (!etag) throw this.#badAnswer(request, `ETag of ${key}`);
@@ -286,7 +296,7 @@ export class ObjectStore {
     deed: Deed = 'read',
     bytes = 0,
   ): Promise<T> {
-    const signal = AbortSignal.timeout(REQUEST_MS + bytes / SLOWEST);
+    const signal = AbortSignal.timeout(REQUEST_MS + Math.ceil(bytes / SLOWEST));
     let client = this.#client;
     const attempt = () => {
       client = this.#client;

@@ -34,6 +34,7 @@ const ASKED_FOR: Record<string, string[]> = {
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
   ],
+  savepoint: [],
   dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'json'],
   status: ['app', 'data-dir', 'watch', 'json'],
   doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],

@@ -12,6 +12,7 @@ import { generateCommand } from './generate.ts';
 import { processCommand } from './process.ts';
 import { replayCommand } from './replay.ts';
 import { resultsCommand } from './results.ts';
+import { savepointCommand } from './savepoint.ts';
 import { statusCommand } from './status.ts';
 import { streamCommand } from './stream.ts';
 
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   appsCommand,
   dashboardCommand,
   deadLettersCommand,
+  savepointCommand,
   streamCommand,
   esSetupCommand,
   doctorCommand,

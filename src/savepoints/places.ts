@@ -1,0 +1,138 @@
+/** Where savepoints lie: files, folders, and S3, from which they are fetched and to which they are sent whole. */
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { systemCode, TaxiflowError, translating } from '../errors.ts';
+import { makeFolder } from '../private-files.ts';
+import type { ObjectStore, S3Options } from '../s3/object-store.ts';
+
+export const SUFFIX = '.savepoint';
+const SCRATCH = 'taxiflow-savepoint-';
+
+/** The folder of the savepoints of a data directory. */
+export function usualFolder(dataDir: string): string {
+  return join(dataDir, 'savepoints');
+}
+
+const isS3 = (place: string) => /^s3:\/\//i.test(place);
+
+async function bucketOf(url: string, s3: S3Options): Promise<{ store: ObjectStore; key: string }> {
+  // Imported here so that local savepoints don't pay for loading the SDK.
+  const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
+  const { bucket, key } = placeOf(url);
+  return { store: await ObjectStore.open(bucket, s3), key };
+}
+
+/** A private folder in `parent` that is removed after `work`; those of processes that were killed are removed before. */
+export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+  makeFolder(parent);
+  removeStale(parent);
+  const folder = mkdtempSync(join(parent, `${SCRATCH}${process.pid}-`));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function removeStale(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const pid = name.startsWith(SCRATCH) ? Number.parseInt(name.slice(SCRATCH.length), 10) : Number.NaN;
+    if (!(pid > 0) || isAlive(pid)) continue;
+    try {
+      rmSync(join(parent, name), { recursive: true, force: true });
+    } catch {
+      // The folder belongs to another user.
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH';
+  }
+}
+
+/** Whether a place is a folder: one that exists, or that is written with a `/` at its end. */
+function isFolder(place: string): boolean {
+  if (place.endsWith('/')) return true;
+  return !isS3(place) && (statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false);
+}
+
+/** Full place of a savepoint called `name` that is to go to `to`, a file or a folder. */
+export function placeFor(to: string, name: string): string {
+  const isBucket = isS3(to) && /^s3:\/\/[^/]+$/i.test(to);
+  if (isBucket) return `${to}/${name}`;
+  if (!isFolder(to)) return to;
+  return isS3(to) ? `${to}${name}` : join(to, name);
+}
+
+/** Writes a savepoint to its place; `write` makes the file. Throws `file-exists`. */
+export async function putSavepoint(
+  place: string,
+  s3: S3Options,
+  write: (path: string) => Promise<void>,
+): Promise<void> {
+  if (!isS3(place)) return write(place);
+  const { store, key } = await bucketOf(place, s3);
+  if (await store.head(key))
+    throw new TaxiflowError('file-exists', `${place} exists already`, {
+      hint: 'name another object, or remove it',
+    });
+  await withScratch(async (folder) => {
+    const path = join(folder, 'savepoint');
+    await write(path);
+    await store.putFile(key, path);
+  });
+}
+
+/** Runs `work` with the path of a savepoint, which is fetched if it lies in S3. Throws `no-savepoint`. */
+export async function withSavepoint<T>(
+  place: string,
+  s3: S3Options,
+  work: (path: string) => Promise<T>,
+): Promise<T> {
+  if (!isS3(place)) return work(place);
+  const { store, key } = await bucketOf(place, s3);
+  return withScratch(async (folder) => {
+    const path = join(folder, basename(key) || 'savepoint');
+    if (!(await store.fetch(key, path)))
+      throw new TaxiflowError('no-savepoint', `there is no savepoint ${place}`, {
+        hint: 'see "taxiflow savepoint list s3://bucket/prefix/"',
+      });
+    return work(path);
+  });
+}
+
+/** The places of the savepoints in a folder or under an S3 prefix, by name, with their sizes in bytes. */
+export async function savepointsIn(
+  folder: string,
+  s3: S3Options,
+): Promise<{ readonly place: string; readonly size: number }[]> {
+  if (!isS3(folder)) {
+    if (!statSync(folder, { throwIfNoEntry: false })) return [];
+    const names = translating('the savepoints', folder, () => readdirSync(folder));
+    return names
+      .filter((name) => name.endsWith(SUFFIX))
+      .sort()
+      .map((name) => ({ place: join(folder, name), size: statSync(join(folder, name)).size }));
+  }
+  const { store, key } = await bucketOf(folder, s3);
+  const found: { place: string; size: number }[] = [];
+  for await (const object of store.list(key))
+    if (object.key.endsWith(SUFFIX)) found.push({ place: store.url(object.key), size: object.size });
+  return found;
+}
+
+/** Deletes a savepoint. Throws `no-savepoint`. */
+export async function removeSavepoint(place: string, s3: S3Options): Promise<void> {
+  if (!isS3(place)) {
+    translating('the savepoint', place, () => rmSync(place));
+    return;
+  }
+  const { store, key } = await bucketOf(place, s3);
+  await store.delete(key);
+}

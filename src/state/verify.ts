@@ -1,0 +1,42 @@
+/** Reads every row of a state and checks it. */
+import { DeadLetterTable } from '../dead-letters.ts';
+import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
+import { firingKey } from './outbox.ts';
+import { PaneTable } from './panes.ts';
+import type { StateRows } from './rows.ts';
+import { checkIntegrity } from './schema.ts';
+import { SeenTripTables } from './seen-trips.ts';
+
+interface FiringRow {
+  readonly first: number;
+  readonly count: number;
+  readonly view: string;
+  readonly windowStart: number;
+  readonly correction: number;
+  readonly crc: number;
+  readonly docs: string;
+}
+
+/** The checkpoint of a state of the present format, all of whose rows are sound; undefined before the first. Throws `damaged`. */
+export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
+  return rows.attempt(() => {
+    checkIntegrity(rows.db, rows.what, rows.path);
+    const checkpoint = readCheckpoint(rows.db);
+    new PaneTable(rows).verify();
+    new SeenTripTables(rows).load();
+    new DeadLetterTable(rows.db).counts();
+    let next = 1;
+    const firings = rows.prepare(
+      'SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings ORDER BY first',
+    );
+    for (const row of firings.iterate() as Iterable<FiringRow>) {
+      rows.verify(row.crc, firingKey(row), row.docs, 'results');
+      // Results that were trimmed leave a gap at the start only.
+      if (next > 1 && row.first !== next) throw rows.damage(`results from ${next} on are missing`);
+      next = row.first + row.count;
+    }
+    if (checkpoint && next > 1 && checkpoint.nextResult !== next)
+      throw rows.damage(`results from ${next} on are missing`);
+    return checkpoint;
+  });
+}
