@@ -3,7 +3,7 @@ import type { ErrorCode } from './error-codes.ts';
 export type { ErrorCode };
 
 /** Exit codes of the command line. */
-export const EXIT = { done: 0, failed: 1, usage: 2, rejected: 3, interrupted: 130 } as const;
+export const EXIT = { done: 0, failed: 1, usage: 2, rejected: 3, takenOver: 4, interrupted: 130 } as const;
 
 export interface ErrorDetails {
   /** What the user can do next; printed as `Try: …`. */
@@ -25,6 +25,32 @@ export class TaxiflowError extends Error {
     this.hint = details.hint;
     this.exitCode = details.exitCode ?? EXIT.failed;
   }
+}
+
+/** An error as it can be sent from one thread to another. */
+export interface PlainError {
+  /** Undefined for an error that isn't a `TaxiflowError`. */
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly hint: string | undefined;
+  readonly exitCode: number;
+  readonly stack: string | undefined;
+}
+
+export function toPlainError(error: unknown): PlainError {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  if (!(error instanceof TaxiflowError))
+    return { code: undefined, message, hint: undefined, exitCode: EXIT.failed, stack };
+  const { code, hint, exitCode } = error;
+  return { code, message, hint, exitCode, stack };
+}
+
+/** The error that another thread sent. */
+export function thrownAgain({ code, message, hint, exitCode, stack }: PlainError): Error {
+  if (code) return new TaxiflowError(code, message, { exitCode, ...(hint === undefined ? {} : { hint }) });
+  const error = new Error(message);
+  if (stack) error.stack = stack;
+  return error;
 }
 
 /** An error in how a command or function was called; exit code 2. */

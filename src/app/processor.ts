@@ -5,10 +5,12 @@ import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
-import { TaxiflowError } from '../errors.ts';
+import type { StateIdentity } from '../engine/state-store.ts';
+import { EXIT, TaxiflowError } from '../errors.ts';
 import type { Access } from '../opensearch/connection.ts';
 import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
+import type { RemoteOptions, RemoteState, TakenState } from '../remote/state.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
 import { streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
@@ -72,6 +74,12 @@ export interface ProcessorOptions {
   readonly allowedLateness?: number;
   /** Ms between checkpoints; 1,000 by default. */
   readonly checkpointInterval?: number;
+  /** `s3://bucket/prefix`: the state is committed there, and another processor of it can take over. */
+  readonly state?: string | undefined;
+  /** Ms between commits to S3; 5,000 by default. */
+  readonly stateInterval?: number | undefined;
+  /** Wait until the processor that has the state has been silent for so many ms, then take over. */
+  readonly takeover?: number | undefined;
   /** Continue if records left the stream before they were read. */
   readonly allowGap?: boolean;
   /** Dead letters kept per reason. */
@@ -123,18 +131,87 @@ export async function openProcessor(options: ProcessorOptions = {}): Promise<Pro
   const search = await searchOf(options);
   const stream = await readerOf(target, options);
   try {
-    return new Processor(options, views, target, stream, search);
+    const remote = await remoteOf(options, views, target, stream);
+    // Imported here so that a local state doesn't pay for loading it.
+    const make = remote && (await import('../remote/state.ts')).RemoteState;
+    return new Processor(options, views, target, stream, search, remote, make);
   } catch (error) {
     await stream.close();
     throw error;
   }
 }
 
-function refuseContradictions({ drain, untilEnd, eventTime, maxDisorder }: ProcessorOptions): void {
+function identityOf(options: ProcessorOptions, views: readonly View[], stream: StreamReader): StateIdentity {
+  const { eventTime = 'dropoff', allowedLateness = 0 } = options;
+  return {
+    stream: streamIdentity(stream),
+    views: JSON.stringify(views),
+    settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
+  };
+}
+
+interface Remote {
+  readonly options: RemoteOptions;
+  readonly taken: TakenState;
+}
+
+/** Takes the state in S3 over, if there is one; a standby waits for its turn. */
+async function remoteOf(
+  options: ProcessorOptions,
+  views: readonly View[],
+  target: StreamTarget,
+  stream: StreamReader,
+): Promise<Remote | undefined> {
+  const { state, dataDir = DEFAULT_DATA_DIR, region, endpointUrl, takeover, onNote = () => {} } = options;
+  if (state === undefined) return undefined;
+  const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
+  const { takeState, waitAsStandby } = await import('../remote/state.ts');
+  const { bucket, key } = placeOf(state);
+  const remote: RemoteOptions = {
+    store: await ObjectStore.open(bucket, { region, endpointUrl }),
+    prefix: key === '' || key.endsWith('/') ? key : `${key}/`,
+    dataDir,
+    app: options.app ?? appOf(target),
+    identity: identityOf(options, views, stream),
+    clock: options.clock ?? systemClock,
+    interval: options.stateInterval ?? 5_000,
+    signal: options.signal ?? new AbortController().signal,
+    onNote,
+  };
+  for (;;) {
+    if (takeover !== undefined)
+      onNote(`waiting until the head of ${state} has not moved for ${takeover / 1_000} s`);
+    const seen = takeover === undefined ? undefined : await waitAsStandby(remote, takeover);
+    if (takeover !== undefined && remote.signal.aborted)
+      throw new TaxiflowError('interrupted', 'stopped while waiting as a standby', {
+        hint: 'run it again to wait on',
+        exitCode: EXIT.interrupted,
+      });
+    try {
+      const taken = await takeState(remote, seen);
+      const { head, from } = taken;
+      onNote(
+        from
+          ? `restored at epoch ${head.content.epoch}: checkpoint ${from.checkpoint} of ${from.at}`
+          : `the state is new in S3, at epoch ${head.content.epoch}`,
+      );
+      return { options: remote, taken };
+    } catch (error) {
+      // Another standby was quicker.
+      const isTaken = error instanceof TaxiflowError && error.code === 'taken-over';
+      if (takeover === undefined || !isTaken) throw error;
+    }
+  }
+}
+
+function refuseContradictions(options: ProcessorOptions): void {
+  const { drain, untilEnd, eventTime, maxDisorder, state, stateInterval, takeover } = options;
   const refuse = (message: string, hint: string) => {
     throw new TaxiflowError('contradicting-options', message, { hint });
   };
   if (drain && !untilEnd) refuse('drain needs untilEnd', 'set untilEnd, or leave out drain');
+  if (state === undefined && (stateInterval ?? takeover) !== undefined)
+    refuse('stateInterval and takeover are for a state in S3', 'set state to s3://bucket/prefix');
   if (eventTime === 'arrival' && maxDisorder !== undefined)
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
 }
@@ -199,6 +276,8 @@ export class Processor {
   readonly #reader: StreamReader;
   readonly #state: SqliteState;
   readonly #search: Search | undefined;
+  readonly #remote: RemoteState | undefined;
+  #sinks: readonly Sink[] = [];
   readonly #stop = new AbortController();
   #notes: RunNotes | undefined;
   /** Fits the saved dashboard to the results that `sink` delivers. */
@@ -212,8 +291,10 @@ export class Processor {
     target: StreamTarget,
     reader: StreamReader,
     search: Search | undefined,
+    remote: Remote | undefined,
+    makeRemote?: typeof RemoteState,
   ) {
-    const { eventTime = 'dropoff', allowedLateness = 0, dataDir = DEFAULT_DATA_DIR } = options;
+    const { dataDir = DEFAULT_DATA_DIR } = options;
     this.#o = options;
     this.#dataDir = dataDir;
     this.#views = views;
@@ -224,12 +305,12 @@ export class Processor {
     this.#state = SqliteState.open({
       dataDir,
       app: this.app,
-      identity: {
-        stream: streamIdentity(reader),
-        views: JSON.stringify(views),
-        settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
-      },
+      identity: identityOf(options, views, reader),
     });
+    this.#remote =
+      remote && makeRemote
+        ? new makeRemote(remote.options, this.#state, remote.taken, () => this.#wakeSinks())
+        : undefined;
     this.path = this.#state.path;
     this.goesOn = this.#state.stored !== undefined;
   }
@@ -247,6 +328,7 @@ export class Processor {
     const noting = setInterval(() => this.#tick(), NOTE_INTERVAL).unref();
     try {
       const sinks = await this.#openSinks(clock, signal);
+      this.#sinks = sinks;
       const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
@@ -266,6 +348,14 @@ export class Processor {
   #tick(): void {
     this.#notes?.refresh();
     void this.#fitting?.times.follow(this.#fitting.sink.status().delivered);
+  }
+
+  #wakeSinks(): void {
+    try {
+      for (const sink of this.#sinks) sink.wake();
+    } catch {
+      // A sink that has failed says so at the next checkpoint too.
+    }
   }
 
   /** Ends the run with a checkpoint. */
@@ -292,6 +382,7 @@ export class Processor {
   async #release(): Promise<void> {
     this.#used = 'closed';
     await this.#fitting?.times.close();
+    await this.#remote?.close();
     this.#state.close();
     await this.#reader.close();
   }
@@ -315,7 +406,7 @@ export class Processor {
     const position: Position = typeof from === 'number' ? { at: 'time', ms: from } : { at: from };
     return runProcess({
       reader: this.#reader,
-      store: this.#state,
+      store: this.#remote ?? this.#state,
       views: this.#views,
       deadLetters: this.#deadLetters(),
       sinks,

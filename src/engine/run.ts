@@ -198,6 +198,7 @@ class ProcessRun {
       this.#engine.advance();
       if (!signal.aborted && this.#o.drain) this.#engine.drain();
       this.#checkpoint();
+      await store.flush?.();
     }
     for (const sink of sinks) await this.#close(sink, signal.aborted);
     this.#report(true);

@@ -69,4 +69,6 @@ export interface StateStore extends StoredPanes {
   /** The last checkpoint, if there is one. */
   readonly stored: StoredState | undefined;
   commit(checkpoint: Checkpoint): void;
+  /** Waits until results of all that is committed may leave, where that is not so at once. Throws if they never may. */
+  flush?(): Promise<void>;
 }

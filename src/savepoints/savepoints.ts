@@ -62,6 +62,17 @@ export async function createSavepoint(options: CreateOptions): Promise<Created> 
   );
 }
 
+/** Makes a savepoint file of the state file `state`, which may be in use. Throws `no-checkpoint`. */
+export async function copyState(state: string, app: string, path: string): Promise<void> {
+  const copy = `${path}.sqlite`;
+  try {
+    snapshot(state, app, copy);
+    await packSavepoint(copy, headOf(copy, app), path);
+  } finally {
+    rmSync(copy, { force: true });
+  }
+}
+
 function nameOf({ app, checkpoint, at }: SavepointHead): string {
   return `${app}-${String(checkpoint).padStart(8, '0')}-${at.replace(/\.\d+/, '').replaceAll(/[-:]/g, '')}${SUFFIX}`;
 }

@@ -50,6 +50,7 @@ export class Outbox extends DestinationTables {
   readonly #rows: StateRows;
   readonly #s: ReturnType<typeof prepare>;
   #nextResult = 1;
+  #covered = Number.POSITIVE_INFINITY;
 
   constructor(rows: StateRows, created: number) {
     super(rows);
@@ -66,6 +67,11 @@ export class Outbox extends DestinationTables {
   /** Numbers results from here on. */
   continueAt(nextResult: number): void {
     this.#nextResult = nextResult;
+  }
+
+  /** Holds back results from this number on, until it is raised: they are not committed everywhere yet. */
+  cover(before: number): void {
+    this.#covered = before;
   }
 
   /** Writes firings inside the caller's transaction; returns how many characters they have. */
@@ -116,6 +122,7 @@ export class Outbox extends DestinationTables {
       const rows = this.#rows.attempt(() => this.#s.firings.all({ from: next })) as StoredRow[];
       if (rows.length === 0) return;
       for (const row of rows) {
+        if (row.first + row.count > this.#covered) return;
         yield this.#firing(row);
         next = row.first + row.count;
       }

@@ -37,6 +37,8 @@ export class SqliteState implements StateStore {
   readonly outbox: Outbox;
   /** Of the last commit; `bytes` is what it wrote. */
   lastCheckpoint = { durationMs: 0, bytes: 0 };
+  /** For what copies the state. */
+  readonly db: Sqlite;
   readonly #rows: StateRows;
   readonly #lock: Sqlite;
   readonly #panes: PaneTable;
@@ -48,6 +50,7 @@ export class SqliteState implements StateStore {
 
   private constructor(rows: StateRows, lock: Sqlite) {
     this.path = rows.path;
+    this.db = rows.db;
     this.#rows = rows;
     this.#lock = lock;
     this.#panes = new PaneTable(rows);
@@ -92,6 +95,11 @@ export class SqliteState implements StateStore {
     const bytes = this.#rows.transaction(() => this.#write(checkpoint));
     this.#rows.refuseGone();
     this.lastCheckpoint = { durationMs: performance.now() - started, bytes };
+  }
+
+  /** Number of the last checkpoint; 0 before the first. */
+  get checkpoint(): number {
+    return this.#number;
   }
 
   /** Notes how the processor is doing. */

@@ -46,6 +46,12 @@ const options = {
     describe: 'How long after its end a window still accepts late trips',
   }),
   checkpointInterval: milliseconds({ default: '1s', describe: 'Time between checkpoints' }),
+  state: text({
+    describe: 'Commit the state to S3 at s3://bucket/prefix, where another processor can take it over',
+  }),
+  stateInterval: milliseconds({ describe: 'With --state: time between commits to S3  [default: 5s]' }),
+  standby: flag('With --state: wait until the processor that has the state is silent, then take over'),
+  takeover: milliseconds({ default: '30s', describe: 'With --standby: silence after which it takes over' }),
   output: text({ describe: 'Write results as NDJSON to this file, or - for stdout', completes: 'file' }),
   opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
   dashboards: text({

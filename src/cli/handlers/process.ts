@@ -16,7 +16,7 @@ import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
 import type { ProcessArguments } from '../commands/process.ts';
 import { accessOf } from '../opensearch.ts';
-import { timeOf } from '../options.ts';
+import { flagName, timeOf } from '../options.ts';
 import {
   interruption,
   isoOrNull,
@@ -54,6 +54,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       from,
       views,
       signal,
+      takeover: args.standby ? args.takeover : undefined,
       opensearch: openSearchOf(args),
       // A stream created here would be empty; usually its name or the folder is a mistake.
       createStream: false,
@@ -80,6 +81,9 @@ function refuseContradictions(args: ProcessArguments): void {
   for (const option of ['resend', 'dashboards'] as const)
     if (args[option] && args.opensearch === undefined)
       throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
+  for (const option of ['stateInterval', 'standby'] as const)
+    if (args.state === undefined && args[option])
+      throw usageError(`--${flagName(option)} needs --state`, 'add --state s3://bucket/prefix');
   if (args.drain && !args.untilEnd) throw usageError('--drain needs --until-end', 'add --until-end');
   if (args.eventTime === 'arrival' && args.maxDisorder !== undefined)
     throw usageError(

@@ -1,0 +1,436 @@
+/**
+ * A state whose point of commitment is in S3 (C8). The working state is a local file; at each interval its changes go up as an
+ * object, and then the head that names them. Sinks get only results that the last accepted head covers.
+ *
+ *  H4 the head names a whole copy (the base) and the changes since. A copy that was made meanwhile takes the place of the base with
+ *     the first changes taken after it was done; changes from before it was begun are left out.
+ *  H5 an object is removed once an accepted head no longer names it.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  createReadStream,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import { type Clock, hasPassed } from '../clock.ts';
+import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
+import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
+import { EXIT, TaxiflowError } from '../errors.ts';
+import { Attempts, type Backoff } from '../net/retry.ts';
+import { makeFolder } from '../private-files.ts';
+import type { ObjectStore } from '../s3/object-store.ts';
+import { unpackSavepoint } from '../savepoints/file.ts';
+import { withScratch } from '../savepoints/places.ts';
+import { Database } from '../sqlite.ts';
+import { isRunning, statePath, takeLock } from '../state/files.ts';
+import { streamName } from '../state/identity.ts';
+import { rowCrc } from '../state/rows.ts';
+import { FORMAT } from '../state/schema.ts';
+import type { SqliteState } from '../state/store.ts';
+import { copyInThread } from './base.ts';
+import { applyChanges, Changes } from './changes.ts';
+import { type Found, type HeadContent, OwnHead, type Part, readHead } from './head.ts';
+
+/** S3 may be out of reach for hours; results wait meanwhile. */
+const BACKOFF: Backoff = { firstMs: 500, longestMs: 15_000, jitter: 'full' };
+const PASSING = new Set(['s3-unreachable', 's3-throttled']);
+/** So many changes, or changes larger than the base, are worth a new base. */
+const MOST_INCREMENTS = 64;
+const LEAST_BASE_BYTES = 4 << 20;
+/** Versions in OpenSearch count quarters of a second. */
+const QUARTER_MS = 250;
+/** Between two looks of a standby. */
+const LEAST_LOOK_MS = 200;
+const MOST_LOOK_MS = 2_000;
+const MOST_UNPACKED = 2 ** 31;
+
+const packed = promisify(gzip);
+const unpackedBytes = promisify(gunzip) as (bytes: Buffer, options: object) => Promise<Buffer>;
+
+export interface RemoteOptions {
+  readonly store: ObjectStore;
+  /** Prefix of keys, with `/` at its end or empty. */
+  readonly prefix: string;
+  readonly dataDir: string;
+  readonly app: string;
+  readonly identity: StateIdentity;
+  readonly clock: Clock;
+  /** Ms between heads. */
+  readonly interval: number;
+  readonly signal: AbortSignal;
+  readonly onNote: (note: string) => void;
+}
+
+/** The head of a job that was taken over, with its local state restored; the next step is to open that. */
+export interface TakenState {
+  readonly head: OwnHead;
+  /** Where the state goes on from; undefined for a new one. */
+  readonly from: HeadContent | undefined;
+}
+
+const keyOf = ({ prefix, app }: Pick<RemoteOptions, 'prefix' | 'app'>) => `${prefix}${app}/head.json`;
+
+/** The job as a head names it: views may be long. */
+function jobOf({ stream, views, settings }: StateIdentity): string {
+  const digest = createHash('sha256').update(views).digest('hex').slice(0, 16);
+  return JSON.stringify({ stream, views: digest, settings });
+}
+
+/** Waits until the head has not moved for `patience` ms by our own clock; undefined if there is none, or when stopped. */
+export async function waitAsStandby(options: RemoteOptions, patience: number): Promise<Found | undefined> {
+  const { store, clock, signal } = options;
+  const look = Math.min(MOST_LOOK_MS, Math.max(LEAST_LOOK_MS, patience / 10));
+  let seen = await readHead(store, keyOf(options));
+  for (let since = clock.now(); !signal.aborted && !hasPassed(clock, since, patience); ) {
+    await clock.sleep(look, signal);
+    const found = await readHead(store, keyOf(options));
+    if (found?.etag !== seen?.etag) since = clock.now();
+    seen = found;
+  }
+  return seen;
+}
+
+/**
+ * Takes the head of a job over, and makes the local state what the head names. Throws `other-state` for the head of another job, before
+ * anything is changed, and `taken-over`.
+ */
+export async function takeState(options: RemoteOptions, seen?: Found): Promise<TakenState> {
+  const { store, dataDir, app, identity } = options;
+  const key = keyOf(options);
+  const found = seen ?? (await readHead(store, key));
+  const job = jobOf(identity);
+  if (isRunning(dataDir, app)) {
+    throw new TaxiflowError('app-running', `app "${app}" is being run by another process in ${dataDir}`, {
+      hint: 'stop that one first, or use a --data-dir of its own for this one, which then takes over',
+    });
+  }
+  if (found && found.content.stream !== job) throw otherJob(store.url(key), found.content, identity);
+  refuseStrayState(dataDir, app, store.url(key), found !== undefined);
+  const head = await OwnHead.take(store, key, { app, stream: job }, found);
+  const from = found?.content.base ? found.content : undefined;
+  if (from) await restore(options, from);
+  markRemote(dataDir, app, store.url(key));
+  return { head, from };
+}
+
+function otherJob(url: string, content: HeadContent, identity: StateIdentity): TaxiflowError {
+  const theirs = JSON.parse(content.stream) as { stream: string; settings: string };
+  const other =
+    theirs.stream !== identity.stream
+      ? `of another stream: ${streamName(theirs.stream)}${streamName(theirs.stream) === streamName(identity.stream) ? ', made anew since' : ''}`
+      : theirs.settings !== identity.settings
+        ? `made with other settings: ${theirs.settings}`
+        : 'made with other views';
+  return new TaxiflowError('other-state', `the state at ${url} is ${other}`, {
+    hint: 'run it as it was made, or give this job a name of its own with --app NAME',
+  });
+}
+
+const markPath = (dataDir: string, app: string) => `${statePath(dataDir, app)}.remote`;
+
+/** Refuses to write over a local state that was never of this head. */
+function refuseStrayState(dataDir: string, app: string, url: string, isThere: boolean): void {
+  const path = statePath(dataDir, app);
+  const mark = markPath(dataDir, app);
+  if (!isThere || !existsSync(path)) return;
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === url) return;
+  throw new TaxiflowError('other-state', `there is a local state ${path} that is not that of ${url}`, {
+    hint: 'give this job a name of its own with --app NAME, or move the file away',
+  });
+}
+
+function markRemote(dataDir: string, app: string, url: string): void {
+  const path = markPath(dataDir, app);
+  makeFolder(dirname(path));
+  writeFileSync(path, url, { mode: 0o600 });
+}
+
+/** Makes the local state of the base and the changes that a head names. */
+async function restore({ store, dataDir, app }: RemoteOptions, content: HeadContent): Promise<void> {
+  const path = statePath(dataDir, app);
+  makeFolder(dirname(path));
+  const lock = takeLock(path, app);
+  try {
+    await withScratch(
+      async (folder) => {
+        const base = join(folder, 'base.savepoint');
+        await fetchPart(store, content.base!, base);
+        const state = join(folder, 'state.sqlite');
+        await unpackSavepoint(base, state);
+        const db = new Database(state);
+        try {
+          for (const [i, part] of content.increments.entries()) {
+            const file = join(folder, `${i}.changes`);
+            await fetchPart(store, part, file);
+            const bytes = await unpackedBytes(readFileSync(file), { maxOutputLength: MOST_UNPACKED });
+            writeFileSync(file, bytes);
+            applyChanges(db, file);
+            rmSync(file);
+          }
+          beginLife(db);
+        } finally {
+          db.close();
+        }
+        for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
+        renameSync(state, path);
+      },
+      join(dataDir, 'tmp'),
+    );
+  } finally {
+    lock.close();
+  }
+}
+
+/** A new life of a state writes above what any earlier one has written, also by a clock that is behind. */
+function beginLife(db: InstanceType<typeof Database>): void {
+  const before = db.prepare('SELECT created FROM run').pluck().get() as number;
+  const created = Math.max(Date.now(), before + QUARTER_MS);
+  db.prepare('UPDATE run SET created = ?, crc = ?, status = NULL').run(created, rowCrc([created], ''));
+}
+
+async function fetchPart(store: ObjectStore, part: Part, path: string): Promise<void> {
+  if (!(await store.fetch(part.key, path))) throw damaged(store.url(part.key), 'it is missing');
+  if ((await digestOf(path)) !== part.sha256)
+    throw damaged(store.url(part.key), 'it differs from its checksum');
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+function damaged(url: string, detail: string): TaxiflowError {
+  return new TaxiflowError('damaged', `${url}, which the head of the state names, is damaged: ${detail}`, {
+    hint: 'restore a savepoint with another --app, or begin anew with another --app or prefix',
+  });
+}
+
+/** What goes up with one head. */
+interface Upload {
+  readonly increments: readonly Part[];
+  readonly base: Part;
+  readonly checkpoint: number;
+  readonly nextResult: number;
+}
+
+export class RemoteState implements StateStore {
+  readonly #o: RemoteOptions;
+  readonly #state: SqliteState;
+  readonly #head: OwnHead;
+  readonly #changes: Changes;
+  readonly #onCovered: () => void;
+  #uploading: Promise<void> | undefined;
+  #failure: unknown;
+  #last = Number.NEGATIVE_INFINITY;
+  /** Number of the checkpoint that the last accepted head covers. */
+  #covered: number;
+  /** Changes since the base, as the next head will name them. */
+  #increments: readonly Part[];
+  #base: Part | undefined;
+  /** A new base in the making, and the changes taken since it was begun. */
+  #next: { readonly made: Promise<Part>; done: Part | undefined; since: Part[] } | undefined;
+  #isTrouble = false;
+  /** Whether what earlier lives left behind is still to be removed. */
+  #isFirst = true;
+
+  /** `onCovered` is called when results may leave that had to wait. */
+  constructor(options: RemoteOptions, state: SqliteState, { head, from }: TakenState, onCovered: () => void) {
+    this.#o = options;
+    this.#state = state;
+    this.#head = head;
+    this.#onCovered = onCovered;
+    this.#changes = new Changes(state.db);
+    // When this life began is to be known to the next one.
+    state.db.exec('UPDATE run SET created = created');
+    const isUsable = from?.base && from.state_format === FORMAT;
+    this.#base = isUsable ? from.base! : undefined;
+    this.#increments = isUsable ? from.increments : [];
+    this.#covered = from?.checkpoint ?? 0;
+    state.outbox.cover(from?.next_result ?? 1);
+  }
+
+  get stored(): StoredState | undefined {
+    return this.#state.stored;
+  }
+
+  block(place: BlockPlace): Uint8Array | undefined {
+    return this.#state.block(place);
+  }
+
+  firstKey(place: BlockPlace): Key | undefined {
+    return this.#state.firstKey(place);
+  }
+
+  rewrite(blocks: Iterable<PaneBlock>): void {
+    this.#state.rewrite(blocks);
+  }
+
+  commit(checkpoint: Checkpoint): void {
+    if (this.#failure) throw this.#failure;
+    this.#state.commit(checkpoint);
+    if (!this.#uploading && hasPassed(this.#o.clock, this.#last, this.#o.interval)) this.#begin();
+  }
+
+  async flush(): Promise<void> {
+    while (this.#covered < this.#state.checkpoint && !this.#failure) {
+      if (!this.#uploading) this.#begin();
+      await this.#uploading;
+    }
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Waits for an upload under way. */
+  async close(): Promise<void> {
+    await this.#uploading;
+    await this.#next?.made.catch(() => {});
+  }
+
+  #begin(): void {
+    this.#last = this.#o.clock.now();
+    this.#uploading = this.#upload()
+      .catch((error: unknown) => {
+        this.#failure = error;
+      })
+      .finally(() => {
+        this.#uploading = undefined;
+      });
+  }
+
+  async #upload(): Promise<void> {
+    if (!this.#base && !this.#next) await this.#beginBase();
+    const upload = await this.#take();
+    const { base, increments, checkpoint, nextResult } = upload;
+    const before = this.#head.content;
+    await this.#patiently(() =>
+      this.#head.replace({ base, increments, state_format: FORMAT, checkpoint, next_result: nextResult }),
+    );
+    this.#base = base;
+    this.#increments = increments;
+    this.#covered = checkpoint;
+    this.#state.outbox.cover(nextResult);
+    this.#onCovered();
+    await this.#removeUnnamed(before, upload);
+    if (!this.#next && this.#isBaseDue(base, increments)) void this.#beginBase().catch(() => {});
+  }
+
+  /** Takes the changes since the last upload, and the place of the commit they lead to. */
+  async #take(): Promise<Upload> {
+    const changes = this.#changes.take();
+    // These belong to the same moment.
+    const { checkpoint, outbox } = this.#state;
+    const { nextResult } = outbox;
+    const next = this.#next;
+    const made = next?.done;
+    if (changes) {
+      const part = await this.#put('changes', await packed(changes, { level: 1 }));
+      this.#increments = [...this.#increments, part];
+      next?.since.push(part);
+    }
+    if (made) {
+      this.#next = undefined;
+      return { base: made, increments: next!.since, checkpoint, nextResult };
+    }
+    return { base: this.#base!, increments: this.#increments, checkpoint, nextResult };
+  }
+
+  #isBaseDue(base: Part, increments: readonly Part[]): boolean {
+    const bytes = increments.reduce((sum, part) => sum + part.bytes, 0);
+    return increments.length >= MOST_INCREMENTS || bytes > Math.max(base.bytes, LEAST_BASE_BYTES);
+  }
+
+  #beginBase(): Promise<Part> {
+    const made = this.#copy();
+    const next = { made, done: undefined as Part | undefined, since: [] as Part[] };
+    this.#next = next;
+    made.then(
+      (part) => {
+        next.done = part;
+      },
+      () => {
+        if (this.#next === next) this.#next = undefined;
+      },
+    );
+    return made;
+  }
+
+  async #copy(): Promise<Part> {
+    const { dataDir, app } = this.#o;
+    return withScratch(
+      async (folder) => {
+        const path = join(folder, 'base.savepoint');
+        await copyInThread({ state: this.#state.path, app, path });
+        const key = this.#keyFor('savepoint');
+        await this.#patiently(() => this.#o.store.putFile(key, path));
+        return { key, sha256: await digestOf(path), bytes: statSync(path).size };
+      },
+      join(dataDir, 'tmp'),
+    );
+  }
+
+  async #put(kind: string, bytes: Buffer): Promise<Part> {
+    const key = this.#keyFor(kind);
+    await this.#patiently(() => this.#o.store.put(key, bytes));
+    return { key, sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length };
+  }
+
+  /** A name that no other process uses, in the order of the heads. */
+  #keyFor(kind: string): string {
+    const { prefix, app } = this.#o;
+    const { epoch, sequence } = this.#head.content;
+    const number = `${String(epoch).padStart(6, '0')}-${String(sequence + 1).padStart(9, '0')}`;
+    return `${prefix}${app}/${number}-${randomUUID().slice(0, 8)}.${kind}`;
+  }
+
+  /** Repeats work for as long as S3 can't be reached. Other errors end it. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { clock, signal, onNote } = this.#o;
+    for (const attempts = new Attempts(clock); ; ) {
+      try {
+        const done = await work();
+        if (this.#isTrouble) onNote('S3 takes the state again');
+        this.#isTrouble = false;
+        return done;
+      } catch (error) {
+        if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
+        if (!this.#isTrouble) onNote(`results wait until the state is in S3: ${error.message}`);
+        this.#isTrouble = true;
+        // Whoever stopped the run does not wait for S3; the next run reads again from the last head.
+        if (signal.aborted)
+          throw new TaxiflowError('s3-unreachable', error.message, {
+            hint: 'the next run goes on from what S3 has',
+            exitCode: EXIT.failed,
+          });
+        await attempts.again(BACKOFF);
+      }
+    }
+  }
+
+  async #removeUnnamed(before: HeadContent, { base, increments }: Upload): Promise<void> {
+    const named = new Set([base.key, ...increments.map(({ key }) => key)]);
+    const old = [...(before.base ? [before.base] : []), ...before.increments].filter(
+      ({ key }) => !named.has(key),
+    );
+    for (const { key } of old) await this.#o.store.delete(key).catch(() => {});
+    if (!this.#isFirst) return;
+    this.#isFirst = false;
+    await this.#removeLeftovers(named).catch(() => {});
+  }
+
+  /** Objects of earlier lives that no head came to name. */
+  async #removeLeftovers(named: ReadonlySet<string>): Promise<void> {
+    const { store, prefix, app } = this.#o;
+    const own = `${prefix}${app}/`;
+    for await (const { key } of store.list(own)) {
+      const epoch = Number(/^(\d{6,})-\d{9,}-[0-9a-f]{8}\.\w+$/.exec(key.slice(own.length))?.[1]);
+      if (epoch < this.#head.content.epoch && !named.has(key)) await store.delete(key);
+    }
+  }
+}
