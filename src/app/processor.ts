@@ -82,6 +82,8 @@ export interface ProcessorOptions {
   readonly takeover?: number | undefined;
   /** Continue if records left the stream before they were read. */
   readonly allowGap?: boolean;
+  /** Ms of event time behind the watermark for which results are kept, once every sink has them; for ever by default. */
+  readonly retain?: number | undefined;
   /** Dead letters kept per reason. */
   readonly deadLetterLimit?: number;
   /** File for results as NDJSON; `-` is standard output. */
@@ -329,6 +331,12 @@ export class Processor {
     try {
       const sinks = await this.#openSinks(clock, signal);
       this.#sinks = sinks;
+      if (this.#o.retain !== undefined)
+        this.#state.retainResults(
+          this.#o.retain,
+          this.#views.map(({ name }) => name),
+          sinks.map(({ name }) => name),
+        );
       const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);

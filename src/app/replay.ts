@@ -3,7 +3,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
 import type { Timeline } from '../dataset/timeline.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
-import { TaxiflowError } from '../errors.ts';
+import { TaxiflowError, usageError } from '../errors.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
 import { planReplay, type ReplayPlan } from '../replay/plan.ts';
 import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
@@ -11,6 +11,7 @@ import type { S3Options } from '../s3/object-store.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,
+  lacks,
   missingStream,
   nameOf,
   openWriter,
@@ -57,6 +58,8 @@ export interface ReplayOptions extends RunEvents {
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
+  /** Ms after its arrival that the embedded stream keeps a record; for ever by default. Kinesis has a period of its own. */
+  readonly retention?: number | undefined;
   /** Rejected rows kept per reason. */
   readonly deadLetterLimit?: number;
   /** Continue where this replay was interrupted. */
@@ -81,6 +84,8 @@ export interface ReplaySummary extends ReplayOutcome {
 export async function openReplay(options: ReplayOptions): Promise<Replay> {
   const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, s3, onNote, onRead } = options;
   const { deadLetterLimit = DEFAULT_DEAD_LETTER_LIMIT } = options;
+  const instead = options.retention === undefined ? undefined : lacks(parseTarget(options.stream), 'trim');
+  if (instead !== undefined) throw usageError('retention is for embedded streams', instead);
   parseTarget(options.stream);
   const rejected = new DeadLetterBuffer(deadLetterLimit);
   const stop = new AbortController();
@@ -223,6 +228,7 @@ export class Replay {
       endpointUrl,
       aggregate,
       watermarks,
+      retention: this.#o.retention,
       ...(create ? { createShards: this.#o.shards ?? DEFAULT_SHARDS } : {}),
     });
   }

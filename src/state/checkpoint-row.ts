@@ -13,6 +13,8 @@ interface CheckpointState {
     readonly latest: number | null;
   })[];
   readonly nextResult: number;
+  /** Results that were removed since no one needs them; missing in states of earlier days. */
+  readonly trimmed?: number;
 }
 
 /** A checkpoint as it lies in the file; `at` is ISO 8601. */
@@ -29,7 +31,7 @@ export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
 }
 
 /** A checkpoint as the text that is stored. */
-export function checkpointText(checkpoint: Checkpoint, nextResult: number): string {
+export function checkpointText(checkpoint: Checkpoint, nextResult: number, trimmed: number): string {
   const state: CheckpointState = {
     watermark: finite(checkpoint.watermark),
     counters: checkpoint.counters,
@@ -42,6 +44,7 @@ export function checkpointText(checkpoint: Checkpoint, nextResult: number): stri
       ended,
     })),
     nextResult,
+    trimmed,
   };
   return JSON.stringify(state);
 }

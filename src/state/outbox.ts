@@ -51,6 +51,7 @@ export class Outbox extends DestinationTables {
   readonly #s: ReturnType<typeof prepare>;
   #nextResult = 1;
   #covered = Number.POSITIVE_INFINITY;
+  #trimmed = 0;
 
   constructor(rows: StateRows, created: number) {
     super(rows);
@@ -64,9 +65,26 @@ export class Outbox extends DestinationTables {
     return this.#nextResult;
   }
 
-  /** Numbers results from here on. */
-  continueAt(nextResult: number): void {
+  /** Results that were removed by `trim`, in all runs. */
+  get trimmed(): number {
+    return this.#trimmed;
+  }
+
+  /** Numbers results from here on, after so many were trimmed. */
+  continueAt(nextResult: number, trimmed: number): void {
     this.#nextResult = nextResult;
+    this.#trimmed = trimmed;
+  }
+
+  /** Removes results of windows that start before a time (epoch ms) and that all of these sinks have passed. */
+  trim(views: readonly string[], before: number, sinks: readonly string[]): void {
+    let passed = Math.min(this.#nextResult, this.#covered);
+    for (const sink of sinks) passed = Math.min(passed, this.cursor(sink)?.delivered ?? 1);
+    for (const view of views) {
+      const old = { view, before, passed };
+      this.#trimmed += this.#s.trimmable.get(old) as number;
+      this.#s.trim.run(old);
+    }
   }
 
   /** Holds back results from this number on, until it is raised: they are not committed everywhere yet. */
@@ -174,6 +192,14 @@ function prepare(rows: StateRows) {
        FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
     ),
     firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
+    trimmable: rows
+      .prepare(
+        'SELECT coalesce(sum(count), 0) FROM firings WHERE view = :view AND window_start < :before AND first + count <= :passed',
+      )
+      .pluck(),
+    trim: rows.prepare(
+      'DELETE FROM firings WHERE view = :view AND window_start < :before AND first + count <= :passed',
+    ),
     cursor: rows.prepare('SELECT delivered, position, crc FROM cursors WHERE sink = ?'),
     moveCursor: rows.prepare(
       'INSERT OR REPLACE INTO cursors (sink, delivered, position, crc) VALUES (?, ?, ?, ?)',

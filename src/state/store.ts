@@ -47,6 +47,7 @@ export class SqliteState implements StateStore {
   readonly #writeCheckpoint;
   readonly #note;
   #number = 0;
+  #retained: { ms: number; views: readonly string[]; sinks: readonly string[] } | undefined;
 
   private constructor(rows: StateRows, lock: Sqlite) {
     this.path = rows.path;
@@ -102,6 +103,11 @@ export class SqliteState implements StateStore {
     return this.#number;
   }
 
+  /** Keeps results of these views only for so long behind the watermark (ms of event time), and until these sinks have them. */
+  retainResults(ms: number, views: readonly string[], sinks: readonly string[]): void {
+    this.#retained = { ms, views, sinks };
+  }
+
   /** Notes how the processor is doing. */
   note(status: RunStatus): void {
     this.#rows.attempt(() => this.#note.run(JSON.stringify(status)));
@@ -128,12 +134,16 @@ export class SqliteState implements StateStore {
   #write(checkpoint: Checkpoint): number {
     // Firings are made of what is still stored of their windows, so they come first.
     let size = this.outbox.write(checkpoint.firings);
+    if (this.#retained) {
+      const { ms, views, sinks } = this.#retained;
+      this.outbox.trim(views, checkpoint.watermark - ms, sinks);
+    }
     size += this.#panes.write(checkpoint.blocks);
     for (const window of checkpoint.gone) this.#panes.drop(window);
     size += this.#seen.write(checkpoint.duplicates);
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
-    const text = checkpointText(checkpoint, this.outbox.nextResult);
+    const text = checkpointText(checkpoint, this.outbox.nextResult, this.outbox.trimmed);
     this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
     return size + text.length;
   }
@@ -143,7 +153,7 @@ export class SqliteState implements StateStore {
     const checkpoint = readCheckpoint(db);
     if (!checkpoint) return undefined;
     this.#number = checkpoint.number;
-    this.outbox.continueAt(checkpoint.nextResult);
+    this.outbox.continueAt(checkpoint.nextResult, checkpoint.trimmed ?? 0);
     this.#panes.verify();
     return {
       ...progressIn(checkpoint),

@@ -163,6 +163,8 @@ export interface WriterOptions extends Omit<ReaderOptions, 'fanOut'> {
   readonly aggregate?: boolean;
   /** Watermarks are going to be written. */
   readonly watermarks?: boolean;
+  /** Ms after its arrival that a record is kept, where the writer decides that; for ever by default. */
+  readonly retention?: number | undefined;
 }
 
 export interface AdminOptions extends InspectOptions {

@@ -35,6 +35,7 @@ const ASKED_FOR: Record<string, string[]> = {
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
   ],
   savepoint: [],
+  state: [],
   dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'json'],
   status: ['app', 'data-dir', 'watch', 'json'],
   doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],

@@ -13,6 +13,7 @@ import { processCommand } from './process.ts';
 import { replayCommand } from './replay.ts';
 import { resultsCommand } from './results.ts';
 import { savepointCommand } from './savepoint.ts';
+import { stateCommand } from './state.ts';
 import { statusCommand } from './status.ts';
 import { streamCommand } from './stream.ts';
 
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   dashboardCommand,
   deadLettersCommand,
   savepointCommand,
+  stateCommand,
   streamCommand,
   esSetupCommand,
   doctorCommand,

@@ -61,6 +61,10 @@ const options = {
   indexPrefix,
   resend: flag('Send all results to OpenSearch again, including those already delivered'),
   ...openSearchAccess,
+  retain: milliseconds({
+    describe:
+      'Remove results this much event time behind the watermark, once every sink has them  [default: keep all]',
+  }),
   dashboard: flag('Serve the live page of this run'),
   port,
   onError: choice(['keep', 'report'], {

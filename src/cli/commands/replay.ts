@@ -34,6 +34,10 @@ const options = {
     why: WHY_SHARDS,
     describe: 'Shards of a new embedded stream  [default: 8]',
   }),
+  retention: milliseconds({
+    describe:
+      'Embedded streams: remove records this long after their arrival, such as 24h  [default: keep all]',
+  }),
   aggregate: flag("Kinesis: pack many trips per record, in the Kinesis Producer Library's format"),
   speedup: speedup('1440', 'Event time divided by wall time, or max'),
   seek: time({ describe: 'Skip trips that end before this time' }),

@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import type { Clock } from '../../clock.ts';
+import { type Clock, hasPassed } from '../../clock.ts';
 import { TaxiflowError, translate, translating } from '../../errors.ts';
 import { KIND, TripColumns } from '../../events/columns.ts';
 import { type PackedRows, recordBytes, usualTripDecoder } from '../../events/decode.ts';
@@ -41,6 +41,8 @@ const SEQUENCES = 2 ** 40;
 const ROW_RECORDS = 2_000;
 /** Records of a put beyond which they are stored as they came: columns for more would take too much memory. */
 const MOST_PACKED = 1 << 17;
+/** Ms between two removals of old records. */
+const TRIM_INTERVAL = 1_000;
 /** Words of packed trips to remember from one put to the next, bytes. */
 const MOST_WORD_BYTES = 1 << 20;
 /** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
@@ -102,6 +104,8 @@ export interface LocalStreamOptions {
   readonly clock: Clock;
   /** Makes the stream with this many shards when it isn't there; without it, a missing stream is an error. */
   readonly createShards?: number;
+  /** Ms after its arrival that a record is kept: puts of this handle remove older ones. */
+  readonly retention?: number | undefined;
 }
 
 function noStream({ dataDir, name }: LocalStreamOptions): TaxiflowError {
@@ -131,6 +135,8 @@ export class LocalStream implements StreamReader, StreamWriter {
   /** Changes whenever another connection changed the file: then the shards are read again. */
   #shardsVersion = -1;
   #router = new Router([]);
+  readonly #retention: number | undefined;
+  #trimmedAt = Number.NEGATIVE_INFINITY;
   readonly #columns = new TripColumns();
   readonly #decodeTrips = usualTripDecoder();
 
@@ -140,6 +146,7 @@ export class LocalStream implements StreamReader, StreamWriter {
     this.name = `local:${options.name}`;
     this.#what = `the stream ${this.name}`;
     this.#clock = options.clock;
+    this.#retention = options.retention;
     this.#inode = inodeOf(path);
     this.identity = (db.prepare('SELECT identity FROM stream').get() as { identity: string }).identity;
     this.#insert = db.prepare('INSERT INTO batches (id, count, arrival, ends, data) VALUES (?, ?, ?, ?, ?)');
@@ -190,7 +197,14 @@ export class LocalStream implements StreamReader, StreamWriter {
       transaction(this.#db, () => this.#append(batch));
       this.#refuseDeleted();
     });
+    this.#forgetOld();
     return { acknowledged: batch.count, refused: {} };
+  }
+
+  #forgetOld(): void {
+    if (this.#retention === undefined || !hasPassed(this.#clock, this.#trimmedAt, TRIM_INTERVAL)) return;
+    this.#trimmedAt = this.#clock.now();
+    this.trim(this.#trimmedAt - this.#retention);
   }
 
   async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {

@@ -1,0 +1,129 @@
+/** Disks that don't fill: results that every sink has passed and old records go away, and nothing else does. */
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { openProcessor, type ProcessorOptions } from '../../src/app/processor.ts';
+import { createSavepoint, inspectSavepoint } from '../../src/savepoints/savepoints.ts';
+import { statePath } from '../../src/state/files.ts';
+import { StateReader } from '../../src/state/reader.ts';
+import { LocalStream } from '../../src/streams/local/log.ts';
+import * as l from '../../src/views/language.ts';
+import { putRecords, run } from '../cli/model.ts';
+import { TestClock } from '../clock.ts';
+import { temporaryFolder } from '../files.ts';
+
+const NOON = Date.UTC(2016, 0, 11, 12);
+const MINUTE = 60_000;
+const VIEWS = [
+  l.view({
+    name: 'minutes',
+    by: { id: l.field('trip_id') },
+    window: l.tumbling(MINUTE),
+    aggregates: { trips: l.count() },
+  }),
+];
+
+/** A trip a minute, each with a watermark that completes its window. */
+function records(from: number, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const [trip, end] = [new Date(NOON + (from + i) * MINUTE), new Date(NOON + (from + i + 1) * MINUTE - 1)];
+    return [
+      `{"type":"trip","trip_id":${from + i},"replay":"r","dropoff_datetime":"${trip.toISOString()}"}\n`,
+      `{"type":"watermark","watermark":"${end.toISOString()}"}\n`,
+    ];
+  }).flat();
+}
+
+async function processed(dataDir: string, more: Partial<ProcessorOptions> = {}) {
+  const processor = await openProcessor({ dataDir, app: 'job', views: VIEWS, untilEnd: true, ...more });
+  return processor.run();
+}
+
+function keptIn(dataDir: string): number[] {
+  const reader = new StateReader(dataDir, 'job');
+  try {
+    return [...reader.results()].map(({ id }) => Number(id));
+  } finally {
+    reader.close();
+  }
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+describe('results that are retained for a while', () => {
+  it('go once they are old and every sink has them, and not before', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const output = join(dataDir, 'out.ndjson');
+    const retain = 10 * MINUTE;
+    await putRecords(dataDir, 'taxi-trip-events', records(0, 30));
+    // Results that no sink has passed when they are written are not old enough to go, however far behind they are.
+    await processed(dataDir, { output, retain });
+    assert.deepEqual(keptIn(dataDir), range(0, 30), 'they were delivered after the only checkpoint');
+    await putRecords(dataDir, 'taxi-trip-events', records(30, 1));
+    const { totals } = await processed(dataDir, { output, retain });
+    assert.deepEqual(keptIn(dataDir), range(21, 31));
+    assert.equal(totals.results, 31, 'the counts of all runs stay right');
+    assert.equal(readFileSync(output, 'utf8').trimEnd().split('\n').length, 31, 'the sink has them all');
+    await putRecords(dataDir, 'taxi-trip-events', records(31, 20));
+    await processed(dataDir, { retain });
+    assert.deepEqual(keptIn(dataDir), range(41, 51), 'without sinks, age alone counts');
+    await processed(dataDir, {});
+    assert.deepEqual(keptIn(dataDir), range(41, 51), 'without the option, nothing goes');
+    const { summary } = await inspectSavepoint((await createSavepoint({ dataDir, s3: {} })).place, {});
+    assert.deepEqual(summary.results, { kept: 10, next: 52 }, 'a savepoint of it is sound');
+  });
+
+  it('make room in the file for later ones, and compacting gives it back', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const sizes: number[] = [];
+    for (let round = 0; round < 8; round++) {
+      await putRecords(dataDir, 'taxi-trip-events', records(round * 2_000, 2_000));
+      await processed(dataDir, { retain: MINUTE, checkpointInterval: 1 });
+      sizes.push(statSync(statePath(dataDir, 'job')).size);
+    }
+    assert.ok(sizes.at(-1)! <= sizes[2]! * 1.1, `it does not grow: ${sizes}`);
+    const compacted = (await run(['state', 'compact', '--data-dir', dataDir, '--json'])).json<{
+      bytes_before: number;
+      bytes: number;
+    }>();
+    assert.ok(compacted.bytes < compacted.bytes_before, JSON.stringify(compacted));
+    assert.deepEqual(keptIn(dataDir), [15_999]);
+  });
+});
+
+describe('an embedded stream with a retention', () => {
+  it('forgets records that arrived longer ago, once a second, and no others', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const clock = new TestClock();
+    const stream = LocalStream.open({ dataDir, name: 's', clock, createShards: 2, retention: 5_000 });
+    t.after(() => stream.close());
+    const put = () =>
+      stream.put({ count: 1, data: Buffer.from('x'), ends: Uint32Array.of(1), hashes: Uint32Array.of(0) });
+    const kept = () => stream.describe().reduce((sum, { records }) => sum + records!, 0);
+    for (let i = 0; i < 12; i++) {
+      await put();
+      assert.equal(kept(), Math.min(i + 1, 6), `after ${i} s`);
+      clock.advance(1_000);
+    }
+    const without = LocalStream.open({ dataDir, name: 's', clock });
+    await without.put({
+      count: 1,
+      data: Buffer.from('x'),
+      ends: Uint32Array.of(1),
+      hashes: Uint32Array.of(0),
+    });
+    assert.equal(kept(), 7, 'a handle without one removes nothing');
+    await without.close();
+  });
+
+  it('is what replay --retention keeps, and Kinesis has its own', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const refused = await run(
+      ['replay', '--stream', 'kinesis:x', '--retention', '1h', '--data-dir', dataDir],
+      { code: 2 },
+    );
+    assert.match(refused.stderr, /retention is for embedded streams/);
+    await run(['replay', '--limit', '100', '--speedup', 'max', '--retention', '1h', '--data-dir', dataDir]);
+  });
+});
