@@ -196,6 +196,9 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     const { epoch } = (await headOf(line))!;
     children[0]!.kill('SIGKILL');
     await killed;
+    const since = Date.now();
+    await until('a take-over', async () => ((await headOf(line))?.epoch ?? 0) > epoch);
+    t.diagnostic(`taken over ${Date.now() - since} ms after the kill, with --takeover 1s`);
     const winner = await Promise.race(standbys.map((each, i) => each.then((ran) => ({ ran, i }))));
     assert.equal(winner.ran.code, 0, winner.ran.stderr);
     assert.match(winner.ran.stderr, new RegExp(`restored at epoch ${epoch + 1}`));
