@@ -1,6 +1,7 @@
 /**
  * Composes a processor from stream, views, state and sinks. The command line, the demo and the library all open it here.
  */
+import { existsSync } from 'node:fs';
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
@@ -12,10 +13,12 @@ import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
 import type { RemoteOptions, RemoteState, TakenState } from '../remote/state.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
+import { isRunning, statePath } from '../state/files.ts';
 import { streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
+import { changesText, mustBeAccepted, type ViewChange } from '../state/view-changes.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,
@@ -74,6 +77,8 @@ export interface ProcessorOptions {
   readonly allowedLateness?: number;
   /** Ms between checkpoints; 1,000 by default. */
   readonly checkpointInterval?: number;
+  /** Let views whose key, window or functions changed begin anew; without it, such a state is refused. Not with `state`. */
+  readonly acceptChanges?: boolean;
   /** `s3://bucket/prefix`: the state is committed there, and another processor of it can take over. */
   readonly state?: string | undefined;
   /** Ms between commits to S3; 5,000 by default. */
@@ -134,9 +139,10 @@ export async function openProcessor(options: ProcessorOptions = {}): Promise<Pro
   const stream = await readerOf(target, options);
   try {
     const remote = await remoteOf(options, views, target, stream);
+    const changes = remote ? [] : await acceptedChanges(options, views, target, stream);
     // Imported here so that a local state doesn't pay for loading it.
     const make = remote && (await import('../remote/state.ts')).RemoteState;
-    return new Processor(options, views, target, stream, search, remote, make);
+    return new Processor(options, views, target, stream, search, changes, remote, make);
   } catch (error) {
     await stream.close();
     throw error;
@@ -150,6 +156,71 @@ function identityOf(options: ProcessorOptions, views: readonly View[], stream: S
     views: JSON.stringify(views),
     settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
   };
+}
+
+/** What becomes of the state of a job that is run with these views; nothing if there is none, or it goes on as it is. */
+export function plannedChanges(
+  options: Pick<ProcessorOptions, 'dataDir' | 'app' | 'stream' | 'views' | 'allowedLateness'>,
+): readonly ViewChange[] {
+  const { dataDir = DEFAULT_DATA_DIR, allowedLateness = 0 } = options;
+  const app = options.app ?? appOf(parseTarget(options.stream));
+  if (!existsSync(statePath(dataDir, app))) return [];
+  const reader = new StateReader(dataDir, app);
+  try {
+    return reader.viewChanges(checkViews(options.views ?? taxiViews()), allowedLateness);
+  } finally {
+    reader.close();
+  }
+}
+
+/** The changes of views that are to be made, told and, where windows go, kept in a savepoint. Throws `other-state`. */
+async function acceptedChanges(
+  options: ProcessorOptions,
+  views: readonly View[],
+  target: StreamTarget,
+  stream: StreamReader,
+): Promise<readonly ViewChange[]> {
+  const { dataDir = DEFAULT_DATA_DIR, onNote = () => {} } = options;
+  const app = options.app ?? appOf(target);
+  const identity = identityOf(options, views, stream);
+  const changes = isSameJob(dataDir, app, identity) ? plannedChanges({ ...options, views }) : [];
+  if (changes.length === 0) return changes;
+  if (mustBeAccepted(changes) && !options.acceptChanges) {
+    throw new TaxiflowError(
+      'other-state',
+      `the state of app "${app}" was made with other views: ${changesText(changes).replaceAll('\n', '; ')}`,
+      {
+        hint: 'let them begin anew with --accept-changes, or give this job a name of its own with --app NAME',
+      },
+    );
+  }
+  for (const line of changesText(changes).split('\n')) onNote(line);
+  if (changes.some(({ change }) => change === 'removed' || change === 'anew')) {
+    const { createSavepoint } = await import('../savepoints/savepoints.ts');
+    try {
+      const { place } = await createSavepoint({ dataDir, app, s3: {} });
+      onNote(`what goes is kept in ${place}`);
+    } catch (error) {
+      const isFine = error instanceof TaxiflowError && ['no-checkpoint', 'file-exists'].includes(error.code);
+      if (!isFine) throw error;
+    }
+  }
+  return changes;
+}
+
+/** Whether there is a state of this stream and these settings that can be read; what else there is, is refused when it is opened. */
+function isSameJob(dataDir: string, app: string, { stream, settings }: StateIdentity): boolean {
+  if (!existsSync(statePath(dataDir, app)) || isRunning(dataDir, app)) return false;
+  let reader: StateReader | undefined;
+  try {
+    reader = new StateReader(dataDir, app);
+    const made = reader.identity();
+    return made.stream === stream && made.settings === settings;
+  } catch {
+    return false;
+  } finally {
+    reader?.close();
+  }
 }
 
 interface Remote {
@@ -293,6 +364,7 @@ export class Processor {
     target: StreamTarget,
     reader: StreamReader,
     search: Search | undefined,
+    viewChanges: readonly ViewChange[],
     remote: Remote | undefined,
     makeRemote?: typeof RemoteState,
   ) {
@@ -308,6 +380,7 @@ export class Processor {
       dataDir,
       app: this.app,
       identity: identityOf(options, views, reader),
+      viewChanges,
     });
     this.#remote =
       remote && makeRemote

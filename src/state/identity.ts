@@ -4,13 +4,18 @@ import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
 
 /** Throws `other-state` where a state was made of something else than `identity`. */
-export function checkIdentity(db: Sqlite, identity: StateIdentity, app: string): void {
+export function checkIdentity(
+  db: Sqlite,
+  identity: StateIdentity,
+  app: string,
+  mayChangeViews = false,
+): void {
   const rows = db.prepare('SELECT name, value FROM identity').all() as {
     name: keyof StateIdentity;
     value: string;
   }[];
   for (const { name, value } of rows) {
-    if (identity[name] === value) continue;
+    if (identity[name] === value || (name === 'views' && mayChangeViews)) continue;
     if (name === 'stream') refuseOtherStream(value, identity.stream, app, db.name);
     const detail = name === 'views' ? '' : `: it has ${value}, this is ${identity[name]}`;
     throw new TaxiflowError('other-state', `the state of app "${app}" was made with other ${name}${detail}`, {

@@ -6,6 +6,7 @@ import {
   type KeptDeadLetter,
   listDeadLetters,
 } from '../dead-letters.ts';
+import type { StateIdentity } from '../engine/state-store.ts';
 import { translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
@@ -25,6 +26,7 @@ import {
 import { corruptRow } from './rows.ts';
 import type { RunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
+import { type ViewChange, viewChanges } from './view-changes.ts';
 
 export class StateReader {
   readonly path: string;
@@ -125,6 +127,17 @@ export class StateReader {
     });
   }
 
+  /** What the state was made of. */
+  identity(): StateIdentity {
+    return translating(this.#what, this.path, () => {
+      const rows = this.#db.prepare('SELECT name, value FROM identity').all() as {
+        name: string;
+        value: string;
+      }[];
+      return Object.fromEntries(rows.map(({ name, value }) => [name, value])) as unknown as StateIdentity;
+    });
+  }
+
   /** The number the next result will get. */
   nextResult(): number {
     return translating(this.#what, this.path, () => {
@@ -167,6 +180,11 @@ export class StateReader {
     return translating(this.#what, this.path, () =>
       resultsOfWindow(this.#db, view, start, most, (name) => this.#keyFields(name)),
     );
+  }
+
+  /** What becomes of the state when it is run with these views. */
+  viewChanges(views: readonly View[], allowedLateness: number): readonly ViewChange[] {
+    return translating(this.#what, this.path, () => viewChanges(this.#db, views, allowedLateness));
   }
 
   /** Names of the views the results are of. */

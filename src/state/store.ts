@@ -13,6 +13,7 @@ import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
+import type { View } from '../views/language.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
 import { statePath, takeLock } from './files.ts';
 import { checkIdentity } from './identity.ts';
@@ -23,11 +24,14 @@ import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type RunStatus, readCreated } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
+import { changeViews, type ViewChange } from './view-changes.ts';
 
 export interface StateOptions {
   readonly dataDir: string;
   readonly app: string;
   readonly identity: StateIdentity;
+  /** What becomes of the views of a state that was made with others; without it, such a state is refused. */
+  readonly viewChanges?: readonly ViewChange[] | undefined;
 }
 
 export class SqliteState implements StateStore {
@@ -69,7 +73,7 @@ export class SqliteState implements StateStore {
    * Opens or makes the state of an app and locks it; one of an older format is brought up to date. Throws `app-running`,
    * `other-state`, `damaged`, `newer-format`, `older-format`, …
    */
-  static open({ dataDir, app, identity }: StateOptions): SqliteState {
+  static open({ dataDir, app, identity, viewChanges = [] }: StateOptions): SqliteState {
     const path = statePath(dataDir, app);
     const what = `the state of app "${app}"`;
     const isNew = !existsSync(path);
@@ -80,9 +84,10 @@ export class SqliteState implements StateStore {
       createTables(db, identity);
       refuseUnknownFormat(db, what);
       if (!isNew) checkIntegrity(db, what, path);
-      checkIdentity(db, identity, app);
+      checkIdentity(db, identity, app, viewChanges.length > 0);
       const rows = new StateRows(db, what, path);
       migrate(rows);
+      if (viewChanges.length > 0) changeViews(rows, JSON.parse(identity.views) as View[], viewChanges);
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();

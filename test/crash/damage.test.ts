@@ -88,7 +88,9 @@ const finishing = (folder: string, output = join(folder, 'out.ndjson')): string[
 
 async function finishes(folder: string, { lines }: OracleResult, output?: string): Promise<void> {
   const ran = await taxiflow(finishing(folder, output));
-  assert.equal(ran.code, 0, ran.stderr);
+  // What is left to read may be trips that no view wants, which a run says with 3.
+  const leftNothing = ran.code === 3 && /no trip was used/.test(ran.stderr);
+  assert.ok(ran.code === 0 || leftNothing, ran.stderr);
   sameLines(comparable(read(output ?? join(folder, 'out.ndjson'))), lines, 'the output in the end');
   const stored = await taxiflow(['results', '--data-dir', folder, '--app', 'app', '--format', 'ndjson']);
   sameLines(comparable(stored.stdout), lines, 'the results stored in the end');

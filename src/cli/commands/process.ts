@@ -27,6 +27,8 @@ const options = {
   views,
   window: milliseconds({ describe: 'Window size of the default views, for example 1h  [default: 10m]' }),
   explain: flag('Print the plan and exit'),
+  acceptChanges: flag('Let views begin anew whose key, window or functions changed since the last run'),
+  dryRun: flag('Print what would become of the state with these views, and exit'),
   from: text({
     default: 'trim-horizon',
     describe: 'Where a new processor starts reading: trim-horizon, latest or a time',

@@ -3,10 +3,12 @@ import {
   type Processor,
   type ProcessorProgress,
   type ProcessSummary,
+  plannedChanges,
 } from '../../app/processor.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import type { SinkStatus } from '../../engine/sink.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import { changesText } from '../../state/view-changes.ts';
 import { describeTarget, lacks, parseTarget, streamsThatCan } from '../../streams/connectors.ts';
 import { checkViews } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
@@ -39,6 +41,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
     else show(`${plan}\n`);
     return EXIT.done;
   }
+  if (args.dryRun) return tellChanges(args, views);
   const target = parseTarget(args.stream);
   const from = startOf(args);
   const instead = args.consumer === 'efo' ? lacks(target, 'fan-out') : undefined;
@@ -74,6 +77,14 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
     await page?.close();
     done();
   }
+}
+
+function tellChanges(args: ProcessArguments, views: readonly View[]): number {
+  const changes = plannedChanges({ ...args, views });
+  if (args.json) printJson({ command: 'process', dry_run: true, changes });
+  else if (changes.length > 0) show(`${changesText(changes)}\n`);
+  say(changes.length === 0 ? 'the state goes on as it is' : 'nothing was changed');
+  return EXIT.done;
 }
 
 /** Runs before anything is created. */

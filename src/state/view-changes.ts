@@ -1,0 +1,119 @@
+/** What becomes of a state when its job is run with other views (C5): nothing is mixed in silence. */
+import { TaxiflowError } from '../errors.ts';
+import type { Sqlite } from '../sqlite.ts';
+import type { View } from '../views/language.ts';
+import { readCheckpoint } from './checkpoint-row.ts';
+import { corruptRow, rowCrc, type StateRows } from './rows.ts';
+
+/**
+ * `added`: begins where the stream is now. `removed`: its open windows go. `adapted`: goes on, with other results from now on. `anew`:
+ * its open windows and its results go, and it begins where the stream is now.
+ */
+export interface ViewChange {
+  readonly view: string;
+  readonly change: 'added' | 'removed' | 'adapted' | 'anew';
+  /** In words. */
+  readonly what: string;
+}
+
+/** The views a state was made with. */
+export function storedViews(db: Sqlite): View[] {
+  const text = db.prepare("SELECT value FROM identity WHERE name = 'views'").pluck().get();
+  try {
+    return JSON.parse(String(text)) as View[];
+  } catch {
+    throw corruptRow('views');
+  }
+}
+
+/** By name, in the order of the new views and then of the removed ones; none if a state can go on as it is. */
+export function viewChanges(
+  db: Sqlite,
+  views: readonly View[],
+  allowedLateness: number,
+): readonly ViewChange[] {
+  const before = new Map(storedViews(db).map((view) => [view.name, view]));
+  const hasResults = db.prepare('SELECT 1 FROM firings WHERE view = ? LIMIT 1');
+  const changes: ViewChange[] = [];
+  for (const view of views) {
+    const old = before.get(view.name);
+    before.delete(view.name);
+    if (!old) {
+      changes.push(
+        hasResults.get(view.name)
+          ? { view: view.name, change: 'anew', what: 'it was removed earlier, and its results go' }
+          : { view: view.name, change: 'added', what: 'it begins where the stream is now' },
+      );
+      continue;
+    }
+    if (JSON.stringify(old) === JSON.stringify(view)) continue;
+    changes.push({ view: view.name, ...changeOf(old, view, allowedLateness) });
+  }
+  for (const view of before.keys())
+    changes.push({ view, change: 'removed', what: 'its open windows go, its results stay' });
+  return changes;
+}
+
+function changeOf(old: View, view: View, allowedLateness: number): Omit<ViewChange, 'view'> {
+  const differs = (part: (view: View) => unknown) => JSON.stringify(part(old)) !== JSON.stringify(part(view));
+  const parts: string[] = [];
+  if (differs(({ where }) => where ?? null)) parts.push('the trips that it selects');
+  if (differs(({ by }) => Object.entries(by))) parts.push('its key');
+  if (differs(({ window }) => window)) parts.push('its window');
+  if (differs(({ aggregates }) => Object.values(aggregates))) parts.push('its aggregates');
+  const hasOtherHaving = differs(({ having }) => having ?? null);
+  // A correction has to know whether the earlier result was shown.
+  if (hasOtherHaving && allowedLateness > 0)
+    parts.push('its having, with windows that can still be corrected');
+  if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}` };
+  return {
+    change: 'adapted',
+    what: hasOtherHaving ? 'it goes on with another having' : 'it goes on with other names of aggregates',
+  };
+}
+
+/** Whether changes lose windows, so that they must be accepted by name. */
+export function mustBeAccepted(changes: readonly ViewChange[]): boolean {
+  return changes.some(({ change }) => change === 'anew');
+}
+
+/** The changes in words, one a line. */
+export function changesText(changes: readonly ViewChange[]): string {
+  const verbs = { added: 'is added', removed: 'is removed', adapted: 'is adapted', anew: 'begins anew' };
+  return changes.map(({ view, change, what }) => `view ${view} ${verbs[change]}: ${what}`).join('\n');
+}
+
+/** Brings a state to other views, in one transaction. Throws `other-state` while a sink has not yet got what would go. */
+export function changeViews(rows: StateRows, views: readonly View[], changes: readonly ViewChange[]): void {
+  rows.transaction(() => {
+    const { db } = rows;
+    for (const { view, change } of changes) {
+      if (change === 'removed' || change === 'anew') db.prepare('DELETE FROM panes WHERE view = ?').run(view);
+      if (change === 'anew') removeResults(rows, view);
+    }
+    db.prepare("UPDATE identity SET value = ? WHERE name = 'views'").run(JSON.stringify(views));
+  });
+}
+
+function removeResults(rows: StateRows, view: string): void {
+  const { db } = rows;
+  const { last, kept } = db
+    .prepare('SELECT max(first + count) AS last, coalesce(sum(count), 0) AS kept FROM firings WHERE view = ?')
+    .get(view) as { last: number | null; kept: number };
+  if (last === null) return;
+  const behind = db.prepare('SELECT sink FROM cursors WHERE delivered < ?').pluck().get(last);
+  if (behind !== undefined) {
+    throw new TaxiflowError('other-state', `${String(behind)} has not yet got all results of view ${view}`, {
+      hint: 'run the job once more as it was, until its sinks have everything',
+    });
+  }
+  db.prepare('DELETE FROM firings WHERE view = ?').run(view);
+  const { number, at, ...state } = readCheckpoint(db)!;
+  const text = JSON.stringify({ ...state, trimmed: (state.trimmed ?? 0) + kept });
+  db.prepare('UPDATE checkpoint SET number = ?, at = ?, crc = ?, state = ?').run(
+    number,
+    at,
+    rowCrc([], text),
+    text,
+  );
+}
