@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { it, type TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
@@ -13,6 +13,7 @@ import { temporaryFolder } from '../files.ts';
 import { Line, resultsIn, sameLines } from '../golden/line.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { countOf, showsExactly } from '../golden/search.ts';
+import { startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
 import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { proxied } from '../services/search-proxy.ts';
 import { following, taxiflow } from '../taxiflow.ts';
@@ -29,10 +30,40 @@ it('C3 killed processors and killed servers leave each result once', {
 }, async (t) => {
   const search = await startOpenSearch(t);
   await t.test(`the processor is killed ${KILLS} times around its bulk requests`, (t) =>
-    processorKilled(t, search),
+    processorKilled(t, search, 'killed-', KILLS),
+  );
+  await t.test(
+    'so is one with its state in S3, which goes on in another folder each time (C8)',
+    {
+      skip: withoutMinistack,
+    },
+    async (t) => {
+      const ministack = await startMinistack(t);
+      await storeObject(ministack, 'states', 'notes.md', 'no state');
+      const state = [
+        '--state',
+        's3://states/kills',
+        '--endpoint-url',
+        ministack.endpoint,
+        '--state-interval',
+        '10ms',
+      ];
+      await processorKilled(t, search, 'moved-', Math.ceil(KILLS / 2), (folder) => {
+        const other = join(temporaryFolder(t), 'data');
+        cpSync(join(folder, 'streams'), join(other, 'streams'), { recursive: true });
+        return { folder: other, flags: state, env: ministack.env };
+      });
+    },
   );
   await t.test('OpenSearch is killed and started again in the middle', (t) => serverKilled(t, search));
 });
+
+/** Where a processor lives, and what it is told there. */
+interface Machine {
+  readonly folder: string;
+  readonly flags: readonly string[];
+  readonly env: Record<string, string>;
+}
 
 function dayOfTrips(t: TestContext): { line: Line; file: string } {
   const file = join(temporaryFolder(t), 'trips.csv');
@@ -45,9 +76,14 @@ function dayOfTrips(t: TestContext): { line: Line; file: string } {
  * A kill comes before a request reaches the server, after the server has done it and before it answers, or with the
  * answer; always at a request with results that are new in that run, so that older ones are sent before.
  */
-async function processorKilled(t: TestContext, search: OpenSearch): Promise<void> {
+async function processorKilled(
+  t: TestContext,
+  search: OpenSearch,
+  prefix: string,
+  times: number,
+  moveTo: (folder: string) => Machine = (folder) => ({ folder, flags: [], env: {} }),
+): Promise<void> {
   const { line, file } = dayOfTrips(t);
-  const { folder } = line;
   let victim: ChildProcess | undefined;
   let newest = 0;
   let moment: 'before' | 'between' | 'after' = 'before';
@@ -70,24 +106,26 @@ async function processorKilled(t: TestContext, search: OpenSearch): Promise<void
     if (due) setImmediate(kill);
     return reply;
   });
-  const flow = ['process', '--data-dir', folder, '--opensearch', proxy.endpoint, '--index-prefix', 'killed-'];
-  for (let run = 0; run < KILLS; run++) {
+  const lifeOf = (more: readonly string[], onStart: (child: ChildProcess) => void) => {
+    const { folder, flags, env } = moveTo(line.folder);
+    const flow = ['process', '--data-dir', folder, '--opensearch', proxy.endpoint, '--index-prefix', prefix];
+    return taxiflow([...flow, ...flags, ...more], { env, onStart });
+  };
+  for (let run = 0; run < times; run++) {
     // Another part of the day; its last windows stay open.
-    const until = DAY + (24 * 3_600_000 * (run + 1)) / KILLS;
+    const until = DAY + (24 * 3_600_000 * (run + 1)) / times;
     await line.replay({ until, resume: run > 0 });
     moment = (['before', 'between', 'after'] as const)[run % 3]!;
-    newest = until - (12 * 3_600_000) / KILLS;
-    const ran = await taxiflow([...flow, '--checkpoint-interval', '5ms'], {
-      onStart: (child) => {
-        victim = child;
-      },
+    newest = until - (12 * 3_600_000) / times;
+    const ran = await lifeOf(['--checkpoint-interval', '5ms'], (child) => {
+      victim = child;
     });
     assert.equal(ran.signal, 'SIGKILL', `it ended by itself: ${ran.stderr}`);
   }
   await line.replay({ resume: true });
-  const last = await taxiflow([...flow, ...TO_END]);
+  const last = await lifeOf(TO_END, () => {});
   assert.equal(last.code, 0, last.stderr);
-  await showsExactly(search, 'killed-', (await expectedLines([file])).lines, 'after the kills');
+  await showsExactly(search, prefix, (await expectedLines([file])).lines, 'after the kills');
   t.diagnostic(`kills: ${JSON.stringify(kills)}`);
 }
 
