@@ -316,20 +316,31 @@ export class AlignedWindows implements OpenWindows {
     this.#leaving = [];
   }
 
-  /** Restores the windows of a checkpoint; panes are read when they are needed. */
+  /** Restores the windows of a checkpoint; panes are read when they are needed, except those that were in memory. */
   restore(watermark: number, windows: Iterable<StoredWindow>): void {
     this.#watermark = this.#firedUpTo = watermark;
     for (const { windowStart, windowEnd, parts, unsorted } of windows) {
       const span = { windowStart, windowEnd };
-      this.#parts.set(windowEnd, { span, parts });
-      (isDue(windowEnd, watermark) ? this.#fired : this.#unfired).push(windowEnd);
+      const fired = isDue(windowEnd, watermark);
+      const part = unsorted ? this.#restored(span, parts - 1) : undefined;
+      // Corrections of a fired window must tell what its other parts have shown, so this one joins them.
+      const joins = part !== undefined && fired && parts > 1;
+      const inStore = part && !joins ? parts - 1 : parts;
+      if (inStore > 0) this.#parts.set(windowEnd, { span, parts: inStore });
+      if (part && joins) {
+        this.#stored.rewrite(part.sortedBlocks());
+        part.release();
+      } else if (part) {
+        part.fired = fired;
+        this.#windows.set(windowEnd, part);
+      }
+      (fired ? this.#fired : this.#unfired).push(windowEnd);
       if (windowEnd > this.#lastEnd) this.#lastEnd = windowEnd;
-      if (unsorted) this.#sort(span, parts - 1);
     }
   }
 
-  /** Sorts a part that was in memory when the last process ended. */
-  #sort(span: WindowSpan, part: number): void {
+  /** A part as it was in memory when the last process ended. */
+  #restored(span: WindowSpan, part: number): PaneWindow {
     const window = new PaneWindow(this.view, span, part, this.#memory);
     for (const kind of ['panes', 'distinct'] as const) {
       for (let block = 0; ; block++) {
@@ -338,8 +349,8 @@ export class AlignedWindows implements OpenWindows {
         window.restore(kind, data);
       }
     }
-    this.#stored.rewrite(window.sortedBlocks());
-    window.release();
+    window.isRestored();
+    return window;
   }
 }
 

@@ -252,6 +252,13 @@ export class PaneWindow implements OpenWindow {
     else this.#restoreDistinct(data);
   }
 
+  /** All blocks are as the store has them. */
+  isRestored(): void {
+    this.panes.cleaned();
+    this.#distinct?.cleaned();
+    this.stored = true;
+  }
+
   #restorePanes(data: Uint8Array): void {
     const { key, width } = this.#view;
     const rows = new PaneRows(data, key.length, width);
