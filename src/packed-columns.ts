@@ -1,8 +1,8 @@
 /**
  * Tables of numbers and words as packed columns: a few bytes a value, and read without parsing.
  *
- * Layout, little-endian: number of rows (uint32), number of columns (uint32), then for each column 16 bytes: its id (uint8),
- * encoding (uint8), decimals (int8), 1 for words (uint8), offset of its data (uint32), base (float64). Data are aligned to 8
+ * Layout, little-endian: number of rows (uint32), number of columns (uint32), then for each column 16 bytes: its id (uint16),
+ * encoding (uint8; 128 is added for words), decimals (int8), offset of its data (uint32), base (float64). Data are aligned to 8
  * bytes. A whole number `raw` stands for (base + raw) / 10^decimals, and the greatest for a missing value. A column of words
  * holds places in its list of words, which begins at the offset `base`: the length of a JSON array (uint32), and the array.
  * A column that is not there is missing in all rows.
@@ -15,7 +15,10 @@ type Values = Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Arr
 
 const HEAD = 8;
 const COLUMN_HEAD = 16;
-const MOST_COLUMNS = 256;
+const MOST_COLUMNS = 1 << 16;
+const WORDS = 128;
+/** Rows of a table, if its reader doesn't say. */
+const MOST_COUNT = 1 << 24;
 /** Values with more decimals are stored as floating-point numbers. */
 const MOST_DECIMALS = 7;
 const THOUSANDS = -3;
@@ -192,10 +195,9 @@ function laidOut(count: number, packed: readonly (Column & { readonly id: number
   for (const [i, { id, encoding, decimals, base, values, words }] of packed.entries()) {
     const at = HEAD + i * COLUMN_HEAD;
     const { data, list } = places[i]!;
-    out.writeUInt8(id, at);
-    out.writeUInt8(encoding, at + 1);
-    out.writeInt8(decimals, at + 2);
-    out.writeUInt8(words ? 1 : 0, at + 3);
+    out.writeUInt16LE(id, at);
+    out.writeUInt8(encoding + (words ? WORDS : 0), at + 2);
+    out.writeInt8(decimals, at + 3);
     out.writeUInt32LE(data, at + 4);
     out.writeDoubleLE(words ? list : base, at + 8);
     out.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), data);
@@ -216,20 +218,20 @@ export class PackedColumns {
     this.#columns = columns;
   }
 
-  /** Undefined for bytes that can't be such a table. */
-  static read(bytes: Uint8Array): PackedColumns | undefined {
+  /** Undefined for bytes that can't be such a table of at most `most` rows. */
+  static read(bytes: Uint8Array, most = MOST_COUNT): PackedColumns | undefined {
     // Typed arrays begin at a multiple of their width.
     const { buffer, byteOffset, length } = bytes.byteOffset % 8 === 0 ? bytes : Uint8Array.from(bytes);
     const own = Buffer.from(buffer as ArrayBuffer, byteOffset, length);
     if (own.length < HEAD) return undefined;
     const [count, width] = [own.readUInt32LE(0), own.readUInt32LE(4)];
-    if (width > MOST_COLUMNS || own.length < HEAD + width * COLUMN_HEAD) return undefined;
+    if (count > most || width > MOST_COLUMNS || own.length < HEAD + width * COLUMN_HEAD) return undefined;
     const columns = new Map<number, ReadColumn>();
     for (let i = 0; i < width; i++) {
       const at = HEAD + i * COLUMN_HEAD;
       const column = readColumn(own, at, count);
       if (!column) return undefined;
-      columns.set(own.readUInt8(at), column);
+      columns.set(own.readUInt16LE(at), column);
     }
     return new PackedColumns(count, columns);
   }
@@ -257,15 +259,16 @@ export class PackedColumns {
 
 /** The column with its head at `at`; undefined if it doesn't fit. */
 function readColumn(bytes: Buffer, at: number, count: number): ReadColumn | undefined {
-  const encoding = bytes.readUInt8(at + 1);
-  const decimals = bytes.readInt8(at + 2);
+  const kind = bytes.readUInt8(at + 2);
+  const hasWords = kind >= WORDS;
+  const encoding = hasWords ? kind - WORDS : kind;
+  const decimals = bytes.readInt8(at + 3);
   const offset = bytes.readUInt32LE(at + 4);
   const base = bytes.readDoubleLE(at + 8);
   const Values = ARRAYS[encoding];
   if (!Values) return undefined;
   const length = encoding === ENCODING.same ? 0 : count;
   if (offset % 8 !== 0 || offset + length * Values.BYTES_PER_ELEMENT > bytes.length) return undefined;
-  const hasWords = bytes.readUInt8(at + 3) !== 0;
   const list = hasWords ? readWords(bytes, base) : undefined;
   if (hasWords && !list) return undefined;
   const values = new Values(bytes.buffer as ArrayBuffer, bytes.byteOffset + offset, length);

@@ -139,7 +139,7 @@ export async function openProcessor(options: ProcessorOptions = {}): Promise<Pro
   const stream = await readerOf(target, options);
   try {
     const remote = await remoteOf(options, views, target, stream);
-    const changes = remote ? [] : await acceptedChanges(options, views, target, stream);
+    const changes = remote ? undefined : await acceptedChanges(options, views, target, stream);
     // Imported here so that a local state doesn't pay for loading it.
     const make = remote && (await import('../remote/state.ts')).RemoteState;
     return new Processor(options, views, target, stream, search, changes, remote, make);
@@ -173,17 +173,18 @@ export function plannedChanges(
   }
 }
 
-/** The changes of views that are to be made, told and, where windows go, kept in a savepoint. Throws `other-state`. */
+/** The changes of views that are to be made, told and, where windows go, kept in a savepoint; undefined for another job. Throws `other-state`. */
 async function acceptedChanges(
   options: ProcessorOptions,
   views: readonly View[],
   target: StreamTarget,
   stream: StreamReader,
-): Promise<readonly ViewChange[]> {
+): Promise<readonly ViewChange[] | undefined> {
   const { dataDir = DEFAULT_DATA_DIR, onNote = () => {} } = options;
   const app = options.app ?? appOf(target);
   const identity = identityOf(options, views, stream);
-  const changes = isSameJob(dataDir, app, identity) ? plannedChanges({ ...options, views }) : [];
+  if (!isSameJob(dataDir, app, identity)) return undefined;
+  const changes = plannedChanges({ ...options, views });
   if (changes.length === 0) return changes;
   if (mustBeAccepted(changes) && !options.acceptChanges) {
     throw new TaxiflowError(
@@ -364,7 +365,7 @@ export class Processor {
     target: StreamTarget,
     reader: StreamReader,
     search: Search | undefined,
-    viewChanges: readonly ViewChange[],
+    viewChanges: readonly ViewChange[] | undefined,
     remote: Remote | undefined,
     makeRemote?: typeof RemoteState,
   ) {
@@ -407,12 +408,13 @@ export class Processor {
       if (this.#o.retain !== undefined)
         this.#state.retainResults(
           this.#o.retain,
-          this.#views.map(({ name }) => name),
+          this.#views.map(({ name, window }) => ({ name, size: window.size_ms })),
           sinks.map(({ name }) => name),
         );
       const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
+      await this.#remote?.finish();
       await this.#fitting?.times.finish(this.#fitting.sink.status().delivered, signal);
       return {
         ...outcome,
@@ -442,6 +444,7 @@ export class Processor {
   /** Ends the run with a checkpoint. */
   stop(): void {
     this.#stop.abort();
+    this.#remote?.stop();
   }
 
   /** Closes stream and state without a run. `run` closes them itself. Throws `processor-running`. */

@@ -23,6 +23,10 @@ export const BATCH_TRIPS = 4_000;
 const MOST_BATCH_TRIPS = 128_000;
 /** Trips of a spilled run that are written or read at once. */
 const PIECE_TRIPS = 1 << 13;
+const LEAST_PIECE_TRIPS = 1 << 8;
+/** Trips of all runs together in memory while they are merged. */
+const MERGE_TRIPS = 1 << 19;
+const NOTHING = new Float64Array(0);
 const { dropoff_datetime: DROPOFF, vendor_id: VENDOR } = PLACE;
 
 /** Trips of one run, in the order they were added. */
@@ -265,8 +269,8 @@ export class TripCollector {
 /** A sorted run on disk, read back from its start. */
 class Spill {
   readonly #file: ScratchFile;
-  readonly #piece = new Float64Array(PIECE_TRIPS * TRIP_WIDTH);
-  readonly #bytes = Buffer.from(this.#piece.buffer);
+  #piece = NOTHING;
+  #bytes = Buffer.from(NOTHING.buffer);
   /** Numbers in the piece, and where the trip at the head of the run begins. */
   #length = 0;
   #at = 0;
@@ -277,19 +281,23 @@ class Spill {
   }
 
   write(run: Run): void {
+    const piece = new Float64Array(PIECE_TRIPS * TRIP_WIDTH);
+    const bytes = Buffer.from(piece.buffer);
     let filled = 0;
     for (const i of run.order()) {
-      copyTrip(run.values, i * TRIP_WIDTH, this.#piece, filled);
+      copyTrip(run.values, i * TRIP_WIDTH, piece, filled);
       filled += TRIP_WIDTH;
-      if (filled < this.#piece.length) continue;
-      this.#file.append(this.#bytes);
+      if (filled < piece.length) continue;
+      this.#file.append(bytes);
       filled = 0;
     }
-    this.#file.append(this.#bytes.subarray(0, filled * 8));
+    this.#file.append(bytes.subarray(0, filled * 8));
   }
 
-  /** Reads the first trip; false if there is none. */
-  begin(): boolean {
+  /** Reads the first trip, with memory for so many trips; false if there is none. */
+  begin(trips: number): boolean {
+    this.#piece = new Float64Array(trips * TRIP_WIDTH);
+    this.#bytes = Buffer.from(this.#piece.buffer);
     this.#at = this.#length;
     return this.#isAtTrip();
   }
@@ -330,7 +338,9 @@ function* merged(
   batchTrips: () => number,
 ): Generator<TripBatch> {
   const before = (a: number, b: number) => spills[a]!.dropoff - spills[b]!.dropoff || a - b;
-  const heap = [...spills.keys()].filter((run) => spills[run]!.begin());
+  // All runs are read at the same time: many of them have less memory each.
+  const trips = Math.max(LEAST_PIECE_TRIPS, Math.min(PIECE_TRIPS, Math.floor(MERGE_TRIPS / spills.length)));
+  const heap = [...spills.keys()].filter((run) => spills[run]!.begin(trips));
   heap.sort(before);
   while (heap.length > 0) {
     const [run] = heap as [number];

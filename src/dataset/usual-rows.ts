@@ -52,7 +52,7 @@ export class UsualRows {
   readonly #starts: Int32Array;
   readonly #encode: EncodeRow;
   readonly #values = new Float64Array(BATCH_TRIPS * TRIP_WIDTH);
-  readonly #vendors = new Dictionary();
+  #vendors = new Dictionary();
   #count = 0;
 
   private constructor(schema: Schema, delimiter: string, onTrips: (trips: SourceTrips) => void) {
@@ -93,7 +93,8 @@ export class UsualRows {
     this.#count = 0;
     this.rows += count;
     this.#onTrips({ count, values: this.#values, vendors: this.#vendors.words });
-    if (this.#vendors.bytes > MOST_VENDOR_BYTES) this.#vendors.forgetAfter(0);
+    // A list of vendors stands for the codes that were handed on with it, so it is never changed but by adding.
+    if (this.#vendors.bytes > MOST_VENDOR_BYTES) this.#vendors = new Dictionary();
   }
 
   /** Finds the fields of a line; returns where the next line begins, or −1 for a line that is not a whole, plain row. */

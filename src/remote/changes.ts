@@ -4,6 +4,9 @@
  */
 import type { Sqlite } from '../sqlite.ts';
 
+/** Names of the tables of states, which go into statements. */
+const TABLE = /^[a-z_]+$/;
+
 interface Table {
   readonly name: string;
   /** Columns of its primary key. */
@@ -11,12 +14,14 @@ interface Table {
 }
 
 function tablesOf(db: Sqlite, schema = 'main'): Table[] {
-  const names = db
-    .prepare(
-      `SELECT name FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`,
-    )
-    .pluck()
-    .all() as string[];
+  const names = (
+    db
+      .prepare(
+        `SELECT name FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`,
+      )
+      .pluck()
+      .all() as string[]
+  ).filter((name) => TABLE.test(name));
   return names.map((name) => ({
     name,
     key: db
@@ -64,7 +69,8 @@ export class Changes {
         const columns = listed(key);
         db.exec(
           `CREATE TABLE taken.${name} AS SELECT t.* FROM changed_${name} JOIN main.${name} t USING (${columns});
-           CREATE TABLE taken.gone_${name} AS SELECT ${columns} FROM changed_${name} EXCEPT SELECT ${columns} FROM main.${name};
+           CREATE TABLE taken.gone_${name} AS SELECT ${columns} FROM changed_${name} c
+             WHERE NOT EXISTS (SELECT 1 FROM main.${name} t WHERE ${key.map((column) => `t."${column}" = c."${column}"`).join(' AND ')});
            DELETE FROM changed_${name};`,
         );
       }

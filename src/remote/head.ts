@@ -37,9 +37,14 @@ export interface HeadContent {
   /** Number of the checkpoint, and the number that its next result gets. */
   readonly checkpoint: number;
   readonly next_result: number;
+  /** When this epoch began, epoch ms: by the owner's clock, but always later than the epoch before. */
+  readonly created: number;
   /** By the owner's clock, for people; ISO 8601. */
   readonly at: string;
 }
+
+/** Versions in OpenSearch count quarters of a second. */
+const QUARTER_MS = 250;
 
 /** What a commit changes. */
 export type Change = Pick<HeadContent, 'base' | 'increments' | 'state_format' | 'checkpoint' | 'next_result'>;
@@ -69,9 +74,14 @@ function parsed(bytes: Buffer): HeadContent | undefined {
     const isSound =
       content.format === HEAD_FORMAT &&
       [content.app, content.stream, content.owner].every((text) => typeof text === 'string') &&
-      [content.epoch, content.sequence, content.checkpoint, content.next_result, content.state_format].every(
-        (n) => Number.isSafeInteger(n) && n >= 0,
-      ) &&
+      [
+        content.epoch,
+        content.sequence,
+        content.checkpoint,
+        content.next_result,
+        content.state_format,
+        content.created,
+      ].every((n) => Number.isSafeInteger(n) && n >= 0) &&
       (content.base === null || isPart(content.base)) &&
       Array.isArray(content.increments) &&
       content.increments.every(isPart);
@@ -104,21 +114,21 @@ export class OwnHead {
   }
 
   /**
-   * Takes the head over with the next epoch, or makes the first. `seen` is the head that must still be there, if it matters. Throws
-   * `taken-over` if another process is quicker.
+   * Takes the head `seen` over with the next epoch, or, for null, makes the first. It never looks again: what its caller has seen is what
+   * is taken. Throws `taken-over` if another process is quicker.
    */
   static async take(
     store: ObjectStore,
     key: string,
     job: { readonly app: string; readonly stream: string },
-    seen?: Found,
+    seen: Found | null,
   ): Promise<OwnHead> {
     const owner = randomUUID();
-    const before = seen ?? (await readHead(store, key));
-    const from: Change & { epoch: number; sequence: number } = before?.content ?? {
+    const from: Change & { epoch: number; sequence: number; created: number } = seen?.content ?? {
       ...EMPTY,
       epoch: 0,
       sequence: 0,
+      created: 0,
     };
     const content: HeadContent = {
       format: HEAD_FORMAT,
@@ -127,9 +137,10 @@ export class OwnHead {
       sequence: from.sequence + 1,
       owner,
       ...changeOf(from),
+      created: Math.max(Date.now(), from.created + QUARTER_MS),
       at: new Date().toISOString(),
     };
-    const etag = await write(store, key, content, before?.etag);
+    const etag = await write(store, key, content, seen?.etag);
     return new OwnHead(store, key, owner, { content, etag });
   }
 

@@ -31,9 +31,10 @@ import { withScratch } from '../savepoints/places.ts';
 import { Database } from '../sqlite.ts';
 import { isRunning, statePath, takeLock } from '../state/files.ts';
 import { streamName } from '../state/identity.ts';
-import { rowCrc } from '../state/rows.ts';
+import { rowCrc, StateRows } from '../state/rows.ts';
 import { FORMAT } from '../state/schema.ts';
 import type { SqliteState } from '../state/store.ts';
+import { refuseForeignParts } from '../state/verify.ts';
 import { copyInThread } from './base.ts';
 import { applyChanges, Changes } from './changes.ts';
 import { type Found, type HeadContent, OwnHead, type Part, readHead } from './head.ts';
@@ -44,8 +45,10 @@ const PASSING = new Set(['s3-unreachable', 's3-throttled']);
 /** So many changes, or changes larger than the base, are worth a new base. */
 const MOST_INCREMENTS = 64;
 const LEAST_BASE_BYTES = 4 << 20;
-/** Versions in OpenSearch count quarters of a second. */
-const QUARTER_MS = 250;
+/** Between two heads that change nothing, while the owner is busy with something long. */
+const BEAT_MS = 2_000;
+/** After a whole copy failed, the next one is tried no earlier. */
+const COPY_AGAIN_MS = 300_000;
 /** Between two looks of a standby. */
 const LEAST_LOOK_MS = 200;
 const MOST_LOOK_MS = 2_000;
@@ -83,28 +86,37 @@ function jobOf({ stream, views, settings }: StateIdentity): string {
   return JSON.stringify({ stream, views: digest, settings });
 }
 
-/** Waits until the head has not moved for `patience` ms by our own clock; undefined if there is none, or when stopped. */
-export async function waitAsStandby(options: RemoteOptions, patience: number): Promise<Found | undefined> {
-  const { store, clock, signal } = options;
+/** Waits until the head has not moved for `patience` ms by our own clock; null if there is none. Ends early when stopped. */
+export async function waitAsStandby(options: RemoteOptions, patience: number): Promise<Found | null> {
+  const { store, clock, signal, onNote } = options;
   const look = Math.min(MOST_LOOK_MS, Math.max(LEAST_LOOK_MS, patience / 10));
-  let seen = await readHead(store, keyOf(options));
-  for (let since = clock.now(); !signal.aborted && !hasPassed(clock, since, patience); ) {
-    await clock.sleep(look, signal);
-    const found = await readHead(store, keyOf(options));
-    if (found?.etag !== seen?.etag) since = clock.now();
-    seen = found;
+  let seen: Found | null | undefined;
+  let isTrouble = false;
+  for (let since = clock.now(); !signal.aborted; await clock.sleep(look, signal)) {
+    try {
+      const found = (await readHead(store, keyOf(options))) ?? null;
+      // A look that failed tells nothing about the head.
+      if (seen === undefined || isTrouble || found?.etag !== seen?.etag) since = clock.now();
+      isTrouble = false;
+      seen = found;
+      if (hasPassed(clock, since, patience)) return seen;
+    } catch (error) {
+      if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
+      if (!isTrouble) onNote(`the head can't be seen: ${error.message}`);
+      isTrouble = true;
+    }
   }
-  return seen;
+  return seen ?? null;
 }
 
 /**
  * Takes the head of a job over, and makes the local state what the head names. Throws `other-state` for the head of another job, before
  * anything is changed, and `taken-over`.
  */
-export async function takeState(options: RemoteOptions, seen?: Found): Promise<TakenState> {
+export async function takeState(options: RemoteOptions, seen?: Found | null): Promise<TakenState> {
   const { store, dataDir, app, identity } = options;
   const key = keyOf(options);
-  const found = seen ?? (await readHead(store, key));
+  const found = seen === undefined ? ((await readHead(store, key)) ?? null) : seen;
   const job = jobOf(identity);
   if (isRunning(dataDir, app)) {
     throw new TaxiflowError('app-running', `app "${app}" is being run by another process in ${dataDir}`, {
@@ -112,10 +124,10 @@ export async function takeState(options: RemoteOptions, seen?: Found): Promise<T
     });
   }
   if (found && found.content.stream !== job) throw otherJob(store.url(key), found.content, identity);
-  refuseStrayState(dataDir, app, store.url(key), found !== undefined);
+  refuseStrayState(dataDir, app, store.url(key), found !== null);
   const head = await OwnHead.take(store, key, { app, stream: job }, found);
   const from = found?.content.base ? found.content : undefined;
-  if (from) await restore(options, from);
+  if (from) await whileBeating(head, options, () => restore(options, from, head.content.created));
   markRemote(dataDir, app, store.url(key));
   return { head, from };
 }
@@ -153,7 +165,11 @@ function markRemote(dataDir: string, app: string, url: string): void {
 }
 
 /** Makes the local state of the base and the changes that a head names. */
-async function restore({ store, dataDir, app }: RemoteOptions, content: HeadContent): Promise<void> {
+async function restore(
+  { store, dataDir, app }: RemoteOptions,
+  content: HeadContent,
+  created: number,
+): Promise<void> {
   const path = statePath(dataDir, app);
   makeFolder(dirname(path));
   const lock = takeLock(path, app);
@@ -174,7 +190,8 @@ async function restore({ store, dataDir, app }: RemoteOptions, content: HeadCont
             applyChanges(db, file);
             rmSync(file);
           }
-          beginLife(db);
+          beginLife(db, created);
+          refuseForeignParts(new StateRows(db, 'the state in S3', store.url(content.base!.key)));
         } finally {
           db.close();
         }
@@ -188,10 +205,40 @@ async function restore({ store, dataDir, app }: RemoteOptions, content: HeadCont
   }
 }
 
-/** A new life of a state writes above what any earlier one has written, also by a clock that is behind. */
-function beginLife(db: InstanceType<typeof Database>): void {
-  const before = db.prepare('SELECT created FROM run').pluck().get() as number;
-  const created = Math.max(Date.now(), before + QUARTER_MS);
+/** Moves the head while `work` takes its time, so that no standby takes its owner for dead. Throws `taken-over` when it is too late. */
+async function whileBeating<T>(
+  head: OwnHead,
+  { clock }: Pick<RemoteOptions, 'clock'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  let lost: unknown;
+  const beat = async () => {
+    for (;;) {
+      await clock.sleep(BEAT_MS, over.signal);
+      if (over.signal.aborted) return;
+      try {
+        await head.replace(head.content);
+      } catch (error) {
+        if (error instanceof TaxiflowError && PASSING.has(error.code)) continue;
+        lost = error;
+        return;
+      }
+    }
+  };
+  const beating = beat();
+  try {
+    return await work();
+  } finally {
+    over.abort();
+    await beating;
+    // biome-ignore lint/correctness/noUnsafeFinally: nothing that was made counts any more
+    if (lost) throw lost;
+  }
+}
+
+/** A new life of a state writes above what any earlier one has written: when it began is in the head that made it the owner. */
+function beginLife(db: InstanceType<typeof Database>, created: number): void {
   db.prepare('UPDATE run SET created = ?, crc = ?, status = NULL').run(created, rowCrc([created], ''));
 }
 
@@ -238,6 +285,10 @@ export class RemoteState implements StateStore {
   /** A new base in the making, and the changes taken since it was begun. */
   #next: { readonly made: Promise<Part>; done: Part | undefined; since: Part[] } | undefined;
   #isTrouble = false;
+  readonly #stopped = new AbortController();
+  #removing: Promise<void> = Promise.resolve();
+  /** When a whole copy failed, epoch ms. */
+  #copyFailed = Number.NEGATIVE_INFINITY;
   /** Whether what earlier lives left behind is still to be removed. */
   #isFirst = true;
 
@@ -287,10 +338,27 @@ export class RemoteState implements StateStore {
     if (this.#failure) throw this.#failure;
   }
 
-  /** Waits for an upload under way. */
+  /** Commits where the sinks stand, after they are closed: results that have left are not to leave again. */
+  async finish(): Promise<void> {
+    await this.#uploading;
+    if (this.#failure || this.#covered === 0) return;
+    this.#begin();
+    await this.#uploading;
+    if (this.#failure)
+      this.#o.onNote(`where the sinks stand is not in S3: ${(this.#failure as Error).message}`);
+  }
+
+  /** Gives up waiting for S3. */
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  /** Ends what is under way. */
   async close(): Promise<void> {
+    this.stop();
     await this.#uploading;
     await this.#next?.made.catch(() => {});
+    await this.#removing;
   }
 
   #begin(): void {
@@ -305,7 +373,7 @@ export class RemoteState implements StateStore {
   }
 
   async #upload(): Promise<void> {
-    if (!this.#base && !this.#next) await this.#beginBase();
+    if (!this.#base && !this.#next) await whileBeating(this.#head, this.#o, () => this.#beginBase());
     const upload = await this.#take();
     const { base, increments, checkpoint, nextResult } = upload;
     const before = this.#head.content;
@@ -317,8 +385,16 @@ export class RemoteState implements StateStore {
     this.#covered = checkpoint;
     this.#state.outbox.cover(nextResult);
     this.#onCovered();
-    await this.#removeUnnamed(before, upload);
-    if (!this.#next && this.#isBaseDue(base, increments)) void this.#beginBase().catch(() => {});
+    this.#removing = this.#removing.then(() => this.#removeUnnamed(before, upload));
+    if (
+      !this.#next &&
+      this.#isBaseDue(base, increments) &&
+      hasPassed(this.#o.clock, this.#copyFailed, COPY_AGAIN_MS)
+    )
+      void this.#beginBase().catch((error: unknown) => {
+        this.#copyFailed = this.#o.clock.now();
+        this.#o.onNote(`no new copy of the state could be made: ${(error as Error).message}`);
+      });
   }
 
   /** Takes the changes since the last upload, and the place of the commit they lead to. */
@@ -329,6 +405,12 @@ export class RemoteState implements StateStore {
     const { nextResult } = outbox;
     const next = this.#next;
     const made = next?.done;
+    if (changes && changes.length > MOST_UNPACKED) {
+      // More than can be unpacked at once: a whole copy has them too.
+      this.#next = undefined;
+      await this.#beginBase();
+      return this.#take();
+    }
     if (changes) {
       const part = await this.#put('changes', await packed(changes, { level: 1 }));
       this.#increments = [...this.#increments, part];
@@ -391,8 +473,9 @@ export class RemoteState implements StateStore {
 
   /** Repeats work for as long as S3 can't be reached. Other errors end it. */
   async #patiently<T>(work: () => Promise<T>): Promise<T> {
-    const { clock, signal, onNote } = this.#o;
-    for (const attempts = new Attempts(clock); ; ) {
+    const { clock, onNote } = this.#o;
+    const signal = AbortSignal.any([this.#o.signal, this.#stopped.signal]);
+    for (const attempts = new Attempts(clock, signal); ; ) {
       try {
         const done = await work();
         if (this.#isTrouble) onNote('S3 takes the state again');

@@ -20,6 +20,8 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof BrokenOff || awsVerdict(error) !== 'final') return true;
   if (error instanceof TaxiflowError || isCredentialsError(error)) return false;
   const status = httpStatus(error);
+  // Writes of one object at the same time.
+  if (status === 409) return true;
   // A body can break with any code of Node's streams and parsers. A success that is an error was cut off.
   return status === undefined ? systemCode(error) !== undefined : status < 300;
 }

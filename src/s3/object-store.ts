@@ -84,15 +84,19 @@ export class ObjectStore {
     return new ObjectStore(name, sdk, await connect(sdk, name, options), options);
   }
 
+  async #headed(key: string): Promise<StoredObject> {
+    const { ContentLength, ETag } = await this.#request(key, (abortSignal) =>
+      this.#client.send(new this.#sdk.HeadObjectCommand({ Bucket: this.#name, Key: key, ...this.#payer }), {
+        abortSignal,
+      }),
+    );
+    return this.#stored('HeadObject', key, ContentLength, ETag);
+  }
+
   /** The object with this key, or undefined. */
   async head(key: string): Promise<StoredObject | undefined> {
     try {
-      const { ContentLength, ETag } = await this.#request(key, (abortSignal) =>
-        this.#client.send(new this.#sdk.HeadObjectCommand({ Bucket: this.#name, Key: key, ...this.#payer }), {
-          abortSignal,
-        }),
-      );
-      return this.#stored('HeadObject', key, ContentLength, ETag);
+      return await this.#headed(key);
     } catch (error) {
       // Without the right to list, S3 answers 403 for a missing key, and an answer to HEAD has no body that says why.
       // The listing that follows does.
@@ -149,7 +153,11 @@ export class ObjectStore {
       const { size } = await file.stat();
       const part = async (from: number) => {
         const bytes = Buffer.allocUnsafe(Math.min(PART_BYTES, size - from));
-        await file.read(bytes, 0, bytes.length, from);
+        for (let at = 0; at < bytes.length; ) {
+          const { bytesRead } = await file.read(bytes, at, bytes.length - at, from + at);
+          if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`);
+          at += bytesRead;
+        }
         return bytes;
       };
       if (size <= PART_BYTES) await this.put(key, await part(0));
@@ -204,18 +212,36 @@ export class ObjectStore {
     );
   }
 
-  /** All of an object and its ETag; undefined where there is none. */
+  /** All of a small object and its ETag, of one moment; undefined where there is none. */
   async get(key: string): Promise<{ readonly bytes: Buffer; readonly etag: string } | undefined> {
-    const object = await this.head(key);
-    if (!object) return undefined;
-    const chunks: Buffer[] = [];
-    for await (const chunk of this.bytes(object, 0, object.size)) chunks.push(chunk);
-    return { bytes: Buffer.concat(chunks), etag: object.etag };
+    return this.#ifThere(async () => {
+      const { body, etag } = await this.#request(key, async (abortSignal) => {
+        const { Body, ETag, ContentLength } = await this.#client.send(
+          new this.#sdk.GetObjectCommand({ Bucket: this.#name, Key: key }),
+          { abortSignal },
+        );
+        const body = Buffer.from((await Body?.transformToByteArray()) ?? []);
+        if (ContentLength !== undefined && body.length !== ContentLength)
+          throw new BrokenOff(`its body breaks off at byte ${body.length} of ${ContentLength}`);
+        return { body, etag: ETag };
+      });
+      if (!etag) throw this.#badAnswer('GetObject', `ETag of ${key}`);
+      return { bytes: body, etag };
+    });
+  }
+
+  async #ifThere<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof TaxiflowError && error.code === 's3-no-such-key') return undefined;
+      throw error;
+    }
   }
 
   /** Writes an object into the new file `path`; false where there is no object. */
   async fetch(key: string, path: string): Promise<boolean> {
-    const object = await this.head(key);
+    const object = await this.#ifThere(() => this.#headed(key));
     if (!object) return false;
     await pipeline(this.bytes(object, 0, object.size), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
     return true;

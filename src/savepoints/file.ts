@@ -57,10 +57,13 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
   const lines = Buffer.from(`${FIRST_LINE}${JSON.stringify(head)}\n`);
   try {
     const fd = makeFile(partial);
-    const body = createReadStream(state).pipe(createGzip({ level: 6 }));
+    const body = createGzip({ level: 6 });
+    createReadStream(state)
+      .on('error', (error) => body.destroy(error))
+      .pipe(body);
     const whole = Readable.from(
       (async function* () {
-        for (const piece of [lines]) yield hashed(hash, piece);
+        yield hashed(hash, lines);
         for await (const piece of body) yield hashed(hash, piece as Buffer);
         yield Buffer.from(`${hash.digest('hex')}\n`);
       })(),

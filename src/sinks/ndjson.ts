@@ -29,7 +29,7 @@ import type { Cursor, Outbox as StateOutbox, StoredFiring } from '../state/outbo
 const STDOUT = 1;
 
 /** The part of the state that the sink uses: the outbox and its own cursor. */
-export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'nextResult'>;
+export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'end'>;
 
 /** What the cursor remembers: how long the file was, in bytes, once the results before it were delivered. */
 interface Position {
@@ -96,7 +96,7 @@ export class NdjsonSink implements Sink {
 
   status(): SinkStatus {
     const delivered = this.#delivered - 1;
-    const pending = this.#outbox.nextResult - this.#delivered;
+    const pending = Math.max(0, this.#outbox.end - this.#delivered);
     return { name: this.name, delivered, pending, rejected: 0, retries: 0, trouble: undefined };
   }
 

@@ -65,6 +65,11 @@ export class Outbox extends DestinationTables {
     return this.#nextResult;
   }
 
+  /** The number behind the last result that is there: later ones may have been removed. */
+  get end(): number {
+    return (this.#rows.attempt(() => this.#s.end.get()) as number | null) ?? 1;
+  }
+
   /** Results that were removed by `trim`, in all runs. */
   get trimmed(): number {
     return this.#trimmed;
@@ -76,15 +81,13 @@ export class Outbox extends DestinationTables {
     this.#trimmed = trimmed;
   }
 
-  /** Removes results of windows that start before a time (epoch ms) and that all of these sinks have passed. */
-  trim(views: readonly string[], before: number, sinks: readonly string[]): void {
+  /** Removes results of a view's windows that start before a time (epoch ms), once all of these sinks have passed them. */
+  trim(view: string, before: number, sinks: readonly string[]): void {
     let passed = Math.min(this.#nextResult, this.#covered);
     for (const sink of sinks) passed = Math.min(passed, this.cursor(sink)?.delivered ?? 1);
-    for (const view of views) {
-      const old = { view, before, passed };
-      this.#trimmed += this.#s.trimmable.get(old) as number;
-      this.#s.trim.run(old);
-    }
+    const old = { view, before, passed };
+    this.#trimmed += this.#s.trimmable.get(old) as number;
+    this.#s.trim.run(old);
   }
 
   /** Holds back results from this number on, until it is raised: they are not committed everywhere yet. */
@@ -192,6 +195,7 @@ function prepare(rows: StateRows) {
        FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
     ),
     firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
+    end: rows.prepare('SELECT first + count FROM firings ORDER BY first DESC LIMIT 1').pluck(),
     trimmable: rows
       .prepare(
         'SELECT coalesce(sum(count), 0) FROM firings WHERE view = :view AND window_start < :before AND first + count <= :passed',

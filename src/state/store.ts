@@ -30,7 +30,7 @@ export interface StateOptions {
   readonly dataDir: string;
   readonly app: string;
   readonly identity: StateIdentity;
-  /** What becomes of the views of a state that was made with others; without it, such a state is refused. */
+  /** What becomes of a state that was made with other views, or with these in another order; without it, it is refused. */
   readonly viewChanges?: readonly ViewChange[] | undefined;
 }
 
@@ -51,7 +51,13 @@ export class SqliteState implements StateStore {
   readonly #writeCheckpoint;
   readonly #note;
   #number = 0;
-  #retained: { ms: number; views: readonly string[]; sinks: readonly string[] } | undefined;
+  #retained:
+    | {
+        readonly ms: number;
+        readonly views: readonly { readonly name: string; readonly size: number }[];
+        readonly sinks: readonly string[];
+      }
+    | undefined;
 
   private constructor(rows: StateRows, lock: Sqlite) {
     this.path = rows.path;
@@ -73,7 +79,7 @@ export class SqliteState implements StateStore {
    * Opens or makes the state of an app and locks it; one of an older format is brought up to date. Throws `app-running`,
    * `other-state`, `damaged`, `newer-format`, `older-format`, …
    */
-  static open({ dataDir, app, identity, viewChanges = [] }: StateOptions): SqliteState {
+  static open({ dataDir, app, identity, viewChanges }: StateOptions): SqliteState {
     const path = statePath(dataDir, app);
     const what = `the state of app "${app}"`;
     const isNew = !existsSync(path);
@@ -84,10 +90,10 @@ export class SqliteState implements StateStore {
       createTables(db, identity);
       refuseUnknownFormat(db, what);
       if (!isNew) checkIntegrity(db, what, path);
-      checkIdentity(db, identity, app, viewChanges.length > 0);
+      checkIdentity(db, identity, app, viewChanges !== undefined);
       const rows = new StateRows(db, what, path);
       migrate(rows);
-      if (viewChanges.length > 0) changeViews(rows, JSON.parse(identity.views) as View[], viewChanges);
+      if (viewChanges) changeViews(rows, JSON.parse(identity.views) as View[], viewChanges);
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
@@ -108,8 +114,15 @@ export class SqliteState implements StateStore {
     return this.#number;
   }
 
-  /** Keeps results of these views only for so long behind the watermark (ms of event time), and until these sinks have them. */
-  retainResults(ms: number, views: readonly string[], sinks: readonly string[]): void {
+  /**
+   * Keeps results of these views (with the sizes of their windows, ms) only until the watermark is so far behind their end (ms of event
+   * time), and these sinks have them.
+   */
+  retainResults(
+    ms: number,
+    views: readonly { readonly name: string; readonly size: number }[],
+    sinks: readonly string[],
+  ): void {
     this.#retained = { ms, views, sinks };
   }
 
@@ -141,7 +154,7 @@ export class SqliteState implements StateStore {
     let size = this.outbox.write(checkpoint.firings);
     if (this.#retained) {
       const { ms, views, sinks } = this.#retained;
-      this.outbox.trim(views, checkpoint.watermark - ms, sinks);
+      for (const { name, size } of views) this.outbox.trim(name, checkpoint.watermark - ms - size, sinks);
     }
     size += this.#panes.write(checkpoint.blocks);
     for (const window of checkpoint.gone) this.#panes.drop(window);

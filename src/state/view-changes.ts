@@ -6,8 +6,8 @@ import { readCheckpoint } from './checkpoint-row.ts';
 import { corruptRow, rowCrc, type StateRows } from './rows.ts';
 
 /**
- * `added`: begins where the stream is now. `removed`: its open windows go. `adapted`: goes on, with other results from now on. `anew`:
- * its open windows and its results go, and it begins where the stream is now.
+ * `added`: begins where the stream is now. `removed`: its open windows and its results go. `adapted`: goes on, with other results from now
+ * on. `anew`: its open windows and its results go, and it begins where the stream is now.
  */
 export interface ViewChange {
   readonly view: string;
@@ -33,24 +33,19 @@ export function viewChanges(
   allowedLateness: number,
 ): readonly ViewChange[] {
   const before = new Map(storedViews(db).map((view) => [view.name, view]));
-  const hasResults = db.prepare('SELECT 1 FROM firings WHERE view = ? LIMIT 1');
   const changes: ViewChange[] = [];
   for (const view of views) {
     const old = before.get(view.name);
     before.delete(view.name);
     if (!old) {
-      changes.push(
-        hasResults.get(view.name)
-          ? { view: view.name, change: 'anew', what: 'it was removed earlier, and its results go' }
-          : { view: view.name, change: 'added', what: 'it begins where the stream is now' },
-      );
+      changes.push({ view: view.name, change: 'added', what: 'it begins where the stream is now' });
       continue;
     }
     if (JSON.stringify(old) === JSON.stringify(view)) continue;
     changes.push({ view: view.name, ...changeOf(old, view, allowedLateness) });
   }
   for (const view of before.keys())
-    changes.push({ view, change: 'removed', what: 'its open windows go, its results stay' });
+    changes.push({ view, change: 'removed', what: 'its open windows and its results go' });
   return changes;
 }
 
@@ -72,9 +67,9 @@ function changeOf(old: View, view: View, allowedLateness: number): Omit<ViewChan
   };
 }
 
-/** Whether changes lose windows, so that they must be accepted by name. */
+/** Whether changes lose windows and results, so that they must be accepted. */
 export function mustBeAccepted(changes: readonly ViewChange[]): boolean {
-  return changes.some(({ change }) => change === 'anew');
+  return changes.some(({ change }) => change === 'anew' || change === 'removed');
 }
 
 /** The changes in words, one a line. */
@@ -88,8 +83,9 @@ export function changeViews(rows: StateRows, views: readonly View[], changes: re
   rows.transaction(() => {
     const { db } = rows;
     for (const { view, change } of changes) {
-      if (change === 'removed' || change === 'anew') db.prepare('DELETE FROM panes WHERE view = ?').run(view);
-      if (change === 'anew') removeResults(rows, view);
+      if (change !== 'removed' && change !== 'anew') continue;
+      db.prepare('DELETE FROM panes WHERE view = ?').run(view);
+      removeResults(rows, view);
     }
     db.prepare("UPDATE identity SET value = ? WHERE name = 'views'").run(JSON.stringify(views));
   });

@@ -107,9 +107,10 @@ function documentsOf(state: Outbox): Document[] {
 }
 
 /** The outbox as if these were all. */
-function only(state: Outbox, count: number): Pick<Outbox, 'nextResult' | 'created' | 'firingsFrom'> {
+function only(state: Outbox, count: number): Pick<Outbox, 'nextResult' | 'end' | 'created' | 'firingsFrom'> {
   return {
     nextResult: count + 1,
+    end: count + 1,
     created: state.created,
     *firingsFrom(from) {
       for (const firing of state.firingsFrom(from)) {

@@ -6,9 +6,11 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { readCsv } from '../../src/dataset/csv.ts';
 import type { Input } from '../../src/dataset/inputs.ts';
+import { TripSorter } from '../../src/dataset/order.ts';
 import type { LineCounts, RowSink } from '../../src/dataset/sink.ts';
-import { fixture, fixtureFiles } from '../files.ts';
-import { plainTrip, plainTrips } from './source-trips.ts';
+import type { SourceTrips } from '../../src/dataset/trips.ts';
+import { fixture, fixtureFiles, temporaryFolder } from '../files.ts';
+import { plainTrip, plainTrips, tripsOfBatch } from './source-trips.ts';
 
 interface Read {
   readonly trips: string[];
@@ -201,6 +203,24 @@ describe('usual rows (U1)', () => {
       );
       assert.ok(taken > 50, `${taken} random rows are usual`);
     });
+
+  test('have their own vendor, however many there are', async (t) => {
+    const header = 'vendor_id,pickup_datetime,dropoff_datetime,total_amount\n';
+    const vendors = Array.from(
+      { length: 20_000 },
+      (_, i) => `V${String((i * 7_919) % 20_000).padStart(5, '0')}`,
+    );
+    const text =
+      header + vendors.map((vendor) => `${vendor},2016-01-11 08:00:00,2016-01-11 08:10:00,1\n`).join('');
+    const sorter = new TripSorter(temporaryFolder(t));
+    const sink = { trips: (trips: SourceTrips) => sorter.addAll(trips), leftOut() {}, lines() {} };
+    const options = { dateOrder: 'mdy', folder: '', onBytes() {}, onDigest() {}, onNote() {} } as const;
+    const input = { name: 'x.csv', size: text.length, found: false, open: async function* () { yield Buffer.from(text); } }; // biome-ignore format: one line
+    for await (const _ of readCsv(input, sink as unknown as RowSink, options));
+    const read = [...sorter.batches()].flatMap((batch) => tripsOfBatch(batch).map((trip) => trip.vendor_id));
+    sorter.close();
+    assert.deepEqual(read, vendors);
+  });
 
   test('long lines, and rows that no batch ends with, are not lost', async () => {
     const header = 'vendor_id,pickup_datetime,dropoff_datetime,total_amount,note\n';

@@ -13,6 +13,7 @@ import {
   TRIP_FIELDS,
   type TripField,
 } from '../../src/events/trip.ts';
+import { PackedColumns, packColumns } from '../../src/packed-columns.ts';
 
 type Row = Record<TripField, number | string | undefined>;
 
@@ -90,6 +91,21 @@ function rowOf(columns: TripColumns, row: number): Row {
 }
 
 const inOrder = (count: number) => Uint32Array.from({ length: count }, (_, i) => i);
+
+describe('packed columns', () => {
+  it('are as many as a view may have numbers, and of as many rows as are asked for', () => {
+    const columns = Array.from({ length: 700 }, (_, id) => Float64Array.of(id, id / 3));
+    const bytes = packColumns(2, columns);
+    const read = PackedColumns.read(bytes, 2)!;
+    const into = new Float64Array(2);
+    for (const [id, column] of columns.entries()) {
+      read.numbers(id, 0, into);
+      assert.deepEqual(into, column);
+    }
+    assert.equal(PackedColumns.read(bytes, 1), undefined);
+    assert.equal(PackedColumns.read(Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])), undefined);
+  });
+});
 
 describe('packed trips', () => {
   it('are what was packed: any rows, in any order, in part or as a whole', () => {

@@ -96,7 +96,12 @@ describe('the head of a state in S3', () => {
         const live = async (name: number): Promise<void> => {
           for (let lives = 0; lives < 3; lives++) {
             try {
-              const head = await OwnHead.take(store, KEY, { app: 'job', stream: 's' });
+              const head = await OwnHead.take(
+                store,
+                KEY,
+                { app: 'job', stream: 's' },
+                (await readHead(store, KEY)) ?? null,
+              );
               let { checkpoint } = head.content;
               for (let commit = 0; commit < 4; commit++) {
                 checkpoint++;

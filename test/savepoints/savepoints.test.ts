@@ -264,6 +264,8 @@ describe('a savepoint', () => {
       'UPDATE seen_pages SET bits = zeroblob(length(bits))',
       "UPDATE checkpoint SET state = replace(state, '200', '201')",
       'DELETE FROM checkpoint',
+      'CREATE TABLE "q(x); DROP TABLE panes; --" (x)',
+      'CREATE TRIGGER t AFTER UPDATE ON run BEGIN DELETE FROM panes; END',
       'DELETE FROM firings WHERE first = (SELECT max(first) FROM firings)',
     ]) {
       const state = join(dataDir, 'changed.sqlite');

@@ -125,6 +125,9 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     assert.equal(await resultsOf(b), line.expected);
     const lines = readFileSync(output, 'utf8').trimEnd().split('\n');
     assert.equal(lines.length, line.expected.trimEnd().split('\n').length);
+    const [once, twice] = [await process_(line, line.machine(), [...END, '--output', '-']), await process_(line, line.machine(), [...END, '--output', '-'])]; // biome-ignore format: one line
+    assert.equal(once.stdout.trimEnd().split('\n').length, lines.length, 'standard output gets them');
+    assert.equal(twice.stdout, '', 'and once only, though the second run is elsewhere');
     const again = await process_(line, a, END);
     assert.equal(again.code, 0, 'the first machine takes it back, over the older state it has');
     assert.equal(await resultsOf(a), line.expected);

@@ -23,6 +23,10 @@ class MemoryOutbox implements Outbox {
   readonly cursors = new Map<string, Cursor>();
   next = 1;
 
+  get end(): number {
+    return this.nextResult;
+  }
+
   get nextResult(): number {
     return this.next;
   }

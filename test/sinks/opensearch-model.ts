@@ -64,6 +64,9 @@ export class ModelState {
       get nextResult() {
         return state.nextResult;
       },
+      get end() {
+        return state.nextResult;
+      },
       created: this.created,
       cursor: () => state.cursor,
       refused: () => state.letters.length,

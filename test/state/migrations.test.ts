@@ -247,6 +247,7 @@ function sinkView({ outbox }: SqliteState): ConstructorParameters<typeof OpenSea
   return {
     created: outbox.created,
     nextResult: outbox.nextResult,
+    end: outbox.end,
     cursor: (sink) => outbox.cursor(sink),
     moveCursor: (sink, cursor, refused) => outbox.moveCursor(sink, cursor, refused),
     refused: (sink) => outbox.refused(sink),

@@ -1,6 +1,6 @@
 /** C5: a job that goes on with other views gets what was said, and never a mix. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { openProcessor, type ProcessorOptions, plannedChanges } from '../../src/app/processor.ts';
@@ -103,10 +103,11 @@ describe('a job with other views', () => {
     );
   });
 
-  it('goes on without one that is removed, keeps its results, and what goes in a savepoint', async (t) => {
+  it('goes on without one that is removed, when that is accepted, and keeps what goes in a savepoint', async (t) => {
     const dataDir = await begun(t);
-    const notes = await goOn(dataDir, [l.view(BY_VENDOR)]);
-    assert.match(notes[0]!, /^view all is removed: its open windows go, its results stay$/);
+    await assert.rejects(goOn(dataDir, [l.view(BY_VENDOR)]), { code: 'other-state' });
+    const notes = await goOn(dataDir, [l.view(BY_VENDOR)], { acceptChanges: true });
+    assert.match(notes[0]!, /^view all is removed: its open windows and its results go$/);
     const [name] = readdirSync(join(dataDir, 'savepoints'));
     const { summary } = await inspectSavepoint(join(dataDir, 'savepoints', name!), {});
     assert.ok(
@@ -117,13 +118,15 @@ describe('a job with other views', () => {
     const reader = new StateReader(dataDir, 'job');
     assert.deepEqual(reader.views(), ['by_vendor']);
     reader.close();
-    await assert.rejects(
-      goOn(dataDir, [l.view(BY_VENDOR), ALL]),
-      { code: 'other-state' },
-      'its results are in the way',
-    );
-    await goOn(dataDir, [l.view(BY_VENDOR), ALL], { acceptChanges: true });
+    await goOn(dataDir, [l.view(BY_VENDOR), ALL]);
     assert.deepEqual(results(dataDir, 'all'), [], 'it begins anew');
+    assert.deepEqual(await goOn(dataDir, [ALL, l.view(BY_VENDOR)]), [], 'their order does not matter');
+    const output = join(dataDir, 'late.ndjson');
+    await goOn(dataDir, [ALL, l.view(BY_VENDOR)], { output });
+    assert.ok(
+      readFileSync(output, 'utf8').includes('by_vendor'),
+      'a sink that is added later gets what there is',
+    );
   });
 
   it('goes on with another having and other names of aggregates, with the panes it has', async (t) => {
@@ -213,7 +216,7 @@ describe('a job with other views', () => {
     const told = await run(args);
     assert.equal(
       told.stdout,
-      'view by_vendor begins anew: other: its window\nview all is removed: its open windows go, its results stay\n',
+      'view by_vendor begins anew: other: its window\nview all is removed: its open windows and its results go\n',
     );
     assert.match(told.stderr, /nothing was changed/);
     const { changes } = (await run([...args, '--json'])).json<{

@@ -3,6 +3,7 @@
  * (index of its pane in the part × distinct counts of the view + index of its count), then the value as a number or a word.
  */
 import { PackedColumns, packColumns, type Words } from '../../packed-columns.ts';
+import { BLOCK } from './key-table.ts';
 import type { Key, KeyValue } from './pane-runs.ts';
 
 const OWNER = 0;
@@ -28,7 +29,7 @@ export function packDistinct(owners: Float64Array, numbers: Float64Array, words:
 }
 
 function read(data: Uint8Array): PackedColumns {
-  const columns = PackedColumns.read(data);
+  const columns = PackedColumns.read(data, BLOCK);
   if (!columns) throw new Error('a block of panes is not what was written');
   return columns;
 }

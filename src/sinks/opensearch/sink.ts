@@ -37,6 +37,7 @@ export type Outbox = Pick<
   | 'refused'
   | 'firingsFrom'
   | 'nextResult'
+  | 'end'
   | 'created'
   | 'firstOf'
   | 'windowsBefore'
@@ -217,7 +218,7 @@ export class OpenSearchSink implements Sink {
     return {
       name: this.name,
       delivered: this.#delivered - 1,
-      pending: this.#o.outbox.nextResult - this.#delivered,
+      pending: Math.max(0, this.#o.outbox.end - this.#delivered),
       rejected: this.#rejected,
       retries: this.#bulk.retries,
       trouble: why,
