@@ -195,6 +195,16 @@ async function acceptedChanges(
       },
     );
   }
+  // A late trip would open a window again that the view before has fired, and its result would take the place of a whole one.
+  if ((options.allowedLateness ?? 0) > 0 && changes.some(({ change }) => change === 'anew')) {
+    throw new TaxiflowError(
+      'other-state',
+      `with allowed lateness a view can't begin anew: ${changesText(changes).replaceAll('\n', '; ')}`,
+      {
+        hint: 'give the job with these views a name of its own with --app NAME',
+      },
+    );
+  }
   for (const line of changesText(changes).split('\n')) onNote(line);
   if (changes.some(({ change }) => change === 'removed' || change === 'anew')) {
     const { createSavepoint } = await import('../savepoints/savepoints.ts');
@@ -237,7 +247,15 @@ async function remoteOf(
   stream: StreamReader,
 ): Promise<Remote | undefined> {
   const { state, dataDir = DEFAULT_DATA_DIR, region, endpointUrl, takeover, onNote = () => {} } = options;
-  if (state === undefined) return undefined;
+  if (state === undefined) {
+    const { headOfLocal } = await import('../remote/state.ts');
+    const app = options.app ?? appOf(target);
+    const head = headOfLocal(dataDir, app);
+    if (head === undefined) return undefined;
+    throw new TaxiflowError('other-state', `the state of app "${app}" in ${dataDir} is a copy of ${head}`, {
+      hint: `add --state, or remove ${statePath(dataDir, app)}.remote to go on without S3`,
+    });
+  }
   const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
   const { takeState, waitAsStandby } = await import('../remote/state.ts');
   const { bucket, key } = placeOf(state);

@@ -37,6 +37,8 @@ export interface HeadContent {
   /** Number of the checkpoint, and the number that its next result gets. */
   readonly checkpoint: number;
   readonly next_result: number;
+  /** Ms between two heads of its owner. */
+  readonly interval: number;
   /** When this epoch began, epoch ms: by the owner's clock, but always later than the epoch before. */
   readonly created: number;
   /** By the owner's clock, for people; ISO 8601. */
@@ -81,6 +83,8 @@ function parsed(bytes: Buffer): HeadContent | undefined {
         content.next_result,
         content.state_format,
         content.created,
+        content.interval,
+        content.interval,
       ].every((n) => Number.isSafeInteger(n) && n >= 0) &&
       (content.base === null || isPart(content.base)) &&
       Array.isArray(content.increments) &&
@@ -120,7 +124,7 @@ export class OwnHead {
   static async take(
     store: ObjectStore,
     key: string,
-    job: { readonly app: string; readonly stream: string },
+    job: { readonly app: string; readonly stream: string; readonly interval: number },
     seen: Found | null,
   ): Promise<OwnHead> {
     const owner = randomUUID();
@@ -184,11 +188,14 @@ async function write(
     const now = found?.content;
     if (now?.owner === owner && now.epoch === epoch && now.sequence === sequence) return found!.etag;
     if (error.code !== 's3-changed' && found?.etag === before) throw error;
+    if (!now) {
+      throw new TaxiflowError('state-gone', `${store.url(key)} was deleted while it was in use`, {
+        hint: 'run the same command again: it goes on from its local state, under a new head',
+      });
+    }
     throw new TaxiflowError(
       'taken-over',
-      now
-        ? `another processor has taken over: ${store.url(key)} is at epoch ${now.epoch} since ${now.at}`
-        : `${store.url(key)} was deleted while it was in use`,
+      `another processor has taken over: ${store.url(key)} is at epoch ${now.epoch} since ${now.at}`,
       {
         hint: 'leave it to that one; two processors of one state would disturb each other',
         exitCode: EXIT.takenOver,

@@ -49,6 +49,8 @@ const LEAST_BASE_BYTES = 4 << 20;
 const BEAT_MS = 2_000;
 /** After a whole copy failed, the next one is tried no earlier. */
 const COPY_AGAIN_MS = 300_000;
+/** A head that has not moved for so many of its intervals stands still. */
+const MISSED_BEATS = 3;
 /** Between two looks of a standby. */
 const LEAST_LOOK_MS = 200;
 const MOST_LOOK_MS = 2_000;
@@ -95,11 +97,15 @@ export async function waitAsStandby(options: RemoteOptions, patience: number): P
   for (let since = clock.now(); !signal.aborted; await clock.sleep(look, signal)) {
     try {
       const found = (await readHead(store, keyOf(options))) ?? null;
+      if (found) refuseOther(options, found);
+      else if (seen) throw gone(store.url(keyOf(options)));
       // A look that failed tells nothing about the head.
       if (seen === undefined || isTrouble || found?.etag !== seen?.etag) since = clock.now();
       isTrouble = false;
       seen = found;
-      if (hasPassed(clock, since, patience)) return seen;
+      // Some heads move more seldom than a standby would wait.
+      const silence = Math.max(patience, MISSED_BEATS * (seen?.content.interval ?? 0));
+      if (hasPassed(clock, since, silence)) return seen;
     } catch (error) {
       if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
       if (!isTrouble) onNote(`the head can't be seen: ${error.message}`);
@@ -117,19 +123,31 @@ export async function takeState(options: RemoteOptions, seen?: Found | null): Pr
   const { store, dataDir, app, identity } = options;
   const key = keyOf(options);
   const found = seen === undefined ? ((await readHead(store, key)) ?? null) : seen;
-  const job = jobOf(identity);
+  if (found) refuseOther(options, found);
   if (isRunning(dataDir, app)) {
     throw new TaxiflowError('app-running', `app "${app}" is being run by another process in ${dataDir}`, {
       hint: 'stop that one first, or use a --data-dir of its own for this one, which then takes over',
     });
   }
-  if (found && found.content.stream !== job) throw otherJob(store.url(key), found.content, identity);
-  refuseStrayState(dataDir, app, store.url(key), found !== null);
-  const head = await OwnHead.take(store, key, { app, stream: job }, found);
+  const job = { app, stream: jobOf(identity), interval: options.interval };
+  const head = await OwnHead.take(store, key, job, found);
   const from = found?.content.base ? found.content : undefined;
   if (from) await whileBeating(head, options, () => restore(options, from, head.content.created));
   markRemote(dataDir, app, store.url(key));
   return { head, from };
+}
+
+/** Refuses the head of another job, and to write over a local state that was never of this head. */
+function refuseOther({ store, dataDir, app, identity, prefix }: RemoteOptions, { content }: Found): void {
+  const url = store.url(keyOf({ prefix, app }));
+  if (content.stream !== jobOf(identity)) throw otherJob(url, content, identity);
+  refuseStrayState(dataDir, app, url);
+}
+
+function gone(url: string): TaxiflowError {
+  return new TaxiflowError('state-gone', `${url} is no longer there, though it was a moment ago`, {
+    hint: 'whoever has the state on disk may run it again with --state; a new one would begin with the stream as it is now',
+  });
 }
 
 function otherJob(url: string, content: HeadContent, identity: StateIdentity): TaxiflowError {
@@ -141,17 +159,22 @@ function otherJob(url: string, content: HeadContent, identity: StateIdentity): T
         ? `made with other settings: ${theirs.settings}`
         : 'made with other views';
   return new TaxiflowError('other-state', `the state at ${url} is ${other}`, {
-    hint: 'run it as it was made, or give this job a name of its own with --app NAME',
+    hint: 'run it as it was made, or give this job a name of its own with --app NAME; other views need a savepoint of it, restored as another app',
   });
 }
 
 const markPath = (dataDir: string, app: string) => `${statePath(dataDir, app)}.remote`;
 
-/** Refuses to write over a local state that was never of this head. */
-function refuseStrayState(dataDir: string, app: string, url: string, isThere: boolean): void {
+/** The head that the local state of an app is a copy of, if it is one. */
+export function headOfLocal(dataDir: string, app: string): string | undefined {
+  const path = markPath(dataDir, app);
+  return existsSync(path) && existsSync(statePath(dataDir, app)) ? readFileSync(path, 'utf8') : undefined;
+}
+
+function refuseStrayState(dataDir: string, app: string, url: string): void {
   const path = statePath(dataDir, app);
   const mark = markPath(dataDir, app);
-  if (!isThere || !existsSync(path)) return;
+  if (!existsSync(path)) return;
   if (existsSync(mark) && readFileSync(mark, 'utf8') === url) return;
   throw new TaxiflowError('other-state', `there is a local state ${path} that is not that of ${url}`, {
     hint: 'give this job a name of its own with --app NAME, or move the file away',
@@ -342,6 +365,8 @@ export class RemoteState implements StateStore {
   async finish(): Promise<void> {
     await this.#uploading;
     if (this.#failure || this.#covered === 0) return;
+    // Short runs would else never come to use a new base that they made.
+    await this.#next?.made.catch(() => {});
     this.#begin();
     await this.#uploading;
     if (this.#failure)
@@ -449,7 +474,7 @@ export class RemoteState implements StateStore {
       async (folder) => {
         const path = join(folder, 'base.savepoint');
         await copyInThread({ state: this.#state.path, app, path });
-        const key = this.#keyFor('savepoint');
+        const key = this.#keyFor('base');
         await this.#patiently(() => this.#o.store.putFile(key, path));
         return { key, sha256: await digestOf(path), bytes: statSync(path).size };
       },

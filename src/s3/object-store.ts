@@ -147,7 +147,7 @@ export class ObjectStore {
   }
 
   /** Writes a file as an object, a large one in parts. */
-  async putFile(key: string, path: string): Promise<void> {
+  async putFile(key: string, path: string, condition: Condition = {}): Promise<void> {
     const file = await open(path);
     try {
       const { size } = await file.stat();
@@ -160,14 +160,19 @@ export class ObjectStore {
         }
         return bytes;
       };
-      if (size <= PART_BYTES) await this.put(key, await part(0));
-      else await this.#putParts(key, size, part);
+      if (size <= PART_BYTES) await this.put(key, await part(0), condition);
+      else await this.#putParts(key, size, part, condition);
     } finally {
       await file.close();
     }
   }
 
-  async #putParts(key: string, size: number, part: (from: number) => Promise<Buffer>): Promise<void> {
+  async #putParts(
+    key: string,
+    size: number,
+    part: (from: number) => Promise<Buffer>,
+    condition: Condition,
+  ): Promise<void> {
     const place = { Bucket: this.#name, Key: key };
     const send = <T>(work: (abortSignal: AbortSignal) => Promise<T>) =>
       this.#request(key, work, 'written', PART_BYTES);
@@ -188,7 +193,7 @@ export class ObjectStore {
         if (!ETag) throw this.#badAnswer('UploadPart', 'ETag');
         Parts.push({ PartNumber, ETag });
       }
-      const whole = { ...place, UploadId, MultipartUpload: { Parts } };
+      const whole = { ...place, UploadId, MultipartUpload: { Parts }, ...condition };
       await send((abortSignal) =>
         this.#client.send(new this.#sdk.CompleteMultipartUploadCommand(whole), { abortSignal }),
       );

@@ -2,14 +2,14 @@
  * A savepoint file: a line that names the format, a line of JSON (`SavepointHead`), the state as an SQLite file in gzip, and
  * the SHA-256 of all before it in hex with a newline. docs/formats.md has it as a contract.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, renameSync, rmSync, statSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream, linkSync, rmSync, type Stats, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import { TaxiflowError, translate } from '../errors.ts';
+import { systemCode, TaxiflowError, translate } from '../errors.ts';
 import { makeFile, makeFolder } from '../private-files.ts';
 
 export const FORMAT = 1;
@@ -46,13 +46,17 @@ interface Opened {
 
 /** Writes the SQLite file `state` as a savepoint. Throws `file-exists` where there is one. */
 export async function packSavepoint(state: string, head: SavepointHead, path: string): Promise<void> {
-  makeFolder(dirname(path));
-  if (statSync(path, { throwIfNoEntry: false }))
-    throw new TaxiflowError('file-exists', `${path} exists already`, {
-      hint: 'name another file, or remove it',
+  try {
+    makeFolder(dirname(path));
+  } catch (error) {
+    throw new TaxiflowError('cannot-open', `there is no folder for the savepoint ${path}`, {
+      hint: 'choose another place with --to',
+      cause: error,
     });
+  }
+  if (statsOf(path)) throw exists(path);
   // A reader never sees half a savepoint.
-  const partial = join(dirname(path), `.${process.pid}-${Date.now()}.partial`);
+  const partial = join(dirname(path), `.${randomUUID()}.partial`);
   const hash = createHash('sha256');
   const lines = Buffer.from(`${FIRST_LINE}${JSON.stringify(head)}\n`);
   try {
@@ -69,11 +73,20 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
       })(),
     );
     await pipeline(whole, createWriteStream(partial, { fd, flush: true }));
-    renameSync(partial, path);
+    // Unlike a rename, a link never takes the place of another file.
+    linkSync(partial, path);
+    rmSync(partial);
   } catch (error) {
     rmSync(partial, { force: true });
+    if (systemCode(error) === 'EEXIST') throw exists(path);
     throw translate(error, 'the savepoint', path, '--to');
   }
+}
+
+function exists(path: string): TaxiflowError {
+  return new TaxiflowError('file-exists', `${path} exists already`, {
+    hint: 'it may be this checkpoint already; else name another file, or remove it',
+  });
 }
 
 function hashed(hash: ReturnType<typeof createHash>, piece: Buffer): Buffer {
@@ -86,8 +99,20 @@ export async function readHead(path: string): Promise<SavepointHead> {
   return (await openFile(path)).head;
 }
 
+/** What is at a path; undefined for nothing. */
+export function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (systemCode(error) === 'ENOTDIR') return undefined;
+    throw translate(error, 'the savepoint', path);
+  }
+}
+
 async function openFile(path: string): Promise<Opened> {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  const found = statsOf(path);
+  if (found && !found.isFile()) throw notSavepoint(path);
+  const size = found?.size;
   if (size === undefined) {
     throw new TaxiflowError('no-savepoint', `there is no savepoint ${path}`, {
       hint: 'see "taxiflow savepoint list"',

@@ -2,12 +2,15 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { systemCode, TaxiflowError, translating } from '../errors.ts';
+import { TaxiflowError, translating, usageError } from '../errors.ts';
 import { makeFolder } from '../private-files.ts';
 import type { ObjectStore, S3Options } from '../s3/object-store.ts';
+import { statsOf } from './file.ts';
 
 export const SUFFIX = '.savepoint';
 const SCRATCH = 'taxiflow-savepoint-';
+/** Longer than any work takes. */
+const STALE_MS = 24 * 3_600_000;
 
 /** The folder of the savepoints of a data directory. */
 export function usualFolder(dataDir: string): string {
@@ -23,11 +26,17 @@ async function bucketOf(url: string, s3: S3Options): Promise<{ store: ObjectStor
   return { store: await ObjectStore.open(bucket, s3), key };
 }
 
-/** A private folder in `parent` that is removed after `work`; those of processes that were killed are removed before. */
+/** A private folder in `parent` that is removed after `work`; those that were left a day ago are removed before. */
 export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
-  makeFolder(parent);
-  removeStale(parent);
-  const folder = mkdtempSync(join(parent, `${SCRATCH}${process.pid}-`));
+  const folder = scratchIn(parent) ?? scratchIn(tmpdir());
+  if (folder === undefined)
+    throw new TaxiflowError(
+      'not-writable',
+      `there is no room for temporary files in ${parent} or ${tmpdir()}`,
+      {
+        hint: 'check the permissions, or set TMPDIR to another folder',
+      },
+    );
   try {
     return await work(folder);
   } finally {
@@ -35,10 +44,22 @@ export async function withScratch<T>(work: (folder: string) => Promise<T>, paren
   }
 }
 
+function scratchIn(parent: string): string | undefined {
+  try {
+    makeFolder(parent);
+    removeStale(parent);
+    return mkdtempSync(join(parent, SCRATCH));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A process elsewhere may use the same folder, so only age tells what nobody uses any more. */
 function removeStale(parent: string): void {
   for (const name of readdirSync(parent)) {
-    const pid = name.startsWith(SCRATCH) ? Number.parseInt(name.slice(SCRATCH.length), 10) : Number.NaN;
-    if (!(pid > 0) || isAlive(pid)) continue;
+    if (!name.startsWith(SCRATCH)) continue;
+    const { mtimeMs = Date.now() } = statSync(join(parent, name), { throwIfNoEntry: false }) ?? {};
+    if (Date.now() - mtimeMs < STALE_MS) continue;
     try {
       rmSync(join(parent, name), { recursive: true, force: true });
     } catch {
@@ -47,23 +68,19 @@ function removeStale(parent: string): void {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemCode(error) !== 'ESRCH';
-  }
-}
-
 /** Whether a place is a folder: one that exists, or that is written with a `/` at its end. */
 function isFolder(place: string): boolean {
   if (place.endsWith('/')) return true;
-  return !isS3(place) && (statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false);
+  return !isS3(place) && (statsOf(place)?.isDirectory() ?? false);
 }
 
 /** Full place of a savepoint called `name` that is to go to `to`, a file or a folder. */
 export function placeFor(to: string, name: string): string {
+  if (to === '-' || (/^s3:/i.test(to) && !/^s3:\/\/[^/]/i.test(to)))
+    throw usageError(
+      `a savepoint can't be written to ${to}`,
+      'name a file, a folder, or s3://bucket/prefix/',
+    );
   const isBucket = isS3(to) && /^s3:\/\/[^/]+$/i.test(to);
   if (isBucket) return `${to}/${name}`;
   if (!isFolder(to)) return to;
@@ -85,7 +102,7 @@ export async function putSavepoint(
   await withScratch(async (folder) => {
     const path = join(folder, 'savepoint');
     await write(path);
-    await store.putFile(key, path);
+    await store.putFile(key, path, { IfNoneMatch: '*' });
   });
 }
 
@@ -134,5 +151,9 @@ export async function removeSavepoint(place: string, s3: S3Options): Promise<voi
     return;
   }
   const { store, key } = await bucketOf(place, s3);
+  if (!key.endsWith(SUFFIX))
+    throw new TaxiflowError('not-savepoint', `${place} has no name of a savepoint`, {
+      hint: `what ends in ${SUFFIX} may be deleted; the parts of a state in S3 are removed by their processor`,
+    });
   await store.delete(key);
 }

@@ -30,6 +30,8 @@ import { type StateSummary, summaryOf } from './summary.ts';
 
 /** Versions in OpenSearch count quarters of a second. */
 const QUARTER_MS = 250;
+/** A database and the files that SQLite keeps beside it. */
+const SIDES = ['', '-wal', '-shm', '-journal'];
 
 export interface CreateOptions {
   readonly dataDir: string;
@@ -199,11 +201,13 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
   return withSavepoint(savepoint, s3, async (file) => {
     makeFolder(dirname(path));
     const lock = translating(`the state of app "${app}"`, path, () => takeLock(path, app));
-    const unpacked = `${path}.restoring-${process.pid}`;
+    const unpacked = `${path}.restoring`;
     try {
+      // What a restore that was killed left behind; the lock is ours.
+      for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
       if (existsSync(path)) {
         throw new TaxiflowError('app-exists', `there is an app "${app}" in ${dataDir} already`, {
-          hint: `restore it under another name, or remove ${path} first`,
+          hint: `restore it under another name, or remove ${path} first, with the files -wal and -shm beside it`,
         });
       }
       const head = await unpackSavepoint(file, unpacked);
@@ -211,10 +215,12 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
         beginAnew(rows);
         return summaryOf(rows);
       });
+      // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.
+      for (const suffix of ['-wal', '-shm', '-journal', '.remote']) rmSync(path + suffix, { force: true });
       renameSync(unpacked, path);
       return { place: savepoint, head, summary };
     } finally {
-      for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(unpacked + suffix, { force: true });
+      for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
       lock.close();
     }
   });

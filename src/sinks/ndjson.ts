@@ -29,7 +29,7 @@ import type { Cursor, Outbox as StateOutbox, StoredFiring } from '../state/outbo
 const STDOUT = 1;
 
 /** The part of the state that the sink uses: the outbox and its own cursor. */
-export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'end'>;
+export type Outbox = Pick<StateOutbox, 'cursor' | 'moveCursor' | 'firingsFrom' | 'end' | 'removedFrom'>;
 
 /** What the cursor remembers: how long the file was, in bytes, once the results before it were delivered. */
 interface Position {
@@ -184,6 +184,13 @@ export class NdjsonSink implements Sink {
 
   #cutBack(): void {
     const { size } = fstatSync(this.#file);
+    const removed = this.#outbox.removedFrom(size < this.#bytes ? 1 : this.#delivered);
+    // Lines of results that are gone from the state would be gone for good.
+    if (removed > 0 && size > 0 && size !== this.#bytes) throw this.#irreplaceable(removed);
+    if (removed > 0 && size === 0)
+      this.#tell(
+        `${this.#path} is without ${removed.toLocaleString('en-US')} results that --retain has removed`,
+      );
     if (size < this.#bytes) {
       // F2
       this.#tell(`${this.#path} is shorter than the last run left it: all results are written to it again`);
@@ -192,6 +199,14 @@ export class NdjsonSink implements Sink {
     }
     if (size > this.#bytes) this.#translating(() => ftruncateSync(this.#file, this.#bytes));
     this.#moveCursor();
+  }
+
+  #irreplaceable(removed: number): TaxiflowError {
+    return new TaxiflowError(
+      'output-in-use',
+      `${this.#path} is not as the last run left it, and ${removed.toLocaleString('en-US')} results can't be written to it again: --retain has removed them`,
+      { hint: 'choose another name for --output; the file is left as it is' },
+    );
   }
 
   #moveCursor(): void {

@@ -70,6 +70,12 @@ export class Outbox extends DestinationTables {
     return (this.#rows.attempt(() => this.#s.end.get()) as number | null) ?? 1;
   }
 
+  /** How many results from a number on were removed. */
+  removedFrom(from: number): number {
+    const kept = this.#rows.attempt(() => this.#s.keptFrom.get(from)) as number;
+    return this.#nextResult - from - kept;
+  }
+
   /** Results that were removed by `trim`, in all runs. */
   get trimmed(): number {
     return this.#trimmed;
@@ -83,7 +89,9 @@ export class Outbox extends DestinationTables {
 
   /** Removes results of a view's windows that start before a time (epoch ms), once all of these sinks have passed them. */
   trim(view: string, before: number, sinks: readonly string[]): void {
-    let passed = Math.min(this.#nextResult, this.#covered);
+    // Sinks that this run does without are to find what they have not got yet.
+    const behind = this.#s.leastDelivered.get() as number | null;
+    let passed = Math.min(this.#nextResult, this.#covered, behind ?? Number.POSITIVE_INFINITY);
     for (const sink of sinks) passed = Math.min(passed, this.cursor(sink)?.delivered ?? 1);
     const old = { view, before, passed };
     this.#trimmed += this.#s.trimmable.get(old) as number;
@@ -195,7 +203,9 @@ function prepare(rows: StateRows) {
        FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
     ),
     firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
+    keptFrom: rows.prepare('SELECT coalesce(sum(count), 0) FROM firings WHERE first >= ?').pluck(),
     end: rows.prepare('SELECT first + count FROM firings ORDER BY first DESC LIMIT 1').pluck(),
+    leastDelivered: rows.prepare('SELECT min(delivered) FROM cursors').pluck(),
     trimmable: rows
       .prepare(
         'SELECT coalesce(sum(count), 0) FROM firings WHERE view = :view AND window_start < :before AND first + count <= :passed',

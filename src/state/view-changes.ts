@@ -60,6 +60,9 @@ function changeOf(old: View, view: View, allowedLateness: number): Omit<ViewChan
   // A correction has to know whether the earlier result was shown.
   if (hasOtherHaving && allowedLateness > 0)
     parts.push('its having, with windows that can still be corrected');
+  const names = Object.keys(old.aggregates);
+  const isSwapped = Object.keys(view.aggregates).some((name, i) => names.includes(name) && names[i] !== name);
+  if (isSwapped) parts.push('names of aggregates that had another meaning');
   if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}` };
   return {
     change: 'adapted',

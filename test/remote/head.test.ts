@@ -99,7 +99,7 @@ describe('the head of a state in S3', () => {
               const head = await OwnHead.take(
                 store,
                 KEY,
-                { app: 'job', stream: 's' },
+                { app: 'job', stream: 's', interval: 10 },
                 (await readHead(store, KEY)) ?? null,
               );
               let { checkpoint } = head.content;

@@ -30,14 +30,18 @@ class OneObject {
   }
 }
 
-const JOB = { app: 'job', stream: 's' };
+const JOB = {
+  app: 'job',
+  stream: '{"stream":"s","views":"e3b0c44298fc1c14","settings":""}',
+  interval: 10,
+};
 const KEY = 'job/head.json';
 
 function optionsOf(object: OneObject, notes: string[] = []): RemoteOptions {
   return {
     store: object as unknown as ObjectStore,
     prefix: '',
-    dataDir: '',
+    dataDir: '/nowhere',
     app: 'job',
     identity: { stream: 's', views: '', settings: '' },
     clock: systemClock,

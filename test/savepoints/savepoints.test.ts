@@ -332,3 +332,41 @@ describe('taxiflow savepoint', () => {
     await run(['savepoint', 'verify', place], { cwd, code: 1 });
   });
 });
+
+describe('a restored app', () => {
+  it('has nothing of an earlier state of its name: no log, and no place in S3', async (t) => {
+    const dataDir = await halfDone(t);
+    const { place } = await createSavepoint({ dataDir, s3 });
+    const path = statePath(dataDir, 'again');
+    writeFileSync(`${path}-wal`, Buffer.alloc(100_000, 7));
+    writeFileSync(`${path}.remote`, 's3://x/y');
+    writeFileSync(`${path}.restoring`, 'half of one that was killed');
+    await restoreSavepoint({ savepoint: place, dataDir, app: 'again', s3 });
+    assert.equal(existsSync(`${path}.remote`), false);
+    await processed(dataDir, 'again');
+    assert.deepEqual(resultsOf(dataDir, 'again'), resultsOf(dataDir, 'job'));
+  });
+
+  it('is one, though several are made at the same time', async (t) => {
+    const dataDir = await halfDone(t);
+    const to = join(dataDir, 'x.savepoint');
+    const made = await Promise.allSettled(
+      Array.from({ length: 5 }, () => createSavepoint({ dataDir, to, s3 })),
+    );
+    assert.deepEqual(made.map(({ status }) => status).sort(), ['fulfilled', ...new Array(4).fill('rejected')]); // biome-ignore format: one line
+    for (const each of made) if (each.status === 'rejected') failsWith('file-exists')(each.reason);
+    await inspectSavepoint(to, s3);
+  });
+
+  it('can be of no place that is not one', async (t) => {
+    const dataDir = await halfDone(t);
+    const file = join(dataDir, 'file');
+    writeFileSync(file, 'x');
+    for (const to of ['-', 's3:/x', 's3://', 's3:'])
+      await assert.rejects(createSavepoint({ dataDir, to, s3 }), failsWith('usage'), to);
+    for (const to of [`${file}/`, `${file}/x`])
+      await assert.rejects(createSavepoint({ dataDir, to, s3 }), TaxiflowError, to);
+    for (const place of [dataDir, `${file}/x`, '/dev/null'])
+      await assert.rejects(inspectSavepoint(place, s3), failsWith('not-savepoint', 'no-savepoint'), place);
+  });
+});

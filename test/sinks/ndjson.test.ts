@@ -27,6 +27,10 @@ class MemoryOutbox implements Outbox {
     return this.nextResult;
   }
 
+  removedFrom(): number {
+    return 0;
+  }
+
   get nextResult(): number {
     return this.next;
   }

@@ -1,6 +1,6 @@
 /** Disks that don't fill: results that every sink has passed and old records go away, and nothing else does. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { openProcessor, type ProcessorOptions } from '../../src/app/processor.ts';
@@ -67,11 +67,11 @@ describe('results that are retained for a while', () => {
     assert.equal(readFileSync(output, 'utf8').trimEnd().split('\n').length, 31, 'the sink has them all');
     await putRecords(dataDir, 'taxi-trip-events', records(31, 20));
     await processed(dataDir, { retain });
-    assert.deepEqual(keptIn(dataDir), range(40, 51), 'without sinks, age alone counts');
+    assert.deepEqual(keptIn(dataDir), range(31, 51), 'a sink that this run does without has not got these');
     await processed(dataDir, {});
-    assert.deepEqual(keptIn(dataDir), range(40, 51), 'without the option, nothing goes');
+    assert.deepEqual(keptIn(dataDir), range(31, 51), 'without the option, nothing goes');
     const { summary } = await inspectSavepoint((await createSavepoint({ dataDir, s3: {} })).place, {});
-    assert.deepEqual(summary.results, { kept: 11, next: 52 }, 'a savepoint of it is sound');
+    assert.deepEqual(summary.results, { kept: 20, next: 52 }, 'a savepoint of it is sound');
   });
 
   it('are kept by the end of their window, so that none goes with the checkpoint that writes it', async (t) => {
@@ -84,6 +84,33 @@ describe('results that are retained for a while', () => {
     const reader = new StateReader(dataDir, 'job');
     assert.deepEqual([...reader.results()].map(({ trips }) => trips), [60]); // biome-ignore format: one line
     reader.close();
+  });
+
+  it('stay for a sink that a run does without, and its file has no hole', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const output = join(dataDir, 'out.ndjson');
+    const retain = 10 * MINUTE;
+    for (const [step, more] of [{ output }, {}, {}, { output }].entries()) {
+      await putRecords(dataDir, 'taxi-trip-events', records(step * 30, 30));
+      await processed(dataDir, { retain, ...more });
+    }
+    const lines = () => readFileSync(output, 'utf8').trimEnd().split('\n').map((line) => (JSON.parse(line) as { id: number }).id); // biome-ignore format: one line
+    assert.deepEqual(lines(), range(0, 120));
+    await putRecords(dataDir, 'taxi-trip-events', records(120, 1));
+    await processed(dataDir, { retain, output });
+    // A file that can't be filled again is left as it is.
+    const whole = readFileSync(output, 'utf8');
+    const changed = whole.slice(0, 1_000);
+    writeFileSync(output, changed);
+    await assert.rejects(processed(dataDir, { retain, output }), { code: 'output-in-use' });
+    assert.equal(readFileSync(output, 'utf8'), changed);
+    const notes: string[] = [];
+    await processed(dataDir, {
+      retain,
+      output: join(dataDir, 'new.ndjson'),
+      onNote: (note) => notes.push(note),
+    });
+    assert.match(notes.join(), /is without \d+ results that --retain has removed/);
   });
 
   it('that went are not waited for by a sink that begins later', async (t) => {

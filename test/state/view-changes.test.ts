@@ -191,6 +191,19 @@ describe('a job with other views', () => {
     await goOn(dataDir, [ALL], { allowedLateness });
     const other = { ...ALL, having: l.gte({ op: 'field', name: 'trips' }, 3) };
     await assert.rejects(goOn(dataDir, [other], { allowedLateness }), { code: 'other-state' });
+    const accepted = { allowedLateness, acceptChanges: true };
+    await assert.rejects(
+      goOn(dataDir, [other], accepted),
+      /can't begin anew/,
+      'late trips would replace whole results',
+    );
+  });
+
+  it('begins anew where a name of an aggregate gets another meaning', async (t) => {
+    const dataDir = await begun(t);
+    const { trips, fares } = BY_VENDOR.aggregates;
+    const swapped = l.view({ ...BY_VENDOR, aggregates: { fares: trips, trips: fares } });
+    await assert.rejects(goOn(dataDir, [swapped, ALL]), /names of aggregates that had another meaning/);
   });
 
   it('waits for sinks that are behind before results go', async (t) => {

@@ -53,7 +53,7 @@ const options = {
   }),
   stateInterval: milliseconds({ describe: 'With --state: time between commits to S3  [default: 5s]' }),
   standby: flag('With --state: wait until the processor that has the state is silent, then take over'),
-  takeover: milliseconds({ default: '30s', describe: 'With --standby: silence after which it takes over' }),
+  takeover: milliseconds({ describe: 'With --standby: silence after which it takes over  [default: 30s]' }),
   output: text({ describe: 'Write results as NDJSON to this file, or - for stdout', completes: 'file' }),
   opensearch: text({ describe: 'Write results to OpenSearch or Elasticsearch at this URL' }),
   dashboards: text({
@@ -64,6 +64,7 @@ const options = {
   resend: flag('Send all results to OpenSearch again, including those already delivered'),
   ...openSearchAccess,
   retain: milliseconds({
+    least: 1,
     describe:
       'Remove results this much event time behind the watermark, once every sink has them  [default: keep all]',
   }),

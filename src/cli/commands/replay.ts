@@ -35,6 +35,7 @@ const options = {
     describe: 'Shards of a new embedded stream  [default: 8]',
   }),
   retention: milliseconds({
+    least: 1,
     describe:
       'Embedded streams: remove records this long after their arrival, such as 24h  [default: keep all]',
   }),

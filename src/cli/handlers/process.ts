@@ -32,6 +32,8 @@ import {
   thousands,
 } from '../terminal.ts';
 
+const TAKEOVER_MS = 30_000;
+
 export async function processStream(args: ProcessArguments, invocation: Invocation): Promise<number> {
   refuseContradictions(args);
   const views = await chosenViews(args);
@@ -57,7 +59,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       from,
       views,
       signal,
-      takeover: args.standby ? args.takeover : undefined,
+      takeover: args.standby ? (args.takeover ?? TAKEOVER_MS) : undefined,
       opensearch: openSearchOf(args),
       // A stream created here would be empty; usually its name or the folder is a mistake.
       createStream: false,
@@ -83,7 +85,7 @@ function tellChanges(args: ProcessArguments, views: readonly View[]): number {
   const changes = plannedChanges({ ...args, views });
   if (args.json) printJson({ command: 'process', dry_run: true, changes });
   else if (changes.length > 0) show(`${changesText(changes)}\n`);
-  say(changes.length === 0 ? 'the state goes on as it is' : 'nothing was changed');
+  say(changes.length === 0 ? 'no view of a state changes' : 'nothing was changed');
   return EXIT.done;
 }
 
@@ -92,6 +94,13 @@ function refuseContradictions(args: ProcessArguments): void {
   for (const option of ['resend', 'dashboards'] as const)
     if (args[option] && args.opensearch === undefined)
       throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
+  if (args.takeover !== undefined && !args.standby)
+    throw usageError('--takeover needs --standby', 'add --standby');
+  if (args.dryRun && args.state !== undefined)
+    throw usageError(
+      '--dry-run looks at a local state',
+      'omit --state; a state in S3 goes on with its own views only',
+    );
   for (const option of ['stateInterval', 'standby'] as const)
     if (args.state === undefined && args[option])
       throw usageError(`--${flagName(option)} needs --state`, 'add --state s3://bucket/prefix');
