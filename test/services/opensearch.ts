@@ -1,20 +1,12 @@
 /** A real OpenSearch or Elasticsearch, from Maven Central, kept in a cache outside the checkout; it needs a JDK and Maven. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { ROOT } from '../files.ts';
+import { type Jdk, java, jdkOf, MAVEN } from './java.ts';
 import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
 
 /** The servers, with the Java each needs. Tests get the newest that runs here, or TAXIFLOW_TEST_OPENSEARCH. */
@@ -43,7 +35,6 @@ const SERVERS = {
 export type OpenSearchVersion = keyof typeof SERVERS;
 
 const SOURCE = join(ROOT, 'test', 'services', 'opensearch');
-const EXECUTABLE = process.platform === 'win32' ? '.exe' : '';
 const KEPT_OUTPUT = 200;
 /** It starts twice as fast without the second compiler, and tests are over before that one pays. */
 const JAVA_OPTIONS = [
@@ -54,17 +45,6 @@ const JAVA_OPTIONS = [
   '--enable-native-access=ALL-UNNAMED',
   '-Dorg.apache.logging.log4j.level=INFO',
 ];
-
-interface Jdk {
-  readonly home: string;
-  /** 17, 21, … */
-  readonly version: number;
-}
-
-const JDKS = jdks();
-const MAVEN =
-  JDKS.length > 0 &&
-  spawnSync('mvn', ['--version'], { stdio: 'ignore', shell: process.platform === 'win32' }).status === 0;
 
 /** For node:test's `skip`: why no OpenSearch can run here, or false. With CI=true one has to run. */
 export const withoutOpenSearch: string | false = process.env['CI'] === 'true' ? false : unavailable('2.19.1');
@@ -183,9 +163,8 @@ function chosen(): OpenSearchVersion {
   return jdkFor('3.8.0') === undefined ? '2.19.1' : '3.8.0';
 }
 
-/** The oldest JDK that will do: what a version was released with runs it best. */
 function jdkFor(version: OpenSearchVersion): Jdk | undefined {
-  return JDKS.find((jdk) => jdk.version >= SERVERS[version].java);
+  return jdkOf(SERVERS[version].java);
 }
 
 /** `OpenSearch 3.8.0`, as taxiflow and its users call it. */
@@ -225,35 +204,4 @@ function install(version: OpenSearchVersion, jdk: Jdk): string {
     step(java(jdk, 'javac'), ['--release', '17', '-d', folder, '-cp', join(jars, '*'), source]);
   });
   return [classes, join(jars, '*')].join(delimiter);
-}
-
-/** What can compile and run here, the oldest first. */
-function jdks(): Jdk[] {
-  const homes = [
-    process.env['JAVA_HOME'] ?? '',
-    ...(process.env['PATH'] ?? '').split(delimiter).map((folder) => dirname(folder)),
-    ...foldersIn('/usr/lib/jvm'),
-    ...foldersIn('/Library/Java/JavaVirtualMachines').map((folder) => join(folder, 'Contents', 'Home')),
-  ].flatMap((folder) => {
-    const javac = join(folder, 'bin', `javac${EXECUTABLE}`);
-    // What lies on the path is often a link to the JDK's own.
-    return folder !== '' && existsSync(javac) ? [dirname(dirname(realpathSync(javac)))] : [];
-  });
-  return [...new Set(homes)]
-    .flatMap((home) => {
-      const release = join(home, 'release');
-      const version = existsSync(release)
-        ? Number(/^JAVA_VERSION="(\d+)/m.exec(readFileSync(release, 'utf8'))?.[1])
-        : Number.NaN;
-      return version >= 17 ? [{ home, version }] : [];
-    })
-    .sort((a, b) => a.version - b.version);
-}
-
-function java(jdk: Jdk, command: 'java' | 'javac'): string {
-  return join(jdk.home, 'bin', `${command}${EXECUTABLE}`);
-}
-
-function foldersIn(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
 }

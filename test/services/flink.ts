@@ -1,0 +1,236 @@
+/**
+ * A real Flink from Maven Central on loopback, kept in a cache outside the checkout: a job manager, a task manager
+ * and a SQL gateway, which takes plain SQL. It needs a JDK of 17 and Maven.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { ROOT } from '../files.ts';
+import { java, jdkOf, MAVEN } from './java.ts';
+import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
+
+export const FLINK_VERSION = '1.20.3';
+const JAVA_NEEDED = 17;
+
+/** For node:test's `skip`: why no Flink can run here, or false. */
+export const withoutFlink: string | false =
+  jdkOf(JAVA_NEEDED) === undefined
+    ? `needs a JDK of ${JAVA_NEEDED} or newer, which is not here`
+    : MAVEN
+      ? withoutCache
+      : 'needs Maven, which is not here';
+
+/** What Flink's own start scripts open to its code, for Java 17. */
+const OPENED = [
+  '--add-exports=java.base/sun.net.util=ALL-UNNAMED',
+  '--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED',
+  '--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED',
+  ...[
+    'lang',
+    'net',
+    'io',
+    'nio',
+    'lang.reflect',
+    'text',
+    'time',
+    'util',
+    'util.concurrent',
+    'util.concurrent.atomic',
+    'util.concurrent.locks',
+  ].map((name) => `--add-opens=java.base/java.${name}=ALL-UNNAMED`),
+  '--add-opens=java.base/sun.nio.ch=ALL-UNNAMED',
+];
+
+/** MB. The task manager's memory is given part by part, or Flink would size it by the machine. */
+const TASK_MEMORY = {
+  'task.heap.size': '1024m',
+  'framework.heap.size': '128m',
+  'framework.off-heap.size': '128m',
+  'task.off-heap.size': '128m',
+  'managed.size': '256m',
+  'network.min': '64m',
+  'network.max': '64m',
+  'jvm-metaspace.size': '256m',
+  'jvm-overhead.min': '192m',
+  'jvm-overhead.max': '192m',
+};
+
+export interface FinishedJob {
+  /** From when the job ran to its end, by the job manager. */
+  readonly durationMs: number;
+}
+
+export interface Flink {
+  /**
+   * Runs statements one after another in a session of their own; the last one is an INSERT over bounded input,
+   * whose job is waited for. Throws with what Flink says when a statement or the job fails.
+   */
+  run(statements: readonly string[]): Promise<FinishedJob>;
+}
+
+/** Starts it on free ports of this machine alone; it stops with the test. Throws if it doesn't come up. */
+export async function startFlink(t: Pick<TestContext, 'after'>): Promise<Flink> {
+  const jdk = jdkOf(JAVA_NEEDED);
+  if (jdk === undefined) throw new Error(`Flink ${FLINK_VERSION} needs a JDK of ${JAVA_NEEDED} or newer`);
+  const jars = installed(`flink-${FLINK_VERSION}`, (folder) =>
+    step(
+      'mvn',
+      [
+        '-B',
+        '-q',
+        '-f',
+        join(ROOT, 'test', 'services', 'flink', 'pom.xml'),
+        'dependency:copy-dependencies',
+        `-Dflink.version=${FLINK_VERSION}`,
+        `-DoutputDirectory=${folder}`,
+        '-DincludeScope=runtime',
+      ],
+      { JAVA_HOME: jdk.home },
+    ),
+  );
+  const home = mkdtempSync(join(tmpdir(), 'taxiflow-flink-'));
+  const children: ChildProcess[] = [];
+  t.after(async () => {
+    for (const child of children) await kill(child);
+    rmSync(home, { recursive: true, force: true });
+  });
+  const manager = await freePort();
+  const gateway = await freePort();
+  configure(home, manager, gateway, await freePort());
+  const begin = (name: string, mainClass: string, heap: string, args: readonly string[]) => {
+    const log = openSync(join(home, `${name}.log`), 'a');
+    const child = spawn(
+      java(jdk, 'java'),
+      [...OPENED, `-Xmx${heap}`, '-cp', [join(jars, '*')].join(delimiter), mainClass, ...args],
+      {
+        stdio: ['ignore', log, log],
+        env: {
+          ...process.env,
+          FLINK_CONF_DIR: join(home, 'conf'),
+          FLINK_LIB_DIR: jars,
+          FLINK_OPT_DIR: jars,
+          FLINK_PLUGINS_DIR: join(home, 'plugins'),
+        },
+      },
+    );
+    children.push(child);
+    return child;
+  };
+  const conf = ['--configDir', join(home, 'conf')];
+  const entry = 'org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint';
+  const jobs = begin('jobs', entry, '512m', [...conf, '--executionMode', 'cluster']);
+  begin('tasks', 'org.apache.flink.runtime.taskexecutor.TaskManagerRunner', '1152m', [
+    ...conf,
+    '-D',
+    'taskmanager.cpu.cores=2',
+    ...Object.entries(TASK_MEMORY).flatMap(([name, size]) => ['-D', `taskmanager.memory.${name}=${size}`]),
+  ]);
+  const sql = begin('gateway', 'org.apache.flink.table.gateway.SqlGateway', '512m', []);
+  const at = { manager: `http://127.0.0.1:${manager}`, gateway: `http://127.0.0.1:${gateway}` };
+  try {
+    await answers(`${at.manager}/overview`, jobs);
+    await answers(`${at.gateway}/v1/info`, sql);
+    while ((await ask<{ taskmanagers: number }>('GET', `${at.manager}/overview`)).taskmanagers === 0)
+      await wait(50);
+  } catch (error) {
+    const said = ['jobs', 'tasks', 'gateway'].map((name) => readFileSync(join(home, `${name}.log`), 'utf8'));
+    throw new Error(`Flink didn't start: ${error}\n${said.join('\n')}`, { cause: error });
+  }
+  return { run: (statements) => run(at, statements) };
+}
+
+function configure(home: string, manager: number, gateway: number, rpc: number): void {
+  for (const name of ['conf', 'plugins', 'tmp', 'checkpoints'])
+    mkdirSync(join(home, name), { recursive: true });
+  const settings = {
+    'jobmanager.rpc.address': '127.0.0.1',
+    'jobmanager.bind-host': '127.0.0.1',
+    'jobmanager.rpc.port': rpc,
+    'jobmanager.memory.process.size': '1024m',
+    'taskmanager.bind-host': '127.0.0.1',
+    'taskmanager.host': '127.0.0.1',
+    'taskmanager.numberOfTaskSlots': 4,
+    'rest.address': '127.0.0.1',
+    'rest.bind-address': '127.0.0.1',
+    'rest.port': manager,
+    'classloader.resolve-order': 'parent-first',
+    'execution.checkpointing.interval': '1 s',
+    'execution.checkpointing.dir': `file://${join(home, 'checkpoints')}`,
+    'io.tmp.dirs': join(home, 'tmp'),
+    'sql-gateway.endpoint.rest.address': '127.0.0.1',
+    'sql-gateway.endpoint.rest.bind-address': '127.0.0.1',
+    'sql-gateway.endpoint.rest.port': gateway,
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name}: ${value}\n`);
+  writeFileSync(join(home, 'conf', 'config.yaml'), lines.join(''));
+}
+
+interface Fetched {
+  readonly resultType: 'NOT_READY' | 'PAYLOAD' | 'EOS';
+  readonly jobID?: string;
+}
+
+interface Job {
+  readonly state: string;
+  readonly duration: number;
+}
+
+async function run(
+  at: { readonly manager: string; readonly gateway: string },
+  statements: readonly string[],
+): Promise<FinishedJob> {
+  const sessions = `${at.gateway}/v1/sessions`;
+  const { sessionHandle } = await ask<{ sessionHandle: string }>('POST', sessions, {});
+  const session = `${sessions}/${sessionHandle}`;
+  try {
+    let job: string | undefined;
+    for (const statement of statements) {
+      const posted = { statement };
+      const { operationHandle } = await ask<{ operationHandle: string }>(
+        'POST',
+        `${session}/statements`,
+        posted,
+      );
+      for (;;) {
+        const fetched = await ask<Fetched>(
+          'GET',
+          `${session}/operations/${operationHandle}/result/0?rowFormat=JSON`,
+        );
+        job = fetched.jobID ?? job;
+        if (fetched.resultType !== 'NOT_READY') break;
+        await wait(20);
+      }
+    }
+    if (job === undefined) throw new Error('no statement started a job');
+    return await finished(at.manager, job);
+  } finally {
+    await ask('DELETE', session);
+  }
+}
+
+async function finished(manager: string, job: string): Promise<FinishedJob> {
+  for (;;) {
+    const { state, duration } = await ask<Job>('GET', `${manager}/jobs/${job}`);
+    if (state === 'FINISHED') return { durationMs: duration };
+    if (state === 'FAILED' || state === 'CANCELED')
+      throw new Error(
+        `the job is ${state}: ${JSON.stringify(await ask('GET', `${manager}/jobs/${job}/exceptions`))}`,
+      );
+    await wait(50);
+  }
+}
+
+async function ask<T>(method: string, url: string, body?: unknown): Promise<T> {
+  const response = await fetch(url, {
+    method,
+    ...(body === undefined
+      ? {}
+      : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text.slice(0, 4_000)}`);
+  return JSON.parse(text) as T;
+}
