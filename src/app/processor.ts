@@ -14,7 +14,7 @@ import { shownUrl } from '../printable.ts';
 import type { RemoteOptions, RemoteState, TakenState } from '../remote/state.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
 import { isRunning, statePath } from '../state/files.ts';
-import { streamIdentity } from '../state/identity.ts';
+import { growsOnly, settingsText, streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
@@ -154,20 +154,20 @@ function identityOf(options: ProcessorOptions, views: readonly View[], stream: S
   return {
     stream: streamIdentity(stream),
     views: JSON.stringify(views),
-    settings: `event time ${eventTime}, allowed lateness ${allowedLateness} ms`,
+    settings: settingsText(eventTime, allowedLateness),
   };
 }
 
 /** What becomes of the state of a job that is run with these views; nothing if there is none, or it goes on as it is. */
 export function plannedChanges(
-  options: Pick<ProcessorOptions, 'dataDir' | 'app' | 'stream' | 'views' | 'allowedLateness'>,
+  options: Pick<ProcessorOptions, 'dataDir' | 'app' | 'stream' | 'views'>,
 ): readonly ViewChange[] {
-  const { dataDir = DEFAULT_DATA_DIR, allowedLateness = 0 } = options;
+  const { dataDir = DEFAULT_DATA_DIR } = options;
   const app = options.app ?? appOf(parseTarget(options.stream));
   if (!existsSync(statePath(dataDir, app))) return [];
   const reader = new StateReader(dataDir, app);
   try {
-    return reader.viewChanges(checkViews(options.views ?? taxiViews()), allowedLateness);
+    return reader.viewChanges(checkViews(options.views ?? taxiViews()));
   } finally {
     reader.close();
   }
@@ -183,7 +183,10 @@ async function acceptedChanges(
   const { dataDir = DEFAULT_DATA_DIR, onNote = () => {} } = options;
   const app = options.app ?? appOf(target);
   const identity = identityOf(options, views, stream);
-  if (!isSameJob(dataDir, app, identity)) return undefined;
+  const made = sameJob(dataDir, app, identity);
+  if (!made) return undefined;
+  if (made.settings !== identity.settings)
+    onNote('more lateness is allowed from now on; windows that are gone by now stay as they are');
   const changes = plannedChanges({ ...options, views });
   if (changes.length === 0) return changes;
   if (mustBeAccepted(changes) && !options.acceptChanges) {
@@ -192,16 +195,6 @@ async function acceptedChanges(
       `the state of app "${app}" was made with other views: ${changesText(changes).replaceAll('\n', '; ')}`,
       {
         hint: 'let them begin anew with --accept-changes, or give this job a name of its own with --app NAME',
-      },
-    );
-  }
-  // A late trip would open a window again that the view before has fired, and its result would take the place of a whole one.
-  if ((options.allowedLateness ?? 0) > 0 && changes.some(({ change }) => change === 'anew')) {
-    throw new TaxiflowError(
-      'other-state',
-      `with allowed lateness a view can't begin anew: ${changesText(changes).replaceAll('\n', '; ')}`,
-      {
-        hint: 'give the job with these views a name of its own with --app NAME',
       },
     );
   }
@@ -219,16 +212,22 @@ async function acceptedChanges(
   return changes;
 }
 
-/** Whether there is a state of this stream and these settings that can be read; what else there is, is refused when it is opened. */
-function isSameJob(dataDir: string, app: string, { stream, settings }: StateIdentity): boolean {
-  if (!existsSync(statePath(dataDir, app)) || isRunning(dataDir, app)) return false;
+/** What a state was made of that can go on with this stream and these settings; what else there is, is refused when it is opened. */
+function sameJob(
+  dataDir: string,
+  app: string,
+  { stream, settings }: StateIdentity,
+): StateIdentity | undefined {
+  if (!existsSync(statePath(dataDir, app)) || isRunning(dataDir, app)) return undefined;
   let reader: StateReader | undefined;
   try {
     reader = new StateReader(dataDir, app);
     const made = reader.identity();
-    return made.stream === stream && made.settings === settings;
+    const isSame =
+      made.stream === stream && (made.settings === settings || growsOnly(made.settings, settings));
+    return isSame ? made : undefined;
   } catch {
-    return false;
+    return undefined;
   } finally {
     reader?.close();
   }

@@ -68,6 +68,7 @@ export class Engine {
       windows.restore(
         stored.watermark,
         stored.windows.filter((window) => window.view === name),
+        stored.closedUpTo[name],
       );
     }
   }

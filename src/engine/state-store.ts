@@ -63,6 +63,8 @@ export interface StoredState {
   readonly windows: readonly (StoredWindow & { readonly view: string })[];
   readonly seen: StoredTrips;
   readonly deadLetters: readonly DeadLetterCount[];
+  /** Ends (epoch ms), by view, up to which windows stay closed, since the job once allowed less lateness or began the view later. */
+  readonly closedUpTo: Readonly<Record<string, number>>;
 }
 
 export interface StateStore extends StoredPanes {

@@ -15,6 +15,8 @@ interface CheckpointState {
   readonly nextResult: number;
   /** Results that were removed since no one needs them; missing in states of earlier days. */
   readonly trimmed?: number;
+  /** As in `StoredState`; missing where nothing was ever changed. */
+  readonly closedUpTo?: Readonly<Record<string, number>>;
 }
 
 /** A checkpoint as it lies in the file; `at` is ISO 8601. */
@@ -30,8 +32,22 @@ export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
   return { ...(JSON.parse(row.state) as CheckpointState), number: row.number, at: row.at };
 }
 
+/** Writes parts of the last checkpoint anew; it keeps its number. */
+export function amendCheckpoint(db: Sqlite, { number, at, ...state }: StoredCheckpoint): void {
+  const text = JSON.stringify(state);
+  db.prepare('UPDATE checkpoint SET number = ?, at = ?, crc = ?, state = ?').run(
+    number,
+    at,
+    rowCrc([], text),
+    text,
+  );
+}
+
 /** A checkpoint as the text that is stored. */
-export function checkpointText(checkpoint: Checkpoint, nextResult: number, trimmed: number): string {
+export function checkpointText(
+  checkpoint: Checkpoint,
+  rest: Pick<CheckpointState, 'nextResult' | 'trimmed' | 'closedUpTo'>,
+): string {
   const state: CheckpointState = {
     watermark: finite(checkpoint.watermark),
     counters: checkpoint.counters,
@@ -43,8 +59,7 @@ export function checkpointText(checkpoint: Checkpoint, nextResult: number, trimm
       owed,
       ended,
     })),
-    nextResult,
-    trimmed,
+    ...rest,
   };
   return JSON.stringify(state);
 }

@@ -4,24 +4,38 @@ import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
 
 /** Throws `other-state` where a state was made of something else than `identity`. */
-export function checkIdentity(
-  db: Sqlite,
-  identity: StateIdentity,
-  app: string,
-  mayChangeViews = false,
-): void {
+export function checkIdentity(db: Sqlite, identity: StateIdentity, app: string, mayChange = false): void {
   const rows = db.prepare('SELECT name, value FROM identity').all() as {
     name: keyof StateIdentity;
     value: string;
   }[];
   for (const { name, value } of rows) {
-    if (identity[name] === value || (name === 'views' && mayChangeViews)) continue;
+    if (identity[name] === value) continue;
+    if (mayChange && (name === 'views' || (name === 'settings' && growsOnly(value, identity.settings))))
+      continue;
     if (name === 'stream') refuseOtherStream(value, identity.stream, app, db.name);
     const detail = name === 'views' ? '' : `: it has ${value}, this is ${identity[name]}`;
     throw new TaxiflowError('other-state', `the state of app "${app}" was made with other ${name}${detail}`, {
       hint: 'run it as it was made, or give this job a name of its own with --app NAME',
     });
   }
+}
+
+const SETTINGS = /^(event time \w+), allowed lateness (\d+) ms$/;
+
+/** The settings of a job as its state names them. */
+export function settingsText(eventTime: 'dropoff' | 'arrival', allowedLateness: number): string {
+  return `event time ${eventTime}, allowed lateness ${allowedLateness} ms`;
+}
+
+/** Ms of allowed lateness in settings. */
+export function latenessIn(settings: string): number {
+  return Number(SETTINGS.exec(settings)?.[2] ?? 0);
+}
+
+/** Whether settings differ in nothing but that more lateness is allowed. */
+export function growsOnly(made: string, now: string): boolean {
+  return SETTINGS.exec(made)?.[1] === SETTINGS.exec(now)?.[1] && latenessIn(now) > latenessIn(made);
 }
 
 /** Refuses a stream that the state wasn't made with, even one of the same name. Throws `other-state`. */

@@ -183,8 +183,8 @@ export class StateReader {
   }
 
   /** What becomes of the state when it is run with these views. */
-  viewChanges(views: readonly View[], allowedLateness: number): readonly ViewChange[] {
-    return translating(this.#what, this.path, () => viewChanges(this.#db, views, allowedLateness));
+  viewChanges(views: readonly View[]): readonly ViewChange[] {
+    return translating(this.#what, this.path, () => viewChanges(this.#db, views));
   }
 
   /** Names of the views the results are of. */

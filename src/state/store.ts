@@ -13,7 +13,6 @@ import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
-import type { View } from '../views/language.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
 import { statePath, takeLock } from './files.ts';
 import { checkIdentity } from './identity.ts';
@@ -30,7 +29,7 @@ export interface StateOptions {
   readonly dataDir: string;
   readonly app: string;
   readonly identity: StateIdentity;
-  /** What becomes of a state that was made with other views, or with these in another order; without it, it is refused. */
+  /** What becomes of a state that was made with other views, in another order or with less lateness; without it, it is refused. */
   readonly viewChanges?: readonly ViewChange[] | undefined;
 }
 
@@ -93,7 +92,7 @@ export class SqliteState implements StateStore {
       checkIdentity(db, identity, app, viewChanges !== undefined);
       const rows = new StateRows(db, what, path);
       migrate(rows);
-      if (viewChanges) changeViews(rows, JSON.parse(identity.views) as View[], viewChanges);
+      if (viewChanges) changeViews(rows, identity, viewChanges);
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
@@ -161,7 +160,9 @@ export class SqliteState implements StateStore {
     size += this.#seen.write(checkpoint.duplicates);
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
-    const text = checkpointText(checkpoint, this.outbox.nextResult, this.outbox.trimmed);
+    const { nextResult, trimmed } = this.outbox;
+    const closedUpTo = this.stored?.closedUpTo ?? {};
+    const text = checkpointText(checkpoint, { nextResult, trimmed, closedUpTo });
     this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
     return size + text.length;
   }
@@ -178,6 +179,7 @@ export class SqliteState implements StateStore {
       windows: this.#panes.windows(),
       seen: this.#seen.load(),
       deadLetters: countByReason(db),
+      closedUpTo: checkpoint.closedUpTo ?? {},
     };
   }
 }

@@ -1,9 +1,12 @@
 /** What becomes of a state when its job is run with other views (C5): nothing is mixed in silence. */
+
+import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
-import { readCheckpoint } from './checkpoint-row.ts';
-import { corruptRow, rowCrc, type StateRows } from './rows.ts';
+import { amendCheckpoint, readCheckpoint } from './checkpoint-row.ts';
+import { latenessIn } from './identity.ts';
+import { corruptRow, type StateRows } from './rows.ts';
 
 /**
  * `added`: begins where the stream is now. `removed`: its open windows and its results go. `adapted`: goes on, with other results from now
@@ -26,12 +29,14 @@ export function storedViews(db: Sqlite): View[] {
   }
 }
 
+/** Ms of lateness that a state was made to allow. */
+export function storedLateness(db: Sqlite): number {
+  return latenessIn(String(db.prepare("SELECT value FROM identity WHERE name = 'settings'").pluck().get()));
+}
+
 /** By name, in the order of the new views and then of the removed ones; none if a state can go on as it is. */
-export function viewChanges(
-  db: Sqlite,
-  views: readonly View[],
-  allowedLateness: number,
-): readonly ViewChange[] {
+export function viewChanges(db: Sqlite, views: readonly View[]): readonly ViewChange[] {
+  const lateness = storedLateness(db);
   const before = new Map(storedViews(db).map((view) => [view.name, view]));
   const changes: ViewChange[] = [];
   for (const view of views) {
@@ -42,14 +47,14 @@ export function viewChanges(
       continue;
     }
     if (JSON.stringify(old) === JSON.stringify(view)) continue;
-    changes.push({ view: view.name, ...changeOf(old, view, allowedLateness) });
+    changes.push({ view: view.name, ...changeOf(old, view, lateness) });
   }
   for (const view of before.keys())
     changes.push({ view, change: 'removed', what: 'its open windows and its results go' });
   return changes;
 }
 
-function changeOf(old: View, view: View, allowedLateness: number): Omit<ViewChange, 'view'> {
+function changeOf(old: View, view: View, lateness: number): Omit<ViewChange, 'view'> {
   const differs = (part: (view: View) => unknown) => JSON.stringify(part(old)) !== JSON.stringify(part(view));
   const parts: string[] = [];
   if (differs(({ where }) => where ?? null)) parts.push('the trips that it selects');
@@ -58,8 +63,7 @@ function changeOf(old: View, view: View, allowedLateness: number): Omit<ViewChan
   if (differs(({ aggregates }) => Object.values(aggregates))) parts.push('its aggregates');
   const hasOtherHaving = differs(({ having }) => having ?? null);
   // A correction has to know whether the earlier result was shown.
-  if (hasOtherHaving && allowedLateness > 0)
-    parts.push('its having, with windows that can still be corrected');
+  if (hasOtherHaving && lateness > 0) parts.push('its having, with windows that can still be corrected');
   const names = Object.keys(old.aggregates);
   const isSwapped = Object.keys(view.aggregates).some((name, i) => names.includes(name) && names[i] !== name);
   if (isSwapped) parts.push('names of aggregates that had another meaning');
@@ -81,8 +85,15 @@ export function changesText(changes: readonly ViewChange[]): string {
   return changes.map(({ view, change, what }) => `view ${view} ${verbs[change]}: ${what}`).join('\n');
 }
 
-/** Brings a state to other views, in one transaction. Throws `other-state` while a sink has not yet got what would go. */
-export function changeViews(rows: StateRows, views: readonly View[], changes: readonly ViewChange[]): void {
+/**
+ * Brings a state to other views and more lateness, in one transaction. Throws `other-state` while a sink has not yet got
+ * what would go.
+ */
+export function changeViews(
+  rows: StateRows,
+  { views, settings }: StateIdentity,
+  changes: readonly ViewChange[],
+): void {
   rows.transaction(() => {
     const { db } = rows;
     for (const { view, change } of changes) {
@@ -90,8 +101,35 @@ export function changeViews(rows: StateRows, views: readonly View[], changes: re
       db.prepare('DELETE FROM panes WHERE view = ?').run(view);
       removeResults(rows, view);
     }
-    db.prepare("UPDATE identity SET value = ? WHERE name = 'views'").run(JSON.stringify(views));
+    const allowsMore = latenessIn(settings) > storedLateness(db);
+    if (allowsMore || changes.length > 0) keepClosed(db, JSON.parse(views) as View[], changes, allowsMore);
+    const write = db.prepare('UPDATE identity SET value = ? WHERE name = ?');
+    write.run(views, 'views');
+    write.run(settings, 'settings');
   });
+}
+
+/** A late trip must not open a window that is gone or was never whole: its small result would stand for all of the window. */
+function keepClosed(
+  db: Sqlite,
+  views: readonly View[],
+  changes: readonly ViewChange[],
+  allowsMore: boolean,
+): void {
+  const checkpoint = readCheckpoint(db);
+  if (!checkpoint || checkpoint.watermark === null) return;
+  const before = checkpoint.closedUpTo ?? {};
+  const began = new Map(changes.map(({ view, change }) => [view, change === 'added' || change === 'anew']));
+  // A window is due once its last millisecond is at or before the watermark.
+  const due = checkpoint.watermark + 1;
+  const closedUpTo: Record<string, number> = {};
+  for (const { name } of views) {
+    if (began.get(name)) closedUpTo[name] = due;
+    else if (allowsMore)
+      closedUpTo[name] = Math.max(before[name] ?? Number.NEGATIVE_INFINITY, due - storedLateness(db));
+    else if (before[name] !== undefined) closedUpTo[name] = before[name];
+  }
+  amendCheckpoint(db, { ...checkpoint, closedUpTo });
 }
 
 function removeResults(rows: StateRows, view: string): void {
@@ -107,12 +145,6 @@ function removeResults(rows: StateRows, view: string): void {
     });
   }
   db.prepare('DELETE FROM firings WHERE view = ?').run(view);
-  const { number, at, ...state } = readCheckpoint(db)!;
-  const text = JSON.stringify({ ...state, trimmed: (state.trimmed ?? 0) + kept });
-  db.prepare('UPDATE checkpoint SET number = ?, at = ?, crc = ?, state = ?').run(
-    number,
-    at,
-    rowCrc([], text),
-    text,
-  );
+  const checkpoint = readCheckpoint(db)!;
+  amendCheckpoint(db, { ...checkpoint, trimmed: (checkpoint.trimmed ?? 0) + kept });
 }

@@ -132,6 +132,7 @@ export class MemoryStore implements StateStore {
       windows: this.panes.windows,
       seen: this.#trips.stored,
       deadLetters: [],
+      closedUpTo: {},
     });
     return this;
   }

@@ -10,6 +10,7 @@ import { StateReader } from '../../src/state/reader.ts';
 import * as l from '../../src/views/language.ts';
 import { putRecords, run } from '../cli/model.ts';
 import { temporaryFolder } from '../files.ts';
+import { randomNumbers } from '../random.ts';
 
 const NOON = Date.UTC(2016, 0, 11, 12);
 const MINUTE = 60_000;
@@ -191,12 +192,21 @@ describe('a job with other views', () => {
     await goOn(dataDir, [ALL], { allowedLateness });
     const other = { ...ALL, having: l.gte({ op: 'field', name: 'trips' }, 3) };
     await assert.rejects(goOn(dataDir, [other], { allowedLateness }), { code: 'other-state' });
-    const accepted = { allowedLateness, acceptChanges: true };
-    await assert.rejects(
-      goOn(dataDir, [other], accepted),
-      /can't begin anew/,
-      'late trips would replace whole results',
-    );
+    const notes = await goOn(dataDir, [other], { allowedLateness, acceptChanges: true });
+    assert.match(notes[0]!, /its having, with windows that can still be corrected/);
+  });
+
+  it('goes on with more lateness, and with late trips never opens a window that is gone or was not whole', async (t) => {
+    const { changed, late, corrected } = await manyLatenesses(t, 40, 1);
+    t.diagnostic(`${late} late trips, ${corrected} corrected windows, ${changed} changes`);
+    assert.ok(late > 100 && corrected > 100 && changed > 100);
+  });
+
+  it('refuses less lateness', async (t) => {
+    const dataDir = temporaryFolder(t);
+    await putRecords(dataDir, 'taxi-trip-events', records(0, 25));
+    await goOn(dataDir, [ALL], { allowedLateness: 10 * MINUTE });
+    await assert.rejects(goOn(dataDir, [ALL], { allowedLateness: 9 * MINUTE }), { code: 'other-state' });
   });
 
   it('begins anew where a name of an aggregate gets another meaning', async (t) => {
@@ -238,3 +248,77 @@ describe('a job with other views', () => {
     assert.deepEqual(changes.map(({ view, change }) => [view, change]), [['by_vendor', 'anew'], ['all', 'removed']]); // biome-ignore format: one line
   });
 });
+
+interface Model {
+  /** Trips by start of the window, minutes after noon. */
+  readonly windows: Map<number, number>;
+  /** Windows up to this end stay closed. */
+  closedUpTo: number;
+}
+
+/** Jobs whose lateness grows and whose second view begins anew, against a model that counts trip by trip. */
+async function manyLatenesses(t: TestContext, jobs: number, seed: number) {
+  const random = randomNumbers(seed);
+  const below = (n: number) => Math.floor(random() * n);
+  const told = { changed: 0, late: 0, corrected: 0 };
+  for (let job = 0; job < jobs; job++) {
+    const dataDir = temporaryFolder(t);
+    const models = new Map(['all', 'other'].map((name) => [name, { windows: new Map(), closedUpTo: -1e9 } as Model])); // biome-ignore format: one line
+    let watermark = -1e9;
+    let lateness = below(3) * 7;
+    let size = 5;
+    let id = 0;
+    for (let phase = 0; phase < 4; phase++) {
+      if (phase > 0 && below(3) > 0) {
+        const grows = below(25);
+        if (grows > 0)
+          for (const model of models.values())
+            model.closedUpTo = Math.max(model.closedUpTo, watermark - lateness);
+        lateness += grows;
+        told.changed++;
+      }
+      if (phase > 0 && below(3) === 0) {
+        size = size === 5 ? 8 : 5;
+        models.set('other', { windows: new Map(), closedUpTo: watermark });
+        told.changed++;
+      }
+      const texts: string[] = [];
+      const newest = Math.max(0, watermark);
+      for (let i = 0; i < 60; i++) {
+        if (below(8) === 0) {
+          watermark = Math.max(watermark, newest + Math.floor(i / 2) - below(4));
+          texts.push(`{"type":"watermark","watermark":"${iso(watermark - 1 / MINUTE)}"}\n`);
+          continue;
+        }
+        const minute = Math.max(0, newest + Math.floor(i / 2) - below(below(3) === 0 ? 40 : 6));
+        texts.push(`{"type":"trip","trip_id":${id++},"replay":"r","dropoff_datetime":"${iso(minute)}"}\n`);
+        for (const [name, { windows, closedUpTo }] of models) {
+          const width = name === 'all' ? 10 : size;
+          const start = Math.floor(minute / width) * width;
+          if (start + width <= closedUpTo || start + width + lateness <= watermark) told.late++;
+          else {
+            windows.set(start, (windows.get(start) ?? 0) + 1);
+            if (start + width <= watermark) told.corrected++;
+          }
+        }
+      }
+      await putRecords(dataDir, 'taxi-trip-events', texts);
+      const views = [ALL, l.view({ ...ALL, name: 'other', window: l.tumbling(size * MINUTE) })];
+      await goOn(dataDir, views, { allowedLateness: lateness * MINUTE, acceptChanges: true });
+      for (const [name, { windows }] of models) {
+        const width = name === 'all' ? 10 : size;
+        const expected = [...windows].filter(([start]) => start + width <= watermark);
+        assert.deepEqual(
+          results(dataDir, name).map((result) => [result.minute, (result as { trips?: number }).trips]),
+          expected.sort(([a], [b]) => a - b),
+          `job ${job}, phase ${phase}, ${name}`,
+        );
+      }
+    }
+  }
+  return told;
+}
+
+function iso(minute: number): string {
+  return new Date(NOON + minute * MINUTE).toISOString();
+}

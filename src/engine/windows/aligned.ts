@@ -97,6 +97,8 @@ export class AlignedWindows implements OpenWindows {
   /** The watermark that judges the next trips. */
   #judgedBy = Number.NEGATIVE_INFINITY;
   #copyOf = Number.POSITIVE_INFINITY;
+  /** Windows up to this end never open again, whatever the allowed lateness. */
+  #closedUpTo = Number.NEGATIVE_INFINITY;
   #lastEnd = Number.NEGATIVE_INFINITY;
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
@@ -148,7 +150,7 @@ export class AlignedWindows implements OpenWindows {
 
   /** Whether a window accepts no more trips, not even late ones. */
   #isOver(end: number, watermark: number): boolean {
-    return isDue(end + this.#lateness, watermark);
+    return end <= this.#closedUpTo || isDue(end + this.#lateness, watermark);
   }
 
   /**
@@ -317,8 +319,9 @@ export class AlignedWindows implements OpenWindows {
   }
 
   /** Restores the windows of a checkpoint; panes are read when they are needed, except those that were in memory. */
-  restore(watermark: number, windows: Iterable<StoredWindow>): void {
+  restore(watermark: number, windows: Iterable<StoredWindow>, closedUpTo = Number.NEGATIVE_INFINITY): void {
     this.#watermark = this.#firedUpTo = watermark;
+    this.#closedUpTo = closedUpTo;
     for (const { windowStart, windowEnd, parts, unsorted } of windows) {
       const span = { windowStart, windowEnd };
       const fired = isDue(windowEnd, watermark);
