@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'no-region'
   | 'no-savepoint'
   | 'no-shard'
+  | 'no-sink'
   | 'no-stream'
   | 'no-timestamp'
   | 'no-verdict'

@@ -18,6 +18,7 @@ import { growsOnly, settingsText, streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
+import { forgetting } from '../state/upkeep.ts';
 import { changesText, mustBeAccepted, type ViewChange } from '../state/view-changes.ts';
 import {
   DEFAULT_DATA_DIR,
@@ -422,12 +423,7 @@ export class Processor {
     try {
       const sinks = await this.#openSinks(clock, signal);
       this.#sinks = sinks;
-      if (this.#o.retain !== undefined)
-        this.#state.retainResults(
-          this.#o.retain,
-          this.#views.map(({ name, window }) => ({ name, size: window.size_ms })),
-          sinks.map(({ name }) => name),
-        );
+      if (this.#o.retain !== undefined) this.#retainResults(this.#o.retain, sinks);
       const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
@@ -536,6 +532,18 @@ export class Processor {
   #deadLetters(): DeadLetterBuffer {
     const { deadLetterLimit = DEFAULT_DEAD_LETTER_LIMIT } = this.#o;
     return new DeadLetterBuffer(deadLetterLimit, this.#state.stored?.deadLetters);
+  }
+
+  #retainResults(ms: number, sinks: readonly Sink[]): void {
+    const names = sinks.map(({ name }) => name);
+    const views = this.#views.map(({ name, window }) => ({ name, size: window.size_ms }));
+    this.#state.retainResults(ms, views, names);
+    for (const sink of this.#state.outbox.sinks) {
+      if (!names.includes(sink))
+        this.#o.onNote?.(
+          `results stay for ${sink}, which this run is without${this.#remote ? '' : `; give it up with ${forgetting(sink, this.app)}`}`,
+        );
+    }
   }
 
   async #openSinks(clock: Clock, signal: AbortSignal): Promise<Sink[]> {

@@ -117,6 +117,11 @@ export class Outbox extends DestinationTables {
     return length;
   }
 
+  /** The sinks that results are kept for. */
+  get sinks(): string[] {
+    return this.#s.sinks.all() as string[];
+  }
+
   /** Where a sink stands; undefined when it is new. */
   cursor(sink: string): Cursor | undefined {
     const row = this.#rows.attempt(() => this.#s.cursor.get(sink)) as (Cursor & { crc: number }) | undefined;
@@ -205,6 +210,7 @@ function prepare(rows: StateRows) {
     firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
     keptFrom: rows.prepare('SELECT coalesce(sum(count), 0) FROM firings WHERE first >= ?').pluck(),
     end: rows.prepare('SELECT first + count FROM firings ORDER BY first DESC LIMIT 1').pluck(),
+    sinks: rows.prepare('SELECT sink FROM cursors ORDER BY sink').pluck(),
     leastDelivered: rows.prepare('SELECT min(delivered) FROM cursors').pluck(),
     trimmable: rows
       .prepare(

@@ -141,7 +141,7 @@ function removeResults(rows: StateRows, view: string): void {
   const behind = db.prepare('SELECT sink FROM cursors WHERE delivered < ?').pluck().get(last);
   if (behind !== undefined) {
     throw new TaxiflowError('other-state', `${String(behind)} has not yet got all results of view ${view}`, {
-      hint: 'run the job once more as it was, until its sinks have everything',
+      hint: 'run the job once more as it was, until its sinks have everything; "taxiflow state forget" gives up one that is not used any more',
     });
   }
   db.prepare('DELETE FROM firings WHERE view = ?').run(view);

@@ -137,6 +137,38 @@ describe('results that are retained for a while', () => {
     assert.ok(compacted.bytes < compacted.bytes_before, JSON.stringify(compacted));
     assert.deepEqual(keptIn(dataDir), [15_998, 15_999]);
   });
+
+  it('stay for a sink that is not used any more, which is told, until it is given up', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const output = join(dataDir, 'out put.ndjson');
+    await putRecords(dataDir, 'taxi-trip-events', records(0, 30));
+    await processed(dataDir, { output });
+    await putRecords(dataDir, 'taxi-trip-events', records(30, 30));
+    const notes: string[] = [];
+    const without = { retain: MINUTE, onNote: (note: string) => notes.push(note) };
+    await processed(dataDir, without);
+    await processed(dataDir, without);
+    assert.ok(keptIn(dataDir).length >= 30, 'the sink has not got these');
+    const sink = `ndjson:${output}`;
+    const command = `state forget '${sink}' --app job`;
+    assert.match(notes[0]!, /^results stay for ndjson:/);
+    assert.ok(notes[0]!.includes(`"taxiflow ${command}"`), notes[0]);
+    const forget = ['state', 'forget', sink, '--app', 'job', '--data-dir', dataDir, '--json'];
+    const { missing } = (await run(forget)).json<{ missing: number }>();
+    assert.equal(missing, 30);
+    const again = await run(forget, { code: 1 });
+    assert.match(again.stderr, /has no sink .*\n.*it has none/);
+    await putRecords(dataDir, 'taxi-trip-events', records(60, 10));
+    await processed(dataDir, without);
+    await processed(dataDir, without);
+    assert.equal(notes.length, 2, 'nothing is told any more');
+    assert.ok(keptIn(dataDir).length < 15);
+    await processed(dataDir, { output: join(dataDir, 'new.ndjson') });
+    const first = JSON.parse(readFileSync(join(dataDir, 'new.ndjson'), 'utf8').split('\n')[0]!) as {
+      id: number;
+    };
+    assert.equal(first.id, keptIn(dataDir)[0], 'a new sink gets what there is');
+  });
 });
 
 describe('an embedded stream with a retention', () => {

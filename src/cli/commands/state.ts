@@ -1,5 +1,5 @@
 import { command, group } from '../command.ts';
-import type { Values } from '../options.ts';
+import { text, type Values } from '../options.ts';
 import { dataDir, json, onlyApp } from './shared.ts';
 
 const options = { dataDir, app: onlyApp, json };
@@ -13,9 +13,26 @@ const compact = command({
   load: async () => (await import('../handlers/state.ts')).compact,
 });
 
+const forgetPositionals = {
+  sink: text({
+    required: true,
+    describe: 'A sink as `status` names it, in quotes if there is a space in it',
+  }),
+};
+export type ForgetArguments = Values<typeof forgetPositionals & typeof options>;
+
+const forget = command({
+  usage: 'forget <sink>',
+  summary: 'Give a sink up, so that results need not be kept for it',
+  positionals: forgetPositionals,
+  options,
+  examples: [['state forget ndjson:/data/out.ndjson --app job', 'a file that is not written any more']],
+  load: async () => (await import('../handlers/state.ts')).forget,
+});
+
 export const stateCommand = group(
   'state',
   'Look after the states of processors',
   [['state compact', 'make the file of a state smaller']],
-  [compact],
+  [compact, forget],
 );

@@ -64,7 +64,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       // A stream created here would be empty; usually its name or the folder is a mistake.
       createStream: false,
       onProgress: (now) => progress.update(progressText(now, args.untilEnd)),
-      onNote: (note) => say(`note: ${note}`),
+      onNote: (note) => say(invocation.completed(`note: ${note}`)),
       onNoWatermark: (shards) => say(noWatermark(shards)),
       onTrouble: (sink, trouble) => say(troubleText(sink, trouble)),
     });
