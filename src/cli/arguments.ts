@@ -3,10 +3,10 @@
  * takes an empty value and any value of a switch without a word, and can't say what a stray word was taken for.
  */
 import { type TaxiflowError, usageError } from '../errors.ts';
+import { didYouMean } from '../suggest.ts';
 import { type Command, nameOf, optionsOf, type Setting } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { flagName, type Option, text } from './options.ts';
-import { didYouMean } from './suggest.ts';
 
 /** Options of every command. */
 export const COMMON = {

@@ -2,10 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { systemCode, TaxiflowError, translating, usageError } from '../errors.ts';
 import { parseJson } from '../source-place.ts';
+import { didYouMean, nearest } from '../suggest.ts';
 import { COMMON, everyCommand, type NamedCommand } from './arguments.ts';
 import { optionsOf, type Setting, type Settings } from './command.ts';
 import type { Option, Written } from './options.ts';
-import { didYouMean, nearest } from './suggest.ts';
 
 /** Read if it is in the current folder and no other file is named. */
 export const CONFIG_FILE = 'taxiflow.config.json';

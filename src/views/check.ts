@@ -1,6 +1,7 @@
 /** Checks views and reports a mistake with its place: `views[1].having.left: …`. */
 import { TaxiflowError } from '../errors.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
+import { nearest } from '../suggest.ts';
 import { AGGREGATE_FUNCTIONS, AGGREGATES } from './aggregates.ts';
 import { MAX_DURATION_DAYS } from './durations.ts';
 import { MAX_PRECISION } from './geohash.ts';
@@ -115,29 +116,10 @@ function inWords(value: unknown): string {
 function onlyParts(node: object, parts: readonly string[], path: string, what: string): void {
   for (const name of Object.keys(node)) {
     if (parts.includes(name)) continue;
-    const meant = likeliest(name, parts);
+    const meant = nearest(name.slice(0, 64), parts);
     const hint = meant ? `did you mean ${meant}? The parts are` : 'the parts are';
     fail(`${path}.${name}`, `${what} has no such part`, `${hint} ${parts.join(', ')}`);
   }
-}
-
-/** The name that differs least from `name`, by at most two letters. */
-function likeliest(name: string, names: readonly string[]): string | undefined {
-  const near = names.map((known) => [distance(name.slice(0, 64), known), known] as const);
-  const [least] = near.sort(([a], [b]) => a - b);
-  return least && least[0] <= 2 && least[0] < least[1].length ? least[1] : undefined;
-}
-
-/** Levenshtein distance of two words. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 function checkName(name: unknown, path: string): void {
@@ -305,7 +287,7 @@ function fieldType(name: string, scope: Scope, path: string): ValueType {
   const type = scope.get(name);
   if (type) return type;
   const names = [...scope.keys()];
-  const meant = likeliest(String(name), names);
+  const meant = nearest(String(name).slice(0, 64), names);
   return fail(
     path,
     `there is no field ${inWords(name)}`,

@@ -2,9 +2,9 @@ import { EXIT, usageError } from '../../errors.ts';
 import { chooseApp } from '../../state/files.ts';
 import { StateReader } from '../../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../../state/results.ts';
+import { didYouMean } from '../../suggest.ts';
 import { withBars } from '../chart.ts';
 import type { ResultsArguments } from '../commands/results.ts';
-import { didYouMean } from '../suggest.ts';
 import {
   chosenFormat,
   type Format,
