@@ -139,7 +139,7 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
   });
 
   it('is taken over after SIGKILL at any time, again and again, in a folder of its own each time', async (t) => {
-    const line = await lineOf(t, TRIPS / ROUNDS);
+    const line = await lineOf(t, Math.ceil(TRIPS / ROUNDS));
     const random = randomNumbers(SEED);
     let epochs = 0;
     let dataDir = '';
@@ -160,7 +160,7 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
         if (last) break;
       }
       // The stream goes on while nobody reads it, so that each life has work to do.
-      if (round < ROUNDS) await grow(line.source, (TRIPS * (round + 1)) / ROUNDS);
+      if (round < ROUNDS) await grow(line.source, Math.ceil((TRIPS * (round + 1)) / ROUNDS));
     }
     assert.ok(epochs > ROUNDS / 2, `${epochs} take-overs`);
     const straight = ['process', ...END, '--app', 'whole', '--data-dir', line.source];
