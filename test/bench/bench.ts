@@ -66,6 +66,25 @@ async function replayInto(dataDir: string, createShards = 8): Promise<void> {
   await stream.close();
 }
 
+/** All of a stream, without sinks. */
+function processTo(
+  store: StateStore,
+  run: Pick<Parameters<typeof runProcess>[0], 'reader' | 'views' | 'checkpointInterval' | 'drain'>,
+) {
+  return runProcess({
+    ...run,
+    store,
+    deadLetters: new DeadLetterBuffer(0),
+    sinks: [],
+    clock: systemClock,
+    from: { at: 'trim-horizon' },
+    eventTime: 'dropoff',
+    allowedLateness: 0,
+    untilEnd: () => true,
+    signal: never,
+  });
+}
+
 async function processAll(
   dataDir: string,
   app: string,
@@ -74,21 +93,7 @@ async function processAll(
 ): Promise<void> {
   const reader = LocalStream.open({ dataDir, name: 'bench', clock: systemClock });
   const store = SqliteState.open({ dataDir, app, identity: identityOf(dataDir, views) });
-  const { counters } = await runProcess({
-    reader,
-    store,
-    views,
-    deadLetters: new DeadLetterBuffer(0),
-    sinks: [],
-    clock: systemClock,
-    from: { at: 'trim-horizon' },
-    eventTime: 'dropoff',
-    allowedLateness: 0,
-    checkpointInterval: 1_000,
-    untilEnd: () => true,
-    drain: true,
-    signal: never,
-  });
+  const { counters } = await processTo(store, { reader, views, checkpointInterval: 1_000, drain: true });
   if (counters.processed + counters.filtered !== trips)
     throw new Error(`processed ${JSON.stringify(counters)}`);
   store.close();
@@ -340,21 +345,7 @@ async function pausesOf(
       pauses.push(state.lastCheckpoint.durationMs);
     },
   };
-  await runProcess({
-    reader,
-    store,
-    views,
-    deadLetters: new DeadLetterBuffer(0),
-    sinks: [],
-    clock: systemClock,
-    from: { at: 'trim-horizon' },
-    eventTime: 'dropoff',
-    allowedLateness: 0,
-    checkpointInterval: 100,
-    untilEnd: () => true,
-    drain: false,
-    signal: never,
-  });
+  await processTo(store, { reader, views, checkpointInterval: 100, drain: false });
   state.close();
   await reader.close();
   const began = performance.now();

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { ROOT } from '../files.ts';
@@ -104,7 +104,7 @@ export async function startFlink(t: Pick<TestContext, 'after'>): Promise<Flink> 
     const log = openSync(join(home, `${name}.log`), 'a');
     const child = spawn(
       java(jdk, 'java'),
-      [...OPENED, `-Xmx${heap}`, '-cp', [join(jars, '*')].join(delimiter), mainClass, ...args],
+      [...OPENED, `-Xmx${heap}`, '-cp', join(jars, '*'), mainClass, ...args],
       {
         stdio: ['ignore', log, log],
         env: {
