@@ -89,6 +89,7 @@ export type ErrorCode =
   | 's3-throttled'
   | 's3-unreachable'
   | 's3-wrong-region'
+  | 'state-changed'
   | 'state-gone'
   | 'stream-exists'
   | 'stream-key'

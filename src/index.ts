@@ -1,12 +1,6 @@
 /** The library: the functions of the command line for programs. See docs/library.md. */
-export {
-  type OpenSearchOptions,
-  openProcessor,
-  type Processor,
-  type ProcessorOptions,
-  type ProcessorProgress,
-  type ProcessSummary,
-} from './app/processor.ts';
+export { openProcessor, type Processor, type ProcessSummary } from './app/processor.ts';
+export type { OpenSearchOptions, ProcessorOptions, ProcessorProgress } from './app/processor-options.ts';
 export { openReplay, type Replay, type ReplayOptions, type ReplaySummary } from './app/replay.ts';
 export type { DatasetCounts } from './dataset/dataset.ts';
 export type { ProcessOutcome, Progress } from './engine/run.ts';

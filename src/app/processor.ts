@@ -1,25 +1,21 @@
 /**
  * Composes a processor from stream, views, state and sinks. The command line, the demo and the library all open it here.
  */
-import { existsSync } from 'node:fs';
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
-import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
+import { type ProcessOutcome, runProcess } from '../engine/run.ts';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
-import type { StateIdentity } from '../engine/state-store.ts';
-import { EXIT, TaxiflowError } from '../errors.ts';
-import type { Access } from '../opensearch/connection.ts';
+import type { Restored } from '../engine/state-store.ts';
+import { TaxiflowError } from '../errors.ts';
 import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
-import type { RemoteOptions, RemoteState, TakenState } from '../remote/state.ts';
+import type { RemoteState } from '../remote/state.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
-import { isRunning, statePath } from '../state/files.ts';
-import { growsOnly, settingsText, streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
 import { forgetting } from '../state/upkeep.ts';
-import { changesText, mustBeAccepted, type ViewChange } from '../state/view-changes.ts';
+import type { PlannedChanges } from '../state/view-changes.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,
@@ -34,91 +30,17 @@ import type { Position, StreamReader } from '../streams/ports.ts';
 import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { taxiViews } from '../views/taxi.ts';
+import { acceptedChanges, identityOf } from './changed-views.ts';
+import { appOf, type ProcessorOptions } from './processor-options.ts';
+import { type Remote, remoteOf } from './remote.ts';
 import { RunNotes } from './run-notes.ts';
-
-/** Delivery to OpenSearch or Elasticsearch. User name and password come from the environment only. */
-export interface OpenSearchOptions extends Partial<Omit<Access, 'url'>> {
-  readonly url: string;
-  /** Prefix of the names of indices. */
-  readonly indexPrefix?: string;
-  /** Send all results again, including those already delivered. */
-  readonly resend?: boolean;
-  /**
-   * URL of OpenSearch Dashboards, whose saved dashboard is fitted to the times of the results; by default the one that
-   * `es-setup` was given.
-   */
-  readonly dashboards?: string | undefined;
-}
-
-export interface ProcessorOptions {
-  /** `local:NAME` is an embedded stream; `NAME`, `kinesis:NAME` or an ARN is Amazon Kinesis. By default an embedded stream. */
-  readonly stream?: string | undefined;
-  /** Folder of embedded streams, states and results; `.taxiflow` by default. */
-  readonly dataDir?: string;
-  readonly region?: string | undefined;
-  /** AWS endpoint, for an emulator. */
-  readonly endpointUrl?: string | undefined;
-  /** Kinesis only: shared reads (`polling`) or enhanced fan-out (`efo`). */
-  readonly consumer?: 'polling' | 'efo';
-  /** Name of the state; by default the name of the stream. */
-  readonly app?: string | undefined;
-  /** What to compute; the two taxi views by default. */
-  readonly views?: readonly View[];
-  /** Where a new state begins to read; a number is epoch ms. By default `trim-horizon`. */
-  readonly from?: 'trim-horizon' | 'latest' | number;
-  /** Stop when everything in the stream has been read; a function is called repeatedly. */
-  readonly untilEnd?: boolean | (() => boolean);
-  /** At the end, fire the open windows too; needs `untilEnd`. */
-  readonly drain?: boolean;
-  /** The time that decides a trip's windows; `dropoff` by default. */
-  readonly eventTime?: 'dropoff' | 'arrival';
-  /** Ms. For streams without watermark records: the watermark is the newest drop-off minus this. */
-  readonly maxDisorder?: number | undefined;
-  /** Ms after its end during which a window is still corrected; 0 by default. */
-  readonly allowedLateness?: number;
-  /** Ms between checkpoints; 1,000 by default. */
-  readonly checkpointInterval?: number;
-  /** Let views whose key, window or functions changed begin anew; without it, such a state is refused. Not with `state`. */
-  readonly acceptChanges?: boolean;
-  /** `s3://bucket/prefix`: the state is committed there, and another processor of it can take over. */
-  readonly state?: string | undefined;
-  /** Ms between commits to S3; 5,000 by default. */
-  readonly stateInterval?: number | undefined;
-  /** Wait until the processor that has the state has been silent for so many ms, then take over. */
-  readonly takeover?: number | undefined;
-  /** Continue if records left the stream before they were read. */
-  readonly allowGap?: boolean;
-  /** Ms of event time behind the watermark for which results are kept, once every sink has them; for ever by default. */
-  readonly retain?: number | undefined;
-  /** Dead letters kept per reason. */
-  readonly deadLetterLimit?: number;
-  /** File for results as NDJSON; `-` is standard output. */
-  readonly output?: string | undefined;
-  readonly opensearch?: OpenSearchOptions | undefined;
-  /** Create the embedded stream if it doesn't exist; true by default. */
-  readonly createStream?: boolean;
-  /** Stops the run, which then ends with a checkpoint. */
-  readonly signal?: AbortSignal;
-  readonly clock?: Clock;
-  readonly onProgress?: (progress: ProcessorProgress) => void;
-  /** Gets what the user should know, in words, as it happens. */
-  readonly onNote?: (note: string) => void;
-  /** Called if no watermark has arrived in these shards, so that no window can fire. */
-  readonly onNoWatermark?: (shards: readonly string[]) => void;
-  /** Called if results of a sink are waiting, with the reason; and with undefined when delivery goes on. */
-  readonly onTrouble?: (sink: SinkStatus, trouble: string | undefined) => void;
-}
-
-export interface ProcessorProgress extends Progress {
-  /** Over the last ten seconds or so. */
-  readonly recordsPerSecond: number;
-  readonly sinks: readonly SinkStatus[];
-}
 
 export interface ProcessSummary extends ProcessOutcome {
   readonly sinks: readonly SinkStatus[];
   /** Results that sinks refused for good in this run. */
   readonly refused: number;
+  /** Where the state was restored from, if it was since its last run. */
+  readonly restored: Restored | undefined;
   /** Wall ms. */
   readonly duration: number;
 }
@@ -140,159 +62,17 @@ export async function openProcessor(options: ProcessorOptions = {}): Promise<Pro
   const stream = await readerOf(target, options);
   try {
     const remote = await remoteOf(options, views, target, stream);
-    const changes = remote ? undefined : await acceptedChanges(options, views, target, stream);
+    const planned = remote ? remote.planned : await acceptedChanges(options, views, target, stream);
     // Imported here so that a local state doesn't pay for loading it.
     const make = remote && (await import('../remote/state.ts')).RemoteState;
-    return new Processor(options, views, target, stream, search, changes, remote, make);
+    try {
+      return new Processor(options, views, target, stream, search, planned, remote, make);
+    } finally {
+      planned?.filled?.remove();
+    }
   } catch (error) {
     await stream.close();
     throw error;
-  }
-}
-
-function identityOf(options: ProcessorOptions, views: readonly View[], stream: StreamReader): StateIdentity {
-  const { eventTime = 'dropoff', allowedLateness = 0 } = options;
-  return {
-    stream: streamIdentity(stream),
-    views: JSON.stringify(views),
-    settings: settingsText(eventTime, allowedLateness),
-  };
-}
-
-/** What becomes of the state of a job that is run with these views; nothing if there is none, or it goes on as it is. */
-export function plannedChanges(
-  options: Pick<ProcessorOptions, 'dataDir' | 'app' | 'stream' | 'views'>,
-): readonly ViewChange[] {
-  const { dataDir = DEFAULT_DATA_DIR } = options;
-  const app = options.app ?? appOf(parseTarget(options.stream));
-  if (!existsSync(statePath(dataDir, app))) return [];
-  const reader = new StateReader(dataDir, app);
-  try {
-    return reader.viewChanges(checkViews(options.views ?? taxiViews()));
-  } finally {
-    reader.close();
-  }
-}
-
-/** The changes of views that are to be made, told and, where windows go, kept in a savepoint; undefined for another job. Throws `other-state`. */
-async function acceptedChanges(
-  options: ProcessorOptions,
-  views: readonly View[],
-  target: StreamTarget,
-  stream: StreamReader,
-): Promise<readonly ViewChange[] | undefined> {
-  const { dataDir = DEFAULT_DATA_DIR, onNote = () => {} } = options;
-  const app = options.app ?? appOf(target);
-  const identity = identityOf(options, views, stream);
-  const made = sameJob(dataDir, app, identity);
-  if (!made) return undefined;
-  if (made.settings !== identity.settings)
-    onNote('more lateness is allowed from now on; windows that are gone by now stay as they are');
-  const changes = plannedChanges({ ...options, views });
-  if (changes.length === 0) return changes;
-  if (mustBeAccepted(changes) && !options.acceptChanges) {
-    throw new TaxiflowError(
-      'other-state',
-      `the state of app "${app}" was made with other views: ${changesText(changes).replaceAll('\n', '; ')}`,
-      {
-        hint: 'let them begin anew with --accept-changes, or give this job a name of its own with --app NAME',
-      },
-    );
-  }
-  for (const line of changesText(changes).split('\n')) onNote(line);
-  if (changes.some(({ change }) => change === 'removed' || change === 'anew')) {
-    const { createSavepoint } = await import('../savepoints/savepoints.ts');
-    try {
-      const { place } = await createSavepoint({ dataDir, app, s3: {} });
-      onNote(`what goes is kept in ${place}`);
-    } catch (error) {
-      const isFine = error instanceof TaxiflowError && ['no-checkpoint', 'file-exists'].includes(error.code);
-      if (!isFine) throw error;
-    }
-  }
-  return changes;
-}
-
-/** What a state was made of that can go on with this stream and these settings; what else there is, is refused when it is opened. */
-function sameJob(
-  dataDir: string,
-  app: string,
-  { stream, settings }: StateIdentity,
-): StateIdentity | undefined {
-  if (!existsSync(statePath(dataDir, app)) || isRunning(dataDir, app)) return undefined;
-  let reader: StateReader | undefined;
-  try {
-    reader = new StateReader(dataDir, app);
-    const made = reader.identity();
-    const isSame =
-      made.stream === stream && (made.settings === settings || growsOnly(made.settings, settings));
-    return isSame ? made : undefined;
-  } catch {
-    return undefined;
-  } finally {
-    reader?.close();
-  }
-}
-
-interface Remote {
-  readonly options: RemoteOptions;
-  readonly taken: TakenState;
-}
-
-/** Takes the state in S3 over, if there is one; a standby waits for its turn. */
-async function remoteOf(
-  options: ProcessorOptions,
-  views: readonly View[],
-  target: StreamTarget,
-  stream: StreamReader,
-): Promise<Remote | undefined> {
-  const { state, dataDir = DEFAULT_DATA_DIR, region, endpointUrl, takeover, onNote = () => {} } = options;
-  if (state === undefined) {
-    const { headOfLocal } = await import('../remote/state.ts');
-    const app = options.app ?? appOf(target);
-    const head = headOfLocal(dataDir, app);
-    if (head === undefined) return undefined;
-    throw new TaxiflowError('other-state', `the state of app "${app}" in ${dataDir} is a copy of ${head}`, {
-      hint: `add --state, or remove ${statePath(dataDir, app)}.remote to go on without S3`,
-    });
-  }
-  const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
-  const { takeState, waitAsStandby } = await import('../remote/state.ts');
-  const { bucket, key } = placeOf(state);
-  const remote: RemoteOptions = {
-    store: await ObjectStore.open(bucket, { region, endpointUrl }),
-    prefix: key === '' || key.endsWith('/') ? key : `${key}/`,
-    dataDir,
-    app: options.app ?? appOf(target),
-    identity: identityOf(options, views, stream),
-    clock: options.clock ?? systemClock,
-    interval: options.stateInterval ?? 5_000,
-    signal: options.signal ?? new AbortController().signal,
-    onNote,
-  };
-  for (;;) {
-    if (takeover !== undefined)
-      onNote(`waiting until the head of ${state} has not moved for ${takeover / 1_000} s`);
-    const seen = takeover === undefined ? undefined : await waitAsStandby(remote, takeover);
-    if (takeover !== undefined && remote.signal.aborted)
-      throw new TaxiflowError('interrupted', 'stopped while waiting as a standby', {
-        hint: 'run it again to wait on',
-        exitCode: EXIT.interrupted,
-      });
-    try {
-      const taken = await takeState(remote, seen);
-      const { head, from } = taken;
-      onNote(
-        from
-          ? `restored at epoch ${head.content.epoch}: checkpoint ${from.checkpoint} of ${from.at}`
-          : `the state is new in S3, at epoch ${head.content.epoch}`,
-      );
-      return { options: remote, taken };
-    } catch (error) {
-      // Another standby was quicker.
-      const isTaken = error instanceof TaxiflowError && error.code === 'taken-over';
-      if (takeover === undefined || !isTaken) throw error;
-    }
   }
 }
 
@@ -330,11 +110,6 @@ function consumerOf(target: StreamTarget, options: ProcessorOptions): string {
     hint,
     exitCode: 2,
   });
-}
-
-/** The default name of an app: the name of its stream. */
-export function appOf(target: StreamTarget): string {
-  return target.name.replace(/^.*\//, '');
 }
 
 type Search = NonNullable<Awaited<ReturnType<typeof searchOf>>>;
@@ -383,7 +158,7 @@ export class Processor {
     target: StreamTarget,
     reader: StreamReader,
     search: Search | undefined,
-    viewChanges: readonly ViewChange[] | undefined,
+    planned: PlannedChanges | undefined,
     remote: Remote | undefined,
     makeRemote?: typeof RemoteState,
   ) {
@@ -399,7 +174,7 @@ export class Processor {
       dataDir,
       app: this.app,
       identity: identityOf(options, views, reader),
-      viewChanges,
+      planned,
     });
     this.#remote =
       remote && makeRemote
@@ -433,6 +208,7 @@ export class Processor {
         ...outcome,
         sinks: sinks.map((sink) => sink.status()),
         refused: refusedBy(sinks) - refusedBefore,
+        restored: this.#state.stored?.restored,
         duration: clock.now() - started,
       };
     } finally {

@@ -25,6 +25,8 @@ export interface CheckpointerOptions {
   readonly eventTime: 'dropoff' | 'arrival';
   /** Bytes that open windows, words and dead letters may take in memory. */
   readonly memoryLimit: number;
+  /** Event time (epoch ms) that the watermark does not pass by the records. */
+  readonly upTo?: number | undefined;
 }
 
 /** Part of the memory that words may take before they are forgotten. */
@@ -47,15 +49,17 @@ export class Checkpointer {
 
   /** Advances the watermark to that of the shards; windows it completes fire with the next checkpoint. */
   advance(): void {
-    this.#moveTo(this.#options.shards.value);
+    const { shards, upTo = Number.POSITIVE_INFINITY } = this.#options;
+    this.reach(Math.min(shards.value, upTo));
   }
 
   /** Completes every open window by moving the watermark to the end of the last one. */
   drain(): void {
-    for (const windows of this.#options.views) this.#moveTo(windows.lastEnd - 1);
+    for (const windows of this.#options.views) this.reach(windows.lastEnd - 1);
   }
 
-  #moveTo(watermark: number): void {
+  /** Moves the watermark forward to an event time, epoch ms. */
+  reach(watermark: number): void {
     if (watermark <= this.#watermark) return;
     this.#watermark = watermark;
     for (const windows of this.#options.views) windows.advance(watermark);

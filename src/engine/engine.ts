@@ -30,6 +30,8 @@ export interface EngineOptions {
   readonly allowedLateness: number;
   /** Bytes that open windows, words and dead letters may take in memory. */
   readonly memoryLimit: number;
+  /** Event time (epoch ms) that the watermark does not pass by the records. */
+  readonly upTo?: number | undefined;
 }
 
 export class Engine {
@@ -109,6 +111,11 @@ export class Engine {
   /** Completes every open window, as if the watermark had passed them all. */
   drain(): void {
     this.#checkpointer.drain();
+  }
+
+  /** Moves the watermark to an event time, as if the records had. */
+  reach(time: number): void {
+    this.#checkpointer.reach(time);
   }
 
   /** Whether memory is so full that a checkpoint is due at once. */

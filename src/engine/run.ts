@@ -6,7 +6,7 @@
  */
 import { type Clock, hasPassed } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
-import type { Position, StreamReader } from '../streams/ports.ts';
+import type { Position, RecordBatch, StreamReader } from '../streams/ports.ts';
 import type { View } from '../views/language.ts';
 import { Engine } from './engine.ts';
 import type { Feed } from './feed.ts';
@@ -32,6 +32,8 @@ export interface ProcessOptions {
   readonly untilEnd: () => boolean;
   /** At the end, also fire the open windows. */
   readonly drain: boolean;
+  /** Event time (epoch ms) that the watermark does not pass, and reaches at the end. */
+  readonly upTo?: number | undefined;
   /** Continue if records expired from the stream before they were read. */
   readonly allowGap?: boolean;
   readonly signal: AbortSignal;
@@ -74,6 +76,8 @@ export interface ProcessOutcome {
   readonly lost: readonly string[];
   /** Shards that hold the windows back because no watermark has arrived in them. */
   readonly noWatermark: readonly string[];
+  /** Records of this run that had arrived before it began. */
+  readonly waiting: number;
 }
 
 const LEAST_POLL_MS = 10;
@@ -107,6 +111,13 @@ function pollIntervalOf(checkpointInterval: number): number {
   return Math.max(LEAST_POLL_MS, Math.min(MOST_POLL_MS, checkpointInterval / 5));
 }
 
+/** How many records of a batch arrived before a time, epoch ms. */
+function arrivedBefore({ count, arrivals }: RecordBatch, time: number): number {
+  let before = count;
+  while (before > 0 && arrivals[before - 1]! >= time) before--;
+  return before;
+}
+
 class ProcessRun {
   readonly #o: ProcessOptions;
   readonly #engine: Engine;
@@ -125,6 +136,7 @@ class ProcessRun {
   #longestLag = 0;
   readonly #started: number;
   #lastCheckpoint: number;
+  #waiting = 0;
   /** Shards without a watermark that `onNoWatermark` was called for. */
   readonly #noted = new Set<string>();
 
@@ -196,13 +208,20 @@ class ProcessRun {
     for (const feed of reads.feeds) feed.stop();
     if (this.#hasBegun()) {
       this.#engine.advance();
-      if (!signal.aborted && this.#o.drain) this.#engine.drain();
+      if (!signal.aborted) this.#complete();
       this.#checkpoint();
       await store.flush?.();
     }
     for (const sink of sinks) await this.#close(sink, signal.aborted);
     this.#report(true);
     return this.#outcome();
+  }
+
+  /** Completes the windows that no record completes. */
+  #complete(): void {
+    const { drain, upTo } = this.#o;
+    if (drain) this.#engine.drain();
+    if (upTo !== undefined) this.#engine.reach(upTo);
   }
 
   async #close(sink: Sink, interrupted: boolean): Promise<void> {
@@ -241,6 +260,7 @@ class ProcessRun {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#reads.take(feed);
     if (!batch) return;
+    this.#waiting += arrivedBefore(batch, this.#started);
     if (batch.count > 0) this.#engine.process(shard, batch);
     else if (!batch.ended) shard.position = batch.next;
     await this.#reads.settle(feed, shard, batch);
@@ -320,6 +340,7 @@ class ProcessRun {
       interrupted: signal.aborted,
       lost: this.#reads.lost,
       noWatermark: drained ? [] : this.#withoutWatermark(),
+      waiting: this.#waiting,
     };
   }
 }

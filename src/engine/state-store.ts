@@ -55,6 +55,17 @@ export interface Checkpoint {
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
 }
 
+/** Where a state was restored from. */
+export interface Restored {
+  /** A savepoint or a head in S3. */
+  readonly from: string;
+  /** Which take-over of the state in S3 this was. */
+  readonly epoch?: number;
+  readonly checkpoint: number;
+  /** When the checkpoint was made, ISO 8601. */
+  readonly at: string;
+}
+
 /** The checkpoint that the engine continues from. */
 export interface StoredState {
   readonly watermark: number;
@@ -65,6 +76,8 @@ export interface StoredState {
   readonly deadLetters: readonly DeadLetterCount[];
   /** Ends (epoch ms), by view, up to which windows stay closed, since the job once allowed less lateness or began the view later. */
   readonly closedUpTo: Readonly<Record<string, number>>;
+  /** Set until the first checkpoint after a restore. */
+  readonly restored?: Restored | undefined;
 }
 
 export interface StateStore extends StoredPanes {

@@ -148,10 +148,11 @@ export class OwnHead {
     return new OwnHead(store, key, owner, { content, etag });
   }
 
-  /** Commits; throws `taken-over` if the head is another's by now, and S3's errors, after which it may be tried again. */
-  async replace(change: Change): Promise<void> {
+  /** Commits a state of the job `stream`; throws `taken-over` if the head is another's by now, and S3's errors, after which it may be tried again. */
+  async replace(change: Change, stream = this.#content.stream): Promise<void> {
     const content: HeadContent = {
       ...this.#content,
+      stream,
       ...changeOf(change),
       sequence: this.#content.sequence + 1,
       owner: this.#owner,

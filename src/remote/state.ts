@@ -25,16 +25,19 @@ import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts'
 import { EXIT, TaxiflowError } from '../errors.ts';
 import { Attempts, type Backoff } from '../net/retry.ts';
 import { makeFolder } from '../private-files.ts';
-import type { ObjectStore } from '../s3/object-store.ts';
+import { type ObjectStore, placeOf } from '../s3/object-store.ts';
 import { unpackSavepoint } from '../savepoints/file.ts';
 import { withScratch } from '../savepoints/places.ts';
 import { Database } from '../sqlite.ts';
+import { noteRestored } from '../state/checkpoint-row.ts';
 import { isRunning, statePath, takeLock } from '../state/files.ts';
-import { streamName } from '../state/identity.ts';
+import { growsOnly, streamName } from '../state/identity.ts';
 import { rowCrc, StateRows } from '../state/rows.ts';
 import { FORMAT } from '../state/schema.ts';
 import type { SqliteState } from '../state/store.ts';
 import { refuseForeignParts } from '../state/verify.ts';
+import { type ViewChange, viewChanges } from '../state/view-changes.ts';
+import type { View } from '../views/language.ts';
 import { copyInThread } from './base.ts';
 import { applyChanges, Changes } from './changes.ts';
 import { type Found, type HeadContent, OwnHead, type Part, readHead } from './head.ts';
@@ -66,6 +69,8 @@ export interface RemoteOptions {
   readonly dataDir: string;
   readonly app: string;
   readonly identity: StateIdentity;
+  /** Take over a state that was made with other views. */
+  readonly acceptChanges: boolean;
   readonly clock: Clock;
   /** Ms between heads. */
   readonly interval: number;
@@ -78,6 +83,12 @@ export interface TakenState {
   readonly head: OwnHead;
   /** Where the state goes on from; undefined for a new one. */
   readonly from: HeadContent | undefined;
+}
+
+/** Where the states of `s3://bucket/prefix` lie; the prefix has `/` at its end or is empty. */
+export function prefixOf(url: string): { readonly bucket: string; readonly prefix: string } {
+  const { bucket, key } = placeOf(url);
+  return { bucket, prefix: key === '' || key.endsWith('/') ? key : `${key}/` };
 }
 
 const keyOf = ({ prefix, app }: Pick<RemoteOptions, 'prefix' | 'app'>) => `${prefix}${app}/head.json`;
@@ -129,19 +140,43 @@ export async function takeState(options: RemoteOptions, seen?: Found | null): Pr
       hint: 'stop that one first, or use a --data-dir of its own for this one, which then takes over',
     });
   }
-  const job = { app, stream: jobOf(identity), interval: options.interval };
+  // The head is of other views once it names a state that is.
+  const job = {
+    app,
+    stream: found?.content.base ? found.content.stream : jobOf(identity),
+    interval: options.interval,
+  };
   const head = await OwnHead.take(store, key, job, found);
   const from = found?.content.base ? found.content : undefined;
-  if (from) await whileBeating(head, options, () => restore(options, from, head.content.created));
+  if (from) await whileBeating(head, options, () => restore(options, from, head.content));
   markRemote(dataDir, app, store.url(key));
   return { head, from };
 }
 
 /** Refuses the head of another job, and to write over a local state that was never of this head. */
-function refuseOther({ store, dataDir, app, identity, prefix }: RemoteOptions, { content }: Found): void {
+function refuseOther(options: RemoteOptions, { content }: Found): void {
+  const { store, dataDir, app, identity, prefix } = options;
   const url = store.url(keyOf({ prefix, app }));
-  if (content.stream !== jobOf(identity)) throw otherJob(url, content, identity);
+  if (!canGoOn(options, content)) throw otherJob(url, content, identity);
   refuseStrayState(dataDir, app, url);
+}
+
+function canGoOn({ identity, acceptChanges }: RemoteOptions, content: HeadContent): boolean {
+  const [theirs, ours] = [jobIn(content.stream), jobIn(jobOf(identity))];
+  return (
+    theirs.stream === ours.stream &&
+    (theirs.settings === ours.settings || growsOnly(theirs.settings, ours.settings)) &&
+    (theirs.views === ours.views || acceptChanges)
+  );
+}
+
+function jobIn(job: string): Record<keyof StateIdentity, string> {
+  try {
+    const { stream, views, settings } = JSON.parse(job);
+    return { stream: String(stream), views: String(views), settings: String(settings) };
+  } catch {
+    return { stream: job, views: '', settings: '' };
+  }
 }
 
 function gone(url: string): TaxiflowError {
@@ -151,15 +186,16 @@ function gone(url: string): TaxiflowError {
 }
 
 function otherJob(url: string, content: HeadContent, identity: StateIdentity): TaxiflowError {
-  const theirs = JSON.parse(content.stream) as { stream: string; settings: string };
+  const theirs = jobIn(content.stream);
   const other =
     theirs.stream !== identity.stream
       ? `of another stream: ${streamName(theirs.stream)}${streamName(theirs.stream) === streamName(identity.stream) ? ', made anew since' : ''}`
-      : theirs.settings !== identity.settings
-        ? `made with other settings: ${theirs.settings}`
-        : 'made with other views';
+      : theirs.views !== jobIn(jobOf(identity)).views
+        ? 'made with other views'
+        : `made with other settings: ${theirs.settings}`;
+  const isOfOtherViews = other === 'made with other views';
   return new TaxiflowError('other-state', `the state at ${url} is ${other}`, {
-    hint: 'run it as it was made, or give this job a name of its own with --app NAME; other views need a savepoint of it, restored as another app',
+    hint: `${isOfOtherViews ? 'change its views with --accept-changes ("process --dry-run" tells what becomes of them)' : 'run it as it was made'}, or give this job a name of its own with --app NAME`,
   });
 }
 
@@ -187,49 +223,83 @@ function markRemote(dataDir: string, app: string, url: string): void {
   writeFileSync(path, url, { mode: 0o600 });
 }
 
-/** Makes the local state of the base and the changes that a head names. */
+/** Makes the local state of what a head names, for the life that its new head begins. */
 async function restore(
-  { store, dataDir, app }: RemoteOptions,
+  options: RemoteOptions,
   content: HeadContent,
-  created: number,
+  { created, epoch }: HeadContent,
 ): Promise<void> {
-  const path = statePath(dataDir, app);
+  const path = statePath(options.dataDir, options.app);
   makeFolder(dirname(path));
-  const lock = takeLock(path, app);
+  const lock = takeLock(path, options.app);
   try {
-    await withScratch(
-      async (folder) => {
-        const base = join(folder, 'base.savepoint');
-        await fetchPart(store, content.base!, base);
-        const state = join(folder, 'state.sqlite');
-        await unpackSavepoint(base, state);
-        const db = new Database(state);
-        try {
-          for (const [i, part] of content.increments.entries()) {
-            const file = join(folder, `${i}.changes`);
-            await fetchPart(store, part, file);
-            const bytes = await unpackedBytes(readFileSync(file), { maxOutputLength: MOST_UNPACKED });
-            writeFileSync(file, bytes);
-            applyChanges(db, file);
-            rmSync(file);
-          }
-          beginLife(db, created);
-          refuseForeignParts(new StateRows(db, 'the state in S3', store.url(content.base!.key)));
-        } finally {
-          db.close();
-        }
-        for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
-        renameSync(state, path);
-      },
-      join(dataDir, 'tmp'),
-    );
+    await withFetched(options, content, (state) => {
+      const db = new Database(state);
+      try {
+        beginLife(db, created);
+        noteRestored(db, { from: options.store.url(keyOf(options)), epoch });
+        refuseForeignParts(new StateRows(db, 'the state in S3', options.store.url(content.base!.key)));
+      } finally {
+        db.close();
+      }
+      for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
+      renameSync(state, path);
+    });
   } finally {
     lock.close();
   }
 }
 
+/** Runs `work` on a state file made of the base and the changes that a head names. */
+function withFetched<T>(
+  { store, dataDir }: Pick<RemoteOptions, 'store' | 'dataDir'>,
+  content: HeadContent,
+  work: (state: string) => T,
+): Promise<T> {
+  return withScratch(
+    async (folder) => {
+      const base = join(folder, 'base.savepoint');
+      await fetchPart(store, content.base!, base);
+      const state = join(folder, 'state.sqlite');
+      await unpackSavepoint(base, state);
+      const db = new Database(state);
+      try {
+        for (const [i, part] of content.increments.entries()) {
+          const file = join(folder, `${i}.changes`);
+          await fetchPart(store, part, file);
+          const bytes = await unpackedBytes(readFileSync(file), { maxOutputLength: MOST_UNPACKED });
+          writeFileSync(file, bytes);
+          applyChanges(db, file);
+          rmSync(file);
+        }
+      } finally {
+        db.close();
+      }
+      return work(state);
+    },
+    join(dataDir, 'tmp'),
+  );
+}
+
+/** What would become of the views of a state in S3, which is only looked at; nothing if there is none. */
+export async function remoteChanges(
+  options: Pick<RemoteOptions, 'store' | 'prefix' | 'dataDir' | 'app'>,
+  views: readonly View[],
+): Promise<readonly ViewChange[]> {
+  const found = await readHead(options.store, keyOf(options));
+  if (!found?.content.base) return [];
+  return withFetched(options, found.content, (state) => {
+    const db = new Database(state, { readonly: true });
+    try {
+      return viewChanges(db, views);
+    } finally {
+      db.close();
+    }
+  });
+}
+
 /** Moves the head while `work` takes its time, so that no standby takes its owner for dead. Throws `taken-over` when it is too late. */
-async function whileBeating<T>(
+export async function whileBeating<T>(
   head: OwnHead,
   { clock }: Pick<RemoteOptions, 'clock'>,
   work: () => Promise<T>,
@@ -324,7 +394,7 @@ export class RemoteState implements StateStore {
     this.#changes = new Changes(state.db);
     // When this life began is to be known to the next one.
     state.db.exec('UPDATE run SET created = created');
-    const isUsable = from?.base && from.state_format === FORMAT;
+    const isUsable = from?.base && from.state_format === FORMAT && from.stream === jobOf(options.identity);
     this.#base = isUsable ? from.base! : undefined;
     this.#increments = isUsable ? from.increments : [];
     this.#covered = from?.checkpoint ?? 0;
@@ -403,7 +473,10 @@ export class RemoteState implements StateStore {
     const { base, increments, checkpoint, nextResult } = upload;
     const before = this.#head.content;
     await this.#patiently(() =>
-      this.#head.replace({ base, increments, state_format: FORMAT, checkpoint, next_result: nextResult }),
+      this.#head.replace(
+        { base, increments, state_format: FORMAT, checkpoint, next_result: nextResult },
+        jobOf(this.#o.identity),
+      ),
     );
     this.#base = base;
     this.#increments = increments;

@@ -26,8 +26,8 @@ async function bucketOf(url: string, s3: S3Options): Promise<{ store: ObjectStor
   return { store: await ObjectStore.open(bucket, s3), key };
 }
 
-/** A private folder in `parent` that is removed after `work`; those that were left a day ago are removed before. */
-export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+/** A private folder in `parent`, for the caller to remove; those that were left a day ago are removed before. */
+export function scratchFolder(parent = tmpdir()): { readonly folder: string; remove(): void } {
   const folder = scratchIn(parent) ?? scratchIn(tmpdir());
   if (folder === undefined)
     throw new TaxiflowError(
@@ -37,10 +37,16 @@ export async function withScratch<T>(work: (folder: string) => Promise<T>, paren
         hint: 'check the permissions, or set TMPDIR to another folder',
       },
     );
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Runs `work` with a private folder in `parent`, which is removed after it. */
+export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+  const { folder, remove } = scratchFolder(parent);
   try {
     return await work(folder);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove();
   }
 }
 

@@ -8,7 +8,7 @@ import { TaxiflowError, translate, translating } from '../errors.ts';
 import { makeFolder } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { Database, formatOf, openSqlite } from '../sqlite.ts';
-import { readCheckpoint } from '../state/checkpoint-row.ts';
+import { noteRestored, readCheckpoint } from '../state/checkpoint-row.ts';
 import { chooseApp, statePath, takeLock } from '../state/files.ts';
 import { streamName } from '../state/identity.ts';
 import { migrate } from '../state/migrations.ts';
@@ -213,6 +213,7 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
       const head = await unpackSavepoint(file, unpacked);
       const summary = checked(unpacked, savepoint, (rows) => {
         beginAnew(rows);
+        noteRestored(rows.db, { from: savepoint });
         return summaryOf(rows);
       });
       // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.

@@ -1,5 +1,5 @@
 /** The row of the last checkpoint: the part that is small and written whole. */
-import type { Checkpoint, Counters, StoredState } from '../engine/state-store.ts';
+import type { Checkpoint, Counters, Restored, StoredState } from '../engine/state-store.ts';
 import type { ShardProgress } from '../engine/watermarks.ts';
 import type { Sqlite } from '../sqlite.ts';
 import { corruptRow, rowCrc } from './rows.ts';
@@ -17,6 +17,8 @@ interface CheckpointState {
   readonly trimmed?: number;
   /** As in `StoredState`; missing where nothing was ever changed. */
   readonly closedUpTo?: Readonly<Record<string, number>>;
+  /** As in `StoredState`. */
+  readonly restored?: Restored;
 }
 
 /** A checkpoint as it lies in the file; `at` is ISO 8601. */
@@ -41,6 +43,14 @@ export function amendCheckpoint(db: Sqlite, { number, at, ...state }: StoredChec
     rowCrc([], text),
     text,
   );
+}
+
+/** Notes in a checkpoint where its state comes from; the next one does not say it any more. */
+export function noteRestored(db: Sqlite, from: Pick<Restored, 'from' | 'epoch'>): void {
+  const checkpoint = readCheckpoint(db);
+  if (!checkpoint) return;
+  const { number, at } = checkpoint;
+  amendCheckpoint(db, { ...checkpoint, restored: { ...from, checkpoint: number, at } });
 }
 
 /** A checkpoint as the text that is stored. */

@@ -18,7 +18,11 @@ export interface StoredFiring {
   readonly docs: string;
 }
 
-type StoredRow = Omit<StoredFiring, 'correction'> & { readonly crc: number; readonly correction: number };
+/** A row of the table. */
+export type FiringRow = Omit<StoredFiring, 'correction'> & {
+  readonly crc: number;
+  readonly correction: number;
+};
 
 /** Where a sink stands. */
 export interface Cursor {
@@ -153,7 +157,7 @@ export class Outbox extends DestinationTables {
   /** The firings with results from `from` on that are committed, in order. */
   *firingsFrom(from: number): Generator<StoredFiring> {
     for (let next = from; ; ) {
-      const rows = this.#rows.attempt(() => this.#s.firings.all({ from: next })) as StoredRow[];
+      const rows = this.#rows.attempt(() => this.#s.firings.all({ from: next })) as FiringRow[];
       if (rows.length === 0) return;
       for (const row of rows) {
         if (row.first + row.count > this.#covered) return;
@@ -180,17 +184,19 @@ export class Outbox extends DestinationTables {
 
   /** The firings of a window, in order. */
   firingsOf(view: string, windowStart: number): StoredFiring[] {
-    const rows = this.#rows.attempt(() => this.#s.firingsOf.all(view, windowStart)) as StoredRow[];
+    const rows = this.#rows.attempt(() => this.#s.firingsOf.all(view, windowStart)) as FiringRow[];
     return rows.map((row) => this.#firing(row));
   }
 
-  #firing({ crc, correction, ...firing }: StoredRow): StoredFiring {
+  #firing({ crc, correction, ...firing }: FiringRow): StoredFiring {
     this.#rows.verify(crc, firingKey({ ...firing, correction }), firing.docs, `results of ${firing.view}`);
     return { ...firing, correction: Boolean(correction) };
   }
 }
 
-const FIRING = 'SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings';
+/** Selects `FiringRow`s. */
+export const FIRING =
+  'SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings';
 
 function prepare(rows: StateRows) {
   return {

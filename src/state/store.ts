@@ -23,14 +23,14 @@ import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type RunStatus, readCreated } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
-import { changeViews, type ViewChange } from './view-changes.ts';
+import { changeViews, type PlannedChanges } from './view-changes.ts';
 
 export interface StateOptions {
   readonly dataDir: string;
   readonly app: string;
   readonly identity: StateIdentity;
   /** What becomes of a state that was made with other views, in another order or with less lateness; without it, it is refused. */
-  readonly viewChanges?: readonly ViewChange[] | undefined;
+  readonly planned?: PlannedChanges | undefined;
 }
 
 export class SqliteState implements StateStore {
@@ -78,7 +78,7 @@ export class SqliteState implements StateStore {
    * Opens or makes the state of an app and locks it; one of an older format is brought up to date. Throws `app-running`,
    * `other-state`, `damaged`, `newer-format`, `older-format`, …
    */
-  static open({ dataDir, app, identity, viewChanges }: StateOptions): SqliteState {
+  static open({ dataDir, app, identity, planned }: StateOptions): SqliteState {
     const path = statePath(dataDir, app);
     const what = `the state of app "${app}"`;
     const isNew = !existsSync(path);
@@ -89,10 +89,10 @@ export class SqliteState implements StateStore {
       createTables(db, identity);
       refuseUnknownFormat(db, what);
       if (!isNew) checkIntegrity(db, what, path);
-      checkIdentity(db, identity, app, viewChanges !== undefined);
+      checkIdentity(db, identity, app, planned !== undefined);
       const rows = new StateRows(db, what, path);
       migrate(rows);
-      if (viewChanges) changeViews(rows, identity, viewChanges);
+      if (planned) changeViews(rows, identity, planned);
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
@@ -180,6 +180,7 @@ export class SqliteState implements StateStore {
       seen: this.#seen.load(),
       deadLetters: countByReason(db),
       closedUpTo: checkpoint.closedUpTo ?? {},
+      restored: checkpoint.restored,
     };
   }
 }

@@ -2,21 +2,11 @@
 import { DeadLetterTable } from '../dead-letters.ts';
 import { Database, type Sqlite } from '../sqlite.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
-import { firingKey } from './outbox.ts';
+import { FIRING, type FiringRow, firingKey } from './outbox.ts';
 import { PaneTable } from './panes.ts';
 import type { StateRows } from './rows.ts';
 import { checkIntegrity, createTables } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
-
-interface FiringRow {
-  readonly first: number;
-  readonly count: number;
-  readonly view: string;
-  readonly windowStart: number;
-  readonly correction: number;
-  readonly crc: number;
-  readonly docs: string;
-}
 
 /** The checkpoint of a state of the present format, all of whose rows are sound; undefined before the first. Throws `damaged`. */
 export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
@@ -28,9 +18,7 @@ export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
     new SeenTripTables(rows).load();
     new DeadLetterTable(rows.db).counts();
     let kept = 0;
-    const firings = rows.prepare(
-      'SELECT first, count, view, window_start AS windowStart, correction, crc, docs FROM firings ORDER BY first',
-    );
+    const firings = rows.prepare(`${FIRING} ORDER BY first`);
     for (const row of firings.iterate() as Iterable<FiringRow>) {
       rows.verify(row.crc, firingKey(row), row.docs, 'results');
       kept += row.count;

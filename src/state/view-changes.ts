@@ -5,6 +5,7 @@ import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
 import { amendCheckpoint, readCheckpoint } from './checkpoint-row.ts';
+import { type FilledViews, joinFilled } from './filled-views.ts';
 import { latenessIn } from './identity.ts';
 import { corruptRow, type StateRows } from './rows.ts';
 
@@ -18,6 +19,9 @@ export interface ViewChange {
   /** In words. */
   readonly what: string;
 }
+
+const NOW = 'it begins where the stream is now';
+const FILLED = 'it is filled from the start of the stream';
 
 /** The views a state was made with. */
 export function storedViews(db: Sqlite): View[] {
@@ -34,6 +38,13 @@ export function storedLateness(db: Sqlite): number {
   return latenessIn(String(db.prepare("SELECT value FROM identity WHERE name = 'settings'").pluck().get()));
 }
 
+/** What is to become of a state whose job goes on with other views. */
+export interface PlannedChanges {
+  readonly changes: readonly ViewChange[];
+  /** Views that begin with what the stream still holds, instead of where it is now. */
+  readonly filled?: FilledViews | undefined;
+}
+
 /** By name, in the order of the new views and then of the removed ones; none if a state can go on as it is. */
 export function viewChanges(db: Sqlite, views: readonly View[]): readonly ViewChange[] {
   const lateness = storedLateness(db);
@@ -43,7 +54,7 @@ export function viewChanges(db: Sqlite, views: readonly View[]): readonly ViewCh
     const old = before.get(view.name);
     before.delete(view.name);
     if (!old) {
-      changes.push({ view: view.name, change: 'added', what: 'it begins where the stream is now' });
+      changes.push({ view: view.name, change: 'added', what: NOW });
       continue;
     }
     if (JSON.stringify(old) === JSON.stringify(view)) continue;
@@ -67,7 +78,7 @@ function changeOf(old: View, view: View, lateness: number): Omit<ViewChange, 'vi
   const names = Object.keys(old.aggregates);
   const isSwapped = Object.keys(view.aggregates).some((name, i) => names.includes(name) && names[i] !== name);
   if (isSwapped) parts.push('names of aggregates that had another meaning');
-  if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}` };
+  if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}; ${NOW}` };
   return {
     change: 'adapted',
     what: hasOtherHaving ? 'it goes on with another having' : 'it goes on with other names of aggregates',
@@ -80,19 +91,24 @@ export function mustBeAccepted(changes: readonly ViewChange[]): boolean {
 }
 
 /** The changes in words, one a line. */
-export function changesText(changes: readonly ViewChange[]): string {
+export function changesText(changes: readonly ViewChange[], backfill = false): string {
   const verbs = { added: 'is added', removed: 'is removed', adapted: 'is adapted', anew: 'begins anew' };
-  return changes.map(({ view, change, what }) => `view ${view} ${verbs[change]}: ${what}`).join('\n');
+  return changes
+    .map(({ view, change, what }) => {
+      const isFilled = backfill && (change === 'added' || change === 'anew');
+      return `view ${view} ${verbs[change]}: ${isFilled ? what.replace(NOW, FILLED) : what}`;
+    })
+    .join('\n');
 }
 
 /**
  * Brings a state to other views and more lateness, in one transaction. Throws `other-state` while a sink has not yet got
- * what would go.
+ * what would go, and `state-changed` if the state went on while views were filled.
  */
 export function changeViews(
   rows: StateRows,
   { views, settings }: StateIdentity,
-  changes: readonly ViewChange[],
+  { changes, filled }: PlannedChanges,
 ): void {
   rows.transaction(() => {
     const { db } = rows;
@@ -102,7 +118,9 @@ export function changeViews(
       removeResults(rows, view);
     }
     const allowsMore = latenessIn(settings) > storedLateness(db);
-    if (allowsMore || changes.length > 0) keepClosed(db, JSON.parse(views) as View[], changes, allowsMore);
+    if (allowsMore || changes.length > 0)
+      keepClosed(db, JSON.parse(views) as View[], { changes, filled }, allowsMore);
+    if (filled) joinFilled(rows, filled);
     const write = db.prepare('UPDATE identity SET value = ? WHERE name = ?');
     write.run(views, 'views');
     write.run(settings, 'settings');
@@ -113,7 +131,7 @@ export function changeViews(
 function keepClosed(
   db: Sqlite,
   views: readonly View[],
-  changes: readonly ViewChange[],
+  { changes, filled }: PlannedChanges,
   allowsMore: boolean,
 ): void {
   const checkpoint = readCheckpoint(db);
@@ -124,6 +142,7 @@ function keepClosed(
   const due = checkpoint.watermark + 1;
   const closedUpTo: Record<string, number> = {};
   for (const { name } of views) {
+    if (filled?.views.has(name)) continue;
     if (began.get(name)) closedUpTo[name] = due;
     else if (allowsMore)
       closedUpTo[name] = Math.max(before[name] ?? Number.NEGATIVE_INFINITY, due - storedLateness(db));

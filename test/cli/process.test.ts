@@ -465,7 +465,7 @@ describe('--app', PARALLEL, () => {
     const refusals: [string[], RegExp][] = [
       [
         ['--window', '1h'],
-        /Error: the state of app "one" was made with other views: view pickup_count begins anew: other: its window; view trip_duration begins anew: other: its window\nTry: .*--accept-changes.*--app NAME/,
+        /Error: the state of app "one" was made with other views: view pickup_count begins anew: other: its window; it begins where the stream is now; view trip_duration begins anew: other: its window; it begins where the stream is now\nTry: .*--accept-changes.*--app NAME/,
       ],
       [
         ['--stream', 'local:second'],

@@ -43,6 +43,7 @@ function optionsOf(object: OneObject, notes: string[] = []): RemoteOptions {
     prefix: '',
     dataDir: '/nowhere',
     app: 'job',
+    acceptChanges: false,
     identity: { stream: 's', views: '', settings: '' },
     clock: systemClock,
     interval: 10,

@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { openProcessor, type ProcessorOptions } from '../../src/app/processor.ts';
+import { openProcessor } from '../../src/app/processor.ts';
+import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { differenceOf } from '../../src/savepoints/diff.ts';
 import {

@@ -1,11 +1,13 @@
 /** A state in S3: other processors take it over, in other folders, and nothing is lost or doubled (C8). */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type HeadContent, readHead } from '../../src/remote/head.ts';
 import { ObjectStore } from '../../src/s3/object-store.ts';
+import { tumbling } from '../../src/views/language.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
 import { temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
 import { type Ran, taxiflow } from '../taxiflow.ts';
@@ -207,6 +209,48 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     assert.match(winner.ran.stderr, new RegExp(`restored at epoch ${epoch + 1}`));
     children[1 + (1 - winner.i)]!.kill('SIGINT');
     await Promise.all(standbys);
+  });
+
+  it('goes on with other views when that is accepted, on any machine, and tells before', async (t) => {
+    const line = await lineOf(t);
+    const a = line.machine();
+    assert.equal((await process_(line, a, ['--until-end'])).code, 0);
+    const [one, two] = taxiViews();
+    const wider = { ...two!, window: tumbling('20m') };
+    const file = join(line.source, 'views.json');
+    writeFileSync(file, JSON.stringify([one, wider]));
+    const views = ['--views', file];
+    const before = await headOf(line);
+    const told = await process_(line, line.machine(), ['--dry-run', ...views]);
+    assert.match(told.stdout, /^view trip_duration begins anew: other: its window/);
+    const refused = await process_(line, line.machine(), ['--until-end', ...views]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /made with other views\nTry: .*--accept-changes/);
+    assert.deepEqual(await headOf(line), before, 'nobody was disturbed');
+    const changing = ['--accept-changes', '--backfill', ...views];
+    let killed: ChildProcess | undefined;
+    const dying = process_(line, line.machine(), changing, (child) => {
+      killed = child;
+    });
+    await until('a take-over', async () => (await headOf(line))!.epoch > before!.epoch);
+    killed!.kill('SIGKILL');
+    await dying;
+    const b = line.machine();
+    const changed = await process_(line, b, [...END, ...changing, '--json']);
+    assert.equal(changed.code, 0, changed.stderr);
+    const again = await process_(line, line.machine(), ['--until-end', ...views, '--json']);
+    assert.equal(again.code, 0, again.stderr);
+    const { epoch, from } = again.json<{ restored: { epoch: number; from: string } }>().restored;
+    assert.deepEqual([epoch, from], [(await headOf(line))!.epoch, 's3://states/jobs/job/head.json']);
+    const old = await process_(line, a, ['--until-end']);
+    assert.match(old.stderr, /made with other views/, 'the machine with the old views does not take it back');
+    const whole = ['process', ...END, ...views, '--app', 'whole', '--data-dir', line.source];
+    assert.equal((await taxiflow(whole)).code, 0);
+    const sorted = (text: string) => text.split('\n').sort();
+    assert.deepEqual(sorted(await resultsOf(b)), sorted(await resultsOf(line.source, 'whole')));
+    const kept: string[] = [];
+    for await (const { key } of line.store.list('jobs/')) if (key.endsWith('.savepoint')) kept.push(key);
+    assert.ok(kept.length > 0, 'what went is kept in S3');
   });
 
   it('refuses what is not its own, before it changes anything', async (t) => {

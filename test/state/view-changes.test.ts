@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { openProcessor, type ProcessorOptions, plannedChanges } from '../../src/app/processor.ts';
+import { plannedChanges } from '../../src/app/changed-views.ts';
+import { openProcessor } from '../../src/app/processor.ts';
+import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { inspectSavepoint } from '../../src/savepoints/savepoints.ts';
 import { StateReader } from '../../src/state/reader.ts';
@@ -151,12 +153,15 @@ describe('a job with other views', () => {
 
   it('begins a view anew that has another key, window or function, when that is accepted, and not otherwise', async (t) => {
     const others: [Partial<Parameters<typeof l.view>[0]>, RegExp][] = [
-      [{ by: { rider: vendor } }, /other: its key$/],
-      [{ by: { vendor, id: l.field('trip_id') } }, /other: its key$/],
-      [{ window: l.tumbling(5 * MINUTE) }, /other: its window$/],
-      [{ window: l.sliding(10 * MINUTE, 5 * MINUTE) }, /other: its window$/],
-      [{ aggregates: { trips: l.count() } }, /other: its aggregates$/],
-      [{ where: l.eq(vendor, 'a') }, /other: the trips that it selects$/],
+      [{ by: { rider: vendor } }, /other: its key; it begins where the stream is now$/],
+      [{ by: { vendor, id: l.field('trip_id') } }, /other: its key; it begins where the stream is now$/],
+      [{ window: l.tumbling(5 * MINUTE) }, /other: its window; it begins where the stream is now$/],
+      [
+        { window: l.sliding(10 * MINUTE, 5 * MINUTE) },
+        /other: its window; it begins where the stream is now$/,
+      ],
+      [{ aggregates: { trips: l.count() } }, /other: its aggregates; it begins where the stream is now$/],
+      [{ where: l.eq(vendor, 'a') }, /other: the trips that it selects; it begins where the stream is now$/],
     ];
     for (const [part, expected] of others) {
       const dataDir = await begun(t);
@@ -170,7 +175,7 @@ describe('a job with other views', () => {
       });
       assert.deepEqual(results(dataDir, 'by_vendor'), before, 'nothing was changed');
       assert.equal(existsSync(join(dataDir, 'savepoints')), false);
-      assert.deepEqual(plannedChanges({ dataDir, app: 'job', views: [other, ALL] }).map(({ change }) => change), ['anew']); // biome-ignore format: one line
+      assert.deepEqual((await plannedChanges({ dataDir, app: 'job', views: [other, ALL] })).map(({ change }) => change), ['anew']); // biome-ignore format: one line
       const notes = await goOn(dataDir, [other, ALL], { acceptChanges: true });
       assert.match(notes.at(-1)!, /^what goes is kept in /);
       const whole = (await straight(dataDir, other)).filter(({ minute }) => minute >= 25);
@@ -239,7 +244,7 @@ describe('a job with other views', () => {
     const told = await run(args);
     assert.equal(
       told.stdout,
-      'view by_vendor begins anew: other: its window\nview all is removed: its open windows and its results go\n',
+      'view by_vendor begins anew: other: its window; it begins where the stream is now\nview all is removed: its open windows and its results go\n',
     );
     assert.match(told.stderr, /nothing was changed/);
     const { changes } = (await run([...args, '--json'])).json<{

@@ -28,6 +28,7 @@ const options = {
   window: milliseconds({ describe: 'Window size of the default views, for example 1h  [default: 10m]' }),
   explain: flag('Print the plan and exit'),
   acceptChanges: flag('Let views begin anew whose key, window or functions changed since the last run'),
+  backfill: flag('Fill views that are new or begin anew with what the stream still holds'),
   dryRun: flag('Print what would become of the state with these views, and exit'),
   from: text({
     default: 'trim-horizon',

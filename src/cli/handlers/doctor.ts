@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { appOf } from '../../app/processor.ts';
+import { appOf } from '../../app/processor-options.ts';
 import { Dataset } from '../../dataset/dataset.ts';
 import { EXIT, TaxiflowError, translate, translating } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';

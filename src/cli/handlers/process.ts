@@ -1,12 +1,9 @@
-import {
-  openProcessor,
-  type Processor,
-  type ProcessorProgress,
-  type ProcessSummary,
-  plannedChanges,
-} from '../../app/processor.ts';
+import { plannedChanges } from '../../app/changed-views.ts';
+import { openProcessor, type Processor, type ProcessSummary } from '../../app/processor.ts';
+import type { ProcessorProgress } from '../../app/processor-options.ts';
 import type { Dashboard } from '../../dashboard/server.ts';
 import type { SinkStatus } from '../../engine/sink.ts';
+import type { Restored } from '../../engine/state-store.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { changesText } from '../../state/view-changes.ts';
 import { describeTarget, lacks, parseTarget, streamsThatCan } from '../../streams/connectors.ts';
@@ -81,10 +78,10 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   }
 }
 
-function tellChanges(args: ProcessArguments, views: readonly View[]): number {
-  const changes = plannedChanges({ ...args, views });
+async function tellChanges(args: ProcessArguments, views: readonly View[]): Promise<number> {
+  const changes = await plannedChanges({ ...args, views });
   if (args.json) printJson({ command: 'process', dry_run: true, changes });
-  else if (changes.length > 0) show(`${changesText(changes)}\n`);
+  else if (changes.length > 0) show(`${changesText(changes, args.backfill)}\n`);
   say(changes.length === 0 ? 'no view of a state changes' : 'nothing was changed');
   return EXIT.done;
 }
@@ -96,11 +93,6 @@ function refuseContradictions(args: ProcessArguments): void {
       throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
   if (args.takeover !== undefined && !args.standby)
     throw usageError('--takeover needs --standby', 'add --standby');
-  if (args.dryRun && args.state !== undefined)
-    throw usageError(
-      '--dry-run looks at a local state',
-      'omit --state; a state in S3 goes on with its own views only',
-    );
   for (const option of ['stateInterval', 'standby'] as const)
     if (args.state === undefined && args[option])
       throw usageError(`--${flagName(option)} needs --state`, 'add --state s3://bucket/prefix');
@@ -192,6 +184,7 @@ function report(
       since: since ?? null,
     })),
     lost: summary.lost,
+    restored: summary.restored ? { ...summary.restored, waiting: summary.waiting } : null,
     totals,
     duration_ms: duration,
     interrupted: summary.interrupted,
@@ -207,6 +200,7 @@ function report(
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, duration / 1000))} records/s; watermark ${isoShort(summary.watermark)}`,
   );
+  if (summary.restored) say(restoredText(summary.restored, summary.waiting));
   for (const lost of summary.lost) say(`lost: ${lost}, which expired from the stream before they were read`);
   if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark));
   if (summary.openWindows > 0)
@@ -226,6 +220,11 @@ function report(
   return unused.length > 0 || (args.onError === 'report' && late + dead + refused > 0)
     ? EXIT.rejected
     : EXIT.done;
+}
+
+function restoredText({ from, epoch, checkpoint, at }: Restored, waiting: number): string {
+  const which = epoch === undefined ? '' : `epoch ${epoch}, `;
+  return `restored from ${from}: ${which}checkpoint ${checkpoint} of ${at}; re-read ${several(waiting, 'record')} that had arrived since`;
 }
 
 /** Why this run has used no trip although it read some; nothing if it has. */
