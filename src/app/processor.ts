@@ -30,6 +30,7 @@ import type { Position, StreamReader } from '../streams/ports.ts';
 import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { taxiViews } from '../views/taxi.ts';
+import { longestSpan } from '../views/windows.ts';
 import { acceptedChanges, identityOf } from './changed-views.ts';
 import { appOf, type ProcessorOptions } from './processor-options.ts';
 import { type Remote, remoteOf } from './remote.ts';
@@ -312,7 +313,7 @@ export class Processor {
 
   #retainResults(ms: number, sinks: readonly Sink[]): void {
     const names = sinks.map(({ name }) => name);
-    const views = this.#views.map(({ name, window }) => ({ name, size: window.size_ms }));
+    const views = this.#views.map(({ name, window }) => ({ name, size: longestSpan(window) }));
     this.#state.retainResults(ms, views, names);
     for (const sink of this.#state.outbox.sinks) {
       if (!names.includes(sink))

@@ -55,7 +55,7 @@ export class Checkpointer {
 
   /** Completes every open window by moving the watermark to the end of the last one. */
   drain(): void {
-    for (const windows of this.#options.views) this.reach(windows.lastEnd - 1);
+    for (const windows of this.#options.views) this.reach(windows.lastDue);
   }
 
   /** Moves the watermark forward to an event time, epoch ms. */

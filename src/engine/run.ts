@@ -8,6 +8,7 @@ import { type Clock, hasPassed } from '../clock.ts';
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Position, RecordBatch, StreamReader } from '../streams/ports.ts';
 import type { View } from '../views/language.ts';
+import { windowsPerTrip } from '../views/windows.ts';
 import { Engine } from './engine.ts';
 import type { Feed } from './feed.ts';
 import { ShardReads } from './shard-reads.ts';
@@ -99,10 +100,7 @@ export async function runProcess(options: ProcessOptions): Promise<ProcessOutcom
 
 /** Records per read: fewer where each record is in many windows. */
 function recordsAtOnce(views: readonly View[]): number {
-  const windows = views.reduce(
-    (sum, { window }) => sum + (window.kind === 'sliding' ? Math.ceil(window.size_ms / window.slide_ms) : 1),
-    0,
-  );
+  const windows = views.reduce((sum, { window }) => sum + windowsPerTrip(window), 0);
   return Math.max(1, Math.min(BATCH_RECORDS, Math.floor(BATCH_PANES / windows)));
 }
 

@@ -2,7 +2,7 @@
  * States of older formats, brought up to the present one when a processor opens them. A migration is one transaction:
  * rows are checked against their checksums before, and get new ones. What is damaged is refused, and nothing is changed.
  */
-import { packDistinct, packPanes } from '../engine/windows/pane-blocks.ts';
+import { packPanes, packValues } from '../engine/windows/pane-blocks.ts';
 import { withoutSecrets } from '../printable.ts';
 import { formatOf, type Sqlite, transaction } from '../sqlite.ts';
 import { rowCrc, type StateRows } from './rows.ts';
@@ -151,13 +151,14 @@ function packedPanes(rows: readonly (readonly [key: Value[], numbers: (number | 
 
 function packedDistinct(rows: readonly (readonly [owner: number, value: Value])[]): Buffer {
   const isNumber = (value: Value) => typeof value === 'number';
-  return packDistinct(
+  return packValues(
     Float64Array.from(rows, ([owner]) => owner),
     Float64Array.from(rows, ([, value]) => (isNumber(value) ? (value as number) : Number.NaN)),
     {
       codes: rows.map(([, value], row) => (isNumber(value) ? -1 : row)),
       word: (row) => rows[row]![1] as string,
     },
+    undefined,
   );
 }
 

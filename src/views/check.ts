@@ -1,11 +1,22 @@
 /** Checks views and reports a mistake with its place: `views[1].having.left: …`. */
 import { TaxiflowError } from '../errors.ts';
+import { timeZoneOf } from '../events/time-zones.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { nearest } from '../suggest.ts';
 import { AGGREGATE_FUNCTIONS, AGGREGATES } from './aggregates.ts';
 import { MAX_DURATION_DAYS } from './durations.ts';
 import { MAX_PRECISION } from './geohash.ts';
-import { type Aggregate, type Expression, RETRACTED, type ValueType, type View } from './language.ts';
+import {
+  type Aggregate,
+  type EventTime,
+  type Expression,
+  RETRACTED,
+  type TimePart,
+  type Top,
+  type ValueType,
+  type View,
+  type Window,
+} from './language.ts';
 
 /** The fields an expression may use, and their types. */
 export type Scope = ReadonlyMap<string, ValueType>;
@@ -16,6 +27,9 @@ export const TRIP_SCOPE: Scope = new Map(TRIP_FIELD_NAMES.map((name) => [name, T
 const RESERVED = ['view', 'window_start', 'window_end', 'timestamp', RETRACTED];
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 const MAX_SLIDES = 10_000;
+/** Results of a window that are kept in memory to find the first ones. */
+const MOST_TOP = 100_000;
+const DAY_MS = 86_400_000;
 const MAX_KEY_PARTS = 8;
 /** Deepest nesting of objects and lists in a view; the compiled source is nested as deep. */
 const MAX_DEPTH = 300;
@@ -73,7 +87,7 @@ const TOO_LARGE = 'flatten it with lists in all() and any(), or split it into se
 function checkView(view: View, path: string): void {
   if (!isObject(view)) fail(path, 'not a view');
   checkPlain(view, path);
-  onlyParts(view, ['name', 'where', 'by', 'window', 'aggregates', 'having'], path, 'a view');
+  onlyParts(view, ['name', 'where', 'by', 'window', 'aggregates', 'having', 'top', 'time'], path, 'a view');
   checkName(view.name, `${path}.name`);
   if (view.where !== undefined) expectType(view.where, TRIP_SCOPE, `${path}.where`, 'boolean');
   if (!isObject(view.by)) fail(`${path}.by`, 'not an object of key fields');
@@ -100,6 +114,46 @@ function checkView(view: View, path: string): void {
     results.set(name, aggregateType(aggregate, `${path}.aggregates.${name}`));
   }
   if (view.having !== undefined) expectType(view.having, results, `${path}.having`, 'boolean');
+  if (view.top !== undefined) checkTop(view, view.top, `${path}.top`);
+  if (view.time !== undefined && !EVENT_TIMES.includes(view.time))
+    fail(`${path}.time`, `${inWords(view.time)} is not one of ${EVENT_TIMES.join(', ')}`);
+}
+
+const EVENT_TIMES: readonly EventTime[] = ['dropoff', 'pickup', 'arrival'];
+
+function checkTop({ by: key, aggregates }: View, top: Top, path: string): void {
+  if (!isObject(top as unknown))
+    fail(path, 'not a top', '{ n: 10, order: [{ name: "trips", descending: true }] }');
+  onlyParts(top, ['n', 'by', 'order', 'rank'], path, 'a top');
+  const { n, by = [], order, rank } = top;
+  if (!Number.isSafeInteger(n) || n < 1 || n > MOST_TOP)
+    fail(`${path}.n`, `${inWords(n)} is not a number from 1 to ${MOST_TOP.toLocaleString('en-US')}`);
+  if (!Array.isArray(by)) fail(`${path}.by`, 'not a list of key fields');
+  for (const [i, name] of by.entries())
+    if (!Object.hasOwn(key, String(name)))
+      fail(
+        `${path}.by[${i}]`,
+        `${inWords(name)} is not a key field`,
+        `there are ${Object.keys(key).join(', ')}`,
+      );
+  if (!Array.isArray(order) || order.length === 0) fail(`${path}.order`, 'not a list of at least one field');
+  const names = [...Object.keys(key), ...Object.keys(aggregates)];
+  for (const [i, part] of order.entries()) {
+    const place = `${path}.order[${i}]`;
+    if (!isObject(part as unknown)) fail(place, 'not a field', '{ name: "trips", descending: true }');
+    onlyParts(part, ['name', 'descending'], place, 'a field of an order');
+    if (!names.includes(part.name))
+      fail(
+        `${place}.name`,
+        `${inWords(part.name)} is no key field and no aggregate`,
+        `there are ${names.join(', ')}`,
+      );
+    if (part.descending !== undefined && typeof part.descending !== 'boolean')
+      fail(`${place}.descending`, 'neither true nor false');
+  }
+  if (rank === undefined) return;
+  checkName(rank, `${path}.rank`);
+  if (names.includes(rank)) fail(`${path}.rank`, 'a field of the result has that name');
 }
 
 /** A value of any kind, for a message. */
@@ -133,20 +187,69 @@ function checkName(name: unknown, path: string): void {
   if (RESERVED.includes(name)) fail(path, `${name} is part of every result`, 'choose another name');
 }
 
-function checkWindow(window: unknown, path: string): void {
-  if (!isObject(window)) fail(path, 'not a window', 'tumbling("10m") or sliding("1h", "10m")');
-  const { kind, size_ms, slide_ms } = window as Record<string, unknown>;
-  if (kind !== 'tumbling' && kind !== 'sliding')
-    fail(`${path}.kind`, `${inWords(kind)} is neither tumbling nor sliding`);
-  const parts = kind === 'tumbling' ? ['kind', 'size_ms'] : ['kind', 'size_ms', 'slide_ms'];
-  onlyParts(window, parts, path, 'a window');
-  checkDuration(size_ms, `${path}.size_ms`);
-  if (kind === 'tumbling') return;
-  checkDuration(slide_ms, `${path}.slide_ms`);
-  if ((slide_ms as number) > (size_ms as number))
-    fail(`${path}.slide_ms`, 'longer than the window, so trips would fall between windows');
-  if ((size_ms as number) / (slide_ms as number) > MAX_SLIDES)
-    fail(`${path}.slide_ms`, `a trip would be in more than ${MAX_SLIDES} windows`);
+const WINDOW_PARTS: Readonly<Record<Window['kind'], readonly string[]>> = {
+  tumbling: ['size_ms', 'offset_ms', 'time_zone'],
+  sliding: ['size_ms', 'slide_ms', 'offset_ms', 'time_zone'],
+  cumulating: ['size_ms', 'step_ms', 'offset_ms', 'time_zone'],
+  session: ['gap_ms'],
+};
+const KINDS = Object.keys(WINDOW_PARTS) as Window['kind'][];
+
+function checkWindow(value: unknown, path: string): void {
+  if (!isObject(value)) fail(path, 'not a window', 'tumbling("10m") or sliding("1h", "10m")');
+  const window = value as unknown as Window;
+  if (!KINDS.includes(window.kind))
+    fail(`${path}.kind`, `${inWords(window.kind)} is not a window`, `the windows are ${inList(KINDS)}`);
+  onlyParts(window, ['kind', ...WINDOW_PARTS[window.kind]], path, 'a window');
+  if (window.kind === 'session') {
+    checkDuration(window.gap_ms, `${path}.gap_ms`);
+    return;
+  }
+  checkDuration(window.size_ms, `${path}.size_ms`);
+  if (window.kind === 'sliding') checkSlide(window, window.slide_ms, `${path}.slide_ms`);
+  if (window.kind === 'cumulating') checkStep(window, window.step_ms, `${path}.step_ms`);
+  const { offset_ms, size_ms } = window;
+  if (offset_ms !== undefined && (!Number.isSafeInteger(offset_ms) || Math.abs(offset_ms) >= size_ms))
+    fail(`${path}.offset_ms`, 'not a duration of whole milliseconds shorter than the window');
+  if (window.time_zone !== undefined) checkLocalDays(window, path);
+}
+
+function checkSlide({ size_ms }: { size_ms: number }, slide_ms: number, path: string): void {
+  checkDuration(slide_ms, path);
+  if (slide_ms > size_ms) fail(path, 'longer than the window, so trips would fall between windows');
+  if (size_ms / slide_ms > MAX_SLIDES) fail(path, `a trip would be in more than ${MAX_SLIDES} windows`);
+}
+
+function checkStep({ size_ms }: { size_ms: number }, step_ms: number, path: string): void {
+  checkDuration(step_ms, path);
+  if (size_ms % step_ms !== 0) fail(path, 'the window is not a whole number of steps');
+  if (size_ms / step_ms > MAX_SLIDES) fail(path, `a trip would be in more than ${MAX_SLIDES} windows`);
+}
+
+/** Hours have no place in a day of 23 hours, so windows in a time zone are of whole days. */
+function checkLocalDays(window: Exclude<Window, { kind: 'session' }>, path: string): void {
+  checkTimeZone(window.time_zone, `${path}.time_zone`);
+  const slide = window.kind === 'sliding' ? window.slide_ms : DAY_MS;
+  for (const [part, ms] of Object.entries({
+    size_ms: window.size_ms,
+    slide_ms: slide,
+    offset_ms: window.offset_ms ?? 0,
+  }))
+    if (ms % DAY_MS !== 0)
+      fail(
+        `${path}.${part}`,
+        'not a number of days',
+        'a window in a time zone is of whole days, such as "1d"',
+      );
+}
+
+function checkTimeZone(name: unknown, path: string): void {
+  if (typeof name === 'string' && timeZoneOf(name) !== undefined) return;
+  fail(
+    path,
+    `${inWords(name)} is not a time zone`,
+    'name one of the IANA database, such as America/New_York',
+  );
 }
 
 function checkDuration(value: unknown, path: string): void {
@@ -162,7 +265,11 @@ function checkDuration(value: unknown, path: string): void {
 
 function aggregateType(aggregate: Aggregate, path: string): ValueType {
   if (!isObject(aggregate))
-    fail(path, 'not an aggregate', 'count(), sum(x), avg(x), min(x), max(x) or countDistinct(x)');
+    fail(
+      path,
+      'not an aggregate',
+      'count(), sum(x), avg(x), min(x), max(x), countDistinct(x), percentile(x, 0.95), …',
+    );
   const { fn } = aggregate;
   if (!AGGREGATE_FUNCTIONS.includes(fn))
     fail(
@@ -170,7 +277,10 @@ function aggregateType(aggregate: Aggregate, path: string): ValueType {
       `${inWords(fn)} is not an aggregate function`,
       `choose one of ${inList(AGGREGATE_FUNCTIONS)}`,
     );
-  onlyParts(aggregate, ['fn', 'of'], path, 'an aggregate');
+  onlyParts(aggregate, ['fn', 'of', 'filter', ...(fn === 'percentile' ? ['p'] : [])], path, 'an aggregate');
+  if (aggregate.filter !== undefined) expectType(aggregate.filter, TRIP_SCOPE, `${path}.filter`, 'boolean');
+  if (aggregate.fn === 'percentile' && !(aggregate.p >= 0 && aggregate.p <= 1))
+    fail(`${path}.p`, `${inWords(aggregate.p)} is not a share from 0 to 1`, '0.95 is the 95th percentile');
   const { operandOptional, resultType } = AGGREGATES[fn];
   const of =
     operandOptional && !('of' in aggregate) ? undefined : typeOf(aggregate.of!, TRIP_SCOPE, `${path}.of`);
@@ -180,7 +290,7 @@ function aggregateType(aggregate: Aggregate, path: string): ValueType {
   return fail(
     `${path}.of`,
     'a condition is never missing, so all trips would be counted',
-    'to count the trips for which it holds, use sum(choose([[condition, 1]], 0))',
+    'to count the trips for which it holds, use count({ filter: condition })',
   );
 }
 
@@ -204,7 +314,13 @@ const PARTS: Readonly<Record<Expression['op'], readonly string[]>> = {
   subtract: TWO,
   multiply: TWO,
   divide: TWO,
+  modulo: TWO,
   truncate: ONE,
+  floor: ONE,
+  ceil: ONE,
+  abs: ONE,
+  extract: ['part', 'of', 'time_zone'],
+  instant: ['ms'],
   eq: TWO,
   ne: TWO,
   lt: TWO,
@@ -236,10 +352,19 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
     case 'subtract':
     case 'multiply':
     case 'divide':
+    case 'modulo':
       return arithmeticType(expression, scope, path);
     case 'truncate':
-      if (!isNumeric(typeOf(expression.of, scope, `${path}.of`))) fail(`${path}.of`, 'not a number');
-      return 'integer';
+    case 'floor':
+    case 'ceil':
+    case 'abs':
+      return roundedType(expression, scope, path);
+    case 'extract':
+      return extractType(expression, scope, path);
+    case 'instant':
+      if (!Number.isSafeInteger(expression.ms))
+        fail(`${path}.ms`, 'not a time', 'instant("2016-01-11T08:00:00Z")');
+      return 'time';
     case 'eq':
     case 'ne':
     case 'lt':
@@ -265,22 +390,36 @@ export function typeOf(expression: Expression, scope: Scope, path: string): Valu
       return 'boolean';
     case 'geohash':
       checkPoint(expression, scope, path);
-      if (
-        !Number.isInteger(expression.precision) ||
-        expression.precision < 1 ||
-        expression.precision > MAX_PRECISION
-      ) {
-        fail(
-          `${path}.precision`,
-          `${inWords(expression.precision)} is not a precision from 1 to ${MAX_PRECISION}`,
-        );
-      }
+      checkPrecision(expression.precision, `${path}.precision`);
       return 'string';
     case 'case':
       return caseType(expression, scope, path);
     default:
       return fail(`${path}.op`, `${inWords((expression as { op: string }).op)} is not an operation`);
   }
+}
+
+type Rounded = Extract<Expression, { op: 'truncate' | 'floor' | 'ceil' | 'abs' }>;
+
+function roundedType({ op, of }: Rounded, scope: Scope, path: string): ValueType {
+  const type = typeOf(of, scope, `${path}.of`);
+  if (!isNumeric(type)) fail(`${path}.of`, 'not a number');
+  return op === 'abs' ? type : 'integer';
+}
+
+function checkPrecision(precision: number, path: string): void {
+  if (Number.isInteger(precision) && precision >= 1 && precision <= MAX_PRECISION) return;
+  fail(path, `${inWords(precision)} is not a precision from 1 to ${MAX_PRECISION}`);
+}
+
+const TIME_PARTS: readonly TimePart[] = ['year', 'quarter', 'month', 'week', 'day', 'doy', 'dow', 'isodow', 'hour', 'minute', 'second']; // biome-ignore format: one line
+
+function extractType(e: Extract<Expression, { op: 'extract' }>, scope: Scope, path: string): ValueType {
+  if (!TIME_PARTS.includes(e.part))
+    fail(`${path}.part`, `${inWords(e.part)} is no part of a time`, `the parts are ${inList(TIME_PARTS)}`);
+  if (typeOf(e.of, scope, `${path}.of`) !== 'time') fail(`${path}.of`, 'not a time');
+  if (e.time_zone !== undefined) checkTimeZone(e.time_zone, `${path}.time_zone`);
+  return 'integer';
 }
 
 function fieldType(name: string, scope: Scope, path: string): ValueType {
@@ -375,8 +514,8 @@ function isObject(value: unknown): value is Record<string, unknown> & object {
 }
 
 /** The trip fields a view reads. */
-export function fieldsOf({ where, by, aggregates }: View): TripField[] {
-  const found = new Set<TripField>();
+export function fieldsOf({ where, by, aggregates, time }: View): TripField[] {
+  const found = new Set<TripField>(time === 'pickup' ? ['pickup_datetime'] : []);
   const walk = (node: unknown): void => {
     if (Array.isArray(node)) for (const part of node) walk(part);
     else if (isObject(node)) {

@@ -1,5 +1,5 @@
 /** Views as text, as `taxiflow process --explain` prints them. */
-import type { Aggregate, Expression, View, Window } from './language.ts';
+import type { Aggregate, Expression, Top, View, Window } from './language.ts';
 
 const SIGNS: Record<string, string> = {
   add: '+',
@@ -22,7 +22,16 @@ export function explainExpression(e: Expression): string {
     case 'literal':
       return typeof e.value === 'string' ? `'${e.value}'` : String(e.value);
     case 'truncate':
-      return `truncate(${explainExpression(e.of)})`;
+    case 'floor':
+    case 'ceil':
+    case 'abs':
+      return `${e.op}(${explainExpression(e.of)})`;
+    case 'modulo':
+      return `(${explainExpression(e.left)} mod ${explainExpression(e.right)})`;
+    case 'extract':
+      return `${e.part}(${explainExpression(e.of)}${e.time_zone === undefined ? '' : ` in ${e.time_zone}`})`;
+    case 'instant':
+      return new Date(e.ms).toISOString();
     case 'and':
     case 'or':
       return `(${e.of.map(explainExpression).join(` ${e.op} `)})`;
@@ -48,12 +57,28 @@ export function explainExpression(e: Expression): string {
 }
 
 function explainAggregate(aggregate: Aggregate): string {
-  return `${aggregate.fn}(${aggregate.of ? explainExpression(aggregate.of) : ''})`;
+  const share = aggregate.fn === 'percentile' ? `, ${aggregate.p}` : '';
+  const filter = aggregate.filter ? ` where ${explainExpression(aggregate.filter)}` : '';
+  return `${aggregate.fn}(${aggregate.of ? explainExpression(aggregate.of) : ''}${share})${filter}`;
 }
 
 function explainWindow(window: Window): string {
-  if (window.kind === 'tumbling') return `tumbling ${length(window.size_ms)}`;
-  return `sliding ${length(window.size_ms)} every ${length(window.slide_ms)}`;
+  if (window.kind === 'session') return `sessions with gaps of at most ${length(window.gap_ms)}`;
+  const every =
+    window.kind === 'sliding'
+      ? ` every ${length(window.slide_ms)}`
+      : window.kind === 'cumulating'
+        ? ` step by step of ${length(window.step_ms)}`
+        : '';
+  const offset = window.offset_ms ? ` offset ${length(window.offset_ms)}` : '';
+  const zone = window.time_zone === undefined ? '' : ` in ${window.time_zone}`;
+  return `${window.kind} ${length(window.size_ms)}${every}${offset}${zone}`;
+}
+
+function explainTop({ n, by = [], order, rank }: Top): string {
+  const fields = order.map(({ name, descending }) => `${name}${descending ? ' descending' : ''}`);
+  const each = by.length > 0 ? ` of each ${by.join(', ')}` : '';
+  return `${n}${each} by ${fields.join(', ')}${rank === undefined ? '' : `, ranked as ${rank}`}`;
 }
 
 function length(ms: number): string {
@@ -68,17 +93,27 @@ function length(ms: number): string {
   return `${ms}ms`;
 }
 
+const TIMES: Readonly<Record<string, string>> = {
+  dropoff: 'drop-off time',
+  pickup: 'pick-up time',
+  arrival: 'arrival time',
+};
+
 /** The plan of a list of views, one paragraph per view. `eventTime` names the time that assigns trips to windows. */
 export function explainViews(views: readonly View[], eventTime: string): string {
   return views
     .map((view) => {
-      const lines = [`view ${view.name}`, `  window     ${explainWindow(view.window)} on ${eventTime}`];
+      const lines = [
+        `view ${view.name}`,
+        `  window     ${explainWindow(view.window)} on ${TIMES[view.time ?? 'job'] ?? eventTime}`,
+      ];
       if (view.where) lines.push(`  where      ${explainExpression(view.where)}`);
       for (const [name, e] of Object.entries(view.by))
         lines.push(`  by         ${name} = ${explainExpression(e)}`);
       for (const [name, a] of Object.entries(view.aggregates))
         lines.push(`  aggregate  ${name} = ${explainAggregate(a)}`);
       if (view.having) lines.push(`  having     ${explainExpression(view.having)}`);
+      if (view.top) lines.push(`  top        ${explainTop(view.top)}`);
       return lines.join('\n');
     })
     .join('\n\n');

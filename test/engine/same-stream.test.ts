@@ -175,7 +175,7 @@ function expected(copies: readonly Copy[], allowedLateness: number) {
       const every = { ...view, having: undefined } as unknown as l.View;
       for (const doc of groupBy(every, [inWindows])) {
         isWanted = true;
-        const lastMs = startOf(doc) + view.window.size_ms - 1;
+        const lastMs = Date.parse(String(doc['window_end'])) - 1;
         if (!same.some(({ judge }) => lastMs + allowedLateness > judge)) continue;
         isUsed = true;
         const key = `${view.name} ${startOf(doc)}`;

@@ -87,7 +87,7 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['a key that is a prototype', (v) => ({ ...v, by: Object.create({ location: vendor }) as object }), /^views\[1\]: a view must be plain data/],
   ['an aggregate like a key', (v) => ({ ...v, by: { constructor: vendor }, aggregates: { constructor: l.count() } }), /^views\[1\]\.aggregates\.constructor: a key field has that name/],
   ['no window', ({ window: _, ...v }) => v, /^views\[1\]\.window: not a window/],
-  ['an unknown window', (v) => ({ ...v, window: { kind: 'session', gap_ms: 1 } }), /^views\[1\]\.window\.kind: "session" is neither/],
+  ['an unknown window', (v) => ({ ...v, window: { kind: 'hopping', size_ms: 1 } }), /^views\[1\]\.window\.kind: "hopping" is not a window/],
   ['a duration that is none', (v) => ({ ...v, window: l.tumbling('ten minutes') }), /^views\[1\]\.window\.size_ms: not a duration/],
   ['a duration of nothing', (v) => ({ ...v, window: l.tumbling(0) }), /^views\[1\]\.window\.size_ms/],
   ['a broken duration', (v) => ({ ...v, window: l.tumbling(0.5) }), /^views\[1\]\.window\.size_ms/],
@@ -112,7 +112,30 @@ const mistakes: [what: string, change: (view: Draft) => unknown, message: RegExp
   ['a string branch that is no literal', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), vendor]]) } }), /^views\[1\]\.by\.k\.when\[0\]\.value: a string in a case must be a literal/],
   ['a condition as branch', (v) => ({ ...v, by: { k: l.choose([[l.gt(miles, 1), 1]], l.gt(miles, 2)) } }), /^views\[1\]\.by\.k\.otherwise: the value of a case/],
   ['a literal that is no finite number', (v) => ({ ...v, where: l.gt(miles, Number.POSITIVE_INFINITY) }), /^views\[1\]\.where\.right: a literal must be a finite number/],
-  ['an offset of a window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, offset_ms: 1 } }), /^views\[1\]\.window\.offset_ms: a window has no such part/],
+  ['an offset as long as the window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, offset_ms: 1 } }), /^views\[1\]\.window\.offset_ms: not a duration of whole milliseconds shorter/],
+  ['an offset that is none', (v) => ({ ...v, window: l.tumbling('1h', { offset: 'noon' }) }), /^views\[1\]\.window\.offset_ms: not a duration/],
+  ['an offset of a session', (v) => ({ ...v, window: { kind: 'session', gap_ms: 1, offset_ms: 1 } }), /^views\[1\]\.window\.offset_ms: a window has no such part/],
+  ['a session without a gap', (v) => ({ ...v, window: l.session(0) }), /^views\[1\]\.window\.gap_ms: not a duration/],
+  ['steps that leave a rest', (v) => ({ ...v, window: l.cumulating('1h', '7m') }), /^views\[1\]\.window\.step_ms: the window is not a whole number of steps/],
+  ['far too many steps', (v) => ({ ...v, window: l.cumulating('1d', 1) }), /^views\[1\]\.window\.step_ms: a trip would be in more than/],
+  ['hours in a time zone', (v) => ({ ...v, window: l.tumbling('6h', { timeZone: 'America/New_York' }) }), /^views\[1\]\.window\.size_ms: not a number of days/],
+  ['a slide of hours in a time zone', (v) => ({ ...v, window: l.sliding('2d', '12h', { timeZone: 'America/New_York' }) }), /^views\[1\]\.window\.slide_ms: not a number of days/],
+  ['a time zone that is none', (v) => ({ ...v, window: l.tumbling('1d', { timeZone: 'America/Gotham' }) }), /^views\[1\]\.window\.time_zone: "America\/Gotham" is not a time zone/],
+  ['a part of no time', (v) => ({ ...v, by: { h: l.extract('hour', miles) } }), /^views\[1\]\.by\.h\.of: not a time/],
+  ['an unknown part of a time', (v) => ({ ...v, by: { h: l.extract('era' as never, pickup) } }), /^views\[1\]\.by\.h\.part: "era" is no part of a time/],
+  ['a moment that is none', (v) => ({ ...v, where: l.gt(pickup, l.instant('noon')) }), /^views\[1\]\.where\.right\.ms: not a time/],
+  ['a filter that is no condition', (v) => ({ ...v, aggregates: { n: l.count({ filter: miles }) } }), /^views\[1\]\.aggregates\.n\.filter: expected a boolean/],
+  ['a percentile beyond', (v) => ({ ...v, aggregates: { n: l.percentile(miles, 95) } }), /^views\[1\]\.aggregates\.n\.p: 95 is not a share/],
+  ['a percentile of words', (v) => ({ ...v, aggregates: { n: l.percentile(vendor, 0.5) } }), /^views\[1\]\.aggregates\.n\.of: percentile needs a number/],
+  ['a share of a sum', (v) => ({ ...v, aggregates: { n: { ...l.sum(miles), p: 0.5 } } }), /^views\[1\]\.aggregates\.n\.p: an aggregate has no such part/],
+  ['the first of words', (v) => ({ ...v, aggregates: { n: l.first(vendor) } }), /^views\[1\]\.aggregates\.n\.of: first needs a number/],
+  ['a time of a view that is none', (v) => ({ ...v, time: 'noon' }), /^views\[1\]\.time: "noon" is not one of dropoff, pickup, arrival/],
+  ['a top of none', (v) => ({ ...v, top: { n: 0, order: [{ name: 'trips' }] } }), /^views\[1\]\.top\.n: 0 is not a number from 1/],
+  ['a top without an order', (v) => ({ ...v, top: { n: 1 } }), /^views\[1\]\.top\.order: not a list/],
+  ['a top by nothing known', (v) => ({ ...v, top: { n: 1, order: [{ name: 'tripz' }] } }), /^views\[1\]\.top\.order\[0\]\.name: "tripz" is no key field/],
+  ['a top of each aggregate', (v) => ({ ...v, top: { n: 1, by: ['trips'], order: [{ name: 'trips' }] } }), /^views\[1\]\.top\.by\[0\]: "trips" is not a key field/],
+  ['an unknown part of a top', (v) => ({ ...v, top: { n: 1, order: [{ name: 'trips', desc: true }] } }), /^views\[1\]\.top\.order\[0\]\.desc: a field of an order has no such part/],
+  ['a rank named as a field', (v) => ({ ...v, top: { n: 1, order: [{ name: 'trips' }], rank: 'trips' } }), /^views\[1\]\.top\.rank: a field of the result has that name/],
   ['a slide of a tumbling window', (v) => ({ ...v, window: { kind: 'tumbling', size_ms: 1, slide_ms: 1 } }), /^views\[1\]\.window\.slide_ms: a window has no such part/],
   ['a condition of an aggregate', (v) => ({ ...v, aggregates: { n: { fn: 'count', where: l.gt(miles, 1) } } }), /^views\[1\]\.aggregates\.n\.where: an aggregate has no such part/],
   ['a count of a condition', (v) => ({ ...v, aggregates: { n: l.count(l.gt(miles, 1)) } }), /^views\[1\]\.aggregates\.n\.of: a condition is never missing/],
@@ -207,22 +230,43 @@ describe('checking views', () => {
       field: [['trip_distance']],
       aggregate: [['n']],
       ...Object.fromEntries(
-        ['add', 'subtract', 'multiply', 'divide', 'eq', 'ne', 'lt', 'lte', 'gt', 'gte'].map((name) => [
-          name,
-          [[miles, 1]],
-        ]),
+        ['add', 'subtract', 'multiply', 'divide', 'modulo', 'eq', 'ne', 'lt', 'lte', 'gt', 'gte'].map(
+          (name) => [name, [[miles, 1]]],
+        ),
       ),
-      truncate: [[miles]],
+      ...Object.fromEntries(['truncate', 'floor', 'ceil', 'abs'].map((name) => [name, [[miles]]])),
+      extract: [['hour', pickup, { timeZone: 'UTC' }], 1],
+      instant: [['2016-01-11T00:00:00Z']],
       not: [[condition]],
       present: [[miles]],
       choose: [[[[condition, 1]], 2], 1],
       within: [['pickup', area]],
       geohash: [['pickup', 6]],
       minutesBetween: [[pickup, dropoff]],
-      count: [[vendor], 1],
-      ...Object.fromEntries(['sum', 'avg', 'min', 'max', 'countDistinct'].map((name) => [name, [[miles]]])),
-      tumbling: [['1d']],
-      sliding: [['1d', '1h']],
+      count: [[vendor, { filter: condition }], 2],
+      ...Object.fromEntries(
+        [
+          'sum',
+          'avg',
+          'min',
+          'max',
+          'countDistinct',
+          'stddev',
+          'stddevSample',
+          'variance',
+          'varianceSample',
+          'first',
+          'last',
+        ].map(
+          // biome-ignore format: one line
+          (name) => [name, [[miles, { filter: condition }], 1]],
+        ),
+      ),
+      percentile: [[miles, 0.5, { filter: condition }], 1],
+      tumbling: [['1d', { offset: '1h' }], 1],
+      sliding: [['1d', '1h', { offset: '1h' }], 1],
+      cumulating: [['1d', '1h', { timeZone: 'UTC' }], 1],
+      session: [['1h']],
       view: [[sound()]],
     };
     const others = ['all', 'any', 'duration', 'RETRACTED'];
@@ -247,6 +291,14 @@ describe('checking views', () => {
       [() => l.choose([condition] as never), /a branch must be a list of two/],
       [() => l.choose([[condition, 1, 2]] as never), /a branch must be a list of two/],
       [() => l.choose([[condition]] as never), /a branch must be a list of two/],
+      [() => l.tumbling('1d', '5h' as never), /the last argument must be an object of offset, timeZone/],
+      [() => l.tumbling('1d', { zone: 'UTC' } as never), /there is no zone; there is offset, timeZone/],
+      [() => l.count(miles, condition as never), /the last argument must be an object of filter/],
+      [() => l.count({ where: condition } as never), /there is no where; there is filter/],
+      [
+        () => l.count({ filter: condition }, { filter: condition }),
+        /the first of two arguments must be an expression/,
+      ],
     ];
     for (const [call, message] of wrong) assert.throws(call, { code: 'bad-view', message });
     // What has a wrong type otherwise is found in its place, and never a crash.
@@ -273,8 +325,8 @@ describe('checking views', () => {
           message: /window\.size_ms: not a duration/,
         });
       }
-      for (const aggregate of [l.sum(one), l.count(one), l.countDistinct(one)])
-        assert.throws(() => checkViews([{ ...sound(), aggregates: { n: aggregate }, having: undefined }]), {
+      for (const aggregate of [() => l.sum(one), () => l.count(one), () => l.countDistinct(one)])
+        assert.throws(() => checkViews([{ ...sound(), aggregates: { n: aggregate() }, having: undefined }]), {
           code: 'bad-view',
         });
       for (const where of [

@@ -1,7 +1,7 @@
 /** What a view means, in the words of the language alone: every trip looked at, nothing compiled, nothing kept. */
 import type { Trip } from '../../src/events/trip.ts';
 import { TRIP_FIELDS, type TripField } from '../../src/events/trip.ts';
-import type { Aggregate, Expression, View } from '../../src/views/language.ts';
+import type { Aggregate, Expression, View, Window } from '../../src/views/language.ts';
 
 type Value = number | string | boolean | undefined;
 type Lookup = (name: string) => Value;
@@ -26,6 +26,36 @@ function geohash(lat: number, lon: number, precision: number): string | undefine
   return bits.replace(/.{5}/g, (five) => ALPHABET[Number.parseInt(five, 2)]!);
 }
 
+/** A part of a time as people read it. */
+function partOf(part: string, time: number, timeZone: string): number {
+  const shown = new Intl.DateTimeFormat('sv-SE', {
+    timeZone,
+    dateStyle: 'short',
+    timeStyle: 'medium',
+  }).format(time);
+  const [year, month, day, hour, minute, second] = shown.split(/\D/).map(Number) as number[];
+  const date = Date.UTC(year!, month! - 1, day!);
+  const weekday = new Date(date).getUTCDay();
+  const days = (from: number) => Math.round((date - from) / 86_400_000);
+  switch (part) {
+    case 'doy':
+      return days(Date.UTC(year!, 0, 1)) + 1;
+    case 'dow':
+      return weekday + 1;
+    case 'isodow':
+      return weekday === 0 ? 7 : weekday;
+    case 'quarter':
+      return Math.ceil(month! / 3);
+    case 'week': {
+      const thursday = date + (4 - (weekday === 0 ? 7 : weekday)) * 86_400_000;
+      const firstDay = Date.UTC(new Date(thursday).getUTCFullYear(), 0, 1);
+      return 1 + Math.floor((thursday - firstDay) / (7 * 86_400_000));
+    }
+    default:
+      return { year, month, day, hour, minute, second }[part]!;
+  }
+}
+
 /** The value of an expression; undefined is missing. */
 export function evaluate(e: Expression, of: Lookup): Value {
   const number = (part: Expression) => evaluate(part, of) as number | undefined;
@@ -37,16 +67,26 @@ export function evaluate(e: Expression, of: Lookup): Value {
     case 'add':
     case 'subtract':
     case 'multiply':
-    case 'divide': {
+    case 'divide':
+    case 'modulo': {
       const [a, b] = [number(e.left), number(e.right)];
       if (a === undefined || b === undefined) return undefined;
-      const result = { add: a + b, subtract: a - b, multiply: a * b, divide: a / b }[e.op];
+      const result = { add: a + b, subtract: a - b, multiply: a * b, divide: a / b, modulo: a % b }[e.op];
       return Number.isFinite(result) ? result : undefined;
     }
-    case 'truncate': {
+    case 'truncate':
+    case 'floor':
+    case 'ceil':
+    case 'abs': {
       const value = number(e.of);
-      return value === undefined ? undefined : Math.trunc(value);
+      return value === undefined ? undefined : Math[e.op === 'truncate' ? 'trunc' : e.op](value);
     }
+    case 'extract': {
+      const value = number(e.of);
+      return value === undefined ? undefined : partOf(e.part, value, e.time_zone ?? 'UTC');
+    }
+    case 'instant':
+      return e.ms;
     case 'eq':
     case 'ne':
     case 'lt':
@@ -99,8 +139,9 @@ export function exactSum(values: readonly number[]): number {
   return Number(sum) / 2 ** 300;
 }
 
-function aggregated(aggregate: Aggregate, trips: readonly Lookup[]): number | undefined {
-  const { of: operand } = aggregate;
+function aggregated(aggregate: Aggregate, all: readonly Lookup[]): number | undefined {
+  const { of: operand, filter } = aggregate;
+  const trips = filter ? all.filter((of) => evaluate(filter, of)) : all;
   if (operand === undefined) return trips.length;
   const values = trips.map((of) => evaluate(operand, of)).filter((value) => value !== undefined);
   if (aggregate.fn === 'count') return values.length;
@@ -116,6 +157,27 @@ function aggregated(aggregate: Aggregate, trips: readonly Lookup[]): number | un
       return Math.min(...numbers);
     case 'max':
       return Math.max(...numbers);
+    case 'first':
+    case 'last': {
+      const timed = trips
+        .map((of) => [of('dropoff_datetime') as number, evaluate(operand, of) as number] as const)
+        .filter(([, value]) => value !== undefined)
+        .sort(([t, x], [u, y]) => t - u || x - y);
+      return timed.at(aggregate.fn === 'first' ? 0 : -1)![1];
+    }
+    case 'percentile': {
+      const sorted = numbers.sort((a, b) => a - b);
+      const place = aggregate.p * (sorted.length - 1);
+      const [a, b] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+      return a + (b - a) * (place - Math.floor(place));
+    }
+    default: {
+      const mean = exactSum(numbers) / numbers.length;
+      const spread = exactSum(numbers.map((x) => (x - mean) ** 2));
+      const n = numbers.length - (aggregate.fn.endsWith('samp') ? 1 : 0);
+      if (n === 0) return undefined;
+      return aggregate.fn.startsWith('var') ? spread / n : Math.sqrt(spread / n);
+    }
   }
 }
 
@@ -134,38 +196,55 @@ function lookup(trip: Trip): Lookup {
   };
 }
 
+/** The windows that hold a time, [start, end], epoch ms. */
+export function windowsOf(window: Window, time: number): [start: number, end: number][] {
+  if (window.kind === 'session' || window.time_zone !== undefined) throw new Error('not of this model');
+  const { size_ms: size, offset_ms: offset = 0 } = window;
+  const slide = window.kind === 'sliding' ? window.slide_ms : size;
+  const found: [number, number][] = [];
+  for (
+    let start = Math.floor((time - offset) / slide) * slide + offset;
+    start + size > time;
+    start -= slide
+  ) {
+    if (window.kind !== 'cumulating') found.push([start, start + size]);
+    else
+      for (let end = start + window.step_ms; end <= start + size; end += window.step_ms)
+        if (end > time) found.push([start, end]);
+  }
+  return found;
+}
+
 /** All results of a view over trips, in no order. */
 export function groupBy(view: View, trips: readonly Trip[]): Record<string, unknown>[] {
-  const { size_ms: size } = view.window;
-  const slide = view.window.kind === 'sliding' ? view.window.slide_ms : size;
-  const groups = new Map<string, { start: number; key: Value[]; trips: Lookup[] }>();
+  const groups = new Map<string, { start: number; end: number; key: Value[]; trips: Lookup[] }>();
   for (const of of trips.map(lookup)) {
     if (view.where && !evaluate(view.where, of)) continue;
     const key = Object.values(view.by).map((e) => evaluate(e, of));
     if (key.includes(undefined)) continue;
     const time = of('dropoff_datetime') as number;
-    for (let start = Math.floor(time / slide) * slide; start + size > time; start -= slide) {
-      const id = JSON.stringify([start, ...key]);
-      const group = groups.get(id) ?? { start, key, trips: [] };
+    for (const [start, end] of windowsOf(view.window, time)) {
+      const id = JSON.stringify([start, end, ...key]);
+      const group = groups.get(id) ?? { start, end, key, trips: [] };
       group.trips.push(of);
       groups.set(id, group);
     }
   }
-  return [...groups.values()].flatMap(({ start, key, trips: own }) => {
+  return [...groups.values()].flatMap(({ start, end, key, trips: own }) => {
     const values = new Map(Object.entries(view.aggregates).map(([name, a]) => [name, aggregated(a, own)]));
     if (view.having && !evaluate(view.having, (name) => values.get(name))) return [];
     const document: Record<string, unknown> = {
       view: view.name,
       window_start: iso(start),
-      window_end: iso(start + size),
-      timestamp: iso(start + size - 1),
+      window_end: iso(end),
+      timestamp: iso(end - 1),
     };
     for (const [i, [name, e]] of Object.entries(view.by).entries()) {
       document[name] = isTime(e) ? iso(key[i] as number) : key[i];
     }
     for (const [name, a] of Object.entries(view.aggregates)) {
       const value = values.get(name);
-      const time = (a.fn === 'min' || a.fn === 'max') && isTime(a.of);
+      const time = ['min', 'max', 'first', 'last'].includes(a.fn) && isTime(a.of!);
       document[name] = value === undefined ? null : time ? iso(value) : value;
     }
     return [document];

@@ -1,6 +1,6 @@
 /**
- * The windows of one view whose times are the same for all keys (tumbling, sliding), and their panes. A window is
- * identified by its end.
+ * The windows of one view, and their panes. A window is identified by its end. Sessions are put together from windows as long as their
+ * gap: what a key has in one of them is in one session (`sessions.ts`).
  *
  *  P1 a window fires once its last millisecond is at or before the watermark, and is kept until the allowed lateness has
  *     passed too; trips after that are late. Firings leave with a checkpoint.
@@ -10,21 +10,25 @@
  *  P4 a window that leaves memory stays in the store as a part in key order; later trips go into another part. The parts
  *     are merged when the window fires, with one block of each in memory (C9).
  */
-import type { CompiledView, OpenWindow, OpenWindows } from '../../views/javascript/compiled-view.ts';
-import type { Window } from '../../views/language.ts';
+import type { CompiledView, OpenSlice, OpenWindows } from '../../views/javascript/compiled-view.ts';
+import type { Top } from '../../views/language.ts';
+import { PICKUP_LAG_MS, type WindowTimes, windowTimes } from '../../views/windows.ts';
 import { Documents, type Firing, inPieces } from './documents.ts';
 import { Heap } from './heap.ts';
 import type { MemoryCount } from './key-table.ts';
 import {
   byKey,
   mergePanes,
+  type Occurring,
   type PaneBlock,
   type Run,
   type StoredPanes,
   StoredRun,
   type WindowSpan,
 } from './pane-runs.ts';
-import { MemoryRun, PaneWindow } from './pane-window.ts';
+import { MemoryRun, type Pane, PaneWindow } from './pane-window.ts';
+import { SessionJoin } from './sessions.ts';
+import { Ranking } from './top.ts';
 
 /** A window with panes in the store. */
 export interface StoredWindow extends WindowSpan {
@@ -39,31 +43,6 @@ export interface WindowMemory extends MemoryCount {
   uses: number;
 }
 
-/** Start and end times of windows, epoch ms. */
-class Alignment {
-  readonly #size: number;
-  readonly #slide: number;
-
-  constructor(window: Window) {
-    this.#size = window.size_ms;
-    this.#slide = window.kind === 'sliding' ? window.slide_ms : window.size_ms;
-  }
-
-  /** End of the last window that contains a time. */
-  endAt(time: number): number {
-    return Math.floor(time / this.#slide) * this.#slide + this.#size;
-  }
-
-  startOf(end: number): number {
-    return end - this.#size;
-  }
-
-  /** The first end after a time. */
-  nextEnd(time: number): number {
-    return (Math.floor((time - this.#size) / this.#slide) + 1) * this.#slide + this.#size;
-  }
-}
-
 interface StoredParts {
   readonly span: WindowSpan;
   readonly parts: number;
@@ -74,8 +53,12 @@ const isEarlier = (a: number, b: number) => a < b;
 /** The windows of a view that may still take trips or fire. */
 export class AlignedWindows implements OpenWindows {
   readonly view: CompiledView;
-  readonly #times: Alignment;
+  readonly #times: WindowTimes;
   readonly #lateness: number;
+  /** Ms by which this view's watermark is behind that of the stream. */
+  readonly #lag: number;
+  /** Ms after its end that a window fires: at once, or when nothing of it can be corrected any more. */
+  readonly #delay: number;
   readonly #stored: StoredPanes;
   readonly #memory: WindowMemory;
   /** The parts in memory, by window end. */
@@ -103,8 +86,13 @@ export class AlignedWindows implements OpenWindows {
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
     this.view = view;
-    this.#times = new Alignment(view.view.window);
+    const { window, top, time } = view.view;
+    this.#times = windowTimes(window);
     this.#lateness = lateness;
+    this.#lag = time === 'pickup' ? PICKUP_LAG_MS : 0;
+    // A session may go on in the next window. The results of a top, or of sessions, depend on each other.
+    const gap = window.kind === 'session' ? window.gap_ms : 0;
+    this.#delay = gap > 0 || top ? gap + lateness : 0;
     this.#stored = stored;
     this.#memory = memory;
   }
@@ -119,29 +107,45 @@ export class AlignedWindows implements OpenWindows {
     return this.#windows.values();
   }
 
-  /** End of the last open window; −Infinity if there is none. */
-  get lastEnd(): number {
-    return this.#windows.size + this.#parts.size > 0 ? this.#lastEnd : Number.NEGATIVE_INFINITY;
+  /** The watermark of the stream that completes the last open window; −Infinity if there is none. */
+  get lastDue(): number {
+    const isNone = this.#windows.size + this.#parts.size === 0;
+    return isNone ? Number.NEGATIVE_INFINITY : this.#lastEnd + this.#delay + this.#lag - 1;
   }
 
-  windowAt(time: number): OpenWindow | undefined {
-    const end = this.#times.endAt(time);
-    if (this.#isOver(end, this.#judgedBy) || !this.#isOver(end, this.#copyOf)) return undefined;
+  sliceAt(time: number): OpenSlice {
+    const { from, to, ends } = this.#times.sliceAt(time);
+    const windows: PaneWindow[] = [];
+    let missed = false;
+    for (const end of ends) {
+      const isLate = this.#isOver(end, this.#judgedBy);
+      missed ||= isLate;
+      if (!isLate && this.#isOver(end, this.#copyOf)) windows.push(this.#used(end));
+    }
+    return { from, to, windows, missed };
+  }
+
+  /** A window that is about to change. */
+  #used(end: number): PaneWindow {
     const window = this.#windows.get(end) ?? this.#open(end);
     window.lastUsed = ++this.#memory.uses;
-    if (!window.isChanged) {
-      window.isChanged = true;
-      this.#changed.push(window);
-    }
+    this.#change(window);
     if (window.fired) this.#corrected.add(window);
     return window;
+  }
+
+  /** Notes that a checkpoint is to write what changed in a window. */
+  #change(window: PaneWindow): void {
+    if (window.isChanged) return;
+    window.isChanged = true;
+    this.#changed.push(window);
   }
 
   #open(end: number): PaneWindow {
     const stored = this.#parts.get(end);
     const span = stored?.span ?? { windowStart: this.#times.startOf(end), windowEnd: end };
     const window = new PaneWindow(this.view, span, stored?.parts ?? 0, this.#memory);
-    if (stored) window.fired = isDue(end, this.#firedUpTo);
+    if (stored) window.fired = isDue(end + this.#delay, this.#firedUpTo);
     else this.#unfired.push(end);
     if (end > this.#lastEnd) this.#lastEnd = end;
     this.#windows.set(end, window);
@@ -158,24 +162,26 @@ export class AlignedWindows implements OpenWindows {
    * the trip then goes only into the windows that the other copy was late for.
    */
   judgeBy(watermark: number, copyOf = Number.POSITIVE_INFINITY): void {
-    this.#judgedBy = Math.max(watermark, this.#watermark);
-    this.#copyOf = copyOf;
+    this.#judgedBy = Math.max(watermark - this.#lag, this.#watermark);
+    this.#copyOf = copyOf - this.#lag;
   }
 
   /** Whether a trip of this time is late for all of its windows. */
   isPast(time: number, watermark: number): boolean {
-    return this.#isOver(this.#times.endAt(time), watermark);
+    // No trip is picked up later than it ends.
+    return this.#isOver(this.#times.sliceAt(time).ends.at(-1)!, watermark - this.#lag);
   }
 
   /** The least watermark above a given one at which a further window stops accepting trips. */
   nextOver(watermark: number): number {
-    const beyond = this.#lateness - 1;
-    return this.#times.nextEnd(watermark - beyond) + beyond;
+    if (!Number.isFinite(watermark)) return watermark;
+    const beyond = this.#lateness + this.#lag - 1;
+    return this.#times.sliceAt(watermark - beyond).ends[0]! + beyond;
   }
 
   /** Advances the watermark of the stream; windows it completes fire with the next checkpoint. */
   advance(watermark: number): void {
-    this.#watermark = Math.max(this.#watermark, watermark);
+    this.#watermark = Math.max(this.#watermark, watermark - this.#lag);
   }
 
   /** Ends of the windows that are due, ascending. The caller must fire each, then call `endFiring`. */
@@ -183,7 +189,7 @@ export class AlignedWindows implements OpenWindows {
     const due = Array.from(this.#corrected, ({ end }) => end);
     this.#corrected.clear();
     for (let next = this.#unfired.least; next !== undefined; next = this.#unfired.least) {
-      if (!isDue(next, this.#watermark)) break;
+      if (!isDue(next + this.#delay, this.#watermark)) break;
       due.push(next);
       this.#unfired.pop();
     }
@@ -197,9 +203,7 @@ export class AlignedWindows implements OpenWindows {
     const span = this.#spanOf(end);
     const correction = window?.fired ?? false;
     const documents = new Documents(view, span);
-    const found =
-      window && correction ? this.#corrections(window, documents) : this.#results(end, window, documents);
-    yield* inPieces({ view: view.view.name, ...span, correction }, found);
+    yield* inPieces({ view: view.view.name, ...span, correction }, this.#results(end, window, documents));
     if (this.#isOver(end, this.#watermark)) this.#forget(end);
     else if (!correction) {
       this.#fired.push(end);
@@ -230,24 +234,74 @@ export class AlignedWindows implements OpenWindows {
   }
 
   *#results(end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+    const { having, view } = this.view;
+    if (window?.fired) yield* this.#corrections(window, documents);
+    else if (view.top) yield* this.#top(view.top, end, window, documents);
+    else
+      for (const { key, values, span } of this.#panes(end, window))
+        if (having(values)) yield documents.result(key, values, span);
+  }
+
+  *#top(top: Top, end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+    const ranking = new Ranking(this.view, top);
+    for (const pane of this.#panes(end, window)) if (this.view.having(pane.values)) ranking.offer(pane);
+    for (const { key, values, span, rank } of ranking.ranked())
+      yield documents.result(key, values, span, rank);
+  }
+
+  /** The panes of a window in key order; for sessions, those that end in it. */
+  #panes(end: number, window: PaneWindow | undefined): Iterable<Pane> {
+    if (this.view.sessionAt >= 0) return this.#sessions(end, window);
+    const isWhole = window !== undefined && !this.#parts.has(end) && !this.view.counted;
+    return isWhole ? inMemory(window) : this.#merged(end, window);
+  }
+
+  *#merged(end: number, window: PaneWindow | undefined): Generator<Pane> {
     const { view } = this;
     const stored = this.#storedRuns(end);
-    if (window && stored.length === 0) {
-      for (const pane of window.inKeyOrder()) {
-        const values = window.values(pane);
-        if (view.having(values)) yield documents.result(window.keyOf(pane), values);
-      }
-      return;
-    }
     const own = window && new MemoryRun(view, window, window.inKeyOrder());
     const numbers = new Float64Array(view.width);
     for (const same of byKey(own ? [...stored, own] : stored)) {
       mergePanes(view, same, numbers);
       const values = view.values(numbers, 0);
-      const shown = view.having(values);
-      if (window && own && same.includes(own)) window.noteShown(own.pane, shown);
-      if (shown) yield documents.result(same[0]!.key!, values);
+      if (window && own && same.includes(own)) {
+        if (stored.length > 0) window.noteShown(own.pane, view.having(values));
+        else if (view.counted) this.#settle(window, own.pane, numbers);
+      }
+      yield { key: same[0]!.key!, values };
     }
+  }
+
+  /** Keeps what was made of a pane's values with its numbers: a correction asks what has been shown. */
+  #settle(window: PaneWindow, pane: number, numbers: Float64Array): void {
+    window.settle(pane, numbers);
+    this.#change(window);
+  }
+
+  *#sessions(end: number, window: PaneWindow | undefined): Generator<Pane> {
+    const { view } = this;
+    const { windowStart, windowEnd } = this.#spanOf(end);
+    const next = windowEnd + (windowEnd - windowStart);
+    const own = window && new MemoryRun(view, window, window.inKeyOrder());
+    const joining = new SessionJoin(view, this.#windows.get(next), this.#storedRuns(next));
+    const numbers = new Float64Array(view.width);
+    const values: (readonly Occurring[])[] = [];
+    const keep = (list: number, found: readonly Occurring[]) => {
+      values[list] = found;
+    };
+    for (const same of byKey(own ? [...this.#storedRuns(end), own] : this.#storedRuns(end))) {
+      const key = same[0]!.key!;
+      mergePanes(view, same, numbers, view.lists > 0 ? keep : undefined);
+      if (joining.goesOn(key, numbers)) this.#usedBySession(next).add(joining.codes(key), numbers, values);
+      else yield { key, values: view.values(numbers, 0), span: joining.spanOf(numbers) };
+    }
+  }
+
+  /** The next window of a session, which takes over what it has so far. */
+  #usedBySession(end: number): PaneWindow {
+    const window = this.#windows.get(end) ?? this.#open(end);
+    this.#change(window);
+    return window;
   }
 
   *#corrections(window: PaneWindow, documents: Documents): Generator<string> {
@@ -271,6 +325,7 @@ export class AlignedWindows implements OpenWindows {
       const values = merged([...before, own]);
       const isShown = view.having(values);
       if (stored.length > 0) window.noteShown(pane, isShown);
+      else if (view.counted) this.#settle(window, pane, numbers);
       if (isShown) yield documents.result(key, values);
       else if (wasShown) yield documents.retraction(key);
       own.next();
@@ -320,11 +375,11 @@ export class AlignedWindows implements OpenWindows {
 
   /** Restores the windows of a checkpoint; panes are read when they are needed, except those that were in memory. */
   restore(watermark: number, windows: Iterable<StoredWindow>, closedUpTo = Number.NEGATIVE_INFINITY): void {
-    this.#watermark = this.#firedUpTo = watermark;
+    this.#watermark = this.#firedUpTo = watermark - this.#lag;
     this.#closedUpTo = closedUpTo;
     for (const { windowStart, windowEnd, parts, unsorted } of windows) {
       const span = { windowStart, windowEnd };
-      const fired = isDue(windowEnd, watermark);
+      const fired = isDue(windowEnd + this.#delay, this.#watermark);
       const part = unsorted ? this.#restored(span, parts - 1) : undefined;
       // Corrections of a fired window must tell what its other parts have shown, so this one joins them.
       const joins = part !== undefined && fired && parts > 1;
@@ -355,6 +410,10 @@ export class AlignedWindows implements OpenWindows {
     window.isRestored();
     return window;
   }
+}
+
+function* inMemory(window: PaneWindow): Generator<Pane> {
+  for (const pane of window.inKeyOrder()) yield { key: window.keyOf(pane), values: window.values(pane) };
 }
 
 /** Whether the watermark has passed the last millisecond of a window. */

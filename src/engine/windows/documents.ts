@@ -38,17 +38,20 @@ export function* inPieces(
 export class Documents {
   readonly #view: CompiledView;
   readonly #head: string;
+  readonly #rank: string | undefined;
 
-  constructor(view: CompiledView, { windowStart: start, windowEnd: end }: WindowSpan) {
-    const iso = (ms: number) => new Date(ms).toISOString();
+  constructor(view: CompiledView, span: WindowSpan) {
     this.#view = view;
-    this.#head = `{"view":"${view.view.name}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;
+    this.#head = headOf(view, span);
+    this.#rank = view.view.top?.rank;
   }
 
-  result(key: Key, values: readonly number[]): string {
-    let text = this.#head + this.#keyText(key);
+  /** `span` is that of a session, and `rank` the place in a top. */
+  result(key: Key, values: readonly number[], span?: WindowSpan, rank?: number): string {
+    let text = (span ? headOf(this.#view, span) : this.#head) + this.#keyText(key);
     for (const [i, { name, type }] of this.#view.states.entries())
       text += `,"${name}":${jsonNumber(values[i]!, type)}`;
+    if (rank !== undefined && this.#rank !== undefined) text += `,"${this.#rank}":${rank}`;
     return `${text}}`;
   }
 
@@ -65,6 +68,11 @@ export class Documents {
     }
     return text;
   }
+}
+
+function headOf({ view }: CompiledView, { windowStart: start, windowEnd: end }: WindowSpan): string {
+  const iso = (ms: number) => new Date(ms).toISOString();
+  return `{"view":"${view.name}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;
 }
 
 function jsonNumber(value: number, type: string): string {

@@ -74,6 +74,20 @@ export class KeyTable {
 
   /** The row of a key, marked as changed; ~row if it is new, with all numbers 0. */
   rowOf(key: Float64Array): number {
+    const slot = this.#slotOf(key);
+    const found = this.#slots[slot]! - 1;
+    if (found < 0) return ~this.#append(key, slot);
+    this.#changed[found >>> 8] = 1;
+    return found;
+  }
+
+  /** The row of a key; −1 if there is none. */
+  find(key: Float64Array): number {
+    return this.#slots[this.#slotOf(key)]! - 1;
+  }
+
+  /** Where the row of a key is noted, or would be. */
+  #slotOf(key: Float64Array): number {
     const { keyWidth } = this;
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -83,13 +97,10 @@ export class KeyTable {
       const at = ((found - 1) & (CHUNK - 1)) * keyWidth;
       let i = 0;
       while (i < keyWidth && keys[at + i] === key[i]) i++;
-      if (i === keyWidth) {
-        this.#changed[(found - 1) >>> 8] = 1;
-        return found - 1;
-      }
+      if (i === keyWidth) return slot;
       slot = (slot + 1) & mask;
     }
-    return ~this.#append(key, slot);
+    return slot;
   }
 
   #append(key: Float64Array, slot: number): number {
@@ -141,6 +152,11 @@ export class KeyTable {
 
   isChanged(block: number): boolean {
     return this.#changed[block] === 1;
+  }
+
+  /** Marks a row as changed. */
+  change(row: number): void {
+    this.#changed[row >>> 8] = 1;
   }
 
   /** Marks all blocks as unchanged, after they were written. */

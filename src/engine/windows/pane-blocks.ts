@@ -1,6 +1,7 @@
 /**
- * Blocks of panes as packed columns: the parts of the key, then the numbers. Blocks of distinct values: the owner of each
- * (index of its pane in the part × distinct counts of the view + index of its count), then the value as a number or a word.
+ * Blocks of panes as packed columns: the parts of the key, then the numbers. Blocks of values kept: the owner of each
+ * (index of its pane in the part × lists of the view + index of its list), then the value as a number or a word, then, in a view
+ * that counts values, how often it came.
  */
 import { PackedColumns, packColumns, type Words } from '../../packed-columns.ts';
 import { BLOCK } from './key-table.ts';
@@ -9,6 +10,7 @@ import type { Key, KeyValue } from './pane-runs.ts';
 const OWNER = 0;
 const NUMBER = 1;
 const WORD = 2;
+const COUNT = 3;
 
 /** Rows in an order, each with a key. */
 export interface Rows {
@@ -24,8 +26,13 @@ export function packPanes(
   return packColumns(count, [...keys, ...numbers]);
 }
 
-export function packDistinct(owners: Float64Array, numbers: Float64Array, words: Words): Buffer {
-  return packColumns(owners.length, [owners, numbers, words]);
+export function packValues(
+  owners: Float64Array,
+  numbers: Float64Array,
+  words: Words,
+  counts: Float64Array | undefined,
+): Buffer {
+  return packColumns(owners.length, [owners, numbers, words, ...(counts ? [counts] : [])]);
 }
 
 function read(data: Uint8Array): PackedColumns {
@@ -105,18 +112,23 @@ export class OrderedPanes implements Rows {
   }
 }
 
-export type DistinctRow = readonly [owner: number, value: KeyValue];
+/** The key of a value kept. */
+export type ValueKey = readonly [owner: number, value: KeyValue];
 
-export class DistinctRows implements Rows {
-  readonly rows: readonly DistinctRow[];
+export class ValueRows implements Rows {
+  readonly rows: readonly ValueKey[];
+  readonly #counts: Float64Array | undefined;
 
-  constructor(rows: readonly DistinctRow[]) {
+  constructor(rows: readonly ValueKey[], counts: Float64Array | undefined) {
     this.rows = rows;
+    this.#counts = counts;
   }
 
-  static read(data: Uint8Array): DistinctRows {
+  /** `counted` says whether the view counts values. */
+  static read(data: Uint8Array, counted: boolean): ValueRows {
     const columns = read(data);
-    const [owners, numbers, places] = [0, 1, 2].map(() => new Float64Array(columns.count)) as [
+    const [owners, numbers, places, counts] = [0, 1, 2, 3].map(() => new Float64Array(columns.count)) as [
+      Float64Array,
       Float64Array,
       Float64Array,
       Float64Array,
@@ -125,16 +137,21 @@ export class DistinctRows implements Rows {
     columns.numbers(OWNER, 0, owners);
     columns.numbers(NUMBER, 0, numbers);
     columns.codes(WORD, inPlace(words), 0, places);
-    return new DistinctRows(
-      Array.from(owners, (owner, row): DistinctRow => [owner, words[places[row]!] ?? numbers[row]!]),
-    );
+    if (counted) columns.numbers(COUNT, 0, counts);
+    const rows = Array.from(owners, (owner, row): ValueKey => [owner, words[places[row]!] ?? numbers[row]!]);
+    return new ValueRows(rows, counted ? counts : undefined);
   }
 
   get count(): number {
     return this.rows.length;
   }
 
-  key(row: number): DistinctRow {
+  key(row: number): ValueKey {
     return this.rows[row]!;
+  }
+
+  /** How often the value of a row came. */
+  countOf(row: number): number {
+    return this.#counts?.[row] ?? 1;
   }
 }

@@ -2,10 +2,11 @@
  * Panes in key order, as runs that can be merged. A window that doesn't fit into memory is stored in several parts, each
  * sorted by key; panes of the same key are added up when they are read.
  */
+import { percentileOf } from '../../views/aggregates.ts';
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { Heap } from './heap.ts';
 import { BLOCK } from './key-table.ts';
-import { type DistinctRow, DistinctRows, OrderedPanes, PaneRows, type Rows } from './pane-blocks.ts';
+import { OrderedPanes, PaneRows, type Rows, type ValueKey, ValueRows } from './pane-blocks.ts';
 
 export type KeyValue = string | number;
 /** The parts of a key as values rather than codes, so that they mean the same in the next process. */
@@ -61,9 +62,12 @@ export interface Run {
   /** Index of the pane's first number. */
   readonly base: number;
   next(): void;
-  /** The values of one of the pane's distinct counts, in order. */
-  distinct(count: number): Iterable<KeyValue>;
+  /** The values of one of the pane's lists, in order; lists are asked for in their order. */
+  valuesOf(list: number): Iterable<Occurring>;
 }
+
+/** A value that a pane keeps, and how often it came. */
+export type Occurring = readonly [value: KeyValue, count: number];
 
 /** For each key, the runs that have it, positioned at it. */
 export function* byKey(runs: Iterable<Run>): Generator<readonly Run[]> {
@@ -80,33 +84,58 @@ export function* byKey(runs: Iterable<Run>): Generator<readonly Run[]> {
   }
 }
 
-/** Adds up the current panes of runs at the same key. */
-export function mergePanes(view: CompiledView, runs: readonly Run[], into: Float64Array): void {
+/** Adds up the current panes of runs at the same key. `onValues` gets the values of each list, which are else looked at only if they must be. */
+export function mergePanes(
+  view: CompiledView,
+  runs: readonly Run[],
+  into: Float64Array,
+  onValues?: (list: number, values: readonly Occurring[]) => void,
+): void {
   for (const [i, { numbers, base }] of runs.entries()) {
     if (i === 0) into.set(numbers.subarray(base, base + view.width));
     else view.merge(into, 0, numbers, base);
   }
-  if (runs.length < 2) return;
-  for (const { distinct, offset } of view.states)
-    if (distinct >= 0) into[offset] = countDistinct(runs.map((run) => run.distinct(distinct)));
+  if (view.lists === 0 || (runs.length < 2 && !view.counted && !onValues)) return;
+  for (const { kept, offset, aggregate } of view.states) {
+    if (kept < 0) continue;
+    const merged = mergedValues(runs.map((run) => run.valuesOf(kept)));
+    const values = onValues ? [...merged] : merged;
+    if (onValues) onValues(kept, values as readonly Occurring[]);
+    if (aggregate.fn === 'percentile')
+      into[offset] = percentileOf(aggregate.p, into[offset + 1]!, values as Iterable<[number, number]>);
+    else into[offset] = numberOf(values);
+  }
 }
 
-/** Number of different values in several sorted lists. */
-function countDistinct(lists: readonly Iterable<KeyValue>[]): number {
-  const heap = new Heap<{ value: KeyValue; rest: Iterator<KeyValue> }>((a, b) => a.value < b.value);
-  const add = (rest: Iterator<KeyValue>) => {
+function numberOf(values: Iterable<unknown>): number {
+  let count = 0;
+  for (const _ of values) count++;
+  return count;
+}
+
+/** The different values of several sorted lists, in order. */
+function* mergedValues(lists: readonly Iterable<Occurring>[]): Generator<Occurring> {
+  if (lists.length === 1) {
+    yield* lists[0]!;
+    return;
+  }
+  const heap = new Heap<{ now: Occurring; rest: Iterator<Occurring> }>((a, b) => a.now[0] < b.now[0]);
+  const add = (rest: Iterator<Occurring>) => {
     const { value, done } = rest.next();
-    if (!done) heap.push({ value, rest });
+    if (!done) heap.push({ now: value, rest });
   };
   for (const list of lists) add(list[Symbol.iterator]());
-  let count = 0;
-  let last: KeyValue | undefined;
   for (let least = heap.pop(); least; least = heap.pop()) {
-    if (least.value !== last) count++;
-    last = least.value;
+    const [value] = least.now;
+    let count = least.now[1];
     add(least.rest);
+    while (heap.least?.now[0] === value) {
+      const same = heap.pop()!;
+      count += same.now[1];
+      add(same.rest);
+    }
+    yield [value, count];
   }
-  return count;
 }
 
 /** The blocks of a part. */
@@ -205,15 +234,15 @@ export class StoredRun implements Run {
   key: Key | undefined;
   readonly #view: CompiledView;
   readonly #panes: SortedRows<PaneRows | OrderedPanes>;
-  readonly #distinct: SortedRows<DistinctRows> | undefined;
+  readonly #values: SortedRows<ValueRows> | undefined;
 
   constructor(view: CompiledView, stored: StoredPanes, { windowStart, windowEnd }: WindowSpan, part: number) {
     this.#view = view;
     this.numbers = new Float64Array(view.width);
     const place = { view: view.view.name, windowStart, windowEnd, part };
-    const { panes, distinct } = partOf(stored, place, view);
+    const { panes, values } = partOf(stored, place, view);
     this.#panes = new SortedRows(panes);
-    this.#distinct = view.distincts > 0 ? new SortedRows(distinct) : undefined;
+    this.#values = view.lists > 0 ? new SortedRows(values) : undefined;
     this.#read();
   }
 
@@ -229,10 +258,11 @@ export class StoredRun implements Run {
     return this.key !== undefined && compareKeys(this.key, key) === 0;
   }
 
-  *distinct(count: number): Generator<KeyValue> {
-    const owner = this.#panes.place * this.#view.distincts + count;
-    const rows = this.#distinct!;
-    for (rows.seek([owner]); rows.key?.[0] === owner; rows.next()) yield rows.key[1]!;
+  *valuesOf(list: number): Generator<Occurring> {
+    const owner = this.#panes.place * this.#view.lists + list;
+    const rows = this.#values!;
+    for (rows.seek([owner]); rows.key?.[0] === owner; rows.next())
+      yield [rows.key[1]!, rows.rows!.countOf(rows.at)];
   }
 
   #read(): void {
@@ -244,7 +274,7 @@ export class StoredRun implements Run {
 
 interface Part {
   readonly panes: Blocks<PaneRows | OrderedPanes>;
-  readonly distinct: Blocks<DistinctRows>;
+  readonly values: Blocks<ValueRows>;
 }
 
 function partOf(stored: StoredPanes, place: Omit<BlockPlace, 'kind' | 'block'>, view: CompiledView): Part {
@@ -256,18 +286,17 @@ function partOf(stored: StoredPanes, place: Omit<BlockPlace, 'kind' | 'block'>, 
     firstKey: (block) => stored.firstKey({ ...place, kind, block }),
   });
   const panes = blocksOf('panes', (data) => new PaneRows(data, view.key.length, view.width));
-  const distinct = blocksOf('distinct', DistinctRows.read);
-  if (panes.firstKey(0) !== undefined) return { panes, distinct };
-  return sorted(panes.rows(0), view.distincts > 0 ? distinct.rows(0) : undefined, view.distincts);
+  const values = blocksOf('distinct', (data) => ValueRows.read(data, view.counted));
+  if (panes.firstKey(0) !== undefined) return { panes, values };
+  return sorted(panes.rows(0), view.lists > 0 ? values.rows(0) : undefined, view.lists);
 }
 
 /** Sorts a part of one block, which is stored in the order its panes were opened. */
-function sorted(panes: PaneRows | undefined, distinct: DistinctRows | undefined, distincts: number): Part {
+function sorted(panes: PaneRows | undefined, values: ValueRows | undefined, lists: number): Part {
   const keys = Array.from({ length: panes?.count ?? 0 }, (_, pane) => panes!.key(pane));
   const order = [...keys.keys()].sort((a, b) => compareKeys(keys[a]!, keys[b]!));
   const places = new Map(order.map((pane, place) => [pane, place]));
-  const ownerOf = (owner: number) =>
-    places.get(Math.floor(owner / distincts))! * distincts + (owner % distincts);
+  const ownerOf = (owner: number) => places.get(Math.floor(owner / lists))! * lists + (owner % lists);
   const one = <R extends Rows>(rows: R | undefined): Blocks<R> => {
     const own = rows && rows.count > 0 ? rows : undefined;
     return {
@@ -275,9 +304,19 @@ function sorted(panes: PaneRows | undefined, distinct: DistinctRows | undefined,
       firstKey: (block) => (block === 0 ? own?.key(0) : undefined),
     };
   };
-  const values = (distinct?.rows ?? []).map(([owner, value]): DistinctRow => [ownerOf(owner), value]);
+  const found = (values?.rows ?? []).map(([owner, value], row) => ({
+    key: [ownerOf(owner), value] as ValueKey,
+    count: values!.countOf(row),
+  }));
+  found.sort((a, b) => compareKeys(a.key, b.key));
+  const counts = Float64Array.from(found, ({ count }) => count);
   return {
     panes: one(panes && new OrderedPanes(panes, order)),
-    distinct: one(new DistinctRows(values.sort(compareKeys))),
+    values: one(
+      new ValueRows(
+        found.map(({ key }) => key),
+        counts,
+      ),
+    ),
   };
 }

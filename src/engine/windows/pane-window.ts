@@ -2,8 +2,8 @@
 import type { CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
 import type { Domain } from '../../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
-import { DistinctRows, PaneRows, packDistinct, packPanes } from './pane-blocks.ts';
-import type { Key, KeyValue, Kind, PaneBlock, Run, WindowSpan } from './pane-runs.ts';
+import { PaneRows, packPanes, packValues, ValueRows } from './pane-blocks.ts';
+import type { Key, KeyValue, Kind, Occurring, PaneBlock, Run, WindowSpan } from './pane-runs.ts';
 
 /** Bytes of a window besides its tables: objects, and entries in maps and heaps. */
 const WINDOW_BYTES = 700;
@@ -14,6 +14,15 @@ const SHOWN = { unknown: 0, no: 1, yes: 2 } as const;
 const NONE_SHOWN = new Uint8Array(0);
 
 const owned = new Float64Array(2);
+
+/** A pane as a result is made of it. */
+export interface Pane {
+  readonly key: Key;
+  /** The aggregates; NaN means no value. */
+  readonly values: readonly number[];
+  /** Of a session. */
+  readonly span?: WindowSpan;
+}
 
 export class PaneWindow implements OpenWindow {
   readonly start: number;
@@ -30,9 +39,9 @@ export class PaneWindow implements OpenWindow {
   lastUsed = 0;
   readonly #view: CompiledView;
   readonly #memory: MemoryCount;
-  /** Distinct values. The key of a row is (pane × distinct counts of the view + index of the count, value). */
-  readonly #distinct: KeyTable | undefined;
-  /** The domain of each distinct count. */
+  /** Values kept. The key of a row is (pane × lists of the view + index of the list, value); its number, if any, how often it came. */
+  readonly #values: KeyTable | undefined;
+  /** The domain of each list. */
   readonly #domains: readonly (Domain | undefined)[];
   /** Panes changed since the window fired, and whether their result was shown. */
   #corrected: Map<number, number> | undefined;
@@ -47,8 +56,8 @@ export class PaneWindow implements OpenWindow {
     this.#memory = memory;
     memory.bytes += WINDOW_BYTES;
     this.panes = new KeyTable(view.key.length, view.width, memory);
-    this.#domains = view.states.filter(({ distinct }) => distinct >= 0).map(({ domain }) => domain);
-    this.#distinct = view.distincts > 0 ? new KeyTable(2, 0, memory) : undefined;
+    this.#domains = view.states.filter(({ kept }) => kept >= 0).map(({ domain }) => domain);
+    this.#values = view.lists > 0 ? new KeyTable(2, view.counted ? 1 : 0, memory) : undefined;
   }
 
   pane(key: Float64Array): number {
@@ -68,10 +77,39 @@ export class PaneWindow implements OpenWindow {
     if (!this.#corrected.has(pane)) this.#corrected.set(pane, shown ?? this.#shownOf(pane));
   }
 
-  addDistinct(pane: number, distinct: number, value: number): boolean {
-    owned[0] = pane * this.#view.distincts + distinct;
+  keep(pane: number, list: number, value: number, count = 1): boolean {
+    owned[0] = pane * this.#view.lists + list;
     owned[1] = value;
-    return this.#distinct!.rowOf(owned) < 0;
+    const values = this.#values!;
+    const found = values.rowOf(owned);
+    const row = found < 0 ? ~found : found;
+    if (this.#view.counted) {
+      const numbers = values.numbersOf(row);
+      const base = values.baseOf(row);
+      numbers[base] = numbers[base]! + count;
+    }
+    return found < 0;
+  }
+
+  /** Adds a pane of another window: its numbers, and its values as codes. */
+  add(key: Float64Array, numbers: Float64Array, values: readonly (readonly Occurring[])[]): void {
+    const pane = this.pane(key);
+    const [own, base] = [this.panes.numbersOf(pane), this.panes.baseOf(pane)];
+    this.#view.merge(own, base, numbers, 0);
+    for (const { kept, offset, aggregate, domain } of this.#view.states) {
+      if (kept < 0) continue;
+      for (const [value, count] of values[kept]!) {
+        const code = domain ? domain.encode(String(value)) : Number(value);
+        const isNew = this.keep(pane, kept, code, count);
+        if (isNew && aggregate.fn === 'count_distinct') own[base + offset] = own[base + offset]! + 1;
+      }
+    }
+  }
+
+  /** Puts the numbers of a pane as they are merged into it, with what was made of its values. */
+  settle(pane: number, numbers: Float64Array): void {
+    this.panes.numbersOf(pane).set(numbers.subarray(0, this.#view.width), this.panes.baseOf(pane));
+    this.panes.change(pane);
   }
 
   #shownOf(pane: number): number {
@@ -132,14 +170,14 @@ export class PaneWindow implements OpenWindow {
 
   /** A part of one block is stored unsorted; its reader sorts it. */
   get isSmall(): boolean {
-    return this.panes.blocks <= 1 && (this.#distinct?.blocks ?? 0) <= 1;
+    return this.panes.blocks <= 1 && (this.#values?.blocks ?? 0) <= 1;
   }
 
   /** The blocks changed since the last call, in the order in which panes were opened. */
   *changedBlocks(): Generator<PaneBlock> {
     yield* this.#blocks(undefined, undefined);
     this.panes.cleaned();
-    this.#distinct?.cleaned();
+    this.#values?.cleaned();
     this.stored = true;
   }
 
@@ -155,13 +193,13 @@ export class PaneWindow implements OpenWindow {
   }
 
   *#blocks(order: Int32Array | undefined, places: Int32Array | undefined): Generator<PaneBlock> {
-    const distinct = this.#distinct;
+    const values = this.#values;
     const first = order && ((pane: number) => this.keyOf(pane));
     yield* this.#blocksOf('panes', this.panes, order, first, (rows) => this.#packPanes(rows));
-    if (!distinct) return;
-    const sorted = places && this.distinctInOrder(places);
-    const firstRow = places && ((row: number) => [this.#ownerAt(row, places), this.distinctValue(row)]);
-    yield* this.#blocksOf('distinct', distinct, sorted, firstRow, (rows) => this.#packDistinct(rows, places));
+    if (!values) return;
+    const sorted = places && this.valuesInOrder(places);
+    const firstRow = places && ((row: number) => [this.#ownerAt(row, places), this.valueOf(row)]);
+    yield* this.#blocksOf('distinct', values, sorted, firstRow, (rows) => this.#packValues(rows, places));
   }
 
   /** Blocks of rows in the given order; without an order, the changed blocks. */
@@ -200,62 +238,66 @@ export class PaneWindow implements OpenWindow {
     return packPanes(rows.length, keys, numbers);
   }
 
-  #packDistinct(rows: Int32Array, places: Int32Array | undefined): Uint8Array {
+  #packValues(rows: Int32Array, places: Int32Array | undefined): Uint8Array {
     const owners = Float64Array.from(rows, (row) =>
-      places ? this.#ownerAt(row, places) : this.distinctOwner(row),
+      places ? this.#ownerAt(row, places) : this.ownerOf(row),
     );
-    const values = Array.from(rows, (row) => this.distinctValue(row));
+    const values = Array.from(rows, (row) => this.valueOf(row));
     const numbers = Float64Array.from(values, (value) => (typeof value === 'number' ? value : Number.NaN));
     const codes = values.map((value, i) => (typeof value === 'string' ? i : -1));
-    return packDistinct(owners, numbers, { codes, word: (i) => values[i] as string });
+    const counts = this.#view.counted ? Float64Array.from(rows, (row) => this.countOf(row)) : undefined;
+    return packValues(owners, numbers, { codes, word: (i) => values[i] as string }, counts);
   }
 
-  /** The owner of a distinct value where its pane is at its place in an order. */
+  /** The owner of a value where its pane is at its place in an order. */
   #ownerAt(row: number, places: Int32Array): number {
-    const { distincts } = this.#view;
-    const owner = this.distinctOwner(row);
-    return places[Math.floor(owner / distincts)]! * distincts + (owner % distincts);
+    const { lists } = this.#view;
+    const owner = this.ownerOf(row);
+    return places[Math.floor(owner / lists)]! * lists + (owner % lists);
   }
 
-  distinctValue(row: number): KeyValue {
-    const value = this.#distinct!.keyOf(row, 1);
-    return this.#domains[this.distinctOwner(row) % this.#view.distincts]?.decode(value) ?? value;
+  valueOf(row: number): KeyValue {
+    const value = this.#values!.keyOf(row, 1);
+    return this.#domains[this.ownerOf(row) % this.#view.lists]?.decode(value) ?? value;
   }
 
-  /**
-   * Rows of distinct values, sorted by the place of their pane, then by count and value; rows of panes without a place
-   * (−1) are omitted.
-   */
-  distinctInOrder(places: Int32Array): Int32Array {
-    const { distincts } = this.#view;
-    const table = this.#distinct;
+  /** How often a value came. */
+  countOf(row: number): number {
+    const values = this.#values!;
+    return this.#view.counted ? values.numbersOf(row)[values.baseOf(row)]! : 1;
+  }
+
+  /** Rows of values, sorted by the place of their pane, then by list and value; rows of panes without a place (−1) are omitted. */
+  valuesInOrder(places: Int32Array): Int32Array {
+    const { lists } = this.#view;
+    const table = this.#values;
     if (!table) return new Int32Array(0);
-    const placeOf = (row: number) => places[Math.floor(table.keyOf(row, 0) / distincts)]!;
+    const placeOf = (row: number) => places[Math.floor(table.keyOf(row, 0) / lists)]!;
     const compare = this.#domains.map(comparing);
     return Int32Array.from({ length: table.count }, (_, row) => row)
       .filter((row) => placeOf(row) >= 0)
       .sort((a, b) => {
         const [x, y] = [table.keyOf(a, 0), table.keyOf(b, 0)];
         if (x !== y) return placeOf(a) - placeOf(b) || x - y;
-        return compare[x % distincts]!(table.keyOf(a, 1), table.keyOf(b, 1));
+        return compare[x % lists]!(table.keyOf(a, 1), table.keyOf(b, 1));
       });
   }
 
-  /** Pane × distinct counts + count, of a row of `distinctInOrder`. */
-  distinctOwner(row: number): number {
-    return this.#distinct!.keyOf(row, 0);
+  /** Pane × lists + list, of a row of `valuesInOrder`. */
+  ownerOf(row: number): number {
+    return this.#values!.keyOf(row, 0);
   }
 
   /** Adds a block of a stored part of this window, panes first. */
   restore(kind: Kind, data: Uint8Array): void {
     if (kind === 'panes') this.#restorePanes(data);
-    else this.#restoreDistinct(data);
+    else this.#restoreValues(data);
   }
 
   /** All blocks are as the store has them. */
   isRestored(): void {
     this.panes.cleaned();
-    this.#distinct?.cleaned();
+    this.#values?.cleaned();
     this.stored = true;
   }
 
@@ -271,24 +313,25 @@ export class PaneWindow implements OpenWindow {
     }
   }
 
-  #restoreDistinct(data: Uint8Array): void {
-    const { distincts } = this.#view;
-    for (const [owner, value] of DistinctRows.read(data).rows) {
-      const domain = this.#domains[owner % distincts];
+  #restoreValues(data: Uint8Array): void {
+    const { lists, counted } = this.#view;
+    const found = ValueRows.read(data, counted);
+    for (const [row, [owner, value]] of found.rows.entries()) {
+      const domain = this.#domains[owner % lists];
       const code = domain ? domain.encode(String(value)) : Number(value);
-      this.addDistinct(Math.floor(owner / distincts), owner % distincts, code);
+      this.keep(Math.floor(owner / lists), owner % lists, code, found.countOf(row));
     }
   }
 
   get bytes(): number {
-    return WINDOW_BYTES + this.#shown.length + this.panes.bytes + (this.#distinct?.bytes ?? 0);
+    return WINDOW_BYTES + this.#shown.length + this.panes.bytes + (this.#values?.bytes ?? 0);
   }
 
   /** Gives the window's memory back. */
   release(): void {
     this.#memory.bytes -= WINDOW_BYTES + this.#shown.length;
     this.panes.release();
-    this.#distinct?.release();
+    this.#values?.release();
   }
 }
 
@@ -307,10 +350,10 @@ export class MemoryRun implements Run {
   readonly #panes: Int32Array;
   /** Index of each of the window's panes in `panes`; −1 if it is not in there. */
   readonly #places: Int32Array;
-  /** Distinct values in the order of `panes`; computed on demand. */
-  #distinct: Int32Array | undefined;
+  /** Values in the order of `panes`; sorted on demand. */
+  #values: Int32Array | undefined;
   #at = 0;
-  #nextDistinct = 0;
+  #nextValue = 0;
 
   /** `panes` in key order. */
   constructor(view: CompiledView, window: PaneWindow, panes: Int32Array) {
@@ -334,21 +377,20 @@ export class MemoryRun implements Run {
     this.#goTo(this.#at + 1);
   }
 
-  /** Must be called in the order of the counts. */
-  *distinct(count: number): Generator<KeyValue> {
-    const { distincts } = this.#view;
-    const wanted = this.#at * distincts + count;
+  *valuesOf(list: number): Generator<Occurring> {
+    const { lists } = this.#view;
+    const wanted = this.#at * lists + list;
     const ownerOf = (row: number) => {
-      const owner = this.#window.distinctOwner(row);
-      return this.#places[Math.floor(owner / distincts)]! * distincts + (owner % distincts);
+      const owner = this.#window.ownerOf(row);
+      return this.#places[Math.floor(owner / lists)]! * lists + (owner % lists);
     };
-    this.#distinct ??= this.#window.distinctInOrder(this.#places);
-    const rows = this.#distinct;
-    let next = this.#nextDistinct;
+    this.#values ??= this.#window.valuesInOrder(this.#places);
+    const rows = this.#values;
+    let next = this.#nextValue;
     while (next < rows.length && ownerOf(rows[next]!) < wanted) next++;
-    this.#nextDistinct = next;
+    this.#nextValue = next;
     for (; next < rows.length && ownerOf(rows[next]!) === wanted; next++)
-      yield this.#window.distinctValue(rows[next]!);
+      yield [this.#window.valueOf(rows[next]!), this.#window.countOf(rows[next]!)];
   }
 
   #goTo(at: number): void {

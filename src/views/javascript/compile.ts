@@ -6,7 +6,8 @@
 import type { TripColumns } from '../../events/columns.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS } from '../../events/trip.ts';
 import { AGGREGATES } from '../aggregates.ts';
-import type { Expression, View, Window } from '../language.ts';
+import type { Expression, View } from '../language.ts';
+import { windowsPerTrip } from '../windows.ts';
 import {
   type AggregateState,
   CHUNK_BITS,
@@ -14,6 +15,7 @@ import {
   type CompiledView,
   type KeyPart,
   OUTCOME,
+  SESSION_WIDTH,
 } from './compiled-view.ts';
 import { build, finiteOrMissing, Source } from './source.ts';
 import { updateSource } from './updates.ts';
@@ -32,15 +34,20 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
     e,
   }));
   const states = layOut(view, source);
-  const initial = Float64Array.from(states.flatMap(({ aggregate }) => AGGREGATES[aggregate.fn].initial));
+  const isSession = view.window.kind === 'session';
+  const aggregated = states.flatMap(({ aggregate }) => AGGREGATES[aggregate.fn].initial);
+  const initial = Float64Array.from([...aggregated, ...(isSession ? NO_TIMES : [])]);
+  const sessionAt = isSession ? aggregated.length : -1;
   return {
     view,
     key: key.map(({ name, type, domain }) => ({ name, type, domain })),
     states,
     width: initial.length,
-    distincts: states.filter(({ distinct }) => distinct >= 0).length,
+    lists: states.filter(({ kept }) => kept >= 0).length,
+    counted: states.some(({ aggregate }) => AGGREGATES[aggregate.fn].keeps === 'counts'),
+    sessionAt,
     initial: (numbers, base) => numbers.set(initial, base),
-    accumulate: compileAccumulate(view, key, states, source, columns),
+    accumulate: compileAccumulate(view, key, states, initial.length, source, columns),
     values: (numbers, base) =>
       states.map(({ aggregate, offset }) =>
         finiteOrMissing(AGGREGATES[aggregate.fn].value(numbers, base + offset)),
@@ -48,25 +55,33 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
     merge: (into, at, from, base) => {
       for (const { aggregate, offset } of states)
         AGGREGATES[aggregate.fn].merge(into, at + offset, from, base + offset);
+      if (isSession) mergeTimes(into, at + sessionAt, from, base + sessionAt);
     },
     having: compileHaving(view, columns),
   };
 }
 
+const NO_TIMES = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+
+function mergeTimes(into: Float64Array, at: number, from: Float64Array, base: number): void {
+  into[at] = Math.min(into[at]!, from[base]!);
+  into[at + 1] = Math.max(into[at + 1]!, from[base + 1]!);
+}
+
 /** The aggregates' states, one after the other in a pane. */
 function layOut(view: View, source: Source): AggregateState[] {
   let offset = 0;
-  let distincts = 0;
+  let lists = 0;
   return Object.entries(view.aggregates).map(([name, aggregate]) => {
-    const { initial, resultType, distinct } = AGGREGATES[aggregate.fn];
+    const { initial, resultType, keeps } = AGGREGATES[aggregate.fn];
     const { of } = aggregate;
     const state = {
       name,
       aggregate,
       offset,
       width: initial.length,
-      distinct: distinct ? distincts++ : -1,
-      domain: distinct && of ? source.domain(of) : undefined,
+      kept: keeps ? lists++ : -1,
+      domain: keeps && of ? source.domain(of) : undefined,
       type: resultType(of && source.type(of))!,
     };
     offset += initial.length;
@@ -78,10 +93,11 @@ function compileAccumulate(
   view: View,
   key: readonly KeySource[],
   states: readonly AggregateState[],
+  width: number,
   source: Source,
   columns: TripColumns,
 ): CompiledView['accumulate'] {
-  const body = accumulateSource(view, key, states, source);
+  const body = accumulateSource(view, key, states, width, source);
   const hoisted = TRIP_FIELD_NAMES.filter((name) => body.includes(`c_${name}[`)).map(
     (name) => `const c_${name} = c.${TRIP_FIELDS[name].type === 'string' ? 'words' : 'numbers'}.${name};`,
   );
@@ -94,6 +110,7 @@ function accumulateSource(
   view: View,
   key: readonly KeySource[],
   states: readonly AggregateState[],
+  width: number,
   source: Source,
 ): string {
   const where = view.where ? `if (!${source.of(view.where)}) continue;` : '';
@@ -104,48 +121,51 @@ function accumulateSource(
     )
     .join('\n');
   const keyArray = source.ref('f', new Float64Array(key.length));
-  const width = states.reduce((sum, state) => sum + state.width, 0);
+  const session = view.window.kind === 'session' ? sessionSource(width - SESSION_WIDTH) : '';
   const update = `
     const pane = window.pane(key);
     const a = window.panes.numbers[pane >>> ${CHUNK_BITS}], base = (pane & ${CHUNK_MASK}) * ${width};
     ${states.map((state) => updateSource(state, source)).join('\n')}
-    outcomes[i] |= ${OUTCOME.used};`;
+    ${session}`;
   return `
   const key = ${keyArray};
-  let window = { start: Infinity, end: -Infinity };
+  let slice = { from: Infinity, to: -Infinity, windows: [], missed: false };
   for (let i = from; i < to; i++) {
     if ((outcomes[i] & ${OUTCOME.skip}) !== 0) continue;
     ${where}
     ${keys}
-    const t = time[i];
-    ${windowSource(view.window, update)}
+    const t = ${view.time === 'pickup' ? source.of({ op: 'field', name: 'pickup_datetime' }) : 'time[i]'};
+    ${view.time === 'pickup' ? 'if (t !== t) continue;' : ''}
+    if (!(t >= slice.from && t < slice.to)) slice = windows.sliceAt(t);
+    ${windowsSource(windowsPerTrip(view.window) > 1, update)}
   }`;
 }
 
-/** Source that finds the windows of a trip at time `t` and runs `update` in each. */
-function windowSource(window: Window, update: string): string {
-  if (window.kind === 'tumbling') {
+/** Source that runs `update` in each of the windows of a slice. */
+function windowsSource(several: boolean, update: string): string {
+  const late = `outcomes[i] |= ${OUTCOME.late};`;
+  if (!several) {
     return `
-    if (!(t >= window.start && t < window.end)) {
-      window = windows.windowAt(t, key);
-      if (window === undefined) {
-        window = { start: Infinity, end: -Infinity };
-        outcomes[i] |= ${OUTCOME.late};
-        continue;
-      }
-    }
-    ${update}`;
+    const window = slice.windows[0];
+    if (window === undefined) { ${late} continue; }
+    ${update}
+    outcomes[i] |= ${OUTCOME.used};`;
   }
   return `
-    let open = false, missed = false;
-    for (let start = Math.floor(t / ${window.slide_ms}) * ${window.slide_ms}; start > t - ${window.size_ms}; start -= ${window.slide_ms}) {
-      window = windows.windowAt(start, key);
-      if (window === undefined) { missed = true; continue; }
-      open = true;
+    const open = slice.windows;
+    if (open.length === 0) { ${late} continue; }
+    for (let w = 0; w < open.length; w++) {
+      const window = open[w];
       ${update}
     }
-    if (!open) outcomes[i] |= ${OUTCOME.late};
-    else if (missed) outcomes[i] |= ${OUTCOME.partly};`;
+    outcomes[i] |= slice.missed ? ${OUTCOME.used | OUTCOME.partly} : ${OUTCOME.used};`;
+}
+
+/** Source that notes the time of a trip in its session's numbers. */
+function sessionSource(at: number): string {
+  return `
+    if (t < a[base + ${at}]) a[base + ${at}] = t;
+    if (t > a[base + ${at + 1}]) a[base + ${at + 1}] = t;`;
 }
 
 function compileHaving(view: View, columns: TripColumns): CompiledView['having'] {

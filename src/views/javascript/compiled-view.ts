@@ -15,9 +15,9 @@ export interface AggregateState {
   /** Index of its first number in a pane, and number of its numbers. */
   readonly offset: number;
   readonly width: number;
-  /** Index among the distinct counts of a pane; −1 for any other aggregate. */
-  readonly distinct: number;
-  /** Domain of the distinct values, to decode them when they leave memory. */
+  /** Index among the lists of values that a pane keeps; −1 for an aggregate that keeps none. */
+  readonly kept: number;
+  /** Domain of the values kept, to decode them when they leave memory. */
   readonly domain: Domain | undefined;
   /** Type of the result. */
   readonly type: ValueType;
@@ -42,33 +42,45 @@ export interface OpenWindow {
   readonly panes: { readonly numbers: readonly Float64Array[] };
   /** The pane of a key, opened if necessary, and marked as changed. */
   pane(key: Float64Array): number;
-  /** Adds a value to a distinct count; false if the pane already has it. */
-  addDistinct(pane: number, distinct: number, value: number): boolean;
+  /** Adds a value to one of the pane's lists, or to its count there; false if the list already has it. */
+  keep(pane: number, list: number, value: number): boolean;
+}
+
+/** A span of times, from ≤ time < to, epoch ms, and the windows that hold it and still take trips. */
+export interface OpenSlice {
+  readonly from: number;
+  readonly to: number;
+  readonly windows: readonly OpenWindow[];
+  /** Whether other windows hold it too, which take no more trips. */
+  readonly missed: boolean;
 }
 
 /** The open windows of a view. */
 export interface OpenWindows {
-  /**
-   * The last window that contains `time` (epoch ms) for `key`, opened if necessary; undefined if it accepts no more
-   * trips. An aligned window is the same for all keys; a session belongs to one.
-   */
-  windowAt(time: number, key: Float64Array): OpenWindow | undefined;
+  /** The windows that hold a time (epoch ms), opened if necessary; of a view by sessions, the slice that the session lies in. */
+  sliceAt(time: number): OpenSlice;
 }
+
+/** Two numbers of a pane of a session, behind those of its aggregates: when its first and its last trip were, epoch ms. */
+export const SESSION_WIDTH = 2;
 
 export interface CompiledView {
   readonly view: View;
   readonly key: readonly KeyPart[];
   readonly states: readonly AggregateState[];
-  /** Number of a pane's numbers, and of its distinct counts. */
+  /** Number of a pane's numbers, and of the lists of values that it keeps; whether some of those are counted. */
   readonly width: number;
-  readonly distincts: number;
+  readonly lists: number;
+  readonly counted: boolean;
+  /** Where the times of a session are among a pane's numbers; −1 for other windows. */
+  readonly sessionAt: number;
   /** Fills a new pane's numbers at `base`. */
   initial(numbers: Float64Array, base: number): void;
   /** Counts rows [from, to) whose outcome isn't `skip` into the windows of `time` (epoch ms), and sets outcome bits. */
   accumulate(from: number, to: number, time: Float64Array, outcomes: Uint8Array, windows: OpenWindows): void;
   /** The aggregates of a pane in the order of `states`; NaN means no value. */
   values(numbers: Float64Array, base: number): number[];
-  /** Adds the numbers of another pane of the same key, except distinct counts, which need the values. */
+  /** Adds the numbers of another pane of the same key, except what comes from its lists of values. */
   merge(into: Float64Array, at: number, from: Float64Array, base: number): void;
   /** Whether a result satisfies `having`. */
   having(values: readonly number[]): boolean;

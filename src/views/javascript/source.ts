@@ -5,6 +5,7 @@ import { TRIP_SCOPE, typeOf } from '../check.ts';
 import { cell, cell6, cellCode, cellText } from '../geohash.ts';
 import type { Expression, ValueType } from '../language.ts';
 import { type Domain, StringCodes } from './domain.ts';
+import { timePart } from './time-parts.ts';
 
 /** Infinity becomes NaN, which is missing: states and results are JSON, which has only finite numbers. */
 export const finiteOrMissing = (x: number): number => (x - x === 0 ? x : Number.NaN);
@@ -54,9 +55,18 @@ export class Source {
       case 'subtract':
       case 'multiply':
       case 'divide':
+      case 'modulo':
         return this.#arithmetic(e);
       case 'truncate':
         return `Math.trunc(${this.of(e.of)})`;
+      case 'floor':
+      case 'ceil':
+      case 'abs':
+        return `Math.${e.op}(${this.of(e.of)})`;
+      case 'extract':
+        return `${this.ref('f', timePart(e.part, e.time_zone))}(${this.of(e.of)})`;
+      case 'instant':
+        return String(e.ms);
       case 'eq':
       case 'ne':
       case 'lt':
@@ -121,8 +131,8 @@ export class Source {
     return new StringCodes(this.#literals(e), true);
   }
 
-  #arithmetic(e: Extract<Expression, { op: 'add' | 'subtract' | 'multiply' | 'divide' }>): string {
-    const sign = { add: '+', subtract: '-', multiply: '*', divide: '/' }[e.op];
+  #arithmetic(e: Extract<Expression, { op: 'add' | 'subtract' | 'multiply' | 'divide' | 'modulo' }>): string {
+    const sign = { add: '+', subtract: '-', multiply: '*', divide: '/', modulo: '%' }[e.op];
     const result = `(${this.of(e.left)} ${sign} ${this.of(e.right)})`;
     // A difference of times, and a division by 1 or more, is finite without a check.
     const { right } = e;

@@ -1,4 +1,5 @@
 /** JavaScript source that counts a trip, for each aggregate function. */
+import { addMoments, takeFirst, takeLast } from '../aggregates.ts';
 import type { AggregateFunction } from '../language.ts';
 import type { AggregateState } from './compiled-view.ts';
 import type { Source } from './source.ts';
@@ -11,7 +12,9 @@ interface Update {
   readonly present: string;
   /** Whether the operand is a whole number, so that its sum needs no second double for rounding errors. */
   readonly whole: boolean;
-  readonly distinct: number;
+  readonly kept: number;
+  /** Source that calls a function with the pane's numbers and the place of the state in them. */
+  call(f: (numbers: Float64Array, at: number, ...more: never[]) => void, more: string): string;
 }
 
 const better =
@@ -28,23 +31,40 @@ function sum({ slot, whole }: Update): string {
   }`;
 }
 
+function moments({ call }: Update): string {
+  return `if (x === x) ${call(addMoments, 'x')};`;
+}
+
 const UPDATES: Readonly<Record<AggregateFunction, (update: Update) => string>> = {
   count: ({ slot, present }) => `if (${present}) ${slot(0)} += 1;`,
   sum,
   avg: sum,
   min: better('<'),
   max: better('>'),
-  count_distinct: ({ slot, present, distinct }) =>
-    `if ((${present}) && window.addDistinct(pane, ${distinct}, x)) ${slot(0)} += 1;`,
+  count_distinct: ({ slot, present, kept }) =>
+    `if ((${present}) && window.keep(pane, ${kept}, x)) ${slot(0)} += 1;`,
+  stddev_pop: moments,
+  stddev_samp: moments,
+  var_pop: moments,
+  var_samp: moments,
+  first: ({ call }) => `if (x === x) ${call(takeFirst, 't, x')};`,
+  last: ({ call }) => `if (x === x) ${call(takeLast, 't, x')};`,
+  percentile: ({ slot, kept }) => `if (x === x) { window.keep(pane, ${kept}, x); ${slot(1)} += 1; }`,
 };
 
-/** Source that adds a trip to the numbers of its pane, which begin at `a[base]`. */
+/** Source that adds a trip of time `t` to the numbers of its pane, which begin at `a[base]`. */
 export function updateSource(state: AggregateState, source: Source): string {
-  const { aggregate, offset, distinct } = state;
+  const { filter } = state.aggregate;
+  const update = updateOf(state, source);
+  return filter ? `if (${source.of(filter)}) ${update}` : update;
+}
+
+function updateOf({ aggregate, offset, kept }: AggregateState, source: Source): string {
   const slot = (n: number) => `a[base + ${offset + n}]`;
   if (aggregate.of === undefined) return `${slot(0)} += 1;`;
   const type = source.type(aggregate.of);
   const present = type === 'string' ? 'x >= 0' : 'x === x';
-  const update = UPDATES[aggregate.fn]({ slot, present, whole: type === 'integer', distinct });
+  const call: Update['call'] = (f, more) => `${source.ref('f', f)}(a, base + ${offset}, ${more})`;
+  const update = UPDATES[aggregate.fn]({ slot, present, whole: type === 'integer', kept, call });
   return `{ const x = ${source.of(aggregate.of)}; ${update} }`;
 }

@@ -122,6 +122,22 @@ const views = [
     },
     having: l.not(l.gt(l.aggregate('most'), 60)),
   }),
+  l.view({
+    name: 'ranks',
+    by: { zone: l.field('pickup_zone') },
+    window: l.cumulating('20m', '5m', { offset: '3m' }),
+    aggregates: {
+      near: l.count({ filter: l.lt(l.field('trip_distance'), 5) }),
+      total: l.sum(l.field('total_amount'), { filter: l.eq(l.field('vendor_id'), 'CMT') }),
+      median: l.percentile(l.field('total_amount'), 0.5),
+      high: l.percentile(l.field('total_amount'), 0.9, { filter: l.gt(l.field('trip_distance'), 1) }),
+      first: l.first(l.field('total_amount')),
+      last: l.last(l.field('pickup_datetime')),
+      vendors: l.countDistinct(l.field('vendor_id')),
+    },
+    having: l.not(l.gt(l.aggregate('median'), 60)),
+  }),
+  l.view({ name: 'offset', by: {}, window: l.sliding('9m', '4m', { offset: -MINUTE }), aggregates: { n: l.count(l.field('total_amount')) } }),
   l.view({ name: 'whole', by: {}, window: l.tumbling('7m'), aggregates: { n: l.count(), low: l.min(l.field('total_amount')) } }),
 ]; // biome-ignore format: a part a line
 checkViews(views);
@@ -149,7 +165,7 @@ const step = fc.oneof(
 
 const lines = (docs: readonly Document[]) =>
   docs.map((doc) => JSON.stringify(doc, Object.keys(doc).sort())).sort();
-const startOf = (doc: Document) => Date.parse(String(doc['window_start']));
+const endOf = (doc: Document) => Date.parse(String(doc['window_end']));
 
 /** P1 and P2 without panes: keeps all trips and groups them again for each firing. */
 class Model {
@@ -183,27 +199,27 @@ class Model {
 
   #windowsOf(trip: Trip): number[] {
     const every = { ...this.#view, having: undefined } as unknown as l.View;
-    return groupBy(every, [trip]).map(startOf);
+    return groupBy(every, [trip]).map(endOf);
   }
 
-  #over(start: number): boolean {
-    return start + this.#view.window.size_ms - 1 + this.#lateness <= this.watermark;
+  #over(end: number): boolean {
+    return end - 1 + this.#lateness <= this.watermark;
   }
 
   add(trip: Trip): number {
     const windows = this.#windowsOf(trip);
     if (windows.length === 0) return 0;
-    const open = windows.filter((start) => !this.#over(start));
+    const open = windows.filter((end) => !this.#over(end));
     if (open.length === 0) return OUTCOME.late;
     // A trip too late for some of its windows counts only in the others.
     this.trips.push({ ...trip, open } as Trip);
-    for (const start of open) this.#fired.get(start)?.push(trip);
+    for (const end of open) this.#fired.get(end)?.push(trip);
     return open.length === windows.length ? OUTCOME.used : OUTCOME.used | OUTCOME.partly;
   }
 
-  #results(start: number, trips: readonly Trip[]): Document[] {
-    const own = trips.filter((t) => (t as Trip & { open: number[] }).open.includes(start));
-    return groupBy(this.#view, own).filter((doc) => startOf(doc) === start);
+  #results(end: number, trips: readonly Trip[]): Document[] {
+    const own = trips.filter((t) => (t as Trip & { open: number[] }).open.includes(end));
+    return groupBy(this.#view, own).filter((doc) => endOf(doc) === end);
   }
 
   advance(watermark: number): void {
@@ -211,20 +227,20 @@ class Model {
   }
 
   fire(): Document[] {
-    const starts = new Set(this.trips.flatMap((t) => (t as Trip & { open: number[] }).open));
+    const ends = new Set(this.trips.flatMap((t) => (t as Trip & { open: number[] }).open));
     const docs: Document[] = [];
-    for (const start of starts) {
-      if (start + this.#view.window.size_ms - 1 > this.watermark) continue;
-      const changed = this.#fired.get(start);
-      const before = this.#shown.get(start) ?? [];
-      this.#fired.set(start, []);
-      const all = this.#results(start, this.trips);
-      this.#shown.set(start, all);
+    for (const end of ends) {
+      if (end - 1 > this.watermark) continue;
+      const changed = this.#fired.get(end);
+      const before = this.#shown.get(end) ?? [];
+      this.#fired.set(end, []);
+      const all = this.#results(end, this.trips);
+      this.#shown.set(end, all);
       if (changed === undefined) docs.push(...all);
       else {
         const every = { ...this.#view, having: undefined } as unknown as l.View;
         const keyOf = (doc: Document) => JSON.stringify(Object.keys(this.#view.by).map((name) => doc[name]));
-        const keys = new Set(groupBy(every, changed).filter((doc) => startOf(doc) === start).map(keyOf)); // biome-ignore format: one step
+        const keys = new Set(groupBy(every, changed).filter((doc) => endOf(doc) === end).map(keyOf)); // biome-ignore format: one step
         docs.push(...all.filter((doc) => keys.has(keyOf(doc))));
         const still = new Set(all.map(keyOf));
         docs.push(...before.filter((doc) => !still.has(keyOf(doc))).map((doc) => this.#retracted(doc)));
@@ -235,10 +251,10 @@ class Model {
 }
 
 function assertFirings(view: l.View, firings: readonly Firing[], expected: readonly Document[]): void {
-  const starts = firings.map((firing) => firing.windowStart);
-  assert.deepEqual(starts, [...starts].sort((a, b) => a - b), 'in the order of their ends'); // biome-ignore format: one line
-  for (const start of new Set(starts)) {
-    const docs = firings.filter(({ windowStart }) => windowStart === start).flatMap(documentsOf);
+  const ends = firings.map((firing) => firing.windowEnd);
+  assert.deepEqual(ends, [...ends].sort((a, b) => a - b), 'in the order of their ends'); // biome-ignore format: one line
+  for (const end of new Set(ends)) {
+    const docs = firings.filter(({ windowEnd }) => windowEnd === end).flatMap(documentsOf);
     const keys = docs.map((doc) => Object.keys(view.by).map((name) => doc[name] as string | number));
     for (const [i, key] of keys.slice(1).entries())
       assert.ok(isBefore(keys[i]!, key), `${keys[i]} before ${key}`);
