@@ -47,6 +47,7 @@ export type ErrorCode =
   | 'no-savepoint'
   | 'no-shard'
   | 'no-sink'
+  | 'no-sql'
   | 'no-stream'
   | 'no-timestamp'
   | 'no-verdict'

@@ -120,6 +120,18 @@ export function optionalText(describe: string, completes?: Completion): Option<s
   return option({ describe, ...(completes ? { completes } : {}) }, { takes: 'maybe' }, String);
 }
 
+/** One of several values, which may be omitted: `--name` alone reads as ''. */
+export function optionalChoice<const C extends readonly string[]>(
+  choices: C,
+  describe: string,
+): Option<C[number] | '' | undefined> {
+  const schema = { enum: ['', ...choices] };
+  return option({ describe }, { takes: 'maybe', choices, schema }, (value, name): C[number] | '' => {
+    if (value === '' || choices.includes(value)) return value;
+    throw usageError(`${name} ${value} is not one of ${choices.join(', ')}`);
+  });
+}
+
 /** Any number of arguments. */
 export function texts(describe: string, completes?: Completion): Option<readonly string[]> {
   return {

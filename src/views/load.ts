@@ -10,8 +10,7 @@ import { checkViews } from './check.ts';
 import * as language from './language.ts';
 
 /**
- * Loads views from `.js` or `.mjs` (exporting `views`: a list, or a function from the language to a list) or `.json` (a
- * list). Throws `no-views` if there is no file, `bad-view` with the place of the first mistake.
+ * Loads views from `.js` or `.mjs` (exporting `views`: a list, or a function from the language to a list), `.json` (a list) or `.sql`. Throws `no-views` if there is no file, `bad-view` with the place of the first mistake.
  */
 export async function loadViews(path: string): Promise<language.View[]> {
   if (!existsSync(path)) {
@@ -19,6 +18,7 @@ export async function loadViews(path: string): Promise<language.View[]> {
       hint: 'name a module that exports views; see docs/views.md',
     });
   }
+  if (path.endsWith('.sql')) return readSql(path);
   const found = path.endsWith('.json') ? await readJson(path) : await importViews(path);
   const views = typeof found === 'function' ? called(path, found as MakeViews) : found;
   try {
@@ -36,6 +36,15 @@ function called(path: string, make: MakeViews): unknown {
     return make(language);
   } catch (error) {
     throw unusable(path, error);
+  }
+}
+
+async function readSql(path: string): Promise<language.View[]> {
+  const { viewsOfSql } = await import('./sql/views.ts');
+  try {
+    return viewsOfSql(await readFile(path, 'utf8'), path);
+  } catch (error) {
+    throw error instanceof TaxiflowError ? error : unusable(path, error);
   }
 }
 

@@ -1,5 +1,5 @@
 import { command } from '../command.ts';
-import { choice, flag, milliseconds, text, type Values } from '../options.ts';
+import { choice, flag, milliseconds, optionalChoice, text, type Values } from '../options.ts';
 import {
   app,
   dataDir,
@@ -26,7 +26,7 @@ const options = {
   }),
   views,
   window: milliseconds({ describe: 'Window size of the default views, for example 1h  [default: 10m]' }),
-  explain: flag('Print the plan and exit'),
+  explain: optionalChoice(['plan', 'sql'], 'Print the plan, or the views as SQL, and exit'),
   acceptChanges: flag('Let views begin anew whose key, window or functions changed since the last run'),
   backfill: flag('Fill views that are new or begin anew with what the stream still holds'),
   dryRun: flag('Print what would become of the state with these views, and exit'),

@@ -34,12 +34,7 @@ const TAKEOVER_MS = 30_000;
 export async function processStream(args: ProcessArguments, invocation: Invocation): Promise<number> {
   refuseContradictions(args);
   const views = await chosenViews(args);
-  if (args.explain) {
-    const plan = explainViews(views, args.eventTime === 'arrival' ? 'arrival time' : 'drop-off time');
-    if (args.json) printJson(views);
-    else show(`${plan}\n`);
-    return EXIT.done;
-  }
+  if (args.explain !== undefined) return explain(args, views);
   if (args.dryRun) return tellChanges(args, views);
   const target = parseTarget(args.stream);
   const from = startOf(args);
@@ -76,6 +71,15 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
     await page?.close();
     done();
   }
+}
+
+async function explain(args: ProcessArguments, views: readonly View[]): Promise<number> {
+  if (args.explain === 'sql') {
+    const { sqlOfViews } = await import('../../views/sql/print.ts');
+    show(sqlOfViews(views));
+  } else if (args.json) printJson(views);
+  else show(`${explainViews(views, args.eventTime === 'arrival' ? 'arrival time' : 'drop-off time')}\n`);
+  return EXIT.done;
 }
 
 async function tellChanges(args: ProcessArguments, views: readonly View[]): Promise<number> {
