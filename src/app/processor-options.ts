@@ -40,6 +40,8 @@ export interface ProcessorOptions {
   readonly untilEnd?: boolean | (() => boolean);
   /** At the end, fire the open windows too; needs `untilEnd`. */
   readonly drain?: boolean;
+  /** Ms without a record in any shard after which the open windows fire too; what comes for them later is late. Never by default. */
+  readonly closeIdle?: number | undefined;
   /** The time that decides a trip's windows; `dropoff` by default. */
   readonly eventTime?: 'dropoff' | 'arrival';
   /** Ms. For streams without watermark records: the watermark is the newest drop-off minus this. */

@@ -54,10 +54,11 @@ const LONGEST_CONSUMER = 128;
  * Opens the stream and locks the state; nothing is read before `run`. Throws `TaxiflowError`: `contradicting-options`,
  * `bad-view`, `no-stream`, `app-running`, `other-state`, …
  */
-export async function openProcessor(options: ProcessorOptions = {}): Promise<Processor> {
+export async function openProcessor(given: ProcessorOptions = {}): Promise<Processor> {
+  const views = checkViews(given.views ?? taxiViews());
+  const options = { ...given, eventTime: eventTimeOf(given, views) };
   refuseContradictions(options);
   if (options.output !== undefined) checkOutput(options.output);
-  const views = checkViews(options.views ?? taxiViews());
   const target = parseTarget(options.stream);
   const search = await searchOf(options);
   const stream = await readerOf(target, options);
@@ -87,6 +88,24 @@ function refuseContradictions(options: ProcessorOptions): void {
     refuse('stateInterval and takeover are for a state in S3', 'set state to s3://bucket/prefix');
   if (eventTime === 'arrival' && maxDisorder !== undefined)
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
+}
+
+/** The time that a job goes by: arrival times have watermarks of their own, so its views go by them together. */
+function eventTimeOf({ eventTime }: ProcessorOptions, views: readonly View[]): 'dropoff' | 'arrival' {
+  const other = views.find(
+    ({ time }) => time !== 'arrival' && (time !== undefined || eventTime !== 'arrival'),
+  );
+  const arrival = views.find(({ time }) => time === 'arrival');
+  if (!other) return 'arrival';
+  if (!arrival && eventTime !== 'arrival') return 'dropoff';
+  const why = arrival ? `view ${arrival.name} goes by arrival` : 'the job goes by arrival';
+  throw new TaxiflowError(
+    'contradicting-options',
+    `${why}, and view ${other.name} by ${other.time ?? 'drop-off'}`,
+    {
+      hint: 'run them as two apps',
+    },
+  );
 }
 
 function readerOf(target: StreamTarget, options: ProcessorOptions): Promise<StreamReader> {
@@ -292,6 +311,11 @@ export class Processor {
       checkpointInterval,
       untilEnd: typeof untilEnd === 'function' ? untilEnd : () => untilEnd,
       drain,
+      closeIdle: this.#o.closeIdle,
+      onIdle: (windows) =>
+        this.#o.onNote?.(
+          `no record for ${this.#o.closeIdle! / 1_000} s: the watermark moves on, and ${windows === 1 ? 'the open window fires' : `all ${windows} open windows fire`}; what comes for them later is late`,
+        ),
       allowGap,
       signal,
       onProgress: (progress) => {

@@ -33,6 +33,10 @@ export interface ProcessOptions {
   readonly untilEnd: () => boolean;
   /** At the end, also fire the open windows. */
   readonly drain: boolean;
+  /** Ms without a record after which the open windows fire too; never by default. */
+  readonly closeIdle?: number | undefined;
+  /** Told how many windows were closed so. */
+  readonly onIdle?: (windows: number) => void;
   /** Event time (epoch ms) that the watermark does not pass, and reaches at the end. */
   readonly upTo?: number | undefined;
   /** Continue if records expired from the stream before they were read. */
@@ -135,6 +139,8 @@ class ProcessRun {
   readonly #started: number;
   #lastCheckpoint: number;
   #waiting = 0;
+  /** When a record was last read, or the run began; clock ms. */
+  #lastRecord: number;
   /** Shards without a watermark that `onNoWatermark` was called for. */
   readonly #noted = new Set<string>();
 
@@ -163,6 +169,7 @@ class ProcessRun {
     this.#open = new Set(options.sinks);
     this.#started = clock.now();
     this.#lastCheckpoint = this.#started;
+    this.#lastRecord = this.#started;
   }
 
   async run(): Promise<ProcessOutcome> {
@@ -197,6 +204,7 @@ class ProcessRun {
       } else {
         if (this.#o.untilEnd() && (await reads.allRead())) break;
         this.#noteMissingWatermark();
+        this.#closeIdle();
         await clock.sleep(this.#pollInterval, signal);
         await reads.discover(false);
         reads.pollIdle();
@@ -213,6 +221,16 @@ class ProcessRun {
     for (const sink of sinks) await this.#close(sink, signal.aborted);
     this.#report(true);
     return this.#outcome();
+  }
+
+  /** Every shard is at its tip: after a while without a record, the watermark moves on. */
+  #closeIdle(): void {
+    const { closeIdle, clock, onIdle } = this.#o;
+    if (closeIdle === undefined || this.#engine.openWindows === 0) return;
+    if (!hasPassed(clock, this.#lastRecord, closeIdle)) return;
+    onIdle?.(this.#engine.openWindows);
+    this.#engine.drain();
+    this.#checkpoint();
   }
 
   /** Completes the windows that no record completes. */
@@ -259,8 +277,10 @@ class ProcessRun {
     const batch = await this.#reads.take(feed);
     if (!batch) return;
     this.#waiting += arrivedBefore(batch, this.#started);
-    if (batch.count > 0) this.#engine.process(shard, batch);
-    else if (!batch.ended) shard.position = batch.next;
+    if (batch.count > 0) {
+      this.#lastRecord = this.#o.clock.now();
+      this.#engine.process(shard, batch);
+    } else if (!batch.ended) shard.position = batch.next;
     await this.#reads.settle(feed, shard, batch);
     if (batch.atTip) this.#engine.advance();
   }

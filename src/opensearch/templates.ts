@@ -3,6 +3,7 @@
  * `PREFIX + view-000001` where `es-setup` made it, else an index. The mapping is the same for both.
  */
 import { usageError } from '../errors.ts';
+import { AGGREGATES } from '../views/aggregates.ts';
 import { TRIP_SCOPE, typeOf } from '../views/check.ts';
 import type { Aggregate, Expression, ValueType, View } from '../views/language.ts';
 
@@ -84,6 +85,7 @@ export function mappingOf(view: View): Mapping {
   for (const [name, key] of Object.entries(view.by)) properties[name] = { type: keyType(key, name) };
   for (const [name, aggregate] of Object.entries(view.aggregates))
     properties[name] = { type: aggregateType(aggregate, name) };
+  if (view.top?.rank !== undefined) properties[view.top.rank] = { type: 'long' };
   return { dynamic: 'strict', properties };
 }
 
@@ -92,10 +94,8 @@ function keyType(key: Expression, name: string): FieldMapping['type'] {
   return key.op === 'geohash' ? 'geo_point' : TYPES[typeOf(key, TRIP_SCOPE, name)];
 }
 
-function aggregateType(aggregate: Aggregate, name: string): FieldMapping['type'] {
-  if (aggregate.fn === 'count' || aggregate.fn === 'count_distinct') return 'long';
-  if (aggregate.fn === 'avg') return 'double';
-  return TYPES[typeOf(aggregate.of, TRIP_SCOPE, name)];
+function aggregateType({ fn, of }: Aggregate, name: string): FieldMapping['type'] {
+  return TYPES[AGGREGATES[fn].resultType(of && typeOf(of, TRIP_SCOPE, name))!];
 }
 
 /** The body of a composable index template for the name and the indices behind it. */

@@ -10,6 +10,7 @@ import type { StateIdentity } from '../engine/state-store.ts';
 import { translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
+import { hasOwnStarts } from '../views/windows.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
 import { streamName } from './identity.ts';
@@ -20,13 +21,13 @@ import {
   latestResults,
   type ResultDocument,
   type ResultFilter,
+  type ResultsOf,
   resultsOfWindow,
   storedResults,
 } from './results.ts';
-import { corruptRow } from './rows.ts';
 import type { RunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
-import { type ViewChange, viewChanges } from './view-changes.ts';
+import { storedViews, type ViewChange, viewChanges } from './view-changes.ts';
 
 export class StateReader {
   readonly path: string;
@@ -49,7 +50,7 @@ export class StateReader {
   /** Each result once, in its latest version, by view and window; as they were when the first one is asked for. */
   *results(filter: ResultFilter = {}): Generator<ResultDocument> {
     try {
-      yield* storedResults(this.#db, filter, (view) => this.#keyFields(view));
+      yield* storedResults(this.#db, filter, this.#resultsOf());
     } catch (error) {
       throw translate(error, this.#what, this.path);
     }
@@ -57,16 +58,12 @@ export class StateReader {
 
   /** The latest `most` results, by view and window. */
   latestResults(filter: ResultFilter, most: number): LatestResults {
-    return translating(this.#what, this.path, () =>
-      latestResults(this.#db, filter, most, (view) => this.#keyFields(view)),
-    );
+    return translating(this.#what, this.path, () => latestResults(this.#db, filter, most, this.#resultsOf()));
   }
 
   /** How many results a filter selects, and what they span; undefined if none. */
   extent(filter: ResultFilter): Extent | undefined {
-    return translating(this.#what, this.path, () =>
-      extentOf(this.#db, filter, (view) => this.#keyFields(view)),
-    );
+    return translating(this.#what, this.path, () => extentOf(this.#db, filter, this.#resultsOf()));
   }
 
   /** Changes whenever another connection has committed. Asking costs next to nothing. */
@@ -178,7 +175,7 @@ export class StateReader {
   /** The results of one window, each in its latest version; none where there are more than `most`. */
   window(view: string, start: number, most: number): ResultDocument[] {
     return translating(this.#what, this.path, () =>
-      resultsOfWindow(this.#db, view, start, most, (name) => this.#keyFields(name)),
+      resultsOfWindow(this.#db, view, start, most, this.#resultsOf()),
     );
   }
 
@@ -189,12 +186,12 @@ export class StateReader {
 
   /** Names of the views the results are of. */
   views(): string[] {
-    return translating(this.#what, this.path, () => this.#views().map(({ name }) => name));
+    return this.#views().map(({ name }) => name);
   }
 
   /** The views the results are of, with the names of their key fields and of their numbers. */
   shapes(): { name: string; keys: string[]; numbers: string[] }[] {
-    const views = translating(this.#what, this.path, () => this.#views());
+    const views = this.#views();
     return views.map(({ name, by, aggregates }) => ({
       name,
       keys: Object.keys(by),
@@ -204,10 +201,14 @@ export class StateReader {
 
   /** Names of the fields that results of a view have, or of all views. */
   columns(view?: string): string[] {
-    const views = translating(this.#what, this.path, () => this.#views());
+    const views = this.#views();
     const fields = views
       .filter(({ name }) => view === undefined || name === view)
-      .flatMap(({ by, aggregates }) => [...Object.keys(by), ...Object.keys(aggregates)]);
+      .flatMap(({ by, aggregates, top }) => [
+        ...Object.keys(by),
+        ...Object.keys(aggregates),
+        ...(top?.rank === undefined ? [] : [top.rank]),
+      ]);
     return [...new Set([...RESULT_FIELDS, ...fields])];
   }
 
@@ -228,24 +229,18 @@ export class StateReader {
     this.#db.close();
   }
 
-  #keyFields(view: string): string[] {
-    return Object.keys(this.#views().find(({ name }) => name === view)?.by ?? {});
+  #resultsOf(): ResultsOf {
+    const views = this.#views();
+    return {
+      keyFields: (view) => Object.keys(views.find(({ name }) => name === view)?.by ?? {}),
+      ownStarts: views.filter(({ window }) => hasOwnStarts(window)).map(({ name }) => name),
+    };
   }
 
-  #views(): StoredView[] {
-    const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'views'").get() as
-      | { value: string }
-      | undefined;
-    if (!row) throw corruptRow('no views');
-    try {
-      return JSON.parse(row.value) as StoredView[];
-    } catch {
-      throw corruptRow('views');
-    }
+  #views(): View[] {
+    return translating(this.#what, this.path, () => storedViews(this.#db));
   }
 }
-
-type StoredView = Pick<View, 'name' | 'by' | 'aggregates'>;
 
 /** The fields that each result begins with. */
 const RESULT_FIELDS = ['view', 'window_start', 'window_end', 'timestamp'];

@@ -22,8 +22,13 @@ interface FiringRow {
   readonly docs: string;
 }
 
-/** Names of the key fields of a view. */
-type KeyFields = (view: string) => readonly string[];
+/** What the documents of a view are known by. */
+export interface ResultsOf {
+  /** Names of the key fields of a view. */
+  keyFields(view: string): readonly string[];
+  /** Views whose results have starts of their own, earlier than what their window is known by. */
+  readonly ownStarts: readonly string[];
+}
 
 interface Fired {
   readonly view: string;
@@ -36,20 +41,45 @@ interface Fired {
 }
 
 /** Windows that have fired, by view and start. */
-function firedWindows(db: Sqlite, { view, since, until }: ResultFilter): Fired[] {
+function firedWindows(db: Sqlite, { view, since, until }: ResultFilter, { ownStarts }: ResultsOf): Fired[] {
   return db
     .prepare(
       `SELECT view, window_start AS start, max(correction) AS corrected, count(*) AS firings,
        sum(count) AS results FROM firings
-       WHERE (:view IS NULL OR view = :view) AND (:since IS NULL OR window_start >= :since)
-         AND (:until IS NULL OR window_start < :until)
+       WHERE (:view IS NULL OR view = :view) AND (view IN (SELECT value FROM json_each(:ownStarts))
+         OR ((:since IS NULL OR window_start >= :since) AND (:until IS NULL OR window_start < :until)))
        GROUP BY view, window_start ORDER BY view, window_start`,
     )
-    .all({ view: view ?? null, since: since ?? null, until: until ?? null }) as Fired[];
+    .all({
+      view: view ?? null,
+      since: since ?? null,
+      until: until ?? null,
+      ownStarts: JSON.stringify(ownStarts),
+    }) as Fired[];
 }
 
-/** All results of a window. Throws `damaged` if a firing is missing. */
-function* resultsOf(db: Sqlite, fired: Fired, keyFields: KeyFields): Generator<ResultDocument> {
+/** Whether the results of a window must be looked at one by one. */
+function isMixed({ view }: Fired, { since, until }: ResultFilter, { ownStarts }: ResultsOf): boolean {
+  return (since ?? until) !== undefined && ownStarts.includes(view);
+}
+
+function isWithin(result: ResultDocument, { since, until }: ResultFilter): boolean {
+  const start = Date.parse(String(result['window_start']));
+  return start >= (since ?? Number.NEGATIVE_INFINITY) && start < (until ?? Number.POSITIVE_INFINITY);
+}
+
+/** The results of a window that a filter selects. Throws `damaged` if a firing is missing. */
+function* resultsOf(
+  db: Sqlite,
+  fired: Fired,
+  filter: ResultFilter,
+  of: ResultsOf,
+): Generator<ResultDocument> {
+  const isEach = isMixed(fired, filter, of);
+  for (const result of resultsIn(db, fired, of)) if (!isEach || isWithin(result, filter)) yield result;
+}
+
+function* resultsIn(db: Sqlite, fired: Fired, { keyFields }: ResultsOf): Generator<ResultDocument> {
   const { view, start, corrected, firings } = fired;
   let found = 0;
   const counted = (rows: Iterable<FiringRow>) => counting(rows, () => found++);
@@ -60,15 +90,11 @@ function* resultsOf(db: Sqlite, fired: Fired, keyFields: KeyFields): Generator<R
 }
 
 /** Each result once, by view and window, as they were when the first one is asked for. */
-export function* storedResults(
-  db: Sqlite,
-  filter: ResultFilter,
-  keyFields: KeyFields,
-): Generator<ResultDocument> {
+export function* storedResults(db: Sqlite, filter: ResultFilter, of: ResultsOf): Generator<ResultDocument> {
   // One snapshot: the processor goes on, and may correct what was counted a moment ago.
   db.exec('BEGIN');
   try {
-    for (const fired of firedWindows(db, filter)) yield* resultsOf(db, fired, keyFields);
+    for (const fired of firedWindows(db, filter, of)) yield* resultsOf(db, fired, filter, of);
   } finally {
     if (db.inTransaction) db.exec('ROLLBACK');
   }
@@ -82,12 +108,13 @@ export interface Extent {
 }
 
 /** The extent of the results that a filter selects; undefined if it selects none. */
-export function extentOf(db: Sqlite, filter: ResultFilter, keyFields: KeyFields): Extent | undefined {
+export function extentOf(db: Sqlite, filter: ResultFilter, of: ResultsOf): Extent | undefined {
   let [results, first, last] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const read = db.transaction(() => {
-    for (const fired of firedWindows(db, filter)) {
-      // Only corrected windows must be read to count their results.
-      const count = fired.corrected ? countOf(resultsOf(db, fired, keyFields)) : fired.results;
+    for (const fired of firedWindows(db, filter, of)) {
+      // Only corrected windows, and results of some time with starts of their own, must be read to count their results.
+      const isRead = fired.corrected || isMixed(fired, filter, of);
+      const count = isRead ? countOf(resultsOf(db, fired, filter, of)) : fired.results;
       if (count === 0) continue;
       results += count;
       first = Math.min(first, fired.start);
@@ -115,20 +142,15 @@ export interface LatestResults {
 }
 
 /** At most `most` results of the latest windows; reads no others. */
-export function latestResults(
-  db: Sqlite,
-  filter: ResultFilter,
-  most: number,
-  keyFields: KeyFields,
-): LatestResults {
+export function latestResults(db: Sqlite, filter: ResultFilter, most: number, of: ResultsOf): LatestResults {
   const read = db.transaction(() => {
-    const windows = firedWindows(db, filter);
+    const windows = firedWindows(db, filter, of);
     const newestFirst = [...windows].sort((a, b) => b.start - a.start);
     const taken = new Map<Fired, ResultDocument[]>();
     let [count, isCut] = [0, false];
     for (const fired of newestFirst) {
       const results: ResultDocument[] = [];
-      for (const result of resultsOf(db, fired, keyFields)) {
+      for (const result of resultsOf(db, fired, filter, of)) {
         isCut = count === most;
         if (isCut) break;
         results.push(result);
@@ -149,7 +171,7 @@ export function resultsOfWindow(
   view: string,
   start: number,
   most: number,
-  keyFields: KeyFields,
+  { keyFields }: Pick<ResultsOf, 'keyFields'>,
 ): ResultDocument[] {
   const { results } = db
     .prepare('SELECT total(count) AS results FROM firings WHERE view = ? AND window_start = ?')

@@ -72,6 +72,10 @@ function changeOf(old: View, view: View, lateness: number): Omit<ViewChange, 'vi
   if (differs(({ by }) => Object.entries(by))) parts.push('its key');
   if (differs(({ window }) => window)) parts.push('its window');
   if (differs(({ aggregates }) => Object.values(aggregates))) parts.push('its aggregates');
+  if (differs(({ time }) => time ?? null)) parts.push('its time');
+  // Without a top, windows fire earlier.
+  if ((old.top === undefined) !== (view.top === undefined)) parts.push('whether it has a top');
+  const hasOtherTop = differs(({ top }) => top ?? null);
   const hasOtherHaving = differs(({ having }) => having ?? null);
   // A correction has to know whether the earlier result was shown.
   if (hasOtherHaving && lateness > 0) parts.push('its having, with windows that can still be corrected');
@@ -79,10 +83,8 @@ function changeOf(old: View, view: View, lateness: number): Omit<ViewChange, 'vi
   const isSwapped = Object.keys(view.aggregates).some((name, i) => names.includes(name) && names[i] !== name);
   if (isSwapped) parts.push('names of aggregates that had another meaning');
   if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}; ${NOW}` };
-  return {
-    change: 'adapted',
-    what: hasOtherHaving ? 'it goes on with another having' : 'it goes on with other names of aggregates',
-  };
+  const other = hasOtherHaving ? 'another having' : hasOtherTop ? 'another top' : 'other names of aggregates';
+  return { change: 'adapted', what: `it goes on with ${other}` };
 }
 
 /** Whether changes lose windows and results, so that they must be accepted. */

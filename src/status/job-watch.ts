@@ -103,6 +103,7 @@ export class JobWatch {
       views: this.#reader.views(),
       running,
       watermark: state?.watermark ?? null,
+      movedOn: holding.length > 0 && (state?.watermark ?? Number.NEGATIVE_INFINITY) > least,
       totals: state?.counters,
       shards,
       slowest: allAsFar ? undefined : holding.find((shard) => watermarkOf(shard) === least)?.id,

@@ -53,6 +53,8 @@ export interface JobStatus {
   /** Whether a processor is running on the state. */
   readonly running: boolean;
   readonly watermark: number | null;
+  /** Whether the watermark is beyond what the shards have brought: it moved on while they were idle, or at the end of a run. */
+  readonly movedOn?: boolean;
   readonly totals?: Totals | undefined;
   readonly shards: readonly ShardStatus[];
   /** Id of the shard that holds the watermark back. */

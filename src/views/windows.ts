@@ -22,6 +22,19 @@ export interface Slice {
 export interface WindowTimes {
   sliceAt(time: number): Slice;
   startOf(end: number): number;
+  /** What lists know a window by: its start or, where several begin together, that of its last slice. */
+  labelOf(end: number): number;
+}
+
+/** Whether results have starts of their own, earlier than what lists know their window by. */
+export function hasOwnStarts({ kind }: Window): boolean {
+  return kind === 'session' || kind === 'cumulating';
+}
+
+/** The ends, from ≤ end < to, of the results that lists know by a label, where results have starts of their own. */
+export function endsOfLabel(window: Window, label: number): readonly [from: number, to: number] {
+  const end = windowTimes(window).sliceAt(label).ends[0]!;
+  return window.kind === 'session' ? [end, end + window.gap_ms] : [end, end + 1];
 }
 
 export function windowTimes(window: Window): WindowTimes {
@@ -73,6 +86,10 @@ class Sliding implements WindowTimes {
     return end - this.#size;
   }
 
+  labelOf(end: number): number {
+    return this.startOf(end);
+  }
+
   /** The latest start at or before a time. */
   #latest(time: number): number {
     return Math.floor((time - this.#offset) / this.#slide) * this.#slide + this.#offset;
@@ -107,6 +124,10 @@ class SlidingDays implements WindowTimes {
     // A day that a zone left out begins with the one after it.
     return this.#zone.startOfDay(this.#zone.dayOf(end - 1) + 1 - this.#size);
   }
+
+  labelOf(end: number): number {
+    return this.startOf(end);
+  }
 }
 
 /** Windows that begin together and end one step after the other, up to the whole. */
@@ -130,5 +151,9 @@ class Cumulating implements WindowTimes {
 
   startOf(end: number): number {
     return this.#whole.sliceAt(end - 1).from;
+  }
+
+  labelOf(end: number): number {
+    return this.sliceAt(end - 1).from;
   }
 }

@@ -451,6 +451,31 @@ describe('a processor', () => {
     }
   });
 
+  it('fires the open windows once no record has come for so long; what comes for them later is late', async () => {
+    const reader = new MemoryReader(2);
+    reader.put(reader.list[0]!, tripAt(1));
+    reader.broadcast(watermarkAt(1));
+    const store = new MemoryStore();
+    let ending = false;
+    const closed: number[] = [];
+    const outcome = await run(reader, store, {
+      drain: false,
+      closeIdle: 5_000,
+      untilEnd: () => ending,
+      onIdle: (windows) => {
+        closed.push(windows);
+        ending = closed.length === 2;
+        if (closed.length > 1) return;
+        // The window of 0 to 10 s has fired; that of the second trip is open.
+        reader.put(reader.list[1]!, tripAt(9));
+        reader.put(reader.list[1]!, tripAt(12));
+      },
+    });
+    assert.deepEqual(closed, [1, 1]);
+    assert.deepEqual(counts(store), [[0, 1], [10, 1]]); // biome-ignore format: one line
+    assert.deepEqual([outcome.counters.late, outcome.openWindows], [1, 0]);
+  });
+
   it('starts at the latest records if told to', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));

@@ -13,7 +13,11 @@ import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { temporaryFolder } from '../files.ts';
 
-const IDENTITY = { stream: 'local:a (1)', views: '[{"name":"v","by":{"k":{}}}]', settings: 'x' };
+const IDENTITY = {
+  stream: 'local:a (1)',
+  views: '[{"name":"v","by":{"k":{}},"window":{"kind":"tumbling","size_ms":1}}]',
+  settings: 'x',
+};
 
 function open(dataDir: string, identity = IDENTITY, app = 'app'): SqliteState {
   return SqliteState.open({ dataDir, app, identity });

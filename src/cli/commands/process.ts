@@ -37,6 +37,10 @@ const options = {
   }),
   untilEnd: flag('Stop after reading every record now in the stream'),
   drain: flag('At the end, also fire the open windows'),
+  closeIdle: milliseconds({
+    least: 1,
+    describe: 'After this long without a record, fire the open windows too; later trips of theirs are late',
+  }),
   eventTime: choice(['dropoff', 'arrival'], {
     default: 'dropoff',
     describe: 'Time that assigns trips to windows',

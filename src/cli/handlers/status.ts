@@ -57,6 +57,7 @@ function asJson(now: JobStatus) {
     views: now.views,
     running: now.running,
     watermark: isoOrNull(now.watermark),
+    moved_on: now.movedOn ?? false,
     open_windows: now.openWindows ?? null,
     totals: totals ?? null,
     records_per_second: now.rates.trips,
@@ -93,7 +94,10 @@ function asText(now: JobStatus): string {
   const facts: [string, string][] = [
     ['app', `${now.app}, ${now.running ? 'running' : 'not running'}`],
     ['stream', now.stream ?? '–'],
-    ['watermark', isoShort(watermark ?? Number.NaN)],
+    [
+      'watermark',
+      `${isoShort(watermark ?? Number.NaN)}${now.movedOn ? ', moved on beyond the records: what comes before it is late' : ''}`,
+    ],
     [
       'checkpoint',
       checkpoint

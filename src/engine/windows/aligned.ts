@@ -203,7 +203,8 @@ export class AlignedWindows implements OpenWindows {
     const span = this.#spanOf(end);
     const correction = window?.fired ?? false;
     const documents = new Documents(view, span);
-    yield* inPieces({ view: view.view.name, ...span, correction }, this.#results(end, window, documents));
+    const named = { view: view.view.name, windowStart: this.#times.labelOf(end), windowEnd: end, correction };
+    yield* inPieces(named, this.#results(end, window, documents));
     if (this.#isOver(end, this.#watermark)) this.#forget(end);
     else if (!correction) {
       this.#fired.push(end);

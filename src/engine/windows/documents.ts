@@ -6,7 +6,7 @@ import type { Key, WindowSpan } from './pane-runs.ts';
 /** Characters of documents after which a piece ends, so that a window of any size can be written. */
 const PIECE_LENGTH = 1 << 18;
 
-/** Results of one window of one view, or a piece of them if there are many. */
+/** Results of one window of one view, or a piece of them if there are many. Lists know the window by `windowStart` (`WindowTimes.labelOf`). */
 export interface Firing extends WindowSpan {
   readonly view: string;
   /** Result documents as JSON, in key order, joined by `,` and a newline. */

@@ -10,9 +10,15 @@ const QUOTE = '"'.charCodeAt(0);
  * Returns the function that gives a document its id, such as `pickup_count|2016-01-01T00:00:00.000Z|dr5ru7`. An id over
  * the limit is hashed. A document is JSON without spaces, as in the results table.
  */
-export function documentIds({ name, by }: Pick<View, 'name' | 'by'>): (document: string) => string {
+export function documentIds({
+  name,
+  by,
+  window,
+}: Pick<View, 'name' | 'by' | 'window'>): (document: string) => string {
   const view = escaped(name);
-  const parts = ['window_start', ...Object.keys(by)];
+  // Cumulating windows begin together.
+  const ends = window.kind === 'cumulating' ? ['window_end'] : [];
+  const parts = ['window_start', ...ends, ...Object.keys(by)];
   const markers = parts.map((part) => `,${JSON.stringify(part)}:`);
   return (document) => {
     let id = view;

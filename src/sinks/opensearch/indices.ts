@@ -17,6 +17,7 @@ import {
   writeIndexOf,
 } from '../../opensearch/templates.ts';
 import type { View } from '../../views/language.ts';
+import { endsOfLabel, hasOwnStarts } from '../../views/windows.ts';
 import type { LiveIndex, Place } from './destinations.ts';
 
 /** The app and stream whose results an index holds. A new state for the same app and stream is the same owner. */
@@ -78,6 +79,38 @@ interface Asked {
   readonly expected?: readonly number[];
   readonly body?: object;
   readonly querystring?: Readonly<Record<string, string>>;
+}
+
+interface Bucket {
+  readonly key?: number;
+  readonly indices: { readonly buckets: readonly { readonly key: string }[] };
+}
+
+/** A search for windows that asks for each of them apart. */
+interface WindowSearch {
+  readonly query: object;
+  readonly windows: object;
+}
+
+const isoTime = (ms: number) => new Date(ms).toISOString();
+
+function byStarts(windows: readonly number[]): WindowSearch {
+  return {
+    query: { terms: { window_start: windows.map(isoTime) } },
+    windows: { terms: { field: 'window_start', size: windows.length } },
+  };
+}
+
+/** Results with starts of their own are found by their ends. */
+function byEnds({ window }: View, labels: readonly number[]): WindowSearch {
+  const ranges = labels.map((label) => {
+    const [from, to] = endsOfLabel(window, label);
+    return [label, { range: { window_end: { gte: isoTime(from), lt: isoTime(to) } } }] as const;
+  });
+  return {
+    query: { bool: { should: ranges.map(([, range]) => range), minimum_should_match: 1 } },
+    windows: { filters: { filters: Object.fromEntries(ranges) } },
+  };
 }
 
 export class OpenSearchIndices {
@@ -168,21 +201,15 @@ export class OpenSearchIndices {
     names: string,
     windows: readonly number[],
   ): Promise<(readonly [number, LiveIndex])[]> {
+    const wanted = hasOwnStarts(view.window) ? byEnds(view, windows) : byStarts(windows);
     const answer = await this.#request('POST', `/${names}/_search`, {
       querystring: { allow_partial_search_results: 'false' },
       body: {
         size: 0,
-        query: {
-          bool: {
-            filter: [
-              { term: { view: view.name } },
-              { terms: { window_start: windows.map((start) => new Date(start).toISOString()) } },
-            ],
-          },
-        },
+        query: { bool: { filter: [{ term: { view: view.name } }, wanted.query] } },
         aggs: {
           windows: {
-            terms: { field: 'window_start', size: windows.length },
+            ...wanted.windows,
             aggs: { indices: { terms: { field: '_index', size: 1 } } },
           },
         },
@@ -190,11 +217,21 @@ export class OpenSearchIndices {
     });
     const { aggregations } = answer as { aggregations?: { windows?: { buckets?: unknown } } };
     const buckets = aggregations?.windows?.buckets;
-    if (!Array.isArray(buckets)) throw unusable(`/${names}/_search`);
-    return buckets.flatMap(({ key, indices: { buckets: most } }) => {
-      const index = indices.get(most[0]?.key);
-      return index ? [[Number(key), index] as const] : [];
-    });
+    if (typeof buckets !== 'object' || buckets === null) throw unusable(`/${names}/_search`);
+    const found: [key: unknown, bucket: Bucket][] = Array.isArray(buckets)
+      ? (buckets as Bucket[]).map((bucket) => [bucket.key, bucket])
+      : Object.entries(buckets as Record<string, Bucket>);
+    return found.flatMap(
+      ([
+        key,
+        {
+          indices: { buckets: most },
+        },
+      ]) => {
+        const index = indices.get(most[0]?.key ?? '');
+        return index ? [[Number(key), index] as const] : [];
+      },
+    );
   }
 
   async #describe(name: string, querystring = {}): Promise<Indices | undefined> {
