@@ -346,7 +346,7 @@ describe('reading results', () => {
 
   it('distinguishes keys whose concatenated parts are equal', (t) => {
     const dataDir = folder(t);
-    const views = '[{"name":"v","by":{"k":{},"l":{}}}]';
+    const views = '[{"name":"v","by":{"k":{},"l":{}},"window":{"kind":"tumbling","size_ms":1}}]';
     const state = open(dataDir, { ...IDENTITY, views });
     t.after(() => state.close());
     const keys = [
