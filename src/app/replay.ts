@@ -1,9 +1,11 @@
 /** Composes a replay from trips, stream and ledger. The command line, the demo and the library all open it here. */
+
 import { type Clock, systemClock } from '../clock.ts';
 import { Dataset, type DatasetCounts } from '../dataset/dataset.ts';
 import type { Timeline } from '../dataset/timeline.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
+import { timeZoneOf } from '../events/time-zones.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
 import { planReplay, type ReplayPlan } from '../replay/plan.ts';
 import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
@@ -56,6 +58,8 @@ export interface ReplayOptions extends RunEvents {
   /** Read rows in file order, without sorting; rows that are out of drop-off order are rejected. */
   readonly assumeSorted?: boolean;
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
+  /** IANA time zone that times without one are local times in; by default they are taken as they stand, as UTC. */
+  readonly timeZone?: string | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   /** Ms after its arrival that the embedded stream keeps a record; for ever by default. Kinesis has a period of its own. */
@@ -87,6 +91,11 @@ export async function openReplay(options: ReplayOptions): Promise<Replay> {
   const instead = options.retention === undefined ? undefined : lacks(parseTarget(options.stream), 'trim');
   if (instead !== undefined) throw usageError('retention is for embedded streams', instead);
   parseTarget(options.stream);
+  if (options.timeZone !== undefined && timeZoneOf(options.timeZone) === undefined)
+    throw usageError(
+      `${options.timeZone} is not a time zone`,
+      'name one of the IANA database, such as America/New_York',
+    );
   const rejected = new DeadLetterBuffer(deadLetterLimit);
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -97,6 +106,7 @@ export async function openReplay(options: ReplayOptions): Promise<Replay> {
     s3: { region, endpointUrl, ...s3 },
     assumeSorted: options.assumeSorted ?? false,
     dateOrder: options.dateOrder,
+    timeZone: options.timeZone,
     failOnReject: options.failOnReject ?? false,
     onReject: ({ reason, source, line, raw, detail }) =>
       rejected.add(reason, () => ({

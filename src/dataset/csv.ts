@@ -5,6 +5,7 @@ import { TaxiflowError } from '../errors.ts';
 import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
 import type { Input } from './inputs.ts';
+import { LocalTimes } from './local-times.ts';
 import { fieldsOf, type LineProblem, type RowHandler, RowReader } from './rows.ts';
 import { delimiterOf, hasHeader, isHeader, readHeader, type Schema } from './schema.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
@@ -17,7 +18,8 @@ import { UsualRows } from './usual-rows.ts';
  * `mixed-files`.
  */
 export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
-  const file = new CsvFile(input.name, options.dateOrder, sink);
+  const local = options.timeZone && new LocalTimes(options.timeZone);
+  const file = new CsvFile(input.name, options.dateOrder, sink, local);
   const rows = new RowReader(file);
   const lines = new Lines(file, rows);
   const hash = createHash('sha256');
@@ -147,7 +149,10 @@ class CsvFile implements RowHandler {
   waiting: { readonly fields: string[]; readonly line: number; readonly raw: string }[] = [];
   #brokenHeader: string | undefined;
 
-  constructor(source: string, order: DateOrder | undefined, sink: RowSink) {
+  readonly #local: LocalTimes | undefined;
+
+  constructor(source: string, order: DateOrder | undefined, sink: RowSink, local: LocalTimes | undefined) {
+    this.#local = local;
     this.#source = source;
     this.#order = order;
     this.#sink = sink;
@@ -214,6 +219,7 @@ class CsvFile implements RowHandler {
     if (!this.#encoder && this.#brokenHeader !== undefined) throw this.#noHeader();
     if (!this.#encoder) readHeader([], this.#source);
     this.#sink.leftOut(this.#leftOut + this.#encoder!.leftOut, this.#firstLeftOut);
+    if (this.#local) this.#sink.localTimes?.(this.#local.twice, this.#local.never);
   }
 
   #noHeader(): TaxiflowError {
@@ -231,9 +237,9 @@ class CsvFile implements RowHandler {
 
   #use(schema: Schema): void {
     this.#leftOut += this.#encoder?.leftOut ?? 0;
-    this.#encoder = new TripEncoder(schema, this.#order);
+    this.#encoder = new TripEncoder(schema, this.#order, this.#local);
     const { trips } = this.#sink;
-    this.usual = trips && UsualRows.of(schema, this.delimiter, trips);
+    this.usual = trips && UsualRows.of(schema, this.delimiter, trips, this.#local);
   }
 
   #read(encoder: TripEncoder, fields: string[], line: number, raw: string): void {

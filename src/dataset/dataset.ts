@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
+import { timeZoneOf } from '../events/time-zones.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
@@ -40,6 +41,8 @@ export interface DatasetOptions {
   readonly assumeSorted?: boolean;
   /** Order of day and month in dates such as 3/4/2016; by default the dates of each file decide. */
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
+  /** Times without a zone are local times in this one; without it, they are taken as they stand, as UTC. */
+  readonly timeZone?: string | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   readonly onReject?: (rejection: Rejection) => void;
@@ -68,6 +71,9 @@ export interface DatasetCounts {
   unreadableValues: number;
   /** The first of them, in words. */
   unreadableExample: string | undefined;
+  /** With a time zone: times of trips that came twice, and that never came, since clocks were changed. */
+  timesTwice: number;
+  timesNever: number;
 }
 
 /** Takes many trips. */
@@ -88,6 +94,8 @@ export class Dataset {
     rejectedExamples: {},
     unreadableValues: 0,
     unreadableExample: undefined,
+    timesTwice: 0,
+    timesNever: 0,
   };
   /** When the trips end that were read so far. */
   readonly timeline = new Timeline();
@@ -136,10 +144,15 @@ export class Dataset {
    * only with `assumeSorted`. Standard input has a fingerprint only after `batches` has read it.
    */
   async fingerprint(): Promise<string> {
-    const { assumeSorted, dateOrder } = this.#options;
+    const { assumeSorted, dateOrder, timeZone } = this.#options;
     const parts: string[] = [];
     for (const input of await this.#inOrder()) parts.push(await this.#identity(input));
-    return [...parts, assumeSorted ? 'as-is' : 'sorted', ...(dateOrder ? [dateOrder] : [])].join('\n');
+    return [
+      ...parts,
+      assumeSorted ? 'as-is' : 'sorted',
+      ...(dateOrder ? [dateOrder] : []),
+      ...(timeZone ? [timeZone] : []),
+    ].join('\n');
   }
 
   async #identity(input: Input): Promise<string> {
@@ -289,9 +302,10 @@ export class Dataset {
   }
 
   async *#readFile(input: Input, sink: RowSink, onBytes: OnBytes): AsyncGenerator<void> {
-    const { dateOrder } = this.#options;
+    const { dateOrder, timeZone } = this.#options;
     const options: ReadOptions = {
       dateOrder,
+      timeZone: timeZone === undefined ? undefined : timeZoneOf(timeZone),
       folder: this.#folder,
       onBytes,
       onDigest: (digest) => {
@@ -328,6 +342,10 @@ export class Dataset {
         this.counts.unreadableValues += count;
         if (first)
           this.counts.unreadableExample ??= `${first.column} ${JSON.stringify(String(first.value))} in line ${first.line} of ${source}`;
+      },
+      localTimes: (twice, never) => {
+        this.counts.timesTwice += twice;
+        this.counts.timesNever += never;
       },
       lines: ({ lines, headers, blank, continued }) => {
         this.counts.lines += lines;

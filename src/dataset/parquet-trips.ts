@@ -3,6 +3,7 @@ import { TaxiflowError } from '../errors.ts';
 import type { DateOrder } from '../events/times.ts';
 import { DateSurvey } from './date-survey.ts';
 import { type Input, unreadable } from './inputs.ts';
+import { LocalTimes } from './local-times.ts';
 import { openTable, type Table } from './parquet.ts';
 import { readHeader, type Schema, usedColumns } from './schema.ts';
 import type { ReadOptions, RowSink } from './sink.ts';
@@ -21,7 +22,10 @@ export async function* readParquet(input: Input, sink: RowSink, options: ReadOpt
       table.columns.map(({ name }) => name),
       source,
     );
-    const encoder = new TripEncoder(schema, await orderOf(table, schema, source, options));
+    const local = options.timeZone && new LocalTimes(options.timeZone);
+    const instants = table.columns.flatMap(({ isInstant }, column) => (isInstant ? [column] : []));
+    const order = await orderOf(table, schema, source, options);
+    const encoder = new TripEncoder(schema, order, local, instants);
     const used = usedColumns(schema);
     let first: (LeftOut & { line: number }) | undefined;
     const rowOf = (cells: readonly Cell[]) =>
@@ -33,6 +37,7 @@ export async function* readParquet(input: Input, sink: RowSink, options: ReadOpt
       else if (encoder.leftOut > 0) first ??= { ...encoder.firstLeftOut!, line: row };
     });
     sink.leftOut(encoder.leftOut, first);
+    if (local) sink.localTimes?.(local.twice, local.never);
   } catch (error) {
     throw unreadable(source, error);
   } finally {

@@ -28,6 +28,8 @@ export interface TableColumn {
   readonly kind: 'time' | 'text' | 'other';
   /** The stored type, in words. */
   readonly stored: string;
+  /** Its times are said to be in UTC, not local ones. */
+  readonly isInstant: boolean;
 }
 
 /** An open file. Its methods throw an `Error` if the file is damaged or cut off. */
@@ -67,7 +69,11 @@ export async function openTable(file: ByteRanges): Promise<Table> {
   const metadata = await readMetadata(file);
   const schema = parquetSchema(metadata);
   return {
-    columns: schema.children.map(({ element }) => ({ name: element.name, ...typeOf(element) })),
+    columns: schema.children.map(({ element }) => ({
+      name: element.name,
+      ...typeOf(element),
+      isInstant: element.logical_type?.type === 'TIMESTAMP' && element.logical_type.isAdjustedToUTC,
+    })),
     rows: (wanted, onRow) => readRows(file, metadata, schema, wanted, onRow),
   };
 }

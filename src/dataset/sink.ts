@@ -1,4 +1,5 @@
 /** The interface between `Dataset` and the reader of one file. */
+import type { TimeZone } from '../events/time-zones.ts';
 import type { DateOrder } from '../events/times.ts';
 import type { OnBytes } from './inputs.ts';
 import type { LeftOut, RejectReason, SourceTrip, SourceTrips } from './trips.ts';
@@ -13,6 +14,8 @@ export interface RowSink {
   reject(reason: RejectReason, line: number, raw: string, detail: () => string): void;
   /** Called once, at the end: how many values were left out of trips, and the first of them with its line. */
   leftOut(count: number, first: (LeftOut & { readonly line: number }) | undefined): void;
+  /** Called once, at the end: how many local times of trips came twice, and how many never came. */
+  localTimes?(twice: number, never: number): void;
   /** Called once, at the end of a CSV file. */
   lines(counts: LineCounts): void;
 }
@@ -28,6 +31,8 @@ export interface LineCounts {
 export interface ReadOptions {
   /** Order of day and month, if the user gave it. */
   readonly dateOrder: DateOrder | undefined;
+  /** Times without a zone are local times in this one; without it, they are taken as they stand, as UTC. */
+  readonly timeZone?: TimeZone | undefined;
   /** For temporary files of this run. */
   readonly folder: string;
   readonly onBytes: OnBytes;

@@ -1,6 +1,7 @@
 /** Turns a row of a TLC file into the values of a trip. */
 import { type DateOrder, formatIso, inFourDigitYears, parseTime } from '../events/times.ts';
 import { SOURCE_FIELDS, type SourceField } from '../events/trip.ts';
+import { hasZone, type LocalTimes } from './local-times.ts';
 import type { Schema } from './schema.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
 
@@ -73,8 +74,19 @@ export class TripEncoder {
   leftOut = 0;
   firstLeftOut: LeftOut | undefined;
 
-  /** `order` is the order of day and month in dates such as 3/4/2016. */
-  constructor(schema: Schema, order: DateOrder = 'mdy') {
+  readonly #local: LocalTimes | undefined;
+  /** Columns whose times are instants. */
+  readonly #instants: readonly number[];
+
+  /** `order` is the order of day and month in dates such as 3/4/2016; `local` reads times without a zone, unless its column in `instants` holds instants. */
+  constructor(
+    schema: Schema,
+    order: DateOrder = 'mdy',
+    local?: LocalTimes,
+    instants: readonly number[] = [],
+  ) {
+    this.#local = local;
+    this.#instants = instants;
     this.schema = schema;
     this.#order = order;
     this.#pickup = endOf('pickup', schema);
@@ -87,12 +99,11 @@ export class TripEncoder {
     if (row.length < schema.width) return 'short-row';
     const pickup = this.timeOf(row[schema.pickup_datetime]!);
     const dropoff = this.timeOf(row[schema.dropoff_datetime]!);
+    const isTimed = this.#local ? this.#takeLocal(row, pickup, dropoff) : this.#takeTimes(pickup, dropoff);
     // NaN compares false, so this one test finds unreadable times too.
-    if (!(dropoff >= pickup)) {
+    if (!isTimed) {
       return Number.isNaN(pickup) || Number.isNaN(dropoff) ? 'unreadable-time' : 'dropoff-before-pickup';
     }
-    values[PLACE.pickup_datetime] = pickup;
-    values[PLACE.dropoff_datetime] = dropoff;
     const vendor = this.#vendor(row);
     values[PLACE.passenger_count] = this.#number(row, schema.passenger_count);
     values[PLACE.trip_distance] = this.#number(row, schema.trip_distance);
@@ -102,6 +113,29 @@ export class TripEncoder {
     values[PLACE.dropoff_zone] = this.#zone(row, schema.dropoff_zone);
     values[PLACE.total_amount] = this.#number(row, schema.total_amount);
     return { values, vendor };
+  }
+
+  #takeTimes(pickup: number, dropoff: number): boolean {
+    this.#values[PLACE.pickup_datetime] = pickup;
+    this.#values[PLACE.dropoff_datetime] = dropoff;
+    return dropoff >= pickup;
+  }
+
+  /** A time that says its zone is an instant; of a row with both kinds, each is taken by itself. */
+  #takeLocal(row: readonly Cell[], pickup: number, dropoff: number): boolean {
+    const local = this.#local!;
+    const [isPickupLocal, isDropoffLocal] = [this.schema.pickup_datetime, this.schema.dropoff_datetime].map((column) => this.#isLocal(row[column]!, column)); // biome-ignore format: one line
+    if (!isPickupLocal && !isDropoffLocal) return this.#takeTimes(pickup, dropoff);
+    if (isPickupLocal && isDropoffLocal)
+      return local.take(pickup, dropoff) && this.#takeTimes(local.pickup, local.dropoff);
+    return isPickupLocal
+      ? this.#takeTimes(local.takeOne(pickup), dropoff)
+      : this.#takeTimes(pickup, local.takeOne(dropoff));
+  }
+
+  /** Whether the time in a column is a local one. */
+  #isLocal(cell: Cell, column: number): boolean {
+    return typeof cell === 'string' ? !hasZone(cell) : !this.#instants.includes(column);
   }
 
   /** Epoch ms of a cell; NaN if it is not a valid time. Numbers are epoch ms already. */

@@ -8,6 +8,7 @@
 import { Dictionary } from '../events/columns.ts';
 import { scan, scanFraction, scanNumber } from '../events/scan.ts';
 import { clockAt, dayAt } from '../events/time-bytes.ts';
+import type { LocalTimes } from './local-times.ts';
 import type { Schema } from './schema.ts';
 import { PLACE, type SourceTrips, TRIP_WIDTH } from './trips.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
@@ -55,19 +56,29 @@ export class UsualRows {
   #vendors = new Dictionary();
   #count = 0;
 
-  private constructor(schema: Schema, delimiter: string, onTrips: (trips: SourceTrips) => void) {
+  private constructor(
+    schema: Schema,
+    delimiter: string,
+    onTrips: (trips: SourceTrips) => void,
+    local: LocalTimes | undefined,
+  ) {
     this.#onTrips = onTrips;
     this.#delimiter = delimiter.charCodeAt(0);
     this.#columns = schema.names.length;
     this.#width = schema.width;
     this.#starts = new Int32Array(schema.names.length + MOST_EXTRA + 2);
-    this.#encode = compile(schema);
+    this.#encode = compile(schema, local);
   }
 
   /** Undefined for a schema whose rows are not usual ones: with coordinates and zones of the same end. */
-  static of(schema: Schema, delimiter: string, onTrips: (trips: SourceTrips) => void): UsualRows | undefined {
+  static of(
+    schema: Schema,
+    delimiter: string,
+    onTrips: (trips: SourceTrips) => void,
+    local?: LocalTimes,
+  ): UsualRows | undefined {
     const hasBoth = ENDS.some((end) => coordinatesOf(schema, end) && schema[`${end}_zone`] >= 0);
-    return hasBoth ? undefined : new UsualRows(schema, delimiter, onTrips);
+    return hasBoth ? undefined : new UsualRows(schema, delimiter, onTrips, local);
   }
 
   /** Takes rows from `from` up to `to`, which follows a line end; returns where the first unusual one begins, or `to`. */
@@ -212,14 +223,20 @@ function endSource(schema: Schema, end: End): string {
       out[o + ${zone}] = zone > 0 ? zone : NaN; }`;
 }
 
+/** Source that turns local times into instants, last, as it counts those of trips. */
+const localSource = `
+    if (!local.take(pickup, dropoff)) return false;
+    out[o + ${PLACE.pickup_datetime}] = local.pickup;
+    out[o + ${PLACE.dropoff_datetime}] = local.dropoff;`;
+
 /** The encoder of a schema's usual rows: what `TripEncoder.encode` does. */
-function compile(schema: Schema): EncodeRow {
+function compile(schema: Schema, local: LocalTimes | undefined): EncodeRow {
   const { pickup_datetime: pickup, dropoff_datetime: dropoff } = schema;
   const source = `return function encodeUsual(b, v, starts, out, o, vendors) {
     const p1 = starts[${pickup}], p2 = starts[${dropoff}];
     if (starts[${pickup + 1}] - 1 - p1 !== ${PLAIN_TIME} || starts[${dropoff + 1}] - 1 - p2 !== ${PLAIN_TIME}) return false;
     const pickup = plainTime(b, v, p1), dropoff = plainTime(b, v, p2);
-    if (!(dropoff >= pickup)) return false;
+    ${local ? '' : 'if (!(dropoff >= pickup)) return false;'}
     out[o + ${PLACE.pickup_datetime}] = pickup;
     out[o + ${PLACE.dropoff_datetime}] = dropoff;
     ${vendorSource(schema.vendor_id)}
@@ -227,9 +244,11 @@ function compile(schema: Schema): EncodeRow {
     ${numberSource(schema.trip_distance, PLACE.trip_distance)}
     ${ENDS.map((end) => endSource(schema, end)).join('')}
     ${numberSource(schema.total_amount, PLACE.total_amount)}
+    ${local ? localSource : ''}
     return true;
   }`;
   const tools = {
+    local,
     scan,
     plainTime,
     numberIn,

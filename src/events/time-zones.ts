@@ -101,11 +101,12 @@ export class TimeZone {
   }
 
   /**
-   * The instant of a local time (epoch ms as if it were UTC). Where it comes twice, the first; where it is left out, the time that a
-   * clock which was not put forward would show it at.
+   * The instant of a local time (epoch ms as if it were UTC). Where it comes twice, the first unless the second is asked for; where it is
+   * left out, the time that a clock which was not put forward would show it at.
    */
-  instantOf(local: number): number {
+  instantOf(local: number, which: 'first' | 'second' = 'first'): number {
     const [before, after] = this.#offsetsAround(local);
+    if (which === 'second' && this.offsetAt(local - after) === after) return local - after;
     const early = local - before;
     // Where clocks were put forward, the offset of before makes an instant after the change.
     if (before === after || this.offsetAt(early) === before) return early;
@@ -125,6 +126,8 @@ export class TimeZone {
 
   /** The offsets a day before and after a local time. */
   #offsetsAround(local: number): readonly [number, number] {
+    const { from, to, offset } = this.#last;
+    if (local - DAY_MS >= from && local + DAY_MS < to) return [offset, offset];
     return [this.offsetAt(local - DAY_MS), this.offsetAt(local + DAY_MS)];
   }
 

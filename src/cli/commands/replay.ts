@@ -6,6 +6,7 @@ import {
   MOST_SHARDS,
   milliseconds,
   speedup,
+  text,
   texts,
   time,
   type Values,
@@ -63,6 +64,10 @@ const options = {
   assumeSorted: flag('Do not sort: the rows are already in drop-off order'),
   dateOrder: choice(['mdy', 'dmy'], {
     describe: "Order of day and month in dates such as 3/4/2016  [default: inferred from the file's dates]",
+  }),
+  timeZone: text({
+    describe:
+      'Read times without a zone as local times, such as America/New_York  [default: as they stand, as UTC]',
   }),
   onError: choice(['keep', 'report', 'fail'], {
     default: 'keep',

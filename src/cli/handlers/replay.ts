@@ -192,6 +192,8 @@ function report(
       continued_lines: counts.continued,
       unreadable_values: counts.unreadableValues,
       unreadable_example: counts.unreadableExample ?? null,
+      times_twice: counts.timesTwice,
+      times_never: counts.timesNever,
       behind_watermark: behind,
       notes,
       watermarks: outcome.watermarks,
@@ -275,6 +277,8 @@ async function dryRun(
       shards_needed: plan.shardsNeeded ?? null,
       unreadable_values: counts.unreadableValues,
       unreadable_example: counts.unreadableExample ?? null,
+      times_twice: counts.timesTwice,
+      times_never: counts.timesNever,
       notes,
     });
     return code;
@@ -334,7 +338,14 @@ function linesOf(counts: DatasetCounts): string {
     counts.blank > 0 ? `; blank lines ${thousands(counts.blank)}` : '',
     counts.continued > 0 ? `; lines of rows over several ${thousands(counts.continued)}` : '',
     counts.unreadableValues > 0 ? `; values left out ${leftOut(counts)}` : '',
+    clockChanges(counts),
   ].join('');
+}
+
+/** Local times that clocks showed twice, or never. */
+function clockChanges({ timesTwice, timesNever }: DatasetCounts): string {
+  const twice = timesTwice > 0 ? `; times that came twice ${thousands(timesTwice)}` : '';
+  return `${twice}${timesNever > 0 ? `; times that never came ${thousands(timesNever)}` : ''}`;
 }
 
 function leftOut({ unreadableValues, unreadableExample }: DatasetCounts): string {
