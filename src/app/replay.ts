@@ -6,6 +6,7 @@ import type { Timeline } from '../dataset/timeline.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { timeZoneOf } from '../events/time-zones.ts';
+import type { ExtraField } from '../events/trip.ts';
 import { ReplayLedger } from '../replay/ledger.ts';
 import { planReplay, type ReplayPlan } from '../replay/plan.ts';
 import { type ReplayOutcome, type ReplayOptions as RunOptions, runReplay } from '../replay/run.ts';
@@ -58,6 +59,8 @@ export interface ReplayOptions extends RunEvents {
   /** Read rows in file order, without sorting; rows that are out of drop-off order are rejected. */
   readonly assumeSorted?: boolean;
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
+  /** Fields that ride along in the records of trips; none by default. */
+  readonly fields?: readonly ExtraField[] | undefined;
   /** IANA time zone that times without one are local times in; by default they are taken as they stand, as UTC. */
   readonly timeZone?: string | undefined;
   /** Stop at the first rejected row. */
@@ -107,6 +110,7 @@ export async function openReplay(options: ReplayOptions): Promise<Replay> {
     assumeSorted: options.assumeSorted ?? false,
     dateOrder: options.dateOrder,
     timeZone: options.timeZone,
+    fields: options.fields ?? [],
     failOnReject: options.failOnReject ?? false,
     onReject: ({ reason, source, line, raw, detail }) =>
       rejected.add(reason, () => ({

@@ -6,6 +6,7 @@
 import { statSync } from 'node:fs';
 import { systemCode, TaxiflowError, usageError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
+import { didYouMean } from '../suggest.ts';
 import { duration, MAX_DURATION_DAYS } from '../views/durations.ts';
 
 /** A value before it is read: a text, the state of a switch, or a list of arguments. */
@@ -150,6 +151,24 @@ export function choice<
   return option(about, { choices, schema: { enum: choices } }, (value, name): C[number] => {
     if (choices.includes(value)) return value;
     throw usageError(`${name} ${value} is not one of ${choices.join(', ')}`);
+  });
+}
+
+/** Some of several names, with commas between them, or `all`; the `suffix` of a name may be left out. */
+export function names<const C extends readonly string[]>(
+  known: C,
+  { describe, suffix }: { readonly describe: string; readonly suffix: string },
+): Option<readonly C[number][] | undefined> {
+  return option({ describe, offers: [...known, 'all'] }, {}, (value, name): readonly C[number][] => {
+    if (value === 'all') return known;
+    const wanted = value.split(',').filter((part) => part.trim() !== '');
+    const found = wanted.map((part) => {
+      const word = part.trim().toLowerCase();
+      const match = known.find((one) => one === word || one === word + suffix);
+      if (match !== undefined) return match as C[number];
+      throw usageError(`${name} ${part.trim()} is not one of ${known.join(', ')}${didYouMean(word, known)}`);
+    });
+    return known.filter((one) => found.includes(one));
   });
 }
 

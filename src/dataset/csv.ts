@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { StringDecoder } from 'node:string_decoder';
 import { TaxiflowError } from '../errors.ts';
 import { type DateOrder, dateOrderOf, parseTime } from '../events/times.ts';
+import type { ExtraField } from '../events/trip.ts';
 import { DateSurvey } from './date-survey.ts';
 import type { Input } from './inputs.ts';
 import { LocalTimes } from './local-times.ts';
@@ -19,7 +20,7 @@ import { UsualRows } from './usual-rows.ts';
  */
 export async function* readCsv(input: Input, sink: RowSink, options: ReadOptions): AsyncGenerator<void> {
   const local = options.timeZone && new LocalTimes(options.timeZone);
-  const file = new CsvFile(input.name, options.dateOrder, sink, local);
+  const file = new CsvFile(input.name, options.dateOrder, sink, local, options.extras);
   const rows = new RowReader(file);
   const lines = new Lines(file, rows);
   const hash = createHash('sha256');
@@ -150,9 +151,17 @@ class CsvFile implements RowHandler {
   #brokenHeader: string | undefined;
 
   readonly #local: LocalTimes | undefined;
+  readonly #extras: readonly ExtraField[];
 
-  constructor(source: string, order: DateOrder | undefined, sink: RowSink, local: LocalTimes | undefined) {
+  constructor(
+    source: string,
+    order: DateOrder | undefined,
+    sink: RowSink,
+    local: LocalTimes | undefined,
+    extras: readonly ExtraField[] = [],
+  ) {
     this.#local = local;
+    this.#extras = extras;
     this.#source = source;
     this.#order = order;
     this.#sink = sink;
@@ -237,9 +246,9 @@ class CsvFile implements RowHandler {
 
   #use(schema: Schema): void {
     this.#leftOut += this.#encoder?.leftOut ?? 0;
-    this.#encoder = new TripEncoder(schema, this.#order, this.#local);
+    this.#encoder = new TripEncoder(schema, this.#order, this.#local, [], this.#extras);
     const { trips } = this.#sink;
-    this.usual = trips && UsualRows.of(schema, this.delimiter, trips, this.#local);
+    this.usual = trips && UsualRows.of(schema, this.delimiter, trips, this.#local, this.#extras);
   }
 
   #read(encoder: TripEncoder, fields: string[], line: number, raw: string): void {

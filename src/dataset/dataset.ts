@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { TaxiflowError } from '../errors.ts';
 import { timeZoneOf } from '../events/time-zones.ts';
+import type { ExtraField } from '../events/trip.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { builtInTrips } from './built-in.ts';
 import { readCsv } from './csv.ts';
@@ -43,6 +44,8 @@ export interface DatasetOptions {
   readonly dateOrder?: 'mdy' | 'dmy' | undefined;
   /** Times without a zone are local times in this one; without it, they are taken as they stand, as UTC. */
   readonly timeZone?: string | undefined;
+  /** Fields that ride along. */
+  readonly fields?: readonly ExtraField[] | undefined;
   /** Stop at the first rejected row. */
   readonly failOnReject?: boolean;
   readonly onReject?: (rejection: Rejection) => void;
@@ -144,7 +147,7 @@ export class Dataset {
    * only with `assumeSorted`. Standard input has a fingerprint only after `batches` has read it.
    */
   async fingerprint(): Promise<string> {
-    const { assumeSorted, dateOrder, timeZone } = this.#options;
+    const { assumeSorted, dateOrder, timeZone, fields = [] } = this.#options;
     const parts: string[] = [];
     for (const input of await this.#inOrder()) parts.push(await this.#identity(input));
     return [
@@ -152,6 +155,7 @@ export class Dataset {
       assumeSorted ? 'as-is' : 'sorted',
       ...(dateOrder ? [dateOrder] : []),
       ...(timeZone ? [timeZone] : []),
+      ...fields,
     ].join('\n');
   }
 
@@ -225,7 +229,7 @@ export class Dataset {
    */
   async *batches(): AsyncGenerator<TripBatch> {
     if (this.#options.assumeSorted) {
-      const collector = new TripCollector(this.#folder);
+      const collector = new TripCollector(this.#folder, this.#options.fields);
       try {
         for await (const _ of this.#read((trip) => collector.add(trip))) {
           if (this.#stopped) return;
@@ -237,7 +241,7 @@ export class Dataset {
       }
       return;
     }
-    const sorter = new TripSorter(this.#folder);
+    const sorter = new TripSorter(this.#folder, undefined, this.#options.fields);
     try {
       const take: TakeTrip = (trip) => sorter.add(trip);
       for await (const _ of this.#read(take, (trips) => sorter.addAll(trips))) if (this.#stopped) return;
@@ -306,6 +310,7 @@ export class Dataset {
     const options: ReadOptions = {
       dateOrder,
       timeZone: timeZone === undefined ? undefined : timeZoneOf(timeZone),
+      extras: this.#options.fields ?? [],
       folder: this.#folder,
       onBytes,
       onDigest: (digest) => {
@@ -361,7 +366,8 @@ export class Dataset {
     take(trips);
     this.counts.rows += count;
     this.counts.trips += count;
-    for (let at = PLACE.dropoff_datetime; at < count * TRIP_WIDTH; at += TRIP_WIDTH) {
+    const width = TRIP_WIDTH + (this.#options.fields?.length ?? 0);
+    for (let at = PLACE.dropoff_datetime; at < count * width; at += width) {
       this.timeline.add(values[at]!);
       this.#countTrip(values[at]!);
     }

@@ -2,6 +2,7 @@
  * Sorts trips by drop-off time, ties in input order, in bounded memory: sorts runs of half a million trips in memory, spills
  * them to disk if there is more than one, and merges them.
  */
+import type { ExtraField } from '../events/trip.ts';
 import { ScratchFile } from './scratch.ts';
 import { PLACE, type SourceTrip, type SourceTrips, TRIP_WIDTH } from './trips.ts';
 import { Vendors } from './vendors.ts';
@@ -12,8 +13,9 @@ export interface TripBatch {
   readonly firstId: number;
   /** Epoch ms. */
   readonly dropoffs: Float64Array;
-  /** `TRIP_WIDTH` values for each trip, by `PLACE`; a vendor is a number, and its text by `vendors`. */
+  /** Values for each trip, by `PLACE`, then the extra fields; a vendor is a number, and its text by `vendors`. */
   readonly values: Float64Array;
+  readonly extras: readonly ExtraField[];
   readonly vendors: (code: number) => string;
 }
 
@@ -35,9 +37,13 @@ class Run {
   count = 0;
   #values: Float64Array;
 
-  constructor(capacity: number) {
+  readonly #width: number;
+
+  /** `width` is the number of values of a trip. */
+  constructor(capacity: number, width: number) {
     this.capacity = capacity;
-    this.#values = new Float64Array(Math.min(capacity, PIECE_TRIPS) * TRIP_WIDTH);
+    this.#width = width;
+    this.#values = new Float64Array(Math.min(capacity, PIECE_TRIPS) * width);
   }
 
   get values(): Float64Array {
@@ -50,7 +56,7 @@ class Run {
 
   add({ values }: SourceTrip, vendor: number): void {
     this.#reserve(this.count + 1);
-    const at = this.count++ * TRIP_WIDTH;
+    const at = this.count++ * this.#width;
     this.#values.set(values, at);
     this.#values[at + VENDOR] = vendor;
   }
@@ -59,10 +65,10 @@ class Run {
   addAll({ count, values }: SourceTrips, from: number, vendorOf: (place: number) => number): number {
     const own = Math.min(count - from, this.capacity - this.count);
     this.#reserve(this.count + own);
-    const start = this.count * TRIP_WIDTH;
-    this.#values.set(values.subarray(from * TRIP_WIDTH, (from + own) * TRIP_WIDTH), start);
+    const start = this.count * this.#width;
+    this.#values.set(values.subarray(from * this.#width, (from + own) * this.#width), start);
     this.count += own;
-    for (let at = start + VENDOR; at < this.count * TRIP_WIDTH; at += TRIP_WIDTH) {
+    for (let at = start + VENDOR; at < this.count * this.#width; at += this.#width) {
       const vendor = this.#values[at]!;
       if (!Number.isNaN(vendor)) this.#values[at] = vendorOf(vendor);
     }
@@ -80,7 +86,7 @@ class Run {
     let low = Number.POSITIVE_INFINITY;
     let high = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < count; i++) {
-      const t = values[i * TRIP_WIDTH + DROPOFF]!;
+      const t = values[i * this.#width + DROPOFF]!;
       dropoffs[i] = t;
       if (t < low) low = t;
       if (t > high) high = t;
@@ -100,29 +106,34 @@ class Run {
   }
 
   #reserve(trips: number): void {
-    const needed = trips * TRIP_WIDTH;
+    const needed = trips * this.#width;
     if (needed <= this.#values.length) return;
     const grown = new Float64Array(
-      Math.min(this.capacity * TRIP_WIDTH, Math.max(needed, this.#values.length * 2)),
+      Math.min(this.capacity * this.#width, Math.max(needed, this.#values.length * 2)),
     );
     grown.set(this.#values);
     this.#values = grown;
   }
 }
 
-function copyTrip(from: Float64Array, at: number, to: Float64Array, into: number): void {
-  for (let i = 0; i < TRIP_WIDTH; i++) to[into + i] = from[at + i]!;
+function copyTrip(from: Float64Array, at: number, to: Float64Array, into: number, width: number): void {
+  for (let i = 0; i < width; i++) to[into + i] = from[at + i]!;
 }
 
 /** Copies trips into batches. */
 class BatchBuilder {
   readonly #vendors: Vendors;
-  #values = new Float64Array(BATCH_TRIPS * TRIP_WIDTH);
+  readonly #extras: readonly ExtraField[];
+  readonly #width: number;
+  #values: Float64Array;
   #count = 0;
   #firstId = 0;
 
-  constructor(vendors: Vendors) {
+  constructor(vendors: Vendors, extras: readonly ExtraField[]) {
     this.#vendors = vendors;
+    this.#extras = extras;
+    this.#width = TRIP_WIDTH + extras.length;
+    this.#values = new Float64Array(BATCH_TRIPS * this.#width);
   }
 
   get count(): number {
@@ -131,26 +142,26 @@ class BatchBuilder {
 
   /** Adds the trip whose values begin at `at`. */
   add(values: Float64Array, at: number): void {
-    const into = this.#count++ * TRIP_WIDTH;
+    const into = this.#count++ * this.#width;
     if (into === this.#values.length) {
       const grown = new Float64Array(2 * into);
       grown.set(this.#values);
       this.#values = grown;
     }
-    copyTrip(values, at, this.#values, into);
+    copyTrip(values, at, this.#values, into, this.#width);
   }
 
   take(): TripBatch {
     const count = this.#count;
-    const values = this.#values.slice(0, count * TRIP_WIDTH);
+    const values = this.#values.slice(0, count * this.#width);
     const dropoffs = new Float64Array(count);
     const codes: number[] = [];
     for (let i = 0; i < count; i++) {
-      dropoffs[i] = values[i * TRIP_WIDTH + DROPOFF]!;
-      if (values[i * TRIP_WIDTH + VENDOR]! < 0) codes.push(values[i * TRIP_WIDTH + VENDOR]!);
+      dropoffs[i] = values[i * this.#width + DROPOFF]!;
+      if (values[i * this.#width + VENDOR]! < 0) codes.push(values[i * this.#width + VENDOR]!);
     }
     const vendors = this.#vendors.reader(codes);
-    const batch = { count, firstId: this.#firstId, dropoffs, values, vendors };
+    const batch = { count, firstId: this.#firstId, dropoffs, values, extras: this.#extras, vendors };
     this.#firstId += count;
     this.#count = 0;
     return batch;
@@ -163,13 +174,17 @@ export class TripSorter {
   readonly #spills: Spill[] = [];
   readonly #folder: string;
   readonly #vendors: Vendors;
+  readonly #extras: readonly ExtraField[];
+  readonly #width: number;
   /** The numbers of the vendors in a list. */
   #codes: { readonly list: readonly string[]; readonly codes: number[] } = { list: [], codes: [] };
 
-  /** Spills to `folder`; sorts at most `runTrips` trips in memory. */
-  constructor(folder: string, runTrips = RUN_TRIPS) {
+  /** Spills to `folder`; sorts at most `runTrips` trips in memory, which have these extra fields. */
+  constructor(folder: string, runTrips = RUN_TRIPS, extras: readonly ExtraField[] = []) {
     this.#folder = folder;
-    this.#run = new Run(runTrips);
+    this.#extras = extras;
+    this.#width = TRIP_WIDTH + extras.length;
+    this.#run = new Run(runTrips, this.#width);
     this.#vendors = new Vendors(folder);
   }
 
@@ -198,10 +213,10 @@ export class TripSorter {
   /** All trips, in order; the next batch has `batchTrips()` of them, 128,000 at most. Call it once, after the last `add`. */
   *batches(batchTrips: () => number = () => BATCH_TRIPS): Generator<TripBatch> {
     const most = () => Math.min(MOST_BATCH_TRIPS, batchTrips());
-    const builder = new BatchBuilder(this.#vendors);
+    const builder = new BatchBuilder(this.#vendors, this.#extras);
     if (this.#spills.length === 0) {
       for (const i of this.#run.order()) {
-        builder.add(this.#run.values, i * TRIP_WIDTH);
+        builder.add(this.#run.values, i * this.#width);
         if (builder.count >= most()) yield builder.take();
       }
     } else {
@@ -218,7 +233,7 @@ export class TripSorter {
   }
 
   #spill(): void {
-    const spill = new Spill(this.#folder);
+    const spill = new Spill(this.#folder, this.#width);
     this.#spills.push(spill);
     spill.write(this.#run);
     this.#run.clear();
@@ -230,13 +245,14 @@ export class TripCollector {
   readonly #vendors: Vendors;
   readonly #builder: BatchBuilder;
   readonly #ready: TripBatch[] = [];
-  readonly #trip = new Float64Array(TRIP_WIDTH);
+  readonly #trip: Float64Array;
   #last = Number.NEGATIVE_INFINITY;
 
   /** Vendors that don't fit into memory go to `folder`. */
-  constructor(folder: string) {
+  constructor(folder: string, extras: readonly ExtraField[] = []) {
     this.#vendors = new Vendors(folder);
-    this.#builder = new BatchBuilder(this.#vendors);
+    this.#builder = new BatchBuilder(this.#vendors, extras);
+    this.#trip = new Float64Array(TRIP_WIDTH + extras.length);
   }
 
   /** False if the trip is before the last one. */
@@ -276,17 +292,20 @@ class Spill {
   #at = 0;
   #filePosition = 0;
 
-  constructor(folder: string) {
+  readonly #width: number;
+
+  constructor(folder: string, width: number) {
+    this.#width = width;
     this.#file = new ScratchFile(folder, 'the sort folder');
   }
 
   write(run: Run): void {
-    const piece = new Float64Array(PIECE_TRIPS * TRIP_WIDTH);
+    const piece = new Float64Array(PIECE_TRIPS * this.#width);
     const bytes = Buffer.from(piece.buffer);
     let filled = 0;
     for (const i of run.order()) {
-      copyTrip(run.values, i * TRIP_WIDTH, piece, filled);
-      filled += TRIP_WIDTH;
+      copyTrip(run.values, i * this.#width, piece, filled, this.#width);
+      filled += this.#width;
       if (filled < piece.length) continue;
       this.#file.append(bytes);
       filled = 0;
@@ -296,7 +315,7 @@ class Spill {
 
   /** Reads the first trip, with memory for so many trips; false if there is none. */
   begin(trips: number): boolean {
-    this.#piece = new Float64Array(trips * TRIP_WIDTH);
+    this.#piece = new Float64Array(trips * this.#width);
     this.#bytes = Buffer.from(this.#piece.buffer);
     this.#at = this.#length;
     return this.#isAtTrip();
@@ -310,7 +329,7 @@ class Spill {
   /** Moves the trip at the head into a batch; false if it was the last one. */
   moveTo(builder: BatchBuilder): boolean {
     builder.add(this.#piece, this.#at);
-    this.#at += TRIP_WIDTH;
+    this.#at += this.#width;
     return this.#at < this.#length || this.#isAtTrip();
   }
 

@@ -25,8 +25,8 @@ export async function* readParquet(input: Input, sink: RowSink, options: ReadOpt
     const local = options.timeZone && new LocalTimes(options.timeZone);
     const instants = table.columns.flatMap(({ isInstant }, column) => (isInstant ? [column] : []));
     const order = await orderOf(table, schema, source, options);
-    const encoder = new TripEncoder(schema, order, local, instants);
-    const used = usedColumns(schema);
+    const encoder = new TripEncoder(schema, order, local, instants, options.extras);
+    const used = usedColumns(schema, options.extras);
     let first: (LeftOut & { line: number }) | undefined;
     const rowOf = (cells: readonly Cell[]) =>
       JSON.stringify(Object.fromEntries(used.map((i) => [schema.names[i], encoder.readable(cells, i)])));

@@ -1,12 +1,18 @@
 /** Finds the columns of a TLC file by their header names, in all variants since 2009. */
 import { TaxiflowError } from '../errors.ts';
 import { parseTime } from '../events/times.ts';
-import { SOURCE_FIELDS, type SourceField, TRIP_FIELDS } from '../events/trip.ts';
+import {
+  EXTRA_FIELDS,
+  type ExtraField,
+  SOURCE_FIELDS,
+  type SourceField,
+  TRIP_FIELDS,
+} from '../events/trip.ts';
 
 const PROJECTED = ['pickupx', 'pickupy', 'dropoffx', 'dropoffy'];
 
 /** The index of each field's column, −1 if the file doesn't have it. */
-export type Columns = { readonly [F in SourceField]: number };
+export type Columns = { readonly [F in SourceField | ExtraField]: number };
 
 export interface Schema extends Columns {
   /** The columns as the file calls them. */
@@ -84,15 +90,16 @@ function plainName(name: string): string {
 }
 
 function columnsOf(names: readonly string[]): Columns {
-  const indexOf = (field: SourceField) => {
+  const indexOf = (field: SourceField | ExtraField) => {
     const wanted: readonly string[] = TRIP_FIELDS[field].columns;
     return names.findIndex((name) => wanted.includes(name));
   };
-  return Object.fromEntries(SOURCE_FIELDS.map((field) => [field, indexOf(field)])) as unknown as Columns;
+  const fields = [...SOURCE_FIELDS, ...EXTRA_FIELDS];
+  return Object.fromEntries(fields.map((field) => [field, indexOf(field)])) as unknown as Columns;
 }
 
-/** Indexes of the columns that a trip is read from, ascending. */
-export function usedColumns(schema: Schema): number[] {
-  const used = SOURCE_FIELDS.map((field) => schema[field]);
+/** Indexes of the columns that a trip with these extra fields is read from, ascending. */
+export function usedColumns(schema: Schema, extras: readonly ExtraField[] = []): number[] {
+  const used = [...SOURCE_FIELDS, ...extras].map((field) => schema[field]);
   return [...new Set(used)].filter((index) => index >= 0).sort((a, b) => a - b);
 }

@@ -1,6 +1,7 @@
 /** The interface between `Dataset` and the reader of one file. */
 import type { TimeZone } from '../events/time-zones.ts';
 import type { DateOrder } from '../events/times.ts';
+import type { ExtraField } from '../events/trip.ts';
 import type { OnBytes } from './inputs.ts';
 import type { LeftOut, RejectReason, SourceTrip, SourceTrips } from './trips.ts';
 
@@ -33,6 +34,8 @@ export interface ReadOptions {
   readonly dateOrder: DateOrder | undefined;
   /** Times without a zone are local times in this one; without it, they are taken as they stand, as UTC. */
   readonly timeZone?: TimeZone | undefined;
+  /** Fields that ride along. */
+  readonly extras?: readonly ExtraField[];
   /** For temporary files of this run. */
   readonly folder: string;
   readonly onBytes: OnBytes;

@@ -1,6 +1,6 @@
 /** Turns a row of a TLC file into the values of a trip. */
 import { type DateOrder, formatIso, inFourDigitYears, parseTime } from '../events/times.ts';
-import { SOURCE_FIELDS, type SourceField } from '../events/trip.ts';
+import { type ExtraField, SOURCE_FIELDS, type SourceField, TRIP_FIELDS } from '../events/trip.ts';
 import { hasZone, type LocalTimes } from './local-times.ts';
 import type { Schema } from './schema.ts';
 import { ZONE_CENTROIDS } from './zone-centroids.ts';
@@ -14,7 +14,10 @@ export type RejectReason =
   | 'not-csv'
   | 'line-too-long';
 
-/** Number of a trip's values, and the place of each: times in epoch ms, NaN for a missing value. */
+/**
+ * Number of a trip's values without extra fields, and the place of each: times in epoch ms, NaN for a missing value. Extra fields
+ * follow them, in the order in which they were asked for.
+ */
 export const TRIP_WIDTH = SOURCE_FIELDS.length;
 export const PLACE = Object.fromEntries(SOURCE_FIELDS.map((field, place) => [field, place])) as Readonly<
   Record<SourceField, number>
@@ -22,12 +25,12 @@ export const PLACE = Object.fromEntries(SOURCE_FIELDS.map((field, place) => [fie
 
 /** A trip as it is in its file. */
 export interface SourceTrip {
-  /** By `PLACE`; that of the vendor is not used. Valid until the next trip is made. */
+  /** By `PLACE`, then the extra fields; that of the vendor is not used. Valid until the next trip is made. */
   readonly values: Float64Array;
   readonly vendor: string | undefined;
 }
 
-/** Trips as they are in their file: `TRIP_WIDTH` values each, one trip after the other. */
+/** Trips as they are in their file: `TRIP_WIDTH` values and the extra fields each, one trip after the other. */
 export interface SourceTrips {
   readonly count: number;
   readonly values: Float64Array;
@@ -69,7 +72,8 @@ export class TripEncoder {
   readonly #pickup: End;
   readonly #dropoff: End;
   readonly #order: DateOrder;
-  readonly #values = new Float64Array(TRIP_WIDTH).fill(Number.NaN);
+  readonly #extras: readonly ExtraField[];
+  readonly #values: Float64Array;
   /** The number of values left out so far, and the first of them. */
   leftOut = 0;
   firstLeftOut: LeftOut | undefined;
@@ -84,7 +88,10 @@ export class TripEncoder {
     order: DateOrder = 'mdy',
     local?: LocalTimes,
     instants: readonly number[] = [],
+    extras: readonly ExtraField[] = [],
   ) {
+    this.#extras = extras;
+    this.#values = new Float64Array(TRIP_WIDTH + extras.length).fill(Number.NaN);
     this.#local = local;
     this.#instants = instants;
     this.schema = schema;
@@ -112,6 +119,7 @@ export class TripEncoder {
     values[PLACE.pickup_zone] = this.#zone(row, schema.pickup_zone);
     values[PLACE.dropoff_zone] = this.#zone(row, schema.dropoff_zone);
     values[PLACE.total_amount] = this.#number(row, schema.total_amount);
+    for (let i = 0; i < this.#extras.length; i++) values[TRIP_WIDTH + i] = this.#extra(row, this.#extras[i]!);
     return { values, vendor };
   }
 
@@ -194,6 +202,21 @@ export class TripEncoder {
     return Number.NaN;
   }
 
+  /** Some fields are words in some years, and numbers here. */
+  #extra(row: readonly Cell[], field: ExtraField): number {
+    const column = this.schema[field];
+    if (column < 0) return Number.NaN;
+    const raw = row[column]!;
+    const text = typeof raw === 'string' ? raw.trim() : '';
+    const code = text === '' ? undefined : codeOf(field, text);
+    if (code !== undefined) return code;
+    const value = this.#number(row, column);
+    if (TRIP_FIELDS[field].type !== 'integer' || Number.isNaN(value) || Number.isSafeInteger(value))
+      return value;
+    this.#leaveOut(raw, column);
+    return Number.NaN;
+  }
+
   /** The coordinates of an end if both are present and not zero, else the centroid of its zone. */
   #place(row: readonly Cell[], { lat, lon, zone, at }: End): void {
     const values = this.#values;
@@ -228,6 +251,24 @@ function endOf(end: 'pickup' | 'dropoff', schema: Schema): End {
     zone: schema[`${end}_zone`],
     at: { lat: PLACE[`${end}_lat`], lon: PLACE[`${end}_lon`] },
   };
+}
+
+/** The TLC's numbers of what its files of 2009 to 2014 spell out. */
+const PAYMENTS: readonly (readonly [pattern: RegExp, code: number])[] = [
+  [/^(?:cre|crd|credit)(?: card)?$/i, 1],
+  [/^(?:cas|csh|cash)$/i, 2],
+  [/^(?:noc|no(?: charge)?)$/i, 3],
+  [/^dis(?:pute)?$/i, 4],
+  [/^(?:unk(?:nown)?|na)$/i, 5],
+];
+
+/** The number of a word; undefined for anything else. */
+function codeOf(field: ExtraField, text: string): number | undefined {
+  if (field === 'payment_type') return PAYMENTS.find(([pattern]) => pattern.test(text))?.[1];
+  if (field === 'store_and_fwd_flag')
+    return /^[YN]$/i.test(text) ? (text.toUpperCase() === 'Y' ? 1 : 0) : undefined;
+  const licence = field === 'dispatching_base' ? /^B(\d{5})$/i.exec(text)?.[1] : undefined;
+  return licence === undefined ? undefined : Number(licence);
 }
 
 /** `Number` alone would accept `0x84` and the empty text. */

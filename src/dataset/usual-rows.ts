@@ -8,6 +8,7 @@
 import { Dictionary } from '../events/columns.ts';
 import { scan, scanFraction, scanNumber } from '../events/scan.ts';
 import { clockAt, dayAt } from '../events/time-bytes.ts';
+import { type ExtraField, TRIP_FIELDS } from '../events/trip.ts';
 import type { LocalTimes } from './local-times.ts';
 import type { Schema } from './schema.ts';
 import { PLACE, type SourceTrips, TRIP_WIDTH } from './trips.ts';
@@ -52,7 +53,9 @@ export class UsualRows {
   readonly #width: number;
   readonly #starts: Int32Array;
   readonly #encode: EncodeRow;
-  readonly #values = new Float64Array(BATCH_TRIPS * TRIP_WIDTH);
+  /** Number of values of a trip. */
+  readonly #tripWidth: number;
+  readonly #values: Float64Array;
   #vendors = new Dictionary();
   #count = 0;
 
@@ -61,13 +64,16 @@ export class UsualRows {
     delimiter: string,
     onTrips: (trips: SourceTrips) => void,
     local: LocalTimes | undefined,
+    extras: readonly ExtraField[],
   ) {
+    this.#tripWidth = TRIP_WIDTH + extras.length;
+    this.#values = new Float64Array(BATCH_TRIPS * this.#tripWidth);
     this.#onTrips = onTrips;
     this.#delimiter = delimiter.charCodeAt(0);
     this.#columns = schema.names.length;
     this.#width = schema.width;
     this.#starts = new Int32Array(schema.names.length + MOST_EXTRA + 2);
-    this.#encode = compile(schema, local);
+    this.#encode = compile(schema, local, extras);
   }
 
   /** Undefined for a schema whose rows are not usual ones: with coordinates and zones of the same end. */
@@ -76,9 +82,10 @@ export class UsualRows {
     delimiter: string,
     onTrips: (trips: SourceTrips) => void,
     local?: LocalTimes,
+    extras: readonly ExtraField[] = [],
   ): UsualRows | undefined {
     const hasBoth = ENDS.some((end) => coordinatesOf(schema, end) && schema[`${end}_zone`] >= 0);
-    return hasBoth ? undefined : new UsualRows(schema, delimiter, onTrips, local);
+    return hasBoth ? undefined : new UsualRows(schema, delimiter, onTrips, local, extras);
   }
 
   /** Takes rows from `from` up to `to`, which follows a line end; returns where the first unusual one begins, or `to`. */
@@ -90,7 +97,7 @@ export class UsualRows {
       const next = this.#scan(b, at, to);
       if (next < 0 || next - at > LONGEST_ROW) break;
       if (this.#count === BATCH_TRIPS) this.#handOn();
-      if (!this.#encode(b, view, this.#starts, values, this.#count * TRIP_WIDTH, this.#vendors)) break;
+      if (!this.#encode(b, view, this.#starts, values, this.#count * this.#tripWidth, this.#vendors)) break;
       this.#count++;
       at = next;
     }
@@ -194,6 +201,45 @@ function numberSource(column: number, place: number): string {
       } }`;
 }
 
+/** 1 for `Y`, 0 for `N`, −1 for anything else. */
+function flagIn(b: Buffer, from: number, to: number): number {
+  if (to - from !== 1) return -1;
+  const letter = b[from]! & 0xdf;
+  return letter === 0x59 ? 1 : letter === 0x4e ? 0 : -1;
+}
+
+/** The number of a licence such as B02510, −1 for anything else. */
+function licenceIn(b: Buffer, from: number, to: number): number {
+  if (to - from !== 6 || (b[from]! & 0xdf) !== 0x42) return -1;
+  let number = 0;
+  for (let p = from + 1; p < to; p++) {
+    const digit = b[p]! - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+/** How a row has a field that is no plain number. */
+const CODED: Readonly<Partial<Record<ExtraField, string>>> = {
+  store_and_fwd_flag: 'flagIn',
+  dispatching_base: 'licenceIn',
+};
+
+function extraSource(field: ExtraField, column: number, place: number): string {
+  const coded = CODED[field];
+  if (column < 0 || coded === undefined)
+    return `${numberSource(column, place)}${column >= 0 && TRIP_FIELDS[field].type === 'integer' ? `if (out[o + ${place}] % 1 !== 0 && out[o + ${place}] === out[o + ${place}]) return false;` : ''}`;
+  return `
+    { const p = starts[${column}], e = starts[${column + 1}] - 1;
+      if (p === e) out[o + ${place}] = NaN;
+      else {
+        const code = ${coded}(b, p, e);
+        if (code < 0) return false;
+        out[o + ${place}] = code;
+      } }`;
+}
+
 function vendorSource(column: number): string {
   if (column < 0) return `out[o + ${PLACE.vendor_id}] = NaN;`;
   return `
@@ -230,7 +276,7 @@ const localSource = `
     out[o + ${PLACE.dropoff_datetime}] = local.dropoff;`;
 
 /** The encoder of a schema's usual rows: what `TripEncoder.encode` does. */
-function compile(schema: Schema, local: LocalTimes | undefined): EncodeRow {
+function compile(schema: Schema, local: LocalTimes | undefined, extras: readonly ExtraField[]): EncodeRow {
   const { pickup_datetime: pickup, dropoff_datetime: dropoff } = schema;
   const source = `return function encodeUsual(b, v, starts, out, o, vendors) {
     const p1 = starts[${pickup}], p2 = starts[${dropoff}];
@@ -244,6 +290,7 @@ function compile(schema: Schema, local: LocalTimes | undefined): EncodeRow {
     ${numberSource(schema.trip_distance, PLACE.trip_distance)}
     ${ENDS.map((end) => endSource(schema, end)).join('')}
     ${numberSource(schema.total_amount, PLACE.total_amount)}
+    ${extras.map((field, i) => extraSource(field, schema[field], TRIP_WIDTH + i)).join('')}
     ${local ? localSource : ''}
     return true;
   }`;
@@ -254,6 +301,8 @@ function compile(schema: Schema, local: LocalTimes | undefined): EncodeRow {
     numberIn,
     wordIn,
     zoneAt,
+    flagIn,
+    licenceIn,
     latitudes: centroidsOf(0),
     longitudes: centroidsOf(1),
   };

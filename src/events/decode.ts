@@ -14,6 +14,7 @@ import { scan, scanNumber } from './scan.ts';
 import { clockAt, dayAt } from './time-bytes.ts';
 import { parseTime } from './times.ts';
 import {
+  EXTRA_FIELDS,
   type NumericField,
   type StringField,
   TRIP_FIELD_NAMES,
@@ -189,6 +190,9 @@ type DecodeUsual = (
   c: TripColumns,
 ) => boolean;
 
+/** Nearly all records end with these. */
+const USUAL_FIELDS = TRIP_FIELD_NAMES.slice(0, -EXTRA_FIELDS.length);
+
 /** Compiles the reader of a record in the encoder's form; it returns false to leave the record to `JSON.parse`. */
 function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
   const source = `return function decodeUsual(b, v, start, end, row, c) {
@@ -196,7 +200,11 @@ function usualDecoder(fields: ReadonlySet<TripField>): DecodeUsual {
     let p = start;
     if (close - p < ${HEAD.length} || b[close] !== ${CLOSE} || !(${matchSource(HEAD)})) return false;
     p += ${HEAD.length};
-    ${TRIP_FIELD_NAMES.map((name) => fieldSource(name, fields.has(name))).join('')}
+    ${USUAL_FIELDS.map((name) => fieldSource(name, fields.has(name))).join('')}
+    if (p === close) { ${EXTRA_FIELDS.filter((name) => fields.has(name))
+      .map((name) => `c.numbers.${name}[row] = NaN;`)
+      .join(' ')} }
+    else { ${EXTRA_FIELDS.map((name) => fieldSource(name, fields.has(name))).join('')} }
     const id = c.numbers.trip_id[row];
     if (p !== close || id < 0 || id % 1 > 0 || id > Number.MAX_SAFE_INTEGER) return false;
     c.kind[row] = ${KIND.trip};

@@ -7,6 +7,7 @@ import { PackedColumns, packColumns } from '../packed-columns.ts';
 import type { TripColumns } from './columns.ts';
 import type { Trips } from './decode.ts';
 import {
+  EXTRA_FIELDS,
   type NumericField,
   type StringField,
   TRIP_FIELD_NAMES,
@@ -16,9 +17,20 @@ import {
 
 const IDS = new Map(TRIP_FIELD_NAMES.map((field, id) => [field, id]));
 
+/** The fields of a batch, without the extra ones at the end that no trip has: a column that is left out is missing. */
+function presentFields({ numbers }: TripColumns, rows: Uint32Array): readonly TripField[] {
+  let count = TRIP_FIELD_NAMES.length;
+  for (const field of [...EXTRA_FIELDS].reverse()) {
+    const values = numbers[field];
+    if (rows.some((row) => !Number.isNaN(values[row]))) break;
+    count--;
+  }
+  return TRIP_FIELD_NAMES.slice(0, count);
+}
+
 /** The trips in these rows of a batch. */
 export function packTrips(columns: TripColumns, rows: Uint32Array): Buffer {
-  const packed = TRIP_FIELD_NAMES.map((name) => {
+  const packed = presentFields(columns, rows).map((name) => {
     if (TRIP_FIELDS[name].type === 'string') {
       const all = columns.words[name as StringField];
       const codes = new Int32Array(rows.length);

@@ -19,6 +19,8 @@ interface FieldRow {
   readonly columns?: readonly string[];
   /** Whether a number on the wire is read as text: the TLC numbers its vendors. */
   readonly numbered?: boolean;
+  /** Rides along only where a replay is asked for it. */
+  readonly extra?: true;
 }
 
 export const TRIP_FIELDS = {
@@ -74,14 +76,83 @@ export const TRIP_FIELDS = {
     columns: ['dolocationid', 'dropofflocationid'],
   },
   total_amount: { type: 'number', unit: 'US dollars', sql: 'DOUBLE', columns: ['totalamount', 'totalamt'] },
+  fare_amount: {
+    type: 'number',
+    unit: 'US dollars',
+    sql: 'DOUBLE',
+    columns: ['fareamount', 'fareamt', 'basepassengerfare'],
+    extra: true,
+  },
+  tip_amount: {
+    type: 'number',
+    unit: 'US dollars',
+    sql: 'DOUBLE',
+    columns: ['tipamount', 'tipamt', 'tips'],
+    extra: true,
+  },
+  tolls_amount: {
+    type: 'number',
+    unit: 'US dollars',
+    sql: 'DOUBLE',
+    columns: ['tollsamount', 'tollsamt', 'tolls'],
+    extra: true,
+  },
+  payment_type: {
+    type: 'integer',
+    unit: '1 credit card, 2 cash, 3 no charge, 4 dispute, 5 unknown, 6 voided',
+    sql: 'INT',
+    columns: ['paymenttype'],
+    extra: true,
+  },
+  trip_type: {
+    type: 'integer',
+    unit: '1 street hail, 2 dispatch',
+    sql: 'INT',
+    columns: ['triptype'],
+    extra: true,
+  },
+  store_and_fwd_flag: {
+    type: 'integer',
+    unit: '1 kept in the vehicle before it was sent, 0 not',
+    sql: 'INT',
+    columns: ['storeandfwdflag', 'storeandforward'],
+    extra: true,
+  },
+  congestion_surcharge: {
+    type: 'number',
+    unit: 'US dollars',
+    sql: 'DOUBLE',
+    columns: ['congestionsurcharge'],
+    extra: true,
+  },
+  airport_fee: { type: 'number', unit: 'US dollars', sql: 'DOUBLE', columns: ['airportfee'], extra: true },
+  cbd_congestion_fee: {
+    type: 'number',
+    unit: 'US dollars',
+    sql: 'DOUBLE',
+    columns: ['cbdcongestionfee'],
+    extra: true,
+  },
+  dispatching_base: {
+    type: 'integer',
+    unit: 'number of its licence: 2510 of B02510',
+    sql: 'INT',
+    columns: ['dispatchingbasenum'],
+    extra: true,
+  },
 } as const satisfies Record<string, FieldRow>;
 
 type Fields = typeof TRIP_FIELDS;
 export type TripField = keyof Fields;
 export type StringField = { [F in TripField]: Fields[F]['type'] extends 'string' ? F : never }[TripField];
 export type NumericField = Exclude<TripField, StringField>;
-/** Fields that a file may have; the replay adds the others. */
-export type SourceField = { [F in TripField]: Fields[F] extends { columns: unknown } ? F : never }[TripField];
+/** Fields that ride along where a replay is asked for them. */
+export type ExtraField = { [F in TripField]: Fields[F] extends { extra: true } ? F : never }[TripField];
+/** Fields that a file may have and every replay sends; the replay adds the others. */
+export type SourceField = Exclude<
+  { [F in TripField]: Fields[F] extends { columns: unknown } ? F : never }[TripField],
+  ExtraField
+>;
 
 const rows: readonly (readonly [name: string, field: FieldRow])[] = Object.entries(TRIP_FIELDS);
 const named = <F extends TripField>(isOne: (field: FieldRow) => boolean) =>
@@ -90,7 +161,9 @@ const named = <F extends TripField>(isOne: (field: FieldRow) => boolean) =>
 export const TRIP_FIELD_NAMES = named<TripField>(() => true);
 export const STRING_FIELDS = named<StringField>(({ type }) => type === 'string');
 export const NUMERIC_FIELDS = named<NumericField>(({ type }) => type !== 'string');
-export const SOURCE_FIELDS = named<SourceField>(({ columns }) => columns !== undefined);
+export const SOURCE_FIELDS = named<SourceField>(({ columns, extra }) => columns !== undefined && !extra);
+/** The last fields of the table. */
+export const EXTRA_FIELDS = named<ExtraField>(({ extra }) => extra === true);
 
 /** A trip in JSON; only the drop-off time is mandatory. Units are in `TRIP_FIELDS`. */
 export type Trip = {

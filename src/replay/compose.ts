@@ -4,7 +4,13 @@ import { PLACE, TRIP_WIDTH } from '../dataset/trips.ts';
 import type { Dictionary, TripColumns } from '../events/columns.ts';
 import type { Trips } from '../events/decode.ts';
 import { FIRST_TIME, LAST_TIME } from '../events/times.ts';
-import { type NumericField, SOURCE_FIELDS, type TripField } from '../events/trip.ts';
+import {
+  EXTRA_FIELDS,
+  type ExtraField,
+  SOURCE_FIELDS,
+  type SourceField,
+  type TripField,
+} from '../events/trip.ts';
 import type { OutgoingBatch } from '../streams/ports.ts';
 import { spread } from '../streams/routing.ts';
 
@@ -43,11 +49,14 @@ class ComposedTrips implements Trips {
   readonly #replay: string;
   readonly #batch: TripBatch;
   readonly #shiftOf: ShiftOf | undefined;
+  /** Number of values of a trip. */
+  readonly #width: number;
 
   constructor(replay: string, batch: TripBatch, shiftOf: ShiftOf | undefined) {
     this.#replay = replay;
     this.#batch = batch;
     this.#shiftOf = shiftOf;
+    this.#width = TRIP_WIDTH + batch.extras.length;
   }
 
   unpack(from: number, count: number, columns: TripColumns, row: number, fields: Iterable<TripField>): void {
@@ -63,12 +72,27 @@ class ComposedTrips implements Trips {
     for (const field of SOURCE_FIELDS)
       if (field !== 'vendor_id' && wanted.has(field))
         this.#numbers(field, from, numbers[field].subarray(row, row + count));
+    for (const field of EXTRA_FIELDS)
+      if (wanted.has(field))
+        this.#copy(this.#placeOf(field), from, numbers[field].subarray(row, row + count));
   }
 
-  #numbers(field: NumericField & keyof typeof PLACE, from: number, into: Float64Array): void {
-    const { values, dropoffs } = this.#batch;
-    let at = from * TRIP_WIDTH + PLACE[field];
-    for (let i = 0; i < into.length; i++, at += TRIP_WIDTH) into[i] = values[at]!;
+  /** Place of an extra field in a trip; −1 where it doesn't ride along. */
+  #placeOf(field: ExtraField): number {
+    const extra = this.#batch.extras.indexOf(field);
+    return extra < 0 ? -1 : TRIP_WIDTH + extra;
+  }
+
+  #copy(place: number, from: number, into: Float64Array): void {
+    const { values } = this.#batch;
+    const width = this.#width;
+    if (place < 0) into.fill(Number.NaN);
+    else for (let i = 0, at = from * width + place; i < into.length; i++, at += width) into[i] = values[at]!;
+  }
+
+  #numbers(field: Exclude<SourceField, 'vendor_id'>, from: number, into: Float64Array): void {
+    const { dropoffs } = this.#batch;
+    this.#copy(PLACE[field], from, into);
     const shiftOf = this.#shiftOf;
     if (!shiftOf || (field !== 'pickup_datetime' && field !== 'dropoff_datetime')) return;
     for (let i = 0; i < into.length; i++) into[i] = moved(into[i]!, shiftOf(dropoffs[from + i]!));
@@ -78,8 +102,9 @@ class ComposedTrips implements Trips {
     const { values, vendors } = this.#batch;
     let last = Number.NaN;
     let code = -1;
-    let at = from * TRIP_WIDTH + PLACE.vendor_id;
-    for (let i = 0; i < into.length; i++, at += TRIP_WIDTH) {
+    const width = this.#width;
+    let at = from * width + PLACE.vendor_id;
+    for (let i = 0; i < into.length; i++, at += width) {
       const vendor = values[at]!;
       if (Number.isNaN(vendor)) into[i] = -1;
       else {

@@ -564,6 +564,8 @@ describe('rows', () => {
         'not-csv': `line 9 of ${path}: ${quote}`,
       },
       unreadableValues: 0,
+      timesTwice: 0,
+      timesNever: 0,
       unreadableExample: undefined,
     });
   });

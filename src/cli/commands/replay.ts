@@ -1,10 +1,12 @@
 import { LONGEST_TIMER } from '../../clock.ts';
+import { EXTRA_FIELDS } from '../../events/trip.ts';
 import { command } from '../command.ts';
 import {
   choice,
   flag,
   MOST_SHARDS,
   milliseconds,
+  names,
   speedup,
   text,
   texts,
@@ -68,6 +70,10 @@ const options = {
   timeZone: text({
     describe:
       'Read times without a zone as local times, such as America/New_York  [default: as they stand, as UTC]',
+  }),
+  fields: names(EXTRA_FIELDS, {
+    describe: 'Fields that ride along, such as fare,tip, or all',
+    suffix: '_amount',
   }),
   onError: choice(['keep', 'report', 'fail'], {
     default: 'keep',
