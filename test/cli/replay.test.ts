@@ -118,6 +118,8 @@ describe('replay --dry-run', PARALLEL, () => {
       shards_needed: 1,
       unreadable_values: 0,
       unreadable_example: null,
+      times_twice: 0,
+      times_never: 0,
       notes: [],
     });
     assert.ok(Math.abs(mean_rate - plan.mean) < 1e-6, `mean rate ${mean_rate}, not ${plan.mean}`);
