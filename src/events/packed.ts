@@ -8,6 +8,7 @@ import type { TripColumns } from './columns.ts';
 import type { Trips } from './decode.ts';
 import {
   EXTRA_FIELDS,
+  type ExtraField,
   type NumericField,
   type StringField,
   TRIP_FIELD_NAMES,
@@ -20,12 +21,15 @@ const IDS = new Map(TRIP_FIELD_NAMES.map((field, id) => [field, id]));
 /** The fields of a batch, without the extra ones at the end that no trip has: a column that is left out is missing. */
 function presentFields({ numbers }: TripColumns, rows: Uint32Array): readonly TripField[] {
   let count = TRIP_FIELD_NAMES.length;
-  for (const field of [...EXTRA_FIELDS].reverse()) {
-    const values = numbers[field];
-    if (rows.some((row) => !Number.isNaN(values[row]))) break;
-    count--;
-  }
+  while (count > USUAL_FIELDS && isMissing(numbers[TRIP_FIELD_NAMES[count - 1] as ExtraField], rows)) count--;
   return TRIP_FIELD_NAMES.slice(0, count);
+}
+
+const USUAL_FIELDS = TRIP_FIELD_NAMES.length - EXTRA_FIELDS.length;
+
+function isMissing(values: Float64Array, rows: Uint32Array): boolean {
+  for (let i = 0; i < rows.length; i++) if (!Number.isNaN(values[rows[i]!])) return false;
+  return true;
 }
 
 /** The trips in these rows of a batch. */
