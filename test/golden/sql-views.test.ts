@@ -12,6 +12,7 @@ import { sqlOfViews } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { ROOT, temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
+import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
 const MINUTE = 60_000;
@@ -217,6 +218,40 @@ describe('SQL views', () => {
           assert.ok(isSame(actual.get(key)![name], value), `${view} ${key}: ${name} is ${actual.get(key)![name]}, not ${value}`); // biome-ignore format: one line
     }
     reader.close();
+  });
+
+  it('are in OpenSearch once each, through a rollover and sent again', {
+    skip: withoutOpenSearch,
+  }, async (t) => {
+    const search = await startOpenSearch(t);
+    const { dataDir } = await trips(t);
+    const names = [
+      'cumulating',
+      'local_progress',
+      'vendor_sessions',
+      'quiet_times',
+      'busiest',
+      'percentiles',
+    ];
+    const views = viewsOfSql(readFileSync(FILE, 'utf8'), FILE).filter(({ name }) => names.includes(name));
+    const job = { dataDir, views, untilEnd: true };
+    const opensearch = { url: search.endpoint, indexPrefix: 'sql-' };
+    await (await openProcessor({ ...job, opensearch })).run();
+    for (const name of names) await search.request('POST', `/sql-${name}/_rollover`);
+    const processor = await openProcessor({
+      ...job,
+      drain: true,
+      opensearch: { ...opensearch, resend: true },
+    });
+    await processor.run();
+    for (const name of names) {
+      await search.request('POST', `/sql-${name}/_refresh`);
+      const { hits } = await search.request<{ hits: { hits: { _source: Record<string, unknown> }[] } }>('POST', `/sql-${name}/_search`, { size: 10_000 }); // biome-ignore format: one line
+      const stored = hits.hits.map(({ _source }) => JSON.stringify(_source)).sort();
+      const results = [...processor.results({ view: name })].map((result) => JSON.stringify(result)).sort();
+      assert.ok(results.length > 20 && results.length < 10_000, `${name}: ${results.length}`);
+      assert.deepEqual(stored, results, name);
+    }
   });
 
   it('print as SQL that reads back as the same views', () => {
