@@ -151,6 +151,9 @@ function dryRun(args: EsSetupArguments, plan: Plan, about: About): number {
   return EXIT.done;
 }
 
+const TIMES_SHOWN =
+  'note: Dashboards shows times in the zone of the browser; to see those of the results, set dateFormat:tz to UTC in its Advanced Settings';
+
 async function apply(args: EsSetupArguments, plan: Plan, about: About, removing: boolean): Promise<number> {
   const done: string[] = [];
   await carryOut(plan, (step) => {
@@ -159,6 +162,7 @@ async function apply(args: EsSetupArguments, plan: Plan, about: About, removing:
   });
   for (const difference of plan.harmless) say(`note: left as it is: ${difference}`);
   if (args.json) printJson({ ...about, done, notes: [...plan.notes, ...plan.harmless] });
+  if (args.dashboards !== undefined && !removing) say(TIMES_SHOWN);
   if (done.length === 0) say(removing ? 'nothing to delete' : 'nothing to do: everything is set up');
   return EXIT.done;
 }
