@@ -79,7 +79,7 @@ export async function acceptedChanges(
   if (mustBeAccepted(changes) && !options.acceptChanges) {
     throw new TaxiflowError(
       'other-state',
-      `the state of app "${app}" was made with other views: ${changesText(changes).replaceAll('\n', '; ')}`,
+      `the state of app "${app}" was made with other views: ${changesText(changes, options.backfill).replaceAll('\n', '; ')}`,
       {
         hint: 'let them begin anew with --accept-changes, or give this job a name of its own with --app NAME',
       },

@@ -7,6 +7,8 @@ const PROBE_MS = 7 * DAY_MS;
 /** Spans of constant offset that are remembered. */
 const MOST_SPANS = 64;
 
+/** Before zones were made, each place had its own time for ever. */
+const EARLIEST = Date.UTC(1800, 0, 1);
 /** Dates reach so far from 1970, ms; local times a little less. */
 const LATEST = 8.64e15 - DAY_MS;
 
@@ -36,7 +38,6 @@ export class TimeZone {
       timeZone: name,
       calendar: 'iso8601',
       hourCycle: 'h23',
-      era: 'short',
       year: 'numeric',
       month: 'numeric',
       day: 'numeric',
@@ -85,12 +86,10 @@ export class TimeZone {
 
   #ask(instant: number): number {
     const part: Record<string, string> = {};
-    const shown = Math.max(-LATEST, Math.min(LATEST, instant));
+    const shown = Math.max(EARLIEST, Math.min(LATEST, instant));
     for (const { type, value } of this.#format.formatToParts(shown)) part[type] = value;
-    const year =
-      part['era'] === 'BC' || part['era'] === 'B' ? 1 - Number(part['year']) : Number(part['year']);
     const date = new Date(0);
-    date.setUTCFullYear(year, Number(part['month']) - 1, Number(part['day']));
+    date.setUTCFullYear(Number(part['year']), Number(part['month']) - 1, Number(part['day']));
     const time = (Number(part['hour']) * 60 + Number(part['minute'])) * 60 + Number(part['second']);
     return date.getTime() + time * 1_000 - Math.floor(shown / 1_000) * 1_000;
   }
@@ -145,6 +144,17 @@ export class TimeZone {
       else low = middle;
     }
     return high;
+  }
+
+  /**
+   * The day whose span holds an instant, counted from 1970-01-01: from its first instant to that of the next day. It differs from
+   * `dayOf` only where clocks were put back across midnight.
+   */
+  dayAt(instant: number): number {
+    let day = this.dayOf(instant);
+    while (instant >= this.startOfDay(day + 1)) day++;
+    while (instant < this.startOfDay(day)) day--;
+    return day;
   }
 
   /** The local day of an instant, counted from 1970-01-01. */

@@ -83,8 +83,12 @@ function changeOf(old: View, view: View, lateness: number): Omit<ViewChange, 'vi
   const isSwapped = Object.keys(view.aggregates).some((name, i) => names.includes(name) && names[i] !== name);
   if (isSwapped) parts.push('names of aggregates that had another meaning');
   if (parts.length > 0) return { change: 'anew', what: `other: ${parts.join(', ')}; ${NOW}` };
-  const other = hasOtherHaving ? 'another having' : hasOtherTop ? 'another top' : 'other names of aggregates';
-  return { change: 'adapted', what: `it goes on with ${other}` };
+  const others = [
+    ...(hasOtherHaving ? ['another having'] : []),
+    ...(hasOtherTop ? ['another top'] : []),
+    ...(differs(({ aggregates }) => Object.keys(aggregates)) ? ['other names of aggregates'] : []),
+  ];
+  return { change: 'adapted', what: `it goes on with ${others.join(' and ')}` };
 }
 
 /** Whether changes lose windows and results, so that they must be accepted. */

@@ -67,12 +67,15 @@ function addTo(numbers: Float64Array, at: number, high: number, low: number): vo
 /** Half of the bits of a double, to split it (Dekker). */
 const SPLITTER = 2 ** 27 + 1;
 
-/** What a product of a number with itself lost in rounding. */
-function lostOfSquare(x: number, square: number): number {
+function highOf(x: number): number {
   const c = SPLITTER * x;
-  const high = c - (c - x);
-  const low = x - high;
-  const lost = high * high - square + 2 * high * low + low * low;
+  return c - (c - x);
+}
+
+/** What a product lost in rounding. */
+function lostOf(x: number, y: number, product: number): number {
+  const [a, b] = [highOf(x), highOf(y)];
+  const lost = a * b - product + a * (y - b) + (x - a) * b + (x - a) * (y - b);
   return Number.isFinite(lost) ? lost : 0;
 }
 
@@ -81,7 +84,7 @@ export function addMoments(numbers: Float64Array, at: number, x: number): void {
   const square = x * x;
   numbers[at] = numbers[at]! + 1;
   addTo(numbers, at + 1, x, 0);
-  addTo(numbers, at + 3, square, lostOfSquare(x, square));
+  addTo(numbers, at + 3, square, lostOf(x, x, square));
 }
 
 /** The sum of the squared distances from the mean; NaN without values. Both parts matter where they nearly cancel out. */
@@ -89,9 +92,10 @@ function spread(numbers: Float64Array, at: number): number {
   const [n, sum, rest] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
   if (n === 0) return Number.NaN;
   const square = sum * sum;
-  const lost = lostOfSquare(sum, square) + 2 * sum * rest;
+  const lost = lostOf(sum, sum, square) + 2 * sum * rest;
   const mean = square / n;
-  const remainder = square - mean * n + lost;
+  const product = mean * n;
+  const remainder = square - product - lostOf(mean, n, product) + lost;
   return Math.max(0, numbers[at + 3]! - mean + (numbers[at + 4]! - remainder / n));
 }
 

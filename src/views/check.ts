@@ -404,7 +404,7 @@ type Rounded = Extract<Expression, { op: 'truncate' | 'floor' | 'ceil' | 'abs' }
 function roundedType({ op, of }: Rounded, scope: Scope, path: string): ValueType {
   const type = typeOf(of, scope, `${path}.of`);
   if (!isNumeric(type)) fail(`${path}.of`, 'not a number');
-  return op === 'abs' ? type : 'integer';
+  return op === 'truncate' ? 'integer' : type;
 }
 
 function checkPrecision(precision: number, path: string): void {

@@ -42,12 +42,14 @@ export function windowTimes(window: Window): WindowTimes {
   const { offset_ms = 0, size_ms } = window;
   const zone = window.time_zone === undefined ? undefined : timeZoneOf(window.time_zone)!;
   const slide_ms = window.kind === 'sliding' ? window.slide_ms : size_ms;
-  if (window.kind !== 'cumulating')
-    return zone
-      ? new SlidingDays(zone, size_ms / DAY_MS, slide_ms / DAY_MS, offset_ms / DAY_MS)
-      : new Sliding(size_ms, slide_ms, offset_ms);
-  const whole = windowTimes({ ...window, kind: 'tumbling' });
-  return new Cumulating(whole, window.step_ms);
+  if (!zone) {
+    if (window.kind !== 'cumulating') return new Sliding(size_ms, slide_ms, offset_ms);
+    return new Cumulating(growing(size_ms, window.step_ms, offset_ms));
+  }
+  const days = new SlidingDays(zone, size_ms / DAY_MS, slide_ms / DAY_MS, offset_ms / DAY_MS);
+  return window.kind === 'cumulating'
+    ? new Cumulating(growingDays(zone, days, size_ms, window.step_ms))
+    : days;
 }
 
 /** The most windows that a time is in. */
@@ -112,17 +114,25 @@ class SlidingDays implements WindowTimes {
   }
 
   sliceAt(time: number): Slice {
-    const day = this.#zone.dayOf(time);
-    const last = Math.floor((day - this.#offset) / this.#slide) * this.#slide + this.#offset;
+    const day = this.#zone.dayAt(time);
     const ends: number[] = [];
-    for (let start = last; start > day - this.#size; start -= this.#slide)
-      ends.push(this.#zone.startOfDay(start + this.#size));
+    for (let start = this.latestStart(time); start > day - this.#size; start -= this.#slide) {
+      const end = this.#zone.startOfDay(start + this.#size);
+      // No window begins on a day that a zone left out, and one that ends on it ends with the day before.
+      const isLeftOut = this.#zone.startOfDay(start) === this.#zone.startOfDay(start + 1);
+      if (!isLeftOut && end !== ends.at(-1)) ends.push(end);
+    }
     return { from: this.#zone.startOfDay(day), to: this.#zone.startOfDay(day + 1), ends: ends.reverse() };
   }
 
+  /** The day on which the latest window that holds a time begins. */
+  latestStart(time: number): number {
+    const day = this.#zone.dayAt(time);
+    return Math.floor((day - this.#offset) / this.#slide) * this.#slide + this.#offset;
+  }
+
   startOf(end: number): number {
-    // A day that a zone left out begins with the one after it.
-    return this.#zone.startOfDay(this.#zone.dayOf(end - 1) + 1 - this.#size);
+    return this.#zone.startOfDay(this.#zone.dayAt(end - 1) + 1 - this.#size);
   }
 
   labelOf(end: number): number {
@@ -130,30 +140,78 @@ class SlidingDays implements WindowTimes {
   }
 }
 
+/** The windows that begin together, and their ends. */
+interface Growing {
+  readonly from: number;
+  /** The last end. */
+  readonly to: number;
+  /** The n-th end, from 1 on. Ends don't go back; where clocks change, two may be the same. */
+  end(n: number): number;
+  /** Not after the number of the first end behind a time. */
+  guess(time: number): number;
+}
+
 /** Windows that begin together and end one step after the other, up to the whole. */
 class Cumulating implements WindowTimes {
-  readonly #whole: WindowTimes;
-  readonly #step: number;
+  readonly #growingAt: (time: number) => Growing;
 
-  constructor(whole: WindowTimes, step: number) {
-    this.#whole = whole;
-    this.#step = step;
+  constructor(growingAt: (time: number) => Growing) {
+    this.#growingAt = growingAt;
   }
 
   sliceAt(time: number): Slice {
-    const { from, to } = this.#whole.sliceAt(time);
-    const first = from + Math.floor((time - from) / this.#step) * this.#step;
+    const { from, to, end, guess } = this.#growingAt(time);
+    let n = Math.max(1, guess(time));
+    while (end(n) <= time) n++;
+    const begin = n > 1 ? end(n - 1) : from;
     const ends: number[] = [];
-    for (let end = first + this.#step; end < to; end += this.#step) ends.push(end);
+    for (let next = end(n); next < to; next = end(++n)) if (next !== ends.at(-1)) ends.push(next);
     ends.push(to);
-    return { from: first, to: ends[0]!, ends };
+    return { from: begin, to: ends[0]!, ends };
   }
 
   startOf(end: number): number {
-    return this.#whole.sliceAt(end - 1).from;
+    return this.#growingAt(end - 1).from;
   }
 
   labelOf(end: number): number {
     return this.sliceAt(end - 1).from;
   }
+}
+
+/** Steps of one length from the start of each window of a size. */
+function growing(size: number, step: number, offset: number): (time: number) => Growing {
+  return (time) => {
+    const from = Math.floor((time - offset) / size) * size + offset;
+    return {
+      from,
+      to: from + size,
+      end: (n) => from + n * step,
+      guess: (at) => Math.floor((at - from) / step),
+    };
+  };
+}
+
+/** Steps by the local clock, from the start of each window of some local days. */
+function growingDays(
+  zone: TimeZone,
+  days: SlidingDays,
+  size: number,
+  step: number,
+): (time: number) => Growing {
+  return (time) => {
+    const first = days.latestStart(time);
+    const local = first * DAY_MS;
+    const from = zone.startOfDay(first);
+    const to = zone.startOfDay(first + size / DAY_MS);
+    const end = (n: number) => {
+      const at = local + n * step;
+      // The clock shows nothing of a day that a zone left out.
+      if (at <= zone.localOf(from)) return from;
+      const instant = at % DAY_MS === 0 ? zone.startOfDay(at / DAY_MS) : zone.instantOf(at);
+      return Math.min(to, Math.max(from, instant));
+    };
+    // Where clocks were put back, the local time of an instant may come again.
+    return { from, to, end, guess: (at) => Math.floor((zone.localOf(at) - MOST_SHIFT_MS - local) / step) };
+  };
 }

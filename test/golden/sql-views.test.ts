@@ -86,7 +86,7 @@ const ORACLES: Readonly<Record<string, Oracle>> = {
   best_of_each: [tumble(DAY), 'vendor_id, pickup_zone', 'sum(total_amount) AS amount', 'vendor_id IS NOT NULL AND pickup_zone IS NOT NULL', 'true', ['PARTITION BY ws, vendor_id ORDER BY amount DESC NULLS LAST, pickup_zone) AS place', 1]],
   local_days: [localDays(), '', 'count(*) AS trips, sum(total_amount) AS amount'],
   local_weeks: [`SELECT * FROM (${localDays('k', 7)}, range(7) r(k))`, '', 'count(*) AS trips'],
-  local_progress: [`SELECT DISTINCT * EXCLUDE (k) FROM (SELECT * EXCLUDE (we), least(ws + k * ${6 * HOUR}, we) AS we FROM (${localDays()}), range(1, 6) r(k)) WHERE we > d`, '', 'count(*) AS trips'],
+  local_progress: [`SELECT * FROM (SELECT * EXCLUDE (we), ${instantOf(`${localDay} + to_hours((k * 6)::INTEGER)`)} AS we FROM (${localDays()}), range(1, 5) r(k)) WHERE we > d`, '', 'count(*) AS trips'],
   local_hours: [localDays(), `hour(timezone(${NY}, to_timestamp(d / 1000))) AS hour_of_day`, 'count(*) AS trips', `d >= ${Date.UTC(2016, 2, 12, 5)}`],
 }; // biome-ignore format: a view a line
 

@@ -141,7 +141,7 @@ describe('a job with other views', () => {
       having: l.gte({ op: 'field', name: 'money' }, 190),
     });
     assert.deepEqual(await goOn(dataDir, [adapted, ALL]), [
-      'view by_vendor is adapted: it goes on with another having',
+      'view by_vendor is adapted: it goes on with another having and other names of aggregates',
     ]);
     const later = (await straight(dataDir, adapted)).filter(({ minute }) => minute >= 20);
     assert.deepEqual(

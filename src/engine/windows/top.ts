@@ -33,7 +33,13 @@ export class Ranking {
   }
 
   offer(pane: Pane): void {
-    const group = this.#by.length === 0 ? '' : JSON.stringify(this.#by.map((part) => pane.key[part]));
+    // Sessions of one window are those of the same times.
+    const { span } = pane;
+    const own = [
+      ...(span ? [span.windowStart, span.windowEnd] : []),
+      ...this.#by.map((part) => pane.key[part]),
+    ];
+    const group = own.length === 0 ? '' : JSON.stringify(own);
     const heap = this.#groups.get(group) ?? this.#begin(group);
     heap.push(pane);
     if (heap.size > this.#n) heap.pop();

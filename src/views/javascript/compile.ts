@@ -57,7 +57,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         AGGREGATES[aggregate.fn].merge(into, at + offset, from, base + offset);
       if (isSession) mergeTimes(into, at + sessionAt, from, base + sessionAt);
     },
-    having: compileHaving(view, columns),
+    having: compileHaving(view, states, columns),
   };
 }
 
@@ -168,10 +168,14 @@ function sessionSource(at: number): string {
     if (t > a[base + ${at + 1}]) a[base + ${at + 1}] = t;`;
 }
 
-function compileHaving(view: View, columns: TripColumns): CompiledView['having'] {
+function compileHaving(
+  view: View,
+  states: readonly AggregateState[],
+  columns: TripColumns,
+): CompiledView['having'] {
   if (!view.having) return () => true;
-  const names = Object.keys(view.aggregates);
-  const source = new Source(columns, new Map(names.map((name, i) => [name, `v[${i}]`])));
+  const fields = new Map(states.map(({ name }, i) => [name, `v[${i}]`]));
+  const source = new Source(columns, fields, new Map(states.map(({ name, type }) => [name, type])));
   const test = source.of(view.having);
   const make = build<CompiledView['having']>('v', `return ${test};`, '', source.refs);
   return make(columns, [...source.refs.values()]);

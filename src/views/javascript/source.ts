@@ -1,7 +1,7 @@
 /** Compiles expressions to JavaScript source over the columns of a batch. */
 import { Dictionary, type TripColumns } from '../../events/columns.ts';
 import type { StringField } from '../../events/trip.ts';
-import { TRIP_SCOPE, typeOf } from '../check.ts';
+import { type Scope, TRIP_SCOPE, typeOf } from '../check.ts';
 import { cell, cell6, cellCode, cellText } from '../geohash.ts';
 import type { Expression, ValueType } from '../language.ts';
 import { type Domain, StringCodes } from './domain.ts';
@@ -33,9 +33,13 @@ export class Source {
   /** Source of a field, for `having`. */
   readonly #fields: ReadonlyMap<string, string> | undefined;
 
-  constructor(columns: TripColumns, fields?: ReadonlyMap<string, string>) {
+  readonly #scope: Scope;
+
+  /** `fields` are the sources of aggregates, for `having`, and `scope` their types. */
+  constructor(columns: TripColumns, fields?: ReadonlyMap<string, string>, scope: Scope = TRIP_SCOPE) {
     this.#columns = columns;
     this.#fields = fields;
+    this.#scope = scope;
   }
 
   ref(prefix: string, value: unknown): string {
@@ -108,10 +112,7 @@ export class Source {
   }
 
   type(e: Expression): ValueType {
-    const scope = this.#fields
-      ? new Map([...this.#fields.keys()].map((name) => [name, 'number' as const]))
-      : TRIP_SCOPE;
-    return typeOf(e, scope, 'view');
+    return typeOf(e, this.#scope, 'view');
   }
 
   /** The domain of a string expression. */

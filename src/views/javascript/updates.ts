@@ -10,8 +10,6 @@ interface Update {
   slot(n: number): string;
   /** Source of the condition that `x` is not missing. */
   readonly present: string;
-  /** Whether the operand is a whole number, so that its sum needs no second double for rounding errors. */
-  readonly whole: boolean;
   readonly kept: number;
   /** Source that calls a function with the pane's numbers and the place of the state in them. */
   call(f: (numbers: Float64Array, at: number, ...more: never[]) => void, more: string): string;
@@ -22,8 +20,7 @@ const better =
   ({ slot }: Update) =>
     `if (x ${sign} ${slot(0)} || (x === x && ${slot(0)} !== ${slot(0)})) ${slot(0)} = x;`;
 
-function sum({ slot, whole }: Update): string {
-  if (whole) return `if (x === x) { ${slot(0)} += x; ${slot(2)} += 1; }`;
+function sum({ slot }: Update): string {
   return `if (x === x) {
     const s = ${slot(0)} + x, b = s - ${slot(0)};
     const e = (${slot(0)} - (s - b)) + (x - b) + ${slot(1)};
@@ -65,6 +62,6 @@ function updateOf({ aggregate, offset, kept }: AggregateState, source: Source): 
   const type = source.type(aggregate.of);
   const present = type === 'string' ? 'x >= 0' : 'x === x';
   const call: Update['call'] = (f, more) => `${source.ref('f', f)}(a, base + ${offset}, ${more})`;
-  const update = UPDATES[aggregate.fn]({ slot, present, whole: type === 'integer', kept, call });
+  const update = UPDATES[aggregate.fn]({ slot, present, kept, call });
   return `{ const x = ${source.of(aggregate.of)}; ${update} }`;
 }

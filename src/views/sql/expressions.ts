@@ -70,6 +70,9 @@ const PART_FUNCTIONS: Readonly<Record<string, TimePart>> = {
   SECOND: 'second',
 };
 
+/** Most objects, lists and values of an expression. */
+const MOST_PARTS = 50_000;
+
 const WHOLE_TYPES = ['TINYINT', 'SMALLINT', 'INT', 'INTEGER', 'BIGINT'];
 const NUMBER_TYPES = ['FLOAT', 'DOUBLE'];
 
@@ -90,6 +93,9 @@ const literal = (value: number | string | boolean): Expression => ({ op: 'litera
 const not = (of: Expression): Expression => ({ op: 'not', of });
 const present = (of: Expression): Expression => ({ op: 'present', of });
 
+/** A whole number as one that may have a fraction. */
+const fraction = (e: Expression): Expression => ({ op: 'divide', left: e, right: literal(1) });
+
 /** A quotient of two whole numbers, cut off as SQL does. */
 const wholeQuotient = (left: Expression, right: Expression): Expression => ({
   op: 'truncate',
@@ -105,16 +111,30 @@ export class Expressions {
   readonly #names: Names;
   /** Of local times: parts of times and timestamps are in it. */
   readonly #timeZone: string | undefined;
+  /** What a column may be written behind, with a dot. */
+  readonly #tables: ReadonlySet<string>;
+  readonly #values = new WeakMap<Node, Expression>();
+  readonly #truths = new WeakMap<Node, Expression>();
+  readonly #falsehoods = new WeakMap<Node, Expression>();
+  readonly #sizes = new WeakMap<object, number>();
 
-  constructor(source: SqlSource, names: Names, timeZone: string | undefined) {
+  constructor(
+    source: SqlSource,
+    names: Names,
+    timeZone: string | undefined,
+    tables: Iterable<string | undefined>,
+  ) {
+    this.#tables = new Set([...tables].filter((name) => name !== undefined));
     this.#source = source;
     this.#names = names;
     this.#timeZone = timeZone;
   }
 
-  /** The value of an expression. */
+  /** The value of an expression. Parts that are needed twice are translated once. */
   value(node: Node): Expression {
-    return this.#typed(node.at, this.#value(node));
+    const found = this.#values.get(node) ?? this.#typed(node.at, this.#value(node));
+    this.#values.set(node, found);
+    return found;
   }
 
   type(node: Node, e: Expression): ValueType {
@@ -127,6 +147,35 @@ export class Expressions {
   }
 
   #truth(node: Node, wanted: boolean): Expression {
+    const known = wanted ? this.#truths : this.#falsehoods;
+    const found = known.get(node) ?? this.#limited(node.at, this.#newTruth(node, wanted));
+    known.set(node, found);
+    return found;
+  }
+
+  /** SQL that uses a value twice makes an expression that has it twice. */
+  #limited(at: number, e: Expression): Expression {
+    if (this.#sizeOf(e) > MOST_PARTS)
+      this.#source.fail(
+        at,
+        'this expression has too many parts',
+        'name a part of it in a view without a window, or split it',
+      );
+    return e;
+  }
+
+  #sizeOf(node: unknown): number {
+    if (typeof node !== 'object' || node === null) return 1;
+    let size = this.#sizes.get(node);
+    if (size === undefined) {
+      size = 1;
+      for (const part of Object.values(node)) size += this.#sizeOf(part);
+      this.#sizes.set(node, size);
+    }
+    return size;
+  }
+
+  #newTruth(node: Node, wanted: boolean): Expression {
     switch (node.kind) {
       case 'and':
       case 'or':
@@ -189,7 +238,7 @@ export class Expressions {
   }
 
   #comparison(at: number, op: Comparison, left: Node, right: Node): Expression {
-    return this.#typed(at, { op, left: this.value(left), right: this.value(right) });
+    return this.#typed(at, { op, left: asWritten(this.value(left)), right: asWritten(this.value(right)) });
   }
 
   #between({ at, of, low, high }: Of<'between'>, isWithin: boolean): Expression {
@@ -216,6 +265,7 @@ export class Expressions {
   #value(node: Node): Expression {
     switch (node.kind) {
       case 'number':
+        return this.#number(node);
       case 'string':
         return literal(node.value);
       case 'timestamp':
@@ -255,7 +305,16 @@ export class Expressions {
     }
   }
 
-  #name({ at, name }: Of<'name'>): Expression {
+  /** 2.0 is not a whole number, though it is the same as one. */
+  #number({ at, value, isWhole }: Of<'number'>): Expression {
+    if (isWhole && !Number.isSafeInteger(value))
+      this.#source.fail(at, 'this whole number is too large to be exact', 'write it with a decimal point');
+    return isWhole || !Number.isInteger(value) ? literal(value) : fraction(literal(value));
+  }
+
+  #name({ at, name, table }: Of<'name'>): Expression {
+    if (table !== undefined && !this.#tables.has(table))
+      this.#source.fail(at, `there is no table ${table} here`, `write ${name} alone`);
     const found = this.#names.find(name);
     if (found) return found;
     const all = [...this.#names.all];
@@ -265,7 +324,8 @@ export class Expressions {
   }
 
   #timestamp({ at, text }: Of<'timestamp'>): Expression {
-    const ms = parseTime(`${text.trim().replace(' ', 'T')}${/\d$/.test(text) ? 'Z' : ''}`);
+    const isPlain = /^\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d(?:\.\d+)?)?$/.test(text.trim());
+    const ms = isPlain ? parseTime(text.trim()) : Number.NaN;
     if (Number.isNaN(ms))
       this.#source.fail(at, `'${text}' is not a time`, "write TIMESTAMP '2016-01-11 08:30:00'");
     const zone = this.#timeZone === undefined ? undefined : timeZoneOf(this.#timeZone)!;
@@ -285,7 +345,7 @@ export class Expressions {
         return { op: 'modulo', left: a, right: b };
       case '/': {
         const isWhole = this.type(left, a) === 'integer' && this.type(right, b) === 'integer';
-        return isWhole ? wholeQuotient(a, b) : { op: 'divide', left: asWritten(a), right: b };
+        return isWhole ? wholeQuotient(a, b) : { op: 'divide', left: asWritten(a), right: asWritten(b) };
       }
     }
   }
@@ -310,8 +370,7 @@ export class Expressions {
     const from = this.type(of, e);
     const isNumeric = from === 'integer' || from === 'number';
     if (isNumeric && WHOLE_TYPES.includes(type)) return from === 'integer' ? e : { op: 'truncate', of: e };
-    if (isNumeric && NUMBER_TYPES.includes(type))
-      return from === 'number' ? e : { op: 'divide', left: e, right: literal(1) };
+    if (isNumeric && NUMBER_TYPES.includes(type)) return from === 'number' ? e : fraction(e);
     return this.#source.fail(at, `a ${from} can not be cast as ${type} here`, `numbers can be cast as ${[...WHOLE_TYPES, ...NUMBER_TYPES].join(', ')}`); // biome-ignore format: one line
   }
 
@@ -425,14 +484,13 @@ export class Expressions {
 
   /** Averages are of fractions here, and Flink cuts off those of whole numbers: a cast that says so changes nothing. */
   #operand(fn: AggregateFunction, node: Node): Expression {
-    const e = this.value(node);
-    const isCast =
-      fn === 'avg' && node.kind === 'cast' && e.op === 'divide' && NUMBER_TYPES.includes(node.type);
-    return isCast ? e.left : e;
+    if (fn !== 'avg' || node.kind !== 'cast' || !NUMBER_TYPES.includes(node.type)) return this.value(node);
+    const inner = this.value(node.of);
+    return this.type(node.of, inner) === 'integer' ? inner : this.value(node);
   }
 
   #typed(at: number, e: Expression): Expression {
-    this.#typeOf(at, e);
+    this.#typeOf(at, this.#limited(at, e));
     return e;
   }
 

@@ -14,7 +14,9 @@ import type {
 } from './syntax.ts';
 
 /** Deepest nesting of brackets, conditions and queries. */
-const MOST_NESTED = 100;
+const MOST_NESTED = 400;
+/** Longest chain of sums or products; each is nested in the next. */
+const LONGEST_CHAIN = 250;
 
 const COMPARISONS: Readonly<Record<string, Comparison>> = {
   '=': 'eq',
@@ -148,9 +150,7 @@ class Parser {
 
   #from(): Source {
     const source = this.#fromWhat();
-    // An alias of the table needs no looking after: there is only one table.
-    if (this.#takeWord('AS') || this.#isName()) this.#name('an alias');
-    return source;
+    return this.#takeWord('AS') || this.#isName() ? { ...source, alias: this.#name('an alias') } : source;
   }
 
   #fromWhat(): Source {
@@ -326,9 +326,15 @@ class Parser {
 
   #operations(ops: readonly ('+' | '-' | '*' | '/' | '%')[], part: () => Node): Node {
     let left = part();
-    for (;;) {
+    for (let length = 1; ; length++) {
       const op = ops.find((mark) => this.#isMark(mark));
       if (op === undefined) break;
+      if (length > LONGEST_CHAIN)
+        this.#fail(
+          this.#token.at,
+          `more than ${LONGEST_CHAIN} operations in a row`,
+          'split them with a view without a window',
+        );
       this.#take();
       left = { kind: 'arithmetic', at: left.at, op, left, right: part() };
     }
@@ -342,14 +348,14 @@ class Parser {
     if (this.#takeMark('+')) return this.#sign();
     if (!this.#takeMark('-')) return this.#primary();
     const of = this.#nested(() => this.#sign());
-    return of.kind === 'number' ? { kind: 'number', at, value: -of.value } : { kind: 'negative', at, of };
+    return of.kind === 'number' ? { ...of, at, value: -of.value } : { kind: 'negative', at, of };
   }
 
   #primary(): Node {
     const { kind, text, at } = this.#token;
     if (kind === 'number') {
       this.#take();
-      return { kind: 'number', at, value: Number(text) };
+      return { kind: 'number', at, value: Number(text), isWhole: /^\d+$/.test(text) };
     }
     if (kind === 'string') {
       this.#take();
@@ -475,7 +481,7 @@ class Parser {
   }
 
   #nested<T>(work: () => T): T {
-    if (++this.#depth > 4 * MOST_NESTED)
+    if (++this.#depth > MOST_NESTED)
       this.#fail(this.#token.at, 'nested too deep', 'split it into several views');
     const found = work();
     this.#depth--;

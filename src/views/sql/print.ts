@@ -2,7 +2,7 @@
 import { TaxiflowError } from '../../errors.ts';
 import { type TimeZone, timeZoneOf } from '../../events/time-zones.ts';
 import { AGGREGATES } from '../aggregates.ts';
-import { TRIP_SCOPE, typeOf } from '../check.ts';
+import { type Scope, TRIP_SCOPE, typeOf } from '../check.ts';
 import type { Aggregate, Expression, Top, View, Window } from '../language.ts';
 import { RESERVED } from './parse.ts';
 import { viewsOfSql } from './views.ts';
@@ -32,46 +32,47 @@ export function sqlOfViews(views: readonly View[]): string {
   let timeZone: string | undefined;
   const statements: string[] = [];
   for (const view of views) {
-    const own = timeZonesIn(view).find((zone) => zone !== 'UTC');
+    const own = zoneOf(view);
     if (own !== timeZone) statements.push(setting(own));
     timeZone = own;
     const sql = `CREATE VIEW ${nameSql(view.name)} AS\n${new Printer(own).query(view)};`;
-    refuseOtherZones(view, `${setting(own)}\n${sql}`);
+    refuseOtherTimes(view, `${setting(own)}\n${sql}`);
     statements.push(sql);
   }
   return `${statements.join('\n\n')}\n`;
+}
+
+/** The time zone of a view that has one. */
+function zoneOf(view: View): string | undefined {
+  const zones = timesOf(view).filter((time) => typeof time === 'string');
+  return zones.find((zone) => zone !== 'UTC');
 }
 
 function setting(timeZone: string | undefined): string {
   return `SET 'table.local-time-zone' = '${timeZone ?? 'UTC'}';`;
 }
 
-/** The time zones of a view's window and of parts of times, in order. */
-function timeZonesIn(node: unknown): string[] {
+/** The time zones of a view's window and of parts of times, and its moments, in order. */
+function timesOf(node: unknown): (string | number)[] {
   if (typeof node !== 'object' || node === null) return [];
+  if ('op' in node && node.op === 'instant') return [(node as unknown as { ms: number }).ms];
   const isLocal = 'time_zone' in node || ('op' in node && node.op === 'extract');
-  const own = isLocal
-    ? [('time_zone' in node ? (node.time_zone as string | undefined) : undefined) ?? 'UTC']
-    : [];
-  return [...own, ...Object.values(node).flatMap(timeZonesIn)];
+  const own = 'time_zone' in node ? (node.time_zone as string | undefined) : undefined;
+  return [...(isLocal ? [own ?? 'UTC'] : []), ...Object.values(node).flatMap(timesOf)];
 }
 
-/** SQL knows one time zone at a time: what it would make of a view must be the same. */
-function refuseOtherZones(view: View, sql: string): void {
+/** SQL knows one time zone at a time, and no second time of an hour that comes twice: what it makes of a view must be the same. */
+function refuseOtherTimes(view: View, sql: string): void {
   const readBack = readable(sql);
-  const zones = (of: View) => JSON.stringify([of.window, timeZonesIn([of.where, of.by, of.aggregates])]);
-  if (readBack && sorted(zones(readBack)) === sorted(zones(view))) return;
+  const times = ({ window, where, by, aggregates }: View) =>
+    JSON.stringify([Object.entries(window).sort(), timesOf([where, by, aggregates])]);
+  if (readBack && times(readBack) === times(view)) return;
   throw new TaxiflowError(
     'no-sql',
-    `view ${view.name} can't be written in SQL: its times are in several time zones`,
-    {
-      hint: 'give its window and its parts of times the same time zone',
-    },
+    `view ${view.name} can't be written in SQL: its times are in several time zones, or in an hour that comes twice`,
+    { hint: 'give its window and its parts of times the same time zone' },
   );
 }
-
-/** Windows may name their parts in any order. */
-const sorted = (text: string) => [...text].sort().join('');
 
 function readable(sql: string): View | undefined {
   try {
@@ -126,7 +127,7 @@ class Printer {
       `SELECT ${columns.join(', ')}`,
       `FROM TABLE(${this.#windowSql(window, by, time ?? 'dropoff')})`,
       ...(where ? [`WHERE ${this.#condition(where)}`] : []),
-      `GROUP BY ${['window_start', 'window_end', ...Object.values(by).map((e) => this.#value(e))].join(', ')}`,
+      `GROUP BY ${['window_start', 'window_end', ...Object.values(by).map((e) => this.#grouped(e))].join(', ')}`,
       ...(having ? [`HAVING ${this.#condition(having, aggregates)}`] : []),
     ];
     return lines.join('\n');
@@ -145,6 +146,12 @@ class Printer {
       inner,
       `)) WHERE ${nameSql(name)} <= ${n}`,
     ].join('\n');
+  }
+
+  /** A bare number in GROUP BY would be the number of a column. */
+  #grouped(e: Expression): string {
+    if (e.op !== 'literal' || typeof e.value !== 'number') return this.#value(e);
+    return `CAST(${this.#value(e)} AS ${Number.isInteger(e.value) ? 'BIGINT' : 'DOUBLE'})`;
   }
 
   #windowSql(window: Window, by: View['by'], time: keyof typeof TIME_COLUMNS): string {
@@ -185,7 +192,8 @@ class Printer {
         if (e.of.length === 1) return this.#condition(e.of[0]!, aggregates);
         return `(${e.of.map((part) => this.#condition(part, aggregates)).join(e.op === 'and' ? ' AND ' : ' OR ')})`;
       case 'not':
-        if (e.of.op === 'present') return `${this.#value(e.of.of, aggregates)} IS NULL`;
+        if (e.of.op === 'present')
+          return isCondition(e.of.of) ? 'FALSE' : `${this.#value(e.of.of, aggregates)} IS NULL`;
         return `(${this.#condition(e.of, aggregates)}) IS NOT TRUE`;
       case 'present':
         if (isCondition(e.of)) return 'TRUE';
@@ -212,7 +220,7 @@ class Printer {
     const isEnd = /^(pickup|dropoff)_lat$/.test(y) && x === y.replace(/_lat$/, '_lon');
     return isEnd
       ? `(${y} BETWEEN ${south} AND ${north} AND ${x} BETWEEN ${west} AND ${east})`
-      : `(${y} >= ${south} AND ${y} <= ${north} AND ${x} >= ${west} AND ${x} <= ${east})`;
+      : `(${y} >= ${literal(south)} AND ${y} <= ${literal(north)} AND ${x} >= ${literal(west)} AND ${x} <= ${literal(east)})`;
   }
 
   #value(e: Expression, aggregates?: Aggregates): string {
@@ -230,7 +238,7 @@ class Printer {
       case 'modulo': {
         const times = timesIn(e, aggregates);
         if (times) return `TIMESTAMPDIFF(MILLISECOND, ${of(times.from)}, ${of(times.to)})`;
-        return `(${of(e.left)} ${SIGNS[e.op]} ${of(e.right)})`;
+        return `(${this.#leftOf(e, aggregates)} ${SIGNS[e.op]} ${of(e.right)})`;
       }
       case 'divide':
         return this.#quotient(e, aggregates);
@@ -256,8 +264,17 @@ class Printer {
   }
 
   /** A division by zero is missing, and one of whole numbers not cut off. */
+  /** The left side of an operation; a chain needs no brackets. */
+  #leftOf({ op, left }: Extract<Expression, { left: Expression }>, aggregates?: Aggregates): string {
+    const text = this.#value(left, aggregates);
+    const chains = [['add', 'subtract'], ['multiply']].some(
+      (ops) => ops.includes(op) && ops.includes(left.op),
+    );
+    return chains && !timesIn(left, aggregates) ? text.slice(1, -1) : text;
+  }
+
   #quotient({ left, right }: Extract<Expression, { left: Expression }>, aggregates?: Aggregates): string {
-    const isWhole = (e: Expression) => !aggregates && typeOf(e, TRIP_SCOPE, '') === 'integer';
+    const isWhole = (e: Expression) => typeOf(e, scopeOf(aggregates), '') === 'integer';
     const [a, b] = [this.#value(left, aggregates), this.#value(right, aggregates)];
     const isOne = right.op === 'literal' && right.value === 1;
     if (isOne) return `CAST(${a} AS DOUBLE)`;
@@ -271,7 +288,8 @@ class Printer {
     if (of.op === 'divide' && times && of.right.op === 'literal') {
       const divisor = of.right.value;
       const unit = UNITS.find(([, ms]) => ms === divisor);
-      if (unit) return `TIMESTAMPDIFF(${unit[0]}, ${this.#value(times.from)}, ${this.#value(times.to)})`;
+      if (unit)
+        return `TIMESTAMPDIFF(${unit[0]}, ${this.#value(times.from, aggregates)}, ${this.#value(times.to, aggregates)})`;
     }
     return `CAST(${this.#value(of, aggregates)} AS BIGINT)`;
   }
@@ -300,8 +318,17 @@ function literal(value: string | number | boolean): string {
   const text = String(value);
   return text.startsWith('-') ? `(${text})` : text;
 }
+/** Types of the fields of trips, or of aggregates. */
+function scopeOf(aggregates: Aggregates | undefined): Scope {
+  if (!aggregates) return TRIP_SCOPE;
+  const types = Object.entries(aggregates).map(
+    ([name, { fn, of }]) => [name, AGGREGATES[fn].resultType(of && typeOf(of, TRIP_SCOPE, ''))!] as const,
+  );
+  return new Map(types);
+}
+
 /** The two sides of a difference of times. */
 function timesIn(e: Expression, aggregates?: Aggregates): { from: Expression; to: Expression } | undefined {
-  if (e.op !== 'subtract' || aggregates || typeOf(e.left, TRIP_SCOPE, '') !== 'time') return undefined;
+  if (e.op !== 'subtract' || typeOf(e.left, scopeOf(aggregates), '') !== 'time') return undefined;
   return { from: e.right, to: e.left };
 }

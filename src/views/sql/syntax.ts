@@ -2,7 +2,7 @@
 
 /** An expression; `at` is the offset of its first character. */
 export type Node = { readonly at: number } & (
-  | { readonly kind: 'number'; readonly value: number }
+  | { readonly kind: 'number'; readonly value: number; readonly isWhole: boolean }
   | { readonly kind: 'string'; readonly value: string }
   | { readonly kind: 'boolean'; readonly value: boolean }
   | { readonly kind: 'null' }
@@ -77,7 +77,7 @@ export interface Query {
   readonly having: Node | undefined;
 }
 
-export type Source = { readonly at: number } & (
+export type Source = { readonly at: number; readonly alias?: string | undefined } & (
   | { readonly kind: 'table'; readonly name: string }
   | { readonly kind: 'query'; readonly query: Query }
   | WindowFunction
@@ -86,6 +86,7 @@ export type Source = { readonly at: number } & (
 /** A window table-valued function. */
 export interface WindowFunction {
   readonly at: number;
+  readonly alias?: string | undefined;
   readonly kind: 'window';
   readonly name: 'TUMBLE' | 'HOP' | 'CUMULATE' | 'SESSION';
   readonly table: string;

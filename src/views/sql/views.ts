@@ -53,6 +53,16 @@ type Meaning = Rows | Results | RankedResults;
 /** The views that a text of SQL defines, checked. Throws `bad-view` with the place of the first mistake. */
 export function viewsOfSql(text: string, path: string): View[] {
   const source = new SqlSource(path, text);
+  try {
+    return viewsIn(source);
+  } catch (error) {
+    if (error instanceof RangeError) source.fail(0, 'nested too deep', 'split it into several views');
+    throw error;
+  }
+}
+
+function viewsIn(source: SqlSource): View[] {
+  const { text } = source;
   const file = new SqlFile(source);
   for (const statement of parseStatements(source)) {
     if (statement.kind === 'view') file.define(statement);
@@ -112,7 +122,7 @@ class SqlFile {
       return checkViews([view])[0]!;
     } catch (error) {
       const { message, hint } = error as Error & { hint?: string };
-      return this.#source.fail(at, message.replace(/^views\[0\]\.?/, ''), hint);
+      return this.#source.fail(at, message.replace(/^views\[0\](?:\.|: )?/, ''), hint);
     }
   }
 
@@ -138,23 +148,32 @@ class SqlFile {
     );
   }
 
-  #expressions(names: Names): Expressions {
-    return new Expressions(this.#source, names, this.#timeZone);
+  #expressions(names: Names, tables: Iterable<string | undefined>): Expressions {
+    return new Expressions(this.#source, names, this.#timeZone, tables);
   }
 
   /** A query without a window: columns, and a selection of trips. */
-  #selection({ items, where, group, having, at }: Query, { columns, where: before }: Rows): Rows {
+  #selection({ items, from, where, group, having, at }: Query, { columns, where: before }: Rows): Rows {
     if (group ?? having)
       this.#source.fail(
         at,
         'a query with GROUP BY needs a window',
         "FROM TABLE(TUMBLE(TABLE trips, DESCRIPTOR(dropoff_datetime), INTERVAL '10' MINUTE))",
       );
-    const expressions = this.#expressions(columnNames(columns));
+    const tables = [from.alias, from.kind === 'table' ? from.name : undefined];
+    const expressions = this.#expressions(columnNames(columns), tables);
     const selected = new Map<string, Expression>();
     for (const item of items) {
-      if (!item.of) for (const [name, e] of columns) selected.set(name, e);
-      else selected.set(this.#nameOf(item, item.of), expressions.value(item.of));
+      const found: [string, Expression][] = item.of
+        ? [[this.#nameOf(item, item.of), expressions.value(item.of)]]
+        : [...columns];
+      for (const [name, e] of found) {
+        if (WINDOW_COLUMNS.includes(name))
+          this.#source.fail(item.at, `${name} is a column of windows`, 'choose another name');
+        if (selected.has(name))
+          this.#source.fail(item.at, `two columns are named ${name}`, 'give one of them another name');
+        selected.set(name, e);
+      }
     }
     return {
       kind: 'rows',
@@ -172,7 +191,7 @@ class SqlFile {
   #aggregation(query: Query, from: WindowFunction, name: string): Results {
     const rows = this.#table(from.table, from.tableAt);
     if (rows.kind !== 'rows') return this.#source.fail(from.tableAt, `${from.table} is no table of trips`);
-    const expressions = this.#expressions(columnNames(rows.columns));
+    const expressions = this.#expressions(columnNames(rows.columns), [from.alias, from.table]);
     const where = query.where ? [...rows.where, expressions.isTrue(query.where)] : rows.where;
     if (!query.group)
       this.#source.fail(query.at, 'a query of windows needs GROUP BY', 'GROUP BY window_start, window_end');
@@ -187,7 +206,9 @@ class SqlFile {
         by,
         window: this.#window(from),
         aggregates,
-        ...(query.having ? { having: this.#having(query.having, aggregates, expressions) } : {}),
+        ...(query.having
+          ? { having: this.#having(query.having, aggregates, expressions, [from.alias, from.table]) }
+          : {}),
         ...(time === undefined ? {} : { time }),
       },
     };
@@ -312,15 +333,23 @@ class SqlFile {
     if (zone === undefined) return {};
     const isDays = (interval: Interval | undefined) => interval === undefined || interval.ms % DAY_MS === 0;
     if (isDays(size) && isDays(slide)) return { time_zone: zone };
-    if (HOUR_MS % (slide ?? size!).ms === 0) return {};
+    const isSameEverywhere = [size, slide].every(
+      (interval) => interval === undefined || (HOUR_MS % interval.ms === 0 && isEven(zone, interval.ms)),
+    );
+    if (isSameEverywhere) return {};
     return this.#source.fail(
       at,
-      `${name} in ${zone} needs whole days, or parts of an hour`,
+      `${name} in ${zone} needs whole days, or parts of an hour that its offsets are whole numbers of`,
       `SET '${TIME_ZONE}' = 'UTC'; before this view`,
     );
   }
 
-  #having(node: Node, aggregates: Readonly<Record<string, Aggregate>>, expressions: Expressions): Expression {
+  #having(
+    node: Node,
+    aggregates: Readonly<Record<string, Aggregate>>,
+    expressions: Expressions,
+    tables: readonly (string | undefined)[],
+  ): Expression {
     const scope = new Map<string, ValueType>(
       Object.entries(aggregates).map(([name, { fn, of }]) => [
         name,
@@ -342,7 +371,7 @@ class SqlFile {
         );
       },
     };
-    return this.#expressions(names).isTrue(node);
+    return this.#expressions(names, tables).isTrue(node);
   }
 
   /** Results of a query with ROW_NUMBER over them. */
@@ -452,6 +481,12 @@ class SqlFile {
       );
     return isRanked && ranks.length > 0;
   }
+}
+
+/** Whether a zone was always a whole number of such spans from UTC, in the years of the files. */
+function isEven(zone: string, ms: number): boolean {
+  const times = Array.from({ length: 2 * 25 }, (_, half) => Date.UTC(2008, 6 * half, 1));
+  return times.every((time) => timeZoneOf(zone)!.offsetAt(time) % ms === 0);
 }
 
 /** The name of a column that every result has; undefined for anything else. */
