@@ -53,9 +53,15 @@ export class Checkpointer {
     this.reach(Math.min(shards.value, upTo));
   }
 
-  /** Completes every open window by moving the watermark to the end of the last one. */
+  /**
+   * Completes every open window: the watermark moves to the end of the last one. Windows that fire later than that are completed by
+   * themselves, so that the others don't close further.
+   */
   drain(): void {
-    for (const windows of this.#options.views) this.reach(windows.lastDue);
+    for (const windows of this.#options.views) {
+      if (windows.isDelayed) windows.complete();
+      else this.reach(windows.lastEnd - 1);
+    }
   }
 
   /** Moves the watermark forward to an event time, epoch ms. */
@@ -86,6 +92,11 @@ export class Checkpointer {
       gone: this.#gone(),
       duplicates: duplicates.takeChanges(this.#watermark, isPast),
       deadLetters: deadLetters.take(),
+      closedUpTo: Object.fromEntries(
+        views
+          .filter(({ closedUpTo }) => Number.isFinite(closedUpTo))
+          .map(({ view, closedUpTo }) => [view.view.name, closedUpTo]),
+      ),
     });
     for (const windows of views) windows.committed();
     if (this.#wordsAreMany) intake.forgetWords();

@@ -53,6 +53,8 @@ export interface Checkpoint {
   readonly gone: Iterable<WindowSpan & { readonly view: string }>;
   readonly duplicates: DuplicateChanges;
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
+  /** As in `StoredState`. */
+  readonly closedUpTo: StoredState['closedUpTo'];
 }
 
 /** Where a state was restored from. */
@@ -74,7 +76,7 @@ export interface StoredState {
   readonly windows: readonly (StoredWindow & { readonly view: string })[];
   readonly seen: StoredTrips;
   readonly deadLetters: readonly DeadLetterCount[];
-  /** Ends (epoch ms), by view, up to which windows stay closed, since the job once allowed less lateness or began the view later. */
+  /** Ends (epoch ms), by view, up to which windows stay closed, since the job once allowed less lateness, began the view later, or completed it. */
   readonly closedUpTo: Readonly<Record<string, number>>;
   /** Set until the first checkpoint after a restore. */
   readonly restored?: Restored | undefined;

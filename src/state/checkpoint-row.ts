@@ -56,7 +56,7 @@ export function noteRestored(db: Sqlite, from: Pick<Restored, 'from' | 'epoch'>)
 /** A checkpoint as the text that is stored. */
 export function checkpointText(
   checkpoint: Checkpoint,
-  rest: Pick<CheckpointState, 'nextResult' | 'trimmed' | 'closedUpTo'>,
+  rest: Pick<CheckpointState, 'nextResult' | 'trimmed'>,
 ): string {
   const state: CheckpointState = {
     watermark: finite(checkpoint.watermark),
@@ -69,6 +69,7 @@ export function checkpointText(
       owed,
       ended,
     })),
+    closedUpTo: checkpoint.closedUpTo,
     ...rest,
   };
   return JSON.stringify(state);

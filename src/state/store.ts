@@ -161,8 +161,7 @@ export class SqliteState implements StateStore {
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
     const { nextResult, trimmed } = this.outbox;
-    const closedUpTo = this.stored?.closedUpTo ?? {};
-    const text = checkpointText(checkpoint, { nextResult, trimmed, closedUpTo });
+    const text = checkpointText(checkpoint, { nextResult, trimmed });
     this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
     return size + text.length;
   }

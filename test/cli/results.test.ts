@@ -108,7 +108,7 @@ describe('results', PARALLEL, () => {
     assert.equal(none.stdout, '');
     const starts = (rows: readonly Record<string, string | number>[]) =>
       rows.map((row) => String(row['window_start']).replace('.000Z', 'Z')).sort();
-    const span = (found: string[]) => `whose windows start from ${found[0]} to ${found.at(-1)}\n`;
+    const span = (found: string[]) => `whose windows lie from ${found[0]} to ${found.at(-1)}\n`;
     assert.equal(
       none.stderr,
       `no results in that range; there are ${all().length} results, ${span(starts(all()))}`,
@@ -259,7 +259,7 @@ describe('results', PARALLEL, () => {
     const { stderr } = await run(['results', '--view', 'long'], { cwd: two });
     assert.equal(
       stderr,
-      'no results of view long; there are 2 results, whose windows start from 2016-01-05T18:00:00Z to 2016-01-05T18:20:00Z\n',
+      'no results of view long; there are 2 results, whose windows lie from 2016-01-05T18:00:00Z to 2016-01-05T18:20:00Z\n',
     );
     await run(['process', '--app', 'early', '--until-end', '--views', 'views.json', '--from', 'latest'], {
       cwd: two,

@@ -35,6 +35,7 @@ test('a window whose last result is retracted is shown without it', (t) => {
       shards: [],
       blocks: [],
       gone: [],
+      closedUpTo: {},
       firings: [{ view, windowStart: START, windowEnd: END, docs, count: 1, correction: retracted }],
       duplicates: new Duplicates().takeChanges(END, () => false),
       deadLetters: new DeadLetterBuffer(0).take(),

@@ -132,7 +132,7 @@ export class MemoryStore implements StateStore {
       windows: this.panes.windows,
       seen: this.#trips.stored,
       deadLetters: [],
-      closedUpTo: {},
+      closedUpTo: this.#last.closedUpTo,
     });
     return this;
   }

@@ -476,6 +476,34 @@ describe('a processor', () => {
     assert.deepEqual([outcome.counters.late, outcome.openWindows], [1, 0]);
   });
 
+  it('completes views that fire later by themselves: the others go on as if they were alone', async () => {
+    const long = l.view({ ...counted, name: 'long', time: 'pickup' });
+    const best = l.view({
+      ...counted,
+      name: 'best',
+      by: { vendor: l.field('vendor_id') },
+      window: l.session('30s'),
+    });
+    checkViews([counted, long, best]);
+    const reader = new MemoryReader(1);
+    const picked = (seconds: number) => tripAt(seconds, { pickup_datetime: iso(NOON + seconds * SECOND), vendor_id: 'a' }); // biome-ignore format: one line
+    for (const at of [1, 12]) reader.put(reader.list[0]!, picked(at));
+    reader.broadcast(watermarkAt(11));
+    const store = new MemoryStore();
+    const views = [counted, long, best];
+    const first = await run(reader, store, { views, drain: true });
+    assert.equal(first.openWindows, 0);
+    // In time for a new window of the first view; for the others it would open a window that is gone.
+    for (const at of [13, 25]) reader.put(reader.list[0]!, picked(at));
+    reader.broadcast(watermarkAt(40));
+    const second = await run(reader, store, { views, drain: true });
+    const of = (name: string) => store.documents.filter(({ view }) => view === name).map((doc) => [(Date.parse(String(doc['window_start'])) - NOON) / SECOND, doc['n']]); // biome-ignore format: one line
+    assert.deepEqual(of('counted'), [[0, 1], [10, 1], [20, 1]]); // biome-ignore format: one line
+    assert.deepEqual(of('long'), [[0, 1], [10, 1], [20, 1]]); // biome-ignore format: one line
+    assert.deepEqual(of('best'), [[1, 2]]);
+    assert.deepEqual([second.counters.late, second.counters.processed], [1, 1]);
+  });
+
   it('starts at the latest records if told to', async () => {
     const reader = new MemoryReader(1);
     reader.put(reader.list[0]!, tripAt(1));

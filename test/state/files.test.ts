@@ -31,6 +31,7 @@ const commit = (state: SqliteState) =>
     shards: [],
     blocks: [],
     gone: [],
+    closedUpTo: {},
     firings: [],
     duplicates: new Duplicates().takeChanges(0, () => false),
     deadLetters: new DeadLetterBuffer(1).take(),

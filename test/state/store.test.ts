@@ -30,6 +30,7 @@ function checkpoint(change: Partial<Checkpoint> = {}): Checkpoint {
     shards: [],
     blocks: [],
     gone: [],
+    closedUpTo: {},
     firings: [],
     duplicates: new Duplicates().takeChanges(0, () => false),
     deadLetters: new DeadLetterBuffer(10).take(),

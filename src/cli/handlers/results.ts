@@ -84,7 +84,7 @@ function whyNone(reader: StateReader, filter: ResultFilter): string {
   const span =
     first === last
       ? `whose window starts at ${isoShort(first)}`
-      : `whose windows start from ${isoShort(first)} to ${isoShort(last)}`;
+      : `whose windows lie from ${isoShort(first)} to ${isoShort(last)}`;
   return `no results ${where}; ${count}, ${span}`;
 }
 

@@ -82,6 +82,8 @@ export class AlignedWindows implements OpenWindows {
   #copyOf = Number.POSITIVE_INFINITY;
   /** Windows up to this end never open again, whatever the allowed lateness. */
   #closedUpTo = Number.NEGATIVE_INFINITY;
+  /** Windows up to this end fire without a watermark. */
+  #completedUpTo = Number.NEGATIVE_INFINITY;
   #lastEnd = Number.NEGATIVE_INFINITY;
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
@@ -107,10 +109,25 @@ export class AlignedWindows implements OpenWindows {
     return this.#windows.values();
   }
 
-  /** The watermark of the stream that completes the last open window; −Infinity if there is none. */
-  get lastDue(): number {
-    const isNone = this.#windows.size + this.#parts.size === 0;
-    return isNone ? Number.NEGATIVE_INFINITY : this.#lastEnd + this.#delay + this.#lag - 1;
+  /** End of the last open window; −Infinity if there is none. */
+  get lastEnd(): number {
+    return this.#windows.size + this.#parts.size > 0 ? this.#lastEnd : Number.NEGATIVE_INFINITY;
+  }
+
+  /** Whether windows fire later than the watermark of the stream passes their end. */
+  get isDelayed(): boolean {
+    return this.#delay + this.#lag > 0;
+  }
+
+  /** Up to this end, no window opens again. */
+  get closedUpTo(): number {
+    return this.#closedUpTo;
+  }
+
+  /** Completes all open windows, whatever the watermark; they never open again. */
+  complete(): void {
+    this.#completedUpTo = this.lastEnd;
+    this.#closedUpTo = Math.max(this.#closedUpTo, this.lastEnd);
   }
 
   sliceAt(time: number): OpenSlice {
@@ -189,7 +206,7 @@ export class AlignedWindows implements OpenWindows {
     const due = Array.from(this.#corrected, ({ end }) => end);
     this.#corrected.clear();
     for (let next = this.#unfired.least; next !== undefined; next = this.#unfired.least) {
-      if (!isDue(next + this.#delay, this.#watermark)) break;
+      if (next > this.#completedUpTo && !isDue(next + this.#delay, this.#watermark)) break;
       due.push(next);
       this.#unfired.pop();
     }
