@@ -1,4 +1,4 @@
--- Views that test/golden/sql-views.test.ts holds against DuckDB. Flink takes them too.
+-- Views that sql-views.test.ts holds against DuckDB, and sql-views-flink.test.ts against Flink.
 
 CREATE VIEW all_trips AS
 SELECT window_start, window_end, COUNT(*) AS trips
@@ -55,7 +55,7 @@ GROUP BY window_start, window_end, GEOHASH(pickup_lat, pickup_lon, 5);
 
 CREATE VIEW spread AS
 SELECT window_start, window_end, STDDEV_POP(total_amount) AS pop, STDDEV_SAMP(total_amount) AS samp,
-  VAR_POP(trip_distance) AS var_pop, VAR_SAMP(trip_distance) AS var_samp
+  VAR_POP(trip_distance) AS v_pop, VAR_SAMP(trip_distance) AS v_samp
 FROM TABLE(TUMBLE(TABLE trips, DESCRIPTOR(dropoff_datetime), INTERVAL '3' HOUR))
 GROUP BY window_start, window_end;
 

@@ -2,17 +2,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { openProcessor } from '../../src/app/processor.ts';
-import { systemClock } from '../../src/clock.ts';
 import { StateReader } from '../../src/state/reader.ts';
-import { LocalStream } from '../../src/streams/local/log.ts';
 import { sqlOfViews } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
-import { ROOT, temporaryFolder } from '../files.ts';
-import { randomNumbers } from '../random.ts';
+import { ROOT } from '../files.ts';
 import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { trips } from './sql-trips.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
 const MINUTE = 60_000;
@@ -68,7 +66,7 @@ const ORACLES: Readonly<Record<string, Oracle>> = {
   quiet_times: [session(4 * MINUTE, ''), '', 'count(*) AS trips, count(DISTINCT pickup_zone) AS zones'],
   zone_sessions: [session(30 * MINUTE, 'vendor_id, pickup_zone', 'total_amount > 5'), 'vendor_id, pickup_zone', 'count(*) AS trips', 'true', 'count(*) > 1'],
   cells: [tumble(6 * HOUR), `${geohash5} AS cell`, 'count(*) AS trips', 'pickup_lat BETWEEN 40.6 AND 40.8 AND pickup_lon BETWEEN -74.05 AND -73.8'],
-  spread: [tumble(3 * HOUR), '', 'stddev_pop(total_amount) AS pop, stddev_samp(total_amount) AS samp, var_pop(trip_distance) AS var_pop, var_samp(trip_distance) AS var_samp'],
+  spread: [tumble(3 * HOUR), '', 'stddev_pop(total_amount) AS pop, stddev_samp(total_amount) AS samp, var_pop(trip_distance) AS v_pop, var_samp(trip_distance) AS v_samp'],
   percentiles: [tumble(12 * HOUR), 'vendor_id', `quantile_cont(total_amount, 0.5) AS median, quantile_cont(${minutes}, 0.95) AS p95, max(trip_distance) AS longest`],
   first_and_last: [tumble(HOUR), '', 'arg_min(trip_id, (d, trip_id)) AS first_trip, arg_max(trip_id, (d, trip_id)) AS last_trip'],
   filtered: [tumble(HOUR), '', `count(*) FILTER (passenger_count > 1) AS shared, count(*) FILTER (NOT (passenger_count > 1)) AS alone, sum(total_amount) FILTER (vendor_id = 'b' AND trip_distance IS NOT NULL) AS amount_b`],
@@ -130,62 +128,6 @@ function byKey(rows: readonly Record<string, unknown>[], names: readonly string[
 function isSame(a: unknown, b: unknown): boolean {
   if (typeof a !== 'number' || typeof b !== 'number') return a === b;
   return Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a), Math.abs(b));
-}
-
-/** Trips around both clock changes of 2016, in disorder of ten minutes, some of them twice, and a watermark behind them. */
-async function trips(
-  t: TestContext,
-  onPart: (dataDir: string, stream: LocalStream) => Promise<void> = async () => {},
-): Promise<{ dataDir: string; ndjson: string; late: number }> {
-  const random = randomNumbers(16);
-  const dataDir = temporaryFolder(t);
-  const stream = LocalStream.open({ dataDir, name: 'taxi-trip-events', clock: systemClock, createShards: 3 });
-  const kept: string[] = [];
-  let late = 0;
-  const maybe = <T>(share: number, value: T) => (random() < share ? value : undefined);
-  const oneOf = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)]!;
-  let id = 0;
-  try {
-    for (const from of [Date.UTC(2016, 2, 10), Date.UTC(2016, 10, 3)]) {
-      let time = from;
-      while (time < from + 6 * DAY) {
-        const texts = Array.from({ length: 20 }, () => {
-          time += Math.floor((random() * 4 * MINUTE) / 1000) * 1000;
-          const dropoff = time - Math.floor(random() * 600) * 1000;
-          const trip = {
-            type: 'trip', trip_id: id++, replay: 'r', vendor_id: maybe(0.95, oneOf(['a', 'b', 'c'])),
-            pickup_datetime: maybe(0.95, new Date(dropoff - Math.floor(random() * 5000) * 1000).toISOString()),
-            dropoff_datetime: new Date(dropoff).toISOString(),
-            passenger_count: maybe(0.9, Math.floor(random() * 5)),
-            trip_distance: maybe(0.9, Math.floor(random() * 1200) / 100),
-            pickup_lat: maybe(0.9, 40.6 + random() * 0.3), pickup_lon: maybe(0.9, -74.05 + random() * 0.3),
-            pickup_zone: maybe(0.9, 1 + Math.floor(random() * 6)), dropoff_zone: maybe(0.9, 1 + Math.floor(random() * 6)),
-            total_amount: maybe(0.9, Math.floor(random() * 6000) / 100),
-          }; // biome-ignore format: a few lines
-          return `${JSON.stringify(trip)}\n`;
-        });
-        for (const text of texts) kept.push(text);
-        const copies = texts.filter(() => random() < 0.05);
-        // Far behind every watermark: in no result of any view.
-        if (id > 100 && random() < 0.1) {
-          late++;
-          copies.push(
-            `{"type":"trip","trip_id":${1e6 + late},"replay":"r","vendor_id":"a","dropoff_datetime":"2016-01-01T00:00:00.000Z","pickup_datetime":"2015-12-31T23:00:00.000Z"}\n`,
-          );
-        }
-        const all = [...texts, ...copies];
-        let end = 0;
-        const ends = Uint32Array.from(all, (text) => (end += text.length));
-        await stream.put({ count: all.length, data: Buffer.from(all.join('')), ends, hashes: Uint32Array.from(all, () => Math.floor(random() * 2 ** 32)) }); // biome-ignore format: one line
-        if (id % 400 === 0) await onPart(dataDir, stream);
-        const watermark = new Date(time - 601_000).toISOString();
-        await stream.broadcast(() => Buffer.from(`{"type":"watermark","watermark":"${watermark}"}\n`));
-      }
-    }
-  } finally {
-    await stream.close();
-  }
-  return { dataDir, ndjson: kept.join(''), late };
 }
 
 describe('SQL views', () => {

@@ -231,6 +231,8 @@ async function ask<T>(method: string, url: string, body?: unknown): Promise<T> {
       : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   });
   const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text.slice(0, 4_000)}`);
+  // The root cause comes last, behind a hundred lines of stack.
+  const causes = text.match(/Caused by: [^\\]+/g) ?? [text.slice(0, 4_000)];
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${causes.at(-1)}`);
   return JSON.parse(text) as T;
 }

@@ -85,7 +85,7 @@ function readable(sql: string): View | undefined {
 
 /** Words that Flink reserves, besides those that the parser does. */
 const FLINK_WORDS = new Set(
-  'ABS ALL ANY AVG BOTH CEIL CHECK COLUMN COUNT CURRENT DATE DAY DEFAULT EVERY EXPLAIN FILTER FIRST_VALUE FLOOR FOR HOUR LANGUAGE LAST_VALUE LOWER MATCH MAX METHOD MIN MINUTE MOD MONTH NEW NEXT NONE OLD ONE ONLY OPEN PERCENT PERIOD POSITION POWER PRIMARY RANGE RANK REF RELEASE RESULT RETURN ROW ROWS SCROLL SECOND SHOW SIMILAR SOME START SUM SYSTEM TIME TIMESTAMP TO TRAILING UNIQUE UPPER USER USING VALUE VALUES WINDOW WITHIN YEAR'.split(
+  'ABS ALL ANY AVG BOTH CEIL CHECK COLUMN COUNT CURRENT DATE DAY DEFAULT EVERY EXPLAIN FILTER FIRST_VALUE FLOOR FOR HOUR LANGUAGE LAST_VALUE LOWER MATCH MAX METHOD MIN MINUTE MOD MONTH NEW NEXT NONE OLD ONE ONLY OPEN PERCENT PERIOD POSITION POWER PRIMARY RANGE RANK REF RELEASE RESULT RETURN ROW ROWS SCROLL SECOND SHOW SIMILAR SOME START SUM SYSTEM TIME TIMESTAMP TO STDDEV_POP STDDEV_SAMP TRAILING UNIQUE UPPER USER USING VALUE VALUES VAR_POP VAR_SAMP WINDOW WITHIN YEAR'.split(
     ' ',
   ),
 );
@@ -158,7 +158,8 @@ class Printer {
     const descriptor = `DESCRIPTOR(${TIME_COLUMNS[time]})`;
     if (window.kind === 'session') {
       const keys = Object.values(by).map((e) => this.#value(e));
-      const partition = keys.length > 0 ? ` PARTITION BY (${keys.join(', ')})` : '';
+      const list = keys.length > 1 ? `(${keys.join(', ')})` : keys.join();
+      const partition = keys.length > 0 ? ` PARTITION BY ${list}` : '';
       return `SESSION(TABLE trips${partition}, ${descriptor}, ${interval(window.gap_ms)})`;
     }
     const offset = window.offset_ms ? `, ${interval(window.offset_ms)}` : '';

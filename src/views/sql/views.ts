@@ -301,7 +301,7 @@ class SqlFile {
       this.#source.fail(
         from.tableAt,
         'sessions are of the keys in GROUP BY',
-        `SESSION(TABLE ${from.table} PARTITION BY (…), …) with all of them`,
+        `SESSION(TABLE ${from.table} PARTITION BY …, DESCRIPTOR(…), …) with all of them`,
       );
   }
 
