@@ -10,7 +10,7 @@ import { AGGREGATES } from '../aggregates.ts';
 import { type Scope, TRIP_SCOPE, typeOf } from '../check.ts';
 import type { Aggregate, AggregateFunction, Expression, TimePart, ValueType } from '../language.ts';
 import type { SqlSource } from './source.ts';
-import type { Call, Comparison, Node } from './syntax.ts';
+import { type Call, type Comparison, type Node, UNIT_MS } from './syntax.ts';
 
 type Of<K extends Node['kind']> = Extract<Node, { kind: K }>;
 
@@ -32,15 +32,6 @@ const OPPOSITE: Readonly<Record<Comparison, Comparison>> = {
   lte: 'gt',
   gt: 'lte',
   gte: 'lt',
-};
-
-const UNIT_MS: Readonly<Record<string, number>> = {
-  MILLISECOND: 1,
-  SECOND: 1_000,
-  MINUTE: 60_000,
-  HOUR: 3_600_000,
-  DAY: 86_400_000,
-  WEEK: 7 * 86_400_000,
 };
 
 const TIME_PARTS: Readonly<Record<string, TimePart>> = {

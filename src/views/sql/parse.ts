@@ -1,16 +1,17 @@
 /** Parses SQL in Flink's dialect: the part of it that views can be written in. Everything else is refused where it stands. */
 import type { SqlSource, Token } from './source.ts';
-import type {
-  Call,
-  Comparison,
-  Interval,
-  Item,
-  Node,
-  Ordered,
-  Query,
-  Source,
-  Statement,
-  WindowFunction,
+import {
+  type Call,
+  type Comparison,
+  type Interval,
+  type Item,
+  type Node,
+  type Ordered,
+  type Query,
+  type Source,
+  type Statement,
+  UNIT_MS,
+  type WindowFunction,
 } from './syntax.ts';
 
 /** Deepest nesting of brackets, conditions and queries. */
@@ -26,15 +27,6 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   '<=': 'lte',
   '>': 'gt',
   '>=': 'gte',
-};
-
-const UNITS: Readonly<Record<string, number>> = {
-  MILLISECOND: 1,
-  SECOND: 1_000,
-  MINUTE: 60_000,
-  HOUR: 3_600_000,
-  DAY: 86_400_000,
-  WEEK: 7 * 86_400_000,
 };
 
 /** The arguments of each window function behind the table, in order. */
@@ -242,9 +234,9 @@ class Parser {
     if (!/^-?\d+(?:\.\d+)?$/.test(amount.text))
       this.#fail(amount.at, `'${amount.text}' is not an amount`, "write INTERVAL '90' MINUTE");
     const unit = this.#token.text.toUpperCase().replace(/S$/, '');
-    const size = UNITS[unit];
+    const size = UNIT_MS[unit];
     if (this.#token.kind !== 'word' || size === undefined)
-      this.#unexpected(`a unit: ${Object.keys(UNITS).join(', ')}`);
+      this.#unexpected(`a unit: ${Object.keys(UNIT_MS).join(', ')}`);
     this.#take();
     if (this.#takeMark('(')) {
       this.#need('number', 'a precision');

@@ -112,3 +112,13 @@ export type Statement =
       readonly value: string;
       readonly valueAt: number;
     };
+
+/** Ms of the units of intervals and of TIMESTAMPDIFF. */
+export const UNIT_MS: Readonly<Record<string, number>> = {
+  MILLISECOND: 1,
+  SECOND: 1_000,
+  MINUTE: 60_000,
+  HOUR: 3_600_000,
+  DAY: 86_400_000,
+  WEEK: 7 * 86_400_000,
+};
