@@ -75,13 +75,17 @@ export async function acceptedChanges(
   if (made.settings !== identity.settings)
     onNote('more lateness is allowed from now on; windows that are gone by now stay as they are');
   const changes = localChanges(dataDir, app, views);
+  if (options.backfill && !changes.some(begins))
+    onNote(
+      '--backfill does nothing here: it fills views while they are added or begin anew, and none is or does',
+    );
   if (changes.length === 0) return { changes };
   if (mustBeAccepted(changes) && !options.acceptChanges) {
     throw new TaxiflowError(
       'other-state',
       `the state of app "${app}" was made with other views: ${changesText(changes, options.backfill).replaceAll('\n', '; ')}`,
       {
-        hint: 'let them begin anew with --accept-changes, or give this job a name of its own with --app NAME',
+        hint: 'name the file of its views with --views FILE, or give this job a name of its own with --app NAME; --accept-changes makes these changes, and keeps what goes in a savepoint',
       },
     );
   }
@@ -90,7 +94,7 @@ export async function acceptedChanges(
     const to = state === undefined ? undefined : `${state.replace(/\/$/, '')}/${app}/`;
     await keepInSavepoint({ dataDir, app, to, s3: { region, endpointUrl } }, onNote);
   }
-  const begun = changes.filter(({ change }) => change === 'added' || change === 'anew');
+  const begun = changes.filter(begins);
   if (!options.backfill || begun.length === 0) return { changes };
   const { backfill } = await import('./backfill.ts');
   const names = new Set(begun.map(({ view }) => view));
@@ -102,6 +106,10 @@ export async function acceptedChanges(
       target,
     ),
   };
+}
+
+function begins({ change }: ViewChange): boolean {
+  return change === 'added' || change === 'anew';
 }
 
 async function keepInSavepoint(

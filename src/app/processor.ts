@@ -312,10 +312,8 @@ export class Processor {
       untilEnd: typeof untilEnd === 'function' ? untilEnd : () => untilEnd,
       drain,
       closeIdle: this.#o.closeIdle,
-      onIdle: (windows) =>
-        this.#o.onNote?.(
-          `no record for ${this.#o.closeIdle! / 1_000} s: the watermark moves on, and ${windows === 1 ? 'the open window fires' : `all ${windows} open windows fire`}; what comes for them later is late`,
-        ),
+      onClosing: (windows, end) =>
+        this.#o.onNote?.(closingText(windows, end, drain ? undefined : this.#o.closeIdle)),
       allowGap,
       signal,
       onProgress: (progress) => {
@@ -388,6 +386,13 @@ export class Processor {
     const onNote = (note: string) => this.#o.onNote?.(note);
     return new DashboardTimes({ access, dashboards, prefix, views: this.#views, clock, onNote });
   }
+}
+
+/** Windows that are closed without a watermark: at the end, or after so many ms without a record. */
+function closingText(windows: number, end: number, idle: number | undefined): string {
+  const which = windows === 1 ? 'the open window fires' : `the ${windows} open windows fire`;
+  const why = idle === undefined ? '--drain' : `no record for ${idle / 1_000} s`;
+  return `${why}: ${which}; trips that come later are late up to ${new Date(end).toISOString()}`;
 }
 
 /** Results refused over all runs. */

@@ -92,6 +92,23 @@ export class Engine {
     return this.#intake.watermarksSeen;
   }
 
+  /** Trips of this run that are late in a view or window, and in time in another. */
+  get lateInAView(): number {
+    return this.#intake.lateInAView;
+  }
+
+  /** Trips of this run that are in no window of a view, as they lack a part of its key or its time; only views that have some. */
+  get keyless(): Record<string, number> {
+    const counts = this.#intake.keyless;
+    const entries = this.#views.map(({ view }, i): [string, number] => [view.view.name, counts[i]!]);
+    return Object.fromEntries(entries.filter(([, count]) => count > 0));
+  }
+
+  /** End of the last open window, epoch ms; −Infinity if none is open. */
+  get lastEnd(): number {
+    return this.#views.reduce((last, windows) => Math.max(last, windows.lastEnd), Number.NEGATIVE_INFINITY);
+  }
+
   /** Number of windows that have not fired. */
   get openWindows(): number {
     return this.#views.reduce((sum, windows) => sum + windows.unfired, 0);

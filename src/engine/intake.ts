@@ -45,6 +45,10 @@ const ALWAYS_READ: readonly TripField[] = ['trip_id', 'replay', 'dropoff_datetim
 export class Intake {
   /** Watermark records read in this run. */
   watermarksSeen = 0;
+  /** Trips read in this run without a part of the key, or the time, of each view. */
+  readonly keyless: number[];
+  /** Trips of this run that are late in a view or window, and in time in another. */
+  lateInAView = 0;
   readonly #options: IntakeOptions;
   readonly #columns: TripColumns;
   readonly #decode: DecodeBatch;
@@ -60,6 +64,7 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.#options = options;
+    this.keyless = options.views.map(() => 0);
     this.#columns = options.columns;
     this.#decode = decoderOf([...ALWAYS_READ, ...options.fields]);
     const dictionaries = Object.values(options.columns.dictionaries);
@@ -179,8 +184,8 @@ export class Intake {
 
   #accumulate(from: number, to: number, time: Float64Array): void {
     if (to <= from) return;
-    for (const windows of this.#options.views)
-      windows.view.accumulate(from, to, time, this.#outcomes, windows);
+    for (const [i, windows] of this.#options.views.entries())
+      this.keyless[i]! += windows.view.accumulate(from, to, time, this.#outcomes, windows);
   }
 
   /** Counts the outcomes of the trips; `before` is the shard's watermark before them. */
@@ -210,6 +215,7 @@ export class Intake {
     const reason = lateReason(outcome);
     const detail =
       reason === LATE ? `behind the watermark ${isoTime(judge)} of its shard` : 'in time for another view';
+    if (reason === LATE_IN_A_VIEW) this.lateInAView++;
     if (reason !== undefined) this.#bury(reason, detail, shard, batch, row);
   }
 
@@ -235,13 +241,15 @@ export class Intake {
       if (judge >= late.judge || time[row] !== late.time) continue;
       for (const windows of this.#options.views) windows.judgeBy(judge, late.judge);
       this.#outcomes[row] = 0;
-      this.#accumulate(row, row + 1, time);
+      for (const windows of this.#options.views)
+        windows.view.accumulate(row, row + 1, time, this.#outcomes, windows);
       const isUsed = ((this.#outcomes[row]! | late.outcome) & OUTCOME.used) !== 0;
       const isLate = this.#options.views.some((windows) => windows.isPast(late.time, judge));
       const outcome = isUsed ? OUTCOME.used | (isLate ? late.outcome & OUTCOME.late : 0) : late.outcome;
       seen.noteLate({ ...late, judge, outcome });
       const [before, now] = [lateReason(late.outcome), lateReason(outcome)];
       if (before === now) continue;
+      if (before === LATE_IN_A_VIEW) this.lateInAView--;
       if (before !== undefined) deadLetters.withdraw(before, recordText(batch, row));
       this.#buryLate(outcome, judge, shard, batch, row);
       if (before !== LATE) continue;

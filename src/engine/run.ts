@@ -35,8 +35,8 @@ export interface ProcessOptions {
   readonly drain: boolean;
   /** Ms without a record after which the open windows fire too; never by default. */
   readonly closeIdle?: number | undefined;
-  /** Told how many windows were closed so. */
-  readonly onIdle?: (windows: number) => void;
+  /** Told how many windows are closed without a watermark, and the end of the last of them, epoch ms. */
+  readonly onClosing?: (windows: number, end: number) => void;
   /** Event time (epoch ms) that the watermark does not pass, and reaches at the end. */
   readonly upTo?: number | undefined;
   /** Continue if records expired from the stream before they were read. */
@@ -83,6 +83,10 @@ export interface ProcessOutcome {
   readonly noWatermark: readonly string[];
   /** Records of this run that had arrived before it began. */
   readonly waiting: number;
+  /** Trips of this run that are late in a view or window, and in time in another. */
+  readonly lateInAView: number;
+  /** By view: trips of this run that satisfy its `where` but lack a part of its key, or its time. */
+  readonly keyless: Readonly<Record<string, number>>;
 }
 
 const LEAST_POLL_MS = 10;
@@ -225,19 +229,24 @@ class ProcessRun {
 
   /** Every shard is at its tip: after a while without a record, the watermark moves on. */
   #closeIdle(): void {
-    const { closeIdle, clock, onIdle } = this.#o;
+    const { closeIdle, clock } = this.#o;
     if (closeIdle === undefined || this.#engine.openWindows === 0) return;
     if (!hasPassed(clock, this.#lastRecord, closeIdle)) return;
-    onIdle?.(this.#engine.openWindows);
-    this.#engine.drain();
+    this.#drain();
     this.#checkpoint();
   }
 
   /** Completes the windows that no record completes. */
   #complete(): void {
     const { drain, upTo } = this.#o;
-    if (drain) this.#engine.drain();
+    if (drain) this.#drain();
     if (upTo !== undefined) this.#engine.reach(upTo);
+  }
+
+  #drain(): void {
+    const { openWindows, lastEnd } = this.#engine;
+    if (openWindows > 0) this.#o.onClosing?.(openWindows, lastEnd);
+    this.#engine.drain();
   }
 
   async #close(sink: Sink, interrupted: boolean): Promise<void> {
@@ -359,6 +368,8 @@ class ProcessRun {
       lost: this.#reads.lost,
       noWatermark: drained ? [] : this.#withoutWatermark(),
       waiting: this.#waiting,
+      lateInAView: this.#engine.lateInAView,
+      keyless: this.#engine.keyless,
     };
   }
 }

@@ -189,11 +189,12 @@ export class StateReader {
     return this.#views().map(({ name }) => name);
   }
 
-  /** The views the results are of, with the names of their key fields and of their numbers. */
-  shapes(): { name: string; keys: string[]; numbers: string[] }[] {
+  /** The views the results are of, with the names of their key fields and of their numbers, and the times that tell windows apart. */
+  shapes(): { name: string; bounds: string[]; keys: string[]; numbers: string[] }[] {
     const views = this.#views();
-    return views.map(({ name, by, aggregates }) => ({
+    return views.map(({ name, by, aggregates, window }) => ({
       name,
+      bounds: window.kind === 'tumbling' ? ['window_start'] : ['window_start', 'window_end'],
       keys: Object.keys(by),
       numbers: Object.keys(aggregates),
     }));

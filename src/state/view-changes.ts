@@ -11,7 +11,7 @@ import { corruptRow, type StateRows } from './rows.ts';
 
 /**
  * `added`: begins where the stream is now. `removed`: its open windows and its results go. `adapted`: goes on, with other results from now
- * on. `anew`: its open windows and its results go, and it begins where the stream is now.
+ * on. `anew`: its open windows and its results go, and it begins where the stream is now, without --backfill.
  */
 export interface ViewChange {
   readonly view: string;
@@ -20,7 +20,7 @@ export interface ViewChange {
   readonly what: string;
 }
 
-const NOW = 'it begins where the stream is now';
+const NOW = 'it begins where the stream is now, without --backfill';
 const FILLED = 'it is filled from the start of the stream';
 
 /** The views a state was made with. */

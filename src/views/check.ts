@@ -36,9 +36,12 @@ const MAX_DEPTH = 300;
 /** Most objects, lists and values in a view. */
 const MAX_PARTS = 100_000;
 
-function fail(path: string, problem: string, hint?: string): never {
+/** The hint where there is no better one. */
+export const SEE_VIEWS = 'see "Views" in docs/views.md, and "taxiflow process --explain"';
+
+function fail(path: string, problem: string, hint = SEE_VIEWS): never {
   throw new TaxiflowError('bad-view', `${path}: ${problem}`, {
-    hint: hint ?? 'see "Views" in docs/views.md, and "taxiflow process --explain"',
+    hint,
     exitCode: 2,
   });
 }
@@ -457,7 +460,7 @@ function comparisonType(expression: Binary, scope: Scope, path: string): ValueTy
   const left = typeOf(expression.left, scope, `${path}.left`);
   const right = typeOf(expression.right, scope, `${path}.right`);
   if (left !== right && !(isNumeric(left) && isNumeric(right)))
-    fail(path, `cannot compare a ${left} with a ${right}`);
+    fail(path, `cannot compare ${articled(left)} with ${articled(right)}`);
   if (left === 'boolean')
     fail(path, 'conditions cannot be compared', 'combine them with all(), any() and not()');
   if (left !== 'string') return 'boolean';
@@ -466,6 +469,10 @@ function comparisonType(expression: Binary, scope: Scope, path: string): ValueTy
   const literals = [expression.left, expression.right].filter((side) => side.op === 'literal').length;
   if (literals !== 1) fail(path, 'a string can be compared only with a literal');
   return 'boolean';
+}
+
+function articled(type: ValueType): string {
+  return `${type === 'integer' ? 'an' : 'a'} ${type}`;
 }
 
 function caseType(expression: Extract<Expression, { op: 'case' }>, scope: Scope, path: string): ValueType {

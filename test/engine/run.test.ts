@@ -241,6 +241,24 @@ describe('a processor', () => {
     ); // biome-ignore format: one property
   });
 
+  it('says which trips are late in one view only, and which lack the key of a view', async () => {
+    const reader = new MemoryReader(1);
+    const [shard] = reader.list;
+    const long = l.view({ ...counted, name: 'long', window: l.tumbling('1m') });
+    reader.put(shard!, tripAt(1, { vendor_id: 'CMT' }));
+    reader.put(shard!, tripAt(2));
+    reader.broadcast(watermarkAt(10));
+    // Late for the window of 0 to 10 s, in time for that of a minute; then one late for both.
+    reader.put(shard!, tripAt(3));
+    reader.broadcast(watermarkAt(60));
+    reader.put(shard!, tripAt(4, { vendor_id: 'VTS' }));
+    const store = new MemoryStore();
+    const { lateInAView, keyless, counters } = await run(reader, store, { views: [counted, long, byVendor] });
+    assert.deepEqual([lateInAView, counters.late, counters.processed], [1, 1, 3]);
+    assert.deepEqual(store.letters, { late: 1, 'late-in-a-view': 1 });
+    assert.deepEqual(keyless, { [byVendor.name]: 2 });
+  });
+
   it('that is stopped leaves its windows open in the state, and the next one continues them', async () => {
     const reader = new MemoryReader(2);
     reader.put(reader.list[0]!, tripAt(1));
@@ -462,7 +480,7 @@ describe('a processor', () => {
       drain: false,
       closeIdle: 5_000,
       untilEnd: () => ending,
-      onIdle: (windows) => {
+      onClosing: (windows) => {
         closed.push(windows);
         ending = closed.length === 2;
         if (closed.length > 1) return;

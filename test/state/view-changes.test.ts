@@ -95,7 +95,7 @@ describe('a job with other views', () => {
     const dataDir = await begun(t);
     const added = l.view({ ...BY_VENDOR, name: 'added', window: l.tumbling(5 * MINUTE) });
     const notes = await goOn(dataDir, [l.view(BY_VENDOR), ALL, added]);
-    assert.deepEqual(notes, ['view added is added: it begins where the stream is now']);
+    assert.deepEqual(notes, ['view added is added: it begins where the stream is now, without --backfill']);
     assert.deepEqual(results(dataDir, 'by_vendor'), await straight(dataDir, l.view(BY_VENDOR)));
     const whole = (await straight(dataDir, added)).filter(({ minute }) => minute >= 25);
     assert.deepEqual(results(dataDir, 'added'), whole);
@@ -153,15 +153,27 @@ describe('a job with other views', () => {
 
   it('begins a view anew that has another key, window or function, when that is accepted, and not otherwise', async (t) => {
     const others: [Partial<Parameters<typeof l.view>[0]>, RegExp][] = [
-      [{ by: { rider: vendor } }, /other: its key; it begins where the stream is now$/],
-      [{ by: { vendor, id: l.field('trip_id') } }, /other: its key; it begins where the stream is now$/],
-      [{ window: l.tumbling(5 * MINUTE) }, /other: its window; it begins where the stream is now$/],
+      [{ by: { rider: vendor } }, /other: its key; it begins where the stream is now, without --backfill$/],
+      [
+        { by: { vendor, id: l.field('trip_id') } },
+        /other: its key; it begins where the stream is now, without --backfill$/,
+      ],
+      [
+        { window: l.tumbling(5 * MINUTE) },
+        /other: its window; it begins where the stream is now, without --backfill$/,
+      ],
       [
         { window: l.sliding(10 * MINUTE, 5 * MINUTE) },
-        /other: its window; it begins where the stream is now$/,
+        /other: its window; it begins where the stream is now, without --backfill$/,
       ],
-      [{ aggregates: { trips: l.count() } }, /other: its aggregates; it begins where the stream is now$/],
-      [{ where: l.eq(vendor, 'a') }, /other: the trips that it selects; it begins where the stream is now$/],
+      [
+        { aggregates: { trips: l.count() } },
+        /other: its aggregates; it begins where the stream is now, without --backfill$/,
+      ],
+      [
+        { where: l.eq(vendor, 'a') },
+        /other: the trips that it selects; it begins where the stream is now, without --backfill$/,
+      ],
     ];
     for (const [part, expected] of others) {
       const dataDir = await begun(t);
@@ -244,7 +256,7 @@ describe('a job with other views', () => {
     const told = await run(args);
     assert.equal(
       told.stdout,
-      'view by_vendor begins anew: other: its window; it begins where the stream is now\nview all is removed: its open windows and its results go\n',
+      'view by_vendor begins anew: other: its window; it begins where the stream is now, without --backfill\nview all is removed: its open windows and its results go\n',
     );
     assert.match(told.stderr, /nothing was changed/);
     const { changes } = (await run([...args, '--json'])).json<{

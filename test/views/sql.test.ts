@@ -130,6 +130,8 @@ describe('SQL', () => {
       [where("vendor_id LIKE 'a%'"), /: found LIKE: patterns are not supported/],
       [where('total_amount'), /: expected a condition here/],
       [where(`total_amount > 'five'`), /: cannot compare a number with a string/],
+      [where('TRUE').replace('GROUP BY window_start, window_end', "GROUP BY TUMBLE(dropoff_datetime, INTERVAL '1' HOUR)"), /: TUMBLE is not a function of trips here/],
+      [where('TRUE').replace("TUMBLE(TABLE trips, DESCRIPTOR(dropoff_datetime), INTERVAL '1' HOUR)", "CUMULATE(TABLE trips, DESCRIPTOR(dropoff_datetime), INTERVAL '1' DAY, INTERVAL '1' HOUR)"), /: the step of CUMULATE is longer than the window/],
       [where(`${nested('COALESCE', 25)} > 0`), /: this expression has too many parts/],
       [where(`${nested('NULLIF', 25)} > 0`), /: this expression has too many parts/],
       [where(`total_amount > ${'1 + '.repeat(5_000)}1`), /: more than 250 operations in a row/],
@@ -154,6 +156,15 @@ describe('SQL', () => {
       assert.equal(error.exitCode, 2);
       assert.ok(error.hint);
     }
+  });
+
+  it('says how a literal is written for what it is compared with', () => {
+    const hint = (condition: string) => refusal(`CREATE VIEW v AS SELECT window_start, window_end, COUNT(*) AS n ${FROM} WHERE ${condition} GROUP BY window_start, window_end`).hint; // biome-ignore format: one line
+    assert.match(hint('vendor_id = 1')!, /^write '1'/);
+    assert.match(hint('2 = vendor_id')!, /^write '2'/);
+    assert.equal(hint("pickup_datetime > '2016-01-11 08:00:00'"), "write TIMESTAMP '2016-01-11 08:00:00'");
+    assert.match(hint("trip_distance BETWEEN '1' AND 5")!, /without quotes/);
+    assert.match(hint('pickup_datetime > 5')!, /"SQL" in docs\/views.md/);
   });
 
   it('has conditions over aggregates that are times', () => {

@@ -46,7 +46,10 @@ const options = {
   speedup: speedup('1440', 'Event time divided by wall time, or max'),
   seek: time({ describe: 'Skip trips that end before this time' }),
   until: time({ describe: 'Stop at the first trip that ends at this time or later' }),
-  limit: whole({ least: 0, describe: 'Send at most this many trips' }),
+  limit: whole({
+    least: 0,
+    describe: 'Send at most this many trips, counted from the first; with --resume too',
+  }),
   adaptTime: choice(['original', 'invocation', 'ingestion'], {
     default: 'original',
     describe:

@@ -40,7 +40,10 @@ export const indexPrefix = text({
   default: '',
   describe: 'Prefix of index names, for example nyc-',
 });
-export const views = text({ describe: 'File with your own views (.js, .mjs or .json)', completes: 'file' });
+export const views = text({
+  describe: 'File with your own views (.sql, .js, .mjs or .json)',
+  completes: 'file',
+});
 
 /** How to connect to OpenSearch. User name and password come only from the environment. */
 export const openSearchAccess = {

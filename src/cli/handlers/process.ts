@@ -5,9 +5,10 @@ import type { Dashboard } from '../../dashboard/server.ts';
 import type { SinkStatus } from '../../engine/sink.ts';
 import type { Restored } from '../../engine/state-store.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import { EXTRA_FIELDS } from '../../events/trip.ts';
 import { changesText } from '../../state/view-changes.ts';
 import { describeTarget, lacks, parseTarget, streamsThatCan } from '../../streams/connectors.ts';
-import { checkViews } from '../../views/check.ts';
+import { checkViews, fieldsOf } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
 import { tumbling, type View } from '../../views/language.ts';
 import { loadViews } from '../../views/load.ts';
@@ -65,7 +66,7 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       say(`note: app "${processor.app}" continues from its checkpoint; --from applies only to a new app`);
     const summary = await processor.run();
     progress.stop();
-    return report(args, invocation, processor, summary);
+    return report(args, invocation, processor, { ...summary, views });
   } finally {
     progress.stop();
     await page?.close();
@@ -168,10 +169,11 @@ function report(
   args: ProcessArguments,
   invocation: Invocation,
   { stream, app, path }: Processor,
-  summary: ProcessSummary,
+  summary: ProcessSummary & { readonly views: readonly View[] },
 ): number {
   const { counters, totals, sinks, refused, duration } = summary;
-  const { read, late, dead, results } = counters;
+  const { late, dead } = counters;
+  const { lateInAView, keyless } = summary;
   const { line, reconciled } = reconciliationOf(counters);
   const told = {
     command: 'process',
@@ -189,6 +191,8 @@ function report(
     })),
     lost: summary.lost,
     restored: summary.restored ? { ...summary.restored, waiting: summary.waiting } : null,
+    late_in_a_view: lateInAView,
+    without_key: keyless,
     totals,
     duration_ms: duration,
     interrupted: summary.interrupted,
@@ -201,12 +205,40 @@ function report(
     else printJson(told);
   }
   say(line);
+  tell(summary, invocation);
+  if (late + lateInAView + dead + refused > 0)
+    say(
+      invocation.completed(
+        `refused ${late + lateInAView + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`,
+      ),
+    );
+  if (summary.interrupted) return EXIT.interrupted;
+  const unused = whyUnused(summary);
+  for (const line of unused) say(invocation.completed(line));
+  return unused.length > 0 || (args.onError === 'report' && late + dead + refused > 0)
+    ? EXIT.rejected
+    : EXIT.done;
+}
+
+/** What a run did, in lines, beside its counts. */
+function tell(summary: ProcessSummary & { readonly views: readonly View[] }, invocation: Invocation): void {
+  const {
+    counters: { read, results },
+    sinks,
+    duration,
+    lateInAView,
+    keyless,
+  } = summary;
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, duration / 1000))} records/s; watermark ${isoShort(summary.watermark)}`,
   );
   if (summary.restored) say(restoredText(summary.restored, summary.waiting));
   for (const lost of summary.lost) say(`lost: ${lost}, which expired from the stream before they were read`);
   if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark));
+  if (lateInAView > 0)
+    say(`${several(lateInAView, 'trip')} late in a view or window, and in time in another`);
+  for (const [view, trips] of Object.entries(keyless))
+    say(invocation.completed(withoutKey(view, trips, summary.views)));
   if (summary.openWindows > 0)
     say(
       `left open in the state: ${several(summary.openWindows, 'window')}; the next run continues from there`,
@@ -216,14 +248,15 @@ function report(
       // While an index is being refilled, the documents it refused earlier count again later.
       `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run continues from there` : ''}`,
     );
-  if (late + dead + refused > 0)
-    say(invocation.completed(`refused ${late + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`));
-  if (summary.interrupted) return EXIT.interrupted;
-  const unused = whyUnused(summary);
-  for (const line of unused) say(invocation.completed(line));
-  return unused.length > 0 || (args.onError === 'report' && late + dead + refused > 0)
-    ? EXIT.rejected
-    : EXIT.done;
+}
+
+/** Names what trips lack that are in no window of a view. */
+function withoutKey(name: string, trips: number, views: readonly View[]): string {
+  const { by, time, window } = views.find((view) => view.name === name)!;
+  const fields = fieldsOf({ name, window, by, aggregates: {}, ...(time && { time }) });
+  const extra = fields.filter((field) => (EXTRA_FIELDS as readonly string[]).includes(field));
+  const hint = extra.length > 0 ? `; "taxiflow replay --fields ${extra.join(',')}" sends it along` : '';
+  return `view ${name}: ${several(trips, 'trip')} without ${fields.join(' or ')} in no window of it${hint}`;
 }
 
 function restoredText({ from, epoch, checkpoint, at }: Restored, waiting: number): string {

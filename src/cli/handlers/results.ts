@@ -150,7 +150,7 @@ function chartOf({ chart, view }: ResultsArguments, reader: StateReader): string
   const fitting = shapes.filter(({ numbers }) => chart === '' || numbers.includes(chart));
   const [shape] = fitting;
   if (!shape) {
-    const numbers = shapes.flatMap((each) => each.numbers);
+    const numbers = [...new Set(shapes.flatMap((each) => each.numbers))];
     throw usageError(
       `--chart ${chart} is not a number of the results${didYouMean(chart, numbers)}`,
       `choose one of ${numbers.join(', ')}`,
@@ -158,7 +158,7 @@ function chartOf({ chart, view }: ResultsArguments, reader: StateReader): string
   }
   if (shapes.length > 1)
     throw usageError('--chart needs one view', `add --view: ${fitting.map(({ name }) => name).join(' or ')}`);
-  return ['window_start', ...shape.keys, chart === '' ? shape.numbers[0]! : chart];
+  return [...shape.bounds, ...shape.keys, chart === '' ? shape.numbers[0]! : chart];
 }
 
 function counted<T>(items: Iterable<T>): { rows: Iterable<T>; count: () => number } {

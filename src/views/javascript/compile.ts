@@ -117,7 +117,7 @@ function accumulateSource(
   const keys = key
     .map(
       ({ e, domain }, k) =>
-        `const k${k} = ${source.of(e)}; if (${domain ? `k${k} < 0` : `Number.isNaN(k${k})`}) continue; key[${k}] = k${k};`,
+        `const k${k} = ${source.of(e)}; if (${domain ? `k${k} < 0` : `Number.isNaN(k${k})`}) { keyless++; continue; } key[${k}] = k${k};`,
     )
     .join('\n');
   const keyArray = source.ref('f', new Float64Array(key.length));
@@ -129,16 +129,18 @@ function accumulateSource(
     ${session}`;
   return `
   const key = ${keyArray};
+  let keyless = 0;
   let slice = { from: Infinity, to: -Infinity, windows: [], missed: false };
   for (let i = from; i < to; i++) {
     if ((outcomes[i] & ${OUTCOME.skip}) !== 0) continue;
     ${where}
     ${keys}
     const t = ${view.time === 'pickup' ? source.of({ op: 'field', name: 'pickup_datetime' }) : 'time[i]'};
-    ${view.time === 'pickup' ? 'if (t !== t) continue;' : ''}
+    ${view.time === 'pickup' ? 'if (t !== t) { keyless++; continue; }' : ''}
     if (!(t >= slice.from && t < slice.to)) slice = windows.sliceAt(t);
     ${windowsSource(windowsPerTrip(view.window) > 1, update)}
-  }`;
+  }
+  return keyless;`;
 }
 
 /** Source that runs `update` in each of the windows of a slice. */

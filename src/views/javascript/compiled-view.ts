@@ -76,8 +76,17 @@ export interface CompiledView {
   readonly sessionAt: number;
   /** Fills a new pane's numbers at `base`. */
   initial(numbers: Float64Array, base: number): void;
-  /** Counts rows [from, to) whose outcome isn't `skip` into the windows of `time` (epoch ms), and sets outcome bits. */
-  accumulate(from: number, to: number, time: Float64Array, outcomes: Uint8Array, windows: OpenWindows): void;
+  /**
+   * Counts rows [from, to) whose outcome isn't `skip` into the windows of `time` (epoch ms), and sets outcome bits. Returns how many
+   * trips satisfy `where` but lack a part of the key, or the time that the view goes by.
+   */
+  accumulate(
+    from: number,
+    to: number,
+    time: Float64Array,
+    outcomes: Uint8Array,
+    windows: OpenWindows,
+  ): number;
   /** The aggregates of a pane in the order of `states`; NaN means no value. */
   values(numbers: Float64Array, base: number): number[];
   /** Adds the numbers of another pane of the same key, except what comes from its lists of values. */

@@ -7,7 +7,7 @@ import { timeZoneOf } from '../../events/time-zones.ts';
 import { parseTime } from '../../events/times.ts';
 import { nearest } from '../../suggest.ts';
 import { AGGREGATES } from '../aggregates.ts';
-import { type Scope, TRIP_SCOPE, typeOf } from '../check.ts';
+import { type Scope, SEE_VIEWS, TRIP_SCOPE, typeOf } from '../check.ts';
 import type { Aggregate, AggregateFunction, Expression, TimePart, ValueType } from '../language.ts';
 import type { SqlSource } from './source.ts';
 import { type Call, type Comparison, type Node, UNIT_MS } from './syntax.ts';
@@ -229,7 +229,10 @@ export class Expressions {
   }
 
   #comparison(at: number, op: Comparison, left: Node, right: Node): Expression {
-    return this.#typed(at, { op, left: asWritten(this.value(left)), right: asWritten(this.value(right)) });
+    const e = { op, left: asWritten(this.value(left)), right: asWritten(this.value(right)) };
+    const isLeft = left.kind === 'number' || left.kind === 'string';
+    const other = isLeft ? this.#typeOf(right.at, e.right) : this.#typeOf(left.at, e.left);
+    return this.#typed(at, e, literalHint(isLeft ? left : right, other));
   }
 
   #between({ at, of, low, high }: Of<'between'>, isWithin: boolean): Expression {
@@ -412,7 +415,7 @@ export class Expressions {
 
   #unknown({ name, at }: Call): never {
     const meant = nearest(name, [...SCALARS, ...AGGREGATE_NAMES.keys()]);
-    return this.#source.fail(at, `there is no function ${name} here`, `${meant ? `did you mean ${meant}? There are` : 'the functions are'} ${[...SCALARS, ...AGGREGATE_NAMES.keys()].join(', ')}`); // biome-ignore format: one line
+    return this.#source.fail(at, `there is no function ${name} here`, `${meant ? `did you mean ${meant}? There are` : 'the functions are'} ${[...SCALARS, 'CAST', 'EXTRACT'].join(', ')}; of many trips ${[...AGGREGATE_NAMES.keys()].join(', ')}`); // biome-ignore format: one line
   }
 
   #only({ name, at, args }: Call, count: number): readonly Node[] {
@@ -480,19 +483,28 @@ export class Expressions {
     return this.type(node.of, inner) === 'integer' ? inner : this.value(node);
   }
 
-  #typed(at: number, e: Expression): Expression {
-    this.#typeOf(at, this.#limited(at, e));
+  #typed(at: number, e: Expression, hint?: string): Expression {
+    this.#typeOf(at, this.#limited(at, e), hint);
     return e;
   }
 
-  #typeOf(at: number, e: Expression): ValueType {
+  #typeOf(at: number, e: Expression, hint?: string): ValueType {
     try {
       return typeOf(e, this.#names.scope, '@');
     } catch (error) {
       if (!(error instanceof TaxiflowError)) throw error;
-      return this.#source.fail(at, error.message.replace(/^@[^:]*: /, ''), error.hint);
+      return this.#source.fail(at, error.message.replace(/^@[^:]*: /, ''), error.hint === SEE_VIEWS ? hint : error.hint); // biome-ignore format: one line
     }
   }
+}
+
+/** How a literal is written to be compared with a value of another type. */
+function literalHint(node: Node, other: ValueType): string | undefined {
+  if (node.kind === 'number')
+    return other === 'string' ? `write '${node.value}', as the other side is a string` : undefined;
+  if (node.kind !== 'string') return undefined;
+  if (other === 'time') return `write TIMESTAMP '${node.value}'`;
+  return other === 'string' ? undefined : 'write a number, without quotes';
 }
 
 /** Names of the columns of trips, or of a query of them. */

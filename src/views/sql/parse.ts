@@ -29,6 +29,9 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   '>=': 'gte',
 };
 
+/** Functions of GROUP BY in older versions of Flink. */
+const GROUP_WINDOWS = /^(?:TUMBLE|HOP|SESSION)(?:_START|_END|_ROWTIME|_PROCTIME)?$/;
+
 /** The arguments of each window function behind the table, in order. */
 const WINDOW_ARGUMENTS: Readonly<Record<WindowFunction['name'], readonly string[]>> = {
   TUMBLE: ['SIZE', 'OFFSET'],
@@ -73,7 +76,8 @@ class Parser {
   #statement(): Statement {
     const { at } = this.#token;
     if (this.#takeWord('SET')) return this.#set(at);
-    if (!this.#takeWord('CREATE')) this.#unexpected('CREATE VIEW … AS SELECT …, or SET');
+    if (!this.#takeWord('CREATE'))
+      this.#unexpected('CREATE VIEW … AS SELECT …, or SET', 'put CREATE VIEW name AS before the query');
     this.#takeWord('TEMPORARY');
     this.#needWord('VIEW');
     if (this.#takeWord('IF')) {
@@ -421,6 +425,8 @@ class Parser {
 
   #call(at: number): Call {
     const name = this.#take().text.toUpperCase();
+    if (GROUP_WINDOWS.test(name))
+      this.#fail(at, `${name} is not a function of trips here`, "FROM TABLE(TUMBLE(TABLE trips, DESCRIPTOR(dropoff_datetime), INTERVAL '10' MINUTE)) … GROUP BY window_start, window_end"); // biome-ignore format: one line
     this.#needMark('(');
     const star = this.#takeMark('*');
     const distinct = !star && this.#takeWord('DISTINCT');
@@ -548,10 +554,10 @@ class Parser {
     if (word !== undefined) this.#fail(this.#token.at, `found ${word}: ${problem}`, hint);
   }
 
-  #unexpected(expected: string): never {
+  #unexpected(expected: string, hint?: string): never {
     const { kind, text, at } = this.#token;
     const found = kind === 'end' ? 'the end' : kind === 'string' ? `'${text}'` : text;
-    return this.#fail(at, `found ${found.slice(0, 60)}, expected ${expected}`);
+    return this.#fail(at, `found ${found.slice(0, 60)}, expected ${expected}`, hint);
   }
 
   #fail(at: number, problem: string, hint?: string): never {

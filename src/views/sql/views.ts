@@ -6,7 +6,7 @@ import { timeZoneOf } from '../../events/time-zones.ts';
 import { TRIP_FIELD_NAMES } from '../../events/trip.ts';
 import { nearest } from '../../suggest.ts';
 import { AGGREGATES } from '../aggregates.ts';
-import { checkViews, TRIP_SCOPE, typeOf } from '../check.ts';
+import { checkViews, SEE_VIEWS, TRIP_SCOPE, typeOf } from '../check.ts';
 import type { Aggregate, EventTime, Expression, Top, ValueType, View, Window } from '../language.ts';
 import { columnNames, Expressions, isAggregate, type Names, numberIn } from './expressions.ts';
 import { parseStatements } from './parse.ts';
@@ -122,7 +122,11 @@ class SqlFile {
       return checkViews([view])[0]!;
     } catch (error) {
       const { message, hint } = error as Error & { hint?: string };
-      return this.#source.fail(at, message.replace(/^views\[0\](?:\.|: )?/, ''), hint);
+      return this.#source.fail(
+        at,
+        message.replace(/^views\[0\](?:\.|: )?/, ''),
+        hint === SEE_VIEWS ? undefined : hint,
+      );
     }
   }
 
@@ -223,6 +227,7 @@ class SqlFile {
   ): Pick<View, 'by' | 'aggregates'> {
     const by: Record<string, Expression> = {};
     const aggregates: Record<string, Aggregate> = {};
+    const places = new Map<string, number>();
     for (const item of items) {
       const { of } = item;
       if (!of)
@@ -237,11 +242,14 @@ class SqlFile {
       if (Object.hasOwn(by, name) || Object.hasOwn(aggregates, name))
         this.#source.fail(item.at, `two columns are named ${name}`);
       if (of.kind === 'call' && isAggregate(of)) aggregates[name] = expressions.aggregate(of);
-      else by[name] = this.#keyField(of, expressions);
+      else {
+        by[name] = this.#keyField(of, expressions);
+        places.set(name, item.at);
+      }
     }
     if (Object.keys(aggregates).length === 0)
       this.#source.fail(at, 'no aggregate is selected', 'add COUNT(*) AS trips');
-    this.#checkGroup(group, by, expressions, columns, at);
+    this.#checkGroup(group, { by, places, at }, expressions, columns);
     return { by, aggregates };
   }
 
@@ -251,7 +259,7 @@ class SqlFile {
       this.#source.fail(
         inner.at,
         `${inner.name} is part of an expression here`,
-        'select aggregates as they are, and reckon with them where results are read',
+        'select its parts as columns of their own, such as SUM(x) AS total and COUNT(*) AS trips, and divide where the results are used',
       );
     return expressions.value(of);
   }
@@ -259,10 +267,13 @@ class SqlFile {
   /** Each key field must be grouped by, and what is grouped by selected. */
   #checkGroup(
     group: readonly Node[],
-    by: Readonly<Record<string, Expression>>,
+    {
+      by,
+      places,
+      at,
+    }: { by: Readonly<Record<string, Expression>>; places: ReadonlyMap<string, number>; at: number },
     expressions: Expressions,
     columns: ReadonlyMap<string, Expression>,
-    at: number,
   ): void {
     const missing = new Set(WINDOW_COLUMNS.slice(0, 2));
     const left = new Map(Object.entries(by).map(([name, e]) => [JSON.stringify(e), name]));
@@ -277,7 +288,12 @@ class SqlFile {
       left.delete(text);
     }
     const [other] = left.values();
-    if (other !== undefined) this.#source.fail(at, `${other} is neither an aggregate nor in GROUP BY`);
+    if (other !== undefined)
+      this.#source.fail(
+        places.get(other)!,
+        `${other} is neither an aggregate nor in GROUP BY`,
+        'add it to GROUP BY, or select an aggregate of it',
+      );
     const [column] = missing;
     if (column !== undefined)
       this.#source.fail(
@@ -324,6 +340,12 @@ class SqlFile {
     const zoned = { ...aligned, ...this.#zoned(from) };
     if (from.name === 'TUMBLE') return { kind: 'tumbling', ...zoned };
     if (from.name === 'HOP') return { kind: 'sliding', ...zoned, slide_ms: slide!.ms };
+    if (step!.ms > size!.ms)
+      this.#source.fail(
+        from.at,
+        'the step of CUMULATE is longer than the window',
+        'the step comes first, then the longest window',
+      );
     return { kind: 'cumulating', ...zoned, step_ms: step!.ms };
   }
 
