@@ -112,7 +112,10 @@ describe('a state of format 3', () => {
     });
     assert.equal(processor.goesOn, true);
     const { totals, sinks } = await processor.run();
-    assert.deepEqual(notes, []);
+    assert.deepEqual(
+      notes.filter((note) => !note.startsWith('--drain: ')),
+      [],
+    );
     assert.deepEqual(
       { processed: totals.processed, duplicate: totals.duplicate, late: totals.late },
       { processed: 81, duplicate: 5, late: 1 },
