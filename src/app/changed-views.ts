@@ -5,7 +5,13 @@ import { TaxiflowError } from '../errors.ts';
 import { isRunning, statePath } from '../state/files.ts';
 import { growsOnly, settingsText, streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
-import { changesText, mustBeAccepted, type PlannedChanges, type ViewChange } from '../state/view-changes.ts';
+import {
+  begins,
+  changesText,
+  mustBeAccepted,
+  type PlannedChanges,
+  type ViewChange,
+} from '../state/view-changes.ts';
 import { DEFAULT_DATA_DIR, parseTarget, type StreamTarget } from '../streams/connectors.ts';
 import type { StreamReader } from '../streams/ports.ts';
 import { checkViews } from '../views/check.ts';
@@ -75,7 +81,8 @@ export async function acceptedChanges(
   if (made.settings !== identity.settings)
     onNote('more lateness is allowed from now on; windows that are gone by now stay as they are');
   const changes = localChanges(dataDir, app, views);
-  if (options.backfill && !changes.some(begins))
+  const begun = changes.filter(begins);
+  if (options.backfill && begun.length === 0)
     onNote(
       '--backfill does nothing here: it fills views while they are added or begin anew, and none is or does',
     );
@@ -94,7 +101,6 @@ export async function acceptedChanges(
     const to = state === undefined ? undefined : `${state.replace(/\/$/, '')}/${app}/`;
     await keepInSavepoint({ dataDir, app, to, s3: { region, endpointUrl } }, onNote);
   }
-  const begun = changes.filter(begins);
   if (!options.backfill || begun.length === 0) return { changes };
   const { backfill } = await import('./backfill.ts');
   const names = new Set(begun.map(({ view }) => view));
@@ -106,10 +112,6 @@ export async function acceptedChanges(
       target,
     ),
   };
-}
-
-function begins({ change }: ViewChange): boolean {
-  return change === 'added' || change === 'anew';
 }
 
 async function keepInSavepoint(

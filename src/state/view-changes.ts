@@ -96,13 +96,18 @@ export function mustBeAccepted(changes: readonly ViewChange[]): boolean {
   return changes.some(({ change }) => change === 'anew' || change === 'removed');
 }
 
+/** Whether a view has nothing of the stream before the change, unless it is filled. */
+export function begins({ change }: ViewChange): boolean {
+  return change === 'added' || change === 'anew';
+}
+
 /** The changes in words, one a line. */
 export function changesText(changes: readonly ViewChange[], backfill = false): string {
   const verbs = { added: 'is added', removed: 'is removed', adapted: 'is adapted', anew: 'begins anew' };
   return changes
-    .map(({ view, change, what }) => {
-      const isFilled = backfill && (change === 'added' || change === 'anew');
-      return `view ${view} ${verbs[change]}: ${isFilled ? what.replace(NOW, FILLED) : what}`;
+    .map((one) => {
+      const { view, change, what } = one;
+      return `view ${view} ${verbs[change]}: ${backfill && begins(one) ? what.replace(NOW, FILLED) : what}`;
     })
     .join('\n');
 }
@@ -143,7 +148,7 @@ function keepClosed(
   const checkpoint = readCheckpoint(db);
   if (!checkpoint || checkpoint.watermark === null) return;
   const before = checkpoint.closedUpTo ?? {};
-  const began = new Map(changes.map(({ view, change }) => [view, change === 'added' || change === 'anew']));
+  const began = new Map(changes.map((one) => [one.view, begins(one)]));
   // A window is due once its last millisecond is at or before the watermark.
   const due = checkpoint.watermark + 1;
   const closedUpTo: Record<string, number> = {};

@@ -3,8 +3,6 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { openProcessor } from '../../src/app/processor.ts';
-import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { systemClock } from '../../src/clock.ts';
 import { createSavepoint, inspectSavepoint } from '../../src/savepoints/savepoints.ts';
 import { StateReader } from '../../src/state/reader.ts';
@@ -12,6 +10,7 @@ import { LocalStream } from '../../src/streams/local/log.ts';
 import * as l from '../../src/views/language.ts';
 import { temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
+import { runJob } from './job.ts';
 
 const NOON = Date.UTC(2016, 0, 11, 12);
 const MINUTE = 60_000;
@@ -112,25 +111,6 @@ class Writer {
   }
 }
 
-async function go(
-  dataDir: string,
-  app: string,
-  views: readonly l.View[],
-  more: Partial<ProcessorOptions> = {},
-): Promise<string[]> {
-  const notes: string[] = [];
-  const processor = await openProcessor({
-    dataDir,
-    app,
-    views,
-    untilEnd: true,
-    onNote: (note) => notes.push(note),
-    ...more,
-  });
-  await processor.run();
-  return notes;
-}
-
 function results(dataDir: string, app: string, view: string) {
   const reader = new StateReader(dataDir, app);
   try {
@@ -152,16 +132,16 @@ describe('a view that is filled', () => {
     const dataDir = temporaryFolder(t);
     const random = randomNumbers(1);
     await new Writer(dataDir, random).write(200);
-    await go(dataDir, 'job', [OLD]);
+    await runJob(dataDir, 'job', [OLD]);
     const added = l.view({ ...OLD, name: 'new' });
-    const notes = await go(dataDir, 'job', [OLD, added], { backfill: true });
+    const notes = await runJob(dataDir, 'job', [OLD, added], { backfill: true });
     assert.match(notes[0]!, /^view new is added: it is filled from the start of the stream$/);
     assert.match(notes[1]!, /^new filled from \d+ records of the stream: \d+ results/);
     assert.deepEqual(readdirSync(join(dataDir, 'tmp')), []);
     const { place } = await createSavepoint({ dataDir, app: 'job', to: join(dataDir, 'x'), s3: {} });
     const { summary } = await inspectSavepoint(place, {});
     assert.equal(summary.counters.results, summary.results.next - 1);
-    const [again, ...more] = await go(dataDir, 'job', [OLD, added], { backfill: true });
+    const [again, ...more] = await runJob(dataDir, 'job', [OLD, added], { backfill: true });
     assert.match(again!, /^--backfill does nothing here/, 'once is enough');
     assert.deepEqual(more, []);
   });
@@ -169,19 +149,19 @@ describe('a view that is filled', () => {
   it('changes nothing when it is stopped, and is filled by the next run', async (t) => {
     const dataDir = temporaryFolder(t);
     await new Writer(dataDir, randomNumbers(2)).write(200);
-    await go(dataDir, 'job', [OLD]);
+    await runJob(dataDir, 'job', [OLD]);
     const added = l.view({ ...OLD, name: 'new' });
     const stop = new AbortController();
     stop.abort();
-    await assert.rejects(go(dataDir, 'job', [OLD, added], { backfill: true, signal: stop.signal }), {
+    await assert.rejects(runJob(dataDir, 'job', [OLD, added], { backfill: true, signal: stop.signal }), {
       code: 'interrupted',
     });
     const reader = new StateReader(dataDir, 'job');
     assert.deepEqual(reader.views(), ['old']);
     reader.close();
     assert.deepEqual(readdirSync(join(dataDir, 'tmp')), []);
-    await go(dataDir, 'job', [OLD, added], { backfill: true });
-    await go(dataDir, 'straight', [OLD, added]);
+    await runJob(dataDir, 'job', [OLD, added], { backfill: true });
+    await runJob(dataDir, 'straight', [OLD, added]);
     assert.deepEqual(results(dataDir, 'job', 'new'), results(dataDir, 'straight', 'new'));
   });
 });
@@ -197,15 +177,15 @@ async function one(t: TestContext, seed: number): Promise<number> {
   const before = random() < 0.5 ? [OLD] : [OLD, l.view({ ...OLD, name: 'new', by: { vendor: l.field('vendor_id') }, aggregates: { rides: l.count() } })]; // biome-ignore format: one line
   const more = { allowedLateness, maxDisorder, acceptChanges: true };
   await writer.write(20 + Math.floor(random() * 150));
-  await go(dataDir, 'job', before, more);
+  await runJob(dataDir, 'job', before, more);
   if (random() < 0.5) await writer.write(20 + Math.floor(random() * 150));
-  if (random() < 0.5) await go(dataDir, 'job', before, more);
+  if (random() < 0.5) await runJob(dataDir, 'job', before, more);
   // What comes after the state's last checkpoint is not for the filling.
   await writer.write(Math.floor(random() * 150));
-  await go(dataDir, 'job', [OLD, view], { ...more, backfill: true });
+  await runJob(dataDir, 'job', [OLD, view], { ...more, backfill: true });
   await writer.write(20 + Math.floor(random() * 150));
-  await go(dataDir, 'job', [OLD, view], { ...more, drain: true });
-  await go(dataDir, 'straight', [OLD, view], { ...more, drain: true });
+  await runJob(dataDir, 'job', [OLD, view], { ...more, drain: true });
+  await runJob(dataDir, 'straight', [OLD, view], { ...more, drain: true });
   const expected = results(dataDir, 'straight', 'new');
   assert.deepEqual(results(dataDir, 'job', 'new'), expected, `seed ${seed}`);
   assert.deepEqual(results(dataDir, 'job', 'old'), results(dataDir, 'straight', 'old'), `seed ${seed}`);

@@ -4,8 +4,6 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { plannedChanges } from '../../src/app/changed-views.ts';
-import { openProcessor } from '../../src/app/processor.ts';
-import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { inspectSavepoint } from '../../src/savepoints/savepoints.ts';
 import { StateReader } from '../../src/state/reader.ts';
@@ -13,6 +11,7 @@ import * as l from '../../src/views/language.ts';
 import { putRecords, run } from '../cli/model.ts';
 import { temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
+import { runJob } from './job.ts';
 
 const NOON = Date.UTC(2016, 0, 11, 12);
 const MINUTE = 60_000;
@@ -44,27 +43,9 @@ function records(from: number, count: number): string[] {
 async function begun(t: TestContext): Promise<string> {
   const dataDir = temporaryFolder(t);
   await putRecords(dataDir, 'taxi-trip-events', records(0, 25));
-  await goOn(dataDir, [l.view(BY_VENDOR), ALL]);
+  await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL]);
   await putRecords(dataDir, 'taxi-trip-events', records(25, 35));
   return dataDir;
-}
-
-async function goOn(
-  dataDir: string,
-  views: readonly l.View[],
-  more: Partial<ProcessorOptions> = {},
-): Promise<string[]> {
-  const notes: string[] = [];
-  const processor = await openProcessor({
-    dataDir,
-    app: 'job',
-    views,
-    untilEnd: true,
-    onNote: (note) => notes.push(note),
-    ...more,
-  });
-  await processor.run();
-  return notes;
 }
 
 function results(dataDir: string, view: string, app = 'job') {
@@ -80,13 +61,7 @@ function results(dataDir: string, view: string, app = 'job') {
 }
 
 async function straight(dataDir: string, view: l.View) {
-  const processor = await openProcessor({
-    dataDir,
-    app: `straight-${view.name}`,
-    views: [view],
-    untilEnd: true,
-  });
-  await processor.run();
+  await runJob(dataDir, `straight-${view.name}`, [view]);
   return results(dataDir, view.name, `straight-${view.name}`);
 }
 
@@ -94,13 +69,13 @@ describe('a job with other views', () => {
   it('goes on with a view that is added, and has all of it from the next window on', async (t) => {
     const dataDir = await begun(t);
     const added = l.view({ ...BY_VENDOR, name: 'added', window: l.tumbling(5 * MINUTE) });
-    const notes = await goOn(dataDir, [l.view(BY_VENDOR), ALL, added]);
+    const notes = await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL, added]);
     assert.deepEqual(notes, ['view added is added: it begins where the stream is now, without --backfill']);
     assert.deepEqual(results(dataDir, 'by_vendor'), await straight(dataDir, l.view(BY_VENDOR)));
     const whole = (await straight(dataDir, added)).filter(({ minute }) => minute >= 25);
     assert.deepEqual(results(dataDir, 'added'), whole);
     assert.deepEqual(
-      await goOn(dataDir, [l.view(BY_VENDOR), ALL, added]),
+      await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL, added]),
       [],
       'the state is that of the new views',
     );
@@ -108,8 +83,8 @@ describe('a job with other views', () => {
 
   it('goes on without one that is removed, when that is accepted, and keeps what goes in a savepoint', async (t) => {
     const dataDir = await begun(t);
-    await assert.rejects(goOn(dataDir, [l.view(BY_VENDOR)]), { code: 'other-state' });
-    const notes = await goOn(dataDir, [l.view(BY_VENDOR)], { acceptChanges: true });
+    await assert.rejects(runJob(dataDir, 'job', [l.view(BY_VENDOR)]), { code: 'other-state' });
+    const notes = await runJob(dataDir, 'job', [l.view(BY_VENDOR)], { acceptChanges: true });
     assert.match(notes[0]!, /^view all is removed: its open windows and its results go$/);
     const [name] = readdirSync(join(dataDir, 'savepoints'));
     const { summary } = await inspectSavepoint(join(dataDir, 'savepoints', name!), {});
@@ -121,11 +96,15 @@ describe('a job with other views', () => {
     const reader = new StateReader(dataDir, 'job');
     assert.deepEqual(reader.views(), ['by_vendor']);
     reader.close();
-    await goOn(dataDir, [l.view(BY_VENDOR), ALL]);
+    await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL]);
     assert.deepEqual(results(dataDir, 'all'), [], 'it begins anew');
-    assert.deepEqual(await goOn(dataDir, [ALL, l.view(BY_VENDOR)]), [], 'their order does not matter');
+    assert.deepEqual(
+      await runJob(dataDir, 'job', [ALL, l.view(BY_VENDOR)]),
+      [],
+      'their order does not matter',
+    );
     const output = join(dataDir, 'late.ndjson');
-    await goOn(dataDir, [ALL, l.view(BY_VENDOR)], { output });
+    await runJob(dataDir, 'job', [ALL, l.view(BY_VENDOR)], { output });
     assert.ok(
       readFileSync(output, 'utf8').includes('by_vendor'),
       'a sink that is added later gets what there is',
@@ -140,7 +119,7 @@ describe('a job with other views', () => {
       aggregates: { rides: trips, money: fares },
       having: l.gte({ op: 'field', name: 'money' }, 190),
     });
-    assert.deepEqual(await goOn(dataDir, [adapted, ALL]), [
+    assert.deepEqual(await runJob(dataDir, 'job', [adapted, ALL]), [
       'view by_vendor is adapted: it goes on with another having and other names of aggregates',
     ]);
     const later = (await straight(dataDir, adapted)).filter(({ minute }) => minute >= 20);
@@ -179,7 +158,7 @@ describe('a job with other views', () => {
       const dataDir = await begun(t);
       const other = l.view({ ...BY_VENDOR, ...part } as Parameters<typeof l.view>[0]);
       const before = results(dataDir, 'by_vendor');
-      await assert.rejects(goOn(dataDir, [other, ALL]), (error: unknown) => {
+      await assert.rejects(runJob(dataDir, 'job', [other, ALL]), (error: unknown) => {
         assert.ok(error instanceof TaxiflowError && error.code === 'other-state');
         assert.match(error.message, expected);
         assert.match(error.hint!, /--accept-changes/);
@@ -188,7 +167,7 @@ describe('a job with other views', () => {
       assert.deepEqual(results(dataDir, 'by_vendor'), before, 'nothing was changed');
       assert.equal(existsSync(join(dataDir, 'savepoints')), false);
       assert.deepEqual((await plannedChanges({ dataDir, app: 'job', views: [other, ALL] })).map(({ change }) => change), ['anew']); // biome-ignore format: one line
-      const notes = await goOn(dataDir, [other, ALL], { acceptChanges: true });
+      const notes = await runJob(dataDir, 'job', [other, ALL], { acceptChanges: true });
       assert.match(notes.at(-1)!, /^what goes is kept in /);
       const whole = (await straight(dataDir, other)).filter(({ minute }) => minute >= 25);
       assert.deepEqual(results(dataDir, 'by_vendor').filter(({ minute }) => minute >= 30), whole.filter(({ minute }) => minute >= 30)); // biome-ignore format: one line
@@ -206,10 +185,10 @@ describe('a job with other views', () => {
     const dataDir = temporaryFolder(t);
     const allowedLateness = 10 * MINUTE;
     await putRecords(dataDir, 'taxi-trip-events', records(0, 25));
-    await goOn(dataDir, [ALL], { allowedLateness });
+    await runJob(dataDir, 'job', [ALL], { allowedLateness });
     const other = { ...ALL, having: l.gte({ op: 'field', name: 'trips' }, 3) };
-    await assert.rejects(goOn(dataDir, [other], { allowedLateness }), { code: 'other-state' });
-    const notes = await goOn(dataDir, [other], { allowedLateness, acceptChanges: true });
+    await assert.rejects(runJob(dataDir, 'job', [other], { allowedLateness }), { code: 'other-state' });
+    const notes = await runJob(dataDir, 'job', [other], { allowedLateness, acceptChanges: true });
     assert.match(notes[0]!, /its having, with windows that can still be corrected/);
   });
 
@@ -222,30 +201,35 @@ describe('a job with other views', () => {
   it('refuses less lateness', async (t) => {
     const dataDir = temporaryFolder(t);
     await putRecords(dataDir, 'taxi-trip-events', records(0, 25));
-    await goOn(dataDir, [ALL], { allowedLateness: 10 * MINUTE });
-    await assert.rejects(goOn(dataDir, [ALL], { allowedLateness: 9 * MINUTE }), { code: 'other-state' });
+    await runJob(dataDir, 'job', [ALL], { allowedLateness: 10 * MINUTE });
+    await assert.rejects(runJob(dataDir, 'job', [ALL], { allowedLateness: 9 * MINUTE }), {
+      code: 'other-state',
+    });
   });
 
   it('begins anew where a name of an aggregate gets another meaning', async (t) => {
     const dataDir = await begun(t);
     const { trips, fares } = BY_VENDOR.aggregates;
     const swapped = l.view({ ...BY_VENDOR, aggregates: { fares: trips, trips: fares } });
-    await assert.rejects(goOn(dataDir, [swapped, ALL]), /names of aggregates that had another meaning/);
+    await assert.rejects(
+      runJob(dataDir, 'job', [swapped, ALL]),
+      /names of aggregates that had another meaning/,
+    );
   });
 
   it('waits for sinks that are behind before results go', async (t) => {
     const dataDir = await begun(t);
     const output = join(dataDir, 'out.ndjson');
-    await goOn(dataDir, [l.view(BY_VENDOR), ALL], { output });
+    await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL], { output });
     await putRecords(dataDir, 'taxi-trip-events', records(60, 20));
-    await goOn(dataDir, [l.view(BY_VENDOR), ALL]);
+    await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL]);
     const other = l.view({ ...BY_VENDOR, window: l.tumbling(5 * MINUTE) });
     await assert.rejects(
-      goOn(dataDir, [other, ALL], { acceptChanges: true }),
+      runJob(dataDir, 'job', [other, ALL], { acceptChanges: true }),
       /has not yet got all results of view by_vendor/,
     );
-    await goOn(dataDir, [l.view(BY_VENDOR), ALL], { output });
-    await goOn(dataDir, [other, ALL], { acceptChanges: true, output });
+    await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL], { output });
+    await runJob(dataDir, 'job', [other, ALL], { acceptChanges: true, output });
   });
 
   it('is told what would become of it by process --dry-run', async (t) => {
@@ -321,7 +305,7 @@ async function manyLatenesses(t: TestContext, jobs: number, seed: number) {
       }
       await putRecords(dataDir, 'taxi-trip-events', texts);
       const views = [ALL, l.view({ ...ALL, name: 'other', window: l.tumbling(size * MINUTE) })];
-      await goOn(dataDir, views, { allowedLateness: lateness * MINUTE, acceptChanges: true });
+      await runJob(dataDir, 'job', views, { allowedLateness: lateness * MINUTE, acceptChanges: true });
       for (const [name, { windows }] of models) {
         const width = name === 'all' ? 10 : size;
         const expected = [...windows].filter(([start]) => start + width <= watermark);
