@@ -312,8 +312,8 @@ export class Processor {
       untilEnd: typeof untilEnd === 'function' ? untilEnd : () => untilEnd,
       drain,
       closeIdle: this.#o.closeIdle,
-      onClosing: (windows, end) =>
-        this.#o.onNote?.(closingText(windows, end, drain ? undefined : this.#o.closeIdle)),
+      onClosing: (windows, end, by) =>
+        this.#o.onNote?.(closingText(windows, end, by === 'drain' ? undefined : this.#o.closeIdle)),
       allowGap,
       signal,
       onProgress: (progress) => {

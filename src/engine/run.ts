@@ -35,8 +35,8 @@ export interface ProcessOptions {
   readonly drain: boolean;
   /** Ms without a record after which the open windows fire too; never by default. */
   readonly closeIdle?: number | undefined;
-  /** Told how many windows are closed without a watermark, and the end of the last of them, epoch ms. */
-  readonly onClosing?: (windows: number, end: number) => void;
+  /** Told how many windows are closed without a watermark, the end of the last of them, epoch ms, and by which of the two options. */
+  readonly onClosing?: (windows: number, end: number, by: 'drain' | 'closeIdle') => void;
   /** Event time (epoch ms) that the watermark does not pass, and reaches at the end. */
   readonly upTo?: number | undefined;
   /** Continue if records expired from the stream before they were read. */
@@ -232,20 +232,20 @@ class ProcessRun {
     const { closeIdle, clock } = this.#o;
     if (closeIdle === undefined || this.#engine.openWindows === 0) return;
     if (!hasPassed(clock, this.#lastRecord, closeIdle)) return;
-    this.#drain();
+    this.#drain('closeIdle');
     this.#checkpoint();
   }
 
   /** Completes the windows that no record completes. */
   #complete(): void {
     const { drain, upTo } = this.#o;
-    if (drain) this.#drain();
+    if (drain) this.#drain('drain');
     if (upTo !== undefined) this.#engine.reach(upTo);
   }
 
-  #drain(): void {
+  #drain(by: 'drain' | 'closeIdle'): void {
     const { openWindows, lastEnd } = this.#engine;
-    if (openWindows > 0) this.#o.onClosing?.(openWindows, lastEnd);
+    if (openWindows > 0) this.#o.onClosing?.(openWindows, lastEnd, by);
     this.#engine.drain();
   }
 

@@ -475,13 +475,13 @@ describe('a processor', () => {
     reader.broadcast(watermarkAt(1));
     const store = new MemoryStore();
     let ending = false;
-    const closed: number[] = [];
+    const closed: [windows: number, by: string][] = [];
     const outcome = await run(reader, store, {
-      drain: false,
+      drain: true,
       closeIdle: 5_000,
       untilEnd: () => ending,
-      onClosing: (windows) => {
-        closed.push(windows);
+      onClosing: (windows, _, by) => {
+        closed.push([windows, by]);
         ending = closed.length === 2;
         if (closed.length > 1) return;
         // The window of 0 to 10 s has fired; that of the second trip is open.
@@ -489,7 +489,7 @@ describe('a processor', () => {
         reader.put(reader.list[1]!, tripAt(12));
       },
     });
-    assert.deepEqual(closed, [1, 1]);
+    assert.deepEqual(closed, [[1, 'closeIdle'], [1, 'closeIdle']]); // biome-ignore format: one line
     assert.deepEqual(counts(store), [[0, 1], [10, 1]]); // biome-ignore format: one line
     assert.deepEqual([outcome.counters.late, outcome.openWindows], [1, 0]);
   });
