@@ -23,7 +23,7 @@ import { appOf, type ProcessorOptions } from './processor-options.ts';
 export function identityOf(
   options: ProcessorOptions,
   views: readonly View[],
-  stream: StreamReader,
+  stream: Pick<StreamReader, 'name' | 'identity'>,
 ): StateIdentity {
   const { eventTime = 'dropoff', allowedLateness = 0 } = options;
   return {

@@ -72,6 +72,10 @@ export interface ProcessorOptions {
   /** File for results as NDJSON; `-` is standard output. */
   readonly output?: string | undefined;
   readonly opensearch?: OpenSearchOptions | undefined;
+  /**
+   * A folder or `s3://…` with results that a job of Flink writes: they are taken into the state instead of computed from the stream.
+   */
+  readonly resultsFrom?: string | undefined;
   /** Create the embedded stream if it doesn't exist; true by default. */
   readonly createStream?: boolean;
   /** Stops the run, which then ends with a checkpoint. */

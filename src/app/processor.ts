@@ -1,12 +1,14 @@
 /**
  * Composes a processor from stream, views, state and sinks. The command line, the demo and the library all open it here.
  */
+import { basename } from 'node:path';
 import { type Clock, systemClock } from '../clock.ts';
 import { DEFAULT_DEAD_LETTER_LIMIT, DeadLetterBuffer } from '../dead-letters.ts';
-import { type ProcessOutcome, runProcess } from '../engine/run.ts';
+import { type ProcessOutcome, type Progress, runProcess } from '../engine/run.ts';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
 import type { Restored } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
+import type { ResultFolder } from '../flink/result-files.ts';
 import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
 import type { RemoteState } from '../remote/state.ts';
@@ -59,6 +61,7 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
   const options = { ...given, eventTime: eventTimeOf(given, views) };
   refuseContradictions(options);
   if (options.output !== undefined) checkOutput(options.output);
+  if (options.resultsFrom !== undefined) return openTaker(options, views, options.resultsFrom);
   const target = parseTarget(options.stream);
   const search = await searchOf(options);
   const stream = await readerOf(target, options);
@@ -68,7 +71,7 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
     // Imported here so that a local state doesn't pay for loading it.
     const make = remote && (await import('../remote/state.ts')).RemoteState;
     try {
-      return new Processor(options, views, target, stream, search, planned, remote, make);
+      return new Processor(options, views, appOf(target), stream, search, planned, remote, make);
     } finally {
       planned?.filled?.remove();
     }
@@ -78,14 +81,31 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
   }
 }
 
+/** A processor that takes the results of a job of Flink instead of computing them. */
+async function openTaker(options: ProcessorOptions, views: View[], place: string): Promise<Processor> {
+  const { folderUri, openResultFolder } = await import('../flink/result-files.ts');
+  const uri = folderUri(place);
+  const { region, endpointUrl } = options;
+  const folder = await openResultFolder(uri, { region, endpointUrl });
+  const search = await searchOf(options);
+  const app =
+    options.app ?? (options.stream === undefined ? basename(uri) : appOf(parseTarget(options.stream)));
+  return new Processor(options, views, app, folder, search, undefined, undefined);
+}
+
 function refuseContradictions(options: ProcessorOptions): void {
-  const { drain, untilEnd, eventTime, maxDisorder, state, stateInterval, takeover } = options;
+  const { drain, untilEnd, eventTime, maxDisorder, state, stateInterval, takeover, resultsFrom } = options;
   const refuse = (message: string, hint: string) => {
     throw new TaxiflowError('contradicting-options', message, { hint });
   };
   if (drain && !untilEnd) refuse('drain needs untilEnd', 'set untilEnd, or leave out drain');
   if (state === undefined && (stateInterval ?? takeover) !== undefined)
     refuse('stateInterval and takeover are for a state in S3', 'set state to s3://bucket/prefix');
+  if (resultsFrom !== undefined && (drain || state !== undefined))
+    refuse(
+      'resultsFrom takes results that are there; they have no windows, and their state lies in a file of its own',
+      'leave out drain and state',
+    );
   if (eventTime === 'arrival' && maxDisorder !== undefined)
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
 }
@@ -160,7 +180,7 @@ export class Processor {
   readonly #o: ProcessorOptions;
   readonly #dataDir: string;
   readonly #views: View[];
-  readonly #reader: StreamReader;
+  readonly #reader: StreamReader | ResultFolder;
   readonly #state: SqliteState;
   readonly #search: Search | undefined;
   readonly #remote: RemoteState | undefined;
@@ -175,8 +195,8 @@ export class Processor {
   constructor(
     options: ProcessorOptions,
     views: View[],
-    target: StreamTarget,
-    reader: StreamReader,
+    app: string,
+    reader: StreamReader | ResultFolder,
     search: Search | undefined,
     planned: PlannedChanges | undefined,
     remote: Remote | undefined,
@@ -189,7 +209,7 @@ export class Processor {
     this.#reader = reader;
     this.#search = search;
     this.stream = reader.name;
-    this.app = options.app ?? appOf(target);
+    this.app = app;
     this.#state = SqliteState.open({
       dataDir,
       app: this.app,
@@ -296,6 +316,16 @@ export class Processor {
     const { from = 'trim-horizon', untilEnd = false, onProgress, onNoWatermark } = this.#o;
     const { checkpointInterval = 1_000, allowedLateness = 0, drain = false, allowGap = false } = this.#o;
     const notes = this.#notes!;
+    const tell = (progress: Progress) => {
+      notes.take(progress);
+      onProgress?.({
+        ...progress,
+        recordsPerSecond: notes.recordsPerSecond,
+        sinks: sinks.map((sink) => sink.status()),
+      });
+    };
+    const untilEndNow = typeof untilEnd === 'function' ? untilEnd : () => untilEnd;
+    if ('list' in this.#reader) return this.#take(this.#reader, sinks, clock, signal, untilEndNow, tell);
     const position: Position = typeof from === 'number' ? { at: 'time', ms: from } : { at: from };
     return runProcess({
       reader: this.#reader,
@@ -309,22 +339,40 @@ export class Processor {
       maxDisorder: this.#o.maxDisorder,
       allowedLateness,
       checkpointInterval,
-      untilEnd: typeof untilEnd === 'function' ? untilEnd : () => untilEnd,
+      untilEnd: untilEndNow,
       drain,
       closeIdle: this.#o.closeIdle,
       onClosing: (windows, end, by) =>
         this.#o.onNote?.(closingText(windows, end, by === 'drain' ? undefined : this.#o.closeIdle)),
       allowGap,
       signal,
-      onProgress: (progress) => {
-        notes.take(progress);
-        onProgress?.({
-          ...progress,
-          recordsPerSecond: notes.recordsPerSecond,
-          sinks: sinks.map((sink) => sink.status()),
-        });
-      },
+      onProgress: tell,
       ...(onNoWatermark ? { onNoWatermark } : {}),
+    });
+  }
+
+  async #take(
+    folder: ResultFolder,
+    sinks: readonly Sink[],
+    clock: Clock,
+    signal: AbortSignal,
+    untilEnd: () => boolean,
+    onProgress: (progress: Progress) => void,
+  ): Promise<ProcessOutcome> {
+    const { takeResults } = await import('../flink/take-results.ts');
+    const { outbox } = this.#state;
+    return takeResults({
+      folder,
+      store: this.#state,
+      storedDocs: (view, label) => outbox.firingsOf(view, label).map(({ docs }) => docs),
+      views: this.#views,
+      deadLetters: this.#deadLetters(),
+      sinks,
+      clock,
+      interval: this.#o.checkpointInterval ?? 1_000,
+      untilEnd,
+      signal,
+      onProgress,
     });
   }
 

@@ -141,7 +141,7 @@ export interface StreamFacts {
 }
 
 /** What some streams can do and others can't. */
-export type Capability = 'trim' | 'on-demand' | 'fan-out';
+export type Capability = 'trim' | 'on-demand' | 'fan-out' | 'flink';
 
 export interface InspectOptions {
   /** Folder of embedded streams. */

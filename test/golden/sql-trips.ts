@@ -2,16 +2,19 @@
 import type { TestContext } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
+import type { StreamWriter } from '../../src/streams/ports.ts';
 import { temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
-/** Trips around both clock changes of 2016, in disorder of ten minutes, some of them twice, and a watermark behind them. */
+/** Trips around both clock changes of 2016, in disorder of ten minutes, some of them twice, and a watermark behind them; written to other streams too. */
 export async function trips(
   t: TestContext,
   onPart: (dataDir: string, stream: LocalStream) => Promise<void> = async () => {},
+  also: readonly StreamWriter[] = [],
+  withLate = true,
 ): Promise<{ dataDir: string; ndjson: string; late: number }> {
   const random = randomNumbers(16);
   const dataDir = temporaryFolder(t);
@@ -43,7 +46,7 @@ export async function trips(
         for (const text of texts) kept.push(text);
         const copies = texts.filter(() => random() < 0.05);
         // Far behind every watermark: in no result of any view.
-        if (id > 100 && random() < 0.1) {
+        if (withLate && id > 100 && random() < 0.1) {
           late++;
           copies.push(
             `{"type":"trip","trip_id":${1e6 + late},"replay":"r","vendor_id":"a","dropoff_datetime":"2016-01-01T00:00:00.000Z","pickup_datetime":"2015-12-31T23:00:00.000Z"}\n`,
@@ -52,10 +55,12 @@ export async function trips(
         const all = [...texts, ...copies];
         let end = 0;
         const ends = Uint32Array.from(all, (text) => (end += text.length));
-        await stream.put({ count: all.length, data: Buffer.from(all.join('')), ends, hashes: Uint32Array.from(all, () => Math.floor(random() * 2 ** 32)) }); // biome-ignore format: one line
+        const batch = { count: all.length, data: Buffer.from(all.join('')), ends, hashes: Uint32Array.from(all, () => Math.floor(random() * 2 ** 32)) }; // biome-ignore format: one line
+        for (const writer of [stream, ...also]) await writer.put(batch);
         if (id % 400 === 0) await onPart(dataDir, stream);
         const watermark = new Date(time - 601_000).toISOString();
-        await stream.broadcast(() => Buffer.from(`{"type":"watermark","watermark":"${watermark}"}\n`));
+        for (const writer of [stream, ...also])
+          await writer.broadcast(() => Buffer.from(`{"type":"watermark","watermark":"${watermark}"}\n`));
       }
     }
   } finally {

@@ -8,6 +8,7 @@ import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
 import { doctorCommand } from './doctor.ts';
 import { esSetupCommand } from './es-setup.ts';
+import { flinkCommand } from './flink.ts';
 import { generateCommand } from './generate.ts';
 import { processCommand } from './process.ts';
 import { replayCommand } from './replay.ts';
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   savepointCommand,
   stateCommand,
   streamCommand,
+  flinkCommand,
   esSetupCommand,
   doctorCommand,
   dataCommand,

@@ -1,5 +1,6 @@
 import { command } from '../command.ts';
 import { choice, flag, milliseconds, optionalChoice, text, type Values } from '../options.ts';
+import { flinkCluster } from './flink.ts';
 import {
   app,
   dataDir,
@@ -75,6 +76,24 @@ const options = {
   }),
   dashboard: flag('Serve the live page of this run'),
   port,
+  engine: choice(['embedded', 'flink'], {
+    default: 'embedded',
+    describe:
+      'Compute here, or hand the views to a cluster of Apache Flink, for more than one machine carries',
+  }),
+  ...flinkCluster,
+  resultsTo: text({
+    describe:
+      'With --engine flink: folder or s3:// prefix that the cluster writes results to, or http(s):// of OpenSearch  [default: in the data folder]',
+    completes: 'folder',
+  }),
+  resultsFrom: text({
+    describe:
+      'Take the results that a job of Flink writes to this folder or s3:// prefix, instead of a stream',
+    completes: 'folder',
+  }),
+  detach: flag('With --engine flink: submit the job and exit; it goes on by itself'),
+  followReshards: flag('With --engine flink: after a reshard, stop with a savepoint and start again'),
   onError: choice(['keep', 'report'], {
     default: 'keep',
     describe: 'Late and unreadable records: keep as dead letters, or also report with exit code 3',

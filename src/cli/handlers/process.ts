@@ -16,7 +16,8 @@ import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
 import type { ProcessArguments } from '../commands/process.ts';
 import { accessOf } from '../opensearch.ts';
-import { flagName, timeOf } from '../options.ts';
+import { flagName } from '../options.ts';
+import { startOf } from '../start.ts';
 import {
   interruption,
   isoOrNull,
@@ -36,13 +37,18 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   refuseContradictions(args);
   const views = await chosenViews(args);
   if (args.explain !== undefined) return explain(args, views);
+  if (args.engine === 'flink') return onFlink(args, views, invocation);
   if (args.dryRun) return tellChanges(args, views);
   const target = parseTarget(args.stream);
   const from = startOf(args);
   const instead = args.consumer === 'efo' ? lacks(target, 'fan-out') : undefined;
   if (instead !== undefined)
     throw usageError(`--consumer efo is only for ${streamsThatCan('fan-out')}`, instead);
-  say(describeTarget(target, args.dataDir, args.endpointUrl));
+  say(
+    args.resultsFrom === undefined
+      ? describeTarget(target, args.dataDir, args.endpointUrl)
+      : `results of Flink: ${args.resultsFrom}`,
+  );
   const progress = await progressLine();
   const { signal, done } = interruption();
   let page: Dashboard | undefined;
@@ -74,6 +80,23 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
   }
 }
 
+async function onFlink(
+  args: ProcessArguments,
+  views: readonly View[],
+  invocation: Invocation,
+): Promise<number> {
+  // Imported here so that the embedded engine doesn't pay for loading it.
+  const { processOnFlink } = await import('./process-flink.ts');
+  let page: Dashboard | undefined;
+  try {
+    return await processOnFlink(args, views, invocation, openSearchOf(args), async (processor) => {
+      page = await openPage(args, processor);
+    });
+  } finally {
+    await page?.close();
+  }
+}
+
 async function explain(args: ProcessArguments, views: readonly View[]): Promise<number> {
   if (args.explain === 'sql') {
     const { sqlOfViews } = await import('../../views/sql/print.ts');
@@ -91,8 +114,37 @@ async function tellChanges(args: ProcessArguments, views: readonly View[]): Prom
   return EXIT.done;
 }
 
+/** What is of no use without `--engine flink`. */
+function refuseWithoutFlink(args: ProcessArguments): void {
+  if (args.engine === 'flink') {
+    if (args.resultsFrom === undefined) return;
+    throw usageError(
+      '--results-from takes the results of a job that runs already',
+      'omit it or --engine flink',
+    );
+  }
+  for (const option of ['flinkGateway', 'flinkRest', 'resultsTo', 'detach', 'followReshards'] as const)
+    if (args[option]) throw usageError(`--${flagName(option)} needs --engine flink`, 'add --engine flink');
+}
+
 /** Runs before anything is created. */
 function refuseContradictions(args: ProcessArguments): void {
+  refuseWithoutFlink(args);
+  if (args.resultsFrom !== undefined)
+    for (const option of [
+      'drain',
+      'state',
+      'allowedLateness',
+      'closeIdle',
+      'maxDisorder',
+      'backfill',
+      'dryRun',
+    ] as const)
+      if (args[option])
+        throw usageError(
+          `--${flagName(option)} is for a stream; --results-from takes results that are there`,
+          `omit --${flagName(option)}`,
+        );
   for (const option of ['resend', 'dashboards'] as const)
     if (args[option] && args.opensearch === undefined)
       throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
@@ -112,10 +164,6 @@ function refuseContradictions(args: ProcessArguments): void {
 function openSearchOf(args: ProcessArguments) {
   const { opensearch: url, indexPrefix, resend, dashboards } = args;
   return url === undefined ? undefined : { ...accessOf(args, url), indexPrefix, resend, dashboards };
-}
-
-function startOf({ from }: ProcessArguments): 'trim-horizon' | 'latest' | number {
-  return from === 'trim-horizon' || from === 'latest' ? from : timeOf(from, '--from');
 }
 
 async function chosenViews({ views: file, window: size }: ProcessArguments): Promise<View[]> {

@@ -11,6 +11,8 @@ export const local: Connector = {
   lacks: {
     'on-demand': 'give --shards N instead',
     'fan-out': 'omit it: an embedded stream is always read at full speed',
+    flink:
+      'replay into a Kinesis stream and name it with --stream NAME; an embedded stream is on this machine alone',
   },
   parse(text) {
     if (text === '' || text === 'local') return DEFAULT_STREAM;

@@ -1,0 +1,203 @@
+import { definitionOf, FlinkJob, openStream } from '../../app/flink-job.ts';
+import { EXIT, usageError } from '../../errors.ts';
+import { FlinkCluster, type JobFigures, OVER } from '../../flink/cluster.ts';
+import { clusterOf } from '../../flink/gateway.ts';
+import { checkedUrl } from '../../flink/http.ts';
+import { folderUri } from '../../flink/result-files.ts';
+import { scriptText } from '../../flink/script.ts';
+import { subtasksFor } from '../../flink/shards.ts';
+import type { ResultTarget } from '../../flink/tables.ts';
+import { checkedPrefix, indexName } from '../../opensearch/templates.ts';
+import { loadViews } from '../../views/load.ts';
+import { taxiViews } from '../../views/taxi.ts';
+import type { Invocation } from '../command.ts';
+import type {
+  JobArguments,
+  ListArguments,
+  RestoreArguments,
+  SqlArguments,
+  StopArguments,
+} from '../commands/flink.ts';
+import { startOf } from '../start.ts';
+import {
+  formatted,
+  isoOrNull,
+  isoShort,
+  printJson,
+  say,
+  several,
+  show,
+  span,
+  thousands,
+  write,
+} from '../terminal.ts';
+
+export async function sql(args: SqlArguments): Promise<number> {
+  const views = args.views === undefined ? taxiViews() : await loadViews(args.views);
+  const reader = await openStream(args);
+  try {
+    const options = { ...args, views, from: startOf(args), connector: args.flinkConnector };
+    const app = (await definitionOf({ ...options, target: { kind: 'files', uri: '' } }, reader)).app;
+    const definition = await definitionOf({ ...options, target: targetOf(args, app) }, reader);
+    const parallelism = subtasksFor(await reader.shards(), reader.name) * args.parallelism;
+    show(scriptText(definition, { parallelism, checkpointInterval: undefined, savepoint: undefined }));
+  } finally {
+    await reader.close();
+  }
+  return EXIT.done;
+}
+
+/** Where a job writes its results. */
+export function targetOf(
+  {
+    resultsTo,
+    indexPrefix,
+    dataDir,
+  }: { resultsTo?: string | undefined; indexPrefix: string; dataDir: string },
+  app: string,
+): ResultTarget {
+  if (resultsTo === undefined) return { kind: 'files', uri: folderUri(`${dataDir}/flink/${app}/results`) };
+  if (!/^https?:/i.test(resultsTo)) return { kind: 'files', uri: folderUri(resultsTo) };
+  return {
+    kind: 'opensearch',
+    url: checkedUrl(resultsTo, '--results-to'),
+    prefix: indexName(checkedPrefix(indexPrefix), ''),
+  };
+}
+
+export async function list({ flinkGateway, flinkRest, dataDir, json }: ListArguments): Promise<number> {
+  if (flinkGateway === undefined && flinkRest === undefined)
+    throw usageError('flink list needs a cluster', 'add --flink-gateway URL or --flink-rest URL');
+  const url =
+    flinkRest === undefined
+      ? await clusterOf(checkedUrl(flinkGateway!, '--flink-gateway'))
+      : checkedUrl(flinkRest, '--flink-rest');
+  const jobs = await new FlinkCluster(url).jobs();
+  const apps = new Map(FlinkJob.all(dataDir).map(({ id, record }) => [id, record.app]));
+  const rows = jobs.map(({ id, name, state, started }) => ({
+    job: id,
+    app: apps.get(id) ?? null,
+    name,
+    state,
+    started: isoOrNull(started),
+  }));
+  if (json) printJson({ command: 'flink list', cluster: url, jobs: rows });
+  else if (rows.length > 0)
+    await write(
+      formatted(
+        rows.map((row) => ({ ...row, app: row.app ?? '–' })),
+        'table',
+      ),
+    );
+  if (rows.length === 0) say(`the cluster at ${url} has no jobs`);
+  return EXIT.done;
+}
+
+export async function status({ app, dataDir, json }: JobArguments): Promise<number> {
+  const job = FlinkJob.of(dataDir, app);
+  const { record } = job;
+  const figures = await job.figures();
+  const failure =
+    figures.state === 'FAILED' || (figures.restarts ?? 0) > 0
+      ? await job.cluster.failureOf(job.id)
+      : undefined;
+  if (json)
+    printJson({
+      command: 'flink status',
+      app: record.app,
+      job: job.id,
+      cluster: record.rest,
+      submitted_at: record.submittedAt,
+      shards: record.shards.length,
+      ...figuresJson(figures),
+      failure: failure ?? null,
+      savepoint: record.savepoint?.path ?? null,
+    });
+  else {
+    show(`${job.id}  ${figures.state} for ${span(figures.runningMs)}\n`);
+    say(figuresText(figures));
+    if (failure !== undefined) say(`last failure: ${failure}`);
+    if (record.savepoint) say(`stopped with savepoint ${record.savepoint.path}`);
+  }
+  return figures.state === 'FAILED' ? EXIT.failed : EXIT.done;
+}
+
+export function figuresJson({
+  state,
+  restarts,
+  checkpoints,
+  records,
+  behind,
+  watermark,
+  late,
+  results,
+}: JobFigures) {
+  return {
+    state,
+    restarts: restarts ?? null,
+    checkpoints: checkpoints.completed,
+    failed_checkpoints: checkpoints.failed,
+    checkpoint_at: isoOrNull(checkpoints.lastMs),
+    records,
+    behind_ms: behind.length === 0 || behind.includes(-1) ? null : behind.reduce((a, b) => Math.max(a, b)),
+    watermark: isoOrNull(watermark),
+    late,
+    results_written: results,
+  };
+}
+
+export function figuresText(figures: JobFigures): string {
+  const { state, restarts = 0, checkpoints, records, watermark, late, results } = figures;
+  const { behind_ms: behind } = figuresJson(figures);
+  const parts = [
+    OVER.includes(state) || state === 'RUNNING' ? '' : `${state}  `,
+    `watermark ${isoShort(watermark ?? Number.NaN)}  ${thousands(records)} records  ${several(results, 'result')}`,
+    behind === null ? '' : `  ${behind === 0 ? 'at the tip' : `${span(behind)} behind`}`,
+    `  ${several(checkpoints.completed, 'checkpoint')}`,
+    checkpoints.failed > 0 ? ` (${checkpoints.failed} failed)` : '',
+    restarts > 0 ? `  ${several(restarts, 'restart')}` : '',
+    late > 0 ? `  ${thousands(late)} late` : '',
+  ];
+  return parts.join('');
+}
+
+export async function stop(args: StopArguments, { completed }: Invocation): Promise<number> {
+  if (args.cancel && (args.drain || args.savepoint !== undefined))
+    throw usageError('--cancel makes no savepoint', 'omit --cancel, or the other options');
+  const job = FlinkJob.of(args.dataDir, args.app);
+  const folder =
+    args.savepoint === undefined || args.savepoint === '' ? undefined : folderUri(args.savepoint);
+  let savepoint: string | undefined;
+  if (args.cancel) await job.cancel();
+  else savepoint = await job.stop(args.drain, await job.readUpTo(), folder);
+  if (args.json)
+    printJson({
+      command: 'flink stop',
+      app: job.record.app,
+      job: job.id,
+      savepoint: savepoint ?? null,
+      drained: args.drain,
+    });
+  else if (savepoint !== undefined) show(`${savepoint}\n`);
+  say(
+    savepoint === undefined
+      ? `job ${job.id} is canceled`
+      : args.drain
+        ? 'stopped; all windows have fired'
+        : completed(`stopped; "taxiflow flink restore --app ${job.record.app}" goes on from there`),
+  );
+  return EXIT.done;
+}
+
+export async function restore(args: RestoreArguments, { completed }: Invocation): Promise<number> {
+  const job = await FlinkJob.restore(args.dataDir, args.app, args.savepoint, say);
+  const { app, shards } = job.record;
+  if (args.json) printJson({ command: 'flink restore', app, job: job.id, shards: shards.length });
+  else show(`${job.id}\n`);
+  say(
+    completed(
+      `running, with a subtask for each of ${several(shards.length, 'shard')}: "taxiflow flink status --app ${app}"`,
+    ),
+  );
+  return EXIT.done;
+}
