@@ -11,12 +11,14 @@ import type { FlinkJob } from './flink-job.ts';
 /** Ms between two looks at a job, and at the shards of its stream. */
 const LOOK_MS = 500;
 const SHARDS_MS = 5_000;
+/** How long a job manager may be away, ms. */
+const AWAY_MS = 120_000;
 /** Results lie in open files for this long, ms, before a checkpoint can show them. */
 const OPEN_MS = 2_500;
 /** No trip is from before, nor from after. */
 const PLAUSIBLE = [Date.UTC(2000, 0, 1), Date.UTC(2100, 0, 1)] as const;
 /** Ms without a parsed record, once all shards are read, that show that none can be. */
-const NOTHING_MS = 5_000;
+const NOTHING_MS = 30_000;
 
 export interface FollowOptions {
   readonly job: FlinkJob;
@@ -53,12 +55,13 @@ class Following {
   #tally: Tally | undefined;
   #restarts = 0;
   #late = 0;
-  #started = Date.now();
   /** Since when the figures are what they are, by our clock. */
   #steadySince = Date.now();
   #steady = '';
   #shardsAt = Date.now();
   #isResharded = false;
+  /** Since when the job manager doesn't answer. */
+  #awaySince: number | undefined;
 
   constructor(options: FollowOptions) {
     this.#o = options;
@@ -74,12 +77,14 @@ class Following {
     const { job, signal, onFigures } = this.#o;
     let figures: JobFigures | undefined;
     while (!signal.aborted) {
-      figures = await job.figures();
+      const now = await this.#look();
+      if (!now) continue;
+      figures = now;
       if (OVER.includes(figures.state)) throw await this.#over(figures);
       onFigures(figures);
       await this.#tellTrouble(figures);
-      this.#refuseNonsense(figures);
       const steadyMs = this.#steadyMs(figures);
+      this.#refuseNonsense(figures, steadyMs);
       if (this.#o.tally) {
         if (this.#isRead(figures, steadyMs) && this.#areOut(figures, steadyMs))
           return { end: 'read', figures, readUpTo: Date.now() - job.record.figuresMs };
@@ -90,6 +95,25 @@ class Following {
       await wait(LOOK_MS, undefined, { signal }).catch(() => {});
     }
     return { end: 'left', figures };
+  }
+
+  /** The figures of the job; undefined while its manager is away, as when it is replaced by another one. */
+  async #look(): Promise<JobFigures | undefined> {
+    const { job, signal, onNote } = this.#o;
+    try {
+      const figures = await job.figures();
+      if (this.#awaySince !== undefined) onNote('the job manager answers again');
+      this.#awaySince = undefined;
+      return figures;
+    } catch (error) {
+      const isAway = error instanceof TaxiflowError && error.code === 'flink-unreachable';
+      if (!isAway || Date.now() - (this.#awaySince ?? Date.now()) > AWAY_MS) throw error;
+      if (this.#awaySince === undefined)
+        onNote(`${error.message}; trying on for ${AWAY_MS / 60_000} minutes`);
+      this.#awaySince ??= Date.now();
+      await wait(LOOK_MS, undefined, { signal }).catch(() => {});
+      return undefined;
+    }
   }
 
   async #over({ state }: JobFigures): Promise<TaxiflowError> {
@@ -115,7 +139,7 @@ class Following {
   }
 
   /** Records that are read as something else give no error in Flink. */
-  #refuseNonsense({ watermark, records, behind }: JobFigures): void {
+  #refuseNonsense({ watermark, records, behind }: JobFigures, steadyMs: number): void {
     if (watermark !== undefined && (watermark < PLAUSIBLE[0] || watermark > PLAUSIBLE[1]))
       throw new TaxiflowError(
         'flink-job-failed',
@@ -123,7 +147,7 @@ class Following {
         { hint: 'check the version of the JSON format on the cluster; the job was left running' },
       );
     const isNothing = records === 0 && (this.#tally?.records ?? 0) > 0 && isAtTip(behind);
-    if (isNothing && Date.now() - this.#started > this.#o.job.record.figuresMs * 2 + NOTHING_MS)
+    if (isNothing && steadyMs > NOTHING_MS + this.#certainMs)
       throw new TaxiflowError(
         'flink-job-failed',
         `none of the ${this.#tally!.records} records could be parsed by the job`,

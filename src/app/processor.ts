@@ -71,7 +71,16 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
     // Imported here so that a local state doesn't pay for loading it.
     const make = remote && (await import('../remote/state.ts')).RemoteState;
     try {
-      return new Processor(options, views, appOf(target), stream, search, planned, remote, make);
+      return new Processor(
+        options,
+        views,
+        options.app ?? appOf(target),
+        stream,
+        search,
+        planned,
+        remote,
+        make,
+      );
     } finally {
       planned?.filled?.remove();
     }

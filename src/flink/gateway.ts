@@ -26,15 +26,23 @@ interface Page {
 /** The version of Flink behind a gateway. Throws `flink-unreachable`, `flink-bad-answer`, `flink-version`. */
 export async function gatewayVersion(gateway: string): Promise<string> {
   const url = `${gateway}/v1/info`;
-  const { productName, version } = await translated(() =>
-    ask<{ productName?: unknown; version?: unknown }>(WHAT, 'GET', url),
-  );
+  const { productName, version } = await infoAt(url);
   if (productName !== 'Apache Flink' || typeof version !== 'string')
     throw badAnswer(WHAT, url, 'it names no version of Apache Flink');
   if (SUPPORTED.test(version)) return version;
   throw new TaxiflowError('flink-version', `${WHAT} at ${gateway} is of Flink ${version}`, {
     hint: 'use Flink 1.19, 1.20 or 2.x',
   });
+}
+
+/** Whatever else listens there, the job manager above all, refuses the path. */
+async function infoAt(url: string): Promise<{ productName?: unknown; version?: unknown }> {
+  try {
+    return await ask(WHAT, 'GET', url);
+  } catch (error) {
+    if (!(error instanceof FlinkRefused)) throw error;
+    throw badAnswer(WHAT, url, `it is status ${error.refusal.status}`);
+  }
 }
 
 /** A session: settings and temporary tables last as long as it does. */

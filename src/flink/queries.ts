@@ -69,8 +69,9 @@ export function queriesOf(views: readonly View[], eventTime: 'dropoff' | 'arriva
 interface Trips {
   readonly name: string;
   readonly source: SourceTable;
+  readonly isSession: boolean;
   /** Ms: windows begin and end only at multiples of it. */
-  readonly slice: number;
+  slice: number;
   readonly fields: Set<TripField>;
   readonly cells: Map<string, Cells>;
 }
@@ -142,15 +143,17 @@ class QueryPrinter {
     return TIME_COLUMNS[time ?? this.#eventTime];
   }
 
+  /** All views of one source go by the same trips, so that a trip is looked at for copies once; sessions know no slices. */
   #tripsOf(view: View): Trips {
     const source = this.#sourceOf(view);
-    const slice = sliceOf(view.window);
-    let trips = this.#trips.find((other) => other.source === source && other.slice === slice);
+    const isSession = view.window.kind === 'session';
+    let trips = this.#trips.find((other) => other.source === source && other.isSession === isSession);
     if (!trips) {
       const name = `trips${this.#trips.length === 0 ? '' : `_${this.#trips.length + 1}`}`;
-      trips = { name, source, slice, fields: new Set(), cells: new Map() };
+      trips = { name, source, isSession, slice: 0, fields: new Set(), cells: new Map() };
       this.#trips.push(trips);
     }
+    trips.slice = greatestDivisor(sliceOf(view.window), trips.slice);
     for (const field of [...fieldsOf(view), 'dropoff_datetime'] as const) trips.fields.add(field);
     return trips;
   }
@@ -287,6 +290,10 @@ function sliceOf(window: Window): number {
     : window.kind === 'cumulating'
       ? window.step_ms
       : window.size_ms;
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
 function refuseWindow({ name, window }: View): void {

@@ -56,7 +56,7 @@ export function scriptOf({ views, eventTime, source, target }: JobDefinition): J
   return {
     timeZone,
     tables: [
-      ...sources.map((table) => sourceTable(table, fields, source)),
+      ...sources.map((table) => sourceTable(table, fields, { ...source, tables: sources.length })),
       ...tripViews,
       ...results.map((result) => resultTable(result, target)),
     ],

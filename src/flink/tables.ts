@@ -1,5 +1,6 @@
 /** The tables of a job: the stream as its source, in the words of each connector, and where its results go. */
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
+import { indexName } from '../opensearch/templates.ts';
 import { interval } from '../views/sql/print-expressions.ts';
 import { PICKUP_LAG_MS } from '../views/windows.ts';
 import { SQL_TYPES } from './expressions.ts';
@@ -19,6 +20,9 @@ export interface KinesisSource {
   readonly maxDisorder: number | undefined;
 }
 
+/** Of a job with so many tables of one stream. */
+type SharedSource = KinesisSource & { readonly tables: number };
+
 /** Where a job writes its results. */
 export type ResultTarget =
   /** A folder that the cluster writes and taxiflow reads, as a URI: `file:///…` or `s3://…`. */
@@ -27,17 +31,19 @@ export type ResultTarget =
 
 type Settings = Readonly<Record<string, string | undefined>>;
 
-/** Between two reads of a shard, which allows five a second; less helps only with emulators. */
+/** Between two reads of a shard, which allows five a second to all that read it. */
 const READ_INTERVAL_MS = 250;
 /** A part of results is closed after this, and shown by the checkpoint that follows. */
 const ROLL = '1 s';
 const MS = interval(1);
+/** A hundred years. */
+const NEVER_MS = 100 * 365 * 86_400_000;
 
 /** CREATE TEMPORARY TABLE for the records of a stream. */
 export function sourceTable(
   table: SourceTable,
   fields: ReadonlySet<TripField>,
-  source: KinesisSource,
+  source: SharedSource,
 ): string {
   const needed = new Set<TripField>([...fields, 'trip_id', 'replay', 'pickup_datetime', 'dropoff_datetime']);
   const columns = [
@@ -79,8 +85,8 @@ function watermark({ time, earlier }: SourceTable, maxDisorder: number | undefin
   return `CASE WHEN \`type\` = 'trip' AND dropoff_datetime IS NOT NULL THEN dropoff_datetime - ${behind} END`;
 }
 
-const SOURCE_SETTINGS: Readonly<Record<KinesisConnector, (source: KinesisSource) => Settings>> = {
-  'kinesis-4': ({ arn, endpoint, from }) => ({
+const SOURCE_SETTINGS: Readonly<Record<KinesisConnector, (source: SharedSource) => Settings>> = {
+  'kinesis-4': ({ arn, endpoint, from, tables }) => ({
     connector: 'kinesis',
     stream: nameIn(arn),
     'aws.region': regionIn(arn),
@@ -96,7 +102,9 @@ const SOURCE_SETTINGS: Readonly<Record<KinesisConnector, (source: KinesisSource)
       : {}),
     // With a subtask for each shard, this gives each subtask one: a watermark of a subtask is one of a shard.
     'scan.shard-assigner': 'uniform',
-    'scan.shard.getrecords.intervalmillis': String(READ_INTERVAL_MS),
+    'scan.shard.getrecords.intervalmillis': String(READ_INTERVAL_MS * tables),
+    // Shards of a reshard are to be read once their parents are, by a job that is started for them.
+    'scan.shard.discovery.intervalmillis': String(NEVER_MS),
   }),
   'kinesis-5': ({ arn, endpoint, from }) => ({
     connector: 'kinesis',
@@ -156,7 +164,7 @@ export function resultTable({ view, columns, key }: ResultQuery, target: ResultT
       : {
           connector: 'opensearch-2',
           hosts: target.url,
-          index: `${target.prefix}${view}`,
+          index: indexName(target.prefix, view),
           // As taxiflow's own ids: pickup_count|2016-01-01T00:00:00.000Z|dr5ru7
           'document-id.key-delimiter': '|',
           format: 'json',

@@ -18,34 +18,58 @@ export interface Tally {
 
 const LIMIT = 10_000;
 
+/** Shards that are read at once. */
+const AT_ONCE = 32;
+
+type Counts = { -readonly [K in keyof Tally]: number };
+
 /** Reads every shard up to what is there now. */
 export async function tallyOf(reader: StreamReader, from: Position, signal: AbortSignal): Promise<Tally> {
-  const total = { records: 0, dead: 0, behind: 0, packed: 0, aggregated: 0 };
+  const total: Counts = { records: 0, dead: 0, behind: 0, packed: 0, aggregated: 0 };
+  const waiting = (await reader.shards()).map(({ id }) => id);
+  const readNext = async (): Promise<void> => {
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop())
+      await countShard(reader, id, from, signal, total);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, readNext));
+  return total;
+}
+
+async function countShard(
+  reader: StreamReader,
+  id: string,
+  from: Position,
+  signal: AbortSignal,
+  total: Counts,
+): Promise<void> {
   const decode = decoderOf([]);
   const columns = new TripColumns();
-  for (const { id } of await reader.shards()) {
-    let position = from;
-    let watermark = Number.NEGATIVE_INFINITY;
-    for (let isOver = false; !isOver && !signal.aborted; ) {
-      const batch = await reader.read(id, position, LIMIT);
-      for (let row = 0; row < batch.count; row++) if (batch.sequenceOf(row).includes('/')) total.aggregated++;
-      const isPlain = decode(recordBytes(batch), columns);
-      for (const part of isPlain ? [batch] : unpacked(batch)) {
-        if (!isPlain) decode(recordBytes(part), columns);
-        total.records += part.count;
-        total.dead += columns.dead.length;
-        let next = 0;
-        for (let row = 0; row < part.count; row++) {
-          if (columns.watermarkRows[next] === row)
-            watermark = Math.max(watermark, columns.watermarks[next++]!);
-          else if (columns.kind[row] === KIND.trip && columns.numbers.dropoff_datetime[row]! < watermark)
-            total.behind++;
-        }
-        if (!isPlain) total.packed += part.count;
-      }
-      isOver = batch.ended || batch.atTip;
-      position = batch.next;
+  let watermark = Number.NEGATIVE_INFINITY;
+  let position = from;
+  for (let isOver = false; !isOver && !signal.aborted; ) {
+    const batch = await reader.read(id, position, LIMIT);
+    for (let row = 0; row < batch.count; row++) if (batch.sequenceOf(row).includes('/')) total.aggregated++;
+    const isPlain = decode(recordBytes(batch), columns);
+    for (const part of isPlain ? [batch] : unpacked(batch)) {
+      if (!isPlain) decode(recordBytes(part), columns);
+      watermark = count(part.count, columns, watermark, total);
+      if (!isPlain) total.packed += part.count;
     }
+    isOver = batch.ended || batch.atTip;
+    position = batch.next;
   }
-  return total;
+}
+
+/** Returns the watermark behind the last of the records. */
+function count(records: number, columns: TripColumns, before: number, total: Counts): number {
+  let watermark = before;
+  let next = 0;
+  total.records += records;
+  total.dead += columns.dead.length;
+  for (let row = 0; row < records; row++) {
+    if (columns.watermarkRows[next] === row) watermark = Math.max(watermark, columns.watermarks[next++]!);
+    else if (columns.kind[row] === KIND.trip && columns.numbers.dropoff_datetime[row]! < watermark)
+      total.behind++;
+  }
+  return watermark;
 }

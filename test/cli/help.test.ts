@@ -30,6 +30,7 @@ const ASKED_FOR: Record<string, string[]> = {
   results: ['format', 'view', 'since', 'app', 'data-dir'],
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
   demo: ['data-dir', 'json'],
+  flink: [],
   'es-setup': [
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],

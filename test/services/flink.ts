@@ -2,8 +2,19 @@
  * A real Flink from Maven Central on loopback, kept in a cache outside the checkout: a job manager, a task manager
  * and a SQL gateway, which takes plain SQL. It needs a JDK of 17 and Maven.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -11,6 +22,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ROOT } from '../files.ts';
 import { java, jdkOf, MAVEN } from './java.ts';
 import { answers, freePort, installed, kill, step, withoutCache } from './service.ts';
+
+const POM = join(ROOT, 'test', 'services', 'flink', 'pom.xml');
 
 export const FLINK_VERSION = '1.20.3';
 const JAVA_NEEDED = 17;
@@ -44,15 +57,19 @@ const OPENED = [
   '--add-opens=java.base/sun.nio.ch=ALL-UNNAMED',
 ];
 
+/** Emulators of Kinesis speak JSON only. */
+const EMULATED = ['-Dorg.apache.flink.kinesis.shaded.com.amazonaws.sdk.disableCbor=true'];
+
 /** MB. The task manager's memory is given part by part, or Flink would size it by the machine. */
 const TASK_MEMORY = {
   'task.heap.size': '1024m',
   'framework.heap.size': '128m',
   'framework.off-heap.size': '128m',
   'task.off-heap.size': '128m',
-  'managed.size': '256m',
-  'network.min': '64m',
-  'network.max': '64m',
+  // Each window operator of each subtask takes a share of it.
+  'managed.size': '1536m',
+  'network.min': '256m',
+  'network.max': '256m',
   'jvm-metaspace.size': '256m',
   'jvm-overhead.min': '192m',
   'jvm-overhead.max': '192m',
@@ -64,6 +81,13 @@ export interface FinishedJob {
 }
 
 export interface Flink {
+  /** URLs of the SQL gateway and of the job manager. */
+  readonly gateway: string;
+  readonly manager: string;
+  /** Kills the task manager and starts another one; its jobs go on from their last checkpoints. */
+  restartTasks(): Promise<void>;
+  /** Kills the SQL gateway. */
+  stopGateway(): Promise<void>;
   /**
    * Runs statements one after another in a session of their own; the last one is an INSERT over bounded input,
    * whose job is waited for. Throws with what Flink says when a statement or the job fails.
@@ -71,18 +95,29 @@ export interface Flink {
   run(statements: readonly string[]): Promise<FinishedJob>;
 }
 
+export interface FlinkSettings {
+  /** Added to the environment of its processes. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Names of jars, as they begin, that it has to do without. */
+  readonly without?: readonly string[];
+}
+
 /** Starts it on free ports of this machine alone; it stops with the test. Throws if it doesn't come up. */
-export async function startFlink(t: Pick<TestContext, 'after'>): Promise<Flink> {
+export async function startFlink(
+  t: Pick<TestContext, 'after'>,
+  { env = {}, without = [] }: FlinkSettings = {},
+): Promise<Flink> {
   const jdk = jdkOf(JAVA_NEEDED);
   if (jdk === undefined) throw new Error(`Flink ${FLINK_VERSION} needs a JDK of ${JAVA_NEEDED} or newer`);
-  const jars = installed(`flink-${FLINK_VERSION}`, (folder) =>
+  const mark = createHash('sha256').update(readFileSync(POM)).digest('hex').slice(0, 8);
+  const jars = installed(`flink-${FLINK_VERSION}-${mark}`, (folder) =>
     step(
       'mvn',
       [
         '-B',
         '-q',
         '-f',
-        join(ROOT, 'test', 'services', 'flink', 'pom.xml'),
+        POM,
         'dependency:copy-dependencies',
         `-Dflink.version=${FLINK_VERSION}`,
         `-DoutputDirectory=${folder}`,
@@ -100,18 +135,25 @@ export async function startFlink(t: Pick<TestContext, 'after'>): Promise<Flink> 
   const manager = await freePort();
   const gateway = await freePort();
   configure(home, manager, gateway, await freePort());
+  const lib = without.length === 0 ? jars : join(home, 'lib');
+  if (lib !== jars) {
+    mkdirSync(lib);
+    for (const jar of readdirSync(jars).filter((name) => !without.some((one) => name.startsWith(one))))
+      symlinkSync(join(jars, jar), join(lib, jar));
+  }
   const begin = (name: string, mainClass: string, heap: string, args: readonly string[]) => {
     const log = openSync(join(home, `${name}.log`), 'a');
     const child = spawn(
       java(jdk, 'java'),
-      [...OPENED, `-Xmx${heap}`, '-cp', join(jars, '*'), mainClass, ...args],
+      [...OPENED, ...EMULATED, `-Xmx${heap}`, '-cp', join(lib, '*'), mainClass, ...args],
       {
         stdio: ['ignore', log, log],
         env: {
           ...process.env,
+          ...env,
           FLINK_CONF_DIR: join(home, 'conf'),
-          FLINK_LIB_DIR: jars,
-          FLINK_OPT_DIR: jars,
+          FLINK_LIB_DIR: lib,
+          FLINK_OPT_DIR: lib,
           FLINK_PLUGINS_DIR: join(home, 'plugins'),
         },
       },
@@ -122,24 +164,38 @@ export async function startFlink(t: Pick<TestContext, 'after'>): Promise<Flink> 
   const conf = ['--configDir', join(home, 'conf')];
   const entry = 'org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint';
   const jobs = begin('jobs', entry, '512m', [...conf, '--executionMode', 'cluster']);
-  begin('tasks', 'org.apache.flink.runtime.taskexecutor.TaskManagerRunner', '1152m', [
-    ...conf,
-    '-D',
-    'taskmanager.cpu.cores=2',
-    ...Object.entries(TASK_MEMORY).flatMap(([name, size]) => ['-D', `taskmanager.memory.${name}=${size}`]),
-  ]);
+  const beginTasks = () =>
+    begin('tasks', 'org.apache.flink.runtime.taskexecutor.TaskManagerRunner', '1152m', [
+      ...conf,
+      '-D',
+      'taskmanager.cpu.cores=2',
+      ...Object.entries(TASK_MEMORY).flatMap(([name, size]) => ['-D', `taskmanager.memory.${name}=${size}`]),
+    ]);
+  let tasks = beginTasks();
   const sql = begin('gateway', 'org.apache.flink.table.gateway.SqlGateway', '512m', []);
   const at = { manager: `http://127.0.0.1:${manager}`, gateway: `http://127.0.0.1:${gateway}` };
   try {
     await answers(`${at.manager}/overview`, jobs);
     await answers(`${at.gateway}/v1/info`, sql);
-    while ((await ask<{ taskmanagers: number }>('GET', `${at.manager}/overview`)).taskmanagers === 0)
-      await wait(50);
+    await hasTasks(at.manager);
   } catch (error) {
     const said = ['jobs', 'tasks', 'gateway'].map((name) => readFileSync(join(home, `${name}.log`), 'utf8'));
     throw new Error(`Flink didn't start: ${error}\n${said.join('\n')}`, { cause: error });
   }
-  return { run: (statements) => run(at, statements) };
+  return {
+    ...at,
+    run: (statements) => run(at, statements),
+    async restartTasks() {
+      await kill(tasks);
+      tasks = beginTasks();
+    },
+    stopGateway: () => kill(sql),
+  };
+}
+
+async function hasTasks(manager: string): Promise<void> {
+  while ((await ask<{ taskmanagers: number }>('GET', `${manager}/overview`)).taskmanagers === 0)
+    await wait(50);
 }
 
 function configure(home: string, manager: number, gateway: number, rpc: number): void {
@@ -152,13 +208,21 @@ function configure(home: string, manager: number, gateway: number, rpc: number):
     'jobmanager.memory.process.size': '1024m',
     'taskmanager.bind-host': '127.0.0.1',
     'taskmanager.host': '127.0.0.1',
-    'taskmanager.numberOfTaskSlots': 4,
+    'taskmanager.numberOfTaskSlots': 16,
     'rest.address': '127.0.0.1',
     'rest.bind-address': '127.0.0.1',
     'rest.port': manager,
     'classloader.resolve-order': 'parent-first',
     'execution.checkpointing.interval': '1 s',
     'execution.checkpointing.dir': `file://${join(home, 'checkpoints')}`,
+    'execution.checkpointing.savepoint-dir': `file://${join(home, 'savepoints')}`,
+    // By default its figures are ten seconds old, and a lost task manager is missed after fifty.
+    'metrics.fetcher.update-interval': 500,
+    'heartbeat.interval': 500,
+    'heartbeat.timeout': 5000,
+    'restart-strategy.type': 'fixed-delay',
+    'restart-strategy.fixed-delay.attempts': 1000,
+    'restart-strategy.fixed-delay.delay': '200 ms',
     'io.tmp.dirs': join(home, 'tmp'),
     'sql-gateway.endpoint.rest.address': '127.0.0.1',
     'sql-gateway.endpoint.rest.bind-address': '127.0.0.1',

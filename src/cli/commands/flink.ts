@@ -54,6 +54,7 @@ const sqlOptions = {
   indexPrefix: text({ default: '', describe: 'Prefix of index names, for example nyc-' }),
   flinkConnector: connector,
   parallelism: perShard,
+  json,
 };
 export type SqlArguments = Values<typeof sqlOptions>;
 

@@ -6,8 +6,8 @@ import { checkedUrl } from '../../flink/http.ts';
 import { folderUri } from '../../flink/result-files.ts';
 import { scriptText } from '../../flink/script.ts';
 import { subtasksFor } from '../../flink/shards.ts';
-import type { ResultTarget } from '../../flink/tables.ts';
-import { checkedPrefix, indexName } from '../../opensearch/templates.ts';
+import { jarsFor, type ResultTarget } from '../../flink/tables.ts';
+import { checkedPrefix } from '../../opensearch/templates.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
@@ -40,7 +40,16 @@ export async function sql(args: SqlArguments): Promise<number> {
     const app = (await definitionOf({ ...options, target: { kind: 'files', uri: '' } }, reader)).app;
     const definition = await definitionOf({ ...options, target: targetOf(args, app) }, reader);
     const parallelism = subtasksFor(await reader.shards(), reader.name) * args.parallelism;
-    show(scriptText(definition, { parallelism, checkpointInterval: undefined, savepoint: undefined }));
+    const text = scriptText(definition, { parallelism, checkpointInterval: undefined, savepoint: undefined });
+    if (args.json)
+      printJson({
+        command: 'flink sql',
+        app,
+        parallelism,
+        jars: jarsFor(definition.source, definition.target),
+        sql: text,
+      });
+    else show(text);
   } finally {
     await reader.close();
   }
@@ -61,7 +70,7 @@ export function targetOf(
   return {
     kind: 'opensearch',
     url: checkedUrl(resultsTo, '--results-to'),
-    prefix: indexName(checkedPrefix(indexPrefix), ''),
+    prefix: checkedPrefix(indexPrefix),
   };
 }
 

@@ -4,6 +4,7 @@ import { type FlinkRun, runOnFlink } from '../../app/flink-process.ts';
 import type { Processor } from '../../app/processor.ts';
 import { appOf } from '../../app/processor-options.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import type { JobFigures } from '../../flink/cluster.ts';
 import { describeTarget, parseTarget } from '../../streams/connectors.ts';
 import type { View } from '../../views/language.ts';
 import type { Invocation } from '../command.ts';
@@ -42,6 +43,11 @@ export function refuseForFlink(args: ProcessArguments): void {
   }
   if (args.consumer === 'efo')
     throw usageError('--consumer efo is for the embedded engine', 'omit it; a job reads by polling');
+  if (args.followReshards && args.parallelism > 1)
+    throw usageError(
+      '--follow-reshards is for one subtask a shard: of more, some have no shard to tell the watermark of',
+      'omit --parallelism',
+    );
   if (args.flinkGateway === undefined)
     throw usageError(
       '--engine flink needs --flink-gateway',
@@ -177,7 +183,7 @@ function report(
       cluster: job.record.rest,
       state: run.path ?? null,
       shards: job.record.shards.length,
-      ...(figures ? figuresJson(figures) : {}),
+      ...(figures ? jobJson(figures) : {}),
       records_there: tally?.records ?? null,
       unreadable: unreadable(run) ?? null,
       behind_their_shard: tally?.behind ?? null,
@@ -224,6 +230,11 @@ function report(
   return args.onError === 'report' && dead + (figures?.late ?? 0) + (unreadable(run) ?? 0) > 0
     ? EXIT.rejected
     : EXIT.done;
+}
+
+function jobJson(figures: JobFigures) {
+  const { state, ...rest } = figuresJson(figures);
+  return { job_state: state, ...rest };
 }
 
 /** Records that were there and that the job has not parsed, where all it has read is known. */
