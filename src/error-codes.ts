@@ -51,6 +51,7 @@ export type ErrorCode =
   | 'no-flink-job'
   | 'no-flink-sql'
   | 'no-input'
+  | 'no-jdk'
   | 'no-page'
   | 'no-region'
   | 'no-savepoint'

@@ -3,13 +3,16 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { FlinkJob, type FlinkOptions } from '../../src/app/flink-job.ts';
+import { definitionOf, FlinkJob, type FlinkOptions, openStream } from '../../src/app/flink-job.ts';
 import { type FlinkRun, runOnFlink } from '../../src/app/flink-process.ts';
 import { openProcessor } from '../../src/app/processor.ts';
 import type { TaxiflowError } from '../../src/errors.ts';
+import { FlinkCluster } from '../../src/flink/cluster.ts';
 import { GatewaySession } from '../../src/flink/gateway.ts';
+import { packageJob } from '../../src/flink/package.ts';
 import { queriesOf } from '../../src/flink/queries.ts';
 import { folderUri } from '../../src/flink/result-files.ts';
+import { documentIds } from '../../src/sinks/opensearch/document-id.ts';
 import type { ResultDocument } from '../../src/state/results.ts';
 import { openAdmin, openWriter, parseTarget } from '../../src/streams/connectors.ts';
 import type { View } from '../../src/views/language.ts';
@@ -22,9 +25,11 @@ import { type Flink, startFlink, withoutFlink } from '../services/flink.ts';
 import { createStream } from '../services/kinesis.ts';
 import { startKinesisLocal } from '../services/kinesis-local.ts';
 import { startMinistack, withoutMinistack } from '../services/ministack.ts';
+import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { until } from '../until.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
-const skip = withoutFlink || withoutMinistack;
+const skip = withoutFlink || withoutMinistack || withoutOpenSearch;
 
 interface Place {
   readonly dataDir: string;
@@ -296,6 +301,74 @@ test('views on a real Flink', { skip, timeout: 600_000 }, async (t) => {
       some,
     );
     await assert.rejects(run(place, [taxiViews()[0]!], { app: 'left' }), { code: 'other-state' });
+  });
+
+  await t.test('the package for Managed Flink runs as a jar', async () => {
+    const reader = await openStream(optionsOf(place, some));
+    const definition = await definitionOf(optionsOf(place, some, { app: 'packed' }), reader);
+    await reader.close();
+    const { path } = packageJob(definition, join(dataDir, 'job.jar'), undefined);
+    const form = new FormData();
+    form.append('jarfile', new Blob([readFileSync(path)]), 'job.jar');
+    const uploaded = (await (
+      await fetch(`${flink.manager}/jars/upload`, { method: 'POST', body: form })
+    ).json()) as { filename: string };
+    const jar = uploaded.filename.replace(/^.*\//, '');
+    const run = await fetch(`${flink.manager}/jars/${jar}/run`, {
+      method: 'POST',
+      body: JSON.stringify({ parallelism: 4 }),
+    });
+    assert.equal(run.status, 200, await run.clone().text());
+    const { jobid } = (await run.json()) as { jobid: string };
+    const cluster = new FlinkCluster(flink.manager);
+    const expected = await embedded(dataDir, some, 'packed-here', true);
+    await until('all is read', async () => {
+      const { behind, records } = await cluster.figures(jobid);
+      return behind.length === 4 && behind.every((ms) => ms === 0) && records > 10_000;
+    });
+    await cluster.stop(jobid, true, undefined);
+    const home = await openProcessor({
+      dataDir,
+      views: some,
+      app: 'packed',
+      resultsFrom: join(dataDir, 'flink', 'packed', 'results'),
+      untilEnd: true,
+    });
+    await home.run();
+    assertSame([...home.results()], expected, some);
+  });
+
+  await t.test('Flink writes the same documents to OpenSearch, under the same ids', async (t) => {
+    const search = await startOpenSearch(t);
+    const target = { kind: 'opensearch' as const, url: search.endpoint, prefix: 'flink-' };
+    const { taken: home, savepoint } = await run(place, some, { app: 'searched', target }, { drain: true });
+    assert.equal(home, undefined);
+    assert.ok(savepoint);
+    const here = await openProcessor({
+      dataDir,
+      views: some,
+      app: 'searched-here',
+      untilEnd: true,
+      drain: true,
+    });
+    await here.run();
+    for (const view of some) {
+      await search.request('POST', `/flink-${view.name}/_refresh`);
+      const { hits } = await search.request<{ hits: { hits: { _id: string; _source: ResultDocument }[] } }>(
+        'POST',
+        `/flink-${view.name}/_search`,
+        { size: 10_000 },
+      );
+      const idOf = documentIds(view);
+      const ours = [...here.results({ view: view.name })];
+      const ids = new Map(ours.map((row) => [idOf(JSON.stringify(row)), row]));
+      assert.deepEqual(hits.hits.map(({ _id }) => _id).sort(), [...ids.keys()].sort());
+      assertSame(
+        hits.hits.map(({ _source }) => _source),
+        ours,
+        some,
+      );
+    }
   });
 
   await t.test('what goes wrong is told', async () => {

@@ -66,6 +66,31 @@ const sql = command({
   load: async () => (await import('../handlers/flink.ts')).sql,
 });
 
+const { json: _, ...jobOfSql } = sqlOptions;
+const packageOptions = {
+  ...jobOfSql,
+  output: text({ default: 'taxiflow-job.jar', describe: 'File to write', completes: 'file' }),
+  jars: text({
+    describe: 'Folder with the jars of the connectors that "flink sql" names, to put into it',
+    completes: 'folder',
+  }),
+  json,
+};
+export type PackageArguments = Values<typeof packageOptions>;
+
+const packaging = command({
+  usage: 'package',
+  summary: 'Make what Amazon Managed Service for Apache Flink runs, with the commands to create it there',
+  options: packageOptions,
+  examples: [
+    [
+      'flink package --stream trips --results-to s3://bucket/results --jars connectors',
+      'needs a JDK of 17, as javac and jar',
+    ],
+  ],
+  load: async () => (await import('../handlers/flink.ts')).packageForAws,
+});
+
 const listOptions = { flinkGateway: gateway, flinkRest: flinkCluster.flinkRest, dataDir, json };
 export type ListArguments = Values<typeof listOptions>;
 
@@ -125,5 +150,5 @@ export const flinkCommand = group(
     ['flink sql --stream trips', 'the views as a job in SQL'],
     ['flink status --app trips', 'how the job of "process --engine flink" is doing'],
   ],
-  [sql, list, status, stop, restore],
+  [sql, packaging, list, status, stop, restore],
 );

@@ -4,7 +4,7 @@ import { FlinkCluster, type JobFigures, OVER } from '../../flink/cluster.ts';
 import { clusterOf } from '../../flink/gateway.ts';
 import { checkedUrl } from '../../flink/http.ts';
 import { folderUri } from '../../flink/result-files.ts';
-import { scriptText } from '../../flink/script.ts';
+import { type JobDefinition, scriptText } from '../../flink/script.ts';
 import { subtasksFor } from '../../flink/shards.ts';
 import { jarsFor, type ResultTarget } from '../../flink/tables.ts';
 import { checkedPrefix } from '../../opensearch/templates.ts';
@@ -14,6 +14,7 @@ import type { Invocation } from '../command.ts';
 import type {
   JobArguments,
   ListArguments,
+  PackageArguments,
   RestoreArguments,
   SqlArguments,
   StopArguments,
@@ -33,27 +34,73 @@ import {
 } from '../terminal.ts';
 
 export async function sql(args: SqlArguments): Promise<number> {
+  const { definition, subtasks } = await jobOf(args);
+  const parallelism = subtasks * args.parallelism;
+  const text = scriptText(definition, { parallelism, checkpointInterval: undefined, savepoint: undefined });
+  const { app, source, target } = definition;
+  if (args.json)
+    printJson({ command: 'flink sql', app, parallelism, jars: jarsFor(source, target), sql: text });
+  else show(text);
+  return EXIT.done;
+}
+
+/** A job as the options have it, for the shards that the stream has now. */
+async function jobOf(
+  args: Omit<SqlArguments, 'json'>,
+): Promise<{ definition: JobDefinition; subtasks: number }> {
   const views = args.views === undefined ? taxiViews() : await loadViews(args.views);
   const reader = await openStream(args);
   try {
     const options = { ...args, views, from: startOf(args), connector: args.flinkConnector };
-    const app = (await definitionOf({ ...options, target: { kind: 'files', uri: '' } }, reader)).app;
+    const { app } = await definitionOf({ ...options, target: { kind: 'files', uri: '' } }, reader);
     const definition = await definitionOf({ ...options, target: targetOf(args, app) }, reader);
-    const parallelism = subtasksFor(await reader.shards(), reader.name) * args.parallelism;
-    const text = scriptText(definition, { parallelism, checkpointInterval: undefined, savepoint: undefined });
-    if (args.json)
-      printJson({
-        command: 'flink sql',
-        app,
-        parallelism,
-        jars: jarsFor(definition.source, definition.target),
-        sql: text,
-      });
-    else show(text);
+    return { definition, subtasks: subtasksFor(await reader.shards(), reader.name) };
   } finally {
     await reader.close();
   }
+}
+
+export async function packageForAws(args: PackageArguments): Promise<number> {
+  const { definition, subtasks } = await jobOf(args);
+  const { app, source, target } = definition;
+  if (target.kind === 'files' && target.uri.startsWith('file:'))
+    throw usageError(
+      'an application on AWS has no folder of this machine',
+      'add --results-to s3://bucket/prefix',
+    );
+  const { packageJob } = await import('../../flink/package.ts');
+  const { path, jars } = packageJob(definition, args.output, args.jars);
+  const parallelism = subtasks * args.parallelism;
+  const commands = createCommands(app, path, parallelism);
+  if (args.json)
+    printJson({
+      command: 'flink package',
+      app,
+      file: path,
+      parallelism,
+      jars,
+      needed: jarsFor(source, target),
+      commands,
+    });
+  else show(`${commands.join('\n')}\n`);
+  say(`${path}, with ${several(jars.length, 'jar')} of connectors`);
+  if (jars.length === 0)
+    say(
+      `it has no connector yet: put ${jarsFor(source, target).join(' and ')} into a folder and name it with --jars`,
+    );
   return EXIT.done;
+}
+
+/** The AWS commands that make an application of a package. Bucket and role are the user's. */
+function createCommands(app: string, path: string, parallelism: number): string[] {
+  const file = path.replace(/^.*[\\/]/, '');
+  const parallel = `ParallelismConfiguration={ConfigurationType=CUSTOM,Parallelism=${parallelism},ParallelismPerKPU=1,AutoScalingEnabled=false}`;
+  const code = `ApplicationCodeConfiguration={CodeContentType=ZIPFILE,CodeContent={S3ContentLocation={BucketARN=arn:aws:s3:::$BUCKET,FileKey=${file}}}}`;
+  return [
+    `aws s3 cp ${path} s3://$BUCKET/${file}`,
+    `aws kinesisanalyticsv2 create-application --application-name ${app} --runtime-environment FLINK-1_20 --service-execution-role $ROLE_ARN --application-configuration "${code},FlinkApplicationConfiguration={${parallel}}"`,
+    `aws kinesisanalyticsv2 start-application --application-name ${app}`,
+  ];
 }
 
 /** Where a job writes its results. */
