@@ -6,7 +6,7 @@ import { checkedUrl } from '../flink/http.ts';
 import { appsWithJobs, type JobRecord, readRecord, writeRecord } from '../flink/job-record.ts';
 import { openResultFolder } from '../flink/result-files.ts';
 import { fingerprint, type JobDefinition, scriptOf, settingsOf, statementSet } from '../flink/script.ts';
-import { refuseUnreadParents, subtasksFor } from '../flink/shards.ts';
+import { refuseAggregated, refuseUnreadParents, subtasksFor } from '../flink/shards.ts';
 import { type KinesisConnector, quoted, type ResultTarget } from '../flink/tables.ts';
 import { lacks, openReader, parseTarget } from '../streams/connectors.ts';
 import { kinesisEndpoint } from '../streams/kinesis/endpoint.ts';
@@ -356,8 +356,12 @@ async function refuseShards(
   { source: { from, connector } }: JobDefinition,
   savepoint: JobRecord['savepoint'],
 ): Promise<void> {
-  // The newer connector begins a shard once its parents are read.
-  if (connector === 'kinesis-5') return;
+  const start: Position = typeof from === 'number' ? { at: 'time', ms: from } : { at: from };
+  if (connector === 'kinesis-5') {
+    // It begins a shard once the parents are read.
+    await refuseAggregated(reader, shards, start);
+    return;
+  }
   if (savepoint) {
     const { readUpTo } = savepoint;
     const position: Position =
@@ -368,8 +372,7 @@ async function refuseShards(
         : `of after ${readUpTo}, which the savepoint has not`;
     await refuseUnreadParents(reader, shards, position, since);
   } else if (from !== 'latest') {
-    const position: Position = from === 'trim-horizon' ? { at: 'trim-horizon' } : { at: 'time', ms: from };
-    await refuseUnreadParents(reader, shards, position, 'of the time that is to be read');
+    await refuseUnreadParents(reader, shards, start, 'of the time that is to be read');
   }
 }
 

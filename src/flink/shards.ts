@@ -3,6 +3,8 @@ import { TaxiflowError } from '../errors.ts';
 import type { Position, Shard, StreamReader } from '../streams/ports.ts';
 
 const WHOLE = 1n << 128n;
+/** Records that are looked at. */
+const SAMPLE = 100;
 
 /** The number of open shards. Throws `flink-refused` where two of them would share a subtask, which loses trips in silence. */
 export function subtasksFor(shards: readonly Shard[], stream: string): number {
@@ -49,4 +51,23 @@ export async function refuseUnreadParents(
       hint: 'begin with --from at a time after the reshard, or use the embedded engine, which reads them in order',
     },
   );
+}
+
+/** Shards whose first records are packed by the Kinesis Producer Library, which the newer connector reads as one broken record. */
+export async function refuseAggregated(
+  reader: StreamReader,
+  shards: readonly Shard[],
+  from: Position,
+): Promise<void> {
+  if (from.at === 'latest') return;
+  for (const { id } of shards) {
+    const batch = await reader.read(id, from, SAMPLE);
+    for (let row = 0; row < batch.count; row++)
+      if (batch.sequenceOf(row).includes('/'))
+        throw new TaxiflowError(
+          'flink-refused',
+          `${id} of ${reader.name} holds aggregated records, which the connector kinesis-5 does not unpack: all of their trips would be lost`,
+          { hint: 'use Flink 1.20 with --flink-connector kinesis-4, or replay without --aggregate' },
+        );
+  }
 }

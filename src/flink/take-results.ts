@@ -1,6 +1,9 @@
 /**
- * Takes the results of a job of Flink into a state, each exactly once: results, and which files they came from, are committed
- * together. Files are whole and final, so what was committed is never read again; a copy of a result, as a job makes that was
+ * Takes the results of a job of Flink into a state, each exactly once.
+ *
+ *  C10 results, and which files they came from, are committed together.
+ *
+ * Files are whole and final, so what was committed is never read again; a copy of a result, as a job makes that was
  * started anew, is counted and left out.
  */
 import type { Clock } from '../clock.ts';

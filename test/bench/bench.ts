@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what taxiflow costs, as ratios against something measured in the same run, in turn.
- * `npm run bench -- kinesis` runs one part, and `-- flink` the one beside a real Flink. Exits 1 when a floor isn't met.
+ * `npm run bench -- kinesis` runs one part, and `-- flink` and `-- cluster` those beside a real Flink. Exits 1 when a floor isn't met.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -36,6 +36,7 @@ import { checkViews } from '../../dist/views/check.js';
 import type { View } from '../../dist/views/language.js';
 import { taxiViews } from '../../dist/views/taxi.js';
 import { ROOT } from '../files.ts';
+import { clusterBench } from './cluster.ts';
 import { CELLS, flinkBench, type Sums } from './flink.ts';
 import { kinesisBench } from './kinesis.ts';
 import { compare, ROUNDS, TRIPS } from './measure.ts';
@@ -374,9 +375,10 @@ const PARTS: Record<string, (data: string, batches: readonly RecordBatch[]) => P
   opensearch: searchBench,
   pages: (data) => pagesBench(data, processAll),
   flink: besideFlink,
+  cluster: () => clusterBench(folder, csv),
 };
 /** Minutes long; it is measured when it is asked for. */
-const BY_NAME_ONLY = new Set(['flink']);
+const BY_NAME_ONLY = new Set(['flink', 'cluster']);
 
 async function main(): Promise<boolean> {
   const wanted = process.argv.slice(2);

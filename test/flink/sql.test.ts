@@ -9,12 +9,14 @@ import { queriesOf } from '../../src/flink/queries.ts';
 import { DocumentReader } from '../../src/flink/result-document.ts';
 import { folderUri } from '../../src/flink/result-files.ts';
 import { scriptOf } from '../../src/flink/script.ts';
-import { subtasksFor } from '../../src/flink/shards.ts';
+import { refuseAggregated, subtasksFor } from '../../src/flink/shards.ts';
 import { TakenFiles } from '../../src/flink/taken-files.ts';
+import { openReader, openWriter, parseTarget } from '../../src/streams/connectors.ts';
 import type { View } from '../../src/views/language.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { temporaryFolder } from '../files.ts';
+import { createStream, startKinesis } from '../services/kinesis.ts';
 import { taxiflow } from '../taxiflow.ts';
 
 const view = (window: string, select = 'COUNT(*) AS n', key = '') =>
@@ -132,6 +134,27 @@ test('shards of uneven size are refused, as two would share a subtask', () => {
     shard('c', whole / 4n, whole),
   ];
   assert.throws(() => subtasksFor(uneven, 'trips'), { code: 'flink-refused' });
+});
+
+test('aggregated records are refused for the connector that does not unpack them', async (t) => {
+  const emulator = await startKinesis(t);
+  const place = { dataDir: '', endpointUrl: emulator.endpoint, region: 'us-east-1' };
+  for (const aggregate of [false, true]) {
+    const stream = `aggregate-${aggregate}`;
+    await createStream(emulator, stream, 2);
+    const writer = await openWriter(parseTarget(stream), { ...place, aggregate, watermarks: true });
+    const record = Buffer.from(
+      '{"type":"trip","trip_id":1,"replay":"r","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n',
+    );
+    const data = Buffer.concat([record, record, record]);
+    const ends = Uint32Array.from([1, 2, 3], (n) => n * record.length);
+    await writer.put({ count: 3, data, ends, hashes: new Uint32Array(3) });
+    await writer.close();
+    const reader = await openReader(parseTarget(stream), place);
+    const look = reader.shards().then((shards) => refuseAggregated(reader, shards, { at: 'trim-horizon' }));
+    await (aggregate ? assert.rejects(look, /does not unpack/) : look);
+    await reader.close();
+  }
 });
 
 test('ranges stand for the files of a writer, in any order', () => {

@@ -86,6 +86,8 @@ export interface Flink {
   readonly manager: string;
   /** Kills the task manager and starts another one; its jobs go on from their last checkpoints. */
   restartTasks(): Promise<void>;
+  /** CPU that the job manager and the task manager have used so far; Linux only. */
+  cpuSeconds(): number;
   /** Kills the SQL gateway. */
   stopGateway(): Promise<void>;
   /**
@@ -189,8 +191,17 @@ export async function startFlink(
       await kill(tasks);
       tasks = beginTasks();
     },
+    cpuSeconds: () => cpuOf(jobs) + cpuOf(tasks),
     stopGateway: () => kill(sql),
   };
+}
+
+/** User and system time of a process, in seconds. */
+function cpuOf({ pid }: ChildProcess): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function hasTasks(manager: string): Promise<void> {
