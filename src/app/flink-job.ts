@@ -5,7 +5,14 @@ import { addressIn, GatewaySession, gatewayVersion } from '../flink/gateway.ts';
 import { checkedUrl } from '../flink/http.ts';
 import { appsWithJobs, type JobRecord, readRecord, writeRecord } from '../flink/job-record.ts';
 import { openResultFolder } from '../flink/result-files.ts';
-import { fingerprint, type JobDefinition, scriptOf, settingsOf, statementSet } from '../flink/script.ts';
+import {
+  fingerprint,
+  type JobDefinition,
+  jobName,
+  scriptOf,
+  settingsOf,
+  statementSet,
+} from '../flink/script.ts';
 import { refuseAggregated, refuseUnreadParents, subtasksFor } from '../flink/shards.ts';
 import { type KinesisConnector, quoted, type ResultTarget } from '../flink/tables.ts';
 import { lacks, openReader, parseTarget } from '../streams/connectors.ts';
@@ -200,6 +207,7 @@ export class FlinkJob {
       const { settings } = session;
       const cluster = new FlinkCluster(rest ?? addressIn(settings));
       const parallelism = subtasks * perShard;
+      await refuseSecond(cluster, definition.app);
       await refuseFewSlots(cluster, parallelism);
       const interval = checkpointInterval ?? (hasCheckpoints(settings) ? undefined : DEFAULT_CHECKPOINTS_MS);
       const start = { parallelism, checkpointInterval: interval, savepoint: from?.path };
@@ -260,6 +268,15 @@ export class FlinkJob {
    * has been read.
    */
   async stop(drain: boolean, readUpTo: number | undefined, folder?: string): Promise<string> {
+    const state = await this.cluster.stateOf(this.id);
+    if (state === undefined || OVER.includes(state))
+      throw new TaxiflowError(
+        'no-flink-job',
+        `job ${this.id} of app "${this.record.app}" does not run: it is ${state ?? 'forgotten by its cluster'}`,
+        {
+          hint: `"taxiflow flink restore --app ${this.record.app}" starts it again from a savepoint`,
+        },
+      );
     const path = await this.cluster.stop(this.id, drain, folder ?? this.record.savepointFolder);
     const savepoint = {
       path,
@@ -374,6 +391,18 @@ async function refuseShards(
   } else if (from !== 'latest') {
     await refuseUnreadParents(reader, shards, start, 'of the time that is to be read');
   }
+}
+
+/** A job of this app that no record tells of, as after a crash, or from another machine. */
+async function refuseSecond(cluster: FlinkCluster, app: string): Promise<void> {
+  const name = jobName(app);
+  const other = (await cluster.jobs()).find((job) => job.name === name && !OVER.includes(job.state));
+  if (!other) return;
+  throw new TaxiflowError(
+    'flink-running',
+    `the cluster at ${cluster.url} runs a job "${name}" already, which this data folder does not know: ${other.id}`,
+    { hint: 'give this one a name of its own with --app NAME, or cancel that one on the cluster' },
+  );
 }
 
 async function refuseFewSlots(cluster: FlinkCluster, parallelism: number): Promise<void> {
