@@ -53,6 +53,10 @@ export function follow(options: FollowOptions): Promise<Followed> {
 class Following {
   readonly #o: FollowOptions;
   #tally: Tally | undefined;
+  /** Why the stream could not be counted. */
+  #uncounted: unknown;
+  /** Since when all that was there is read, by our clock. */
+  #wholeSince: number | undefined;
   #restarts = 0;
   #late = 0;
   /** Since when the figures are what they are, by our clock. */
@@ -62,6 +66,7 @@ class Following {
   #isResharded = false;
   /** Since when the job manager doesn't answer. */
   #awaySince: number | undefined;
+  #figures: JobFigures | undefined;
 
   constructor(options: FollowOptions) {
     this.#o = options;
@@ -69,51 +74,55 @@ class Following {
       (tally) => {
         this.#tally = tally;
       },
-      () => {},
+      (error: unknown) => {
+        this.#uncounted = error;
+      },
     );
   }
 
   async run(): Promise<Followed> {
-    const { job, signal, onFigures } = this.#o;
-    let figures: JobFigures | undefined;
+    const { signal, onNote } = this.#o;
     while (!signal.aborted) {
-      const now = await this.#look();
-      if (!now) continue;
-      figures = now;
-      if (OVER.includes(figures.state)) throw await this.#over(figures);
-      onFigures(figures);
-      await this.#tellTrouble(figures);
-      const steadyMs = this.#steadyMs(figures);
-      this.#refuseNonsense(figures, steadyMs);
-      if (this.#o.tally) {
-        if (this.#isRead(figures, steadyMs) && this.#areOut(figures, steadyMs))
-          return { end: 'read', figures, readUpTo: Date.now() - job.record.figuresMs };
-      } else if (await this.#isReshardRead(figures, steadyMs)) {
-        const open = (await this.#o.reader.shards()).filter((shard) => shard.open).length;
-        return { end: 'resharded', figures, shards: open, readUpTo: Date.now() - job.record.figuresMs };
+      try {
+        const followed = await this.#look();
+        if (this.#awaySince !== undefined) onNote('the job manager answers again');
+        this.#awaySince = undefined;
+        if (followed) return followed;
+      } catch (error) {
+        this.#away(error);
       }
       await wait(LOOK_MS, undefined, { signal }).catch(() => {});
     }
-    return { end: 'left', figures };
+    return { end: 'left', figures: this.#figures };
   }
 
-  /** The figures of the job; undefined while its manager is away, as when it is replaced by another one. */
-  async #look(): Promise<JobFigures | undefined> {
-    const { job, signal, onNote } = this.#o;
-    try {
-      const figures = await job.figures();
-      if (this.#awaySince !== undefined) onNote('the job manager answers again');
-      this.#awaySince = undefined;
-      return figures;
-    } catch (error) {
-      const isAway = error instanceof TaxiflowError && error.code === 'flink-unreachable';
-      if (!isAway || Date.now() - (this.#awaySince ?? Date.now()) > AWAY_MS) throw error;
-      if (this.#awaySince === undefined)
-        onNote(`${error.message}; trying on for ${AWAY_MS / 60_000} minutes`);
-      this.#awaySince ??= Date.now();
-      await wait(LOOK_MS, undefined, { signal }).catch(() => {});
-      return undefined;
-    }
+  async #look(): Promise<Followed | undefined> {
+    const { job, onFigures, reader } = this.#o;
+    if (this.#uncounted !== undefined) throw this.#uncounted;
+    const figures = await job.figures();
+    this.#figures = figures;
+    if (OVER.includes(figures.state)) throw await this.#over(figures);
+    onFigures(figures);
+    await this.#tellTrouble(figures);
+    const steadyMs = this.#steadyMs(figures);
+    this.#refuseNonsense(figures, steadyMs);
+    const readUpTo = Date.now() - job.record.figuresMs;
+    if (this.#o.tally)
+      return this.#isRead(figures, steadyMs) ? { end: 'read', figures, readUpTo } : undefined;
+    if (!(await this.#isReshardRead(figures, steadyMs))) return undefined;
+    const open = (await reader.shards()).filter((shard) => shard.open).length;
+    return { end: 'resharded', figures, shards: open, readUpTo };
+  }
+
+  /** A job manager that is replaced does not answer, has no leader, or does not know its jobs yet. Throws what else there is. */
+  #away(error: unknown): void {
+    const { onNote } = this.#o;
+    const code = error instanceof TaxiflowError ? error.code : undefined;
+    const isAway = code === 'flink-unreachable' || (code === 'no-flink-job' && this.#figures !== undefined);
+    if (!isAway || Date.now() - (this.#awaySince ?? Date.now()) > AWAY_MS) throw error;
+    if (this.#awaySince === undefined)
+      onNote(`${(error as TaxiflowError).message}; trying on for ${AWAY_MS / 60_000} minutes`);
+    this.#awaySince ??= Date.now();
   }
 
   async #over({ state }: JobFigures): Promise<TaxiflowError> {
@@ -139,14 +148,15 @@ class Following {
   }
 
   /** Records that are read as something else give no error in Flink. */
-  #refuseNonsense({ watermark, records, behind }: JobFigures, steadyMs: number): void {
+  #refuseNonsense(figures: JobFigures, steadyMs: number): void {
+    const { watermark, records } = figures;
     if (watermark !== undefined && (watermark < PLAUSIBLE[0] || watermark > PLAUSIBLE[1]))
       throw new TaxiflowError(
         'flink-job-failed',
         `the watermark of the job is ${new Date(watermark).toISOString()}: its connector reads times otherwise than taxiflow writes them`,
         { hint: 'check the version of the JSON format on the cluster; the job was left running' },
       );
-    const isNothing = records === 0 && (this.#tally?.records ?? 0) > 0 && isAtTip(behind);
+    const isNothing = records === 0 && (this.#tally?.records ?? 0) > 0 && this.#o.job.isAtTip(figures);
     if (isNothing && steadyMs > NOTHING_MS + this.#certainMs)
       throw new TaxiflowError(
         'flink-job-failed',
@@ -156,8 +166,9 @@ class Following {
   }
 
   /** For how long nothing has changed, ms. */
-  #steadyMs({ state, records, results, behind, watermark }: JobFigures): number {
-    const now = JSON.stringify([state, records, results, watermark, isAtTip(behind)]);
+  #steadyMs(figures: JobFigures): number {
+    const { state, records, results, watermark } = figures;
+    const now = JSON.stringify([state, records, results, watermark, this.#o.job.isAtTip(figures)]);
     if (now !== this.#steady) {
       this.#steady = now;
       this.#steadySince = Date.now();
@@ -170,15 +181,22 @@ class Following {
     return 2 * this.#o.job.record.figuresMs + LOOK_MS;
   }
 
-  #isRead({ state, behind, records, restarts }: JobFigures, steadyMs: number): boolean {
-    if (!this.#tally || state !== 'RUNNING' || !isAtTip(behind)) return false;
-    const isWhole = this.#o.job.isFresh && restarts === 0 && records >= this.#tally.records;
-    return isWhole || steadyMs > this.#certainMs;
+  /** Whether all that was there is read, and its results are in files that a checkpoint has shown. */
+  #isRead(figures: JobFigures, steadyMs: number): boolean {
+    const { job } = this.#o;
+    if (!this.#tally || figures.state !== 'RUNNING') return false;
+    const { records, restarts } = figures;
+    const isWhole = job.isFresh && restarts === 0 && records >= this.#tally.records && job.isAtTip(figures);
+    // A stream that goes on is never steady, but has passed this once.
+    if (isWhole) this.#wholeSince ??= Date.now();
+    if (this.#wholeSince !== undefined && this.#areOut(figures, this.#wholeSince + this.#certainMs))
+      return true;
+    return job.isAtTip(figures) && steadyMs > this.#certainMs && this.#areOut(figures, this.#steadySince);
   }
 
-  /** Whether the results of all that is read are in files that a checkpoint has shown. */
-  #areOut({ checkpoints: { lastMs } }: JobFigures, steadyMs: number): boolean {
-    return steadyMs > this.#certainMs && lastMs !== undefined && lastMs > this.#steadySince + OPEN_MS;
+  /** Whether a checkpoint has shown the results of all that was read before a time, epoch ms. */
+  #areOut({ checkpoints: { lastMs } }: JobFigures, before: number): boolean {
+    return lastMs !== undefined && lastMs > before + OPEN_MS;
   }
 
   async #isReshardRead(figures: JobFigures, steadyMs: number): Promise<boolean> {
@@ -198,7 +216,7 @@ class Following {
     if (
       !this.#isResharded ||
       !this.#o.followReshards ||
-      !isAtTip(figures.behind) ||
+      !job.isAtTip(figures) ||
       !this.#areOut(figures, steadyMs)
     )
       return false;
@@ -226,9 +244,4 @@ class Following {
       },
     );
   }
-}
-
-/** Whether all shards are read up to what is there now. */
-function isAtTip(behind: readonly number[]): boolean {
-  return behind.length > 0 && behind.every((ms) => ms === 0);
 }

@@ -1,4 +1,5 @@
 /** Hands the views of an app to a cluster of Flink as a job, follows it, stops it with a savepoint and starts it again. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { FlinkCluster, type JobFigures, OVER } from '../flink/cluster.ts';
 import { addressIn, GatewaySession, gatewayVersion } from '../flink/gateway.ts';
@@ -14,7 +15,7 @@ import {
   statementSet,
 } from '../flink/script.ts';
 import { refuseAggregated, refuseUnreadParents, subtasksFor } from '../flink/shards.ts';
-import { type KinesisConnector, quoted, type ResultTarget } from '../flink/tables.ts';
+import { flinkPath, type KinesisConnector, quoted, type ResultTarget } from '../flink/tables.ts';
 import { lacks, openReader, parseTarget } from '../streams/connectors.ts';
 import { kinesisEndpoint } from '../streams/kinesis/endpoint.ts';
 import type { Position, StreamReader } from '../streams/ports.ts';
@@ -48,6 +49,9 @@ export interface FlinkOptions {
 /** By default a job manager's figures are this old, ms. */
 const FIGURES_MS = 10_000;
 const DEFAULT_CHECKPOINTS_MS = 10_000;
+/** How long free task slots are waited for, and between two looks, ms. */
+const SLOTS_MS = 10_000;
+const LOOK_MS = 250;
 
 /** Of a stream that Flink can read. Throws `contradicting-options`. */
 function targetOf(stream: string | undefined) {
@@ -94,7 +98,11 @@ export class FlinkJob {
   readonly cluster: FlinkCluster;
   readonly #dataDir: string;
 
-  private constructor(dataDir: string, record: JobRecord) {
+  /** It was started by this run, and did not run before. */
+  readonly isNew: boolean;
+
+  private constructor(dataDir: string, record: JobRecord, isNew = false) {
+    this.isNew = isNew;
     this.#dataDir = dataDir;
     this.record = record;
     this.cluster = new FlinkCluster(record.rest);
@@ -231,6 +239,7 @@ export class FlinkJob {
         fingerprint: fingerprint(script),
         checkpointInterval,
         perShard,
+        sources: script.sources,
         shards: shards.filter((shard) => shard.open).map(({ id }) => id),
         figuresMs: Number.parseInt(settings['metrics.fetcher.update-interval'] ?? '', 10) || FIGURES_MS,
         savepointFolder: savepointFolder(settings, definition),
@@ -239,7 +248,7 @@ export class FlinkJob {
         submittedAt: new Date().toISOString(),
       };
       writeRecord(dataDir, record);
-      return new FlinkJob(dataDir, record);
+      return new FlinkJob(dataDir, record, true);
     } finally {
       await session.close();
     }
@@ -293,9 +302,14 @@ export class FlinkJob {
 
   /** A time before which all that had arrived has been read, epoch ms; undefined where the job is behind. */
   async readUpTo(): Promise<number | undefined> {
-    const { behind } = await this.figures();
-    const isAtTip = behind.length > 0 && behind.every((ms) => ms === 0);
-    return isAtTip ? Date.now() - 2 * this.record.figuresMs : undefined;
+    return this.isAtTip(await this.figures()) ? Date.now() - 2 * this.record.figuresMs : undefined;
+  }
+
+  /** Whether all shards are read up to what is there now; one that has told nothing yet is not. Parents of a reshard were read before. */
+  isAtTip({ behind }: JobFigures): boolean {
+    const { shards, sources } = this.record;
+    const atTip = behind.filter(({ ms }) => ms === 0).map(({ shard }) => shard);
+    return shards.every((shard) => atTip.filter((one) => one === shard).length >= sources);
   }
 
   /** Why a job has failed. */
@@ -406,7 +420,12 @@ async function refuseSecond(cluster: FlinkCluster, app: string): Promise<void> {
 }
 
 async function refuseFewSlots(cluster: FlinkCluster, parallelism: number): Promise<void> {
-  const free = await cluster.freeSlots();
+  let free = await cluster.freeSlots();
+  // Those of a job that was just stopped are free a moment later.
+  for (const deadline = Date.now() + SLOTS_MS; free < parallelism && Date.now() < deadline; ) {
+    await wait(LOOK_MS);
+    free = await cluster.freeSlots();
+  }
   if (free >= parallelism) return;
   throw new TaxiflowError(
     'flink-refused',
@@ -425,7 +444,7 @@ function savepointFolder(
   { target }: JobDefinition,
 ): string | undefined {
   const own = settings['execution.checkpointing.savepoint-dir'] ?? settings['state.savepoints.dir'];
-  return own === undefined && target.kind === 'files' ? `${target.uri}/_savepoints` : undefined;
+  return own === undefined && target.kind === 'files' ? `${flinkPath(target.uri)}/_savepoints` : undefined;
 }
 
 function failureHint(why: string): string {

@@ -1,7 +1,7 @@
 /** A run of an app on a cluster of Flink: submits the job, follows it, and takes its results into the app's state meanwhile. */
 import type { JobFigures } from '../flink/cluster.ts';
 import { type Tally, tallyOf } from '../flink/tally.ts';
-import type { Position } from '../streams/ports.ts';
+import type { Position, StreamReader } from '../streams/ports.ts';
 import { type Followed, follow } from './flink-follow.ts';
 import { FlinkJob, type FlinkOptions, openStream } from './flink-job.ts';
 import { openProcessor, type Processor, type ProcessSummary } from './processor.ts';
@@ -39,29 +39,27 @@ export interface FlinkRun {
 /** Throws as its parts do; the job of a run that fails goes on, unless it has failed itself. */
 export async function runOnFlink(options: FlinkRunOptions): Promise<FlinkRun> {
   const { target, signal } = options;
-  let job = await FlinkJob.submit(options);
-  options.onSubmitted(job);
-  const reader = await openStream(options);
   const isOver = { now: false };
   const stopTaking = new AbortController();
+  // What is wrong with the state or its sinks is told before there is a job.
   const taking =
     target.kind === 'files' ? await openTaking(options, target.uri, isOver, stopTaking.signal) : undefined;
-  const counting = options.untilEnd ? tallyOf(reader, positionOf(options.from), signal) : undefined;
-  counting?.catch(() => {});
+  let run: Promise<ProcessSummary> | undefined;
+  let reader: StreamReader | undefined;
   try {
-    const run = taking?.run();
+    let job = await FlinkJob.submit(options);
+    options.onSubmitted(job);
+    reader = await openStream(options);
+    const counting = options.untilEnd ? tallyOf(reader, positionOf(options.from), signal) : undefined;
+    counting?.catch(() => {});
+    run = taking?.run();
     // What takes the results may fail first; that is told then.
     run?.catch(() => stopTaking.abort());
+    const ends = AbortSignal.any([signal, stopTaking.signal]);
     let followed: Followed;
     let savepoint: string | undefined;
     for (;;) {
-      followed = await follow({
-        ...options,
-        job,
-        reader,
-        tally: counting,
-        signal: AbortSignal.any([signal, stopTaking.signal]),
-      });
+      followed = await follow({ ...options, job, reader, tally: counting, signal: ends });
       if (followed.end === 'left') break;
       savepoint = await job.stop(options.drain, followed.readUpTo);
       if (followed.end === 'read') break;
@@ -69,22 +67,17 @@ export async function runOnFlink(options: FlinkRunOptions): Promise<FlinkRun> {
       options.onSubmitted(job);
     }
     isOver.now = true;
-    if (followed.end === 'left') stopTaking.abort();
+    const left = followed.end === 'left';
+    if (left) stopTaking.abort();
     const taken = await run;
     const tally = followed.end === 'read' ? await counting : undefined;
-    return {
-      job,
-      figures: followed.figures,
-      tally,
-      savepoint,
-      taken,
-      path: taking?.path,
-      left: followed.end === 'left',
-    };
+    return { job, figures: followed.figures, tally, savepoint, taken, path: taking?.path, left };
   } finally {
+    // Results that are final by now come home, whatever became of the job.
     isOver.now = true;
-    stopTaking.abort();
-    await reader.close();
+    await run?.catch(() => {});
+    if (!run) await taking?.close();
+    await reader?.close();
   }
 }
 

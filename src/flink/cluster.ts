@@ -33,8 +33,8 @@ export interface JobFigures {
   };
   /** Records that its sources have read and parsed, since the job was started or restarted. */
   readonly records: number;
-  /** Shards that are read, by the records' distance from the tip, ms; −1 before the first read. */
-  readonly behind: readonly number[];
+  /** Shards that are read, once for each source: the distance from the tip, ms; −1 before the first read, and of one that had ended. */
+  readonly behind: readonly { readonly shard: string; readonly ms: number }[];
   /** Of the windows, epoch ms: no trip before it is to come. */
   readonly watermark: number | undefined;
   /** For each source, the least and the greatest watermark that its subtasks have sent, epoch ms. */
@@ -106,7 +106,10 @@ export class FlinkCluster {
       checkpoints,
       // Each source reads all records; the one behind tells how far the job is.
       records: least(of(/^WatermarkAssigner\[\d+\]\.numRecordsIn$/).map(({ sum = 0 }) => sum)) ?? 0,
-      behind: of(/\.millisBehindLatest$/).map(({ max }) => max ?? -1),
+      behind: of(/\.millisBehindLatest$/).map(({ id, max = -1 }) => ({
+        shard: /shardId-\d+/.exec(id)?.[0] ?? id,
+        ms: max,
+      })),
       watermark: least(windows.flatMap(({ min }) => timeIn(min) ?? [])),
       reached: shards.map(({ min, max }) => [
         timeIn(min) ?? Number.NEGATIVE_INFINITY,
@@ -214,9 +217,14 @@ export class FlinkCluster {
         throw new TaxiflowError('no-flink-job', `the cluster at ${this.url} knows no job ${job}`, {
           hint: '"taxiflow flink list" shows its jobs',
         });
-      throw new TaxiflowError('flink-refused', `${WHAT}: ${error.refusal.why}`, {
-        hint: "look into the job manager's log",
-      });
+      const isAway = error.refusal.status >= 502;
+      throw new TaxiflowError(
+        isAway ? 'flink-unreachable' : 'flink-refused',
+        `${WHAT}: ${error.refusal.why}`,
+        {
+          hint: "look into the job manager's log",
+        },
+      );
     }
   }
 }

@@ -3,8 +3,8 @@ import { TaxiflowError } from '../errors.ts';
 import type { TimeZone } from '../events/time-zones.ts';
 import { AGGREGATES } from '../views/aggregates.ts';
 import { TRIP_SCOPE, typeOf } from '../views/check.ts';
-import type { Aggregate, ValueType } from '../views/language.ts';
-import { ExpressionPrinter } from '../views/sql/print-expressions.ts';
+import type { Aggregate, Expression, ValueType } from '../views/language.ts';
+import { type Aggregates, ExpressionPrinter, isCondition } from '../views/sql/print-expressions.ts';
 
 export const SQL_TYPES: Readonly<Record<ValueType, string>> = {
   number: 'DOUBLE',
@@ -81,8 +81,12 @@ export class FlinkExpressions extends ExpressionPrinter {
   }
 
   /** A division by zero would end the job. */
-  override remainder(left: string, right: string): string {
-    return `MOD(${left}, NULLIF(${right}, 0))`;
+  override remainder(left: string, right: string, isWhole: boolean): string {
+    const divisor = `NULLIF(${right}, 0)`;
+    // Flink's MOD is for whole numbers.
+    return isWhole
+      ? `MOD(${left}, ${divisor})`
+      : `(${left} - CAST(${left} / ${divisor} AS BIGINT) * ${right})`;
   }
 
   /** A number with a point would be a decimal, whose digits are cut off. */
@@ -95,6 +99,11 @@ export class FlinkExpressions extends ExpressionPrinter {
 
   override edge(degrees: number): string {
     return this.literal(degrees);
+  }
+
+  override value(e: Expression, aggregates?: Aggregates): string {
+    if (!isCondition(e)) return super.value(e, aggregates);
+    return `CASE WHEN ${this.condition(e, aggregates)} THEN 1 ELSE 0 END`;
   }
 
   override geohash(lat: string, lon: string, precision: number): string {
@@ -125,7 +134,15 @@ export class FlinkExpressions extends ExpressionPrinter {
     // A sum of 32 bits would overflow.
     if (fn === 'sum' && typeOf(of!, TRIP_SCOPE, '') === 'integer')
       return `SUM(CAST(${this.value(of!)} AS BIGINT))${this.#filtered(filter)}`;
+    if (fn.startsWith('stddev') || fn.startsWith('var'))
+      return this.#deviation(fn, `CAST(${this.value(of!)} AS DOUBLE)`, this.#filtered(filter));
     return super.aggregate(aggregate);
+  }
+
+  /** Flink subtracts two large numbers, so that a variance near zero may come out below it; of whole numbers, it cuts off. */
+  #deviation(fn: Aggregate['fn'], of: string, filter: string): string {
+    const variance = `GREATEST(${fn.endsWith('pop') ? 'VAR_POP' : 'VAR_SAMP'}(${of})${filter}, CAST(0 AS DOUBLE))`;
+    return fn.startsWith('stddev') ? `SQRT(${variance})` : variance;
   }
 
   #filtered(filter: Aggregate['filter']): string {

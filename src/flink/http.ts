@@ -27,12 +27,18 @@ export class FlinkRefused extends Error {
 
 /** The address of an interface, without a slash at its end. Throws `usage`. */
 export function checkedUrl(url: string, option: string): string {
-  const { protocol, username, password } = URL.canParse(url) ? new URL(url) : ({} as Partial<URL>);
-  if (protocol !== 'http:' && protocol !== 'https:')
-    throw new TaxiflowError('usage', `${option} ${printable(url)} is not a URL`, {
-      hint: 'write for example http://localhost:8083',
-      exitCode: 2,
-    });
+  const { protocol, username, password, search, hash } = URL.canParse(url)
+    ? new URL(url)
+    : ({} as Partial<URL>);
+  if ((protocol !== 'http:' && protocol !== 'https:') || search || hash)
+    throw new TaxiflowError(
+      'usage',
+      `${option} ${printable(url.replace(/^.*@/, '…@'))} is not the URL of a server`,
+      {
+        hint: 'write for example http://localhost:8083',
+        exitCode: 2,
+      },
+    );
   if (username || password)
     throw new TaxiflowError(
       'usage',

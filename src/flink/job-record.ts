@@ -30,6 +30,8 @@ export interface JobRecord {
   readonly checkpointInterval: number | undefined;
   /** Subtasks behind the source for each shard. */
   readonly perShard: number;
+  /** Tables that read the stream, each for itself. */
+  readonly sources: number;
   /** Open shards when the job was started. */
   readonly shards: readonly string[];
   /** How old the figures of the job manager may be, ms. */

@@ -6,15 +6,18 @@ import { type TimeZone, timeZoneOf } from '../events/time-zones.ts';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { AGGREGATES } from '../views/aggregates.ts';
 import { fieldsOf, TRIP_SCOPE, typeOf } from '../views/check.ts';
-import type { EventTime, Top, ValueType, View, Window } from '../views/language.ts';
+import type { Top, ValueType, View, Window } from '../views/language.ts';
 import { timeZoneOfView } from '../views/sql/print.ts';
-import { interval, nameSql } from '../views/sql/print-expressions.ts';
+import { interval } from '../views/sql/print-expressions.ts';
 import { type Cells, FlinkExpressions, isoSql, refused, SQL_TYPES } from './expressions.ts';
+
+/** Copies of a trip arrive at different times, so by arrival nothing would find them. */
+export type FlinkTime = 'dropoff' | 'pickup';
 
 /** A table of the stream's records. A job reads the stream once for each. */
 export interface SourceTable {
   readonly name: string;
-  readonly time: EventTime;
+  readonly time: FlinkTime;
   /** Ms by which its times are earlier than they are. */
   readonly earlier: number;
 }
@@ -40,11 +43,24 @@ export const EVENT_TIME = 'event_time';
 const TIME_COLUMNS = {
   dropoff: 'dropoff_datetime',
   pickup: 'pickup_datetime',
-  arrival: 'arrival_time',
 } as const;
+
+/** Any name may be one that Flink reserves. */
+function nameSql(name: string): string {
+  return `\`${name}\``;
+}
 
 /** Throws `no-flink-sql` for what Flink can't do, with what is nearest to it. */
 export function queriesOf(views: readonly View[], eventTime: 'dropoff' | 'arrival'): Queries {
+  const byArrival = views.find(
+    ({ time }) => time === 'arrival' || (time === undefined && eventTime === 'arrival'),
+  );
+  if (byArrival)
+    throw refused(
+      byArrival.name,
+      'it goes by arrival, and Flink would count a trip that was written twice twice',
+      'go by drop-off or pick-up, or use the embedded engine',
+    );
   const zones = new Set(views.map((view) => timeZoneOfView(view)));
   if (zones.size > 1) {
     const names = (zone: string | undefined) =>
@@ -60,7 +76,7 @@ export function queriesOf(views: readonly View[], eventTime: 'dropoff' | 'arriva
     );
   }
   const [timeZone] = zones;
-  const printer = new QueryPrinter(timeZone === undefined ? undefined : timeZoneOf(timeZone), eventTime);
+  const printer = new QueryPrinter(timeZone === undefined ? undefined : timeZoneOf(timeZone));
   const results = views.map((view) => printer.result(view));
   return { timeZone, sources: printer.sources, views: printer.views(), results };
 }
@@ -79,14 +95,12 @@ interface Trips {
 class QueryPrinter {
   readonly sources: SourceTable[] = [];
   readonly #zone: TimeZone | undefined;
-  readonly #eventTime: 'dropoff' | 'arrival';
   readonly #trips: Trips[] = [];
   /** Of sessions, with their keys. */
   readonly #keyed: string[] = [];
 
-  constructor(zone: TimeZone | undefined, eventTime: 'dropoff' | 'arrival') {
+  constructor(zone: TimeZone | undefined) {
     this.#zone = zone;
-    this.#eventTime = eventTime;
   }
 
   views(): string[] {
@@ -140,7 +154,7 @@ class QueryPrinter {
   }
 
   #timeColumn({ time }: View): string {
-    return TIME_COLUMNS[time ?? this.#eventTime];
+    return TIME_COLUMNS[time === 'pickup' ? 'pickup' : 'dropoff'];
   }
 
   /** All views of one source go by the same trips, so that a trip is looked at for copies once; sessions know no slices. */
@@ -158,7 +172,8 @@ class QueryPrinter {
     return trips;
   }
 
-  #sourceOf({ time = this.#eventTime, window }: View): SourceTable {
+  #sourceOf({ time: given, window }: View): SourceTable {
+    const time: FlinkTime = given === 'pickup' ? 'pickup' : 'dropoff';
     const earlier = window.kind === 'session' ? 0 : (window.offset_ms ?? 0);
     const known = this.sources.find((source) => source.time === time && source.earlier === earlier);
     if (known) return known;
@@ -177,7 +192,6 @@ class QueryPrinter {
       ...TRIP_FIELD_NAMES.filter((field) => fields.has(field)).map(
         (field) => [field, SQL_TYPES[TRIP_FIELDS[field].type], field] as const,
       ),
-      ...(source.time === 'arrival' ? [['arrival_time', 'TIMESTAMP_LTZ(3)', 'arrival_time'] as const] : []),
       ...[...cells.values()].flatMap(
         (cell) =>
           [
@@ -210,6 +224,11 @@ class QueryPrinter {
   #grouped(view: View, trips: Trips, sql: FlinkExpressions): string {
     const { by, window, aggregates, having } = view;
     const keys = Object.keys(by).map((name, i) => [`key_${i + 1}`, nameSql(name)] as const);
+    const results = Object.entries(aggregates).map(
+      ([name, one]) => `${sql.aggregate(one)} AS ${nameSql(name)}`,
+    );
+    const after = having ? [`HAVING ${sql.condition(having, aggregates)}`] : [];
+    // After these are printed, all cells that they use are known.
     const from = this.#keyedTrips(view, trips, sql);
     // Flink finds one column to part sessions by, so that of several keys is made of all of them.
     const isParted = window.kind === 'session' && keys.length > 1;
@@ -218,13 +237,13 @@ class QueryPrinter {
       'window_start',
       'window_end',
       ...keys.map(([key, name]) => `${isParted ? `MIN(${key})` : key} AS ${name}`),
-      ...Object.entries(aggregates).map(([name, one]) => `${sql.aggregate(one)} AS ${nameSql(name)}`),
+      ...results,
     ];
     return [
       `SELECT ${columns.join(', ')}`,
       `FROM TABLE(${windowSql(window, from, grouping[0])})`,
       `GROUP BY ${['window_start', 'window_end', ...grouping].join(', ')}`,
-      ...(having ? [`HAVING ${sql.condition(having, aggregates)}`] : []),
+      ...after,
     ].join('\n');
   }
 
@@ -235,7 +254,7 @@ class QueryPrinter {
     const columns = [
       EVENT_TIME,
       ...TRIP_FIELD_NAMES.filter((field) => trips.fields.has(field)),
-      ...(trips.source.time === 'arrival' ? [TIME_COLUMNS.arrival] : []),
+      ...[...trips.cells.values()].flatMap(({ name: cell }) => [`${cell}_x`, `${cell}_y`]),
       ...keys.map((key, i) => `${key} AS ${names[i]}`),
     ];
     const lengthened = names.map(

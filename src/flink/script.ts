@@ -38,6 +38,8 @@ export interface JobScript {
   /** INSERT INTO …, one for each view. */
   readonly inserts: readonly string[];
   readonly timeZone: string | undefined;
+  /** Tables that read the stream, each for itself. */
+  readonly sources: number;
 }
 
 /** The name by which a cluster lists the job of an app. */
@@ -55,6 +57,7 @@ export function scriptOf({ views, eventTime, source, target }: JobDefinition): J
   );
   return {
     timeZone,
+    sources: sources.length,
     tables: [
       ...sources.map((table) => sourceTable(table, fields, { ...source, tables: sources.length })),
       ...tripViews,
@@ -76,6 +79,10 @@ export function settingsOf(
     ['execution.runtime-mode', 'streaming'],
     ['parallelism.default', String(parallelism)],
     ['table.local-time-zone', timeZone ?? 'UTC'],
+    // What these have on a cluster would take trips away, or count them twice.
+    ['table.exec.resource.default-parallelism', '-1'],
+    ['table.exec.source.idle-timeout', '0 ms'],
+    ['execution.checkpointing.mode', 'EXACTLY_ONCE'],
     // A watermark takes effect with its record, so what is late doesn't depend on the moment.
     ['pipeline.auto-watermark-interval', '0 ms'],
     ...(checkpointInterval === undefined

@@ -1,4 +1,5 @@
 /** The tables of a job: the stream as its source, in the words of each connector, and where its results go. */
+import { fileURLToPath } from 'node:url';
 import { TRIP_FIELD_NAMES, TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { indexName } from '../opensearch/templates.ts';
 import { interval } from '../views/sql/print-expressions.ts';
@@ -52,7 +53,6 @@ export function sourceTable(
       (field) => `${field} ${SQL_TYPES[TRIP_FIELDS[field].type]}`,
     ),
     '`watermark` TIMESTAMP_LTZ(3)',
-    ...(table.time === 'arrival' ? ["arrival_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"] : []),
     `${EVENT_TIME} AS ${eventTime(table)}`,
     `WATERMARK FOR ${EVENT_TIME} AS ${watermark(table, source.maxDisorder)}`,
   ];
@@ -67,7 +67,6 @@ export function sourceTable(
 
 function eventTime({ time, earlier }: SourceTable): string {
   const shift = earlier === 0 ? '' : ` - ${interval(earlier)}`;
-  if (time === 'arrival') return `arrival_time${shift}`;
   // Flink takes no record without a time; this one is no trip, and no watermark either.
   const nothing = 'TO_TIMESTAMP_LTZ(0, 3)';
   const parts =
@@ -79,7 +78,6 @@ function eventTime({ time, earlier }: SourceTable): string {
 
 /** Flink's watermark says that no trip of its own ms comes any more, taxiflow's that none before it does. */
 function watermark({ time, earlier }: SourceTable, maxDisorder: number | undefined): string {
-  if (time === 'arrival') return `${EVENT_TIME} - ${MS}`;
   if (maxDisorder === undefined) return `CASE WHEN \`type\` = 'watermark' THEN ${EVENT_TIME} - ${MS} END`;
   const behind = interval(maxDisorder + (time === 'pickup' ? PICKUP_LAG_MS : 0) + earlier + 1);
   return `CASE WHEN \`type\` = 'trip' AND dropoff_datetime IS NOT NULL THEN dropoff_datetime - ${behind} END`;
@@ -144,6 +142,12 @@ export function resultTableName(view: string): string {
   return `results_of_${view}`;
 }
 
+/** A folder as Flink names it: its URIs take no escapes. */
+export function flinkPath(uri: string): string {
+  const path = uri.startsWith('file:') ? `file://${fileURLToPath(uri)}` : uri;
+  return path.replace(/\/+$/, '');
+}
+
 /** CREATE TEMPORARY TABLE for the results of a view. */
 export function resultTable({ view, columns, key }: ResultQuery, target: ResultTarget): string {
   const keyed = target.kind === 'opensearch';
@@ -156,7 +160,7 @@ export function resultTable({ view, columns, key }: ResultQuery, target: ResultT
     target.kind === 'files'
       ? {
           connector: 'filesystem',
-          path: `${target.uri.replace(/\/+$/, '')}/${view}`,
+          path: `${flinkPath(target.uri)}/${view}`,
           format: 'json',
           'sink.rolling-policy.rollover-interval': ROLL,
           'sink.rolling-policy.check-interval': ROLL,

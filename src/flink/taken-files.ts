@@ -47,7 +47,7 @@ export class TakenFiles {
 
 /** `pickup_count/part-37cf4c21-0-3.json` is number 3 of its writer; a file without a number is the only one of its name. */
 function partsOf(name: string): { writer: string; number: number } {
-  const [, before, number, after = ''] = /^(.*?-)(\d{1,15})(\.\w+)?$/.exec(name) ?? [];
+  const [, before, number, after = ''] = /^(.*?-)(0|[1-9]\d{0,14})(\.\w+)?$/.exec(name) ?? [];
   return before === undefined
     ? { writer: name, number: 0 }
     : { writer: `${before}*${after}`, number: Number(number) };

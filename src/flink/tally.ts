@@ -46,6 +46,7 @@ async function countShard(
   const columns = new TripColumns();
   let watermark = Number.NEGATIVE_INFINITY;
   let position = from;
+  const began = Date.now();
   for (let isOver = false; !isOver && !signal.aborted; ) {
     const batch = await reader.read(id, position, LIMIT);
     for (let row = 0; row < batch.count; row++) if (batch.sequenceOf(row).includes('/')) total.aggregated++;
@@ -55,7 +56,8 @@ async function countShard(
       watermark = count(part.count, columns, watermark, total);
       if (!isPlain) total.packed += part.count;
     }
-    isOver = batch.ended || batch.atTip;
+    const isNew = batch.count > 0 && batch.arrivals[batch.count - 1]! > began;
+    isOver = batch.ended || batch.atTip || isNew;
     position = batch.next;
   }
 }

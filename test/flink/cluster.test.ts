@@ -15,7 +15,27 @@ import { folderUri } from '../../src/flink/result-files.ts';
 import { documentIds } from '../../src/sinks/opensearch/document-id.ts';
 import type { ResultDocument } from '../../src/state/results.ts';
 import { openAdmin, openWriter, parseTarget } from '../../src/streams/connectors.ts';
-import type { View } from '../../src/views/language.ts';
+import { checkViews } from '../../src/views/check.ts';
+import {
+  count,
+  countDistinct,
+  eq,
+  field,
+  first,
+  geohash,
+  gt,
+  last,
+  min,
+  modulo,
+  multiply,
+  sliding,
+  stddev,
+  sum,
+  tumbling,
+  type View,
+  varianceSample,
+  view,
+} from '../../src/views/language.ts';
 import { timeZoneOfView } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
@@ -29,6 +49,8 @@ import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { until } from '../until.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
+/** Names that URIs escape. */
+const PLACE = 'flink #1 ü';
 const skip = withoutFlink || withoutMinistack || withoutOpenSearch;
 
 interface Place {
@@ -55,7 +77,7 @@ function optionsOf(
     from: 'trim-horizon',
     gateway: flink.gateway,
     connector: 'kinesis-4',
-    target: { kind: 'files', uri: folderUri(join(dataDir, 'flink', app, 'results')) },
+    target: { kind: 'files', uri: folderUri(join(dataDir, PLACE, app, 'results')) },
     parallelism: 1,
     onNote: (note) => {
       if (process.env['SHOW']) console.log(new Date().toISOString(), note);
@@ -126,7 +148,7 @@ async function taken(
     dataDir,
     views,
     app,
-    resultsFrom: join(place.dataDir, 'flink', app, 'results'),
+    resultsFrom: join(place.dataDir, PLACE, app, 'results'),
     untilEnd: true,
   });
   try {
@@ -209,6 +231,42 @@ async function written(
   }
 }
 
+/** What SQL of our own does not say, or not so. */
+const MORE: readonly View[] = checkViews([
+  view({
+    name: 'reserved',
+    by: { local: field('vendor_id'), double: modulo(field('pickup_zone'), 4) },
+    window: tumbling('1h'),
+    aggregates: {
+      stream: count(),
+      int: sum(modulo(field('total_amount'), 7)),
+      row: min(field('dropoff_datetime')),
+    },
+  }),
+  view({
+    name: 'cells_in_aggregates',
+    by: {},
+    window: sliding('2h', '1h'),
+    aggregates: {
+      cells: countDistinct(geohash('dropoff', 1)),
+      there: count({ filter: eq(geohash('pickup', 5), 'dr5rs') }),
+      picked: countDistinct(geohash('pickup', 4)),
+    },
+  }),
+  view({
+    name: 'spreads',
+    by: { key_1: field('pickup_zone'), trip: field('vendor_id') },
+    window: tumbling('6h'),
+    aggregates: {
+      zones: stddev(field('dropoff_zone')),
+      sample: varianceSample(field('passenger_count')),
+      none: stddev(multiply(field('trip_id'), 0)),
+      first_zone: first(field('dropoff_zone')),
+      when: last(field('pickup_datetime'), { filter: gt(field('trip_distance'), 3) }),
+    },
+  }),
+]);
+
 /** The views that Flink takes, by time zone. */
 function viewsForFlink(): { utc: View[]; local: View[]; refused: string[] } {
   const refused: string[] = [];
@@ -223,7 +281,7 @@ function viewsForFlink(): { utc: View[]; local: View[]; refused: string[] } {
     }
   });
   return {
-    utc: [...views.filter((view) => timeZoneOfView(view) === undefined), ...taxiViews()],
+    utc: [...views.filter((view) => timeZoneOfView(view) === undefined), ...MORE, ...taxiViews()],
     local: views.filter((view) => timeZoneOfView(view) !== undefined),
     refused,
   };
@@ -324,14 +382,14 @@ test('views on a real Flink', { skip, timeout: 600_000 }, async (t) => {
     const expected = await embedded(dataDir, some, 'packed-here', true);
     await until('all is read', async () => {
       const { behind, records } = await cluster.figures(jobid);
-      return behind.length === 4 && behind.every((ms) => ms === 0) && records > 10_000;
+      return behind.length === 4 && behind.every(({ ms }) => ms === 0) && records > 10_000;
     });
     await cluster.stop(jobid, true, undefined);
     const home = await openProcessor({
       dataDir,
       views: some,
       app: 'packed',
-      resultsFrom: join(dataDir, 'flink', 'packed', 'results'),
+      resultsFrom: join(dataDir, PLACE, 'packed', 'results'),
       untilEnd: true,
     });
     await home.run();
@@ -386,7 +444,7 @@ test('views on a real Flink', { skip, timeout: 600_000 }, async (t) => {
     await assert.rejects(
       FlinkJob.submit({
         ...options,
-        target: { kind: 'files', uri: folderUri(join(dataDir, 'flink', 'left', 'results')) },
+        target: { kind: 'files', uri: folderUri(join(dataDir, PLACE, 'left', 'results')) },
       }),
       { code: 'output-in-use' },
     );

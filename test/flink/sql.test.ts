@@ -50,6 +50,7 @@ test('what Flink can not do is refused with what is nearest', () => {
     ])!,
     /whole slides/,
   );
+  assert.match(refused([{ ...view(TEN_MINUTES), time: 'arrival' }])!, /by arrival/);
   const local: View = {
     ...view(TEN_MINUTES),
     name: 'local',
@@ -273,6 +274,10 @@ test('what contradicts itself on the command line is a mistake in its use', asyn
     [
       ['--engine', 'flink', '--flink-gateway', 'http://user:secret@localhost:1', '--stream', 'trips'],
       /password in it/,
+    ],
+    [
+      ['--engine', 'flink', '--flink-gateway', 'user:secret@flink:1', '--stream', 'trips'],
+      /not the URL of a server/,
     ],
     [['--results-from', '/tmp/x', '--drain', '--until-end'], /--results-from takes results/],
   ] as const) {

@@ -34,10 +34,6 @@ const sqlOptions = {
   endpointUrl,
   app,
   views,
-  eventTime: choice(['dropoff', 'arrival'], {
-    default: 'dropoff',
-    describe: 'Time that assigns trips to windows',
-  }),
   maxDisorder: milliseconds({
     describe: 'For streams without watermark records: watermark = newest drop-off minus this',
   }),

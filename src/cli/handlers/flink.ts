@@ -6,7 +6,7 @@ import { checkedUrl } from '../../flink/http.ts';
 import { folderUri } from '../../flink/result-files.ts';
 import { type JobDefinition, scriptText } from '../../flink/script.ts';
 import { subtasksFor } from '../../flink/shards.ts';
-import { jarsFor, type ResultTarget } from '../../flink/tables.ts';
+import { flinkPath, jarsFor, type ResultTarget } from '../../flink/tables.ts';
 import { checkedPrefix } from '../../opensearch/templates.ts';
 import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
@@ -51,7 +51,13 @@ async function jobOf(
   const views = args.views === undefined ? taxiViews() : await loadViews(args.views);
   const reader = await openStream(args);
   try {
-    const options = { ...args, views, from: startOf(args), connector: args.flinkConnector };
+    const options = {
+      ...args,
+      eventTime: 'dropoff' as const,
+      views,
+      from: startOf(args),
+      connector: args.flinkConnector,
+    };
     const { app } = await definitionOf({ ...options, target: { kind: 'files', uri: '' } }, reader);
     const definition = await definitionOf({ ...options, target: targetOf(args, app) }, reader);
     return { definition, subtasks: subtasksFor(await reader.shards(), reader.name) };
@@ -195,11 +201,17 @@ export function figuresJson({
     failed_checkpoints: checkpoints.failed,
     checkpoint_at: isoOrNull(checkpoints.lastMs),
     records,
-    behind_ms: behind.length === 0 || behind.includes(-1) ? null : behind.reduce((a, b) => Math.max(a, b)),
+    behind_ms: furthest(behind),
     watermark: isoOrNull(watermark),
     late,
     results_written: results,
   };
+}
+
+/** Ms; null before the first read. */
+function furthest(behind: JobFigures['behind']): number | null {
+  const known = behind.map(({ ms }) => ms).filter((ms) => ms >= 0);
+  return known.length === 0 ? null : known.reduce((a, b) => Math.max(a, b));
 }
 
 export function figuresText(figures: JobFigures): string {
@@ -222,7 +234,7 @@ export async function stop(args: StopArguments, { completed }: Invocation): Prom
     throw usageError('--cancel makes no savepoint', 'omit --cancel, or the other options');
   const job = FlinkJob.of(args.dataDir, args.app);
   const folder =
-    args.savepoint === undefined || args.savepoint === '' ? undefined : folderUri(args.savepoint);
+    args.savepoint === undefined || args.savepoint === '' ? undefined : flinkPath(folderUri(args.savepoint));
   let savepoint: string | undefined;
   if (args.cancel) await job.cancel();
   else savepoint = await job.stop(args.drain, await job.readUpTo(), folder);

@@ -5,6 +5,7 @@ import type { Processor } from '../../app/processor.ts';
 import { appOf } from '../../app/processor-options.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import type { JobFigures } from '../../flink/cluster.ts';
+import { checkedUrl } from '../../flink/http.ts';
 import { describeTarget, parseTarget } from '../../streams/connectors.ts';
 import type { View } from '../../views/language.ts';
 import type { Invocation } from '../command.ts';
@@ -135,7 +136,7 @@ function refuseFarFolder(
   { flinkGateway, resultsTo }: ProcessArguments,
   target: ReturnType<typeof targetOf>,
 ): void {
-  const host = new URL(flinkGateway!).hostname;
+  const host = new URL(checkedUrl(flinkGateway!, '--flink-gateway')).hostname;
   const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(host);
   if (target.kind !== 'files' || resultsTo !== undefined || isHere) return;
   throw usageError(
@@ -247,7 +248,8 @@ function unreadable({ job, figures, tally }: FlinkRun): number | undefined {
 function reconciliationOf(run: FlinkRun, drained: boolean): { line: string; reconciled: boolean } {
   const { figures, tally, taken, job } = run;
   const lost = unreadable(run);
-  const isCounted = figures !== undefined && job.isFresh && (figures.restarts ?? 0) === 0;
+  // What a job that ran before had written may have come home before.
+  const isCounted = figures !== undefined && job.isNew && job.isFresh && (figures.restarts ?? 0) === 0;
   const home = taken ? taken.counters.read : undefined;
   const written = figures?.results ?? 0;
   const isHome = !tally || home === undefined || !isCounted || (drained ? home >= written : home === written);

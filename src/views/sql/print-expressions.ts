@@ -57,7 +57,8 @@ export class ExpressionPrinter {
     return `GEOHASH(${lat}, ${lon}, ${precision})`;
   }
 
-  remainder(left: string, right: string): string {
+  /** `isWhole`: of whole numbers. */
+  remainder(left: string, right: string, _isWhole: boolean): string {
     return `(${left} % ${right})`;
   }
 
@@ -145,7 +146,7 @@ export class ExpressionPrinter {
         return `(${this.#leftOf(e, aggregates)} ${SIGNS[e.op]} ${of(e.right)})`;
       }
       case 'modulo':
-        return this.remainder(of(e.left), of(e.right));
+        return this.remainder(of(e.left), of(e.right), typeOf(e, scopeOf(aggregates), '') === 'integer');
       case 'divide':
         return this.#quotient(e, aggregates);
       case 'truncate':
@@ -212,7 +213,7 @@ export function interval(ms: number): string {
   const digits = amount.replace(/^-|\..*/g, '').length;
   return `INTERVAL '${amount}' ${unit}${digits > 2 ? `(${digits})` : ''}`;
 }
-function isCondition(e: Expression): boolean {
+export function isCondition(e: Expression): boolean {
   return CONDITIONS.includes(e.op) || (e.op === 'literal' && typeof e.value === 'boolean');
 }
 function literalSql(value: string | number | boolean): string {
