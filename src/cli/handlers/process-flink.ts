@@ -36,6 +36,9 @@ const EMBEDDED_ONLY = {
   dryRun: ['a job of Flink is not changed', '"taxiflow flink sql" prints it'],
 } as const;
 
+/** Of --checkpoint-interval, ms. */
+const EMBEDDED_DEFAULT_MS = 1_000;
+
 export function refuseForFlink(args: ProcessArguments): void {
   const given = (Object.keys(EMBEDDED_ONLY) as (keyof typeof EMBEDDED_ONLY)[]).find((name) => args[name]);
   if (given !== undefined) {
@@ -95,8 +98,14 @@ export async function processOnFlink(
     rest: args.flinkRest,
     connector: args.flinkConnector,
     target,
+    // The default is meant for a local state; a cluster has an interval of its own.
+    checkpointInterval: args.checkpointInterval === EMBEDDED_DEFAULT_MS ? undefined : args.checkpointInterval,
     onNote: (note: string) => say(invocation.completed(`note: ${note}`)),
   };
+  if (args.maxDisorder !== undefined)
+    options.onNote(
+      'with --max-disorder, Flink judges by the watermark of all shards: it may count trips that are late for the embedded engine',
+    );
   if (args.detach) {
     const { FlinkJob: Job } = await import('../../app/flink-job.ts');
     return tellDetached(args, await Job.submit(options), invocation);
@@ -110,6 +119,7 @@ export async function processOnFlink(
       signal,
       processor: {
         ...args,
+        checkpointInterval: EMBEDDED_DEFAULT_MS,
         from: 'trim-horizon',
         stream: undefined,
         app,
