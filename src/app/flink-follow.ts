@@ -149,7 +149,14 @@ class Following {
 
   /** Records that are read as something else give no error in Flink. */
   #refuseNonsense(figures: JobFigures, steadyMs: number): void {
-    const { watermark, records } = figures;
+    const { watermark, records, subtasks } = figures;
+    const { shards, perShard } = this.#o.job.record;
+    if (subtasks !== undefined && subtasks > 0 && subtasks < shards.length * perShard)
+      throw new TaxiflowError(
+        'flink-job-failed',
+        `the job reads ${shards.length} shards with ${subtasks} subtasks: Flink mixes shards before it takes watermarks, and drops trips`,
+        { hint: 'stop the job; use a scheduler that keeps the parallelism (jobmanager.scheduler: default)' },
+      );
     if (watermark !== undefined && (watermark < PLAUSIBLE[0] || watermark > PLAUSIBLE[1]))
       throw new TaxiflowError(
         'flink-job-failed',

@@ -39,6 +39,8 @@ export interface JobFigures {
   readonly watermark: number | undefined;
   /** For each source, the least and the greatest watermark that its subtasks have sent, epoch ms. */
   readonly reached: readonly (readonly [least: number, most: number])[];
+  /** Subtasks of the source with the fewest. */
+  readonly subtasks: number | undefined;
   readonly late: number;
   /** Results handed to the sinks, since the job was started or restarted. */
   readonly results: number;
@@ -115,6 +117,9 @@ export class FlinkCluster {
         timeIn(min) ?? Number.NEGATIVE_INFINITY,
         timeIn(max) ?? Number.NEGATIVE_INFINITY,
       ]),
+      subtasks: least(
+        vertices.filter(({ name }) => name.startsWith('Source')).map(({ parallelism }) => parallelism),
+      ),
       late: sum(/\.numLateRecordsDropped$/),
       results: sum(/(?:StreamingFileWriter|\bWriter)\.numRecordsIn$/),
     };
