@@ -4,7 +4,13 @@ import { TaxiflowError, usageError } from '../errors.ts';
 import { FlinkCluster, type JobFigures, OVER } from '../flink/cluster.ts';
 import { addressIn, GatewaySession, gatewayVersion } from '../flink/gateway.ts';
 import { checkedUrl } from '../flink/http.ts';
-import { appsWithJobs, type JobRecord, readRecord, writeRecord } from '../flink/job-record.ts';
+import {
+  appsWithJobs,
+  type JobRecord,
+  readRecord,
+  type SavepointPlace,
+  writeRecord,
+} from '../flink/job-record.ts';
 import { openResultFolder } from '../flink/result-files.ts';
 import {
   fingerprint,
@@ -143,14 +149,15 @@ export class FlinkJob {
       const mark = fingerprint(script);
       const running = before && (await stateOf(before));
       const isRunning = running !== undefined && !OVER.includes(running);
-      if (before && (isRunning || before.savepoint)) refuseOther(before, mark, isRunning);
+      // A job that has failed since goes on from where it began; what it wrote again is found to be there.
+      const from = before?.savepoint ?? before?.restoredFrom;
+      if (before && (isRunning || from)) refuseOther(before, mark, isRunning);
       if (before && isRunning) {
         options.onNote(`the job of app "${before.app}" runs already since ${before.submittedAt}`);
         return new FlinkJob(options.dataDir, before);
       }
-      if (!before?.savepoint) await refuseResults(options);
+      if (!from) await refuseResults(options);
       const { parallelism: perShard, checkpointInterval } = options;
-      const from = before?.savepoint;
       if (from) options.onNote(`goes on from savepoint ${from.path}`);
       const made = { dataDir: options.dataDir, gateway, rest, perShard, checkpointInterval };
       return await FlinkJob.#start(made, options, definition, reader, from);
@@ -174,7 +181,9 @@ export class FlinkJob {
         hint: `stop it first: "taxiflow flink stop --app ${app}"`,
       });
     const from =
-      savepoint === undefined ? record.savepoint : { path: savepoint, readUpTo: undefined, drained: false };
+      savepoint === undefined
+        ? (record.savepoint ?? record.restoredFrom)
+        : { path: savepoint, readUpTo: undefined, drained: false };
     if (!from)
       throw new TaxiflowError('no-savepoint', `the job of app "${app}" was not stopped with a savepoint`, {
         hint: 'name one with --savepoint PATH, or start it anew with "taxiflow process --engine flink"',
@@ -196,7 +205,7 @@ export class FlinkJob {
     { stream, region, endpointUrl }: Pick<FlinkOptions, 'stream' | 'region' | 'endpointUrl'>,
     definition: JobDefinition,
     reader: StreamReader,
-    from: JobRecord['savepoint'],
+    from: SavepointPlace | undefined,
   ): Promise<FlinkJob> {
     if (from?.drained)
       throw new TaxiflowError(
@@ -243,7 +252,7 @@ export class FlinkJob {
         shards: shards.filter((shard) => shard.open).map(({ id }) => id),
         figuresMs: Number.parseInt(settings['metrics.fetcher.update-interval'] ?? '', 10) || FIGURES_MS,
         savepointFolder: savepointFolder(settings, definition),
-        restoredFrom: from?.path,
+        restoredFrom: from,
         job,
         submittedAt: new Date().toISOString(),
       };
@@ -385,7 +394,7 @@ async function refuseShards(
   reader: StreamReader,
   shards: Awaited<ReturnType<StreamReader['shards']>>,
   { source: { from, connector } }: JobDefinition,
-  savepoint: JobRecord['savepoint'],
+  savepoint: SavepointPlace | undefined,
 ): Promise<void> {
   const start: Position = typeof from === 'number' ? { at: 'time', ms: from } : { at: from };
   if (connector === 'kinesis-5') {

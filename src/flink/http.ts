@@ -3,7 +3,7 @@ import { systemCode, TaxiflowError } from '../errors.ts';
 import { printable, shownUrl } from '../printable.ts';
 
 const TIMEOUT_MS = 30_000;
-/** Characters of an answer that are read. */
+/** Bytes of an answer that are read. */
 const LONGEST = 50_000_000;
 
 /** What answered with an error. */
@@ -89,9 +89,7 @@ async function answerOf(what: string, method: string, url: string, body: unknown
         ? {}
         : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     });
-    const text = await response.text();
-    if (text.length > LONGEST) throw badAnswer(what, url, 'it is longer than 50 MB');
-    return { status: response.status, text };
+    return { status: response.status, text: await textOf(response, what, url) };
   } catch (error) {
     if (error instanceof TaxiflowError) throw error;
     const cause = error instanceof Error ? error.cause : undefined;
@@ -105,6 +103,18 @@ async function answerOf(what: string, method: string, url: string, body: unknown
       },
     );
   }
+}
+
+/** The body, as far as it is believed. */
+async function textOf({ body }: Response, what: string, url: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > LONGEST) throw badAnswer(what, url, `it is longer than ${LONGEST / 1e6} MB`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** The innermost cause in a Java stack trace, or the first line of what is none. */

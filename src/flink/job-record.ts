@@ -15,6 +15,15 @@ import { makeFolder } from '../private-files.ts';
 import type { View } from '../views/language.ts';
 import type { JobDefinition } from './script.ts';
 
+/** A savepoint that a job goes on from. */
+export interface SavepointPlace {
+  readonly path: string;
+  /** All records that had arrived before this were read; ISO 8601. Undefined where that is not known. */
+  readonly readUpTo: string | undefined;
+  /** All windows have fired, so that nothing can be added to them. */
+  readonly drained: boolean;
+}
+
 export interface JobRecord {
   readonly version: 1;
   readonly app: string;
@@ -39,20 +48,12 @@ export interface JobRecord {
   /** Savepoints go there where the cluster has no folder of its own for them. */
   readonly savepointFolder: string | undefined;
   /** The savepoint that it began from. */
-  readonly restoredFrom: string | undefined;
+  readonly restoredFrom: SavepointPlace | undefined;
   readonly job: string;
   /** ISO 8601. */
   readonly submittedAt: string;
   /** Where the job goes on from, once it was stopped with a savepoint. */
-  readonly savepoint?:
-    | {
-        readonly path: string;
-        /** All records that had arrived before this were read; ISO 8601. Undefined where that is not known. */
-        readonly readUpTo: string | undefined;
-        /** All windows have fired, so that nothing can be added to them. */
-        readonly drained: boolean;
-      }
-    | undefined;
+  readonly savepoint?: SavepointPlace | undefined;
 }
 
 function recordPath(dataDir: string, app: string): string {

@@ -1,7 +1,6 @@
 /** The files that a job of Flink writes its results to: in a folder that both can reach, or in S3. */
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { translating, usageError } from '../errors.ts';
@@ -116,6 +115,16 @@ class S3Folder extends Named implements ResultFolder {
   }
 }
 
-function linesOf(input: Readable): AsyncIterable<string> {
-  return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+/** Of a line that is longer, the rest is left out: it is no result, whatever it says. */
+export const LONGEST_LINE = 1_000_000;
+
+async function* linesOf(input: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of input.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = chunk.split('\n');
+    lines[0] = rest + lines[0]!;
+    rest = lines.pop()!.slice(0, LONGEST_LINE + 1);
+    for (const line of lines) yield line.replace(/\r$/, '');
+  }
+  if (rest !== '') yield rest;
 }

@@ -15,7 +15,7 @@ import type { ShardProgress } from '../engine/watermarks.ts';
 import { type Firing, inPieces } from '../engine/windows/documents.ts';
 import type { View } from '../views/language.ts';
 import { DocumentReader, type TakenDocument } from './result-document.ts';
-import type { ResultFile, ResultFolder } from './result-files.ts';
+import { LONGEST_LINE, type ResultFile, type ResultFolder } from './result-files.ts';
 import { TakenFiles } from './taken-files.ts';
 
 export interface TakeOptions {
@@ -39,7 +39,6 @@ export interface TakeOptions {
 const AT_ONCE = 100_000;
 /** Windows whose keys are kept in memory, to find copies. */
 const MOST_WINDOWS = 2_000;
-const LONGEST_LINE = 1_000_000;
 const ROUNDING = 1e-9;
 const NO_DUPLICATES = {
   pages: [],

@@ -237,6 +237,21 @@ test('results come home once: copies are counted, contradictions and nonsense ar
   assert.equal(last.counters.read, 0, 'no file is read twice');
 });
 
+test('a line without an end is a dead letter, whatever its length', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'results'));
+  writeFileSync(join(folder, 'results', 'part-a-0-0'), `{"view":"${'x'.repeat(5_000_000)}`);
+  const { counters } = await (
+    await openProcessor({
+      dataDir: folder,
+      app: 'home',
+      resultsFrom: join(folder, 'results'),
+      untilEnd: true,
+    })
+  ).run();
+  assert.deepEqual([counters.read, counters.dead], [1, 1]);
+});
+
 test('places of results', () => {
   assert.equal(folderUri('/tmp/a/'), 'file:///tmp/a');
   assert.equal(folderUri('file:/tmp/a'), 'file:///tmp/a');
