@@ -206,9 +206,10 @@ async function filled(
   stream: string,
   shards: number,
   onPart?: Parameters<typeof trips>[1],
+  days = 6,
 ) {
   await createStream({ endpoint }, stream, shards);
-  return written(t, endpoint, stream, onPart);
+  return written(t, endpoint, stream, onPart, days);
 }
 
 /** Writes trips into a stream, and the same into an embedded one. */
@@ -217,6 +218,7 @@ async function written(
   endpoint: string,
   stream: string,
   onPart?: Parameters<typeof trips>[1],
+  days = 6,
 ) {
   const writer = await openWriter(parseTarget(stream), {
     dataDir: '',
@@ -225,7 +227,7 @@ async function written(
     watermarks: true,
   });
   try {
-    return await trips(t, onPart, [writer], false);
+    return await trips(t, onPart, [writer], false, days);
   } finally {
     await writer.close();
   }
@@ -488,14 +490,22 @@ test('a job goes on with other shards after a reshard', {
   });
   t.after(() => admin.close());
   let parts = 0;
-  const { dataDir } = await filled(t, emulator.endpoint, 'resharded', 8, async () => {
-    if (++parts !== 10) return;
-    const { figures, savepoint } = await run(place, views);
-    assert.equal(figures?.behind.length, 16, 'two tables of eight shards each');
-    assert.ok(savepoint);
-    await admin.reshard(4);
-  });
-  const { figures } = await run(place, views, {}, {});
+  const { dataDir } = await filled(
+    t,
+    emulator.endpoint,
+    'resharded',
+    8,
+    async () => {
+      if (++parts !== 3) return;
+      const { figures, savepoint } = await run(place, views);
+      assert.equal(figures?.behind.length, 16, 'two tables of eight shards each');
+      assert.ok(savepoint);
+      await admin.reshard(4);
+    },
+    2,
+  );
+  assert.ok(parts > 3, 'it was resharded');
+  const { figures } = await run(place, views);
   assert.equal(figures?.late, 0);
   assert.equal(readdirSync(join(place.dataDir, 'apps')).length > 0, true);
   assertSame(

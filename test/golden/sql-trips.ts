@@ -15,6 +15,7 @@ export async function trips(
   onPart: (dataDir: string, stream: LocalStream) => Promise<void> = async () => {},
   also: readonly StreamWriter[] = [],
   withLate = true,
+  days = 6,
 ): Promise<{ dataDir: string; ndjson: string; late: number }> {
   const random = randomNumbers(16);
   const dataDir = temporaryFolder(t);
@@ -27,7 +28,7 @@ export async function trips(
   try {
     for (const from of [Date.UTC(2016, 2, 10), Date.UTC(2016, 10, 3)]) {
       let time = from;
-      while (time < from + 6 * DAY) {
+      while (time < from + days * DAY) {
         const texts = Array.from({ length: 20 }, () => {
           time += Math.floor((random() * 4 * MINUTE) / 1000) * 1000;
           const dropoff = time - Math.floor(random() * 600) * 1000;
