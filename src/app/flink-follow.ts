@@ -41,7 +41,6 @@ export type Followed =
   | {
       readonly end: 'resharded';
       readonly figures: JobFigures;
-      readonly shards: number;
       readonly readUpTo: number;
     };
 
@@ -97,7 +96,7 @@ class Following {
   }
 
   async #look(): Promise<Followed | undefined> {
-    const { job, onFigures, reader } = this.#o;
+    const { job, onFigures } = this.#o;
     if (this.#uncounted !== undefined) throw this.#uncounted;
     const figures = await job.figures();
     this.#figures = figures;
@@ -109,9 +108,9 @@ class Following {
     const readUpTo = Date.now() - job.record.figuresMs;
     if (this.#o.tally)
       return this.#isRead(figures, steadyMs) ? { end: 'read', figures, readUpTo } : undefined;
-    if (!(await this.#isReshardRead(figures, steadyMs))) return undefined;
-    const open = (await reader.shards()).filter((shard) => shard.open).length;
-    return { end: 'resharded', figures, shards: open, readUpTo };
+    return (await this.#isReshardRead(figures, steadyMs))
+      ? { end: 'resharded', figures, readUpTo }
+      : undefined;
   }
 
   /** A job manager that is replaced does not answer, has no leader, or does not know its jobs yet. Throws what else there is. */
@@ -224,7 +223,8 @@ class Following {
       !this.#isResharded ||
       !this.#o.followReshards ||
       !job.isAtTip(figures) ||
-      !this.#areOut(figures, steadyMs)
+      steadyMs <= this.#certainMs ||
+      !this.#areOut(figures, this.#steadySince)
     )
       return false;
     this.#refuseAhead(figures);

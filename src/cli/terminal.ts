@@ -1,6 +1,7 @@
 /** Terminal output: data on stdout, messages on stderr. */
 
 import { closeSync, openSync, writeSync } from 'node:fs';
+import type { SinkStatus } from '../engine/sink.ts';
 import type { Counters } from '../engine/state-store.ts';
 import { translating } from '../errors.ts';
 import { escaped, printable, withoutSecrets } from '../printable.ts';
@@ -214,6 +215,15 @@ export function reconciliationOf(counters: Counters): {
     `read ${thousands(read)} = watermarks ${thousands(watermarks)} + processed ${thousands(processed)} + filtered ${thousands(filtered)}` +
     ` + duplicate ${thousands(duplicate)} + late ${thousands(late)} + dead ${thousands(dead)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
   return { line, reconciled };
+}
+
+/** Sinks as JSON: null stands for what is not so. */
+export function sinksJson(sinks: readonly SinkStatus[]) {
+  return sinks.map(({ trouble, since, ...sink }) => ({
+    ...sink,
+    trouble: trouble ?? null,
+    since: since ?? null,
+  }));
 }
 
 /** `1 window`, `2 windows`. */

@@ -10,10 +10,6 @@ export interface Tally {
   readonly dead: number;
   /** Trips behind the last watermark of their own shard. */
   readonly behind: number;
-  /** Records in batches with several on one line or in one record, of which Flink reads one at most. */
-  readonly packed: number;
-  /** Records in the Kinesis Producer Library's format. */
-  readonly aggregated: number;
 }
 
 const LIMIT = 10_000;
@@ -25,7 +21,7 @@ type Counts = { -readonly [K in keyof Tally]: number };
 
 /** Reads every shard up to what is there now. */
 export async function tallyOf(reader: StreamReader, from: Position, signal: AbortSignal): Promise<Tally> {
-  const total: Counts = { records: 0, dead: 0, behind: 0, packed: 0, aggregated: 0 };
+  const total: Counts = { records: 0, dead: 0, behind: 0 };
   const waiting = (await reader.shards()).map(({ id }) => id);
   const readNext = async (): Promise<void> => {
     for (let id = waiting.pop(); id !== undefined; id = waiting.pop())
@@ -49,12 +45,10 @@ async function countShard(
   const began = Date.now();
   for (let isOver = false; !isOver && !signal.aborted; ) {
     const batch = await reader.read(id, position, LIMIT);
-    for (let row = 0; row < batch.count; row++) if (batch.sequenceOf(row).includes('/')) total.aggregated++;
     const isPlain = decode(recordBytes(batch), columns);
     for (const part of isPlain ? [batch] : unpacked(batch)) {
       if (!isPlain) decode(recordBytes(part), columns);
       watermark = count(part.count, columns, watermark, total);
-      if (!isPlain) total.packed += part.count;
     }
     const isNew = batch.count > 0 && batch.arrivals[batch.count - 1]! > began;
     isOver = batch.ended || batch.atTip || isNew;

@@ -12,7 +12,7 @@ import type { Invocation } from '../command.ts';
 import type { ProcessArguments } from '../commands/process.ts';
 import { flagName } from '../options.ts';
 import { startOf } from '../start.ts';
-import { interruption, printJson, progressLine, say, several, thousands } from '../terminal.ts';
+import { interruption, printJson, progressLine, say, several, sinksJson, thousands } from '../terminal.ts';
 import { figuresJson, figuresText, targetOf } from './flink.ts';
 
 /** What the embedded engine can do and a job of Flink can't, and what is nearest to it. */
@@ -39,7 +39,7 @@ const EMBEDDED_ONLY = {
 /** Of --checkpoint-interval, ms. */
 const EMBEDDED_DEFAULT_MS = 1_000;
 
-export function refuseForFlink(args: ProcessArguments): void {
+function refuseForFlink(args: ProcessArguments): void {
   const given = (Object.keys(EMBEDDED_ONLY) as (keyof typeof EMBEDDED_ONLY)[]).find((name) => args[name]);
   if (given !== undefined) {
     const [why, instead] = EMBEDDED_ONLY[given];
@@ -202,12 +202,7 @@ function report(
       results: taken?.counters.processed ?? null,
       duplicate: taken?.counters.duplicate ?? null,
       dead: taken?.counters.dead ?? null,
-      sinks:
-        taken?.sinks.map(({ trouble, since, ...sink }) => ({
-          ...sink,
-          trouble: trouble ?? null,
-          since: since ?? null,
-        })) ?? [],
+      sinks: sinksJson(taken?.sinks ?? []),
       duration_ms: Math.round(duration),
       interrupted: left,
       reconciled,

@@ -28,6 +28,7 @@ import {
   say,
   several,
   show,
+  sinksJson,
   thousands,
 } from '../terminal.ts';
 
@@ -232,11 +233,7 @@ function report(
     open_windows: summary.openWindows,
     watermark: isoOrNull(summary.watermark),
     checkpoints: summary.checkpoints,
-    sinks: sinks.map(({ trouble, since, ...sink }) => ({
-      ...sink,
-      trouble: trouble ?? null,
-      since: since ?? null,
-    })),
+    sinks: sinksJson(sinks),
     lost: summary.lost,
     restored: summary.restored ? { ...summary.restored, waiting: summary.waiting } : null,
     late_in_a_view: lateInAView,

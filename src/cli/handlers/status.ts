@@ -11,6 +11,7 @@ import {
   isoShort,
   printJson,
   show,
+  sinksJson,
   span,
   thousands,
 } from '../terminal.ts';
@@ -80,11 +81,7 @@ function asJson(now: JobStatus) {
       lag_ms: lagMs ?? null,
       holds_watermark_back: id === now.slowest,
     })),
-    sinks: now.sinks.map(({ trouble, since, ...sink }) => ({
-      ...sink,
-      trouble: trouble ?? null,
-      since: since ?? null,
-    })),
+    sinks: sinksJson(now.sinks),
     dead_letters: now.deadLetters.map(({ reason, count, kept }) => ({ reason, count, kept })),
   };
 }
