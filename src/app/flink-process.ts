@@ -1,7 +1,9 @@
 /** A run of an app on a cluster of Flink: submits the job, follows it, and takes its results into the app's state meanwhile. */
 import type { JobFigures } from '../flink/cluster.ts';
+import { checkedQueries } from '../flink/script.ts';
 import { type Tally, tallyOf } from '../flink/tally.ts';
 import type { Position, StreamReader } from '../streams/ports.ts';
+import { checkViews } from '../views/check.ts';
 import { type Followed, follow } from './flink-follow.ts';
 import { FlinkJob, type FlinkOptions, openStream } from './flink-job.ts';
 import { openProcessor, type Processor, type ProcessSummary } from './processor.ts';
@@ -39,6 +41,8 @@ export interface FlinkRun {
 /** Throws as its parts do; the job of a run that fails goes on, unless it has failed itself. */
 export async function runOnFlink(options: FlinkRunOptions): Promise<FlinkRun> {
   const { target, signal } = options;
+  // A state is made with its views, so those that Flink can't take are refused before.
+  checkedQueries(checkViews(options.views), options.eventTime);
   const isOver = { now: false };
   const stopTaking = new AbortController();
   // What is wrong with the state or its sinks is told before there is a job.

@@ -4,7 +4,7 @@ import { TRIP_FIELDS, type TripField } from '../events/trip.ts';
 import { fieldsOf } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { sqlOfViews } from '../views/sql/print.ts';
-import { queriesOf } from './queries.ts';
+import { type Queries, queriesOf } from './queries.ts';
 import {
   jarsFor,
   type KinesisSource,
@@ -48,10 +48,15 @@ export function jobName(app: string): string {
 }
 
 /** Throws `no-flink-sql` and `no-sql` for views that Flink can't take. */
-export function scriptOf({ views, eventTime, source, target }: JobDefinition): JobScript {
+export function checkedQueries(views: readonly View[], eventTime: 'dropoff' | 'arrival'): Queries {
   // What can't be said in SQL at all is refused by what prints it.
   sqlOfViews(views);
-  const { timeZone, sources, views: tripViews, results } = queriesOf(views, eventTime);
+  return queriesOf(views, eventTime);
+}
+
+/** Throws `no-flink-sql` and `no-sql` for views that Flink can't take. */
+export function scriptOf({ views, eventTime, source, target }: JobDefinition): JobScript {
+  const { timeZone, sources, views: tripViews, results } = checkedQueries(views, eventTime);
   const fields = new Set<TripField>(
     views.flatMap((view) => fieldsOf(view)).filter((field) => Object.hasOwn(TRIP_FIELDS, field)),
   );

@@ -1,6 +1,6 @@
 /** Views as SQL for a cluster, and the way of its results home, without a cluster. */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openProcessor } from '../../src/app/processor.ts';
@@ -304,4 +304,25 @@ test('what contradicts itself on the command line is a mistake in its use', asyn
   const local = await taxiflow(['process', '--engine', 'flink', '--flink-gateway', 'http://localhost:1']);
   assert.equal(local.code, 2);
   assert.match(local.stderr, /reads streams of Amazon Kinesis/);
+});
+
+test('views that Flink refuses leave no state behind, which would be one of these views', async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'views.sql');
+  writeFileSync(
+    file,
+    `CREATE VIEW m AS SELECT window_start, window_end, PERCENTILE(total_amount, 0.5) AS m FROM TABLE(${TEN_MINUTES}) GROUP BY window_start, window_end;`,
+  );
+  const place = [
+    '--data-dir',
+    join(folder, 'data'),
+    '--engine',
+    'flink',
+    '--flink-gateway',
+    'http://localhost:1',
+  ];
+  const { code, stderr } = await taxiflow(['process', '--stream', 'trips', '--views', file, ...place]);
+  assert.equal(code, 2);
+  assert.match(stderr, /no percentile/);
+  assert.equal(existsSync(join(folder, 'data', 'apps')), false);
 });
