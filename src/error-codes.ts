@@ -3,6 +3,7 @@ export type ErrorCode =
   | 'access-denied'
   | 'app-exists'
   | 'app-running'
+  | 'archive-behind'
   | 'bad-app-name'
   | 'bad-ca'
   | 'bad-credentials'

@@ -72,6 +72,10 @@ export interface ProcessorOptions {
   /** File for results as NDJSON; `-` is standard output. */
   readonly output?: string | undefined;
   readonly opensearch?: OpenSearchOptions | undefined;
+  /** A folder or `s3://bucket/prefix`: every trip that is no copy is written there once, as Parquet files by day of drop-off. */
+  readonly archive?: string | undefined;
+  /** Ms after which a file of the archive is closed; 300,000 by default. */
+  readonly archiveInterval?: number | undefined;
   /**
    * A folder or `s3://…` with results that a job of Flink writes: they are taken into the state instead of computed from the stream.
    */

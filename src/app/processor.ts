@@ -12,7 +12,9 @@ import type { ResultFolder } from '../flink/result-files.ts';
 import type { DashboardTimes } from '../opensearch/dashboard-times.ts';
 import { shownUrl } from '../printable.ts';
 import type { RemoteState } from '../remote/state.ts';
+import type { ArchivePlace } from '../sinks/archive/place.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
+import { ARCHIVE_INTERVAL_MS, archiveSink } from '../state/archive.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
@@ -64,6 +66,7 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
   if (options.resultsFrom !== undefined) return openTaker(options, views, options.resultsFrom);
   const target = parseTarget(options.stream);
   const search = await searchOf(options);
+  const archive = await archiveOf(options);
   const stream = await readerOf(target, options);
   try {
     const remote = await remoteOf(options, views, target, stream);
@@ -80,6 +83,7 @@ export async function openProcessor(given: ProcessorOptions = {}): Promise<Proce
         planned,
         remote,
         make,
+        archive,
       );
     } finally {
       planned?.filled?.remove();
@@ -102,18 +106,32 @@ async function openTaker(options: ProcessorOptions, views: View[], place: string
   return new Processor(options, views, app, folder, search, undefined, undefined);
 }
 
+/** The place of the archive, which is looked at before anything else is made. */
+async function archiveOf({
+  archive,
+  region,
+  endpointUrl,
+}: ProcessorOptions): Promise<ArchivePlace | undefined> {
+  if (archive === undefined) return undefined;
+  const { openPlace, placeOfArchive } = await import('../sinks/archive/place.ts');
+  return openPlace(await placeOfArchive(archive), { region, endpointUrl });
+}
+
 function refuseContradictions(options: ProcessorOptions): void {
   const { drain, untilEnd, eventTime, maxDisorder, state, stateInterval, takeover, resultsFrom } = options;
+  const { archive, archiveInterval } = options;
   const refuse = (message: string, hint: string) => {
     throw new TaxiflowError('contradicting-options', message, { hint });
   };
   if (drain && !untilEnd) refuse('drain needs untilEnd', 'set untilEnd, or leave out drain');
   if (state === undefined && (stateInterval ?? takeover) !== undefined)
     refuse('stateInterval and takeover are for a state in S3', 'set state to s3://bucket/prefix');
-  if (resultsFrom !== undefined && (drain || state !== undefined))
+  if (archive === undefined && archiveInterval !== undefined)
+    refuse('archiveInterval is for an archive', 'set archive to a folder or s3://bucket/prefix');
+  if (resultsFrom !== undefined && (drain || state !== undefined || archive !== undefined))
     refuse(
-      'resultsFrom takes results that are there; they have no windows, and their state lies in a file of its own',
-      'leave out drain and state',
+      'resultsFrom takes results that are there: they have no windows and no trips, and their state lies in a file of its own',
+      'leave out drain, state and archive',
     );
   if (eventTime === 'arrival' && maxDisorder !== undefined)
     refuse('maxDisorder is for drop-off times; arrival times have none', 'leave one of them out');
@@ -192,6 +210,7 @@ export class Processor {
   readonly #reader: StreamReader | ResultFolder;
   readonly #state: SqliteState;
   readonly #search: Search | undefined;
+  readonly #archive: ArchivePlace | undefined;
   readonly #remote: RemoteState | undefined;
   #sinks: readonly Sink[] = [];
   readonly #stop = new AbortController();
@@ -210,6 +229,7 @@ export class Processor {
     planned: PlannedChanges | undefined,
     remote: Remote | undefined,
     makeRemote?: typeof RemoteState,
+    archive?: ArchivePlace,
   ) {
     const { dataDir = DEFAULT_DATA_DIR } = options;
     this.#o = options;
@@ -217,6 +237,7 @@ export class Processor {
     this.#views = views;
     this.#reader = reader;
     this.#search = search;
+    this.#archive = archive;
     this.stream = reader.name;
     this.app = app;
     this.#state = SqliteState.open({
@@ -229,8 +250,36 @@ export class Processor {
       remote && makeRemote
         ? new makeRemote(remote.options, this.#state, remote.taken, () => this.#wakeSinks())
         : undefined;
+    try {
+      this.#beginArchive();
+    } catch (error) {
+      this.#state.close();
+      throw error;
+    }
     this.path = this.#state.path;
     this.goesOn = this.#state.stored !== undefined;
+  }
+
+  /** Where trips are archived is part of the state, so that none is left out unnoticed. */
+  #beginArchive(): void {
+    const { archive } = this.#state;
+    const { place } = archive;
+    if (this.#archive) {
+      const { archiveInterval = ARCHIVE_INTERVAL_MS, onNote } = this.#o;
+      const before = archive.begin(this.#archive.url, this.app, archiveInterval);
+      if (before !== undefined && (before !== this.#archive.url || place === undefined))
+        onNote?.(`trips up to here are archived in ${before}`);
+      else if (before === undefined && this.#state.stored)
+        onNote?.('the archive begins with the trips that are read from now on');
+    } else if (place !== undefined)
+      throw new TaxiflowError(
+        'contradicting-options',
+        `app "${this.app}" archives its trips in ${place}, and this run does not`,
+        {
+          hint: `add --archive ${place}, or give it up with ${forgetting(archiveSink(place), this.app)}`,
+        },
+      );
+    else archive.end();
   }
 
   /**
@@ -354,6 +403,7 @@ export class Processor {
       onClosing: (windows, end, by) =>
         this.#o.onNote?.(closingText(windows, end, by === 'drain' ? undefined : this.#o.closeIdle)),
       allowGap,
+      archives: this.#archive !== undefined,
       signal,
       onProgress: tell,
       ...(onNoWatermark ? { onNoWatermark } : {}),
@@ -408,6 +458,7 @@ export class Processor {
     if (output !== undefined)
       sinks.push(new NdjsonSink(this.#state.outbox, output, (note) => onNote?.(note)));
     if (this.#search) sinks.push(await this.#openSearchSink(this.#search, clock));
+    if (this.#archive) sinks.push(await this.#archiveSink(this.#archive, clock));
     this.#notes = new RunNotes(this.#state, sinks, checkpointInterval);
     try {
       for (const sink of sinks) await sink.open?.(signal);
@@ -416,6 +467,20 @@ export class Processor {
       throw error;
     }
     return sinks;
+  }
+
+  async #archiveSink(place: ArchivePlace, clock: Clock): Promise<Sink> {
+    const { onNote = () => {}, onTrouble } = this.#o;
+    const { ArchiveSink } = await import('../sinks/archive/sink.ts');
+    const { archive } = this.#state;
+    const sink: Sink = new ArchiveSink({
+      place,
+      archive,
+      clock,
+      onNote,
+      onTrouble: (trouble) => onTrouble?.(sink.status(), trouble),
+    });
+    return sink;
   }
 
   async #openSearchSink(search: Search, clock: Clock): Promise<Sink> {

@@ -219,7 +219,9 @@ export function reconciliationOf(counters: Counters): {
 
 /** Sinks as JSON: null stands for what is not so. */
 export function sinksJson(sinks: readonly SinkStatus[]) {
-  return sinks.map(({ trouble, since, ...sink }) => ({
+  return sinks.map(({ name, unit, trouble, since, ...sink }) => ({
+    name,
+    unit: unit ?? 'results',
     ...sink,
     trouble: trouble ?? null,
     since: since ?? null,

@@ -6,6 +6,7 @@
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import type { Duplicates } from './duplicates.ts';
 import type { Intake } from './intake.ts';
+import type { KeptTrips } from './kept-trips.ts';
 import type { Counters, StateStore } from './state-store.ts';
 import type { ShardWatermarks } from './watermarks.ts';
 import type { AlignedWindows, WindowMemory } from './windows/aligned.ts';
@@ -23,7 +24,9 @@ export interface CheckpointerOptions {
   readonly store: StateStore;
   readonly deadLetters: DeadLetterBuffer;
   readonly eventTime: 'dropoff' | 'arrival';
-  /** Bytes that open windows, words and dead letters may take in memory. */
+  /** Trips that are to be archived. */
+  readonly kept: KeptTrips | undefined;
+  /** Bytes that open windows, words, dead letters and trips for the archive may take in memory. */
   readonly memoryLimit: number;
   /** Event time (epoch ms) that the watermark does not pass by the records. */
   readonly upTo?: number | undefined;
@@ -73,13 +76,14 @@ export class Checkpointer {
 
   /** Whether memory is so full that a checkpoint is due at once. */
   get isFull(): boolean {
-    const { memory, intake, deadLetters, memoryLimit } = this.#options;
-    return memory.bytes + intake.wordBytes + deadLetters.bytes > memoryLimit;
+    const { memory, intake, deadLetters, kept, memoryLimit } = this.#options;
+    return memory.bytes + intake.wordBytes + deadLetters.bytes + (kept?.bytes ?? 0) > memoryLimit;
   }
 
-  /** Commits everything since the last checkpoint. Throws `TaxiflowError` if the store fails. */
-  commit(): void {
-    const { views, intake, shards, counters, duplicates, store, deadLetters, eventTime } = this.#options;
+  /** Commits everything since the last checkpoint; `isLast` of a run. Throws `TaxiflowError` if the store fails. */
+  commit(isLast: boolean): void {
+    const { views, intake, shards, counters, duplicates, store, deadLetters, kept, eventTime } =
+      this.#options;
     // With arrival times, a copy that arrives later may always be in time.
     const isPast = (time: number) =>
       eventTime !== 'arrival' && views.every((windows) => windows.isPast(time, this.#watermark));
@@ -92,6 +96,8 @@ export class Checkpointer {
       gone: this.#gone(),
       duplicates: duplicates.takeChanges(this.#watermark, isPast),
       deadLetters: deadLetters.take(),
+      trips: kept?.take() ?? [],
+      isLast,
       closedUpTo: Object.fromEntries(
         views
           .filter(({ closedUpTo }) => Number.isFinite(closedUpTo))

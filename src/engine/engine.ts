@@ -5,6 +5,7 @@
  */
 import type { DeadLetterBuffer } from '../dead-letters.ts';
 import { TripColumns } from '../events/columns.ts';
+import { TRIP_FIELD_NAMES } from '../events/trip.ts';
 import type { RecordBatch } from '../streams/ports.ts';
 import { unpacked } from '../streams/unpack.ts';
 import { fieldsOf } from '../views/check.ts';
@@ -13,6 +14,7 @@ import type { View } from '../views/language.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Duplicates } from './duplicates.ts';
 import { Intake } from './intake.ts';
+import { KeptTrips } from './kept-trips.ts';
 import { type Counters, NO_COUNTS, type StateStore } from './state-store.ts';
 import { type ShardProgress, ShardWatermarks } from './watermarks.ts';
 import { AlignedWindows, type WindowMemory } from './windows/aligned.ts';
@@ -32,6 +34,8 @@ export interface EngineOptions {
   readonly memoryLimit: number;
   /** Event time (epoch ms) that the watermark does not pass by the records. */
   readonly upTo?: number | undefined;
+  /** Hand every trip on to the archive. */
+  readonly archives?: boolean | undefined;
 }
 
 export class Engine {
@@ -55,8 +59,10 @@ export class Engine {
     this.#views = views.map(
       (view) => new AlignedWindows(compileView(view, columns), allowedLateness, store, memory),
     );
-    const parts = { views: this.#views, shards: this.shards, counters: this.counters, duplicates };
-    this.#intake = new Intake({ ...options, ...parts, columns, fields: views.flatMap(fieldsOf) });
+    const kept = options.archives ? new KeptTrips(columns) : undefined;
+    const parts = { views: this.#views, shards: this.shards, counters: this.counters, duplicates, kept };
+    const fields = kept ? TRIP_FIELD_NAMES : views.flatMap(fieldsOf);
+    this.#intake = new Intake({ ...options, ...parts, columns, fields });
     this.#checkpointer = new Checkpointer(
       { ...options, ...parts, memory, intake: this.#intake },
       stored?.watermark ?? Number.NEGATIVE_INFINITY,
@@ -140,8 +146,8 @@ export class Engine {
     return this.#checkpointer.isFull;
   }
 
-  /** Commits everything since the last checkpoint in one transaction. */
-  checkpoint(): void {
-    this.#checkpointer.commit();
+  /** Commits everything since the last checkpoint in one transaction; `isLast` of a run. */
+  checkpoint(isLast = false): void {
+    this.#checkpointer.commit(isLast);
   }
 }

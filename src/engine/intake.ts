@@ -13,6 +13,7 @@ import type { RecordBatch } from '../streams/ports.ts';
 import { MOST_ROWS } from '../streams/unpack.ts';
 import { OUTCOME } from '../views/javascript/compiled-view.ts';
 import type { Duplicates } from './duplicates.ts';
+import type { KeptTrips } from './kept-trips.ts';
 import type { SeenTrips } from './seen-trips.ts';
 import type { Counters } from './state-store.ts';
 import type { ShardProgress, ShardWatermarks } from './watermarks.ts';
@@ -33,6 +34,8 @@ export interface IntakeOptions {
   readonly eventTime: 'dropoff' | 'arrival';
   /** W5: watermark = newest drop-off − this many ms, instead of watermark records. */
   readonly maxDisorder?: number | undefined;
+  /** Gets each trip that is no copy, where trips are archived. */
+  readonly kept?: KeptTrips | undefined;
 }
 
 /** Reasons of dead letters. A trip that is `late-in-a-view` is in time for another view or window. */
@@ -88,6 +91,7 @@ export class Intake {
     if (shards.ofTrips) this.#judgeByTrips(shard, count, time);
     else this.#judgeByRecords(shard, count, time);
     this.#settle(shard, batch, before, time);
+    this.#options.kept?.add(columns, count, this.#outcomes);
     if (this.#copies.length > 0) this.#takeCopies(shard, batch, before, time);
     shard.position = batch.next;
     return true;

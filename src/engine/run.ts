@@ -39,6 +39,8 @@ export interface ProcessOptions {
   readonly onClosing?: (windows: number, end: number, by: 'drain' | 'closeIdle') => void;
   /** Event time (epoch ms) that the watermark does not pass, and reaches at the end. */
   readonly upTo?: number | undefined;
+  /** Hand every trip to the store, for its archive. */
+  readonly archives?: boolean | undefined;
   /** Continue if records expired from the stream before they were read. */
   readonly allowGap?: boolean;
   readonly signal: AbortSignal;
@@ -219,7 +221,7 @@ class ProcessRun {
     if (this.#hasBegun()) {
       this.#engine.advance();
       if (!signal.aborted) this.#complete();
-      this.#checkpoint();
+      this.#checkpoint(true);
       await store.flush?.();
     }
     for (const sink of sinks) await this.#close(sink, signal.aborted);
@@ -303,8 +305,8 @@ class ProcessRun {
     this.#noteMissingWatermark();
   }
 
-  #checkpoint(): void {
-    this.#engine.checkpoint();
+  #checkpoint(isLast = false): void {
+    this.#engine.checkpoint(isLast);
     this.#reads.forgetGone();
     this.#checkpoints++;
     this.#lastCheckpoint = this.#o.clock.now();

@@ -3,6 +3,8 @@
 /** The state of a sink. */
 export interface SinkStatus {
   readonly name: string;
+  /** What it counts, if not results. */
+  readonly unit?: 'trips';
   /** Results the sink has settled, and committed results still pending. */
   readonly delivered: number;
   readonly pending: number;

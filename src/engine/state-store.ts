@@ -1,6 +1,7 @@
 /** The StateStore port: what the engine requires of its state store. */
 import type { DeadLetterBuffer, DeadLetterCount } from '../dead-letters.ts';
 import type { DuplicateChanges, StoredTrips } from './duplicates.ts';
+import type { TripChunk } from './kept-trips.ts';
 import type { ShardProgress } from './watermarks.ts';
 import type { StoredWindow } from './windows/aligned.ts';
 import type { Firing } from './windows/documents.ts';
@@ -55,6 +56,10 @@ export interface Checkpoint {
   readonly deadLetters: ReturnType<DeadLetterBuffer['take']>;
   /** As in `StoredState`. */
   readonly closedUpTo: StoredState['closedUpTo'];
+  /** Trips for the archive: the processed, filtered and late ones, if there is an archive. */
+  readonly trips?: readonly TripChunk[];
+  /** Whether the run ends with it. */
+  readonly isLast?: boolean;
 }
 
 /** Where a state was restored from. */

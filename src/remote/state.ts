@@ -359,6 +359,8 @@ interface Upload {
   readonly base: Part;
   readonly checkpoint: number;
   readonly nextResult: number;
+  /** Number of the archive's open file. */
+  readonly openFile: number;
 }
 
 export class RemoteState implements StateStore {
@@ -399,6 +401,8 @@ export class RemoteState implements StateStore {
     this.#increments = isUsable ? from.increments : [];
     this.#covered = from?.checkpoint ?? 0;
     state.outbox.cover(from?.next_result ?? 1);
+    // The state is what the head names, so its closed files are covered.
+    state.archive.cover(state.archive.openFile);
   }
 
   get stored(): StoredState | undefined {
@@ -470,7 +474,7 @@ export class RemoteState implements StateStore {
   async #upload(): Promise<void> {
     if (!this.#base && !this.#next) await whileBeating(this.#head, this.#o, () => this.#beginBase());
     const upload = await this.#take();
-    const { base, increments, checkpoint, nextResult } = upload;
+    const { base, increments, checkpoint, nextResult, openFile } = upload;
     const before = this.#head.content;
     await this.#patiently(() =>
       this.#head.replace(
@@ -482,6 +486,7 @@ export class RemoteState implements StateStore {
     this.#increments = increments;
     this.#covered = checkpoint;
     this.#state.outbox.cover(nextResult);
+    this.#state.archive.cover(openFile);
     this.#onCovered();
     this.#removing = this.#removing.then(() => this.#removeUnnamed(before, upload));
     if (
@@ -499,8 +504,9 @@ export class RemoteState implements StateStore {
   async #take(): Promise<Upload> {
     const changes = this.#changes.take();
     // These belong to the same moment.
-    const { checkpoint, outbox } = this.#state;
+    const { checkpoint, outbox, archive } = this.#state;
     const { nextResult } = outbox;
+    const { openFile } = archive;
     const next = this.#next;
     const made = next?.done;
     if (changes && changes.length > MOST_UNPACKED) {
@@ -516,9 +522,9 @@ export class RemoteState implements StateStore {
     }
     if (made) {
       this.#next = undefined;
-      return { base: made, increments: next!.since, checkpoint, nextResult };
+      return { base: made, increments: next!.since, checkpoint, nextResult, openFile };
     }
-    return { base: this.#base!, increments: this.#increments, checkpoint, nextResult };
+    return { base: this.#base!, increments: this.#increments, checkpoint, nextResult, openFile };
   }
 
   #isBaseDue(base: Part, increments: readonly Part[]): boolean {

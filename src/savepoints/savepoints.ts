@@ -8,6 +8,7 @@ import { TaxiflowError, translate, translating } from '../errors.ts';
 import { makeFolder } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { Database, formatOf, openSqlite } from '../sqlite.ts';
+import { detachArchive } from '../state/archive.ts';
 import { noteRestored, readCheckpoint } from '../state/checkpoint-row.ts';
 import { chooseApp, statePath, takeLock } from '../state/files.ts';
 import { streamName } from '../state/identity.ts';
@@ -235,6 +236,7 @@ function beginAnew(rows: StateRows): void {
     rows.db.exec(
       "DELETE FROM dead_letters WHERE scope <> ''; DELETE FROM dead_letter_counts WHERE scope <> ''",
     );
+    detachArchive(rows);
     const before = rows.prepare('SELECT created FROM run').pluck().get() as number;
     const created = Math.max(Date.now(), before + QUARTER_MS);
     rows.prepare('UPDATE run SET created = ?, crc = ?, status = NULL').run(created, rowCrc([created], ''));

@@ -9,7 +9,11 @@ import { rowCrc, type StateRows } from './rows.ts';
 import { FORMAT } from './schema.ts';
 
 /** By the format that each begins at. */
-const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = { 3: fromFormat3, 4: fromFormat4 };
+const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = {
+  3: fromFormat3,
+  4: fromFormat4,
+  5: fromFormat5,
+};
 
 /** Inside the lock of the state. Throws `damaged`. */
 export function migrate(rows: StateRows): void {
@@ -132,6 +136,27 @@ function fromFormat4(rows: StateRows): void {
   }
   rows.db.exec('DROP TABLE panes_of_format_4');
 }
+
+/** Format 5 had no archive. */
+function fromFormat5(rows: StateRows): void {
+  rows.db.exec(TABLES_OF_ARCHIVE);
+}
+
+const TABLES_OF_ARCHIVE = `
+CREATE TABLE archive (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  crc INTEGER NOT NULL,
+  archive TEXT NOT NULL
+) STRICT;
+CREATE TABLE archive_trips (
+  file INTEGER NOT NULL,
+  chunk INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  trips BLOB NOT NULL,
+  PRIMARY KEY (file, chunk)
+) STRICT;
+`;
 
 type Value = string | number;
 

@@ -11,6 +11,7 @@ import { translate, translating } from '../errors.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import type { View } from '../views/language.ts';
 import { hasOwnStarts } from '../views/windows.ts';
+import { type ArchiveStatus, archiveStatus } from './archive.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
 import { streamName } from './identity.ts';
@@ -107,6 +108,11 @@ export class StateReader {
       }));
     });
     return translating(this.#what, this.path, read);
+  }
+
+  /** Where trips are archived, and how far that is; undefined if they are not. */
+  archive(): ArchiveStatus | undefined {
+    return translating(this.#what, this.path, () => archiveStatus(this.#db));
   }
 
   /** The stream as its reader names it. */

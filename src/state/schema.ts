@@ -3,10 +3,11 @@ import { DEAD_LETTER_SCHEMA } from '../dead-letters.ts';
 import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import { formatOf, refuseNewerFormat, type Sqlite, transaction } from '../sqlite.ts';
+import { ARCHIVE_SCHEMA } from './archive.ts';
 import { damage, rowCrc } from './rows.ts';
 
 /** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
-export const FORMAT = 5;
+export const FORMAT = 6;
 /** States of older formats can't be brought up to date. */
 const OLDEST_FORMAT = 3;
 
@@ -99,7 +100,7 @@ CREATE TABLE seen_late (
   crc INTEGER NOT NULL,
   PRIMARY KEY (replay, id)
 ) STRICT, WITHOUT ROWID;
-${DEAD_LETTER_SCHEMA}
+${DEAD_LETTER_SCHEMA}${ARCHIVE_SCHEMA}
 PRAGMA user_version = ${FORMAT};
 `;
 

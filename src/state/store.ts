@@ -3,6 +3,7 @@
  *
  *  C1 a checkpoint is one transaction; there is no second file to disagree with it.
  *  C3 results are an outbox: numbered in the order they are written, with a cursor for each sink (`outbox.ts`).
+ *     The archive's files are decided by the checkpoint too (C11, `archive.ts`).
  *  C4 one processor at a time has a state, by a lock (`files.ts`). A state has one name, and one that loses it while it is
  *     in use takes no further commit.
  *  C5 a state of another stream, other views or a newer format is refused (`identity.ts`, `schema.ts`); one of an older
@@ -13,6 +14,7 @@ import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
+import { ArchiveTables } from './archive.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
 import { statePath, takeLock } from './files.ts';
 import { checkIdentity } from './identity.ts';
@@ -38,6 +40,8 @@ export class SqliteState implements StateStore {
   readonly stored: StoredState | undefined;
   /** Results on their way to the sinks. */
   readonly outbox: Outbox;
+  /** Trips on their way to the archive. */
+  readonly archive: ArchiveTables;
   /** Of the last commit; `bytes` is what it wrote. */
   lastCheckpoint = { durationMs: 0, bytes: 0 };
   /** For what copies the state. */
@@ -67,6 +71,7 @@ export class SqliteState implements StateStore {
     this.#seen = new SeenTripTables(rows);
     this.#deadLetters = new DeadLetterTable(rows.db);
     this.outbox = new Outbox(rows, readCreated(rows));
+    this.archive = new ArchiveTables(rows);
     this.#writeCheckpoint = rows.prepare(
       'INSERT OR REPLACE INTO checkpoint (id, number, at, crc, state) VALUES (1, ?, ?, ?, ?)',
     );
@@ -158,6 +163,7 @@ export class SqliteState implements StateStore {
     size += this.#panes.write(checkpoint.blocks);
     for (const window of checkpoint.gone) this.#panes.drop(window);
     size += this.#seen.write(checkpoint.duplicates);
+    size += this.archive.add(checkpoint.trips ?? [], Date.now(), checkpoint.isLast ?? false);
     const at = new Date().toISOString();
     this.#deadLetters.write(checkpoint.deadLetters, at);
     const { nextResult, trimmed } = this.outbox;

@@ -1,7 +1,8 @@
 /** What is done to the state of a processor that is stopped. */
 import { statSync } from 'node:fs';
 import { TaxiflowError, translating } from '../errors.ts';
-import { openSqlite, type Sqlite } from '../sqlite.ts';
+import { openSqlite, type Sqlite, transaction } from '../sqlite.ts';
+import { archiveSink, archiveStatus, forgetArchive } from './archive.ts';
 import { statePath, takeLock } from './files.ts';
 import { refuseOtherFormat } from './schema.ts';
 
@@ -22,6 +23,9 @@ export function compactState(dataDir: string, app: string): { before: number; af
  */
 export function forgetSink(dataDir: string, app: string, sink: string): { missing: number } {
   return withState(dataDir, app, (db) => {
+    const archive = archiveStatus(db);
+    if (archive && sink === archiveSink(archive.place))
+      return { missing: transaction(db, () => forgetArchive(db)) };
     const { delivered } = (db.prepare('SELECT delivered FROM cursors WHERE sink = ?').get(sink) ?? {}) as {
       delivered?: number;
     };

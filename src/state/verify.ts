@@ -1,6 +1,7 @@
 /** Reads every row of a state and checks it. */
 import { DeadLetterTable } from '../dead-letters.ts';
 import { Database, type Sqlite } from '../sqlite.ts';
+import { ArchiveTables } from './archive.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { FIRING, type FiringRow, firingKey } from './outbox.ts';
 import { PaneTable } from './panes.ts';
@@ -17,6 +18,7 @@ export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
     new PaneTable(rows).verify();
     new SeenTripTables(rows).load();
     new DeadLetterTable(rows.db).counts();
+    new ArchiveTables(rows).verify();
     let kept = 0;
     const firings = rows.prepare(`${FIRING} ORDER BY first`);
     for (const row of firings.iterate() as Iterable<FiringRow>) {

@@ -5,9 +5,10 @@
 import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
 import { listApps } from '../state/apps.ts';
+import { archiveSink } from '../state/archive.ts';
 import { isRunning, statePath } from '../state/files.ts';
 import { StateReader } from '../state/reader.ts';
-import type { DeadLetterSample, JobStatus, Sample } from './model.ts';
+import type { DeadLetterSample, JobStatus, Sample, SinkStatus } from './model.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
@@ -111,7 +112,7 @@ export class JobWatch {
       stateBytes: sizeOf(this.#reader.path) + sizeOf(`${this.#reader.path}-wal`),
       openWindows: noted?.openWindows,
       // Only the sinks of the last run.
-      sinks: this.#reader.cursors().flatMap((cursor) => {
+      sinks: [...this.#reader.cursors(), ...this.#archive(this.#reader)].flatMap((cursor) => {
         const sink = noted?.sinks.find(({ name }) => name === cursor.name);
         if (noted && !sink) return [];
         const { retries = 0, rejected = 0, trouble, since } = sink ?? {};
@@ -121,6 +122,13 @@ export class JobWatch {
       rates: this.#rates(running ? noted?.rates : undefined),
       samples: this.#samples,
     };
+  }
+
+  #archive(reader: StateReader): Pick<SinkStatus, 'name' | 'unit' | 'delivered' | 'pending'>[] {
+    const archive = reader.archive();
+    if (!archive) return [];
+    const { place, written, pending } = archive;
+    return [{ name: archiveSink(place), unit: 'trips', delivered: written, pending }];
   }
 
   /** A sample of the dead letters of a reason. */

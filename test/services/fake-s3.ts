@@ -67,7 +67,18 @@ function answer(fake: FakeS3, request: IncomingMessage, response: ServerResponse
   }
   if (bucket !== fake.bucket) refuse(response, 404, 'NoSuchBucket');
   else if (key === '') list(fake, url.searchParams, response);
+  else if (asked.method === 'PUT') store(fake, key, request, response);
   else object(fake, asked, response, fault?.after);
+}
+
+function store({ objects }: FakeS3, key: string, request: IncomingMessage, response: ServerResponse): void {
+  const body: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => body.push(chunk));
+  request.on('end', () => {
+    const content = Buffer.concat(body);
+    objects.set(key, content);
+    response.writeHead(200, { etag: etagOf(content) }).end();
+  });
 }
 
 function refuse(response: ServerResponse, status: number, code: string, headers = {}, message = code): void {

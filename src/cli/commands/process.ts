@@ -69,6 +69,14 @@ const options = {
   indexPrefix,
   resend: flag('Send all results to OpenSearch again, including those already delivered'),
   ...openSearchAccess,
+  archive: text({
+    describe: 'Write every trip once, as Parquet by day, to this folder or s3:// prefix',
+    completes: 'folder',
+  }),
+  archiveInterval: milliseconds({
+    least: 1,
+    describe: 'With --archive: time after which a file is closed  [default: 5m]',
+  }),
   retain: milliseconds({
     least: 1,
     describe:

@@ -135,6 +135,7 @@ function refuseContradictions(args: ProcessArguments): void {
     for (const option of [
       'drain',
       'state',
+      'archive',
       'allowedLateness',
       'closeIdle',
       'maxDisorder',
@@ -149,6 +150,13 @@ function refuseContradictions(args: ProcessArguments): void {
   for (const option of ['resend', 'dashboards'] as const)
     if (args[option] && args.opensearch === undefined)
       throw usageError(`--${option} needs --opensearch`, 'add --opensearch URL');
+  if (args.archiveInterval !== undefined && args.archive === undefined)
+    throw usageError('--archive-interval needs --archive', 'add --archive PLACE');
+  if (args.engine === 'flink' && args.archive !== undefined)
+    throw usageError(
+      '--archive is for the embedded engine',
+      'omit it, or run a process of its own for the archive',
+    );
   if (args.takeover !== undefined && !args.standby)
     throw usageError('--takeover needs --standby', 'add --standby');
   for (const option of ['stateInterval', 'standby'] as const)
@@ -199,10 +207,11 @@ function progressText(now: ProcessorProgress, untilEnd: boolean): string {
   );
 }
 
-function troubleText({ name, pending, since }: SinkStatus, trouble: string | undefined): string {
-  const sink = name.split(' ')[0];
+function troubleText({ name, unit, pending, since }: SinkStatus, trouble: string | undefined): string {
+  const sink = name.split(/[ :]/)[0];
   if (trouble === undefined) return `${sink}: delivering again`;
-  return `${sink}: results wait since ${since}: ${trouble}; ${several(pending, 'result')} behind`;
+  const things = unit ?? 'results';
+  return `${sink}: ${things} wait since ${since}: ${trouble}; ${several(pending, things.slice(0, -1))} behind`;
 }
 
 const MOST_NAMED = 3;
@@ -288,10 +297,10 @@ function tell(summary: ProcessSummary & { readonly views: readonly View[] }, inv
     say(
       `left open in the state: ${several(summary.openWindows, 'window')}; the next run continues from there`,
     );
-  for (const { name, delivered, pending, rejected } of sinks)
+  for (const { name, unit, delivered, pending, rejected } of sinks)
     say(
       // While an index is being refilled, the documents it refused earlier count again later.
-      `${name}: ${several(Math.max(0, delivered - rejected), 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run continues from there` : ''}`,
+      `${name}: ${several(Math.max(0, delivered - rejected), unit === 'trips' ? 'trip' : 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run continues from there` : ''}`,
     );
 }
 
