@@ -31,6 +31,9 @@ function tablesOf(db: Sqlite, schema = 'main'): Table[] {
   }));
 }
 
+const same = (columns: readonly string[], prefix: string) =>
+  columns.map((column) => `"${column}" = ${prefix}"${column}"`).join(' AND ');
+
 const listed = (columns: readonly string[], prefix = '') =>
   columns.map((column) => `${prefix}"${column}"`).join(', ');
 
@@ -47,10 +50,12 @@ export class Changes {
       db.exec(
         `CREATE TEMP TABLE changed_${name} (${listed(key)}, PRIMARY KEY (${listed(key)})) WITHOUT ROWID`,
       );
+      // OR IGNORE would not do: in a trigger, the conflict clause of the statement that fires it counts instead.
       for (const [event, row] of [['INSERT', 'NEW'], ['UPDATE', 'NEW'], ['DELETE', 'OLD']] as const) // biome-ignore format: one line
         db.exec(
           `CREATE TEMP TRIGGER changed_${name}_${event} AFTER ${event} ON main.${name}
-           BEGIN INSERT OR IGNORE INTO changed_${name} VALUES (${listed(key, `${row}.`)}); END`,
+           BEGIN INSERT INTO changed_${name} SELECT ${listed(key, `${row}.`)}
+             WHERE NOT EXISTS (SELECT 1 FROM changed_${name} WHERE ${same(key, `${row}.`)}); END`,
         );
     }
   }
