@@ -124,7 +124,7 @@ describe('a state of format 3', () => {
     // 8 windows of 3 vendors, and one correction.
     assert.equal(readFileSync(output, 'utf8').split('\n').length - 1, 25);
     assert.deepEqual(sinks.map(({ delivered, pending }) => [delivered, pending]), [[25, 0]]); // biome-ignore format: one line
-    assert.equal(formatOf(dataDir), 5);
+    assert.equal(formatOf(dataDir), 6);
   });
 
   it('knows the end of each open window', (t) => {
@@ -229,7 +229,7 @@ describe('a state of format 3', () => {
     assert.throws(() => SqliteState.open({ dataDir, app: APP, identity }), { code: 'other-state' });
     assert.throws(() => new StateReader(dataDir, APP), {
       code: 'older-format',
-      message: /has format 3, this taxiflow reads 5/,
+      message: /has format 3, this taxiflow reads 6/,
     });
     for (const command of ['status', 'results', 'dead-letters']) {
       const { stderr } = await run([command, '--app', APP, '--data-dir', dataDir], { code: 1 });
@@ -237,6 +237,20 @@ describe('a state of format 3', () => {
     }
     assert.equal(formatOf(dataDir), 3);
   });
+});
+
+it('a state of format 5 goes on, and can be archived then', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const at = { dataDir, app: APP, untilEnd: true };
+  await putRecords(dataDir, STREAM, ['{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n']);
+  await (await openProcessor(at)).run();
+  const db = new Database(statePath(dataDir, APP));
+  db.exec('DROP TABLE archive; DROP TABLE archive_trips; PRAGMA user_version = 5');
+  db.close();
+  await putRecords(dataDir, STREAM, ['{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n']);
+  const { totals, sinks } = await (await openProcessor({ ...at, archive: join(dataDir, 'archive') })).run();
+  assert.equal(formatOf(dataDir), 6);
+  assert.deepEqual([totals.read, sinks[0]!.delivered], [2, 1], 'from now on');
 });
 
 it('a state that is older still is refused: it says to process the stream again', (t) => {
