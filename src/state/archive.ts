@@ -33,8 +33,8 @@ export interface FileLimits {
   readonly ms: number;
 }
 
-const MOST_TRIPS = 1_000_000;
-const MOST_BYTES = 48 << 20;
+const MOST_TRIPS = 500_000;
+const MOST_BYTES = 24 << 20;
 export const ARCHIVE_INTERVAL_MS = 300_000;
 
 /** Where an archive stands, as it lies in the state. */

@@ -4,12 +4,11 @@
  */
 import * as zlib from 'node:zlib';
 import type { SchemaElement } from 'hyparquet';
-import { ByteWriter, parquetWrite } from 'hyparquet-writer';
+import { ByteWriter, type ColumnSource, ParquetWriter } from 'hyparquet-writer';
 import { TripColumns } from '../../events/columns.ts';
 import { PackedTrips } from '../../events/packed.ts';
 import {
-  NUMERIC_FIELDS,
-  STRING_FIELDS,
+  type NumericField,
   type StringField,
   TRIP_FIELD_NAMES,
   TRIP_FIELDS,
@@ -34,7 +33,10 @@ type Zstd = (bytes: Uint8Array) => Buffer;
 const { zstdCompressSync } = zlib as { zstdCompressSync?: Zstd };
 const COMPRESSION = zstdCompressSync
   ? { codec: 'ZSTD' as const, compressors: { ZSTD: zstdCompressSync } }
-  : { codec: 'GZIP' as const, compressors: { GZIP: (bytes: Uint8Array) => zlib.gzipSync(bytes) } };
+  : {
+      codec: 'GZIP' as const,
+      compressors: { GZIP: (bytes: Uint8Array) => zlib.gzipSync(bytes, { level: 3 }) },
+    };
 
 /** The files of trips, packed as `packTrips` does, in the order of days. The same trips give the same files. */
 export function dayFiles(chunks: readonly Uint8Array[]): DayFile[] {
@@ -99,34 +101,35 @@ const SCHEMA: SchemaElement[] = [
 
 function parquetOf(columns: TripColumns, rows: Uint32Array): Uint8Array {
   const writer = new ByteWriter();
-  const others: (string | null)[] = new Array(rows.length).fill(null);
-  const data = new Map<string, unknown[]>();
-  for (const name of STRING_FIELDS) data.set(name, words(columns, name, rows));
-  for (const name of NUMERIC_FIELDS)
-    data.set(
-      name,
-      TRIP_FIELDS[name].type === 'number'
-        ? doubles(columns.numbers[name], rows)
-        : wholes(columns.numbers[name], rows, (i, value) => {
-            others[i] = JSON.stringify({ ...(JSON.parse(others[i] ?? '{}') as object), [name]: value });
-          }),
-    );
-  data.set(OTHER_VALUES, others);
-  parquetWrite({
-    writer,
-    schema: SCHEMA,
-    columnData: SCHEMA.slice(1).map(({ name }) => ({ name, data: data.get(name)!, ...encodingOf(name) })),
-    rowGroupSize: ROW_GROUP,
-    createdBy: CREATED_BY,
-    ...COMPRESSION,
-  });
+  const file = new ParquetWriter({ writer, schema: SCHEMA, createdBy: CREATED_BY, ...COMPRESSION });
+  for (let from = 0; from < rows.length; from += ROW_GROUP)
+    file.write({
+      columnData: columnData(columns, rows.subarray(from, from + ROW_GROUP)),
+      rowGroupSize: ROW_GROUP,
+    });
+  file.finish();
   return writer.getBytes();
 }
 
+/** The values of a row group. */
+function columnData(columns: TripColumns, rows: Uint32Array): ColumnSource[] {
+  const others: (string | null)[] = new Array(rows.length).fill(null);
+  const onOther = (name: string) => (i: number, value: number) => {
+    others[i] = JSON.stringify({ ...(JSON.parse(others[i] ?? '{}') as object), [name]: value });
+  };
+  const data = (name: TripField): unknown[] => {
+    const { type } = TRIP_FIELDS[name];
+    if (type === 'string') return words(columns, name as StringField, rows);
+    const values = columns.numbers[name as NumericField];
+    return type === 'number' ? doubles(values, rows) : wholes(values, rows, onOther(name));
+  };
+  const sources = TRIP_FIELD_NAMES.map((name) => ({ name, data: data(name), ...encodingOf(name) }));
+  return [...sources, { name: OTHER_VALUES, data: others }];
+}
+
 /** What hardly repeats is stored as differences: a dictionary would only be tried. */
-function encodingOf(name: string): { encoding?: 'DELTA_BINARY_PACKED' } {
-  const type = TRIP_FIELDS[name as TripField]?.type;
-  return name === 'trip_id' || type === 'time' ? { encoding: 'DELTA_BINARY_PACKED' } : {};
+function encodingOf(name: TripField): { encoding?: 'DELTA_BINARY_PACKED' } {
+  return name === 'trip_id' || TRIP_FIELDS[name].type === 'time' ? { encoding: 'DELTA_BINARY_PACKED' } : {};
 }
 
 function words(columns: TripColumns, name: StringField, rows: Uint32Array): (string | null)[] {
@@ -136,7 +139,12 @@ function words(columns: TripColumns, name: StringField, rows: Uint32Array): (str
 }
 
 function doubles(values: Float64Array, rows: Uint32Array): (number | null)[] {
-  return Array.from(rows, (row) => (Number.isNaN(values[row]!) ? null : values[row]!));
+  const found: (number | null)[] = new Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const value = values[rows[i]!]!;
+    found[i] = Number.isNaN(value) ? null : value;
+  }
+  return found;
 }
 
 function wholes(
@@ -144,10 +152,12 @@ function wholes(
   rows: Uint32Array,
   onOther: (i: number, value: number) => void,
 ): (bigint | null)[] {
-  return Array.from(rows, (row, i) => {
-    const value = values[row]!;
-    if (Number.isSafeInteger(value)) return BigInt(value);
-    if (!Number.isNaN(value)) onOther(i, value);
-    return null;
-  });
+  const found: (bigint | null)[] = new Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const value = values[rows[i]!]!;
+    const isWhole = Number.isSafeInteger(value);
+    if (!isWhole && !Number.isNaN(value)) onOther(i, value);
+    found[i] = isWhole ? BigInt(value) : null;
+  }
+  return found;
 }
