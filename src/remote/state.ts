@@ -358,6 +358,8 @@ interface Upload {
   readonly increments: readonly Part[];
   readonly base: Part;
   readonly checkpoint: number;
+  /** When that checkpoint was committed, epoch ms. */
+  readonly at: number | undefined;
   readonly nextResult: number;
 }
 
@@ -372,6 +374,8 @@ export class RemoteState implements StateStore {
   #last = Number.NEGATIVE_INFINITY;
   /** Number of the checkpoint that the last accepted head covers. */
   #covered: number;
+  /** When that one was committed, epoch ms; undefined before the first. */
+  coveredAt: number | undefined;
   /** Changes since the base, as the next head will name them. */
   #increments: readonly Part[];
   #base: Part | undefined;
@@ -398,6 +402,7 @@ export class RemoteState implements StateStore {
     this.#base = isUsable ? from.base! : undefined;
     this.#increments = isUsable ? from.increments : [];
     this.#covered = from?.checkpoint ?? 0;
+    this.coveredAt = from && state.checkpointAt;
     state.outbox.cover(from?.next_result ?? 1);
   }
 
@@ -470,7 +475,7 @@ export class RemoteState implements StateStore {
   async #upload(): Promise<void> {
     if (!this.#base && !this.#next) await whileBeating(this.#head, this.#o, () => this.#beginBase());
     const upload = await this.#take();
-    const { base, increments, checkpoint, nextResult } = upload;
+    const { base, increments, checkpoint, at, nextResult } = upload;
     const before = this.#head.content;
     await this.#patiently(() =>
       this.#head.replace(
@@ -481,6 +486,7 @@ export class RemoteState implements StateStore {
     this.#base = base;
     this.#increments = increments;
     this.#covered = checkpoint;
+    this.coveredAt = at;
     this.#state.outbox.cover(nextResult);
     this.#onCovered();
     this.#removing = this.#removing.then(() => this.#removeUnnamed(before, upload));
@@ -499,7 +505,7 @@ export class RemoteState implements StateStore {
   async #take(): Promise<Upload> {
     const changes = this.#changes.take();
     // These belong to the same moment.
-    const { checkpoint, outbox } = this.#state;
+    const { checkpoint, checkpointAt: at, outbox } = this.#state;
     const { nextResult } = outbox;
     const next = this.#next;
     const made = next?.done;
@@ -516,9 +522,9 @@ export class RemoteState implements StateStore {
     }
     if (made) {
       this.#next = undefined;
-      return { base: made, increments: next!.since, checkpoint, nextResult };
+      return { base: made, increments: next!.since, checkpoint, at, nextResult };
     }
-    return { base: this.#base!, increments: this.#increments, checkpoint, nextResult };
+    return { base: this.#base!, increments: this.#increments, checkpoint, at, nextResult };
   }
 
   #isBaseDue(base: Part, increments: readonly Part[]): boolean {

@@ -50,6 +50,7 @@ export class SqliteState implements StateStore {
   readonly #writeCheckpoint;
   readonly #note;
   #number = 0;
+  #checkpointAt: number | undefined;
   #retained:
     | {
         readonly ms: number;
@@ -106,11 +107,17 @@ export class SqliteState implements StateStore {
     const bytes = this.#rows.transaction(() => this.#write(checkpoint));
     this.#rows.refuseGone();
     this.lastCheckpoint = { durationMs: performance.now() - started, bytes };
+    this.#checkpointAt = Date.now();
   }
 
   /** Number of the last checkpoint; 0 before the first. */
   get checkpoint(): number {
     return this.#number;
+  }
+
+  /** When the last checkpoint was committed, epoch ms; undefined before the first. */
+  get checkpointAt(): number | undefined {
+    return this.#checkpointAt;
   }
 
   /**
@@ -171,6 +178,7 @@ export class SqliteState implements StateStore {
     const checkpoint = readCheckpoint(db);
     if (!checkpoint) return undefined;
     this.#number = checkpoint.number;
+    this.#checkpointAt = Date.parse(checkpoint.at);
     this.outbox.continueAt(checkpoint.nextResult, checkpoint.trimmed ?? 0);
     this.#panes.verify();
     return {

@@ -44,6 +44,8 @@ export class KinesisWriter {
   /** Puts that wait for the next group. */
   readonly #waiting: Put[] = [];
   #groups = 0;
+  /** Since it was opened. */
+  readonly counts = { records: 0, retries: 0, throttled: 0 };
 
   constructor(options: WriterOptions) {
     this.#o = options;
@@ -119,11 +121,14 @@ export class KinesisWriter {
           (_, i) => results[i]?.SequenceNumber === undefined || results[i]?.ErrorCode,
         );
         this.#learn(left, results);
+        this.counts.records += left.length - failed.length;
         if (failed.length === 0) return;
+        this.counts.retries += failed.length;
         if (failed.length < left.length) attempts.progress();
         left = failed;
       } catch (error) {
         await pause(error, attempts, this.#o.stream);
+        this.counts.retries += left.length;
         continue;
       }
       await attempts.again(ENTRIES_FAILED);
@@ -134,7 +139,10 @@ export class KinesisWriter {
   #learn(entries: readonly Entry[], results: readonly PutAnswer[]): void {
     const throttled = new Set<Budget>();
     for (const [i, { ErrorCode, ShardId }] of results.entries()) {
-      if (ErrorCode === 'ProvisionedThroughputExceededException') throttled.add(entries[i]!.budget);
+      if (ErrorCode === 'ProvisionedThroughputExceededException') {
+        throttled.add(entries[i]!.budget);
+        this.counts.throttled++;
+      }
       if (ShardId && !this.#routes?.ids.has(ShardId)) this.#routes = undefined;
     }
     for (const budget of throttled) budget.throttled(this.#o.clock.now());
