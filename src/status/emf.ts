@@ -93,7 +93,8 @@ export class EmfLines {
     const metrics: [name: string, unit: 'Count' | 'Seconds', value: number][] = [];
     for (const [name, count] of Object.entries(counts))
       metrics.push([name, 'Count', count - (this.#told[name] ?? 0)]);
-    for (const [name, level] of Object.entries(levels)) if (isKnown(level)) metrics.push([name, 'Count', level]);
+    for (const [name, level] of Object.entries(levels))
+      if (isKnown(level)) metrics.push([name, 'Count', level]);
     for (const [name, ms] of Object.entries(times))
       if (isKnown(ms)) metrics.push([name, 'Seconds', ms / 1_000]);
     this.#told = counts;

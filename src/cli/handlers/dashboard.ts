@@ -59,7 +59,7 @@ function announce(args: DashboardArguments, options: DashboardOptions, page: Das
 
 /** Reports that the page failed; the run it shows continues. */
 export function tellPageFailed(error: Error): void {
-  say(`the live page failed: ${error.message}; "taxiflow dashboard" serves it again`);
+  say(`the live page failed: ${error.message}; "taxiflow dashboard" serves it again`, 'page-failed');
 }
 
 /** Opens the page in a browser, if there is one. */
