@@ -65,8 +65,14 @@ export function outliveReader(): void {
 
 /** Exits quietly when the reader of stdout closes the pipe, as `head` does. */
 export function endQuietlyWithThePipe(): void {
+  let isTold = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (!servesReader) return say(`stdout can't be written any more: ${error.message}`, 'no-reader');
+    if (!servesReader) {
+      // Each further line fails too.
+      if (!isTold) say(`stdout can't be written any more: ${error.message}`, 'no-reader');
+      isTold = true;
+      return;
+    }
     if (error.code === 'EPIPE') process.exit(EXIT.done);
     throw error;
   });
