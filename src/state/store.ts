@@ -107,7 +107,6 @@ export class SqliteState implements StateStore {
     const bytes = this.#rows.transaction(() => this.#write(checkpoint));
     this.#rows.refuseGone();
     this.lastCheckpoint = { durationMs: performance.now() - started, bytes };
-    this.#checkpointAt = Date.now();
   }
 
   /** Number of the last checkpoint; 0 before the first. */
@@ -170,6 +169,7 @@ export class SqliteState implements StateStore {
     const { nextResult, trimmed } = this.outbox;
     const text = checkpointText(checkpoint, { nextResult, trimmed });
     this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
+    this.#checkpointAt = Date.parse(at);
     return size + text.length;
   }
 

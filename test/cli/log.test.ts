@@ -133,7 +133,7 @@ describe('--log json', PARALLEL, () => {
     const configured = await taxiflow(['process'], { cwd });
     assert.deepEqual(codesOf(configured.stderr), ['stream', 'no-stream']);
     const text = await taxiflow(['process', '--log', 'text'], { cwd });
-    assert.match(text.stderr, /^Error: there is no stream/);
+    assert.match(text.stderr, /^Error: there is no stream/m);
   });
 
   test('no name breaks a line, and no secret is told', async (t) => {
