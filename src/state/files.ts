@@ -66,8 +66,9 @@ export function takeLock(path: string, app: string): Sqlite {
  * already.
  */
 export function markStandby(dataDir: string, app: string): Sqlite | undefined {
+  const path = standbyPath(dataDir, app);
   try {
-    return takeLock(standbyPath(dataDir, app), app);
+    return translating('the mark of a standby', path, () => takeLock(path, app));
   } catch (error) {
     if (error instanceof TaxiflowError && error.code === 'app-running') return undefined;
     throw error;

@@ -159,8 +159,9 @@ describe('replay --metrics emf', PARALLEL, () => {
   test('counts what Kinesis turned away and what was sent again', async (t) => {
     const emulator = await startKinesis(t);
     await createStream(emulator, 'trips', 2);
+    const faults = ['partial', 'throttled'] as const;
     const { env } = await faulty(t, emulator, 0, 0, async (target, nth) =>
-      target === 'PutRecords' && nth === 1 ? 'partial' : undefined,
+      target === 'PutRecords' ? faults[nth - 1] : undefined,
     );
     const ran = await run(['replay', YELLOW, ...MAX, '--stream', 'trips', ...EMF], { env });
     const outcome = ran.json<{ acknowledged: number; watermarks: number }>();
