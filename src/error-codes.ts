@@ -65,6 +65,7 @@ export type ErrorCode =
   | 'no-views'
   | 'not-adjacent'
   | 'not-degrees'
+  | 'not-healthy'
   | 'not-kinesis'
   | 'not-read'
   | 'not-readable'

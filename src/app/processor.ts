@@ -20,6 +20,7 @@ import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
 import { forgetting } from '../state/upkeep.ts';
 import type { PlannedChanges } from '../state/view-changes.ts';
+import type { ProcessFigures } from '../status/emf.ts';
 import {
   DEFAULT_DATA_DIR,
   DEFAULT_SHARDS,
@@ -213,6 +214,8 @@ export class Processor {
   readonly #archive: ArchivePlace | undefined;
   readonly #remote: RemoteState | undefined;
   #sinks: readonly Sink[] = [];
+  /** Results that its sinks had refused before this run. */
+  #refusedBefore = 0;
   readonly #stop = new AbortController();
   #notes: RunNotes | undefined;
   /** Fits the saved dashboard to the results that `sink` delivers. */
@@ -295,9 +298,9 @@ export class Processor {
     const noting = setInterval(() => this.#tick(), NOTE_INTERVAL).unref();
     try {
       const sinks = await this.#openSinks(clock, signal);
+      this.#refusedBefore = refusedBy(sinks);
       this.#sinks = sinks;
       if (this.#o.retain !== undefined) this.#retainResults(this.#o.retain, sinks);
-      const refusedBefore = refusedBy(sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
       await this.#remote?.finish();
@@ -305,7 +308,7 @@ export class Processor {
       return {
         ...outcome,
         sinks: sinks.map((sink) => sink.status()),
-        refused: refusedBy(sinks) - refusedBefore,
+        refused: refusedBy(sinks) - this.#refusedBefore,
         restored: this.#state.stored?.restored,
         duration: clock.now() - started,
       };
@@ -326,6 +329,18 @@ export class Processor {
     } catch {
       // A sink that has failed says so at the next checkpoint too.
     }
+  }
+
+  /** How the run is doing at this moment, whether or not anything is committed; before, during and after it. */
+  get figures(): ProcessFigures {
+    const { checkpointAt, lastCheckpoint } = this.#state;
+    return {
+      progress: this.#notes?.progress,
+      sinks: this.#sinks.map((sink) => sink.status()),
+      refused: refusedBy(this.#sinks) - this.#refusedBefore,
+      checkpointAt: this.#remote ? this.#remote.coveredAt : checkpointAt,
+      checkpointMs: lastCheckpoint.bytes > 0 ? lastCheckpoint.durationMs : undefined,
+    };
   }
 
   /** Ends the run with a checkpoint. */

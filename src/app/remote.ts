@@ -2,7 +2,7 @@
 import { systemClock } from '../clock.ts';
 import { EXIT, TaxiflowError } from '../errors.ts';
 import type { RemoteOptions, TakenState } from '../remote/state.ts';
-import { statePath } from '../state/files.ts';
+import { markStandby, statePath } from '../state/files.ts';
 import type { PlannedChanges } from '../state/view-changes.ts';
 import { DEFAULT_DATA_DIR, type StreamTarget } from '../streams/connectors.ts';
 import type { StreamReader } from '../streams/ports.ts';
@@ -31,7 +31,7 @@ export async function remoteOf(
     return undefined;
   }
   const { ObjectStore } = await import('../s3/object-store.ts');
-  const { prefixOf, takeState, waitAsStandby, whileBeating } = await import('../remote/state.ts');
+  const { prefixOf } = await import('../remote/state.ts');
   const { bucket, prefix } = prefixOf(state);
   const remote: RemoteOptions = {
     store: await ObjectStore.open(bucket, { region, endpointUrl }),
@@ -45,6 +45,26 @@ export async function remoteOf(
     signal: options.signal ?? new AbortController().signal,
     onNote,
   };
+  // A health check takes the mark for a sign of life.
+  const mark = takeover === undefined ? undefined : markStandby(dataDir, app);
+  try {
+    return await takenOver(remote, options, views, target, stream);
+  } finally {
+    mark?.close();
+  }
+}
+
+/** Takes the state over, again and again where other standbys are quicker. */
+async function takenOver(
+  remote: RemoteOptions,
+  options: ProcessorOptions,
+  views: readonly View[],
+  target: StreamTarget,
+  stream: StreamReader,
+): Promise<Remote> {
+  const { takeState, waitAsStandby, whileBeating } = await import('../remote/state.ts');
+  const { state, takeover } = options;
+  const { onNote } = remote;
   for (;;) {
     if (takeover !== undefined)
       onNote(`waiting until the head of ${state} has not moved for ${takeover / 1_000} s`);

@@ -20,7 +20,7 @@ import {
   openWriter,
   parseTarget,
 } from '../streams/connectors.ts';
-import type { OpenStream, StreamWriter } from '../streams/ports.ts';
+import type { StreamWriter } from '../streams/ports.ts';
 
 /** Most characters kept of a rejected row. */
 const RAW_KEPT = 10_000;
@@ -187,7 +187,7 @@ export class Replay {
   }
 
   /** Sends the trips. `onOpen` gets the stream before anything is sent. Throws `TaxiflowError`; progress is kept for `resume`. */
-  async run(onOpen?: (stream: OpenStream) => Promise<void> | void): Promise<ReplaySummary> {
+  async run(onOpen?: (stream: StreamWriter) => Promise<void> | void): Promise<ReplaySummary> {
     this.#use();
     const { dataDir = DEFAULT_DATA_DIR, clock = systemClock, watermarks = true } = this.#o;
     const started = clock.now();

@@ -26,6 +26,11 @@ export class RunNotes {
   /** Over the last ten seconds or so. */
   recordsPerSecond = 0;
 
+  /** The last one; undefined before the first. */
+  get progress(): Progress | undefined {
+    return this.#progress;
+  }
+
   take(progress: Progress): void {
     this.#progress = progress;
     if (Date.now() - this.#last >= NOTE_INTERVAL || progress.ended) this.refresh();

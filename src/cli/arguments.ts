@@ -57,6 +57,16 @@ export function asksFor(argv: readonly string[]): 'help' | 'version' | undefined
   return undefined;
 }
 
+/** Whether a command line asks for `--log json`, as far as it can be read without checking it. */
+export function asksForJsonLog(argv: readonly string[]): boolean {
+  const { command, rest } = calledBy(argv);
+  if (!optionsOf(command).has('log')) return false;
+  const end = rest.indexOf('--');
+  const words = end < 0 ? rest : rest.slice(0, end);
+  const last = words.findLastIndex((word) => FLAG.exec(word)?.[1] === 'log');
+  return last >= 0 && (FLAG.exec(words[last]!)![2] ?? words[last + 1]) === 'json';
+}
+
 /** The command that a command line selects, as far as it is known, and the remaining words. */
 export function calledBy(argv: readonly string[]): Called & { readonly rest: readonly string[] } {
   const names: string[] = [];

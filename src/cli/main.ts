@@ -1,17 +1,20 @@
 /** The command line. Options are data in `commands/`; a handler is loaded only when it runs. */
 import { readFileSync } from 'node:fs';
 import { EXIT, TaxiflowError } from '../errors.ts';
-import { asksFor, calledBy, readArguments, refuseMissing } from './arguments.ts';
+import { asksFor, asksForJsonLog, calledBy, readArguments, refuseMissing } from './arguments.ts';
 import type { Settings } from './command.ts';
 import { configured, mistypedVariables } from './configuration.ts';
 import { completed } from './hints.ts';
-import { say } from './terminal.ts';
+import { BUG, logAsJson, tellError } from './log.ts';
+import { endQuietlyWithThePipe, say } from './terminal.ts';
 
 const LEAVE_MS = 500;
 
 /** Runs a command line and sets the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
   endQuietlyWithThePipe();
+  // Mistakes in the command line are told as JSON too.
+  if (asksForJsonLog(argv)) logAsJson();
   process.once('beforeExit', endWithoutVerdict);
   try {
     process.exitCode = await run(argv);
@@ -31,6 +34,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const line = await readArguments(argv);
   const { command } = line;
   const settings = configured(line, line.settings);
+  if (settings.get('log')?.written === 'json') logAsJson();
   for (const mistyped of mistypedVariables()) say(`note: ${mistyped}`);
   refuseMissing(line, settings);
   try {
@@ -68,9 +72,10 @@ function packageVersion(): string {
 
 /** The event loop is empty but the command has not ended: it awaits something that never settles. */
 function endWithoutVerdict(): void {
-  process.stderr.write(
-    'Error: the command stopped before it was done: it waited for something that never happened (no-verdict)\n' +
-      'Try: run it again; committed work is kept. This is a bug in taxiflow, please report it\n',
+  tellError(
+    'no-verdict',
+    'the command stopped before it was done: it waited for something that never happened (no-verdict)',
+    'run it again; committed work is kept. This is a bug in taxiflow, please report it',
   );
   process.exit(EXIT.failed);
 }
@@ -84,14 +89,15 @@ function report(error: unknown, argv: readonly string[], settings: Settings = ne
   const known = error instanceof TaxiflowError;
   const message = error instanceof Error ? error.message : String(error);
   const from = known && error.exitCode === EXIT.usage ? originsOf(message, settings) : '';
-  say(`Error: ${message}${from}`);
   const usage = known && error.exitCode === EXIT.usage ? helpOf(argv) : undefined;
-  const hint = known ? (error.hint ?? usage) : undefined;
-  if (hint) say(`Try: ${completed(hint, settings)}`);
-  if (!known) {
-    say('Try: this is a bug in taxiflow; please report it with these lines');
-    for (const line of (error instanceof Error ? (error.stack ?? '') : '').split('\n')) say(line);
-  }
+  const hint = known ? (error.hint ?? usage) : 'this is a bug in taxiflow; please report it with these lines';
+  const stack = known || !(error instanceof Error) ? undefined : error.stack;
+  tellError(
+    known ? error.code : BUG,
+    `${message}${from}`,
+    hint && (known ? completed(hint, settings) : hint),
+    stack,
+  );
   process.exitCode = known ? error.exitCode : EXIT.failed;
 }
 
@@ -107,12 +113,4 @@ function originsOf(message: string, settings: Settings): string {
 
 function helpOf(argv: readonly string[]): string {
   return `see "${['taxiflow', ...calledBy(argv).names, '--help'].join(' ')}"`;
-}
-
-/** Exits quietly when the reader of stdout closes the pipe, as `head` does. */
-function endQuietlyWithThePipe(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(EXIT.done);
-    throw error;
-  });
 }

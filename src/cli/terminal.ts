@@ -3,8 +3,9 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { SinkStatus } from '../engine/sink.ts';
 import type { Counters } from '../engine/state-store.ts';
-import { translating } from '../errors.ts';
-import { escaped, printable, withoutSecrets } from '../printable.ts';
+import { EXIT, translating } from '../errors.ts';
+import { escaped, printable } from '../printable.ts';
+import { type EventCode, type Fields, isLogJson, shown, tell } from './log.ts';
 
 /** A progress line: a spinner on a terminal, elsewhere a plain line at intervals. */
 export interface ProgressLine {
@@ -14,18 +15,14 @@ export interface ProgressLine {
 
 const PLAIN_INTERVAL = 10_000;
 
-/** Writes one line to stderr, with control characters escaped and secrets removed. */
-export function say(line: string): void {
-  process.stderr.write(`${shown(line)}\n`);
+/** Writes one line to stderr; with `--log json` as an event. */
+export function say(line: string, code: EventCode = 'note', fields?: Fields): void {
+  tell(code, line, fields);
 }
 
 /** Writes lines for people to stdout, escaped as in `say`. */
 export function show(lines: string): void {
   process.stdout.write(lines.split('\n').map(shown).join('\n'));
-}
-
-function shown(line: string): string {
-  return printable(withoutSecrets(line));
 }
 
 export function printJson(value: unknown): void {
@@ -35,7 +32,7 @@ export function printJson(value: unknown): void {
 /** `interval`: ms between plain lines. */
 export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressLine> {
   // On a terminal of unknown width the spinner cannot redraw its line.
-  if (process.stderr.isTTY && process.stderr.columns > 0) {
+  if (process.stderr.isTTY && process.stderr.columns > 0 && !isLogJson()) {
     const { default: ora } = await import('ora');
     // With discardStdin, Ctrl-C would not arrive as a signal.
     const color = process.env['NO_COLOR'] ? false : 'cyan';
@@ -52,10 +49,33 @@ export async function progressLine(interval = PLAIN_INTERVAL): Promise<ProgressL
     update: (text) => {
       if (Date.now() - last < interval) return;
       last = Date.now();
-      say(text);
+      say(text, 'progress');
     },
     stop: () => {},
   };
+}
+
+/** Whether stdout has a reader that the command serves: without one, there is nothing left to do. */
+let servesReader = true;
+
+/** From now on the command goes on without a reader of stdout, since its work is elsewhere. */
+export function outliveReader(): void {
+  servesReader = false;
+}
+
+/** Exits quietly when the reader of stdout closes the pipe, as `head` does. */
+export function endQuietlyWithThePipe(): void {
+  let isTold = false;
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (!servesReader) {
+      // Each further line fails too.
+      if (!isTold) say(`stdout can't be written any more: ${error.message}`, 'no-reader');
+      isTold = true;
+      return;
+    }
+    if (error.code === 'EPIPE') process.exit(EXIT.done);
+    throw error;
+  });
 }
 
 /** Aborts on the first SIGINT or SIGTERM so that the command can end cleanly; the second exits at once. */

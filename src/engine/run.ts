@@ -59,6 +59,8 @@ export interface Progress {
   readonly counters: Counters;
   /** Epoch ms; −Infinity before the first. */
   readonly watermark: number;
+  /** Latest event time read in any shard, epoch ms; −Infinity before the first. */
+  readonly newest: number;
   readonly openWindows: number;
   readonly slowestShard: string | undefined;
   /** Share of the records present at the start that are read, 0 to 1; undefined if the stream can't tell. */
@@ -331,6 +333,7 @@ class ProcessRun {
     this.#o.onProgress?.({
       counters: this.#since(),
       watermark: this.#engine.watermark,
+      newest: this.#engine.shards.newest,
       openWindows: this.#engine.openWindows,
       slowestShard: this.#engine.shards.slowest?.id,
       fraction: this.#fraction(),

@@ -105,6 +105,13 @@ export class ShardWatermarks {
     return held ? least : greatest;
   }
 
+  /** Latest event time read in any shard, epoch ms; −Infinity before the first. */
+  get newest(): number {
+    let newest = UNKNOWN;
+    for (const { latest } of this.#shards.values()) newest = Math.max(newest, latest);
+    return newest;
+  }
+
   /** The shards that keep the watermark unknown, because none has arrived in them. */
   get withoutWatermark(): string[] {
     const unknown = [...this.#shards.values()].filter(({ watermark }) => watermark === UNKNOWN);

@@ -267,6 +267,7 @@ class Taking {
     this.#o.onProgress?.({
       counters: this.#sinceStart(),
       watermark: this.#watermark,
+      newest: this.#watermark,
       openWindows: 0,
       slowestShard: undefined,
       fraction: undefined,

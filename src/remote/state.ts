@@ -358,6 +358,8 @@ interface Upload {
   readonly increments: readonly Part[];
   readonly base: Part;
   readonly checkpoint: number;
+  /** When that checkpoint was committed, epoch ms. */
+  readonly at: number | undefined;
   readonly nextResult: number;
   /** Number of the archive's open file. */
   readonly openFile: number;
@@ -374,6 +376,8 @@ export class RemoteState implements StateStore {
   #last = Number.NEGATIVE_INFINITY;
   /** Number of the checkpoint that the last accepted head covers. */
   #covered: number;
+  /** When that one was committed, epoch ms; undefined before the first. */
+  coveredAt: number | undefined;
   /** Changes since the base, as the next head will name them. */
   #increments: readonly Part[];
   #base: Part | undefined;
@@ -400,6 +404,7 @@ export class RemoteState implements StateStore {
     this.#base = isUsable ? from.base! : undefined;
     this.#increments = isUsable ? from.increments : [];
     this.#covered = from?.checkpoint ?? 0;
+    this.coveredAt = from && state.checkpointAt;
     state.outbox.cover(from?.next_result ?? 1);
     // The state is what the head names, so its closed files are covered.
     state.archive.cover(state.archive.openFile);
@@ -474,7 +479,7 @@ export class RemoteState implements StateStore {
   async #upload(): Promise<void> {
     if (!this.#base && !this.#next) await whileBeating(this.#head, this.#o, () => this.#beginBase());
     const upload = await this.#take();
-    const { base, increments, checkpoint, nextResult, openFile } = upload;
+    const { base, increments, checkpoint, at, nextResult, openFile } = upload;
     const before = this.#head.content;
     await this.#patiently(() =>
       this.#head.replace(
@@ -485,6 +490,7 @@ export class RemoteState implements StateStore {
     this.#base = base;
     this.#increments = increments;
     this.#covered = checkpoint;
+    this.coveredAt = at;
     this.#state.outbox.cover(nextResult);
     this.#state.archive.cover(openFile);
     this.#onCovered();
@@ -504,7 +510,7 @@ export class RemoteState implements StateStore {
   async #take(): Promise<Upload> {
     const changes = this.#changes.take();
     // These belong to the same moment.
-    const { checkpoint, outbox, archive } = this.#state;
+    const { checkpoint, checkpointAt: at, outbox, archive } = this.#state;
     const { nextResult } = outbox;
     const { openFile } = archive;
     const next = this.#next;
@@ -522,9 +528,9 @@ export class RemoteState implements StateStore {
     }
     if (made) {
       this.#next = undefined;
-      return { base: made, increments: next!.since, checkpoint, nextResult, openFile };
+      return { base: made, increments: next!.since, checkpoint, at, nextResult, openFile };
     }
-    return { base: this.#base!, increments: this.#increments, checkpoint, nextResult, openFile };
+    return { base: this.#base!, increments: this.#increments, checkpoint, at, nextResult, openFile };
   }
 
   #isBaseDue(base: Part, increments: readonly Part[]): boolean {

@@ -83,6 +83,8 @@ export interface ReplayProgress {
   /** Drop-off time of the last trip sent, epoch ms. */
   readonly eventTime: number;
   readonly acknowledged: number;
+  /** Trips that the stream refused. */
+  readonly refused: number;
   /** Ms the replay is behind its pace. */
   readonly lag: number;
   /** Share of the trips that are done, 0 to 1; undefined for an input that is sent while it is read. */
@@ -202,6 +204,8 @@ class ReplayRun {
     } finally {
       await Promise.all(this.#pending);
     }
+    // What was in flight at the last report is settled by now.
+    if (this.#lastDropoff !== undefined) this.#report(this.#lastDropoff);
     if (this.#failure) {
       try {
         this.#save(false);
@@ -454,6 +458,7 @@ class ReplayRun {
     onProgress?.({
       eventTime,
       acknowledged: this.#acknowledged,
+      refused: Object.values(this.#refused).reduce((sum, count) => sum + count, 0),
       lag: this.#lag,
       fraction: forecast && Math.min(1, (already + sent) / Math.max(1, all)),
       remaining: forecast?.remaining({ sent, elapsed: clock.now() - this.#sendingSince, lag: this.#lag }),

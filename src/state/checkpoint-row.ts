@@ -34,6 +34,16 @@ export function readCheckpoint(db: Sqlite): StoredCheckpoint | undefined {
   return { ...(JSON.parse(row.state) as CheckpointState), number: row.number, at: row.at };
 }
 
+/** Number and time (epoch ms) of the last checkpoint, without looking at what it holds; undefined before the first. */
+export function lastCommit(db: Sqlite): { readonly number: number; readonly at: number } | undefined {
+  // A state that is being made is still without tables.
+  if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'checkpoint'").get()) return undefined;
+  const row = db.prepare('SELECT number, at FROM checkpoint').get() as
+    | { number: number; at: string }
+    | undefined;
+  return row && { number: row.number, at: Date.parse(row.at) };
+}
+
 /** Writes parts of the last checkpoint anew; it keeps its number. */
 export function amendCheckpoint(db: Sqlite, { number, at, ...state }: StoredCheckpoint): void {
   const text = JSON.stringify(state);

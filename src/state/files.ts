@@ -61,9 +61,34 @@ export function takeLock(path: string, app: string): Sqlite {
   }
 }
 
+/**
+ * Marks that a processor waits to take a state over; closing it takes the mark away. Undefined where another one has it
+ * already.
+ */
+export function markStandby(dataDir: string, app: string): Sqlite | undefined {
+  const path = standbyPath(dataDir, app);
+  try {
+    return translating('the mark of a standby', path, () => takeLock(path, app));
+  } catch (error) {
+    if (error instanceof TaxiflowError && error.code === 'app-running') return undefined;
+    throw error;
+  }
+}
+
+const standbyPath = (dataDir: string, app: string) => `${statePath(dataDir, app)}.standby`;
+
 /** Whether a processor holds the lock of a state now. */
 export function isRunning(dataDir: string, app: string): boolean {
-  const path = `${statePath(dataDir, app)}.lock`;
+  return isHeld(statePath(dataDir, app));
+}
+
+/** Whether a processor waits to take a state over, or is restoring it. */
+export function isStandby(dataDir: string, app: string): boolean {
+  return isHeld(standbyPath(dataDir, app));
+}
+
+function isHeld(locked: string): boolean {
+  const path = `${locked}.lock`;
   if (!existsSync(path)) return false;
   const lock = translating('the lock of the state', path, () => {
     return new Database(path, { readonly: true, timeout: 0 });

@@ -54,6 +54,7 @@ export class SqliteState implements StateStore {
   readonly #writeCheckpoint;
   readonly #note;
   #number = 0;
+  #checkpointAt: number | undefined;
   #retained:
     | {
         readonly ms: number;
@@ -118,6 +119,11 @@ export class SqliteState implements StateStore {
     return this.#number;
   }
 
+  /** When the last checkpoint was committed, epoch ms; undefined before the first. */
+  get checkpointAt(): number | undefined {
+    return this.#checkpointAt;
+  }
+
   /**
    * Keeps results of these views (with the sizes of their windows, ms) only until the watermark is so far behind their end (ms of event
    * time), and these sinks have them.
@@ -169,6 +175,7 @@ export class SqliteState implements StateStore {
     const { nextResult, trimmed } = this.outbox;
     const text = checkpointText(checkpoint, { nextResult, trimmed });
     this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
+    this.#checkpointAt = Date.parse(at);
     return size + text.length;
   }
 
@@ -177,6 +184,7 @@ export class SqliteState implements StateStore {
     const checkpoint = readCheckpoint(db);
     if (!checkpoint) return undefined;
     this.#number = checkpoint.number;
+    this.#checkpointAt = Date.parse(checkpoint.at);
     this.outbox.continueAt(checkpoint.nextResult, checkpoint.trimmed ?? 0);
     this.#panes.verify();
     return {

@@ -77,7 +77,18 @@ export interface PutResult {
   readonly refused: Readonly<Record<string, number>>;
 }
 
+/** What a writer has done since it was opened. */
+export interface WriteCounts {
+  /** Records stored, watermarks too; an aggregated record holds many trips. */
+  readonly records: number;
+  /** Records that were sent again. */
+  readonly retries: number;
+  /** Of those, records that the stream turned away because their shard was at its limit. */
+  readonly throttled: number;
+}
+
 export interface StreamWriter extends OpenStream {
+  readonly counts: WriteCounts;
   /** Records for each shard in a put, where the stream prefers many; else a few hundred. */
   readonly recordsPerShard?: number;
   /** Resolves when every record is settled: stored, or refused for good. Throws `TaxiflowError` when it can't go on. */

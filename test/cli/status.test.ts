@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fixture, ROOT, temporaryFolder } from '../files.ts';
 import { following, taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 import { putRecords } from './model.ts';
 
 const SHARDS = 4;
@@ -132,5 +134,43 @@ describe('status', () => {
     assert.equal(reports.code, 0, reports.stderr);
     assert.match(reports.stdout, /^app [\s\S]*\n\napp /, 'told apart by an empty line');
     assert.ok(!reports.stdout.includes('\u001b'), 'nothing for a terminal');
+  });
+
+  it('--max-age is a health check: 0 while a processor commits, 1 when it hangs or is gone', async (t) => {
+    const at = ['--data-dir', temporaryFolder(t)];
+    const health = (...more: string[]) => taxiflow(['status', '--max-age', '1s', ...more, ...at]);
+    const none = await health();
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /^Error: no processor has run in .*\nTry: /);
+    await taxiflow(['stream', 'create', ...at]);
+    let child: ChildProcess | undefined;
+    const running = taxiflow(['process', '--checkpoint-interval', '50ms', ...at], {
+      onStart: (started) => {
+        child = started;
+      },
+    });
+    t.after(() => child!.kill('SIGKILL'));
+    await until('it is healthy', async () => (await health()).code === 0);
+    const { code, stdout, json } = await health('--json');
+    assert.equal(code, 0);
+    assert.equal(stdout.trimEnd().split('\n').length, 1);
+    const { checkpoint, ...rest } = json<{ checkpoint: { age_ms: number } }>();
+    assert.deepEqual(rest, { command: 'status', app: 'taxi-trip-events', healthy: true, standby: false });
+    assert.ok(checkpoint.age_ms <= 1_000);
+    child!.kill('SIGSTOP');
+    await until('it is not', async () => (await health()).code === 1);
+    const { stderr } = await health();
+    assert.match(
+      stderr,
+      /^Error: the last checkpoint of app "taxi-trip-events" is \d+ s old, more than 1 s\nTry: /,
+    );
+    child!.kill('SIGCONT');
+    await until('it is again', async () => (await health()).code === 0);
+    child!.kill('SIGINT');
+    assert.equal((await running).code, 130);
+    const gone = await health();
+    assert.equal(gone.code, 1);
+    assert.match(gone.stderr, /^Error: no processor of app "taxi-trip-events" runs in /);
+    assert.equal((await health('--watch')).code, 2);
   });
 });

@@ -213,6 +213,9 @@ function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
   return {
     name: stream.name,
     identity: stream.identity,
+    get counts() {
+      return stream.counts;
+    },
     shards: () => stream.shards(),
     put: async (batch: OutgoingBatch) => {
       const put = ++puts;

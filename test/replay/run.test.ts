@@ -40,6 +40,7 @@ interface WriterOptions {
 class MemoryWriter implements StreamWriter {
   readonly name = 'memory';
   readonly identity = 'memory-1';
+  readonly counts = { records: 0, retries: 0, throttled: 0 };
   readonly sent: Sent[] = [];
   readonly watermarks: { ms: number; at: number; after: number }[] = [];
   readonly #clock: TestClock;

@@ -1,6 +1,6 @@
 import { command } from '../command.ts';
 import { flag, text, type Values } from '../options.ts';
-import { dataDir, onlyApp, port } from './shared.ts';
+import { dataDir, log, onlyApp, port } from './shared.ts';
 
 const options = {
   app: onlyApp,
@@ -15,6 +15,7 @@ const options = {
     describe:
       'Street map under the cells: https://…/{z}/{x}/{y}.png; without it, the page contacts no other server',
   }),
+  log,
   json: flag('Print the address as JSON'),
 };
 

@@ -7,6 +7,8 @@ import {
   deadLetterLimit,
   endpointUrl,
   indexPrefix,
+  log,
+  metrics,
   openSearchAccess,
   port,
   region,
@@ -108,6 +110,8 @@ const options = {
   }),
   deadLetterLimit: deadLetterLimit('Most dead letters to keep per reason'),
   allowGap: flag('Continue if records expired from the stream before they were read'),
+  metrics,
+  log,
   json: flag('Print the outcome as one JSON object on stdout, or on stderr with --output -'),
 };
 

@@ -15,7 +15,7 @@ import {
   WHY_SHARDS,
   whole,
 } from '../options.ts';
-import { dataDir, deadLetterLimit, endpointUrl, json, region, stream } from './shared.ts';
+import { dataDir, deadLetterLimit, endpointUrl, json, log, metrics, region, stream } from './shared.ts';
 
 const positionals = {
   paths: texts(
@@ -85,6 +85,8 @@ const options = {
   deadLetterLimit: deadLetterLimit('Most rejected rows to keep per reason'),
   resume: flag('Continue where this replay was interrupted'),
   dryRun: flag('Send nothing; print the number of trips, their span, rates and shards needed'),
+  metrics,
+  log,
   json,
 };
 

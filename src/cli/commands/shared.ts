@@ -14,6 +14,13 @@ export const stream = optionalText(
   'local:NAME is an embedded stream; NAME, kinesis:NAME or an ARN is Amazon Kinesis  [default: local:taxi-trip-events]',
   'stream',
 );
+export const log = choice(['text', 'json'], {
+  default: 'text',
+  describe: 'Messages on stderr: text, or one JSON event a line',
+});
+export const metrics = choice(['emf'], {
+  describe: "Print figures on stdout every 10 s, in CloudWatch's embedded metric format",
+});
 export const region = text({ describe: 'AWS region' });
 export const endpointUrl = text({ describe: "AWS endpoint, for an emulator  [default: Amazon's]" });
 export const app = text({

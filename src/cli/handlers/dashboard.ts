@@ -53,13 +53,13 @@ function announce(args: DashboardArguments, options: DashboardOptions, page: Das
     say(`note: anyone who can reach ${host} can see this page; it has no password`);
   if (app === undefined) say(`waiting for a processor in ${dataDir}`);
   else if (!listApps(dataDir).includes(app)) say(`waiting for app "${app}" in ${dataDir}`);
-  say('serving the live page; Ctrl-C stops it');
+  say('serving the live page; Ctrl-C stops it', 'page');
   if (args.open) openBrowser(page.url);
 }
 
 /** Reports that the page failed; the run it shows continues. */
 export function tellPageFailed(error: Error): void {
-  say(`the live page failed: ${error.message}; "taxiflow dashboard" serves it again`);
+  say(`the live page failed: ${error.message}; "taxiflow dashboard" serves it again`, 'page-failed');
 }
 
 /** Opens the page in a browser, if there is one. */

@@ -33,6 +33,10 @@ const EMBEDDED_ONLY = {
     'give the changed views a name of their own with --app NAME: a new job begins at the start of the stream',
   ],
   allowGap: ["Flink's connector doesn't tell what has left the stream before it was read", 'omit it'],
+  metrics: [
+    "its figures are the cluster's",
+    'take the metrics of Flink, or run "taxiflow process --results-from" with --metrics',
+  ],
   dryRun: ['a job of Flink is not changed', '"taxiflow flink sql" prints it'],
 } as const;
 
@@ -88,7 +92,7 @@ export async function processOnFlink(
   const app = args.app ?? appOf(stream);
   const target = targetOf(args, app);
   refuseFarFolder(args, target);
-  say(describeTarget(stream, args.dataDir, args.endpointUrl));
+  say(describeTarget(stream, args.dataDir, args.endpointUrl), 'stream');
   const options = {
     ...args,
     app,
@@ -208,10 +212,10 @@ function report(
       reconciled,
       reconciliation: line,
     };
-    if (args.output === '-') say(JSON.stringify(told));
+    if (args.output === '-') say(JSON.stringify(told), 'outcome');
     else printJson(told);
   }
-  say(line);
+  say(line, 'outcome');
   if (figures) say(figuresText(figures));
   for (const { name, delivered, pending, rejected } of taken?.sinks ?? [])
     say(

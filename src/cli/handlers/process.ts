@@ -7,6 +7,7 @@ import type { Restored } from '../../engine/state-store.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { EXTRA_FIELDS } from '../../events/trip.ts';
 import { changesText } from '../../state/view-changes.ts';
+import { processFigures } from '../../status/emf.ts';
 import { describeTarget, lacks, parseTarget, streamsThatCan } from '../../streams/connectors.ts';
 import { checkViews, fieldsOf } from '../../views/check.ts';
 import { explainViews } from '../../views/explain.ts';
@@ -15,6 +16,8 @@ import { loadViews } from '../../views/load.ts';
 import { taxiViews } from '../../views/taxi.ts';
 import type { Invocation } from '../command.ts';
 import type { ProcessArguments } from '../commands/process.ts';
+import { isLogJson } from '../log.ts';
+import { type Metrics, startMetrics } from '../metrics.ts';
 import { accessOf } from '../opensearch.ts';
 import { flagName } from '../options.ts';
 import { startOf } from '../start.ts';
@@ -49,10 +52,12 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
     args.resultsFrom === undefined
       ? describeTarget(target, args.dataDir, args.endpointUrl)
       : `results of Flink: ${args.resultsFrom}`,
+    'stream',
   );
   const progress = await progressLine();
   const { signal, done } = interruption();
   let page: Dashboard | undefined;
+  let metrics: Metrics | undefined;
   try {
     const processor = await openProcessor({
       ...args,
@@ -65,20 +70,33 @@ export async function processStream(args: ProcessArguments, invocation: Invocati
       createStream: false,
       onProgress: (now) => progress.update(progressText(now, args.untilEnd)),
       onNote: (note) => say(invocation.completed(`note: ${note}`)),
-      onNoWatermark: (shards) => say(noWatermark(shards)),
-      onTrouble: (sink, trouble) => say(troubleText(sink, trouble)),
+      onNoWatermark: (shards) => say(noWatermark(shards), 'no-watermark'),
+      onTrouble: (sink, trouble) =>
+        say(troubleText(sink, trouble), trouble === undefined ? 'sink-delivers' : 'sink-waits'),
     });
     page = await openPage(args, processor);
     if (processor.goesOn && args.from !== 'trim-horizon')
-      say(`note: app "${processor.app}" continues from its checkpoint; --from applies only to a new app`);
+      say(
+        `note: app "${processor.app}" continues from its checkpoint; --from applies only to a new app`,
+        'continues',
+      );
+    if (args.metrics) metrics = tellFigures(processor);
     const summary = await processor.run();
     progress.stop();
+    metrics?.stop();
     return report(args, invocation, processor, { ...summary, views });
   } finally {
     progress.stop();
+    metrics?.stop();
     await page?.close();
     done();
   }
+}
+
+function tellFigures(processor: Processor): Metrics {
+  const { stream, app } = processor;
+  const started = Date.now();
+  return startMetrics({ stream, app }, (now) => processFigures(now, started, processor.figures));
 }
 
 async function onFlink(
@@ -157,6 +175,8 @@ function refuseContradictions(args: ProcessArguments): void {
       '--archive is for the embedded engine',
       'omit it, or run a process of its own for the archive',
     );
+  if (args.metrics && args.output === '-')
+    throw usageError('--metrics and --output - both write to stdout', 'write the results to a file');
   if (args.takeover !== undefined && !args.standby)
     throw usageError('--takeover needs --standby', 'add --standby');
   for (const option of ['stateInterval', 'standby'] as const)
@@ -189,7 +209,7 @@ async function openPage(args: ProcessArguments, { app }: Processor): Promise<Das
   const { LOOPBACK, tellPageFailed } = await import('./dashboard.ts');
   const options = { dataDir: args.dataDir, app, host: LOOPBACK, port: args.port };
   const page = await startDashboard(options, tellPageFailed);
-  say(`live page: ${page.url}`);
+  say(`live page: ${page.url}`, 'page');
   return page;
 }
 
@@ -255,20 +275,21 @@ function report(
   };
   if (args.json) {
     // With --output -, stdout carries the results.
-    if (args.output === '-') say(JSON.stringify(told));
-    else printJson(told);
+    if (args.output === '-' && !isLogJson()) say(JSON.stringify(told));
+    else if (args.output !== '-') printJson(told);
   }
-  say(line);
+  say(line, 'outcome', { outcome: told });
   tell(summary, invocation);
   if (late + lateInAView + dead + refused > 0)
     say(
       invocation.completed(
         `refused ${late + lateInAView + dead > 0 ? 'records' : 'results'}: "taxiflow dead-letters"`,
       ),
+      'refused',
     );
   if (summary.interrupted) return EXIT.interrupted;
   const unused = whyUnused(summary);
-  for (const line of unused) say(invocation.completed(line));
+  for (const line of unused) say(invocation.completed(line), 'unused');
   return unused.length > 0 || (args.onError === 'report' && late + dead + refused > 0)
     ? EXIT.rejected
     : EXIT.done;
@@ -285,22 +306,26 @@ function tell(summary: ProcessSummary & { readonly views: readonly View[] }, inv
   } = summary;
   say(
     `${several(results, 'result')}, ${thousands(read / Math.max(0.001, duration / 1000))} records/s; watermark ${isoShort(summary.watermark)}`,
+    'outcome',
   );
-  if (summary.restored) say(restoredText(summary.restored, summary.waiting));
-  for (const lost of summary.lost) say(`lost: ${lost}, which expired from the stream before they were read`);
-  if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark));
+  if (summary.restored) say(restoredText(summary.restored, summary.waiting), 'outcome');
+  for (const lost of summary.lost)
+    say(`lost: ${lost}, which expired from the stream before they were read`, 'lost');
+  if (summary.noWatermark.length > 0) say(noWatermark(summary.noWatermark), 'no-watermark');
   if (lateInAView > 0)
-    say(`${several(lateInAView, 'trip')} late in a view or window, and in time in another`);
+    say(`${several(lateInAView, 'trip')} late in a view or window, and in time in another`, 'outcome');
   for (const [view, trips] of Object.entries(keyless))
-    say(invocation.completed(withoutKey(view, trips, summary.views)));
+    say(invocation.completed(withoutKey(view, trips, summary.views)), 'outcome');
   if (summary.openWindows > 0)
     say(
       `left open in the state: ${several(summary.openWindows, 'window')}; the next run continues from there`,
+      'outcome',
     );
   for (const { name, unit, delivered, pending, rejected } of sinks)
     say(
       // While an index is being refilled, the documents it refused earlier count again later.
       `${name}: ${several(Math.max(0, delivered - rejected), unit === 'trips' ? 'trip' : 'result')} delivered in all${rejected > 0 ? `, ${thousands(rejected)} refused` : ''}${pending > 0 ? `, ${thousands(pending)} behind; the next run continues from there` : ''}`,
+      'outcome',
     );
 }
 

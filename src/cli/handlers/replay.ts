@@ -5,10 +5,12 @@ import { isTripFile } from '../../dataset/inputs.ts';
 import type { Timeline } from '../../dataset/timeline.ts';
 import type { RejectReason } from '../../dataset/trips.ts';
 import { EXIT, usageError } from '../../errors.ts';
+import { type ReplayFigures, replayFigures } from '../../status/emf.ts';
 import { describeTarget, parseTarget } from '../../streams/connectors.ts';
-import type { OpenStream } from '../../streams/ports.ts';
+import type { OpenStream, StreamWriter } from '../../streams/ports.ts';
 import type { Invocation } from '../command.ts';
 import type { ReplayArguments } from '../commands/replay.ts';
+import { type Metrics, startMetrics } from '../metrics.ts';
 import {
   interruption,
   isoOrNull,
@@ -36,6 +38,7 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
   const progress = await progressLine(args.statisticsFrequency);
   const { signal, done } = interruption();
   const talk = new Talk(progress);
+  let metrics: Metrics | undefined;
   try {
     const trips = await openReplay({
       ...args,
@@ -52,18 +55,33 @@ export async function replay(args: ReplayArguments, invocation: Invocation): Pro
     });
     if (paths.length === 0) say(invocation.completed(BUILT_IN_NOTE));
     if (args.dryRun) return await dryRun(args, trips, talk.notes, progress, signal);
-    say(describeTarget(parseTarget(stream), args.dataDir, args.endpointUrl));
+    say(describeTarget(parseTarget(stream), args.dataDir, args.endpointUrl), 'stream');
     talk.stream = trips.streamName;
+    if (args.metrics) metrics = tellFigures(args, trips, talk);
     const summary = await trips.run(async (opened) => {
       talk.stream = opened.name;
+      talk.writer = opened;
       if (args.shards !== undefined) await noteOtherShards(invocation, opened, args.shards);
     });
     progress.stop();
+    metrics?.stop();
     return report(args, invocation, trips, summary, talk);
   } finally {
     progress.stop();
+    metrics?.stop();
     done();
   }
+}
+
+function tellFigures({ speedup }: ReplayArguments, trips: Replay, talk: Talk): Metrics {
+  const figures = () =>
+    replayFigures({
+      progress: talk.progress,
+      written: talk.writer?.counts,
+      rejected: sum(trips.counts.rejected),
+      paced: Number.isFinite(speedup),
+    });
+  return startMetrics({ stream: trips.streamName }, figures);
 }
 
 /** Messages while a replay runs, and those of them that the outcome repeats. */
@@ -72,6 +90,9 @@ class Talk {
   /** Number of trips behind the watermark of the stream. */
   behind = 0;
   stream = '';
+  /** The open stream, and how far the replay is. */
+  writer: StreamWriter | undefined;
+  progress: ReplayFigures['progress'];
   readonly #progress: ProgressLine;
   #started = Date.now();
 
@@ -94,7 +115,8 @@ class Talk {
           this.note(
             `no interrupted replay of this input into ${this.stream} is known: it starts at the first trip`,
           );
-        else if (resume && earlier) say(`replay ${id} continues at trip ${thousands(earlier.nextId)}`);
+        else if (resume && earlier)
+          say(`replay ${id} continues at trip ${thousands(earlier.nextId)}`, 'continues');
         else if (earlier?.finished)
           this.note(`this input is already in ${this.stream}; a processor counts its trips once`);
         else if (earlier)
@@ -124,7 +146,9 @@ class Talk {
         );
       },
       onJump: ({ from, to }) => say(`no trips from ${isoShort(from)} to ${isoShort(to)}: skipped`),
-      onProgress: ({ eventTime, acknowledged, lag, fraction, remaining }) => {
+      onProgress: (now) => {
+        this.progress = now;
+        const { eventTime, acknowledged, lag, fraction, remaining } = now;
         const rate = acknowledged / Math.max(0.001, (Date.now() - this.#started) / 1000);
         this.#progress.update(
           [
@@ -173,51 +197,51 @@ function report(
     `; sent = acknowledged ${thousands(outcome.acknowledged)} + refused ${thousands(sum(outcome.refused))}` +
     `${reasons.length > 0 ? ` (${reasons.join(', ')})` : ''}` +
     `${linesOf(counts)}${reconciled ? '' : '  DOES NOT ADD UP'}`;
-  if (args.json) {
-    printJson({
-      command: 'replay',
-      stream,
-      replay: outcome.replay,
-      inputs: trips.inputs,
-      read: counts.rows,
-      sent: outcome.sent,
-      acknowledged: outcome.acknowledged,
-      rejected,
-      rejected_by_reason: byReason,
-      rejected_examples: counts.rejectedExamples,
-      skipped: { ...outcome.skipped, interrupted: outcome.notSent },
-      lines: counts.lines,
-      header_lines: counts.headers,
-      blank_lines: counts.blank,
-      continued_lines: counts.continued,
-      unreadable_values: counts.unreadableValues,
-      unreadable_example: counts.unreadableExample ?? null,
-      times_twice: counts.timesTwice,
-      times_never: counts.timesNever,
-      behind_watermark: behind,
-      notes,
-      watermarks: outcome.watermarks,
-      last_watermark: isoOrNull(outcome.lastWatermark),
-      first_dropoff: isoOrNull(outcome.firstDropoff),
-      last_dropoff: isoOrNull(outcome.lastDropoff),
-      duration_ms: ms,
-      interrupted: outcome.interrupted,
-      reconciled,
-      reconciliation: line,
-    });
-  }
-  say(line);
+  const json = {
+    command: 'replay',
+    stream,
+    replay: outcome.replay,
+    inputs: trips.inputs,
+    read: counts.rows,
+    sent: outcome.sent,
+    acknowledged: outcome.acknowledged,
+    rejected,
+    rejected_by_reason: byReason,
+    rejected_examples: counts.rejectedExamples,
+    skipped: { ...outcome.skipped, interrupted: outcome.notSent },
+    lines: counts.lines,
+    header_lines: counts.headers,
+    blank_lines: counts.blank,
+    continued_lines: counts.continued,
+    unreadable_values: counts.unreadableValues,
+    unreadable_example: counts.unreadableExample ?? null,
+    times_twice: counts.timesTwice,
+    times_never: counts.timesNever,
+    behind_watermark: behind,
+    notes,
+    watermarks: outcome.watermarks,
+    last_watermark: isoOrNull(outcome.lastWatermark),
+    first_dropoff: isoOrNull(outcome.firstDropoff),
+    last_dropoff: isoOrNull(outcome.lastDropoff),
+    duration_ms: ms,
+    interrupted: outcome.interrupted,
+    reconciled,
+    reconciliation: line,
+  };
+  if (args.json) printJson(json);
+  say(line, 'outcome', { outcome: json });
   say(
     `${several(outcome.acknowledged, 'trip')} in ${span(ms)}, ${thousands(outcome.acknowledged / Math.max(0.001, ms / 1000))}/s; ${several(outcome.watermarks, 'watermark')}${outcome.lastWatermark === undefined ? '' : `, the last ${isoShort(outcome.lastWatermark)}`}`,
+    'outcome',
   );
   if (outcome.replay === null) {
-    say('interrupted while reading the trips: nothing was sent');
+    say('interrupted while reading the trips: nothing was sent', 'outcome');
     return EXIT.interrupted;
   }
-  if (rejected > 0) say(invocation.completed('rejected rows: "taxiflow dead-letters"'));
+  if (rejected > 0) say(invocation.completed('rejected rows: "taxiflow dead-letters"'), 'refused');
   if (counts.rows === 0) say(`note: ${NO_ROWS}`);
   if (outcome.interrupted) {
-    say('interrupted: the same command with --resume continues from here');
+    say('interrupted: the same command with --resume continues from here', 'outcome');
     return EXIT.interrupted;
   }
   const isUnused = sayUnused(trips, invocation);
@@ -230,8 +254,8 @@ function sayUnused(trips: Replay, invocation: Invocation): boolean {
   if (!unused) return false;
   const isKept = sum(trips.counts.rejected) > 0;
   const shown = isKept ? '; "taxiflow dead-letters" shows the rows' : '';
-  say(unused.problem);
-  say(invocation.completed(`Try: ${unused.remedy}${shown}`));
+  say(unused.problem, 'unused');
+  say(invocation.completed(`Try: ${unused.remedy}${shown}`), 'unused');
   return true;
 }
 

@@ -35,6 +35,9 @@ export async function openKinesisWriter(options: KinesisWriterOptions): Promise<
     name,
     identity,
     shards,
+    get counts() {
+      return { ...writer.counts };
+    },
     put: (batch) => writer.put(batch),
     broadcast: (recordFor) => writer.broadcast(recordFor),
     close: async () => client.destroy(),

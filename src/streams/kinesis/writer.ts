@@ -8,6 +8,7 @@
 import type { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { recordBytes } from '../../events/decode.ts';
+import { errorName } from '../../net/aws-errors.ts';
 import { Attempts, type Backoff } from '../../net/retry.ts';
 import type { OutgoingBatch, PutResult, Shard } from '../ports.ts';
 import { Budget } from './budget.ts';
@@ -17,6 +18,7 @@ import { type PutAnswer, putRecords } from './wire.ts';
 
 const PUTS_AT_ONCE = 8;
 const GROUPS_AT_ONCE = 3;
+const THROTTLED = 'ProvisionedThroughputExceededException';
 /** A put may name a shard that the list of shards does not have yet. */
 const LIST_AGAIN_MS = 500;
 /** Single entries that fail are sent again without a limit (K2). */
@@ -44,6 +46,8 @@ export class KinesisWriter {
   /** Puts that wait for the next group. */
   readonly #waiting: Put[] = [];
   #groups = 0;
+  /** Since it was opened. */
+  readonly counts = { records: 0, retries: 0, throttled: 0 };
 
   constructor(options: WriterOptions) {
     this.#o = options;
@@ -119,11 +123,15 @@ export class KinesisWriter {
           (_, i) => results[i]?.SequenceNumber === undefined || results[i]?.ErrorCode,
         );
         this.#learn(left, results);
+        this.counts.records += left.length - failed.length;
         if (failed.length === 0) return;
+        this.counts.retries += failed.length;
         if (failed.length < left.length) attempts.progress();
         left = failed;
       } catch (error) {
         await pause(error, attempts, this.#o.stream);
+        this.counts.retries += left.length;
+        if (errorName(error) === THROTTLED) this.counts.throttled += left.length;
         continue;
       }
       await attempts.again(ENTRIES_FAILED);
@@ -134,7 +142,10 @@ export class KinesisWriter {
   #learn(entries: readonly Entry[], results: readonly PutAnswer[]): void {
     const throttled = new Set<Budget>();
     for (const [i, { ErrorCode, ShardId }] of results.entries()) {
-      if (ErrorCode === 'ProvisionedThroughputExceededException') throttled.add(entries[i]!.budget);
+      if (ErrorCode === THROTTLED) {
+        throttled.add(entries[i]!.budget);
+        this.counts.throttled++;
+      }
       if (ShardId && !this.#routes?.ids.has(ShardId)) this.#routes = undefined;
     }
     for (const budget of throttled) budget.throttled(this.#o.clock.now());

@@ -121,6 +121,7 @@ export class LocalStream implements StreamReader, StreamWriter {
   readonly identity: string;
   readonly path: string;
   readonly recordsPerShard = 2 * ROW_RECORDS;
+  readonly counts = { records: 0, retries: 0, throttled: 0 };
   readonly #db: Sqlite;
   readonly #clock: Clock;
   readonly #what: string;
@@ -198,6 +199,7 @@ export class LocalStream implements StreamReader, StreamWriter {
       this.#refuseDeleted();
     });
     this.#forgetOld();
+    this.counts.records += batch.count;
     return { acknowledged: batch.count, refused: {} };
   }
 
@@ -209,14 +211,17 @@ export class LocalStream implements StreamReader, StreamWriter {
 
   async broadcast(recordFor: (shardId: string) => Uint8Array): Promise<void> {
     this.#translating(() => {
-      transaction(this.#db, () => {
+      const { shards } = transaction(this.#db, () => {
         const arrival = this.#arrival();
-        for (const shard of this.#currentRouter().shards) {
+        const router = this.#currentRouter();
+        for (const shard of router.shards) {
           const data = Buffer.from(recordFor(shard.id));
           this.#appendTo(indexOf(shard.id), [{ count: 1, data, ends: Uint32Array.of(data.length) }], arrival);
         }
+        return router;
       });
       this.#refuseDeleted();
+      this.counts.records += shards.length;
     });
   }
 
