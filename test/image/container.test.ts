@@ -12,7 +12,7 @@ import { until } from '../until.ts';
 
 const IMAGE = process.env['TAXIFLOW_TEST_IMAGE'] ?? '';
 const ENGINE = ['docker', 'podman'].find(
-  (engine) => spawnSync(engine, ['image', 'inspect', IMAGE], { stdio: 'ignore' }).status === 0,
+  (name) => IMAGE !== '' && spawnSync(name, ['image', 'inspect', IMAGE], { stdio: 'ignore' }).status === 0,
 );
 const without =
   IMAGE === '' ? 'needs an image in Docker or Podman, which TAXIFLOW_TEST_IMAGE names; docs/aws.md' : false;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { everyCommand, readArguments } from '../../src/cli/arguments.ts';
 import { flagName } from '../../src/cli/options.ts';
@@ -143,7 +143,7 @@ test('what gets into the build makes the package that the checkout makes', (t) =
   const packed = (cwd: string) => {
     const printed = execFileSync('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], {
       cwd,
-      env: { ...process.env, npm_config_cache: join(dirname(folder), `${folder}-npm`) },
+      env: { ...process.env, npm_config_cache: `${folder}-npm` },
       encoding: 'utf8',
       shell: process.platform === 'win32',
       stdio: ['ignore', 'pipe', 'ignore'],

@@ -66,7 +66,9 @@ export function contextFiles(): string[] {
     .filter(isIn)
     .flatMap((name) =>
       statSync(join(ROOT, name)).isDirectory()
-        ? (readdirSync(join(ROOT, name), { recursive: true }) as string[]).map((file) => join(name, file))
+        ? (readdirSync(join(ROOT, name), { recursive: true }) as string[]).map(
+            (file) => `${name}/${file.replaceAll('\\', '/')}`,
+          )
         : [name],
     )
     .filter((file) => isIn(file) && statSync(join(ROOT, file)).isFile());
