@@ -214,6 +214,8 @@ export class Processor {
   readonly #archive: ArchivePlace | undefined;
   readonly #remote: RemoteState | undefined;
   #sinks: readonly Sink[] = [];
+  /** Of a closed processor. */
+  #lastFigures: ProcessFigures | undefined;
   /** Results that its sinks had refused before this run. */
   #refusedBefore = 0;
   readonly #stop = new AbortController();
@@ -333,6 +335,7 @@ export class Processor {
 
   /** How the run is doing at this moment, whether or not anything is committed; before, during and after it. */
   get figures(): ProcessFigures {
+    if (this.#lastFigures) return this.#lastFigures;
     const { checkpointAt, lastCheckpoint } = this.#state;
     return {
       progress: this.#notes?.progress,
@@ -369,6 +372,19 @@ export class Processor {
     this.#used = 'closed';
     await this.#fitting?.times.close();
     await this.#remote?.close();
+    try {
+      this.#lastFigures = this.figures;
+    } catch {
+      // A damaged state can't be asked about its sinks; what is wrong with it has been said.
+      const { progress } = this.#notes ?? {};
+      this.#lastFigures = {
+        progress,
+        sinks: [],
+        refused: 0,
+        checkpointAt: undefined,
+        checkpointMs: undefined,
+      };
+    }
     this.#state.close();
     await this.#reader.close();
   }
