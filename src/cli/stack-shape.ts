@@ -1,6 +1,7 @@
 /** Reads the options that say what a stack is made of, for every command that has them. */
 import type { StackShape } from '../deploy/shape.ts';
 import { usageError } from '../errors.ts';
+import { isServerless } from '../opensearch/amazon.ts';
 import type { stackShape } from './commands/deploy.ts';
 import type { Values } from './options.ts';
 
@@ -16,7 +17,7 @@ export function shapeOf({ vpc, subnets, search, autoscale }: Values<typeof stack
     shape: { network: vpc === undefined ? 'own' : 'given', search: kind, autoscale },
     parameters: {
       ...networkOf(vpc, subnets),
-      ...(url === undefined ? {} : { SearchUrl: url }),
+      ...(url === undefined ? {} : { SearchUrl: url, SearchService: isServerless(url) ? 'aoss' : 'es' }),
     },
   };
 }
