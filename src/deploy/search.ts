@@ -20,7 +20,7 @@ import { searchGroup, subnetOf } from './network.ts';
 import type { StackShape } from './shape.ts';
 
 /** Methods by which `es-setup` and `process` talk to a domain. */
-const METHODS = ['es:ESHttpGet', 'es:ESHttpHead', 'es:ESHttpPost', 'es:ESHttpPut', 'es:ESHttpDelete'];
+const METHODS = ['es:ESHttpGet', 'es:ESHttpPost', 'es:ESHttpPut'];
 
 // By its name: asked for its ARN, the domain would wait for the role, which is its master.
 const DOMAIN = arn('es', sub`domain/${ref('Name')}/*`);
