@@ -248,13 +248,6 @@ const INDEX_RIGHTS = [
 ];
 
 function collection(shape: StackShape): Part {
-  const here = [sub`collection/${ref('Name')}`];
-  const rules = [
-    { ResourceType: 'collection', Resource: here, Permission: COLLECTION_RIGHTS },
-    { ResourceType: 'index', Resource: [sub`index/${ref('Name')}/*`], Permission: INDEX_RIGHTS },
-  ];
-  const allowed = (principals: readonly Value[]) => subJson([{ Rules: rules, Principal: principals }]);
-  const processor = att('ProcessRole', 'Arn');
   return {
     parameters: {
       SearchStandby: {
@@ -267,38 +260,7 @@ function collection(shape: StackShape): Part {
     },
     conditions: { HasSearchAdmin: not(isEqual(ref('SearchAdmin'), '')) },
     resources: {
-      SearchEncryption: {
-        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'encryption',
-          Policy: subJson({ Rules: [{ ResourceType: 'collection', Resource: here }], AWSOwnedKey: true }),
-        },
-      },
-      SearchNetwork: {
-        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'network',
-          Policy: subJson([
-            {
-              Rules: [
-                { ResourceType: 'collection', Resource: here },
-                { ResourceType: 'dashboard', Resource: here },
-              ],
-              AllowFromPublic: true,
-            },
-          ]),
-        },
-      },
-      SearchAccess: {
-        Type: 'AWS::OpenSearchServerless::AccessPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'data',
-          Policy: when('HasSearchAdmin', allowed([processor, ref('SearchAdmin')]), allowed([processor])),
-        },
-      },
+      ...collectionPolicies(),
       Search: {
         Type: 'AWS::OpenSearchServerless::Collection',
         DependsOn: ['SearchEncryption', 'SearchNetwork'],
@@ -312,5 +274,40 @@ function collection(shape: StackShape): Part {
       },
     },
     outputs: searchOutputs(shape),
+  };
+}
+
+/** A collection is reachable from outside, and answers to whom the last of these names. */
+function collectionPolicies(): Record<string, Resource> {
+  const here = [sub`collection/${ref('Name')}`];
+  const policy = (type: 'encryption' | 'network', document: Value): Resource => ({
+    Type: 'AWS::OpenSearchServerless::SecurityPolicy',
+    Properties: { Name: ref('Name'), Type: type, Policy: subJson(document) },
+  });
+  const rules = [
+    { ResourceType: 'collection', Resource: here, Permission: COLLECTION_RIGHTS },
+    { ResourceType: 'index', Resource: [sub`index/${ref('Name')}/*`], Permission: INDEX_RIGHTS },
+  ];
+  const allowed = (principals: readonly Value[]) => subJson([{ Rules: rules, Principal: principals }]);
+  const processor = att('ProcessRole', 'Arn');
+  return {
+    SearchEncryption: policy('encryption', {
+      Rules: [{ ResourceType: 'collection', Resource: here }],
+      AWSOwnedKey: true,
+    }),
+    SearchNetwork: policy('network', [
+      {
+        Rules: ['collection', 'dashboard'].map((type) => ({ ResourceType: type, Resource: here })),
+        AllowFromPublic: true,
+      },
+    ]),
+    SearchAccess: {
+      Type: 'AWS::OpenSearchServerless::AccessPolicy',
+      Properties: {
+        Name: ref('Name'),
+        Type: 'data',
+        Policy: when('HasSearchAdmin', allowed([processor, ref('SearchAdmin')]), allowed([processor])),
+      },
+    },
   };
 }
