@@ -81,7 +81,7 @@ export function searchPart(shape: StackShape): Part {
     case 'none':
       return { resources: {} };
     case 'existing':
-      return existing();
+      return existing(shape);
     case 'serverless':
       return collection(shape);
     default:
@@ -97,7 +97,7 @@ const ADMIN: Parameter = {
     'ARN of a user or role that may look after the search service and see its dashboard; empty = none',
 };
 
-function existing(): Part {
+function existing(shape: StackShape): Part {
   return {
     parameters: {
       SearchUrl: {
@@ -123,13 +123,12 @@ function existing(): Part {
       SearchIsCollection: isEqual(ref('SearchService'), 'aoss'),
     },
     resources: {},
-    outputs: searchOutputs({ search: 'existing' }),
+    outputs: searchOutputs(shape),
   };
 }
 
-function searchOutputs(shape: Pick<StackShape, 'search'>): Record<string, Output> {
-  const whole = shape as StackShape;
-  const [url, dashboards] = [searchUrl(whole), dashboardsUrl(whole)];
+function searchOutputs(shape: StackShape): Record<string, Output> {
+  const [url, dashboards] = [searchUrl(shape), dashboardsUrl(shape)];
   return {
     ...(url === undefined ? {} : { SearchEndpoint: { Description: 'URL of OpenSearch', Value: url } }),
     ...(dashboards === undefined
