@@ -32,6 +32,7 @@ const ASKED_FOR: Record<string, string[]> = {
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
   demo: ['data-dir', 'json'],
   flink: [],
+  deploy: [],
   'es-setup': [
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],

@@ -15,6 +15,8 @@ import {
   type TripField,
 } from '../../events/trip.ts';
 
+import { OTHER_VALUES } from './columns.ts';
+
 export interface DayFile {
   /** `YYYY-MM-DD` of its trips' drop-offs. */
   readonly day: string;
@@ -25,8 +27,6 @@ export interface DayFile {
 const DAY_MS = 86_400_000;
 const ROW_GROUP = 100_000;
 const CREATED_BY = 'taxiflow';
-/** Values that don't fit their column, such as a zone of 1.5, as a JSON object; missing where all do. */
-export const OTHER_VALUES = 'other_values';
 
 /** Node.js can compress by zstd from 22.15 on. */
 type Zstd = (bytes: Uint8Array) => Buffer;
