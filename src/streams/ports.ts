@@ -104,11 +104,25 @@ export interface ShardDescription {
   readonly parents: readonly string[];
   readonly first_hash_key: string;
   readonly last_hash_key: string;
+  /** When it was made: with the stream, by a split or by a merge. Left out where nobody can tell. */
+  readonly opened_at?: string;
   readonly first_sequence?: number;
   readonly next_sequence?: number;
   readonly records?: number;
   readonly bytes?: number;
   readonly last_arrival?: string | null;
+}
+
+/** What was written to a stream in one minute, by time of arrival. */
+export interface MinuteOfWrites {
+  /** Where it begins, epoch ms. */
+  readonly start: number;
+  readonly bytes: number;
+  readonly records: number;
+  /** Records that the stream turned away because a shard had taken all it takes. */
+  readonly throttled: number;
+  /** No more is going to be added to these figures. */
+  readonly settled: boolean;
 }
 
 /**
@@ -126,6 +140,13 @@ export interface StreamAdmin {
   merge(shardId: string, otherId: string): Promise<string[]>;
   /** Brings the stream to this many open shards of even size. */
   reshard(shards: number): Promise<string[]>;
+  /** Whether somebody's change is going on, where that takes time: the shards are then those of a moment. */
+  isChanging?(): Promise<boolean>;
+  /**
+   * The whole minutes from `since` to `until`, oldest first; those that are not known, or not yet, are left out.
+   * Throws `no-figures` where the stream has none.
+   */
+  written(since: number, until: number): Promise<MinuteOfWrites[]>;
   /** Forgets records that arrived before `ms`; returns how many. */
   trim?(ms: number, shardId?: string): Promise<number>;
   delete(): Promise<void>;

@@ -163,7 +163,7 @@ describe('help', PARALLEL, () => {
 const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['', /command/],
   ['proces', /process/],
-  ['stream', /create, list, describe, split, merge, reshard, trim, delete/],
+  ['stream', /create, list, describe, split, merge, reshard, autoscale, trim, delete/],
   ['stream nosuch', /nosuch/],
   ['replay x.csv --stream local:', /local: names no stream/],
   ['stream delete local:', /local: names no stream/],
@@ -212,6 +212,12 @@ const MISTAKES: readonly (readonly [line: string, names: RegExp])[] = [
   ['stream split', /argument/],
   ['stream split 1 --at middle', /--at middle/],
   ['stream trim', /--before/],
+  ['stream autoscale --min 5 --max 4', /--min 5 is more than --max 4/],
+  ['stream autoscale --min 0', /--min/],
+  ['stream autoscale --max 100000', /--max takes 10,000 at most/],
+  ['stream autoscale --target 0', /--target needs a number above 0, 1 at most/],
+  ['stream autoscale --target 1.1', /--target needs/],
+  ['stream autoscale --target x', /--target needs/],
   ['demo --speedup slow', /--speedup slow/],
 ];
 

@@ -43,6 +43,7 @@ describe('secrets in URLs', PARALLEL, () => {
       (url) => ['es-setup', '--endpoint', url, '--check', '--json'],
       (url) => ['es-setup', '--endpoint', 'http://127.0.0.1:9', '--dashboards', url],
       (url) => ['stream', 'describe', 'kinesis:x', '--endpoint-url', url],
+      (url) => ['stream', 'autoscale', 'kinesis:x', '--once', '--endpoint-url', url],
       (url) => ['process', '--stream', 'x', '--until-end', '--endpoint-url', url],
       (url) => ['replay', url],
       (url) => ['replay', YELLOW, '--stream', url],

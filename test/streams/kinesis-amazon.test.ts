@@ -103,6 +103,29 @@ describe('Amazon Kinesis, where emulators differ', () => {
     assert.deepEqual(Buffer.from(batch.data), data);
   });
 
+  it('tells whether a change is going on', async (t) => {
+    const states = ['ACTIVE', 'UPDATING', 'ACTIVE'];
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: (_, nth) => summary({ StreamStatus: states[nth - 1] }),
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    const told: boolean[] = [];
+    for (const _ of states) told.push(await admin.isChanging());
+    assert.deepEqual(told, [false, true, false]);
+  });
+
+  it('says what a quota is when a reshard is refused for it', async (t) => {
+    const { options } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: () => ({ Shards: shards(2) }),
+      UpdateShardCount: () => 'LimitExceededException',
+    });
+    const admin = new KinesisAdmin(options);
+    t.after(() => admin.close());
+    await assert.rejects(admin.reshard(4), { code: 'kinesis-limit', hint: /ten times in 24 hours/ });
+  });
+
   it('starts a list of shards again when its next page has expired', async (t) => {
     const pages = [{ Shards: shards(2), NextToken: 'a' }, 'ExpiredNextTokenException', { Shards: shards(4) }];
     const { options, asked } = await amazon(t, {

@@ -1,5 +1,5 @@
 import { command, type Example, group } from '../command.ts';
-import { flag, MOST_SHARDS, text, type Values, WHY_SHARDS, whole } from '../options.ts';
+import { flag, MOST_SHARDS, number, text, type Values, WHY_SHARDS, whole } from '../options.ts';
 import { dataDir, endpointUrl, json, region, streamName } from './shared.ts';
 
 const name = streamName;
@@ -124,6 +124,37 @@ const reshard = command({
   load: async () => (await import('../handlers/stream.ts')).reshard,
 });
 
+const shardBound = (byDefault: number, describe: string) =>
+  whole({ least: 1, most: MOST_SHARDS, why: WHY_SHARDS, default: byDefault, describe });
+const autoscaleOptions = {
+  ...place,
+  min: shardBound(1, 'Fewest shards'),
+  max: shardBound(64, 'Most shards'),
+  target: number((value) => value > 0 && value <= 1, 'a number above 0, 1 at most', {
+    default: 0.6,
+    describe: 'Part of what the shards take that is to be used; above it, shards are added',
+  }),
+  once: flag('Look once, take a step if one is due, and exit: for a scheduled task'),
+  dryRun: flag('Look once, and only say what would be done'),
+  json: flag('Print each decision as one JSON object on stdout'),
+};
+export type AutoscaleArguments = Values<typeof autoscaleOptions & { name: typeof name }>;
+
+const autoscale = command({
+  usage: 'autoscale [name]',
+  summary: 'Add and take away shards as the stream is used, until Ctrl-C',
+  positionals: { name },
+  options: autoscaleOptions,
+  examples: [
+    [
+      'stream autoscale trips --region us-east-1 --min 2 --max 16',
+      'a Kinesis stream, by its figures in CloudWatch',
+    ],
+    ['stream autoscale local:t1 --dry-run', 'what would be done with an embedded stream'],
+  ],
+  load: async () => (await import('../handlers/stream-autoscale.ts')).runAutoscale,
+});
+
 const trimOptions = {
   ...place,
   before: text({ required: true, describe: 'Delete records that arrived before this time; now deletes all' }),
@@ -167,6 +198,7 @@ export const streamCommand = group('stream', 'Create, describe and reshard strea
   split,
   merge,
   reshard,
+  autoscale,
   trim,
   remove,
 ]);

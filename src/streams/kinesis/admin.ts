@@ -14,8 +14,9 @@ import {
 } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
-import type { Shard, ShardDescription, StreamAdmin } from '../ports.ts';
-import { type KinesisOptions, kinesisClient, listShards, summaryOf } from './client.ts';
+import type { MinuteOfWrites, Shard, ShardDescription, StreamAdmin } from '../ports.ts';
+import { type KinesisOptions, kinesisClient, type ListedShard, listShards, summaryOf } from './client.ts';
+import type { WrittenFigures } from './cloudwatch.ts';
 import { explained, firstContact } from './errors.ts';
 import { nameOf, streamInput } from './stream-name.ts';
 
@@ -57,6 +58,7 @@ export class KinesisAdmin implements StreamAdmin {
   readonly name: string;
   readonly #client: KinesisClient;
   readonly #o: KinesisAdminOptions;
+  #figures: WrittenFigures | undefined;
 
   constructor(options: KinesisAdminOptions) {
     this.#client = kinesisClient(options);
@@ -108,6 +110,7 @@ export class KinesisAdmin implements StreamAdmin {
       parents: shard.parents,
       first_hash_key: String(shard.firstHashKey),
       last_hash_key: String(shard.lastHashKey),
+      ...(shard.openedAt === undefined ? {} : { opened_at: new Date(shard.openedAt).toISOString() }),
     }));
   }
 
@@ -167,7 +170,20 @@ export class KinesisAdmin implements StreamAdmin {
     await this.#untilGone();
   }
 
+  async isChanging(): Promise<boolean> {
+    return (await this.#status()) !== 'ACTIVE';
+  }
+
+  async written(since: number, until: number): Promise<MinuteOfWrites[]> {
+    if (!this.#figures) {
+      const { WrittenFigures } = await import('./cloudwatch.ts');
+      this.#figures = new WrittenFigures(this.#o);
+    }
+    return this.#figures.written(since, until);
+  }
+
   close(): void {
+    this.#figures?.close();
     this.#client.destroy();
   }
 
@@ -209,7 +225,7 @@ export class KinesisAdmin implements StreamAdmin {
     }
   }
 
-  #shards(): Promise<Shard[]> {
+  #shards(): Promise<ListedShard[]> {
     return listShards(this.#client, this.#o.stream, (request) => this.#retrying(request));
   }
 

@@ -15,6 +15,7 @@ import { muteVersionWarning } from '../../net/aws-sdk.ts';
 import type { Position, Shard } from '../ports.ts';
 import { kinesisEndpoint } from './endpoint.ts';
 import { badAnswer, required, verdict } from './errors.ts';
+import { timeOfShard } from './sequence-time.ts';
 import { regionOfArn, streamInput } from './stream-name.ts';
 
 export interface KinesisOptions {
@@ -159,6 +160,11 @@ export type StreamSummary = StreamDescriptionSummary & {
   [K in Known]: NonNullable<StreamDescriptionSummary[K]>;
 };
 
+export interface ListedShard extends Shard {
+  /** When it was made, epoch ms, where its first sequence number says so. */
+  readonly openedAt: number | undefined;
+}
+
 /** Every shard of a stream, open and closed. `retrying` runs the request of each page. */
 export async function listShards(
   client: KinesisClient,
@@ -166,8 +172,8 @@ export async function listShards(
   retrying: (
     request: (signal?: AbortSignal) => Promise<ListShardsCommandOutput>,
   ) => Promise<ListShardsCommandOutput>,
-): Promise<Shard[]> {
-  const found: Shard[] = [];
+): Promise<ListedShard[]> {
+  const found: ListedShard[] = [];
   let next: string | undefined;
   do {
     const page = await retrying(async (abortSignal) => {
@@ -191,7 +197,7 @@ export async function listShards(
 
 const LIST = 'ListShards';
 
-function shardOf(shard: KinesisShard): Shard {
+function shardOf(shard: KinesisShard): ListedShard {
   const range = required(shard.SequenceNumberRange, LIST, 'SequenceNumberRange of a shard');
   return {
     id: required(shard.ShardId, LIST, 'ShardId'),
@@ -200,6 +206,7 @@ function shardOf(shard: KinesisShard): Shard {
     firstHashKey: hashKey(shard.HashKeyRange?.StartingHashKey, 'HashKeyRange.StartingHashKey'),
     lastHashKey: hashKey(shard.HashKeyRange?.EndingHashKey, 'HashKeyRange.EndingHashKey'),
     open: range.EndingSequenceNumber == null,
+    openedAt: timeOfShard(range.StartingSequenceNumber),
   };
 }
 

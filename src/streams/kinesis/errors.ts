@@ -146,6 +146,14 @@ function refusal(error: unknown): TaxiflowError | undefined {
       'check that the key is enabled, and the right kms:GenerateDataKey to write, kms:Decrypt to read',
     );
   }
+  if (name === 'LimitExceededException') {
+    return failure(
+      error,
+      'kinesis-limit',
+      `Kinesis says: ${errorMessage(error)}`,
+      'wait, or have the quota raised: by default, a stream is resharded ten times in 24 hours at most',
+    );
+  }
   if (name !== 'ResourceInUseException') return undefined;
   return failure(
     error,

@@ -1,6 +1,6 @@
 import { systemClock } from '../../clock.ts';
 import { TaxiflowError, usageError } from '../../errors.ts';
-import type { ShardDescription, StreamAdmin } from '../ports.ts';
+import type { MinuteOfWrites, ShardDescription, StreamAdmin } from '../ports.ts';
 import { evenRanges } from '../shards.ts';
 import { deleteLocalStream, localStreamExists } from './files.ts';
 import { LocalStream } from './log.ts';
@@ -61,6 +61,10 @@ export class LocalAdmin implements StreamAdmin {
       }
       return (await open()).flatMap(({ id }) => (before.has(id) ? [] : [id]));
     });
+  }
+
+  written(since: number, until: number): Promise<MinuteOfWrites[]> {
+    return this.#with((stream) => stream.written(since, until));
   }
 
   trim(before: number, shardId?: string): Promise<number> {

@@ -3,7 +3,8 @@
  *
  * A row of `batches` holds all records that one put brought to one shard, so that reading and writing cost one
  * row a batch: trips packed as columns (events/packed.ts, `ends` is empty), or records as they came. Sequence numbers count
- * the records of a shard from 0. `PRAGMA user_version` is the format; in format 1, no trips were packed.
+ * the records of a shard from 0. `PRAGMA user_version` is the format; in format 1, no trips were packed. A file of an earlier
+ * checkout has no `openings` until it is resharded.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
@@ -21,6 +22,7 @@ import {
   transaction,
 } from '../../sqlite.ts';
 import type {
+  MinuteOfWrites,
   OutgoingBatch,
   Position,
   PutResult,
@@ -41,12 +43,17 @@ const SEQUENCES = 2 ** 40;
 const ROW_RECORDS = 2_000;
 /** Records of a put beyond which they are stored as they came: columns for more would take too much memory. */
 const MOST_PACKED = 1 << 17;
+const MINUTE = 60_000;
 /** Ms between two removals of old records. */
 const TRIM_INTERVAL = 1_000;
 /** Words of packed trips to remember from one put to the next, bytes. */
 const MOST_WORD_BYTES = 1 << 20;
 /** Rows are put together until a batch has this many records; a row that has them goes as it is, without a copy. */
 const ENOUGH = 256;
+
+/** When shards were made. */
+const OPENINGS =
+  'CREATE TABLE IF NOT EXISTS openings (shard INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;';
 
 const SCHEMA = `
 CREATE TABLE stream (identity TEXT NOT NULL) STRICT;
@@ -68,6 +75,7 @@ CREATE TABLE batches (
   ends BLOB NOT NULL,
   data BLOB NOT NULL
 ) STRICT;
+${OPENINGS}
 PRAGMA user_version = ${FORMAT};
 `;
 
@@ -81,6 +89,20 @@ interface ShardRow {
   next_seq: number;
   last_arrival: number;
   bytes: number;
+}
+
+interface OpeningRow {
+  shard: number;
+  at: number;
+}
+
+/** The writes of one shard in one minute. */
+interface MinuteRow {
+  /** Counted from the epoch. */
+  minute: number;
+  records: number;
+  bytes: number;
+  oldest: number;
 }
 
 /** Records of one shard, as a row of `batches` holds them. */
@@ -172,7 +194,7 @@ export class LocalStream implements StreamReader, StreamWriter {
           if (formatOf(db) !== 0) return;
           db.exec(SCHEMA);
           db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
-          insertShards(db, 0, evenRanges(options.createShards ?? 1), []);
+          insertShards(db, 0, evenRanges(options.createShards ?? 1), [], options.clock.now());
         });
       }
       try {
@@ -249,20 +271,69 @@ export class LocalStream implements StreamReader, StreamWriter {
   }
 
   describe(): ShardDescription[] {
-    return this.#translating(() =>
-      this.#rows().map((row) => ({
+    return this.#translating(() => {
+      const openings = this.#openings();
+      return this.#rows().map((row) => ({
         shard: shardIdOf(row.shard),
         open: row.open === 1,
         parents: (JSON.parse(row.parents) as number[]).map(shardIdOf),
         first_hash_key: row.first_hash_key,
         last_hash_key: row.last_hash_key,
+        ...openedAt(openings.get(row.shard)),
         first_sequence: row.first_seq,
         next_sequence: row.next_seq,
         records: row.next_seq - row.first_seq,
         bytes: row.bytes,
         last_arrival: row.last_arrival === 0 ? null : new Date(row.last_arrival).toISOString(),
-      })),
-    );
+      }));
+    });
+  }
+
+  /** What came in whole minutes between two times, epoch ms. Of minutes before the oldest record that is kept, nothing is known. */
+  written(since: number, until: number): MinuteOfWrites[] {
+    // One snapshot, in which no shard is trimmed between two statements.
+    const snapshot = this.#db.transaction(() => {
+      const sums = new Map<number, { bytes: number; records: number }>();
+      let from = Math.ceil(since / MINUTE) * MINUTE;
+      for (const row of this.#rows()) from = Math.max(from, this.#addWrites(row, from, until, sums));
+      return minutesOf(sums, Math.ceil(from / MINUTE) * MINUTE, until);
+    });
+    return this.#translating(() => snapshot());
+  }
+
+  /** Adds a shard's writes by the minute; returns the time from which they are all known. */
+  #addWrites(
+    row: ShardRow,
+    since: number,
+    until: number,
+    sums: Map<number, { bytes: number; records: number }>,
+  ): number {
+    const [start, end] = [row.shard * SEQUENCES, (row.shard + 1) * SEQUENCES];
+    if (row.last_arrival < since) return since;
+    // Arrivals never go back within a shard, so the newest row from before is found from the end.
+    const before = this.#db
+      .prepare('SELECT id FROM batches WHERE id >= ? AND id < ? AND arrival < ? ORDER BY id DESC LIMIT 1')
+      .get(start, end, since) as { id: number } | undefined;
+    const found = this.#db
+      .prepare(
+        `SELECT arrival / ${MINUTE} AS minute, sum(count) AS records, sum(length(data)) AS bytes, min(arrival) AS oldest
+         FROM batches WHERE id > ? AND id < ? AND arrival < ? GROUP BY 1 ORDER BY 1`,
+      )
+      .all(before?.id ?? start - 1, end, until) as MinuteRow[];
+    for (const { minute, records, bytes } of found) {
+      const sum = sums.get(minute * MINUTE) ?? { bytes: 0, records: 0 };
+      sums.set(minute * MINUTE, { bytes: sum.bytes + bytes, records: sum.records + records });
+    }
+    if (before || row.first_seq === 0) return since;
+    return found[0]?.oldest ?? row.last_arrival + 1;
+  }
+
+  #openings(): Map<number, number> {
+    const has = this.#db
+      .prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'openings'")
+      .get();
+    const rows = has ? (this.#db.prepare('SELECT shard, at FROM openings').all() as OpeningRow[]) : [];
+    return new Map(rows.map(({ shard, at }) => [shard, at]));
   }
 
   /** Closes a shard and opens two in its place; `at` is the first hash key of the second, by default the middle. */
@@ -539,8 +610,26 @@ export class LocalStream implements StreamReader, StreamWriter {
   #replace(parents: number[], ranges: [bigint, bigint][]): number[] {
     for (const parent of parents) this.#db.prepare('UPDATE shards SET open = 0 WHERE shard = ?').run(parent);
     const { next } = this.#db.prepare('SELECT max(shard) + 1 AS next FROM shards').get() as { next: number };
-    return insertShards(this.#db, next, ranges, parents);
+    return insertShards(this.#db, next, ranges, parents, this.#clock.now());
   }
+}
+
+function openedAt(ms: number | undefined): { opened_at?: string } {
+  return ms === undefined ? {} : { opened_at: new Date(ms).toISOString() };
+}
+
+/** Every whole minute of a span, also those in which nothing came. */
+function minutesOf(
+  sums: ReadonlyMap<number, { bytes: number; records: number }>,
+  from: number,
+  until: number,
+): MinuteOfWrites[] {
+  const minutes: MinuteOfWrites[] = [];
+  for (let start = from; start + MINUTE <= until; start += MINUTE) {
+    const { bytes, records } = sums.get(start) ?? { bytes: 0, records: 0 };
+    minutes.push({ start, bytes, records, throttled: 0, settled: true });
+  }
+  return minutes;
 }
 
 function inodeOf(path: string): number | undefined {
@@ -553,12 +642,21 @@ function indexOf(shardId: string): number {
   return shardIdOf(index) === shardId ? index : -1;
 }
 
-function insertShards(db: Sqlite, first: number, ranges: [bigint, bigint][], parents: number[]): number[] {
+function insertShards(
+  db: Sqlite,
+  first: number,
+  ranges: [bigint, bigint][],
+  parents: number[],
+  now: number,
+): number[] {
+  db.exec(OPENINGS);
+  const opened = db.prepare('INSERT OR REPLACE INTO openings (shard, at) VALUES (?, ?)');
   const insert = db.prepare(
     'INSERT INTO shards (shard, parents, first_hash_key, last_hash_key, open) VALUES (?, ?, ?, ?, 1)',
   );
   return ranges.map(([low, high], i) => {
     insert.run(first + i, JSON.stringify(parents), String(low), String(high));
+    opened.run(first + i, now);
     return first + i;
   });
 }
