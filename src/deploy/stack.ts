@@ -22,7 +22,7 @@ import {
 } from '@aws-sdk/client-cloudformation';
 import { TaxiflowError } from '../errors.ts';
 import { errorMessage, errorName } from '../net/aws-errors.ts';
-import { causeOf, EventLog, endOf, lastOperation, type StackEvent } from './events.ts';
+import { causeOf, EventLog, endOf, lastOperation, type StackEvent } from './stack-events.ts';
 import { type AwsPlace, ask, clientSettings, watch } from './requests.ts';
 
 export interface Stack {
@@ -165,6 +165,14 @@ export class Stacks {
             'mend that, then "taxiflow deploy down" and the same command again',
           ];
     throw new TaxiflowError('stack-left', `stack ${name} ${what} (${status}): ${why}`, { hint });
+  }
+
+  /** Refuses a stack that can't be deleted now: `stack-taken`, `stack-busy`. */
+  async refuseUndeletable(stack: Stack): Promise<void> {
+    if (stack.status === 'REVIEW_IN_PROGRESS') return this.#refuseForeignReview(stack);
+    refuseForeign(stack);
+    const { status } = stack;
+    if (/^(?:UPDATE|ROLLBACK|IMPORT)\w*_IN_PROGRESS$/.test(status)) throw busy(stack);
   }
 
   /** A stack in review holds nothing; it is ours if all that is planned for it is ours. */
@@ -402,7 +410,7 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Throws `stack-taken` for a stack that taxiflow did not make. */
-export function refuseForeign(stack: Stack): void {
+function refuseForeign(stack: Stack): void {
   if (!stack.tags.has(VERSION_TAG)) throw taken(stack);
 }
 
@@ -412,7 +420,7 @@ function taken({ name }: Stack): TaxiflowError {
   });
 }
 
-export function busy({ name, status }: Stack): TaxiflowError {
+function busy({ name, status }: Stack): TaxiflowError {
   return new TaxiflowError('stack-busy', `an operation on stack ${name} is under way (${status})`, {
     hint: '"taxiflow deploy status" shows how far it is; run the same command again when it is over',
   });

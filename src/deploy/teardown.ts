@@ -1,9 +1,9 @@
 /** The end of a stack: what keeps it from being deleted goes first, and what holds data is kept. */
 import { TaxiflowError } from '../errors.ts';
-import type { Buckets, Held } from './buckets.ts';
-import { causeOf, type StackEvent } from './events.ts';
+import type { Buckets, Held } from './left-buckets.ts';
+import { causeOf, type StackEvent } from './stack-events.ts';
 import type { Outcome, Resource, Stack, Stacks } from './stack.ts';
-import type { Tasks } from './tasks.ts';
+import type { Tasks } from './cluster.ts';
 
 export interface Progress {
   onStep(text: string): void;
@@ -16,7 +16,7 @@ const TRIES = 3;
 
 /** Deletes a stack. Throws `stack-failed` with the resource that can't be deleted. */
 export async function tearDown(
-  { stacks, tasks }: { readonly stacks: Stacks; readonly tasks: Tasks },
+  { stacks, tasks, signal }: { readonly stacks: Stacks; readonly tasks: Tasks; readonly signal: AbortSignal },
   stack: Stack,
   { onStep, onEvent }: Progress,
 ): Promise<Outcome> {
@@ -27,6 +27,7 @@ export async function tearDown(
       const stopped = await tasks.stopOthers(physicalId);
       if (stopped > 0) onStep(`stopped ${stopped === 1 ? 'a task' : `${stopped} tasks`} of ${physicalId}`);
     }
+    if (signal.aborted) return { status: undefined, events: [] };
     const outcome = await stacks.delete(
       tries === 1 ? stack : { ...stack, status: 'DELETE_FAILED' },
       retain,
@@ -42,13 +43,16 @@ export async function tearDown(
         },
       );
     // A bucket that can't be deleted holds data.
-    retain = (await stacks.resources(stack.id)).filter(isStuckBucket).map(({ id }) => id);
+    retain = (await stacks.resources(stack.id))
+      .filter((resource) => isBucket(resource) && resource.status === 'DELETE_FAILED')
+      .map(({ id }) => id);
     onStep(`not all was deleted, once more: ${causeOf(outcome.events)}`);
   }
 }
 
-function isStuckBucket({ type, status }: Resource): boolean {
-  return type === BUCKET && status === 'DELETE_FAILED';
+/** What is kept of a stack: it holds data. */
+export function isBucket({ type }: Resource): boolean {
+  return type === BUCKET;
 }
 
 /** What deleted stacks of a name have left. */

@@ -9,7 +9,7 @@ import {
   type ListObjectVersionsCommandOutput,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { TaxiflowError } from '../errors.ts';
+import { EXIT, TaxiflowError } from '../errors.ts';
 import { errorName, httpStatus } from '../net/aws-errors.ts';
 import { type AwsPlace, ask, clientSettings } from './requests.ts';
 
@@ -108,6 +108,11 @@ export class Buckets {
           { hint: 's3:DeleteObject and s3:DeleteObjectVersion are needed, and no lock on the object' },
         );
       onDeleted(Objects.length);
+      if (this.#place.signal?.aborted)
+        throw new TaxiflowError('interrupted', `stopped while bucket ${bucket} was being emptied`, {
+          hint: '"taxiflow deploy down --with-data" goes on',
+          exitCode: EXIT.interrupted,
+        });
     }
     await this.#abortUploads(bucket);
   }
