@@ -1,0 +1,78 @@
+/** A task that looks every few minutes whether the stream has the right number of shards. */
+import { att, not, type Part, ref, sub } from './cloudformation.ts';
+import { publicIpOf, subnetsOf } from './network.ts';
+import type { StackShape } from './shape.ts';
+import { taskDefinition } from './tasks.ts';
+
+export function autoscalePart(shape: StackShape): Part {
+  if (!shape.autoscale) return { resources: {} };
+  const command = [
+    'stream',
+    'autoscale',
+    ref('Stream'),
+    '--min',
+    ref('ShardsMin'),
+    '--max',
+    ref('ShardsMax'),
+    '--target',
+    ref('ShardsTarget'),
+    '--once',
+    '--log',
+    'json',
+  ];
+  return {
+    parameters: {
+      ShardsMin: { Type: 'Number', Default: 1, MinValue: 1, Description: 'Fewest shards of the stream' },
+      ShardsMax: { Type: 'Number', Default: 64, MinValue: 1, Description: 'Most shards of the stream' },
+      ShardsTarget: {
+        Type: 'String',
+        Default: '0.6',
+        AllowedPattern: '0?\\.[0-9]+|1',
+        Description: 'Share of what a shard carries that is to be used',
+      },
+    },
+    conditions: { Provisioned: not({ Condition: 'OnDemand' }) },
+    resources: {
+      AutoscaleTask: taskDefinition('autoscale', 'AutoscaleRole', command),
+      AutoscaleSchedule: {
+        Type: 'AWS::Scheduler::Schedule',
+        // A stream on demand looks after its shards itself.
+        Condition: 'Provisioned',
+        Metadata: {
+          checkov: {
+            skip: [
+              {
+                id: 'CKV_AWS_297',
+                comment: 'A schedule holds no secret, and is encrypted with a key of AWS',
+              },
+            ],
+          },
+        },
+        Properties: {
+          Name: sub`${ref('Name')}-autoscale`,
+          Description: 'Looks whether the stream has the right number of shards',
+          ScheduleExpression: 'rate(5 minutes)',
+          FlexibleTimeWindow: { Mode: 'OFF' },
+          Target: {
+            Arn: att('Cluster', 'Arn'),
+            RoleArn: att('ScheduleRole', 'Arn'),
+            // What was missed is overtaken by the next look.
+            RetryPolicy: { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 },
+            EcsParameters: {
+              TaskDefinitionArn: ref('AutoscaleTask'),
+              LaunchType: 'FARGATE',
+              TaskCount: 1,
+              NetworkConfiguration: {
+                AwsvpcConfiguration: {
+                  AssignPublicIp: publicIpOf(shape),
+                  SecurityGroups: [att('TaskGroup', 'GroupId')],
+                  Subnets: subnetsOf(shape),
+                },
+              },
+            },
+          },
+        },
+      },
+    },
+  };
+}

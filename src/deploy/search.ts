@@ -1,0 +1,309 @@
+/** Where results go: a domain of OpenSearch, a serverless collection, or one that exists. */
+import type { Statement } from './access.ts';
+import {
+  arn,
+  att,
+  isEqual,
+  not,
+  type Output,
+  type Parameter,
+  type Part,
+  type Resource,
+  ref,
+  select,
+  split,
+  sub,
+  subJson,
+  type Value,
+  WHY,
+  when,
+} from './cloudformation.ts';
+import { searchGroup, subnetOf } from './network.ts';
+import type { StackShape } from './shape.ts';
+
+/** Methods by which `es-setup` and `process` talk to a domain. */
+const METHODS = ['es:ESHttpGet', 'es:ESHttpHead', 'es:ESHttpPost', 'es:ESHttpPut', 'es:ESHttpDelete'];
+
+// By its name: asked for its ARN, the domain would wait for the role, which is its master.
+const DOMAIN = arn('es', sub`domain/${ref('Name')}/*`);
+
+/** What the processor, and es-setup in its place, may do to the search service. */
+export function searchStatements({ search }: StackShape): Statement[] {
+  const domain = { why: 'Results are written, and the indices made', actions: METHODS };
+  const collection = {
+    why: 'Results are written, and the indices made, as far as the policy of the data allows',
+    actions: ['aoss:APIAccessAll'],
+  };
+  switch (search) {
+    case 'none':
+      return [];
+    case 'serverless':
+      return [{ ...collection, on: att('Search', 'Arn') }];
+    case 'existing':
+      return [
+        { ...domain, on: sub`${ref('SearchArn')}/*`, when: 'SearchIsDomain' },
+        { ...collection, on: ref('SearchArn'), when: 'SearchIsCollection' },
+      ];
+    default:
+      return [{ ...domain, on: DOMAIN }];
+  }
+}
+
+/** The URL of the search service; undefined where there is none. */
+export function searchUrl({ search }: StackShape): Value | undefined {
+  switch (search) {
+    case 'none':
+      return undefined;
+    case 'serverless':
+      return att('Search', 'CollectionEndpoint');
+    case 'existing':
+      return ref('SearchUrl');
+    default:
+      return sub`https://${att('Search', 'DomainEndpoint')}`;
+  }
+}
+
+/** The URL of its Dashboards, where the stack makes them. */
+export function dashboardsUrl({ search }: StackShape): Value | undefined {
+  if (search === 'serverless') return att('Search', 'DashboardEndpoint');
+  return search === 'domain' || search === 'public'
+    ? sub`https://${att('Search', 'DomainEndpoint')}/_dashboards`
+    : undefined;
+}
+
+export function searchPart(shape: StackShape): Part {
+  switch (shape.search) {
+    case 'none':
+      return { resources: {} };
+    case 'existing':
+      return existing();
+    case 'serverless':
+      return collection(shape);
+    default:
+      return domain(shape);
+  }
+}
+
+const ADMIN: Parameter = {
+  Type: 'String',
+  Default: '',
+  AllowedPattern: '|arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/.+',
+  Description:
+    'ARN of a user or role that may look after the search service and see its dashboard; empty = none',
+};
+
+function existing(): Part {
+  const service = select(2, split(':', ref('SearchArn')));
+  return {
+    parameters: {
+      SearchUrl: {
+        Type: 'String',
+        AllowedPattern: 'https://[A-Za-z0-9.-]+',
+        ConstraintDescription: 'must be https://HOST, on port 443',
+        Description: 'URL of an OpenSearch domain or collection that exists',
+      },
+      SearchArn: {
+        Type: 'String',
+        AllowedPattern: 'arn:aws[a-z-]*:(es|aoss):[a-z0-9-]+:[0-9]{12}:(domain|collection)/[a-z0-9-]+',
+        Description: 'Its ARN; its own policies must admit the ProcessRole of this stack',
+      },
+    },
+    conditions: {
+      SearchIsDomain: isEqual(service, 'es'),
+      SearchIsCollection: isEqual(service, 'aoss'),
+    },
+    resources: {},
+    outputs: searchOutputs({ search: 'existing' }),
+  };
+}
+
+function searchOutputs(shape: Pick<StackShape, 'search'>): Record<string, Output> {
+  const whole = shape as StackShape;
+  const [url, dashboards] = [searchUrl(whole), dashboardsUrl(whole)];
+  return {
+    ...(url === undefined ? {} : { SearchEndpoint: { Description: 'URL of OpenSearch', Value: url } }),
+    ...(dashboards === undefined
+      ? {}
+      : { DashboardsUrl: { Description: 'URL of OpenSearch Dashboards', Value: dashboards } }),
+  };
+}
+
+/** Results can be made again from the archive and the state, so it goes with the stack. */
+const GOES = { DeletionPolicy: 'Delete', UpdateReplacePolicy: 'Delete' } as const;
+
+function domain(shape: StackShape): Part {
+  const isInside = shape.search === 'domain';
+  return {
+    parameters: {
+      SearchInstance: {
+        Type: 'String',
+        Default: 't3.medium.search',
+        AllowedPattern: '[a-z0-9]+\\.[a-z0-9]+\\.search',
+        Description: 'Kind of the search nodes',
+      },
+      SearchNodes: {
+        Type: 'Number',
+        Default: 1,
+        AllowedValues: [1, 2],
+        Description: 'Search nodes; two lie in two zones',
+      },
+      SearchStorage: {
+        Type: 'Number',
+        Default: 20,
+        MinValue: 10,
+        MaxValue: 1_000,
+        Description: 'GiB for each search node',
+      },
+      SearchAdmin: ADMIN,
+    },
+    conditions: {
+      TwoNodes: isEqual(ref('SearchNodes'), '2'),
+      HasSearchAdmin: not(isEqual(ref('SearchAdmin'), '')),
+    },
+    resources: {
+      ...(isInside ? { SearchGroup: searchGroup(shape) } : {}),
+      Search: domainResource(shape, isInside),
+    },
+    outputs: searchOutputs(shape),
+  };
+}
+
+function domainResource(shape: StackShape, isInside: boolean): Resource {
+  const [first, second] = [subnetOf(shape, 0), subnetOf(shape, 1)];
+  const place = {
+    SecurityGroupIds: [ref('SearchGroup')],
+    SubnetIds: when('TwoNodes', [first, second], [first]),
+  };
+  return {
+    Type: 'AWS::OpenSearchService::Domain',
+    ...GOES,
+    Metadata: {
+      checkov: {
+        skip: [
+          { id: 'CKV_AWS_84', comment: 'The processor reports what the domain refuses' },
+          { id: 'CKV_AWS_317', comment: 'One role alone has access, and CloudTrail knows who takes it' },
+          ...(isInside
+            ? []
+            : [{ id: 'CKV_AWS_137', comment: 'Reachable from outside on request, for one role by IAM' }]),
+        ],
+      },
+    },
+    Properties: {
+      DomainName: ref('Name'),
+      EngineVersion: 'OpenSearch_2.19',
+      ClusterConfig: {
+        InstanceType: ref('SearchInstance'),
+        InstanceCount: ref('SearchNodes'),
+        ZoneAwarenessEnabled: when('TwoNodes', true, false),
+        ZoneAwarenessConfig: when('TwoNodes', { AvailabilityZoneCount: 2 }),
+      },
+      EBSOptions: { EBSEnabled: true, VolumeType: 'gp3', VolumeSize: ref('SearchStorage') },
+      EncryptionAtRestOptions: { Enabled: true },
+      NodeToNodeEncryptionOptions: { Enabled: true },
+      DomainEndpointOptions: {
+        EnforceHTTPS: true,
+        TLSSecurityPolicy: 'Policy-Min-TLS-1-2-PFS-2023-10',
+      },
+      AdvancedSecurityOptions: {
+        Enabled: true,
+        InternalUserDatabaseEnabled: false,
+        MasterUserOptions: { MasterUserARN: att('ProcessRole', 'Arn') },
+      },
+      ...(isInside ? { VPCOptions: place } : {}),
+      AccessPolicies: {
+        Version: '2012-10-17',
+        Statement: [
+          {
+            [WHY]: 'Nobody but the processor, and whoever may act as it',
+            Effect: 'Allow',
+            Principal: { AWS: att('ProcessRole', 'Arn') },
+            Action: METHODS,
+            Resource: DOMAIN,
+          },
+        ],
+      },
+    },
+  };
+}
+
+/** What is allowed to the processor, and the admin, in a collection. */
+const COLLECTION_RIGHTS = [
+  'aoss:CreateCollectionItems',
+  'aoss:UpdateCollectionItems',
+  'aoss:DescribeCollectionItems',
+];
+const INDEX_RIGHTS = [
+  'aoss:CreateIndex',
+  'aoss:UpdateIndex',
+  'aoss:DescribeIndex',
+  'aoss:ReadDocument',
+  'aoss:WriteDocument',
+];
+
+function collection(shape: StackShape): Part {
+  const here = [sub`collection/${ref('Name')}`];
+  const rules = [
+    { ResourceType: 'collection', Resource: here, Permission: COLLECTION_RIGHTS },
+    { ResourceType: 'index', Resource: [sub`index/${ref('Name')}/*`], Permission: INDEX_RIGHTS },
+  ];
+  const allowed = (principals: readonly Value[]) => subJson([{ Rules: rules, Principal: principals }]);
+  const processor = att('ProcessRole', 'Arn');
+  return {
+    parameters: {
+      SearchStandby: {
+        Type: 'String',
+        Default: 'DISABLED',
+        AllowedValues: ['DISABLED', 'ENABLED'],
+        Description: 'Copies of the collection in a second zone, at twice the cost',
+      },
+      SearchAdmin: ADMIN,
+    },
+    conditions: { HasSearchAdmin: not(isEqual(ref('SearchAdmin'), '')) },
+    resources: {
+      SearchEncryption: {
+        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
+        Properties: {
+          Name: ref('Name'),
+          Type: 'encryption',
+          Policy: subJson({ Rules: [{ ResourceType: 'collection', Resource: here }], AWSOwnedKey: true }),
+        },
+      },
+      SearchNetwork: {
+        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
+        Properties: {
+          Name: ref('Name'),
+          Type: 'network',
+          Policy: subJson([
+            {
+              Rules: [
+                { ResourceType: 'collection', Resource: here },
+                { ResourceType: 'dashboard', Resource: here },
+              ],
+              AllowFromPublic: true,
+            },
+          ]),
+        },
+      },
+      SearchAccess: {
+        Type: 'AWS::OpenSearchServerless::AccessPolicy',
+        Properties: {
+          Name: ref('Name'),
+          Type: 'data',
+          Policy: when('HasSearchAdmin', allowed([processor, ref('SearchAdmin')]), allowed([processor])),
+        },
+      },
+      Search: {
+        Type: 'AWS::OpenSearchServerless::Collection',
+        DependsOn: ['SearchEncryption', 'SearchNetwork'],
+        ...GOES,
+        Properties: {
+          Name: ref('Name'),
+          // Other types take no ids of documents, by which a result replaces its earlier version.
+          Type: 'SEARCH',
+          StandbyReplicas: ref('SearchStandby'),
+        },
+      },
+    },
+    outputs: searchOutputs(shape),
+  };
+}
