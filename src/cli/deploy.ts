@@ -1,8 +1,16 @@
 /** From the options of `deploy` to the shape and the parameters of a template. */
-import { MOST_BYTES, SEARCHES, type StackShape, type Template, templateText } from '../deploy/template.ts';
+import {
+  MOST_BYTES,
+  type Parameter,
+  SEARCHES,
+  type StackShape,
+  type Template,
+  templateOf,
+  templateText,
+} from '../deploy/template.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { placeOf } from '../s3/object-store.ts';
-import type { ParameterValues, ShapeValues } from './commands/deploy.ts';
+import { type ParameterValues, parameterOptions, type ShapeValues } from './commands/deploy-options.ts';
 import { flagName } from './options.ts';
 
 /** The tag of a stack that says which template it has, so that a later `up` needs no flags for it. */
@@ -34,39 +42,56 @@ function parameterOf(key: string): string {
 
 /** The flag that sets a parameter. */
 export function flagOf(parameter: string): string {
+  if (parameter.startsWith('Trips')) return '--trips';
   const other = Object.entries(OTHER_NAMES).find(([, name]) => name === parameter)?.[0];
   return `--${flagName(other ?? parameter[0]!.toLowerCase() + parameter.slice(1))}`;
 }
 
-/** A value, or none, for each parameter of the template. Throws `usage` for a value that the template refuses. */
-export function parameterValues(
-  args: ParameterValues,
-  { Parameters }: Template,
-): Map<string, string | undefined> {
-  const { trips, ...others } = args;
-  const given = new Map(
-    Object.entries(others).flatMap(([key, value]) =>
-      value === undefined ? [] : [[parameterOf(key), String(value)] as const],
-    ),
+export type Given = ReadonlyMap<string, string>;
+
+/** Values of parameters by their names. Throws `usage` for one that no template takes. */
+export function givenParameters(args: NamedValues): Given {
+  const given = new Map<string, string>();
+  for (const key of ['name', 'vpc', 'subnets', ...Object.keys(parameterOptions)] as (keyof NamedValues)[]) {
+    const value = args[key];
+    if (value === undefined) continue;
+    if (key === 'trips') {
+      const { bucket, key: prefix } = placeOf(String(value));
+      given.set('TripsBucket', bucket).set('TripsPrefix', prefix);
+    } else given.set(parameterOf(key), String(value));
+  }
+  const known = everyParameter();
+  for (const [name, value] of given) refuseValue(flagOf(name), value, known[name]!);
+  return given;
+}
+
+type NamedValues = ParameterValues & Pick<ShapeValues, 'vpc' | 'subnets'> & { readonly name: string };
+type Parameters = Template['Parameters'];
+
+/** Those of all shapes. */
+function everyParameter(): Parameters {
+  return SEARCHES.reduce<Parameters>(
+    (all, search) => Object.assign(all, templateOf({ network: 'given', search, autoscale: true }).Parameters),
+    {},
   );
-  if (trips !== undefined) {
-    const { bucket, key } = placeOf(trips);
-    given.set('TripsBucket', bucket).set('TripsPrefix', key);
-  }
-  for (const [name, value] of given) {
-    const parameter = Parameters[name];
-    const flag = name.startsWith('Trips') ? '--trips' : flagOf(name);
-    if (!parameter)
-      throw usageError(`${flag} is not for a stack with these options`, 'omit it, or see "taxiflow deploy up --help"');
-    refuseValue(flag, value, parameter);
-  }
+}
+
+/** A value, or none, for each parameter of a template. Throws `usage` for a value that it has no use for. */
+export function parametersFor({ Parameters }: Template, given: Given): Map<string, string | undefined> {
+  for (const name of given.keys())
+    if (!(name in Parameters))
+      throw usageError(
+        `${flagOf(name)} is not for a stack with these options`,
+        'omit it, or see "taxiflow deploy up --help"',
+      );
   return new Map(Object.keys(Parameters).map((name) => [name, given.get(name)]));
 }
 
 /** What CloudFormation would refuse, before anything is asked. */
-function refuseValue(flag: string, value: string, parameter: Template['Parameters'][string]): void {
+function refuseValue(flag: string, value: string, parameter: Parameter): void {
   const { AllowedValues, AllowedPattern, MinValue, MaxValue, ConstraintDescription, Description } = parameter;
-  const wrong = (what: string) => usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, Description);
+  const wrong = (what: string) =>
+    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, Description);
   if (AllowedValues && !AllowedValues.map(String).includes(value))
     throw wrong(`is not one of ${AllowedValues.join(', ')}`);
   if (AllowedPattern !== undefined && !new RegExp(`^(?:${AllowedPattern})$`).test(value))

@@ -22,8 +22,8 @@ import {
 } from '@aws-sdk/client-cloudformation';
 import { TaxiflowError } from '../errors.ts';
 import { errorMessage, errorName } from '../net/aws-errors.ts';
-import { causeOf, EventLog, endOf, lastOperation, type StackEvent } from './stack-events.ts';
 import { type AwsPlace, ask, clientSettings, watch } from './requests.ts';
+import { causeOf, EventLog, endOf, lastOperation, type StackEvent } from './stack-events.ts';
 
 export interface Stack {
   readonly id: string;

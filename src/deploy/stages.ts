@@ -1,7 +1,16 @@
 /** The stages of the line that the resources of a stack belong to. */
 
 /** In the order in which they are shown. */
-export const STAGES = ['stream', 'tasks', 'search', 'archive', 'alarms', 'network', 'access', 'other'] as const;
+export const STAGES = [
+  'stream',
+  'tasks',
+  'search',
+  'archive',
+  'alarms',
+  'network',
+  'access',
+  'other',
+] as const;
 export type Stage = (typeof STAGES)[number];
 
 const OF_SERVICE: Readonly<Record<string, Stage>> = {

@@ -1,9 +1,9 @@
 /** The end of a stack: what keeps it from being deleted goes first, and what holds data is kept. */
 import { TaxiflowError } from '../errors.ts';
-import type { Buckets, Held } from './left-buckets.ts';
-import { causeOf, type StackEvent } from './stack-events.ts';
-import type { Outcome, Resource, Stack, Stacks } from './stack.ts';
 import type { Tasks } from './cluster.ts';
+import type { Buckets, Held } from './left-buckets.ts';
+import type { Outcome, Resource, Stack, Stacks } from './stack.ts';
+import { causeOf, type StackEvent } from './stack-events.ts';
 
 export interface Progress {
   onStep(text: string): void;

@@ -35,6 +35,7 @@ const ASKED_FOR: Record<string, string[]> = {
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
   ],
+  deploy: [],
   savepoint: [],
   state: [],
   dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'json'],

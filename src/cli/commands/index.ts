@@ -6,6 +6,7 @@ import { dashboardCommand } from './dashboard.ts';
 import { dataCommand } from './data.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
+import { deployCommand } from './deploy.ts';
 import { doctorCommand } from './doctor.ts';
 import { esSetupCommand } from './es-setup.ts';
 import { flinkCommand } from './flink.ts';
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   streamCommand,
   flinkCommand,
   esSetupCommand,
+  deployCommand,
   doctorCommand,
   dataCommand,
   generateCommand,

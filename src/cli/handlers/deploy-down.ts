@@ -4,7 +4,7 @@ import { type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
 import { isBucket, type Left, leftBy, tearDown } from '../../deploy/teardown.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import type { DownArguments } from '../commands/deploy.ts';
+import type { DownArguments } from '../commands/deploy-stack.ts';
 import {
   confirmed,
   formatted,
@@ -75,7 +75,9 @@ async function look({ name }: DownArguments, parts: Parts): Promise<Before> {
   if (stack) await parts.stacks.refuseUndeletable(stack);
   const resources = stack ? await parts.stacks.resources(stack.id) : [];
   // One without an id was never made.
-  const there = resources.filter(({ physicalId, status }) => physicalId !== '' && status !== 'DELETE_COMPLETE');
+  const there = resources.filter(
+    ({ physicalId, status }) => physicalId !== '' && status !== 'DELETE_COMPLETE',
+  );
   return {
     stack,
     going: there.filter((resource) => !isBucket(resource)),

@@ -17,7 +17,7 @@ export function interrupted(message: string, hint: string): TaxiflowError {
 
 /** Names and values, one a line. */
 export function outputsText(outputs: ReadonlyMap<string, string>): string {
-  const width = Math.max(...[...outputs.keys()].map((key) => key.length), 0) + 2;
+  const width = [...outputs.keys()].reduce((most, key) => Math.max(most, key.length), 0) + 2;
   return [...outputs].map(([key, value]) => `${key.padEnd(width)}${value}\n`).join('');
 }
 
@@ -34,7 +34,9 @@ export function leftJson(left: readonly Left[]) {
 /** What an earlier `down` kept. */
 export function tellLeft(left: readonly Left[], invocation: Invocation): void {
   if (left.length === 0) return;
-  say(`kept of stacks that were deleted, and paid for by what ${left.length === 1 ? 'it holds' : 'they hold'}:`);
+  say(
+    `kept of stacks that were deleted, and paid for by what ${left.length === 1 ? 'it holds' : 'they hold'}:`,
+  );
   for (const one of left) say(`  ${leftLine(one)}`);
   say(invocation.completed('"taxiflow deploy down --with-data" deletes them'));
 }

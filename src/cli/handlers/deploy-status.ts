@@ -8,7 +8,7 @@ import { STAGES, stageOf } from '../../deploy/stages.ts';
 import { type Left, leftBy } from '../../deploy/teardown.ts';
 import { EXIT } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import type { StatusArguments } from '../commands/deploy.ts';
+import type { StatusArguments } from '../commands/deploy-stack.ts';
 import { formatted, printJson, say, show, write } from '../terminal.ts';
 import { leftJson, outputsText, tellLeft } from './deploy-shared.ts';
 
@@ -93,7 +93,12 @@ async function showStack({ stack, trouble, resources, service, alarms }: Seen): 
   const rows = STAGES.flatMap((stage) =>
     resources
       .filter((resource) => stageOf(resource) === stage)
-      .map(({ id, type, status, reason }) => ({ stage, resource: id, type, status: `${status} ${reason}`.trim() })),
+      .map(({ id, type, status, reason }) => ({
+        stage,
+        resource: id,
+        type,
+        status: `${status} ${reason}`.trim(),
+      })),
   );
   await write(formatted(rows, 'table'));
   if (service) {

@@ -2,78 +2,100 @@ import { readFileSync } from 'node:fs';
 import { type Cluster, Tasks } from '../../deploy/cluster.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
 import { type Change, type Plan, type Stack, Stacks, VERSION_TAG } from '../../deploy/stack.ts';
-import { MOST_BYTES, type Template, templateOf, templateText } from '../../deploy/template.ts';
+import { type Template, templateOf } from '../../deploy/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import type { UpArguments } from '../commands/deploy.ts';
-import { parameterValues, refuseContradictions, rememberedShape, SHAPE_TAG, shapeTag } from '../deploy.ts';
-import { confirmed, formatted, interruption, printJson, progressLine, say, several, show, write } from '../terminal.ts';
+import type { UpArguments } from '../commands/deploy-stack.ts';
+import {
+  bodyOf,
+  flagOf,
+  type Given,
+  givenParameters,
+  parametersFor,
+  SHAPE_TAG,
+  shapeOf,
+  shapeTag,
+} from '../deploy.ts';
+import {
+  confirmed,
+  formatted,
+  interruption,
+  printJson,
+  progressLine,
+  say,
+  several,
+  show,
+  write,
+} from '../terminal.ts';
 import { eventLine, interrupted, outputsText } from './deploy-shared.ts';
 
 /** What `up` came to. */
 interface Made {
   readonly plan: Plan;
   readonly stack: Stack | undefined;
-  readonly executed: boolean;
+  readonly outcome: 'none' | 'planned' | 'declined' | 'unasked' | 'done';
 }
 
 export async function up(args: UpArguments, invocation: Invocation): Promise<number> {
-  refuseContradictions(args);
+  const given = givenParameters(args);
   const { signal, done } = interruption();
   const place = { region: args.region, endpointUrl: args.endpointUrl, signal };
   const stacks = new Stacks(place);
   try {
-    const made = await make(args, stacks, signal);
-    const tasks = made.stack && (made.executed || made.plan.changes.length === 0) ? await runTasks(args, place, made.stack) : {};
+    const made = await make(args, given, stacks, signal);
+    const { stack, outcome } = made;
+    const goesOn = outcome === 'done' || (outcome === 'none' && !args.dryRun);
+    const tasks = stack && goesOn ? await runTasks(args, place, stack) : {};
     report(args, invocation, made, tasks);
-    return 'declined' in made ? EXIT.failed : EXIT.done;
+    if (outcome !== 'unasked') return outcome === 'declined' ? EXIT.failed : EXIT.done;
+    throw usageError('there is no terminal to ask on, so nothing was changed', 'add --yes to change it');
   } finally {
     stacks.close();
     done();
   }
 }
 
-async function make(args: UpArguments, stacks: Stacks, signal: AbortSignal): Promise<Made> {
-  const stack = await stacks.find(args.name);
+async function make(args: UpArguments, given: Given, stacks: Stacks, signal: AbortSignal): Promise<Made> {
+  const { name } = args;
+  const stack = await stacks.find(name);
   if (stack) await stacks.refuseUnready(stack);
-  const shape = rememberedShape(args, stack?.tags.get(SHAPE_TAG));
+  const shape = shapeOf(args, stack?.tags.get(SHAPE_TAG));
   const template = templateOf(shape);
-  const parameters = parameterValues(args, Object.keys(template.Parameters));
+  const parameters = parametersFor(template, given);
   refuseMissing(template, parameters, stack);
-  say(`planning stack ${args.name} in ${await stacks.region()}`);
-  const plan = await stacks.plan(
-    {
-      name: args.name,
-      template: bodyOf(template),
-      parameters,
-      tags: { [VERSION_TAG]: version(), [SHAPE_TAG]: shapeTag(shape) },
-    },
-    stack,
-  );
+  if (args.setup && shape.search === 'none')
+    throw usageError('--setup prepares a search service, and this stack has none', 'omit --setup');
+  say(`planning stack ${name} in ${await stacks.region()}`);
+  const tags = { [VERSION_TAG]: version(), [SHAPE_TAG]: shapeTag(shape) };
+  const plan = await stacks.plan({ name, template: bodyOf(template), parameters, tags }, stack);
   if (plan.changes.length === 0) {
-    say(`nothing to change: stack ${args.name} is as it should be`);
-    return { plan, stack, executed: false };
+    say(`nothing to change: stack ${name} is as it should be`);
+    return { plan, stack, outcome: 'none' };
   }
   if (!args.json) await showChanges(plan.changes);
-  const yes = await allowed(args, stacks, plan, signal);
-  if (!yes) return { plan, stack, executed: false, ...(args.dryRun ? {} : { declined: true }) };
+  const outcome = await decided(args, stacks, plan, signal);
+  if (outcome !== 'done') return { plan, stack, outcome };
   await execute(stacks, plan);
-  return { plan, stack: await stacks.find(args.name), executed: true };
+  return { plan, stack: await stacks.find(name), outcome };
 }
 
-/** Whether the plan is to be carried out; otherwise nothing is left of it. */
-async function allowed(args: UpArguments, stacks: Stacks, plan: Plan, signal: AbortSignal): Promise<boolean> {
-  const count = several(plan.changes.length, 'resource');
-  const answer = args.dryRun
-    ? false
-    : args.yes || (await confirmed(`${plan.creates ? 'create' : 'change'} stack ${plan.name}, ${count}?`, signal));
-  if (answer && !signal.aborted) return true;
+/** `done` if the plan is to be carried out; otherwise nothing is left of it. */
+async function decided(
+  args: UpArguments,
+  stacks: Stacks,
+  plan: Plan,
+  signal: AbortSignal,
+): Promise<Exclude<Made['outcome'], 'none'>> {
+  const count = several(plan.changes.length, 'change');
+  const question = `${plan.creates ? 'create' : 'change'} stack ${plan.name}, ${count}?`;
+  const answer = args.dryRun ? false : args.yes || (await confirmed(question, signal));
+  if (answer && !signal.aborted) return 'done';
   await stacks.discard(plan);
-  if (signal.aborted) throw interrupted('stopped before anything was changed', '"taxiflow deploy up" plans anew');
-  if (answer === undefined)
-    throw usageError('there is no terminal to ask on, so nothing was changed', 'add --yes to make these changes');
-  say(args.dryRun ? `${count} would be changed` : 'nothing was changed');
-  return false;
+  if (signal.aborted)
+    throw interrupted('stopped before anything was changed', '"taxiflow deploy up" plans anew');
+  if (answer === undefined) return 'unasked';
+  say(args.dryRun ? `${count} would be made` : 'nothing was changed');
+  return args.dryRun ? 'planned' : 'declined';
 }
 
 async function execute(stacks: Stacks, plan: Plan): Promise<void> {
@@ -105,20 +127,6 @@ async function showChanges(changes: readonly Change[]): Promise<void> {
   await write(formatted(rows, 'table'));
 }
 
-/** CloudFormation takes so many bytes in a request; JSON is shorter than YAML with its comments. */
-function bodyOf(template: Template): string {
-  const fits = (text: string) => Buffer.byteLength(text) <= MOST_BYTES;
-  const yaml = templateText(template);
-  if (fits(yaml)) return yaml;
-  const json = JSON.stringify(template);
-  if (fits(json)) return json;
-  throw new TaxiflowError(
-    'template-too-large',
-    `the template has ${Buffer.byteLength(json)} bytes, and CloudFormation takes ${MOST_BYTES} at most`,
-    { hint: '"taxiflow deploy template" prints it; put it into a bucket and create the stack from there' },
-  );
-}
-
 /** A parameter without a value, a default and an earlier value has to be given. */
 function refuseMissing(
   { Parameters }: Template,
@@ -129,12 +137,6 @@ function refuseMissing(
     if (Default !== undefined || values.get(name) !== undefined || stack?.parameters.has(name)) continue;
     throw usageError(`${flagOf(name)} is required: ${Description}`);
   }
-}
-
-const FLAGS: Readonly<Record<string, string>> = { VpcId: '--vpc', SubnetIds: '--subnets' };
-
-function flagOf(parameter: string): string {
-  return FLAGS[parameter] ?? `--${parameter.replace(/(?!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase()}`;
 }
 
 interface Ran {
@@ -160,8 +162,7 @@ async function runTasks(args: UpArguments, place: AwsPlace, { outputs }: Stack):
 }
 
 async function runSetup(tasks: Tasks, cluster: Cluster, outputs: ReadonlyMap<string, string>) {
-  const [url, dashboards] = [outputs.get('SearchEndpoint'), outputs.get('DashboardsUrl')];
-  if (url === undefined) throw usageError('--setup needs a search service, and this stack has none', 'omit --setup');
+  const [url = '', dashboards] = [outputs.get('SearchEndpoint'), outputs.get('DashboardsUrl')];
   const command = setupArguments(url, dashboards);
   const task = await tasks.run(cluster, outputs.get('ProcessTaskArn') ?? '', command);
   const logs = outputs.get('LogsCommand') ?? '';
@@ -176,7 +177,12 @@ async function runSetup(tasks: Tasks, cluster: Cluster, outputs: ReadonlyMap<str
       throw new TaxiflowError(
         'task-failed',
         `es-setup failed with ${exitCode === undefined ? 'no exit code' : `exit code ${exitCode}`}: ${reason || 'AWS gives no reason'}`,
-        { hint: logs === '' ? 'look at the log of the task' : `"${logs}" shows why; "taxiflow deploy up --setup" runs it again` },
+        {
+          hint:
+            logs === ''
+              ? 'look at the log of the task'
+              : `"${logs}" shows why; "taxiflow deploy up --setup" runs it again`,
+        },
       );
     say('es-setup is done');
     return { task, exit_code: exitCode, reason };
@@ -195,14 +201,16 @@ function idOf(taskArn: string): string {
   return taskArn.split('/').at(-1) ?? taskArn;
 }
 
-function report(args: UpArguments, invocation: Invocation, { plan, stack, executed }: Made, tasks: Ran): void {
-  const outputs = stack?.outputs ?? new Map();
+function report(args: UpArguments, invocation: Invocation, made: Made, tasks: Ran): void {
+  const { plan, stack, outcome } = made;
+  const executed = outcome === 'done';
+  const outputs = stack?.outputs ?? new Map<string, string>();
   if (args.json)
     printJson({
       command: 'deploy up',
       stack: plan.name,
       stack_id: executed || !plan.creates ? plan.stackId : null,
-      action: plan.changes.length === 0 ? 'none' : plan.creates ? 'create' : 'update',
+      action: outcome === 'none' ? 'none' : plan.creates ? 'create' : 'update',
       dry_run: args.dryRun,
       executed,
       changes: plan.changes.map(({ action, type, resource, physicalId, replacement }) => ({
@@ -218,7 +226,9 @@ function report(args: UpArguments, invocation: Invocation, { plan, stack, execut
       replay: tasks.replay ?? null,
     });
   else if (executed) show(outputsText(outputs));
-  if (executed) say(invocation.completed(`stack ${plan.name} is ${plan.creates ? 'created' : 'updated'}; "taxiflow deploy status" shows it`));
+  if (!executed) return;
+  const deed = plan.creates ? 'created' : 'updated';
+  say(invocation.completed(`stack ${plan.name} is ${deed}; "taxiflow deploy status" shows it`));
 }
 
 /** The version in package.json, which is next to dist/. */
