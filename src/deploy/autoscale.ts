@@ -4,6 +4,9 @@ import { publicIpOf, subnetsOf } from './network.ts';
 import type { StackShape } from './shape.ts';
 import { taskDefinition } from './tasks.ts';
 
+/** Fargate's smallest, as it only asks and decides. */
+const SMALL = { Cpu: '256', Memory: '512' };
+
 export function autoscalePart(shape: StackShape): Part {
   if (!shape.autoscale) return { resources: {} };
   const command = [
@@ -33,7 +36,7 @@ export function autoscalePart(shape: StackShape): Part {
     },
     conditions: { Provisioned: not({ Condition: 'OnDemand' }) },
     resources: {
-      AutoscaleTask: taskDefinition('autoscale', 'AutoscaleRole', command),
+      AutoscaleTask: taskDefinition('autoscale', 'AutoscaleRole', command, {}, SMALL),
       AutoscaleSchedule: {
         Type: 'AWS::Scheduler::Schedule',
         // A stream on demand looks after its shards itself.

@@ -38,7 +38,14 @@ export function searchStatements({ search }: StackShape): Statement[] {
     case 'none':
       return [];
     case 'serverless':
-      return [{ ...collection, on: att('Search', 'Arn') }];
+      return [
+        { ...collection, on: att('Search', 'Arn') },
+        {
+          why: 'Saved objects of the dashboard are made; it has one name for all collections',
+          actions: ['aoss:DashboardsAccessAll'],
+          on: arn('aoss', 'dashboards/default'),
+        },
+      ];
     case 'existing':
       return [
         { ...domain, on: sub`${ref('SearchArn')}/*`, when: 'SearchIsDomain' },

@@ -56,7 +56,6 @@ export interface Change {
 
 export interface Wanted {
   readonly name: string;
-  /** JSON or YAML. */
   readonly template: string;
   /** The parameters of the template; those without a value keep that of the stack, else have their default. */
   readonly parameters: ReadonlyMap<string, string | undefined>;
@@ -83,8 +82,6 @@ export interface Outcome {
 type Verb = 'CREATE' | 'UPDATE' | 'DELETE';
 
 export const VERSION_TAG = 'taxiflow:version';
-/** CloudFormation's limit of a template that comes with the request. */
-export const MOST_TEMPLATE_BYTES = 51_200;
 const CHANGE_SET = 'taxiflow-';
 const NOTHING = /didn't contain changes|no updates are to be performed/i;
 

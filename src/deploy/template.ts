@@ -17,6 +17,15 @@ export { NETWORKS, SEARCHES, type StackShape } from './shape.ts';
 export { setupCommand } from './tasks.ts';
 export { MOST_BYTES, templateText } from './template-text.ts';
 
+/** The template with other defaults of its parameters. */
+export function withDefaults(template: Template, defaults: Readonly<Record<string, string>>): Template {
+  const parameters = Object.entries(template.Parameters).map(([name, parameter]) => {
+    const given = defaults[name];
+    return [name, given === undefined ? parameter : { ...parameter, Default: given }] as const;
+  });
+  return { ...template, Parameters: Object.fromEntries(parameters) };
+}
+
 const NAME: Parameter = {
   Type: 'String',
   Default: 'taxiflow',

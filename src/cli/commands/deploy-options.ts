@@ -1,15 +1,18 @@
 /** Options of `deploy` that make a template: its shape, and values of its parameters, each named after its parameter. */
-import { SEARCHES } from '../../deploy/shape.ts';
 import { choice, flagOrNot, MOST_SHARDS, text, type Values, WHY_SHARDS, whole } from '../options.ts';
 
-export const shapeOptions = {
-  vpc: text({ describe: 'VPC that tasks run in  [default: a small network of the stack]' }),
-  subnets: text({ describe: 'With --vpc: two of its subnets, with a comma between them' }),
-  search: choice(SEARCHES, {
-    describe:
-      'OpenSearch: a domain in the VPC or a public one, serverless, existing, or none  [default: domain]',
+/** What a stack is made of. There are no defaults here: `up` keeps what the stack is made of. */
+export const stackShape = {
+  vpc: text({ describe: 'VPC that tasks run in  [default: a small one is made]' }),
+  subnets: text({
+    describe: 'With --vpc: two of its subnets, with commas between them, that reach ECR, S3 and Kinesis',
   }),
-  autoscale: flagOrNot('Let a task split and merge shards as the load asks for'),
+  search: text({
+    describe:
+      'Where results go: domain (in the VPC), public (a domain reachable from outside, by IAM), serverless, existing=URL or none  [default: domain]',
+    offers: ['domain', 'public', 'serverless', 'existing=', 'none'],
+  }),
+  autoscale: flagOrNot('Look every few minutes whether the stream has the right number of shards'),
 };
 
 export const parameterOptions = {
@@ -41,8 +44,7 @@ export const parameterOptions = {
   searchStandby: choice(['DISABLED', 'ENABLED'], {
     describe: 'With --search serverless: copies in a second zone  [default: DISABLED]',
   }),
-  searchUrl: text({ describe: 'With --search existing: its URL' }),
-  searchArn: text({ describe: 'With --search existing: its ARN' }),
+  searchArn: text({ describe: 'With --search existing=URL: its ARN' }),
   searchAdmin: text({ describe: 'ARN of a user or role that may see the dashboard' }),
   cpu: text({ describe: 'CPU units of a task; 1024 is one core  [default: 1024]' }),
   memory: text({ describe: 'MiB of a task  [default: 4096]' }),
@@ -52,5 +54,5 @@ export const parameterOptions = {
   alarmEmail: text({ describe: 'Address that is told of alarms' }),
 };
 
-export type ShapeValues = Values<typeof shapeOptions>;
+export type ShapeValues = Values<typeof stackShape>;
 export type ParameterValues = Values<typeof parameterOptions>;

@@ -1,7 +1,7 @@
 /** The commands of `deploy` that talk to AWS. */
 import { command } from '../command.ts';
 import { flag, text, type Values } from '../options.ts';
-import { parameterOptions, shapeOptions } from './deploy-options.ts';
+import { parameterOptions, stackShape } from './deploy-options.ts';
 import { endpointUrl, json, region } from './shared.ts';
 
 const place = {
@@ -13,7 +13,7 @@ const yes = flag('Do it without asking, for scripts');
 
 const upOptions = {
   ...place,
-  ...shapeOptions,
+  ...stackShape,
   ...parameterOptions,
   setup: flag('After it, run es-setup as a task, and wait for its end'),
   replay: flag('After that, start a replay as a task'),

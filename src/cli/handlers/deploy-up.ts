@@ -6,16 +6,8 @@ import { type Template, templateOf } from '../../deploy/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import type { UpArguments } from '../commands/deploy-stack.ts';
-import {
-  bodyOf,
-  flagOf,
-  type Given,
-  givenParameters,
-  parametersFor,
-  SHAPE_TAG,
-  shapeOf,
-  shapeTag,
-} from '../deploy.ts';
+import { bodyOf, flagOf, type Given, givenParameters, parametersFor } from '../deploy.ts';
+import { SHAPE_TAG, shapeOf, shapeTag } from '../stack-shape.ts';
 import {
   confirmed,
   formatted,
@@ -59,7 +51,7 @@ async function make(args: UpArguments, given: Given, stacks: Stacks, signal: Abo
   const { name } = args;
   const stack = await stacks.find(name);
   if (stack) await stacks.refuseUnready(stack);
-  const shape = shapeOf(args, stack?.tags.get(SHAPE_TAG));
+  const { shape } = shapeOf(args, stack?.tags.get(SHAPE_TAG));
   const template = templateOf(shape);
   const parameters = parametersFor(template, given);
   refuseMissing(template, parameters, stack);
