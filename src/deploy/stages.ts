@@ -16,7 +16,6 @@ export type Stage = (typeof STAGES)[number];
 const OF_SERVICE: Readonly<Record<string, Stage>> = {
   Kinesis: 'stream',
   ECS: 'tasks',
-  Logs: 'tasks',
   Scheduler: 'tasks',
   Events: 'tasks',
   OpenSearchService: 'search',
@@ -24,16 +23,15 @@ const OF_SERVICE: Readonly<Record<string, Stage>> = {
   KinesisFirehose: 'archive',
   Glue: 'archive',
   Athena: 'archive',
-  S3: 'archive',
   CloudWatch: 'alarms',
   SNS: 'alarms',
   EC2: 'network',
   IAM: 'access',
 };
 
-/** The stage of a resource by its name and its type, such as `AWS::Kinesis::Stream`. */
+/** The stage of a resource by its type, such as `AWS::Kinesis::Stream`; of a bucket or a log, by its name. */
 export function stageOf({ id, type }: { readonly id: string; readonly type: string }): Stage {
-  if (id.startsWith('Archive')) return 'archive';
-  if (id.startsWith('State')) return 'tasks';
-  return OF_SERVICE[type.split('::')[1] ?? ''] ?? 'other';
+  const service = type.split('::')[1] ?? '';
+  if (service === 'S3' || service === 'Logs') return /^(?:Archive|Firehose)/.test(id) ? 'archive' : 'tasks';
+  return OF_SERVICE[service] ?? 'other';
 }

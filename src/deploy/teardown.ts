@@ -55,6 +55,11 @@ export function isBucket({ type }: Resource): boolean {
   return type === BUCKET;
 }
 
+/** A bucket stays with its policy, and goes with it. */
+export function isOfBucket({ type }: Resource): boolean {
+  return type.startsWith('AWS::S3::');
+}
+
 /** What deleted stacks of a name have left. */
 export interface Left {
   readonly type: string;

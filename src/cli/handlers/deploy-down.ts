@@ -1,7 +1,7 @@
 import { Tasks } from '../../deploy/cluster.ts';
 import { Buckets } from '../../deploy/left-buckets.ts';
 import { type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
-import { isBucket, type Left, leftBy, tearDown } from '../../deploy/teardown.ts';
+import { isBucket, isOfBucket, type Left, leftBy, tearDown } from '../../deploy/teardown.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import type { DownArguments } from '../commands/deploy-stack.ts';
@@ -16,7 +16,7 @@ import {
   thousands,
   write,
 } from '../terminal.ts';
-import { eventLine, interrupted, leftJson, tellLeft } from './deploy-shared.ts';
+import { eventLine, interrupted, isTold, leftJson, tellLeft } from './deploy-shared.ts';
 
 interface Parts {
   readonly stacks: Stacks;
@@ -80,7 +80,7 @@ async function look({ name }: DownArguments, parts: Parts): Promise<Before> {
   );
   return {
     stack,
-    going: there.filter((resource) => !isBucket(resource)),
+    going: there.filter((resource) => !isOfBucket(resource)),
     kept: there.filter(isBucket),
     left: await leftBy(parts, name),
   };
@@ -129,7 +129,9 @@ async function deleted(parts: Parts, stack: Stack): Promise<string | null> {
   try {
     const { status, events } = await tearDown(parts, stack, {
       onStep: (text) => progress.update(text),
-      onEvent: (event) => progress.update(eventLine(event)),
+      onEvent: (event) => {
+        if (isTold(event)) progress.update(eventLine(event));
+      },
     });
     if (status !== undefined) {
       say(`stack ${stack.name} is deleted`);

@@ -107,7 +107,7 @@ async function showStack({ stack, trouble, resources, service, alarms }: Seen): 
     if (stopped !== undefined) show(`  the last that stopped: ${stopped}\n`);
     for (const event of events) show(`  ${event}\n`);
   }
-  show(`\nalarms: ${alarms.length === 0 ? 'none rings' : ''}\n`);
+  show(`\nalarms: ${alarms.length === 0 ? 'none has gone off' : `${alarms.length} gone off`}\n`);
   for (const { name, reason, since } of alarms) show(`  ${name} since ${since ?? '–'}: ${reason}\n`);
   if (stack.outputs.size > 0) show(`\n${outputsText(stack.outputs)}`);
 }

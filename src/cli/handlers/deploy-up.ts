@@ -19,7 +19,7 @@ import {
   show,
   write,
 } from '../terminal.ts';
-import { eventLine, interrupted, outputsText } from './deploy-shared.ts';
+import { eventLine, interrupted, isTold, outputsText } from './deploy-shared.ts';
 
 /** What `up` came to. */
 interface Made {
@@ -92,11 +92,15 @@ async function decided(
 
 async function execute(stacks: Stacks, plan: Plan): Promise<void> {
   const progress = await progressLine(0);
-  const finished = new Set<string>();
+  // An update tells of every resource, also of those that it leaves as they are.
+  const awaited = new Set(plan.changes.map(({ resource }) => resource));
   try {
     const { status } = await stacks.execute(plan, (event) => {
-      if (!event.ofStack && event.status.endsWith('_COMPLETE')) finished.add(event.resource);
-      progress.update(`${finished.size} of ${plan.changes.length}: ${eventLine(event)}`);
+      if (event.status.endsWith('_COMPLETE')) awaited.delete(event.resource);
+      if (isTold(event))
+        progress.update(
+          `${plan.changes.length - awaited.size} of ${plan.changes.length}: ${eventLine(event)}`,
+        );
     });
     if (status === undefined)
       throw interrupted(
