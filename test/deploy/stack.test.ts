@@ -223,8 +223,8 @@ describe('an operation', () => {
       [REVIEWED],
       [[2, 'Domain', 'CREATE_IN_PROGRESS'], STARTED, REVIEWED],
       [
-        [4, 'Stream', 'CREATE_COMPLETE'],
         [3, 'Stream', 'CREATE_IN_PROGRESS'],
+        [4, 'Stream', 'CREATE_COMPLETE'],
         [2, 'Domain', 'CREATE_IN_PROGRESS'],
         STARTED,
         REVIEWED,
