@@ -1,5 +1,6 @@
 /** `taxiflow deploy up|status|down` with the real binary, on an emulator of AWS. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { CloudWatchClient, SetAlarmStateCommand } from '@aws-sdk/client-cloudwatch';
 import {
@@ -21,7 +22,19 @@ import {
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { type Account, inventory, startAccount } from '../deploy/account.ts';
+import {
+  ENVIRONMENT,
+  elements,
+  eventsXml,
+  fakeCloudFormation,
+  MISSING,
+  members,
+  type Said,
+  STACK_ID,
+  stackXml,
+} from '../deploy/fake-cloudformation.ts';
 import { withoutMinistack } from '../services/ministack.ts';
+import { BIN, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
 import { PARALLEL, run } from './model.ts';
 
@@ -351,5 +364,261 @@ describe('data', ON_AWS, () => {
     const gone = await deploy(account, 'down --with-data --yes --json');
     assert.deepEqual(gone.json<{ removed: string[] }>().removed.length, 2);
     assert.deepEqual(await inventory(account), before);
+  });
+});
+
+/** What is wrong, the command line, what AWS says of the stack, the code of the end, and what the user is told. */
+const MISTAKES: readonly (readonly [string, string, Said, number, RegExp])[] = [
+  ['no image', 'up', MISSING, 2, /^Error: --image is required: .+\nTry: /],
+  [
+    'a stack without rights',
+    'up',
+    denied('cloudformation:DescribeStacks'),
+    1,
+    /^Error: not allowed to cloudformation:DescribeStacks: .+\nTry: add /,
+  ],
+  [
+    'expired credentials',
+    'down --yes',
+    { code: 'ExpiredToken', message: 'expired', status: 403 },
+    1,
+    /^Error: AWS does not accept .+\nTry: log in/,
+  ],
+  [
+    'a name that is taken',
+    'up',
+    stackXml('CREATE_COMPLETE', { tags: {} }),
+    1,
+    /did not make\nTry: choose another name/,
+  ],
+  [
+    'a name that is taken',
+    'down --yes',
+    stackXml('CREATE_COMPLETE', { tags: {} }),
+    1,
+    /did not make\nTry: choose another name/,
+  ],
+  [
+    'another operation',
+    'up',
+    stackXml('UPDATE_IN_PROGRESS'),
+    1,
+    /under way \(UPDATE_IN_PROGRESS\)\nTry: "taxiflow deploy status"/,
+  ],
+  [
+    'another operation',
+    'down --yes',
+    stackXml('UPDATE_IN_PROGRESS'),
+    1,
+    /under way \(UPDATE_IN_PROGRESS\)\nTry: /,
+  ],
+  [
+    'a failed creation',
+    'up',
+    stackXml('ROLLBACK_COMPLETE'),
+    1,
+    /\(ROLLBACK_COMPLETE\): Domain \(AWS::Test::Domain\): too many\nTry: .*"taxiflow deploy down"/,
+  ],
+  [
+    'no search to set up',
+    'up --image IMAGE --search none --setup',
+    MISSING,
+    2,
+    /^Error: --setup prepares a search .+\nTry: omit --setup/,
+  ],
+  [
+    'an option for another shape',
+    'up --image IMAGE --search none --search-nodes 2',
+    MISSING,
+    2,
+    /^Error: --search-nodes is not for .+\nTry: /,
+  ],
+  [
+    'a VPC without subnets',
+    'up --image IMAGE --vpc vpc-1',
+    MISSING,
+    2,
+    /^Error: --vpc needs two of its subnets\nTry: /,
+  ],
+];
+
+/** Mistakes that are found before anything is asked. */
+const WRITTEN: readonly (readonly [string, RegExp])[] = [
+  [
+    'up --image example/taxiflow',
+    /^Error: --image example\/taxiflow must name an image by its digest, .+\nTry: /,
+  ],
+  ['up --image example/taxiflow:1.2', /must name an image by its digest/],
+  ['up --image example/taxiflow@sha256:0123', /must name an image by its digest/],
+  ['up --name No --image IMAGE', /^Error: --name No must be 3 to 28 lower-case letters/],
+  ['up --image IMAGE --cpu 3', /^Error: --cpu 3 is not one of 512, 1024/],
+  ['up --image IMAGE --alarm-email nobody', /^Error: --alarm-email nobody /],
+  ['up --image IMAGE --trips bucket/prefix', /^Error: there is no bucket in bucket\/prefix\nTry: /],
+  ['up --image IMAGE --search elastic', /^Error: --search elastic is not one of /],
+  ['up --image IMAGE --subnets subnet-1,subnet-2', /^Error: --subnets needs their VPC\nTry: /],
+];
+
+function denied(action: string): Said {
+  const message = `User: arn:aws:iam::123456789012:user/ann is not authorized to perform: ${action} on resource: *`;
+  return { code: 'AccessDenied', message, status: 403 };
+}
+
+const filled = (line: string) => line.replace('IMAGE', IMAGE);
+const ONE_LINE_ONE_HINT = /^(?!Error:|Try:).*\n|^Error: [^\n]+\nTry: [^\n]+\n/gm;
+
+describe('mistakes', PARALLEL, () => {
+  for (const [what, line, said, code, told] of MISTAKES)
+    test(`${what}: ${line.replace(' --image IMAGE', '')}`, async (t) => {
+      const fake = await fakeCloudFormation(t, {
+        DescribeStacks: [said],
+        DescribeStackEvents: [
+          eventsXml([
+            [2, 'taxiflow', 'ROLLBACK_COMPLETE'],
+            [1, 'Domain', 'CREATE_FAILED', 'too many'],
+          ]),
+        ],
+      });
+      const env = { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url };
+      const { stdout, stderr } = await deploy({ env }, filled(line), code);
+      assert.match(stderr, told);
+      assert.deepEqual([stdout, stderr.replace(ONE_LINE_ONE_HINT, '')], ['', ''], 'one line, one hint');
+      assert.ok(
+        fake.actions().every((action) => action.startsWith('Describe')),
+        'nothing is changed',
+      );
+    });
+
+  for (const [line, told] of WRITTEN)
+    test(`${line}: nothing is asked`, async (t) => {
+      const fake = await fakeCloudFormation(t, {});
+      const { stderr } = await deploy(
+        { env: { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url } },
+        filled(line),
+        2,
+      );
+      assert.match(stderr, told);
+      assert.match(stderr, /^Error: [^\n]+\nTry: [^\n]+\n$/);
+      assert.deepEqual(fake.asked, []);
+    });
+
+  test('no region: status, up and down say where to set one', async () => {
+    const { AWS_REGION: _, ...env } = ENVIRONMENT;
+    for (const line of ['status', `up --image ${IMAGE}`, 'down --yes']) {
+      const { stderr } = await deploy(
+        { env: { ...env, AWS_CONFIG_FILE: '/nowhere', AWS_EC2_METADATA_DISABLED: 'true' } },
+        line,
+        1,
+      );
+      assert.match(stderr, /^Error: no AWS region is set\nTry: give --region, or set AWS_REGION\n$/);
+    }
+  });
+});
+
+/** A stack that is planned with two changes, and never ends to be made. */
+const ENDLESS = {
+  DescribeStacks: [MISSING, stackXml('REVIEW_IN_PROGRESS'), MISSING],
+  CreateChangeSet: [elements({ Id: 'arn:change', StackId: STACK_ID })],
+  DescribeChangeSet: [
+    elements({ StackId: STACK_ID, ChangeSetId: 'arn:change', Status: 'CREATE_COMPLETE' }) +
+      members(
+        'Changes',
+        ['Stream', 'Cluster'].map(
+          (LogicalResourceId) =>
+            `<ResourceChange>${elements({ Action: 'Add', LogicalResourceId, ResourceType: 'AWS::Test::Thing' })}</ResourceChange>`,
+        ),
+      ),
+  ],
+  DescribeStackEvents: [
+    eventsXml([]),
+    eventsXml([
+      [2, 'Stream', 'CREATE_IN_PROGRESS'],
+      [1, 'taxiflow', 'CREATE_IN_PROGRESS'],
+    ]),
+  ],
+  ExecuteChangeSet: [''],
+  DeleteChangeSet: [''],
+  DeleteStack: [''],
+} as const;
+
+test('Ctrl-C while a stack is made leaves it to AWS, and says so', async (t) => {
+  const fake = await fakeCloudFormation(t, ENDLESS);
+  const env = { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url };
+  const ran = await taxiflow(['deploy', 'up', '--image', IMAGE, '--yes'], {
+    env,
+    onStart: (child) =>
+      child.stderr?.on('data', (chunk: Buffer) => {
+        if (/CREATE_IN_PROGRESS/.test(chunk.toString())) child.kill('SIGINT');
+      }),
+  });
+  assert.equal(ran.code, 130, ran.stderr);
+  assert.match(
+    ran.stderr,
+    /\nError: stopped looking on; stack taxiflow goes on by itself\nTry: "taxiflow deploy status" shows how far it is\n$/,
+  );
+  assert.ok(!fake.actions().some((action) => action.startsWith('Delete')));
+});
+
+/** Runs the binary on a terminal, and types `keys` when it asks. */
+function onTerminal(line: string, env: Record<string, string>, keys: string) {
+  const python = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
+  const child = spawn('python3', ['-c', python, process.execPath, BIN, 'deploy', ...line.split(' ')], {
+    env: { ...process.env, ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  return new Promise<{ code: number | null; said: string }>((resolve) => {
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      const asked = said.includes('[y/N]');
+      said += chunk;
+      if (!asked && said.includes('[y/N]')) child.stdin.write(keys);
+    });
+    child.on('close', (code) => resolve({ code, said }));
+  });
+}
+
+describe('on a terminal', {
+  skip: process.platform === 'win32' ? 'there are no pseudo-terminals' : withoutMinistack,
+}, () => {
+  for (const [answer, keys, code] of [
+    ['no', 'n\r', 1],
+    ['nothing', '\r', 1],
+    ['Ctrl-C', '\u0003', 1],
+    ['Ctrl-D', '\u0004', 1],
+  ] as const)
+    test(`${answer} is a no: nothing is left of the plan`, async (t) => {
+      const fake = await fakeCloudFormation(t, ENDLESS);
+      const ran = await onTerminal(
+        `up --image ${IMAGE}`,
+        { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url },
+        keys,
+      );
+      assert.match(ran.said, /create stack taxiflow, 2 changes\? \[y\/N\]/);
+      assert.match(ran.said, /nothing was changed/);
+      assert.equal(ran.code, code, ran.said);
+      assert.deepEqual(
+        fake.actions().filter((action) => !action.startsWith('Describe')),
+        ['CreateChangeSet', 'DeleteChangeSet', 'DeleteStack'],
+      );
+    });
+
+  test('yes is a yes', async (t) => {
+    const fake = await fakeCloudFormation(t, {
+      ...ENDLESS,
+      DescribeStacks: [MISSING, stackXml('CREATE_COMPLETE')],
+      DescribeStackEvents: [
+        eventsXml([]),
+        eventsXml([
+          [2, 'taxiflow', 'CREATE_COMPLETE'],
+          [1, 'taxiflow', 'CREATE_IN_PROGRESS'],
+        ]),
+      ],
+    });
+    const ran = await onTerminal(
+      `up --image ${IMAGE}`,
+      { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url },
+      'y\r',
+    );
+    assert.equal(ran.code, 0, ran.said);
+    assert.match(ran.said, /stack taxiflow is created/);
   });
 });
