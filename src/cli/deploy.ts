@@ -14,6 +14,7 @@ export function flagOf(parameter: string): string {
     VpcId: '--vpc',
     SubnetIds: '--subnets',
     SearchUrl: '--search existing=URL',
+    SearchService: '--search existing=URL',
     TripsBucket: '--trips',
     TripsPrefix: '--trips',
   };

@@ -1,6 +1,7 @@
 /** Reads the options that say what a stack is made of, for every command that has them. */
 import { SEARCHES, type StackShape } from '../deploy/shape.ts';
 import { usageError } from '../errors.ts';
+import { isServerless } from '../opensearch/amazon.ts';
 import type { ShapeValues } from './commands/deploy-options.ts';
 
 /** A shape, and the parameters of its template that the options have given. */
@@ -31,7 +32,7 @@ export function shapeOf({ vpc, subnets, search, autoscale }: ShapeValues, tag = 
     },
     parameters: {
       ...networkOf(vpc, subnets),
-      ...(url === undefined ? {} : { SearchUrl: url }),
+      ...(url === undefined ? {} : { SearchUrl: url, SearchService: isServerless(url) ? 'aoss' : 'es' }),
     },
   };
 }

@@ -41,16 +41,6 @@ export function autoscalePart(shape: StackShape): Part {
         Type: 'AWS::Scheduler::Schedule',
         // A stream on demand looks after its shards itself.
         Condition: 'Provisioned',
-        Metadata: {
-          checkov: {
-            skip: [
-              {
-                id: 'CKV_AWS_297',
-                comment: 'A schedule holds no secret, and is encrypted with a key of AWS',
-              },
-            ],
-          },
-        },
         Properties: {
           Name: sub`${ref('Name')}-autoscale`,
           Description: 'Looks whether the stream has the right number of shards',

@@ -1,6 +1,7 @@
 /** What a stack costs in a month, by a table of list prices. */
 import { usageError } from '../errors.ts';
 import type { StackShape } from './shape.ts';
+import { templateOf } from './template.ts';
 
 /** US dollars, without free tiers and taxes. */
 export const PRICES = {
@@ -177,8 +178,10 @@ function searchCost({ search }: StackShape, load: Load): CostItem[] {
 }
 
 /** An alarm, a metric and a dashboard cost for as long as they are there. */
-function watchCost({ search }: StackShape, hours: number): CostItem {
-  const alarms = 5 + (search === 'none' ? 0 : 1) + (search === 'domain' || search === 'public' ? 1 : 0);
+function watchCost(shape: StackShape, hours: number): CostItem {
+  const alarms = Object.values(templateOf(shape).Resources).filter(
+    ({ Type }) => Type === 'AWS::CloudWatch::Alarm',
+  ).length;
   return {
     part: 'watch',
     what: `${METRICS} metrics, ${alarms} alarms, a dashboard, 1 GB of logs`,

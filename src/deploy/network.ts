@@ -60,7 +60,8 @@ const ADDRESSES = '10.42.0.0/16';
 
 function ownNetwork(): Record<string, Resource> {
   const vpc = ref('Vpc');
-  const named = (name: string) => [{ Key: 'Name', Value: sub`${ref('Name')}${name}` }];
+  const named = (name: Value) => [{ Key: 'Name', Value: name }];
+  const own = named(ref('Name'));
   const subnet = (index: number): Resource => ({
     Type: 'AWS::EC2::Subnet',
     Properties: {
@@ -68,7 +69,7 @@ function ownNetwork(): Record<string, Resource> {
       CidrBlock: `10.42.${index}.0/24`,
       AvailabilityZone: select(index, { 'Fn::GetAZs': '' }),
       MapPublicIpOnLaunch: false,
-      Tags: named(`-${'ab'[index]}`),
+      Tags: named(sub`${ref('Name')}-${'ab'[index]!}`),
     },
   });
   const routed = (name: string): Resource => ({
@@ -82,17 +83,17 @@ function ownNetwork(): Record<string, Resource> {
         CidrBlock: ADDRESSES,
         EnableDnsSupport: true,
         EnableDnsHostnames: true,
-        Tags: named(''),
+        Tags: own,
       },
     },
     SubnetA: subnet(0),
     SubnetB: subnet(1),
-    Gateway: { Type: 'AWS::EC2::InternetGateway', Properties: { Tags: named('') } },
+    Gateway: { Type: 'AWS::EC2::InternetGateway', Properties: { Tags: own } },
     GatewayAttachment: {
       Type: 'AWS::EC2::VPCGatewayAttachment',
       Properties: { VpcId: vpc, InternetGatewayId: ref('Gateway') },
     },
-    Routes: { Type: 'AWS::EC2::RouteTable', Properties: { VpcId: vpc, Tags: named('') } },
+    Routes: { Type: 'AWS::EC2::RouteTable', Properties: { VpcId: vpc, Tags: own } },
     WayOut: {
       Type: 'AWS::EC2::Route',
       DependsOn: 'GatewayAttachment',

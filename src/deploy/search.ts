@@ -10,8 +10,6 @@ import {
   type Part,
   type Resource,
   ref,
-  select,
-  split,
   sub,
   subJson,
   type Value,
@@ -22,7 +20,7 @@ import { searchGroup, subnetOf } from './network.ts';
 import type { StackShape } from './shape.ts';
 
 /** Methods by which `es-setup` and `process` talk to a domain. */
-const METHODS = ['es:ESHttpGet', 'es:ESHttpHead', 'es:ESHttpPost', 'es:ESHttpPut', 'es:ESHttpDelete'];
+const METHODS = ['es:ESHttpGet', 'es:ESHttpPost', 'es:ESHttpPut'];
 
 // By its name: asked for its ARN, the domain would wait for the role, which is its master.
 const DOMAIN = arn('es', sub`domain/${ref('Name')}/*`);
@@ -100,7 +98,6 @@ const ADMIN: Parameter = {
 };
 
 function existing(): Part {
-  const service = select(2, split(':', ref('SearchArn')));
   return {
     parameters: {
       SearchUrl: {
@@ -109,6 +106,12 @@ function existing(): Part {
         ConstraintDescription: 'must be https://HOST, on port 443',
         Description: 'URL of an OpenSearch domain or collection that exists',
       },
+      SearchService: {
+        Type: 'String',
+        Default: 'es',
+        AllowedValues: ['es', 'aoss'],
+        Description: 'es for a domain, aoss for a serverless collection',
+      },
       SearchArn: {
         Type: 'String',
         AllowedPattern: 'arn:aws[a-z-]*:(es|aoss):[a-z0-9-]+:[0-9]{12}:(domain|collection)/[a-z0-9-]+',
@@ -116,8 +119,8 @@ function existing(): Part {
       },
     },
     conditions: {
-      SearchIsDomain: isEqual(service, 'es'),
-      SearchIsCollection: isEqual(service, 'aoss'),
+      SearchIsDomain: isEqual(ref('SearchService'), 'es'),
+      SearchIsCollection: isEqual(ref('SearchService'), 'aoss'),
     },
     resources: {},
     outputs: searchOutputs({ search: 'existing' }),
@@ -189,9 +192,6 @@ function domainResource(shape: StackShape, isInside: boolean): Resource {
         skip: [
           { id: 'CKV_AWS_84', comment: 'The processor reports what the domain refuses' },
           { id: 'CKV_AWS_317', comment: 'One role alone has access, and CloudTrail knows who takes it' },
-          ...(isInside
-            ? []
-            : [{ id: 'CKV_AWS_137', comment: 'Reachable from outside on request, for one role by IAM' }]),
         ],
       },
     },

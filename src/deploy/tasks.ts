@@ -207,21 +207,12 @@ function service(shape: StackShape): Resource {
   return {
     Type: 'AWS::ECS::Service',
     ...(after.length === 0 ? {} : { DependsOn: after }),
-    ...(shape.network === 'own'
-      ? {
-          Metadata: {
-            checkov: {
-              skip: [{ id: 'CKV_AWS_333', comment: 'Its address is its way out; no port of it is open' }],
-            },
-          },
-        }
-      : {}),
     Properties: {
       ServiceName: sub`${ref('Name')}-process`,
       Cluster: ref('Cluster'),
       TaskDefinition: ref('ProcessTask'),
       LaunchType: 'FARGATE',
-      DesiredCount: ref('Desired'),
+      DesiredCount: when('Running', 1, 0),
       // A state has one processor, so the old one stops before the new one starts.
       DeploymentConfiguration: {
         MinimumHealthyPercent: 0,

@@ -34,12 +34,12 @@ function isList(value: Value): value is readonly Value[] {
 
 function listOf(values: readonly Value[]): YAMLSeq {
   const list = new YAMLSeq();
-  list.flow = values.every((value) => typeof value !== 'object');
   for (const value of values) {
     const node = nodeOf(value);
     if (node instanceof YAMLMap) node.flow = isShort(node);
     list.add(node);
   }
+  list.flow = list.items.every((node) => node instanceof Scalar);
   return list;
 }
 

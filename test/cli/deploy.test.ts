@@ -80,9 +80,12 @@ interface Status {
 const madeSince = (before: readonly string[], now: readonly string[]) =>
   now
     .filter((thing) => !before.includes(thing))
-    .map((thing) => thing.replace(/(?<=-\w+-)[\dA-Fa-f]{13}$|(?<=(?:vpce|igw)-)[\da-f]+$/, '*'));
+    .map((thing) =>
+      thing.replace(/(?<=-\w+-)[\dA-Fa-f]{13}$|(?<=(?:vpce|igw)-)[\da-f]+$|(?<=query\/)[\da-f-]{36}$/, '*'),
+    );
 
 const MADE = [
+  'athena:query/*',
   'athena:workgroup/trial',
   ...[
     'archive-stale',
@@ -315,7 +318,7 @@ describe('tasks', ON_AWS, () => {
 
   test('status shows alarms that have gone off', async (t) => {
     const account = await startAccount(t);
-    await deploy(account, `up --image ${IMAGE} --search none --yes`);
+    await deploy(account, `up --image ${IMAGE} --search none --yes --endpoint-url ${account.endpoint}`);
     const cloudwatch = new CloudWatchClient(settings(account));
     t.after(() => cloudwatch.destroy());
     await cloudwatch.send(

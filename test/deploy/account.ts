@@ -1,57 +1,17 @@
 /** An account of AWS in an emulator. */
 import type { TestContext } from 'node:test';
-import { serve } from '../services/http.ts';
 import { startMinistack } from '../services/ministack.ts';
 
-/** Types that the emulator does not know; nothing refers to them. */
-const UNKNOWN = ['AWS::Athena::NamedQuery'];
-
 export interface Account {
-  /** Of all services but CloudFormation. */
   readonly endpoint: string;
-  /** For the real binary, and for clients of the test's own process. */
+  /** For the real binary. */
   readonly env: Record<string, string>;
-  /** The actions that CloudFormation was asked for, in order. */
-  readonly asked: readonly string[];
 }
 
-/** An empty account. Before its CloudFormation stands a proxy that takes out of templates what the emulator doesn't know. */
+/** An empty account. */
 export async function startAccount(t: TestContext): Promise<Account> {
   const { endpoint, env } = await startMinistack(t);
-  const asked: string[] = [];
-  const proxy = await serve(t, async ({ headers: { host: _, 'content-length': __, ...headers }, body }) => {
-    const form = new URLSearchParams(body.toString());
-    asked.push(form.get('Action') ?? '');
-    const template = form.get('TemplateBody');
-    if (template !== null) form.set('TemplateBody', known(template));
-    const answer = await fetch(endpoint, {
-      method: 'POST',
-      headers: headers as Record<string, string>,
-      body: form.toString(),
-    });
-    return { status: answer.status, body: await answer.text(), headers: { 'content-type': 'text/xml' } };
-  });
-  return {
-    endpoint,
-    env: { ...env, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_CLOUDFORMATION: proxy.url },
-    asked,
-  };
-}
-
-function known(text: string): string {
-  const template = JSON.parse(text) as { Resources: Record<string, Resource> };
-  const Resources = Object.fromEntries(
-    Object.entries(template.Resources).filter(([, { Type }]) => !UNKNOWN.includes(Type)),
-  );
-  // It counts with the text of a parameter, which CloudFormation turns into a number.
-  const { Properties } = Resources['ProcessService']!;
-  if (typeof Properties['DesiredCount'] === 'object') Properties['DesiredCount'] = 1;
-  return JSON.stringify({ ...template, Resources });
-}
-
-interface Resource {
-  readonly Type: string;
-  readonly Properties: Record<string, unknown>;
+  return { endpoint, env: { ...env, AWS_ENDPOINT_URL: endpoint } };
 }
 
 /** Everything in the account that taxiflow could have made, each as `service:kind/name`, by the services' own APIs. */
@@ -142,6 +102,9 @@ const LISTS: Record<string, (call: Call) => Promise<string[]>> = {
         call('firehose', { target: 'Firehose_20150804.ListDeliveryStreams' }),
       )
     ).DeliveryStreamNames,
+  'athena:query': async (call) =>
+    (await json<{ NamedQueryIds: string[] }>(call('athena', { target: 'AmazonAthena.ListNamedQueries' })))
+      .NamedQueryIds,
   'athena:workgroup': async (call) =>
     (
       await json<{ WorkGroups: { Name: string }[] }>(

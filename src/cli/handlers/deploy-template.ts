@@ -3,13 +3,14 @@ import { templateOf, templateText, withDefaults } from '../../deploy/template.ts
 import { EXIT } from '../../errors.ts';
 import type { CostArguments, TemplateArguments } from '../commands/deploy.ts';
 import { shapeOf } from '../stack-shape.ts';
-import { formatted, printJson, say, show, write } from '../terminal.ts';
+import { formatted, printJson, say, write } from '../terminal.ts';
 
 export async function template(args: TemplateArguments): Promise<number> {
   const { shape, parameters } = shapeOf(args);
   const made = withDefaults(templateOf(shape), parameters);
   if (args.json) printJson(made);
-  else show(templateText(made));
+  // As it is: what words for people leave out of URLs is part of it.
+  else await write([templateText(made)]);
   return EXIT.done;
 }
 
