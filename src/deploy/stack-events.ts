@@ -24,6 +24,8 @@ export class EventLog {
   readonly #place: AwsPlace;
   readonly stackId: string;
   readonly #seen = new Set<string>();
+  /** Events before this time are not told, epoch ms. */
+  #since = Number.NEGATIVE_INFINITY;
 
   constructor(client: CloudFormationClient, place: AwsPlace, stackId: string) {
     this.#client = client;
@@ -31,40 +33,55 @@ export class EventLog {
     this.stackId = stackId;
   }
 
-  /** Those not told before, in the order of their times. */
-  async fresh(): Promise<StackEvent[]> {
+  /** Tells none of the events up to now. A stack may have thousands, so only the newest are looked at. */
+  async skip(): Promise<void> {
+    const { events } = await this.#page();
+    for (const { id, at } of events) {
+      this.#seen.add(id);
+      this.#since = Math.max(this.#since, at);
+    }
+  }
+
+  /** Those not told before, in the order of their times; no pages behind one for which `enough` holds. */
+  async fresh(enough: (page: readonly StackEvent[]) => boolean = () => false): Promise<StackEvent[]> {
     const found: StackEvent[] = [];
     let token: string | undefined;
     do {
-      const page = await ask(this.#place, 'cloudformation:DescribeStackEvents', () =>
+      const { events, next } = await this.#page(token);
+      const unseen = events.filter(({ id, at }) => !this.#seen.has(id) && at >= this.#since);
+      for (const event of unseen) {
+        this.#seen.add(event.id);
+        found.push(event);
+      }
+      // The newest come first: behind a page that is known as a whole lies nothing new.
+      token = unseen.length === 0 || enough(events) ? undefined : next;
+    } while (token);
+    return inOrder(found);
+  }
+
+  async #page(token?: string): Promise<{ events: StackEvent[]; next: string | undefined }> {
+    const { StackEvents = [], NextToken: next } = await ask(
+      this.#place,
+      'cloudformation:DescribeStackEvents',
+      () =>
         this.#client.send(
           new DescribeStackEventsCommand({
             StackName: this.stackId,
             ...(token === undefined ? {} : { NextToken: token }),
           }),
         ),
-      );
-      const events = (page.StackEvents ?? []).map(
-        (event): StackEvent => ({
-          id: event.EventId ?? '',
-          at: event.Timestamp?.getTime() ?? 0,
-          resource: event.LogicalResourceId ?? '',
-          type: event.ResourceType ?? '',
-          physicalId: event.PhysicalResourceId ?? '',
-          status: event.ResourceStatus ?? '',
-          reason: event.ResourceStatusReason ?? '',
-          ofStack: event.PhysicalResourceId === this.stackId,
-        }),
-      );
-      const unseen = events.filter(({ id }) => !this.#seen.has(id));
-      for (const event of unseen) {
-        this.#seen.add(event.id);
-        found.push(event);
-      }
-      // The newest come first: behind a page that is known as a whole lies nothing new.
-      token = unseen.length === 0 ? undefined : page.NextToken;
-    } while (token);
-    return inOrder(found);
+    );
+    const events = StackEvents.map((event) => ({
+      id: event.EventId ?? '',
+      at: event.Timestamp?.getTime() ?? 0,
+      resource: event.LogicalResourceId ?? '',
+      type: event.ResourceType ?? '',
+      physicalId: event.PhysicalResourceId ?? '',
+      status: event.ResourceStatus ?? '',
+      reason: event.ResourceStatusReason ?? '',
+      ofStack: event.PhysicalResourceId === this.stackId,
+    }));
+    return { events, next };
   }
 }
 
@@ -80,10 +97,13 @@ export function endOf(events: readonly StackEvent[]): StackEvent | undefined {
 
 /** The events since the last operation began. */
 export function lastOperation(events: readonly StackEvent[]): readonly StackEvent[] {
-  const began = events.findLastIndex(
-    ({ ofStack, status }) => ofStack && /^(?:CREATE|UPDATE|DELETE)_IN_PROGRESS$/.test(status),
-  );
+  const began = events.findLastIndex(isBeginning);
   return events.slice(Math.max(began, 0));
+}
+
+/** Whether an operation begins with it. */
+export function isBeginning({ ofStack, status }: StackEvent): boolean {
+  return ofStack && /^(?:CREATE|UPDATE|DELETE)_IN_PROGRESS$/.test(status);
 }
 
 /** The first that failed by itself: where one fails, AWS cancels all others, and these fail too. */

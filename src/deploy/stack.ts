@@ -23,7 +23,7 @@ import {
 import { TaxiflowError } from '../errors.ts';
 import { errorMessage, errorName } from '../net/aws-errors.ts';
 import { type AwsPlace, ask, clientSettings, watch } from './requests.ts';
-import { causeOf, EventLog, endOf, lastOperation, type StackEvent } from './stack-events.ts';
+import { causeOf, EventLog, endOf, isBeginning, lastOperation, type StackEvent } from './stack-events.ts';
 
 export interface Stack {
   readonly id: string;
@@ -141,6 +141,12 @@ export class Stacks {
     return new EventLog(this.#client, this.#place, stackId).fresh();
   }
 
+  /** Why the last operation of a stack failed, in one line. */
+  async lastCause(stackId: string): Promise<string> {
+    const log = new EventLog(this.#client, this.#place, stackId);
+    return causeOf(lastOperation(await log.fresh((page) => page.some(isBeginning))));
+  }
+
   /** Refuses a stack that can't be changed now: `stack-taken`, `stack-busy`, `stack-left`. */
   async refuseUnready(stack: Stack): Promise<void> {
     const { name, status, id } = stack;
@@ -149,7 +155,7 @@ export class Stacks {
     if (status.endsWith('_IN_PROGRESS')) throw busy(stack);
     if (!/^(?:CREATE_FAILED|ROLLBACK_\w+|DELETE_FAILED|UPDATE_ROLLBACK_FAILED|UPDATE_FAILED)$/.test(status))
       return;
-    const why = causeOf(lastOperation(await this.history(id)));
+    const why = await this.lastCause(id);
     const [what, hint] = status.startsWith('UPDATE')
       ? [
           'is stuck after a failed update',
@@ -326,7 +332,7 @@ export class Stacks {
 
   async #logFromNow(stackId: string): Promise<EventLog> {
     const log = new EventLog(this.#client, this.#place, stackId);
-    await log.fresh();
+    await log.skip();
     return log;
   }
 

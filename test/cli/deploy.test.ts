@@ -162,7 +162,15 @@ describe('a stack, from nothing to nothing', ON_AWS, () => {
     assert.deepEqual([status.service?.running, status.service?.desired], [1, 1]);
     assert.deepEqual([status.alarms, status.left], [[], []]);
 
-    const { stderr } = await deploy(account, 'down --name trial --yes');
+    assert.match(
+      (await deploy(account, 'down --name trial --region us-east-1', 2)).stderr,
+      /\nTry: add --yes/,
+    );
+    const { stderr } = await deploy(account, 'down --name trial --yes --region us-east-1');
+    assert.match(
+      stderr,
+      /\n"taxiflow deploy down --with-data --name trial --region us-east-1" deletes them\n$/,
+    );
     assert.match(stderr, /stack trial is deleted\n/);
     assert.match(stderr, /s3:\/\/trial-archivebucket-\w+: empty\n.*s3:\/\/trial-statebucket-\w+: empty\n/);
     assert.deepEqual(madeSince(before, await inventory(account)), KEPT, 'nothing that costs by the hour');
@@ -559,6 +567,83 @@ test('Ctrl-C while a stack is made leaves it to AWS, and says so', async (t) => 
     /\nError: stopped looking on; stack taxiflow goes on by itself\nTry: "taxiflow deploy status" shows how far it is\n$/,
   );
   assert.ok(!fake.actions().some((action) => action.startsWith('Delete')));
+});
+
+/** What ECS says of a task that has stopped with this container. */
+function ecs(
+  container: object,
+  runTask: object = { tasks: [{ taskArn: 'arn:aws:ecs:eu-west-1:1:task/c/7' }] },
+) {
+  return ({ target }: { target: string }) => {
+    const answers: Record<string, object> = {
+      DescribeServices: {
+        services: [
+          {
+            networkConfiguration: {
+              awsvpcConfiguration: { subnets: ['subnet-1'], securityGroups: ['sg-1'] },
+            },
+          },
+        ],
+      },
+      DescribeTaskDefinition: { taskDefinition: { containerDefinitions: [{ name: 'process' }] } },
+      RunTask: runTask,
+      DescribeTasks: {
+        tasks: [
+          {
+            lastStatus: 'STOPPED',
+            stoppedReason: 'Essential container in task exited',
+            containers: [container],
+          },
+        ],
+      },
+    };
+    return {
+      body: answers[target.split('.').at(-1)!],
+      headers: { 'content-type': 'application/x-amz-json-1.1' },
+    };
+  };
+}
+
+describe('es-setup as a task', PARALLEL, () => {
+  const nothing = elements({
+    StackId: STACK_ID,
+    ChangeSetId: 'arn:change',
+    Status: 'FAILED',
+    StatusReason: 'No updates are to be performed.',
+  });
+  const unchanged = {
+    DescribeStacks: [stackXml('CREATE_COMPLETE', { parameters: ['Image'] })],
+    CreateChangeSet: ENDLESS.CreateChangeSet,
+    DescribeChangeSet: [nothing],
+    DeleteChangeSet: [''],
+  };
+  for (const [what, answers, told] of [
+    [
+      'fails',
+      ecs({ exitCode: 1 }),
+      /^Error: es-setup ended with exit code 1: Essential container in task exited\nTry: /m,
+    ],
+    [
+      'has no image',
+      ecs({ reason: 'CannotPullContainerError: not found' }),
+      /^Error: es-setup ended without an exit code: Essential container in task exited; CannotPullContainerError: not found\nTry: /m,
+    ],
+    [
+      'is not started',
+      ecs({}, { failures: [{ reason: 'RESOURCE:MEMORY', detail: 'none left' }] }),
+      /^Error: no task was started: RESOURCE:MEMORY none left\nTry: /m,
+    ],
+  ] as const)
+    test(`that ${what}: its exit code and its reason, and no replay`, async (t) => {
+      const fake = await fakeCloudFormation(t, unchanged, answers);
+      const env = { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url };
+      const { stdout, stderr } = await deploy({ env }, 'up --setup --replay --json', 1);
+      assert.match(stderr, told);
+      if (what === 'is not started') return;
+      const { setup, replay } = JSON.parse(stdout) as Up;
+      assert.equal(setup?.exit_code, what === 'fails' ? 1 : null);
+      assert.equal(replay, null);
+    });
 });
 
 /** Runs the binary on a terminal, and types `keys` when it asks. */

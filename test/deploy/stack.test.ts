@@ -260,6 +260,24 @@ describe('an operation', () => {
     assert.match(execute.get('ClientRequestToken') ?? '', /^[\da-f-]{36}$/, 'a repetition is recognized');
   });
 
+  it('of a stack with a long history reads no more of it than it needs', async (t) => {
+    const old: Told[] = Array.from({ length: 40 }, (_, i) => [0, `Old${i}`, 'UPDATE_COMPLETE']);
+    const before: Told[] = [[1, 'taxiflow', 'UPDATE_COMPLETE'], ...old];
+    const begun: Told[] = [[2, 'taxiflow', 'UPDATE_IN_PROGRESS'], ...before];
+    const fake = await fakeCloudFormation(t, {
+      DescribeStackEvents: pagesOf(before, begun, [
+        [4, 'taxiflow', 'UPDATE_COMPLETE'],
+        [3, 'A', 'UPDATE_COMPLETE'],
+        ...begun,
+      ])!,
+      ExecuteChangeSet: [''],
+    });
+    const told: string[] = [];
+    await stacksAt(t, fake).execute({ ...PLAN, creates: false }, ({ resource }) => told.push(resource));
+    assert.deepEqual(told, ['taxiflow', 'A', 'taxiflow'], 'nothing old is told');
+    assert.ok(fake.asked.length < 10, `${fake.asked.length} requests`);
+  });
+
   it('that fails names the first resource that failed by itself, not those that were cancelled', async (t) => {
     const fake = await fakeCloudFormation(t, {
       DescribeStackEvents: pagesOf([REVIEWED], [STARTED, REVIEWED], FAILED)!,

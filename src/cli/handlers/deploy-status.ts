@@ -3,7 +3,6 @@ import { type ServiceState, Tasks } from '../../deploy/cluster.ts';
 import { Buckets } from '../../deploy/left-buckets.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
 import { type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
-import { causeOf, lastOperation } from '../../deploy/stack-events.ts';
 import { STAGES, stageOf } from '../../deploy/stages.ts';
 import { type Left, leftBy } from '../../deploy/teardown.ts';
 import { EXIT } from '../../errors.ts';
@@ -50,7 +49,7 @@ async function look(stacks: Stacks, place: AwsPlace, stack: Stack): Promise<Seen
   try {
     return {
       stack,
-      trouble: failed ? causeOf(lastOperation(await stacks.history(stack.id))) : undefined,
+      trouble: failed ? await stacks.lastCause(stack.id) : undefined,
       resources,
       service:
         cluster && service

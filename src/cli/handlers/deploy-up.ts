@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Cluster, Tasks } from '../../deploy/cluster.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
 import { type Change, type Plan, type Stack, Stacks, VERSION_TAG } from '../../deploy/stack.ts';
-import { type Template, templateOf } from '../../deploy/template.ts';
+import { setupArguments, type Template, templateOf } from '../../deploy/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import type { UpArguments } from '../commands/deploy-stack.ts';
@@ -37,8 +37,10 @@ export async function up(args: UpArguments, invocation: Invocation): Promise<num
     const made = await make(args, given, stacks, signal);
     const { stack, outcome } = made;
     const goesOn = outcome === 'done' || (outcome === 'none' && !args.dryRun);
+    if (outcome === 'done') tellDone(args, invocation, made);
     const tasks = stack && goesOn ? await runTasks(args, place, stack) : {};
-    report(args, invocation, made, tasks);
+    if (args.json) report(args, made, tasks);
+    if (tasks.setup) refuseFailed(tasks.setup, stack?.outputs.get('LogsCommand'));
     if (outcome !== 'unasked') return outcome === 'declined' ? EXIT.failed : EXIT.done;
     throw usageError('there is no terminal to ask on, so nothing was changed', 'add --yes to change it');
   } finally {
@@ -148,7 +150,7 @@ async function runTasks(args: UpArguments, place: AwsPlace, { outputs }: Stack):
   const cluster: Cluster = { cluster: output('ClusterName'), service: output('ServiceName') };
   try {
     const setup = args.setup ? await runSetup(tasks, cluster, outputs) : undefined;
-    if (!args.replay) return setup ? { setup } : {};
+    if (!args.replay || (setup && setup.exit_code !== 0)) return setup ? { setup } : {};
     const task = await tasks.run(cluster, output('ReplayTaskArn'));
     say(`replay is started: task ${idOf(task)}; ${output('LogsCommand')}`);
     return { ...(setup ? { setup } : {}), replay: { task } };
@@ -168,63 +170,52 @@ async function runSetup(tasks: Tasks, cluster: Cluster, outputs: ReadonlyMap<str
       progress.update(`es-setup: task ${idOf(task)} is ${state}`),
     );
     if (ended === undefined) throw interrupted('stopped looking on; es-setup goes on by itself', logs);
-    const { exitCode, reason } = ended;
-    if (exitCode !== 0)
-      throw new TaxiflowError(
-        'task-failed',
-        `es-setup failed with ${exitCode === undefined ? 'no exit code' : `exit code ${exitCode}`}: ${reason || 'AWS gives no reason'}`,
-        {
-          hint:
-            logs === ''
-              ? 'look at the log of the task'
-              : `"${logs}" shows why; "taxiflow deploy up --setup" runs it again`,
-        },
-      );
-    say('es-setup is done');
-    return { task, exit_code: exitCode, reason };
+    if (ended.exitCode === 0) say('es-setup is done');
+    return { task, exit_code: ended.exitCode ?? null, reason: ended.reason };
   } finally {
     progress.stop();
   }
 }
 
-/** How the task that prepares the search service is called. */
-function setupArguments(url: string, dashboards: string | undefined): string[] {
-  const shown = dashboards === undefined ? [] : ['--dashboards', dashboards];
-  return ['es-setup', '--endpoint', url, ...shown, '--aws-sigv4', '--wait', '5m'];
+function refuseFailed({ exit_code, reason }: NonNullable<Ran['setup']>, logs: string | undefined): void {
+  if (exit_code === 0) return;
+  const how = exit_code === null ? 'without an exit code' : `with exit code ${exit_code}`;
+  throw new TaxiflowError('task-failed', `es-setup ended ${how}: ${reason || 'AWS gives no reason'}`, {
+    hint: `"${logs ?? 'aws logs tail'}" shows what it said; "taxiflow deploy up --setup" runs it again`,
+  });
 }
 
 function idOf(taskArn: string): string {
   return taskArn.split('/').at(-1) ?? taskArn;
 }
 
-function report(args: UpArguments, invocation: Invocation, made: Made, tasks: Ran): void {
-  const { plan, stack, outcome } = made;
-  const executed = outcome === 'done';
-  const outputs = stack?.outputs ?? new Map<string, string>();
-  if (args.json)
-    printJson({
-      command: 'deploy up',
-      stack: plan.name,
-      stack_id: executed || !plan.creates ? plan.stackId : null,
-      action: outcome === 'none' ? 'none' : plan.creates ? 'create' : 'update',
-      dry_run: args.dryRun,
-      executed,
-      changes: plan.changes.map(({ action, type, resource, physicalId, replacement }) => ({
-        action,
-        type,
-        resource,
-        physical_id: physicalId ?? null,
-        replacement,
-      })),
-      status: stack?.status ?? null,
-      outputs: Object.fromEntries(outputs),
-      setup: tasks.setup ?? null,
-      replay: tasks.replay ?? null,
-    });
-  else if (executed) show(outputsText(outputs));
-  if (!executed) return;
+function tellDone(args: UpArguments, invocation: Invocation, { plan, stack }: Made): void {
+  if (!args.json && stack) show(outputsText(stack.outputs));
   const deed = plan.creates ? 'created' : 'updated';
   say(invocation.completed(`stack ${plan.name} is ${deed}; "taxiflow deploy status" shows it`));
+}
+
+function report(args: UpArguments, { plan, stack, outcome }: Made, tasks: Ran): void {
+  const executed = outcome === 'done';
+  printJson({
+    command: 'deploy up',
+    stack: plan.name,
+    stack_id: executed || !plan.creates ? plan.stackId : null,
+    action: outcome === 'none' ? 'none' : plan.creates ? 'create' : 'update',
+    dry_run: args.dryRun,
+    executed,
+    changes: plan.changes.map(({ action, type, resource, physicalId, replacement }) => ({
+      action,
+      type,
+      resource,
+      physical_id: physicalId ?? null,
+      replacement,
+    })),
+    status: stack?.status ?? null,
+    outputs: Object.fromEntries(stack?.outputs ?? []),
+    setup: tasks.setup ?? null,
+    replay: tasks.replay ?? null,
+  });
 }
 
 /** The version in package.json, which is next to dist/. */
