@@ -73,7 +73,7 @@ const STATE_COMMITS_PER_HOUR = 3600 / 5;
 /** Each commit writes what changed, and the head. */
 const PUTS_PER_COMMIT = 2;
 /** Of taxiflow itself: ten of the processor, four of the replay. */
-const METRICS = 14;
+export const METRICS = 14;
 const LOOKS_PER_HOUR = 12;
 /** Fargate bills a minute at least. */
 const LOOK_HOURS = 1 / 60;

@@ -81,7 +81,7 @@ export function searchPart(shape: StackShape): Part {
     case 'none':
       return { resources: {} };
     case 'existing':
-      return existing();
+      return existing(shape);
     case 'serverless':
       return collection(shape);
     default:
@@ -97,7 +97,7 @@ const ADMIN: Parameter = {
     'ARN of a user or role that may look after the search service and see its dashboard; empty = none',
 };
 
-function existing(): Part {
+function existing(shape: StackShape): Part {
   return {
     parameters: {
       SearchUrl: {
@@ -123,13 +123,12 @@ function existing(): Part {
       SearchIsCollection: isEqual(ref('SearchService'), 'aoss'),
     },
     resources: {},
-    outputs: searchOutputs({ search: 'existing' }),
+    outputs: searchOutputs(shape),
   };
 }
 
-function searchOutputs(shape: Pick<StackShape, 'search'>): Record<string, Output> {
-  const whole = shape as StackShape;
-  const [url, dashboards] = [searchUrl(whole), dashboardsUrl(whole)];
+function searchOutputs(shape: StackShape): Record<string, Output> {
+  const [url, dashboards] = [searchUrl(shape), dashboardsUrl(shape)];
   return {
     ...(url === undefined ? {} : { SearchEndpoint: { Description: 'URL of OpenSearch', Value: url } }),
     ...(dashboards === undefined
@@ -248,13 +247,6 @@ const INDEX_RIGHTS = [
 ];
 
 function collection(shape: StackShape): Part {
-  const here = [sub`collection/${ref('Name')}`];
-  const rules = [
-    { ResourceType: 'collection', Resource: here, Permission: COLLECTION_RIGHTS },
-    { ResourceType: 'index', Resource: [sub`index/${ref('Name')}/*`], Permission: INDEX_RIGHTS },
-  ];
-  const allowed = (principals: readonly Value[]) => subJson([{ Rules: rules, Principal: principals }]);
-  const processor = att('ProcessRole', 'Arn');
   return {
     parameters: {
       SearchStandby: {
@@ -267,38 +259,7 @@ function collection(shape: StackShape): Part {
     },
     conditions: { HasSearchAdmin: not(isEqual(ref('SearchAdmin'), '')) },
     resources: {
-      SearchEncryption: {
-        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'encryption',
-          Policy: subJson({ Rules: [{ ResourceType: 'collection', Resource: here }], AWSOwnedKey: true }),
-        },
-      },
-      SearchNetwork: {
-        Type: 'AWS::OpenSearchServerless::SecurityPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'network',
-          Policy: subJson([
-            {
-              Rules: [
-                { ResourceType: 'collection', Resource: here },
-                { ResourceType: 'dashboard', Resource: here },
-              ],
-              AllowFromPublic: true,
-            },
-          ]),
-        },
-      },
-      SearchAccess: {
-        Type: 'AWS::OpenSearchServerless::AccessPolicy',
-        Properties: {
-          Name: ref('Name'),
-          Type: 'data',
-          Policy: when('HasSearchAdmin', allowed([processor, ref('SearchAdmin')]), allowed([processor])),
-        },
-      },
+      ...collectionPolicies(),
       Search: {
         Type: 'AWS::OpenSearchServerless::Collection',
         DependsOn: ['SearchEncryption', 'SearchNetwork'],
@@ -312,5 +273,40 @@ function collection(shape: StackShape): Part {
       },
     },
     outputs: searchOutputs(shape),
+  };
+}
+
+/** A collection is reachable from outside, and answers to whom the last of these names. */
+function collectionPolicies(): Record<string, Resource> {
+  const here = [sub`collection/${ref('Name')}`];
+  const policy = (type: 'encryption' | 'network', document: Value): Resource => ({
+    Type: 'AWS::OpenSearchServerless::SecurityPolicy',
+    Properties: { Name: ref('Name'), Type: type, Policy: subJson(document) },
+  });
+  const rules = [
+    { ResourceType: 'collection', Resource: here, Permission: COLLECTION_RIGHTS },
+    { ResourceType: 'index', Resource: [sub`index/${ref('Name')}/*`], Permission: INDEX_RIGHTS },
+  ];
+  const allowed = (principals: readonly Value[]) => subJson([{ Rules: rules, Principal: principals }]);
+  const processor = att('ProcessRole', 'Arn');
+  return {
+    SearchEncryption: policy('encryption', {
+      Rules: [{ ResourceType: 'collection', Resource: here }],
+      AWSOwnedKey: true,
+    }),
+    SearchNetwork: policy('network', [
+      {
+        Rules: ['collection', 'dashboard'].map((type) => ({ ResourceType: type, Resource: here })),
+        AllowFromPublic: true,
+      },
+    ]),
+    SearchAccess: {
+      Type: 'AWS::OpenSearchServerless::AccessPolicy',
+      Properties: {
+        Name: ref('Name'),
+        Type: 'data',
+        Policy: when('HasSearchAdmin', allowed([processor, ref('SearchAdmin')]), allowed([processor])),
+      },
+    },
   };
 }

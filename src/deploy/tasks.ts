@@ -7,6 +7,7 @@ import {
   join,
   not,
   type Output,
+  type Parameter,
   type Part,
   type Resource,
   ref,
@@ -23,46 +24,48 @@ const DATA = '/data';
 /** A task that stops commits its state first. */
 const STOP_SECONDS = 90;
 
+const PARAMETERS: Readonly<Record<string, Parameter>> = {
+  Image: {
+    Type: 'String',
+    AllowedPattern: '[^@\\s]+@sha256:[0-9a-f]{64}',
+    ConstraintDescription: 'must name an image by its digest, NAME@sha256:…',
+    Description: 'Container image of taxiflow for ARM64, by its digest',
+  },
+  Cpu: {
+    Type: 'String',
+    Default: '1024',
+    AllowedValues: ['512', '1024', '2048', '4096'],
+    Description: 'CPU units of a task; 1024 is one core',
+  },
+  Memory: {
+    Type: 'String',
+    Default: '4096',
+    AllowedValues: ['2048', '4096', '8192', '16384'],
+    Description: 'MiB of a task; from 2 to 8 for each CPU unit',
+  },
+  Desired: {
+    Type: 'Number',
+    Default: 1,
+    AllowedValues: [0, 1],
+    Description: 'Whether the processor runs',
+  },
+  TripsBucket: {
+    Type: 'String',
+    Default: '',
+    Description: 'Bucket with trip files for the replay; empty = the built-in week',
+  },
+  TripsPrefix: { Type: 'String', Default: '', Description: 'Where in that bucket they are' },
+  Speedup: {
+    Type: 'String',
+    Default: '1440',
+    AllowedPattern: 'max|[0-9]+(\\.[0-9]+)?',
+    Description: 'Event time divided by wall time, or max',
+  },
+};
+
 export function tasksPart(shape: StackShape): Part {
   return {
-    parameters: {
-      Image: {
-        Type: 'String',
-        AllowedPattern: '[^@\\s]+@sha256:[0-9a-f]{64}',
-        ConstraintDescription: 'must name an image by its digest, NAME@sha256:…',
-        Description: 'Container image of taxiflow for ARM64, by its digest',
-      },
-      Cpu: {
-        Type: 'String',
-        Default: '1024',
-        AllowedValues: ['512', '1024', '2048', '4096'],
-        Description: 'CPU units of a task; 1024 is one core',
-      },
-      Memory: {
-        Type: 'String',
-        Default: '4096',
-        AllowedValues: ['2048', '4096', '8192', '16384'],
-        Description: 'MiB of a task; from 2 to 8 for each CPU unit',
-      },
-      Desired: {
-        Type: 'Number',
-        Default: 1,
-        AllowedValues: [0, 1],
-        Description: 'Whether the processor runs',
-      },
-      TripsBucket: {
-        Type: 'String',
-        Default: '',
-        Description: 'Bucket with trip files for the replay; empty = the built-in week',
-      },
-      TripsPrefix: { Type: 'String', Default: '', Description: 'Where in that bucket they are' },
-      Speedup: {
-        Type: 'String',
-        Default: '1440',
-        AllowedPattern: 'max|[0-9]+(\\.[0-9]+)?',
-        Description: 'Event time divided by wall time, or max',
-      },
-    },
+    parameters: PARAMETERS,
     conditions: {
       HasTrips: not(isEqual(ref('TripsBucket'), '')),
       Running: not(isEqual(ref('Desired'), '0')),

@@ -1,0 +1,65 @@
+/** The estimate assumes what the template has. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { nameOf } from '../../src/cli/command.ts';
+import { deployCommand } from '../../src/cli/commands/deploy.ts';
+import { costOf, type Load, METRICS, SEARCH_INSTANCES } from '../../src/deploy/cost.ts';
+import { templateOf } from '../../src/deploy/template.ts';
+import { VARIANTS } from './variants.ts';
+
+const LOAD: Load = {
+  shards: 8,
+  retentionHours: 24,
+  hours: 730,
+  tripsPerDay: 400_000,
+  searchInstance: 't3.medium.search',
+  searchNodes: 1,
+  searchStorage: 20,
+};
+
+describe('an estimate', () => {
+  it('begins with the defaults of the template', () => {
+    const { Parameters } = templateOf({ network: 'own', search: 'domain', autoscale: false });
+    const { options } = deployCommand.commands.find((one) => nameOf(one) === 'cost')!;
+    for (const [option, parameter] of [
+      ['shards', 'Shards'],
+      ['retentionHours', 'RetentionHours'],
+      ['searchInstance', 'SearchInstance'],
+      ['searchNodes', 'SearchNodes'],
+      ['searchStorage', 'SearchStorage'],
+    ] as const)
+      assert.equal(options[option]!.default, Parameters[parameter]!.Default, option);
+  });
+
+  it('counts the metrics of taxiflow that the dashboard shows', () => {
+    const { Dashboard } = templateOf({ network: 'own', search: 'domain', autoscale: false }).Resources;
+    const shown = JSON.stringify(Dashboard).matchAll(/\[\\"taxiflow\\",\\"(\w+)\\",([^\]]*)\]/g);
+    assert.equal(new Set([...shown].map(([, name, dimensions]) => `${name} ${dimensions}`)).size, METRICS);
+  });
+
+  it('is there for every shape, and each part of it is a cost', () => {
+    for (const { name, shape } of VARIANTS)
+      for (const { part, dollars, what } of costOf(shape, LOAD))
+        assert.ok(dollars > 0 && Number.isFinite(dollars) && what !== '', `${name} ${part}`);
+    for (const searchInstance of SEARCH_INSTANCES) {
+      const items = costOf(
+        { network: 'own', search: 'domain', autoscale: false },
+        { ...LOAD, searchInstance },
+      );
+      assert.ok(items.some(({ what }) => what.includes(searchInstance)));
+    }
+  });
+
+  it('goes by the size of a task', () => {
+    const { Parameters } = templateOf({ network: 'own', search: 'none', autoscale: false });
+    const items = costOf({ network: 'own', search: 'none', autoscale: false }, LOAD);
+    const [cores, gb] = [
+      Number(Parameters['Cpu']!.Default) / 1024,
+      Number(Parameters['Memory']!.Default) / 1024,
+    ];
+    assert.match(
+      items.find(({ part }) => part === 'process')!.what,
+      new RegExp(`^${cores} ARM core, ${gb} GB`),
+    );
+  });
+});
