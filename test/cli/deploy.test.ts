@@ -1,6 +1,8 @@
 /** `taxiflow deploy up|status|down` with the real binary, on an emulator of AWS. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { CloudWatchClient, SetAlarmStateCommand } from '@aws-sdk/client-cloudwatch';
 import {
@@ -33,6 +35,7 @@ import {
   STACK_ID,
   stackXml,
 } from '../deploy/fake-cloudformation.ts';
+import { temporaryFolder } from '../files.ts';
 import { withoutMinistack } from '../services/ministack.ts';
 import { BIN, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
@@ -511,6 +514,16 @@ describe('mistakes', PARALLEL, () => {
       assert.match(stderr, /^Error: [^\n]+\nTry: [^\n]+\n$/);
       assert.deepEqual(fake.asked, []);
     });
+
+  test('a value in the configuration file, under "deploy up", is read and checked like a flag', async (t) => {
+    const cwd = temporaryFolder(t);
+    writeFileSync(join(cwd, 'taxiflow.config.json'), '{"deploy up": {"image": "taxiflow:latest"}}');
+    const { stderr } = await run(['deploy', 'up'], { cwd, code: 2 });
+    assert.match(
+      stderr,
+      /^Error: --image taxiflow:latest must name .+ \(--image is set by .*taxiflow\.config\.json: deploy up\.image\)\n/,
+    );
+  });
 
   test('no region: status, up and down say where to set one', async () => {
     const { AWS_REGION: _, ...env } = ENVIRONMENT;
