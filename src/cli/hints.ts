@@ -6,6 +6,7 @@ import { optionsOf, type Settings } from './command.ts';
 /** Options that say where things are and what they are about, and the name another command gives them. */
 const PLACES = {
   'data-dir': 'data-dir',
+  name: 'name',
   region: 'region',
   'endpoint-url': 'endpoint-url',
   endpoint: 'opensearch',

@@ -91,6 +91,16 @@ export function flag(describe: string, byDefault = false): Option<boolean> {
   };
 }
 
+/** A switch that may be left as something else has it: undefined if it isn't given. */
+export function flagOrNot(describe: string): Option<boolean | undefined> {
+  return {
+    takes: 'none',
+    describe,
+    schema: { type: 'boolean' },
+    read: (written) => (written === undefined ? undefined : written === true),
+  };
+}
+
 export function text<const A extends About & { readonly default?: string; readonly required?: true }>(
   about: A,
 ): Option<Given<string, A>> {

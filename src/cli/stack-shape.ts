@@ -1,9 +1,8 @@
 /** Reads the options that say what a stack is made of, for every command that has them. */
-import type { StackShape } from '../deploy/shape.ts';
+import { SEARCHES, type StackShape } from '../deploy/shape.ts';
 import { usageError } from '../errors.ts';
 import { isServerless } from '../opensearch/amazon.ts';
-import type { stackShape } from './commands/deploy.ts';
-import type { Values } from './options.ts';
+import type { ShapeValues } from './commands/deploy-options.ts';
 
 /** A shape, and the parameters of its template that the options have given. */
 export interface ShapeAndParameters {
@@ -11,10 +10,26 @@ export interface ShapeAndParameters {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-export function shapeOf({ vpc, subnets, search, autoscale }: Values<typeof stackShape>): ShapeAndParameters {
-  const [kind, url] = searchOf(search);
+/** The tag of a stack that says what it is made of. */
+export const SHAPE_TAG = 'taxiflow:shape';
+
+export function shapeTag({ network, search, autoscale }: StackShape): string {
+  return `network=${network} search=${search} autoscale=${autoscale}`;
+}
+
+/** The shape asked for; what no option says is as the tag of the stack says, if there is one. */
+export function shapeOf({ vpc, subnets, search, autoscale }: ShapeValues, tag = ''): ShapeAndParameters {
+  const earlier = new Map(tag.split(' ').map((part) => part.split('=') as [string, string]));
+  const [kind, url] =
+    search === undefined
+      ? [SEARCHES.find((one) => one === earlier.get('search')) ?? 'domain']
+      : searchOf(search);
   return {
-    shape: { network: vpc === undefined ? 'own' : 'given', search: kind, autoscale },
+    shape: {
+      network: vpc !== undefined || earlier.get('network') === 'given' ? 'given' : 'own',
+      search: kind,
+      autoscale: autoscale ?? earlier.get('autoscale') === 'true',
+    },
     parameters: {
       ...networkOf(vpc, subnets),
       ...(url === undefined ? {} : { SearchUrl: url, SearchService: isServerless(url) ? 'aoss' : 'es' }),

@@ -96,6 +96,31 @@ export function interruption(): { signal: AbortSignal; done(): void } {
   };
 }
 
+/**
+ * Asks for a yes or a no; anything but yes is a no. Undefined without a terminal, where nobody could answer. An interrupt
+ * is a no too.
+ */
+export async function confirmed(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const aborted = new AbortController();
+  // The terminal hands Ctrl-C, and its end, to whoever reads lines from it.
+  lines.on('SIGINT', () => aborted.abort());
+  lines.on('close', () => aborted.abort());
+  try {
+    const answer = await lines.question(`${shown(question)} [y/N] `, {
+      signal: AbortSignal.any([aborted.signal, signal]),
+    });
+    return /^y(?:es)?$/i.test(answer.trim());
+  } catch {
+    process.stderr.write('\n');
+    return false;
+  } finally {
+    lines.close();
+  }
+}
+
 /** A JSON array on one line, yielded element by element. */
 export function* jsonArray(values: Iterable<unknown>): Generator<string> {
   let before = '[';

@@ -128,14 +128,8 @@ const FIREHOSE: readonly Statement[] = [
 
 const AUTOSCALE: readonly Statement[] = [
   {
-    why: 'Shards are counted, split and merged',
-    actions: [
-      'kinesis:DescribeStreamSummary',
-      'kinesis:ListShards',
-      'kinesis:UpdateShardCount',
-      'kinesis:SplitShard',
-      'kinesis:MergeShards',
-    ],
+    why: 'Shards are counted, added and taken away',
+    actions: ['kinesis:DescribeStreamSummary', 'kinesis:ListShards', 'kinesis:UpdateShardCount'],
     on: att('Stream', 'Arn'),
   },
   {

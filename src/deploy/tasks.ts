@@ -131,17 +131,14 @@ const REPLAY_COMMAND: readonly Value[] = [
 
 /** Arguments of the task that prepares the search service, run as the processor; undefined where there is none. */
 export function setupCommand(shape: StackShape): Value[] | undefined {
-  const [url, dashboards] = [searchUrl(shape), dashboardsUrl(shape)];
-  if (url === undefined) return undefined;
-  return [
-    'es-setup',
-    '--endpoint',
-    url,
-    ...(dashboards === undefined ? [] : ['--dashboards', dashboards]),
-    '--aws-sigv4',
-    '--wait',
-    '5m',
-  ];
+  const url = searchUrl(shape);
+  return url === undefined ? undefined : setupArguments(url, dashboardsUrl(shape));
+}
+
+/** How `es-setup` is called for a search service and its dashboards. */
+export function setupArguments<V>(url: V, dashboards: V | undefined): (V | string)[] {
+  const shown = dashboards === undefined ? [] : ['--dashboards', dashboards];
+  return ['es-setup', '--endpoint', url, ...shown, '--aws-sigv4', '--wait', '5m'];
 }
 
 /** A processor that commits nothing any more is started anew; taking a large state over may last minutes. */

@@ -14,7 +14,7 @@ import { watchPart } from './watch.ts';
 
 export type { Parameter, Template } from './cloudformation.ts';
 export { NETWORKS, SEARCHES, type StackShape } from './shape.ts';
-export { setupCommand } from './tasks.ts';
+export { setupArguments, setupCommand } from './tasks.ts';
 export { MOST_BYTES, templateText } from './template-text.ts';
 
 /** The template with other defaults of its parameters. */

@@ -10,8 +10,10 @@ const THROTTLED: ReadonlySet<string> = new Set([
   'LimitExceededException',
   'KMSThrottlingException',
   'ThrottlingException',
-  // STS, which hands out the credentials of a role, uses this name.
+  // CloudFormation, and STS, which hands out the credentials of a role, use this name.
   'Throttling',
+  'RequestLimitExceeded',
+  'TooManyRequestsException',
 ]);
 
 /** Names of refused credentials, without the "Exception" that some services append. */

@@ -32,11 +32,11 @@ const ASKED_FOR: Record<string, string[]> = {
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
   demo: ['data-dir', 'json'],
   flink: [],
-  deploy: [],
   'es-setup': [
     ...['endpoint', 'dashboards', 'index-prefix', 'views', 'check', 'dry-run', 'wait', 'delete', 'with-data'],
     ...['aws-sigv4', 'region', 'ca', 'insecure', 'json'],
   ],
+  deploy: [],
   savepoint: [],
   state: [],
   dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'log', 'json'],

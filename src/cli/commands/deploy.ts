@@ -1,21 +1,8 @@
 import { command, group } from '../command.ts';
-import { flag, text, type Values, whole } from '../options.ts';
+import { text, type Values, whole } from '../options.ts';
+import { stackShape } from './deploy-options.ts';
+import { downCommand, statusCommand, upCommand } from './deploy-stack.ts';
 import { json } from './shared.ts';
-
-/** What a stack is made of. */
-export const stackShape = {
-  vpc: text({ describe: 'VPC that tasks run in  [default: a small one is made]' }),
-  subnets: text({
-    describe: 'With --vpc: two of its subnets, with commas between them, that reach ECR, S3 and Kinesis',
-  }),
-  search: text({
-    default: 'domain',
-    describe:
-      'Where results go: domain (in the VPC), public (a domain reachable from outside, by IAM), serverless, existing=URL or none',
-    offers: ['domain', 'public', 'serverless', 'existing=', 'none'],
-  }),
-  autoscale: flag('Look every few minutes whether the stream has the right number of shards'),
-};
 
 const templateOptions = { ...stackShape, json };
 export type TemplateArguments = Values<typeof templateOptions>;
@@ -74,8 +61,10 @@ export const deployCommand = group(
   'deploy',
   'Run the whole pipeline on AWS',
   [
-    ['deploy template', 'the stack, as a template of CloudFormation'],
-    ['deploy cost', 'what it costs in a month'],
+    ['deploy cost', 'what a stack costs in a month'],
+    ['deploy up --image ghcr.io/me/taxiflow@sha256:…', 'create it, or change it'],
+    ['deploy status', 'how it is doing'],
+    ['deploy down', 'delete what costs, keep what holds data'],
   ],
-  [template, cost],
+  [template, cost, upCommand, statusCommand, downCommand],
 );
