@@ -3,20 +3,19 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { optionsOf } from '../../src/cli/command.ts';
-import { processCommand } from '../../src/cli/commands/process.ts';
-import { replayCommand } from '../../src/cli/commands/replay.ts';
+import { CloudWatchClient, PutMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import { type Role, statementsOf } from '../../src/deploy/access.ts';
 import type { Value } from '../../src/deploy/cloudformation.ts';
 import { type StackShape, setupCommand, templateOf } from '../../src/deploy/template.ts';
+import { ObjectStore } from '../../src/s3/object-store.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { startDashboards } from '../services/dashboards.ts';
-import { startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
+import { type Ministack, startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
 import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
 import { type Call, type Recorder, recording } from '../services/recorder.ts';
 import { taxiflow } from '../taxiflow.ts';
 
-const SHAPE: StackShape = { network: 'own', search: 'domain', autoscale: false };
+const SHAPE: StackShape = { network: 'own', search: 'domain', autoscale: true };
 
 /** What the template's references stand for in this test. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -26,11 +25,10 @@ const NAMES: Readonly<Record<string, string>> = {
   TripsBucket: 'files',
   TripsPrefix: 'tlc/',
   Speedup: 'max',
+  ShardsMin: '1',
+  ShardsMax: '8',
+  ShardsTarget: '0.6',
 };
-
-/** Options that the template gives and a command may not have yet. */
-const optionsThatAre = new Set([...optionsOf(processCommand).keys(), ...optionsOf(replayCommand).keys()]);
-const hasArchive = optionsThatAre.has('archive');
 
 /** A text of the template, as it is in this test. */
 function filled(value: Value, search: string): string {
@@ -43,17 +41,9 @@ function filled(value: Value, search: string): string {
     .replace(/\$\{([^}]+)\}/g, (_, name: string) => NAMES[name]!);
 }
 
-/** The arguments that the template gives a container; options that aren't there yet are left out with their values. */
+/** The arguments that the template gives a container. */
 function argumentsOf(command: readonly Value[], search: string, dataDir: string): string[] {
-  const words = command.map((word) => filled(word, search));
-  const kept: string[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i]!;
-    const isNew = ['--archive', '--metrics', '--log'].includes(word) && !optionsThatAre.has(word.slice(2));
-    if (isNew) i++;
-    else kept.push(word === '/data' ? dataDir : word);
-  }
-  return kept;
+  return command.map((word) => filled(word, search)).map((word) => (word === '/data' ? dataDir : word));
 }
 
 function commandOf(task: string): readonly Value[] {
@@ -64,6 +54,7 @@ function commandOf(task: string): readonly Value[] {
 
 /** Resources of statements, as the recorder has them. */
 function placesOf(on: Value): string[] {
+  if (on === '*') return ['*'];
   if (Array.isArray(on)) return (on as readonly Value[]).flatMap(placesOf);
   const text = JSON.stringify(on);
   if (/"Stream","Arn"/.test(text)) return ['stream'];
@@ -75,11 +66,8 @@ function placesOf(on: Value): string[] {
 
 /** `action on place`, without duplicates. */
 function allowed(role: Role): Set<string> {
-  const statements = statementsOf(role, SHAPE).filter(
-    ({ on }) => hasArchive || !JSON.stringify(on).includes('ArchiveBucket'),
-  );
   return new Set(
-    statements.flatMap(({ actions, on }) =>
+    statementsOf(role, SHAPE).flatMap(({ actions, on }) =>
       actions.flatMap((action) => placesOf(on).map((place) => `${action} on ${place}`)),
     ),
   );
@@ -144,6 +132,36 @@ test('the roles of tasks allow what is done, and nothing else', {
     ...['--until-end', '--state-interval', '100ms'],
   ];
   await ran(aws, command(temporaryFolder(t)));
+  const before = await objectsOf(ministack);
+  // A state that is set back, after more files of the archive: they are removed, and their trips written again.
+  for (const seed of ['1', '2']) {
+    const more = join(temporaryFolder(t), 'more.csv');
+    await taxiflow([
+      'generate',
+      '--trips',
+      '500',
+      '--hours',
+      '1',
+      '--from',
+      `2016-02-0${seed}`,
+      '--seed',
+      seed,
+      '--out',
+      more,
+    ]);
+    await ran(undefined, [
+      'replay',
+      more,
+      '--stream',
+      'trips',
+      '--speedup',
+      'max',
+      '--data-dir',
+      temporaryFolder(t),
+    ]);
+    await ran(aws, command(temporaryFolder(t)));
+  }
+  for (const [key, bytes] of before) await storeObject(ministack, 'states', key, bytes);
   await ran(aws, [...command(temporaryFolder(t)), '--drain']);
 
   // A state that grows: its new copy is sent in parts, given up where one is refused, and takes the place of older parts.
@@ -160,5 +178,35 @@ test('the roles of tasks allow what is done, and nothing else', {
   await ran(aws, [...large, ...state]);
   aws.refuse = () => false;
   await ran(aws, [...large, ...state, '--drain']);
-  compare([...aws.calls, ...es.calls], 'process');
+  compare([...aws.calls.splice(0), ...es.calls], 'process');
+
+  await use(ministack, 'IncomingBytes', 1_048_576 * 60 * 1.8);
+  await use(ministack, 'IncomingRecords', 600);
+  await ran(aws, argumentsOf(commandOf('AutoscaleTask'), '', ''));
+  compare(aws.calls, 'autoscale');
 });
+
+/** Everything in the bucket of states. */
+async function objectsOf(ministack: Ministack): Promise<Map<string, Buffer>> {
+  Object.assign(process.env, ministack.env);
+  const store = await ObjectStore.open('states', { endpointUrl: ministack.endpoint });
+  const found = new Map<string, Buffer>();
+  for await (const { key } of store.list('')) found.set(key, (await store.get(key))!.bytes);
+  return found;
+}
+
+/** Tells CloudWatch what was written to the stream in each of the last minutes. */
+async function use({ endpoint }: Ministack, MetricName: string, Value: number): Promise<void> {
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
+  const client = new CloudWatchClient({ endpoint, region: 'us-east-1', credentials });
+  const minute = Math.floor(Date.now() / 60_000);
+  const Dimensions = [{ Name: 'StreamName', Value: 'trips' }];
+  const MetricData = [0, 1, 2].map((ago) => ({
+    MetricName,
+    Value,
+    Dimensions,
+    Timestamp: new Date((minute - ago) * 60_000 + 1),
+  }));
+  await client.send(new PutMetricDataCommand({ Namespace: 'AWS/Kinesis', MetricData }));
+  client.destroy();
+}

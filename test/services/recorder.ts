@@ -77,6 +77,7 @@ function awsCall(request: IncomingMessage, url: URL): Call {
   const target = request.headers['x-amz-target'];
   if (typeof target === 'string') {
     const [service = '', action = ''] = target.split('.');
+    if (service.startsWith('Granite')) return { action: `cloudwatch:${action}`, on: '*' };
     return { action: `${service.replace(/_.*/, '').toLowerCase()}:${action}`, on: 'stream' };
   }
   const [, bucket = '', key = ''] = /^\/([^/]*)\/?(.*)$/s.exec(decodeURIComponent(url.pathname)) ?? [];
