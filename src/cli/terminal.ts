@@ -96,21 +96,18 @@ export function interruption(): { signal: AbortSignal; done(): void } {
   };
 }
 
-/**
- * Asks for a yes or a no; anything but yes is a no. Undefined without a terminal, where nobody could answer. An interrupt
- * is a no too.
- */
+/** Asks for a yes or a no; anything but yes is a no, an interrupt too. Undefined without a terminal, where nobody could answer. */
 export async function confirmed(question: string, signal: AbortSignal): Promise<boolean | undefined> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  const aborted = new AbortController();
-  // The terminal hands Ctrl-C, and its end, to whoever reads lines from it.
-  lines.on('SIGINT', () => aborted.abort());
-  lines.on('close', () => aborted.abort());
+  const ended = new AbortController();
+  // Ctrl-C and Ctrl-D go to whoever reads lines from the terminal.
+  lines.on('SIGINT', () => process.emit('SIGINT'));
+  lines.on('close', () => ended.abort());
   try {
     const answer = await lines.question(`${shown(question)} [y/N] `, {
-      signal: AbortSignal.any([aborted.signal, signal]),
+      signal: AbortSignal.any([ended.signal, signal]),
     });
     return /^y(?:es)?$/i.test(answer.trim());
   } catch {

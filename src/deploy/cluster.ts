@@ -61,7 +61,8 @@ export class Tasks {
   async service({ cluster, service }: Cluster): Promise<ServiceState | undefined> {
     const found = await this.#service(cluster, service);
     if (!found || found.status === 'INACTIVE') return undefined;
-    const [last] = (await this.#tasks(cluster, 'STOPPED', service)).sort(
+    const name = service.split('/').at(-1);
+    const [last] = (await this.#tasks(cluster, 'STOPPED', name)).sort(
       (a, b) => (b.stoppedAt?.getTime() ?? 0) - (a.stoppedAt?.getTime() ?? 0),
     );
     return {

@@ -29,8 +29,6 @@ export interface Stack {
   readonly id: string;
   readonly name: string;
   readonly status: string;
-  /** Why it is so; empty without a reason. */
-  readonly reason: string;
   readonly tags: ReadonlyMap<string, string>;
   /** The names of its parameters. */
   readonly parameters: ReadonlySet<string>;
@@ -84,6 +82,24 @@ type Verb = 'CREATE' | 'UPDATE' | 'DELETE';
 export const VERSION_TAG = 'taxiflow:version';
 const CHANGE_SET = 'taxiflow-';
 const NOTHING = /didn't contain changes|no updates are to be performed/i;
+
+const CREATION = [
+  'is what a failed creation left',
+  'mend that, then "taxiflow deploy down" and the same command again',
+] as const;
+const UPDATE = 'is stuck after a failed update';
+/** States from which only a person leads on, and how. */
+const LEFT: Readonly<Record<string, readonly [what: string, hint: string]>> = {
+  CREATE_FAILED: CREATION,
+  ROLLBACK_COMPLETE: CREATION,
+  ROLLBACK_FAILED: CREATION,
+  DELETE_FAILED: ['is half deleted', '"taxiflow deploy down" goes on with it'],
+  UPDATE_FAILED: [UPDATE, 'mend that, then "aws cloudformation rollback-stack --stack-name NAME"'],
+  UPDATE_ROLLBACK_FAILED: [
+    UPDATE,
+    'mend that, then "aws cloudformation continue-update-rollback --stack-name NAME"',
+  ],
+};
 
 export class Stacks {
   readonly #place: AwsPlace;
@@ -153,21 +169,12 @@ export class Stacks {
     if (status === 'REVIEW_IN_PROGRESS') return this.#refuseForeignReview(stack);
     refuseForeign(stack);
     if (status.endsWith('_IN_PROGRESS')) throw busy(stack);
-    if (!/^(?:CREATE_FAILED|ROLLBACK_\w+|DELETE_FAILED|UPDATE_ROLLBACK_FAILED|UPDATE_FAILED)$/.test(status))
-      return;
-    const why = await this.lastCause(id);
-    const [what, hint] = status.startsWith('UPDATE')
-      ? [
-          'is stuck after a failed update',
-          `mend that, then "aws cloudformation ${status === 'UPDATE_FAILED' ? 'rollback-stack' : 'continue-update-rollback'} --stack-name ${name}", or "taxiflow deploy down"`,
-        ]
-      : status === 'DELETE_FAILED'
-        ? ['is half deleted', '"taxiflow deploy down" goes on with it']
-        : [
-            'is what a failed creation left',
-            'mend that, then "taxiflow deploy down" and the same command again',
-          ];
-    throw new TaxiflowError('stack-left', `stack ${name} ${what} (${status}): ${why}`, { hint });
+    const left = LEFT[status];
+    if (!left) return;
+    const [what, hint] = left;
+    throw new TaxiflowError('stack-left', `stack ${name} ${what} (${status}): ${await this.lastCause(id)}`, {
+      hint: hint.replace('NAME', name),
+    });
   }
 
   /** Refuses a stack that can't be deleted now: `stack-taken`, `stack-busy`. */
@@ -380,7 +387,6 @@ function stackOf(stack: AwsStack): Stack {
     id: stack.StackId ?? '',
     name: stack.StackName ?? '',
     status: stack.StackStatus ?? '',
-    reason: stack.StackStatusReason ?? '',
     tags: new Map((stack.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
     parameters: new Set((stack.Parameters ?? []).map(({ ParameterKey = '' }) => ParameterKey)),
     outputs: new Map(

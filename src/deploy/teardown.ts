@@ -20,33 +20,26 @@ export async function tearDown(
   stack: Stack,
   { onStep, onEvent }: Progress,
 ): Promise<Outcome> {
-  let retain: readonly string[] = [];
-  for (let tries = 1; ; tries++) {
-    for (const { type, physicalId } of await stacks.resources(stack.id)) {
+  for (let tries = 1, status = stack.status; ; tries++) {
+    const resources = await stacks.resources(stack.id);
+    for (const { type, physicalId } of resources) {
       if (type !== 'AWS::ECS::Cluster' || physicalId === '') continue;
       const stopped = await tasks.stopOthers(physicalId);
       if (stopped > 0) onStep(`stopped ${stopped === 1 ? 'a task' : `${stopped} tasks`} of ${physicalId}`);
     }
     if (signal.aborted) return { status: undefined, events: [] };
-    const outcome = await stacks.delete(
-      tries === 1 ? stack : { ...stack, status: 'DELETE_FAILED' },
-      retain,
-      onEvent,
-    );
+    // A bucket that can't be deleted holds data. AWS keeps resources only when a deletion has failed before.
+    const stuck = resources.filter((each) => isBucket(each) && each.status === 'DELETE_FAILED');
+    const retain = status === 'DELETE_FAILED' ? stuck.map(({ id }) => id) : [];
+    const outcome = await stacks.delete({ ...stack, status }, retain, onEvent);
     if (outcome.status !== 'DELETE_FAILED') return outcome;
+    const cause = causeOf(outcome.events);
     if (tries === TRIES)
-      throw new TaxiflowError(
-        'stack-failed',
-        `stack ${stack.name} was not deleted: ${causeOf(outcome.events)}`,
-        {
-          hint: 'mend that, then "taxiflow deploy down" goes on; what it has deleted stays deleted',
-        },
-      );
-    // A bucket that can't be deleted holds data.
-    retain = (await stacks.resources(stack.id))
-      .filter((resource) => isBucket(resource) && resource.status === 'DELETE_FAILED')
-      .map(({ id }) => id);
-    onStep(`not all was deleted, once more: ${causeOf(outcome.events)}`);
+      throw new TaxiflowError('stack-failed', `stack ${stack.name} was not deleted: ${cause}`, {
+        hint: 'mend that, then "taxiflow deploy down" goes on; what it has deleted stays deleted',
+      });
+    onStep(`not all was deleted, once more: ${cause}`);
+    status = outcome.status;
   }
 }
 

@@ -582,6 +582,47 @@ test('Ctrl-C while a stack is made leaves it to AWS, and says so', async (t) => 
   assert.ok(!fake.actions().some((action) => action.startsWith('Delete')));
 });
 
+/** A stack that is there, and never ends to be deleted. */
+const THERE = {
+  DescribeStacks: [stackXml('CREATE_COMPLETE')],
+  ListStackResources: [
+    members(
+      'StackResourceSummaries',
+      [
+        ['Cluster', 'AWS::ECS::Cluster'],
+        ['StateBucket', 'AWS::S3::Bucket'],
+      ].map(([LogicalResourceId, ResourceType]) =>
+        elements({
+          LogicalResourceId,
+          ResourceType,
+          PhysicalResourceId: 'x',
+          ResourceStatus: 'CREATE_COMPLETE',
+        }),
+      ),
+    ),
+  ],
+  ListStacks: [members('StackSummaries', [])],
+  DescribeStackEvents: [eventsXml([]), eventsXml([[1, 'taxiflow', 'DELETE_IN_PROGRESS']])],
+  DeleteStack: [''],
+} as const;
+const emptyCluster = () => ({ body: { taskArns: [] } });
+
+test('Ctrl-C while a stack is deleted leaves it to AWS, and says so', async (t) => {
+  const fake = await fakeCloudFormation(t, THERE, emptyCluster);
+  const ran = await taxiflow(['deploy', 'down', '--yes', '--json'], {
+    env: { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url },
+    onStart: (child) =>
+      child.stderr?.on('data', (chunk: Buffer) => {
+        if (/DELETE_IN_PROGRESS/.test(chunk.toString())) child.kill('SIGINT');
+      }),
+  });
+  assert.equal(ran.code, 130, ran.stderr);
+  assert.match(
+    ran.stderr,
+    /\nError: stopped looking on; the deletion of stack taxiflow goes on by itself\nTry: "taxiflow deploy status" shows how far it is; "taxiflow deploy down" goes on\n$/,
+  );
+});
+
 /** What ECS says of a task that has stopped with this container. */
 function ecs(
   container: object,
@@ -683,7 +724,7 @@ describe('on a terminal', {
   for (const [answer, keys, code] of [
     ['no', 'n\r', 1],
     ['nothing', '\r', 1],
-    ['Ctrl-C', '\u0003', 1],
+    ['Ctrl-C', '\u0003', 130],
     ['Ctrl-D', '\u0004', 1],
   ] as const)
     test(`${answer} is a no: nothing is left of the plan`, async (t) => {
@@ -694,13 +735,22 @@ describe('on a terminal', {
         keys,
       );
       assert.match(ran.said, /create stack taxiflow, 2 changes\? \[y\/N\]/);
-      assert.match(ran.said, /nothing was changed/);
+      assert.match(ran.said, code === 1 ? /nothing was changed/ : /stopped before anything was changed/);
       assert.equal(ran.code, code, ran.said);
       assert.deepEqual(
         fake.actions().filter((action) => !action.startsWith('Describe')),
         ['CreateChangeSet', 'DeleteChangeSet', 'DeleteStack'],
       );
     });
+
+  test('no is a no for down too', async (t) => {
+    const fake = await fakeCloudFormation(t, THERE, emptyCluster);
+    const ran = await onTerminal('down --with-data', { ...ENVIRONMENT, AWS_ENDPOINT_URL: fake.url }, 'no\r');
+    assert.match(ran.said, /delete stack taxiflow, and delete all data in its 1 bucket\? \[y\/N\]/);
+    assert.match(ran.said, /nothing was deleted/);
+    assert.equal(ran.code, 1, ran.said);
+    assert.ok(!fake.actions().includes('DeleteStack'));
+  });
 
   test('yes is a yes', async (t) => {
     const fake = await fakeCloudFormation(t, {
