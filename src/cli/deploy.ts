@@ -64,8 +64,9 @@ export function parametersFor({ Parameters }: Template, given: Given): Map<strin
 /** What CloudFormation would refuse, before anything is asked. */
 function refuseValue(flag: string, value: string, parameter: Parameter): void {
   const { AllowedValues, AllowedPattern, MinValue, MaxValue, ConstraintDescription, Description } = parameter;
+  const asked = Description.replace(/^./, (first) => first.toLowerCase());
   const wrong = (what: string) =>
-    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, Description);
+    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, `give it the ${asked}`);
   if (AllowedValues && !AllowedValues.map(String).includes(value))
     throw wrong(`is not one of ${AllowedValues.join(', ')}`);
   if (AllowedPattern !== undefined && !new RegExp(`^(?:${AllowedPattern})$`).test(value))
