@@ -1,4 +1,5 @@
 /** From the options of `deploy` to the shape and the parameters of a template. */
+import { inAscii } from '../deploy/cloudformation.ts';
 import { MOST_BYTES, type Parameter, SEARCHES, type Template, templateOf } from '../deploy/template.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { placeOf } from '../s3/object-store.ts';
@@ -80,7 +81,7 @@ function refuseValue(flag: string, value: string, parameter: Parameter): void {
 
 /** The template as CloudFormation takes it in a request: as JSON, which is shorter than YAML with its comments. */
 export function bodyOf(template: Template): string {
-  const body = JSON.stringify(template);
+  const body = inAscii(JSON.stringify(template));
   const bytes = Buffer.byteLength(body);
   if (bytes <= MOST_BYTES) return body;
   throw new TaxiflowError(

@@ -10,16 +10,9 @@ export interface ShapeAndParameters {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** The tag of a stack that says what it is made of. */
-export const SHAPE_TAG = 'taxiflow:shape';
-
-export function shapeTag({ network, search, autoscale }: StackShape): string {
-  return `network=${network} search=${search} autoscale=${autoscale}`;
-}
-
-/** The shape asked for; what no option says is as the tag of the stack says, if there is one. */
-export function shapeOf({ vpc, subnets, search, autoscale }: ShapeValues, tag = ''): ShapeAndParameters {
-  const earlier = new Map(tag.split(' ').map((part) => part.split('=') as [string, string]));
+/** The shape asked for; what no option says is as the stack is, whose output `Shape` is `present`. */
+export function shapeOf({ vpc, subnets, search, autoscale }: ShapeValues, present = ''): ShapeAndParameters {
+  const earlier = new Map(present.split(' ').map((part) => part.split('=') as [string, string]));
   const [kind, url] =
     search === undefined
       ? [SEARCHES.find((one) => one === earlier.get('search')) ?? 'domain']

@@ -217,12 +217,14 @@ function printed({ why, actions, on, when: only, condition }: Statement): Value 
 }
 
 function trustOf(role: Role, { search }: StackShape): Value[] {
+  // Firehose names the account in another way than the others.
+  const key = role === 'firehose' ? 'sts:ExternalId' : 'aws:SourceAccount';
   const service = {
     [WHY]: 'The service acts for this account alone',
     Effect: 'Allow',
     Principal: { Service: `${ROLES[role].service}.amazonaws.com` },
     Action: 'sts:AssumeRole',
-    Condition: { StringEquals: { 'aws:SourceAccount': ref('AWS::AccountId') } },
+    Condition: { StringEquals: { [key]: ref('AWS::AccountId') } },
   };
   if (role !== 'process' || (search !== 'domain' && search !== 'public')) return [service];
   const admin = {

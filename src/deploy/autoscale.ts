@@ -2,7 +2,7 @@
 import { att, not, type Parameter, type Part, ref, sub, type Value } from './cloudformation.ts';
 import { publicIpOf, subnetsOf } from './network.ts';
 import type { StackShape } from './shape.ts';
-import { taskDefinition } from './tasks.ts';
+import { taskDefinition, wayOutOf } from './tasks.ts';
 
 /** Fargate's smallest, as it only asks and decides. */
 const SMALL = { Cpu: '256', Memory: '512' };
@@ -42,6 +42,7 @@ export function autoscalePart(shape: StackShape): Part {
         Type: 'AWS::Scheduler::Schedule',
         // A stream on demand looks after its shards itself.
         Condition: 'Provisioned',
+        ...(wayOutOf(shape).length === 0 ? {} : { DependsOn: wayOutOf(shape) }),
         Properties: {
           Name: sub`${ref('Name')}-autoscale`,
           Description: 'Looks whether the stream has the right number of shards',

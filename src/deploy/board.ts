@@ -1,5 +1,5 @@
 /** The dashboard in CloudWatch: the line of the pipeline from left to right, a column for each stage. */
-import { type Part, ref, sub, subJson, type Value } from './cloudformation.ts';
+import { type Part, ref, subJson, type Value } from './cloudformation.ts';
 import type { StackShape } from './shape.ts';
 import { type Metric, ofFirehose, ofProcess, ofReplay, ofSearch, ofStream } from './watch.ts';
 
@@ -31,9 +31,12 @@ const STREAM: Stage = {
       metrics: [ofStream('IncomingRecords'), ofStream('GetRecords.Records')],
     },
     {
-      title: 'Refused writes',
+      title: 'Refused writes and reads',
       stat: 'Sum',
-      metrics: [ofStream('WriteProvisionedThroughputExceeded')],
+      metrics: [
+        ofStream('WriteProvisionedThroughputExceeded'),
+        ofStream('ReadProvisionedThroughputExceeded'),
+      ],
     },
     {
       title: 'Oldest unread, ms',
@@ -109,10 +112,7 @@ export function boardPart(shape: StackShape): Part {
       },
     },
     outputs: {
-      BoardUrl: {
-        Description: 'The line in CloudWatch, from replay to archive',
-        Value: sub`https://${ref('AWS::Region')}.console.aws.amazon.com/cloudwatch/home?region=${ref('AWS::Region')}#dashboards/dashboard/${ref('Name')}`,
-      },
+      Board: { Description: 'Dashboard in CloudWatch, from replay to archive', Value: ref('Name') },
     },
   };
 }

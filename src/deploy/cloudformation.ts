@@ -29,6 +29,7 @@ export interface Resource {
   readonly DependsOn?: string | readonly string[];
   readonly DeletionPolicy?: 'Delete' | 'Retain';
   readonly UpdateReplacePolicy?: 'Delete' | 'Retain';
+  readonly UpdatePolicy?: Fields;
   readonly Metadata?: Fields;
   readonly Properties?: Fields;
 }
@@ -43,6 +44,7 @@ export interface Template {
   readonly Description: string;
   readonly Metadata: Fields;
   readonly Parameters: Readonly<Record<string, Parameter>>;
+  readonly Rules: Fields;
   readonly Conditions: Fields;
   readonly Resources: Readonly<Record<string, Resource>>;
   readonly Outputs: Readonly<Record<string, Output>>;
@@ -51,6 +53,7 @@ export interface Template {
 /** One part of a stack, such as its network. */
 export interface Part {
   readonly parameters?: Readonly<Record<string, Parameter>>;
+  readonly rules?: Fields;
   readonly conditions?: Fields;
   readonly resources: Readonly<Record<string, Resource>>;
   readonly outputs?: Readonly<Record<string, Output>>;
@@ -99,6 +102,14 @@ export function sub(texts: TemplateStringsArray, ...values: readonly Value[]) {
 export const arn = (service: string, resource: Value) =>
   sub`arn:${ref('AWS::Partition')}:${service}:${ref('AWS::Region')}:${ref('AWS::AccountId')}:${resource}`;
 
+/** JSON without other characters than those of ASCII, which is all that CloudFormation keeps everywhere. */
+export function inAscii(json: string): string {
+  return json.replace(
+    /[^ -~\n]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 const REFERENCE = '$';
 
 /**
@@ -113,5 +124,6 @@ export function subJson(value: Value) {
     return reference === undefined ? part : { [REFERENCE]: reference };
   });
   // In a text of JSON quotes are escaped, so that none can look like such an object.
-  return { 'Fn::Sub': text.replace(/\{"\$":("(?:[^"\\]|\\.)*")\}/g, '$1') };
+  const filled = text.replace(/\{"\$":("(?:[^"\\]|\\.)*")\}/g, '$1');
+  return { 'Fn::Sub': inAscii(filled) };
 }

@@ -15,6 +15,9 @@ export const PRICES = {
   onDemandStreamHour: 0.04,
   onDemandGbIn: 0.08,
   onDemandGbOut: 0.04,
+  /** Kept for days 2 to 7, and for longer. */
+  onDemandGbMonth: 0.1,
+  longGbMonth: 0.023,
   armCoreHour: 0.03238,
   armGbHour: 0.00356,
   publicAddressHour: 0.005,
@@ -65,15 +68,15 @@ export interface CostItem {
   readonly dollars: number;
 }
 
-/** Bytes of a trip on the wire, as Firehose bills it, and in the archives, compressed. */
-const TRIP = { wire: 350, billed: 5 * 1024, gzip: 90, parquet: 40 };
+/** Bytes of a trip on the wire, as a stream on demand and Firehose bill it, and in the archives, compressed. */
+const TRIP = { wire: 350, onDemand: 1024, billed: 5 * 1024, gzip: 90, parquet: 20 };
 const TASK = { cores: 1, gb: 4, small: { cores: 0.25, gb: 0.5 } };
 const GB = 1e9;
 const STATE_COMMITS_PER_HOUR = 3600 / 5;
 /** Each commit writes what changed, and the head. */
 const PUTS_PER_COMMIT = 2;
-/** Of taxiflow itself: ten of the processor, four of the replay. */
-export const METRICS = 14;
+/** Of taxiflow itself: eleven of the processor, six of the replay. */
+export const METRICS = 17;
 const LOOKS_PER_HOUR = 12;
 /** Fargate bills a minute at least. */
 const LOOK_HOURS = 1 / 60;
@@ -108,25 +111,33 @@ export function costOf(shape: StackShape, load: Load): CostItem[] {
 }
 
 function streamCost({ shards, retentionHours, hours }: Load, trips: number): CostItem[] {
-  const gb = (trips * TRIP.wire) / GB;
-  if (shards === 0)
-    return [
-      {
-        part: 'stream',
-        what: `on demand for ${shown(hours)} h, ${gb.toFixed(1)} GB in, out twice`,
-        dollars: hours * PRICES.onDemandStreamHour + gb * (PRICES.onDemandGbIn + 2 * PRICES.onDemandGbOut),
-      },
-    ];
-  const longer =
+  const [gb, gbIn] = [(trips * TRIP.wire) / GB, (trips * TRIP.onDemand) / GB];
+  // Days 2 to 7 are paid for by shards or bytes, later ones by bytes: those of an average moment.
+  const keptDays = Math.min(retentionHours, hours) / 24;
+  const gbADay = (gb * 24) / Math.max(hours, 24);
+  const weekGb = gbADay * Math.max(0, Math.min(keptDays, 7) - 1) * monthsOf(hours);
+  const laterGb = gbADay * Math.max(0, keptDays - 7) * monthsOf(hours);
+  const kept = (dollars: number) =>
     retentionHours > 24
       ? [
           {
             part: 'stream',
             what: `records kept ${shown(retentionHours)} h`,
-            dollars: shards * hours * PRICES.extendedShardHour,
+            dollars: dollars + laterGb * PRICES.longGbMonth,
           },
         ]
       : [];
+  if (shards === 0)
+    return [
+      {
+        part: 'stream',
+        what: `on demand for ${shown(hours)} h, ${gbIn.toFixed(1)} GB in, ${gb.toFixed(1)} GB out twice`,
+        dollars:
+          hours * PRICES.onDemandStreamHour + gbIn * PRICES.onDemandGbIn + 2 * gb * PRICES.onDemandGbOut,
+      },
+      ...kept(weekGb * PRICES.onDemandGbMonth),
+    ];
+  const longer = kept(shards * hours * PRICES.extendedShardHour);
   return [
     {
       part: 'stream',

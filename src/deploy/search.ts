@@ -19,6 +19,10 @@ import {
 import { searchGroup, subnetOf } from './network.ts';
 import type { StackShape } from './shape.ts';
 
+/** Ids of the resources: a stack can go from one to the other only if they differ. */
+export const SEARCH_DOMAIN = 'SearchDomain';
+const COLLECTION = 'SearchCollection';
+
 /** Methods by which `es-setup` and `process` talk to a domain. */
 const METHODS = ['es:ESHttpGet', 'es:ESHttpPost', 'es:ESHttpPut'];
 
@@ -37,7 +41,7 @@ export function searchStatements({ search }: StackShape): Statement[] {
       return [];
     case 'serverless':
       return [
-        { ...collection, on: att('Search', 'Arn') },
+        { ...collection, on: att(COLLECTION, 'Arn') },
         {
           why: 'Saved objects of the dashboard are made; it has one name for all collections',
           actions: ['aoss:DashboardsAccessAll'],
@@ -60,19 +64,19 @@ export function searchUrl({ search }: StackShape): Value | undefined {
     case 'none':
       return undefined;
     case 'serverless':
-      return att('Search', 'CollectionEndpoint');
+      return att(COLLECTION, 'CollectionEndpoint');
     case 'existing':
       return ref('SearchUrl');
     default:
-      return sub`https://${att('Search', 'DomainEndpoint')}`;
+      return sub`https://${att(SEARCH_DOMAIN, 'DomainEndpoint')}`;
   }
 }
 
 /** The URL of its Dashboards, where the stack makes them. */
 export function dashboardsUrl({ search }: StackShape): Value | undefined {
-  if (search === 'serverless') return att('Search', 'DashboardEndpoint');
+  if (search === 'serverless') return att(COLLECTION, 'DashboardEndpoint');
   return search === 'domain' || search === 'public'
-    ? sub`https://${att('Search', 'DomainEndpoint')}/_dashboards`
+    ? sub`https://${att(SEARCH_DOMAIN, 'DomainEndpoint')}/_dashboards`
     : undefined;
 }
 
@@ -147,7 +151,8 @@ function domain(shape: StackShape): Part {
       SearchInstance: {
         Type: 'String',
         Default: 't3.medium.search',
-        AllowedPattern: '[a-z0-9]+\\.[a-z0-9]+\\.search',
+        AllowedPattern: '(t3|[mcr][5-8]g?)\\.[a-z0-9]+\\.search',
+        ConstraintDescription: 'must be a kind with disks of EBS: t3, m, c or r without d',
         Description: 'Kind of the search nodes',
       },
       SearchNodes: {
@@ -161,7 +166,7 @@ function domain(shape: StackShape): Part {
         Default: 20,
         MinValue: 10,
         MaxValue: 1_000,
-        Description: 'GiB for each search node',
+        Description: 'GiB for each search node; t3.small takes 100 and t3.medium 200 at most',
       },
       SearchAdmin: ADMIN,
     },
@@ -171,7 +176,7 @@ function domain(shape: StackShape): Part {
     },
     resources: {
       ...(isInside ? { SearchGroup: searchGroup(shape) } : {}),
-      Search: domainResource(shape, isInside),
+      [SEARCH_DOMAIN]: domainResource(shape, isInside),
     },
     outputs: searchOutputs(shape),
   };
@@ -186,6 +191,8 @@ function domainResource(shape: StackShape, isInside: boolean): Resource {
   return {
     Type: 'AWS::OpenSearchService::Domain',
     ...GOES,
+    // A new version of the engine would else be a new domain, under a name that is taken.
+    UpdatePolicy: { EnableVersionUpgrade: true },
     Metadata: {
       checkov: {
         skip: [
@@ -260,7 +267,7 @@ function collection(shape: StackShape): Part {
     conditions: { HasSearchAdmin: not(isEqual(ref('SearchAdmin'), '')) },
     resources: {
       ...collectionPolicies(),
-      Search: {
+      [COLLECTION]: {
         Type: 'AWS::OpenSearchServerless::Collection',
         DependsOn: ['SearchEncryption', 'SearchNetwork'],
         ...GOES,

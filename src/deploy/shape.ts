@@ -9,5 +9,10 @@ export interface StackShape {
   readonly autoscale: boolean;
 }
 
+/** A shape as one text, which a stack keeps as its output `Shape`. */
+export function shapeText({ network, search, autoscale }: StackShape): string {
+  return `network=${network} search=${search} autoscale=${autoscale}`;
+}
+
 export const NETWORKS = ['own', 'given'] as const;
 export const SEARCHES = ['domain', 'public', 'serverless', 'existing', 'none'] as const;

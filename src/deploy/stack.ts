@@ -1,7 +1,8 @@
 /**
  * A stack of CloudFormation: planned as a change set, changed as planned, followed by its events, deleted.
  *
- * A stack that taxiflow made has the tag `taxiflow:version`; any other of that name is left alone.
+ * A stack that taxiflow made has the tag `taxiflow:stack`; any other of that name is left alone. Tags go to all resources, and some
+ * have to be replaced for another tag, so nothing that changes is one.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -13,6 +14,7 @@ import {
   DeleteStackCommand,
   DescribeChangeSetCommand,
   type DescribeChangeSetCommandOutput,
+  DescribeEventsCommand,
   DescribeStacksCommand,
   ExecuteChangeSetCommand,
   ListChangeSetsCommand,
@@ -57,7 +59,6 @@ export interface Wanted {
   readonly template: string;
   /** The parameters of the template; those without a value keep that of the stack, else have their default. */
   readonly parameters: ReadonlyMap<string, string | undefined>;
-  readonly tags: Readonly<Record<string, string>>;
 }
 
 export interface Plan {
@@ -79,7 +80,7 @@ export interface Outcome {
 
 type Verb = 'CREATE' | 'UPDATE' | 'DELETE';
 
-export const VERSION_TAG = 'taxiflow:version';
+export const OWN_TAG = 'taxiflow:stack';
 const CHANGE_SET = 'taxiflow-';
 const NOTHING = /didn't contain changes|no updates are to be performed/i;
 
@@ -97,7 +98,7 @@ const LEFT: Readonly<Record<string, readonly [what: string, hint: string]>> = {
   UPDATE_FAILED: [UPDATE, 'mend that, then "aws cloudformation rollback-stack --stack-name NAME"'],
   UPDATE_ROLLBACK_FAILED: [
     UPDATE,
-    'mend that, then "aws cloudformation continue-update-rollback --stack-name NAME"',
+    'mend that, then "aws cloudformation continue-update-rollback --stack-name NAME"; add "--resources-to-skip ProcessService" where the older image can\'t read the state, and deploy the new one again',
   ],
 };
 
@@ -197,14 +198,14 @@ export class Stacks {
   async plan(wanted: Wanted, stack: Stack | undefined): Promise<Plan> {
     const creates = stack === undefined || stack.status === 'REVIEW_IN_PROGRESS';
     const planName = `${CHANGE_SET}${randomUUID()}`;
-    const { name, template, tags } = wanted;
+    const { name, template } = wanted;
     const input = {
       StackName: name,
       ChangeSetName: planName,
       ChangeSetType: creates ? ('CREATE' as const) : ('UPDATE' as const),
       TemplateBody: template,
       Parameters: parametersOf(wanted, creates ? undefined : stack),
-      Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
+      Tags: [...tagsOf(stack)].map(([Key, Value]) => ({ Key, Value })),
       Capabilities: ['CAPABILITY_NAMED_IAM' as const],
     };
     await ask(
@@ -221,7 +222,8 @@ export class Stacks {
     const { StackId: stackId = name, ChangeSetId: changeSet = planName } = described;
     const plan = { creates, name, changeSet, stackId };
     if (described.Status !== 'FAILED') return { ...plan, changes: await this.#changes(plan, described) };
-    const why = described.StatusReason ?? 'AWS gives no reason';
+    const found = await this.#findings(changeSet);
+    const why = [...found, described.StatusReason ?? 'AWS gives no reason'].join('; ');
     await this.discard({ ...plan, changes: [] });
     if (NOTHING.test(why)) return { ...plan, changes: [] };
     throw new TaxiflowError(
@@ -231,6 +233,22 @@ export class Stacks {
         hint: 'mend what the message names',
       },
     );
+  }
+
+  /** What AWS found wrong in a plan, resource by resource, where it tells: the status says only that something is. */
+  async #findings(changeSet: string): Promise<string[]> {
+    try {
+      const { OperationEvents = [] } = await ask(this.#place, 'cloudformation:DescribeEvents', () =>
+        this.#client.send(new DescribeEventsCommand({ ChangeSetName: changeSet })),
+      );
+      return OperationEvents.flatMap(
+        ({ LogicalResourceId: id, ValidationStatus, ValidationStatusReason: why }) =>
+          ValidationStatus === 'FAILED' && why ? [`${id ?? 'the template'}: ${why}`] : [],
+      );
+    } catch {
+      // Without the right to see them, or before an emulator, the plan's own reason has to do.
+      return [];
+    }
   }
 
   async #planned(name: string, changeSet: string): Promise<DescribeChangeSetCommandOutput> {
@@ -299,14 +317,15 @@ export class Stacks {
     const { status, events } = outcome;
     if (status !== undefined && !/^(?:CREATE|UPDATE)_COMPLETE$/.test(status)) {
       const undone = status.endsWith('ROLLBACK_COMPLETE');
+      const cause = causeOf(events);
       const hint = plan.creates
-        ? 'mend that, then "taxiflow deploy down" and the same command again'
+        ? `${mendingOf(cause)}, then "taxiflow deploy down" and the same command again`
         : undone
           ? 'mend that, then run the same command again; the stack is as it was'
           : '"taxiflow deploy status" shows what the stack is like';
       throw new TaxiflowError(
         'stack-failed',
-        `stack ${plan.name} was not ${plan.creates ? 'created' : 'updated'}: ${causeOf(events)}`,
+        `stack ${plan.name} was not ${plan.creates ? 'created' : 'updated'}: ${cause}`,
         { hint },
       );
     }
@@ -377,7 +396,7 @@ export class Stacks {
       token = page.NextToken;
     } while (token);
     const ours: string[] = [];
-    for (const id of ids) if ((await this.find(id))?.tags.has(VERSION_TAG)) ours.push(id);
+    for (const id of ids) if ((await this.find(id))?.tags.has(OWN_TAG)) ours.push(id);
     return ours;
   }
 }
@@ -406,6 +425,12 @@ function changeOf({ ResourceChange: change = {} }: AwsChange): Change {
   };
 }
 
+/** The tags that are there stay. */
+function tagsOf(stack: Stack | undefined): Map<string, string> {
+  const own = [...(stack?.tags ?? [])].filter(([key]) => !key.startsWith('aws:'));
+  return new Map([...own, [OWN_TAG, '1']]);
+}
+
 /** A parameter that is not given keeps the value that the stack has. */
 function parametersOf({ parameters }: Wanted, stack: Stack | undefined): Parameter[] {
   return [...parameters].flatMap(([ParameterKey, ParameterValue]): Parameter[] => {
@@ -414,13 +439,20 @@ function parametersOf({ parameters }: Wanted, stack: Stack | undefined): Paramet
   });
 }
 
+/** What to do about the cause of a failed creation. */
+function mendingOf(cause: string): string {
+  if (!/service.linked role/i.test(cause)) return 'mend that';
+  const service = /opensearch/i.test(cause) ? 'opensearchservice' : 'ecs';
+  return `"aws iam create-service-linked-role --aws-service-name ${service}.amazonaws.com" once in an account`;
+}
+
 function isMissing(error: unknown): boolean {
   return errorName(error) === 'ValidationError' && /does not exist/.test(errorMessage(error));
 }
 
 /** Throws `stack-taken` for a stack that taxiflow did not make. */
 function refuseForeign(stack: Stack): void {
-  if (!stack.tags.has(VERSION_TAG)) throw taken(stack);
+  if (!stack.tags.has(OWN_TAG)) throw taken(stack);
 }
 
 function taken({ name }: Stack): TaxiflowError {

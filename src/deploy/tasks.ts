@@ -41,7 +41,7 @@ const PARAMETERS: Readonly<Record<string, Parameter>> = {
     Type: 'String',
     Default: '4096',
     AllowedValues: ['2048', '4096', '8192', '16384'],
-    Description: 'MiB of a task; from 2 to 8 for each CPU unit',
+    Description: 'MiB of a task; 2 to 8 for each CPU unit',
   },
   Desired: {
     Type: 'Number',
@@ -63,9 +63,32 @@ const PARAMETERS: Readonly<Record<string, Parameter>> = {
   },
 };
 
+/** Memory that Fargate has for so much CPU. */
+const SIZES: Readonly<Record<string, readonly string[]>> = {
+  '512': ['2048', '4096'],
+  '1024': ['2048', '4096', '8192'],
+  '2048': ['4096', '8192', '16384'],
+  '4096': ['8192', '16384'],
+};
+
+/** Refused before anything is made: a service is made last, after a domain that takes twenty minutes. */
+const TASK_SIZE = {
+  Assertions: [
+    {
+      Assert: {
+        'Fn::Or': Object.entries(SIZES).map(([cpu, sizes]) => ({
+          'Fn::And': [isEqual(ref('Cpu'), cpu), { 'Fn::Contains': [sizes, ref('Memory')] }],
+        })),
+      },
+      AssertDescription: 'Fargate has no task of this Cpu with this Memory',
+    },
+  ],
+};
+
 export function tasksPart(shape: StackShape): Part {
   return {
     parameters: PARAMETERS,
+    rules: { TaskSize: TASK_SIZE },
     conditions: {
       HasTrips: not(isEqual(ref('TripsBucket'), '')),
       Running: not(isEqual(ref('Desired'), '0')),
@@ -199,11 +222,13 @@ export function taskDefinition(
   };
 }
 
+/** What tasks need before they can fetch their image. */
+export function wayOutOf({ network }: StackShape): string[] {
+  return network === 'own' ? ['WayOut', 'RoutesA', 'RoutesB'] : [];
+}
+
 function service(shape: StackShape): Resource {
-  const after = [
-    ...(shape.network === 'own' ? ['WayOut', 'RoutesA', 'RoutesB'] : []),
-    ...(shape.search === 'serverless' ? ['SearchAccess'] : []),
-  ];
+  const after = [...wayOutOf(shape), ...(shape.search === 'serverless' ? ['SearchAccess'] : [])];
   return {
     Type: 'AWS::ECS::Service',
     ...(after.length === 0 ? {} : { DependsOn: after }),

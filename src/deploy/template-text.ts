@@ -50,11 +50,14 @@ function isShort(map: YAMLMap): boolean {
   );
 }
 
+/** Functions of rules, whose short forms not every tool knows. */
+const LONG = new Set(['Fn::And', 'Fn::Or', 'Fn::Contains']);
+
 /** `!Ref X` for `{ Ref: X }`, and so on. */
 function shortForm(name: string, of: Value): Node | undefined {
   const isRef = name === 'Ref' || name === 'Condition';
   if (!isRef && !name.startsWith('Fn::')) return undefined;
-  if (name === 'Condition' && typeof of !== 'string') return undefined;
+  if ((name === 'Condition' && typeof of !== 'string') || LONG.has(name)) return undefined;
   const node =
     typeof of !== 'object'
       ? new Scalar(of)

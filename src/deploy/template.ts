@@ -7,7 +7,7 @@ import { bucketsPart } from './buckets.ts';
 import type { Parameter, Part, Template } from './cloudformation.ts';
 import { networkPart } from './network.ts';
 import { searchPart } from './search.ts';
-import type { StackShape } from './shape.ts';
+import { type StackShape, shapeText } from './shape.ts';
 import { streamPart } from './stream.ts';
 import { tasksPart } from './tasks.ts';
 import { watchPart } from './watch.ts';
@@ -47,7 +47,7 @@ export function templateOf(shape: StackShape): Template {
     ['Alarms', watchPart(shape)],
     ['Dashboard', boardPart(shape)],
   ];
-  const all = <K extends 'parameters' | 'conditions' | 'resources' | 'outputs'>(key: K) =>
+  const all = <K extends 'parameters' | 'rules' | 'conditions' | 'resources' | 'outputs'>(key: K) =>
     Object.fromEntries(parts.flatMap(([, part]) => Object.entries(part[key] ?? {}))) as Required<Part>[K];
   const groups = parts.filter(([, { parameters }]) => parameters !== undefined);
   return {
@@ -65,8 +65,12 @@ export function templateOf(shape: StackShape): Template {
       },
     },
     Parameters: { Name: NAME, ...all('parameters') },
+    Rules: all('rules'),
     Conditions: all('conditions'),
     Resources: all('resources'),
-    Outputs: all('outputs'),
+    Outputs: {
+      ...all('outputs'),
+      Shape: { Description: 'What the stack is made of', Value: shapeText(shape) },
+    },
   };
 }

@@ -1,5 +1,6 @@
 /** Alarms, and the topic that tells of them. Names and dimensions of taxiflow's own metrics are those of `--metrics emf`. */
-import { isEqual, not, type Part, type Resource, ref, sub, type Value, when } from './cloudformation.ts';
+import { isEqual, not, type Part, type Resource, ref, sub, type Value } from './cloudformation.ts';
+import { SEARCH_DOMAIN } from './search.ts';
 import type { StackShape } from './shape.ts';
 
 export interface Metric {
@@ -32,7 +33,7 @@ export const ofFirehose = (name: string): Metric => ({
 export const ofSearch = (name: string): Metric => ({
   namespace: 'AWS/ES',
   name,
-  dimensions: { DomainName: ref('Search'), ClientId: ref('AWS::AccountId') },
+  dimensions: { DomainName: ref(SEARCH_DOMAIN), ClientId: ref('AWS::AccountId') },
 });
 
 interface Alarm {
@@ -137,10 +138,12 @@ export function watchPart({ search }: StackShape): Part {
             ],
           },
         },
-        Properties: {
-          TopicName: sub`${ref('Name')}-alarms`,
-          Subscription: when('HasEmail', [{ Protocol: 'email', Endpoint: ref('AlarmEmail') }]),
-        },
+        Properties: { TopicName: sub`${ref('Name')}-alarms` },
+      },
+      AlarmMail: {
+        Type: 'AWS::SNS::Subscription',
+        Condition: 'HasEmail',
+        Properties: { TopicArn: ref('Alarms'), Protocol: 'email', Endpoint: ref('AlarmEmail') },
       },
       ...Object.fromEntries(Object.entries(alarms).map(([id, alarm]) => [id, alarmResource(id, alarm)])),
     },

@@ -201,9 +201,9 @@ describe('a stack, from nothing to nothing', ON_AWS, () => {
       {
         ...planned.changes[0],
         action: 'modify',
-        type: 'AWS::SNS::Topic',
-        resource: 'Alarms',
-        replacement: 'no',
+        type: 'AWS::SNS::Subscription',
+        resource: 'AlarmMail',
+        replacement: 'maybe',
       },
     ]);
     assert.deepEqual(
@@ -211,7 +211,7 @@ describe('a stack, from nothing to nothing', ON_AWS, () => {
       ['sns:subscription/one@example.com'],
     );
     const { stdout, stderr } = await deploy(account, 'up --alarm-email two@example.com --yes');
-    assert.match(stdout, /^modify {2}Alarms {4}AWS::SNS::Topic$/m);
+    assert.match(stdout, /^modify {2}AlarmMail {2}AWS::SNS::Subscription {2}may be replaced$/m);
     assert.match(
       stderr,
       /\n1 of 1: taxiflow \(AWS::CloudFormation::Stack\) UPDATE_COMPLETE\nstack taxiflow is updated/,

@@ -19,7 +19,7 @@ import { type Point, startCloudWatch } from '../services/cloudwatch.ts';
 import { serve } from '../services/http.ts';
 import { createStream, startKinesis } from '../services/kinesis.ts';
 import { startMinistack, withoutMinistack } from '../services/ministack.ts';
-import { following } from '../taxiflow.ts';
+import { following, taxiflow } from '../taxiflow.ts';
 import { lines, PARALLEL, run } from './model.ts';
 
 const MINUTE = 60_000;
@@ -198,7 +198,12 @@ async function pipeline(
   }
   await replay;
   await reader.interrupt();
-  const ran = await run(['process', ...stream, ...output, '--until-end', '--drain', '--json'], { cwd, env });
+  const ran = await taxiflow(['process', ...stream, ...output, '--until-end', '--drain', '--json'], {
+    cwd,
+    env,
+  });
+  // Of the few records that are left, none may be in a view: that is exit code 3.
+  assert.ok(ran.code === 0 || ran.code === 3, ran.stderr);
   assert.equal((ran.json()['totals'] as Record<string, number>)['late'], 0);
   assert.deepEqual(
     comparable(readFileSync(join(cwd, 'out.ndjson'), 'utf8')),

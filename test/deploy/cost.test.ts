@@ -5,6 +5,7 @@ import { nameOf } from '../../src/cli/command.ts';
 import { deployCommand } from '../../src/cli/commands/deploy.ts';
 import { costOf, type Load, METRICS, SEARCH_INSTANCES } from '../../src/deploy/cost.ts';
 import { templateOf } from '../../src/deploy/template.ts';
+import { processFigures, replayFigures } from '../../src/status/emf.ts';
 import { VARIANTS } from './variants.ts';
 
 const LOAD: Load = {
@@ -31,10 +32,16 @@ describe('an estimate', () => {
       assert.equal(options[option]!.default, Parameters[parameter]!.Default, option);
   });
 
-  it('counts the metrics of taxiflow that the dashboard shows', () => {
-    const { Dashboard } = templateOf({ network: 'own', search: 'domain', autoscale: false }).Resources;
-    const shown = JSON.stringify(Dashboard).matchAll(/\[\\"taxiflow\\",\\"(\w+)\\",([^\]]*)\]/g);
-    assert.equal(new Set([...shown].map(([, name, dimensions]) => `${name} ${dimensions}`)).size, METRICS);
+  it('counts the metrics that replay and processor print', () => {
+    const progress = { acknowledged: 0, refused: 0, lag: 0 };
+    const both = [
+      processFigures(0, 0, { progress: undefined, sinks: [], refused: 0, checkpointAt: 0, checkpointMs: 0 }),
+      replayFigures({ progress, written: undefined, rejected: 0, paced: true }),
+    ];
+    const names = both.flatMap(({ counts, levels, times }) =>
+      Object.keys({ ...counts, ...levels, ...times }),
+    );
+    assert.equal(names.length, METRICS);
   });
 
   it('is there for every shape, and each part of it is a cost', () => {

@@ -81,7 +81,7 @@ export function stackXml(
   status: string,
   {
     id = STACK_ID,
-    tags = { 'taxiflow:version': '0.1.0' } as Record<string, string>,
+    tags = { 'taxiflow:stack': '1' } as Record<string, string>,
     parameters = [] as string[],
   } = {},
 ): string {

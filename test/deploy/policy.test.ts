@@ -37,7 +37,7 @@ function filled(value: Value, search: string): string {
   if (typeof name === 'string') return NAMES[name]!;
   if (Array.isArray(choice)) return filled((choice as readonly Value[])[1]!, search);
   return String(text)
-    .replace(/^https:\/\/\$\{Search\.DomainEndpoint\}/, search)
+    .replace(/^https:\/\/\$\{SearchDomain\.DomainEndpoint\}/, search)
     .replace(/\$\{([^}]+)\}/g, (_, name: string) => NAMES[name]!);
 }
 

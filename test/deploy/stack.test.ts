@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { Tasks } from '../../src/deploy/cluster.ts';
 import { Buckets } from '../../src/deploy/left-buckets.ts';
-import { type Plan, type Stack, Stacks, VERSION_TAG, type Wanted } from '../../src/deploy/stack.ts';
+import { type Plan, type Stack, Stacks, type Wanted } from '../../src/deploy/stack.ts';
 import type { StackEvent } from '../../src/deploy/stack-events.ts';
 import { leftBy, tearDown } from '../../src/deploy/teardown.ts';
 import { TaxiflowError } from '../../src/errors.ts';
@@ -40,7 +40,6 @@ const WANTED: Wanted = {
     ['Shards', undefined],
     ['New', undefined],
   ]),
-  tags: { [VERSION_TAG]: '0.1.0' },
 };
 
 const PLAN: Plan = {

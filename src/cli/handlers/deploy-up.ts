@@ -1,13 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { type Cluster, Tasks } from '../../deploy/cluster.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
-import { type Change, type Plan, type Stack, Stacks, VERSION_TAG } from '../../deploy/stack.ts';
-import { setupArguments, type Template, templateOf } from '../../deploy/template.ts';
+import { type Change, type Plan, type Stack, Stacks } from '../../deploy/stack.ts';
+import { type StackShape, setupArguments, type Template, templateOf } from '../../deploy/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
+import { DEFAULT_DATA_DIR, openAdmin, parseTarget } from '../../streams/connectors.ts';
 import type { Invocation } from '../command.ts';
 import type { UpArguments } from '../commands/deploy-stack.ts';
 import { bodyOf, flagOf, type Given, givenParameters, parametersFor } from '../deploy.ts';
-import { SHAPE_TAG, shapeOf, shapeTag } from '../stack-shape.ts';
+import { shapeOf } from '../stack-shape.ts';
 import {
   confirmed,
   formatted,
@@ -53,15 +53,17 @@ async function make(args: UpArguments, given: Given, stacks: Stacks, signal: Abo
   const { name } = args;
   const stack = await stacks.find(name);
   if (stack) await stacks.refuseUnready(stack);
-  const { shape } = shapeOf(args, stack?.tags.get(SHAPE_TAG));
+  const present = stack?.outputs.get('Shape');
+  const { shape } = shapeOf(args, present);
+  refuseMove(present, shape);
   const template = templateOf(shape);
   const parameters = parametersFor(template, given);
   refuseMissing(template, parameters, stack);
   if (args.setup && shape.search === 'none')
     throw usageError('--setup prepares a search service, and this stack has none', 'omit --setup');
   say(`planning stack ${name} in ${await stacks.region()}`);
-  const tags = { [VERSION_TAG]: version(), [SHAPE_TAG]: shapeTag(shape) };
-  const plan = await stacks.plan({ name, template: bodyOf(template), parameters, tags }, stack);
+  await refuseShards(args, given, stack);
+  const plan = await stacks.plan({ name, template: bodyOf(template), parameters }, stack);
   if (plan.changes.length === 0) {
     say(`nothing to change: stack ${name} is as it should be`);
     return { plan, stack, outcome: 'none' };
@@ -218,8 +220,39 @@ function report(args: UpArguments, { plan, stack, outcome }: Made, tasks: Ran): 
   });
 }
 
-/** The version in package.json, which is next to dist/. */
-function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+/** A domain can't go into a VPC or out of it, and a new one would want the name of the old. */
+function refuseMove(present: string | undefined, { search }: StackShape): void {
+  const domains = ['domain', 'public'];
+  const before = /search=(\w+)/.exec(present ?? '')?.[1] ?? search;
+  if (before === search || !domains.includes(before) || !domains.includes(search)) return;
+  throw usageError(
+    `a domain can't go from "${before}" to "${search}"`,
+    `"taxiflow deploy up --search none" first, then --search ${search} --setup; the state holds the results`,
+  );
+}
+
+/** Amazon at most doubles the open shards at once, and at least halves them; others may have changed them since. */
+async function refuseShards(
+  { region, endpointUrl }: UpArguments,
+  given: Given,
+  stack: Stack | undefined,
+): Promise<void> {
+  const [wanted, name] = [Number(given.get('Shards') ?? Number.NaN), stack?.outputs.get('StreamName')];
+  if (!(wanted > 0) || name === undefined) return;
+  const admin = await openAdmin(parseTarget(`kinesis:${name}`), {
+    dataDir: DEFAULT_DATA_DIR,
+    region,
+    endpointUrl,
+  });
+  try {
+    const open = (await admin.describe()).filter((shard) => shard.open).length;
+    if (open === 0 || (wanted <= open * 2 && wanted >= open / 2)) return;
+    const next = wanted > open ? open * 2 : Math.ceil(open / 2);
+    throw usageError(
+      `the stream has ${open} open shards, and Amazon at most doubles or halves them at once`,
+      `go in steps: --shards ${next} next; or "taxiflow stream reshard ${name} --shards ${wanted}", which does it`,
+    );
+  } finally {
+    admin.close();
+  }
 }
