@@ -52,7 +52,7 @@ export async function cost({ json, ...args }: CostArguments): Promise<number> {
     );
     say(`list prices of ${region} as of ${asOf}, from ${source}; check yours`);
     say(
-      'not counted: free tiers, taxes, replays as tasks, queries, trips of earlier months, transfer out of AWS',
+      'not counted: free tiers, taxes, replays as tasks, queries, trips of earlier months, old versions of the state, standby copies, NAT or endpoints of --vpc, transfer out of AWS',
     );
   }
   return EXIT.done;
