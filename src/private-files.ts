@@ -21,16 +21,16 @@ const { O_CREAT, O_EXCL, O_RDWR } = constants;
 // Windows lacks the flag, and lets only privileged users create links.
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 
-/** Creates a folder and its parents, unless they exist. */
-export function makeFolder(path: string): void {
+/** Creates a folder and its parents, unless they exist; by default for its owner alone. */
+export function makeFolder(path: string, mode = 0o700): void {
   // Node's recursive mkdir never ends where the system denies that a folder's parent exists, as in /proc.
   try {
-    mkdirSync(path, { mode: 0o700 });
+    mkdirSync(path, { mode });
   } catch (error) {
     const parent = dirname(path);
     if (systemCode(error) === 'ENOENT' && parent !== path && !existsSync(parent)) {
-      makeFolder(parent);
-      mkdirSync(path, { mode: 0o700 });
+      makeFolder(parent, mode);
+      mkdirSync(path, { mode });
     } else if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }

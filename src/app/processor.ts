@@ -276,15 +276,22 @@ export class Processor {
         onNote?.(`trips up to here are archived in ${before}`);
       else if (before === undefined && this.#state.stored)
         onNote?.('the archive begins with the trips that are read from now on');
-    } else if (place !== undefined)
-      throw new TaxiflowError(
-        'contradicting-options',
-        `app "${this.app}" archives its trips in ${place}, and this run does not`,
-        {
-          hint: `add --archive ${place}, or give it up with ${forgetting(archiveSink(place), this.app)}`,
-        },
-      );
-    else archive.end();
+      return;
+    }
+    const left = place ?? archive.strandedPlace;
+    if (left === undefined) return;
+    const what =
+      place === undefined
+        ? `has trips for the archive that its savepoint had in ${left}`
+        : `archives its trips in ${left}`;
+    const forget = this.#remote ? '' : `, or give it up with ${forgetting(archiveSink(left), this.app)}`;
+    throw new TaxiflowError(
+      'contradicting-options',
+      `app "${this.app}" ${what}, and this run has no archive`,
+      {
+        hint: `add --archive ${place ?? 'PLACE, another one'}${forget}`,
+      },
+    );
   }
 
   /**
@@ -321,7 +328,11 @@ export class Processor {
   }
 
   #tick(): void {
-    this.#notes?.refresh();
+    try {
+      this.#notes?.refresh();
+    } catch {
+      // A state that can't be written ends the run at its next checkpoint, with the reason.
+    }
     void this.#fitting?.times.follow(this.#fitting.sink.status().delivered);
   }
 

@@ -72,6 +72,13 @@ export class MetricLines implements Metrics {
     const { clock, figures, out } = this.#o;
     if (!out.writable) return;
     const now = clock.now();
-    out.write(`${this.#lines.next(figures(now), now)}\n`);
+    let line: string;
+    try {
+      line = this.#lines.next(figures(now), now);
+    } catch {
+      // A state that can't be read ends the run at its next checkpoint, with the reason.
+      return;
+    }
+    out.write(`${line}\n`);
   }
 }

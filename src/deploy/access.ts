@@ -33,8 +33,8 @@ const ARCHIVE: readonly Statement[] = [
     on: att('ArchiveBucket', 'Arn'),
   },
   {
-    why: 'Files are written, and removed where a state that was set back writes them again',
-    actions: ['s3:PutObject', 's3:DeleteObject'],
+    why: 'The owner of the place is read, files are written, and removed where a state that was set back writes them again',
+    actions: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
     on: objects('ArchiveBucket', TRIPS_PREFIX),
   },
 ];

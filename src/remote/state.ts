@@ -407,7 +407,7 @@ export class RemoteState implements StateStore {
     this.coveredAt = from && state.checkpointAt;
     state.outbox.cover(from?.next_result ?? 1);
     // The state is what the head names, so its closed files are covered.
-    state.archive.cover(state.archive.openFile);
+    state.archive.cover(from ? state.archive.openFile : 1);
   }
 
   get stored(): StoredState | undefined {

@@ -17,7 +17,9 @@ import { BrokenOff, type Deed, isPassing, otherRegion, translateS3 } from './err
 /** Bucket and key of an `s3://` URL. Throws `usage` where there is no bucket. */
 export function placeOf(url: string): { readonly bucket: string; readonly key: string } {
   const [, bucket = '', key = ''] = /^s3:\/\/([^/]*)\/?(.*)$/is.exec(url) ?? [];
-  if (bucket === '') throw usageError(`there is no bucket in ${url}`, 'write it as s3://bucket/prefix');
+  // What is no bucket may be a key and its secret, so it is not repeated.
+  if (!/^[a-z0-9][a-z0-9._-]*$/i.test(bucket))
+    throw usageError('there is no bucket in an s3:// address', 'write it as s3://bucket/prefix');
   return { bucket, key };
 }
 

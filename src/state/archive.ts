@@ -115,6 +115,11 @@ export class ArchiveTables {
     return this.#standing?.file ?? 1;
   }
 
+  /** Number of the next file to be written: those below it are done. */
+  get nextFile(): number {
+    return this.#standing?.next ?? 1;
+  }
+
   /**
    * From now on, trips go to `place`, in files closed after `ms`. Returns the place that they went to before; the files of a state that
    * was restored get a new name, as those of the state it comes from go on.
@@ -126,13 +131,14 @@ export class ArchiveTables {
     const none = { file: 1, trips: 0, bytes: 0, since: 0, next: 1, written: 0 };
     const written = before?.place === place ? before.written : 0;
     this.#rows.transaction(() => this.#write({ ...none, ...before, written, name, place }));
-    return before?.place;
+    return before && (before.next > 1 || before.file > 1 || before.trips > 0) ? before.place : undefined;
   }
 
-  /** Gives the archive up, with the trips on their way to it. */
-  end(): void {
-    this.#rows.transaction(() => forgetArchive(this.#rows.db));
-    this.#standing = undefined;
+  /** Where trips on their way to the archive of a restored state were to go; undefined if there are none. */
+  get strandedPlace(): string | undefined {
+    if (this.#standing?.name !== '') return undefined;
+    const isAny = this.#rows.attempt(() => this.#s.lastChunk.get()) !== null;
+    return isAny ? this.#standing.place : undefined;
   }
 
   /** Closes files by other limits. */
@@ -151,14 +157,16 @@ export class ArchiveTables {
     if (!before) return 0;
     let { file, trips, bytes, since } = before;
     if (trips === 0) since = at;
+    const { trips: mostTrips, bytes: mostBytes, ms } = this.#limits;
+    let added = 0;
     for (const chunk of chunks) {
+      if (trips >= mostTrips || bytes >= mostBytes) [file, trips, bytes, since] = [file + 1, 0, 0, at];
       const crc = rowCrc([file, ++this.#chunk, chunk.count], chunk.trips);
       this.#s.add.run(file, this.#chunk, chunk.count, crc, chunk.trips);
       trips += chunk.count;
       bytes += chunk.trips.length;
+      added += chunk.trips.length;
     }
-    const added = bytes - before.bytes;
-    const { trips: mostTrips, bytes: mostBytes, ms } = this.#limits;
     const isOver = at - since >= ms || at < since;
     if (trips > 0 && (isLast || trips >= mostTrips || bytes >= mostBytes || isOver))
       [file, trips, bytes] = [file + 1, 0, 0];

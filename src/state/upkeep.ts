@@ -30,7 +30,8 @@ export function forgetSink(dataDir: string, app: string, sink: string): { missin
       delivered?: number;
     };
     if (delivered === undefined) {
-      const known = db.prepare('SELECT sink FROM cursors ORDER BY sink').pluck().all() as string[];
+      const sinks = db.prepare('SELECT sink FROM cursors ORDER BY sink').pluck().all() as string[];
+      const known = archive ? [...sinks, archiveSink(archive.place)] : sinks;
       throw new TaxiflowError('no-sink', `app "${app}" has no sink "${sink}"`, {
         hint: known.length > 0 ? `it has ${known.map((name) => `"${name}"`).join(', ')}` : 'it has none',
       });

@@ -24,6 +24,7 @@ export async function forget(args: ForgetArguments): Promise<number> {
     });
   const { missing } = forgetSink(args.dataDir, app, args.sink);
   if (args.json) printJson({ command: 'state forget', app, sink: args.sink, missing });
-  say(`app "${app}" keeps no results for ${args.sink} any more; it has not got ${thousands(missing)}`);
+  const what = args.sink.startsWith('archive:') ? 'trips' : 'results';
+  say(`app "${app}" keeps no ${what} for ${args.sink} any more; it has not got ${thousands(missing)}`);
   return EXIT.done;
 }

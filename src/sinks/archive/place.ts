@@ -1,8 +1,23 @@
-/** Where an archive lies: a folder, or a prefix in S3. Files there have names such as `day=2016-01-01/NAME.parquet`. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+/**
+ * Where an archive lies: a folder, or a prefix in S3. Files there have names such as `day=2016-01-01/NAME-000001.parquet`, and
+ * `_taxiflow.json` says whose place it is, so that two archives that begin at the same time don't share it.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { TaxiflowError, translating } from '../../errors.ts';
+import { systemCode, TaxiflowError, translating, usageError } from '../../errors.ts';
+import { makeFolder } from '../../private-files.ts';
 import type { ObjectStore, S3Options } from '../../s3/object-store.ts';
 
 export interface ArchivePlace {
@@ -10,20 +25,30 @@ export interface ArchivePlace {
   readonly url: string;
   /** Names of all Parquet files there, in order. */
   names(): AsyncIterable<string>;
+  /** The text of the file that says whose place this is; undefined if there is none. */
+  owner(): Promise<string | undefined>;
+  /** Writes that file, unless there is one: then it returns false. */
+  own(text: string): Promise<boolean>;
   /** Writes a file whole: it is there with all its bytes, or not at all. */
   write(name: string, bytes: Uint8Array): Promise<void>;
   remove(name: string): Promise<void>;
 }
 
 const SUFFIX = '.parquet';
+const OWNER = '_taxiflow.json';
 const isS3 = (place: string) => /^s3:\/\//i.test(place);
 
-/** A place as a state and messages name it. Throws `bad-s3-url`. */
+/** A place as a state and messages name it. Throws `usage` for an address that is none. */
 export async function placeOfArchive(place: string): Promise<string> {
-  if (!isS3(place)) return resolve(place);
-  const { placeOf } = await import('../../s3/object-store.ts');
-  const { bucket, key } = placeOf(place);
-  return `s3://${bucket}${key === '' ? '' : `/${key.replace(/\/+$/, '')}`}`;
+  if (isS3(place)) {
+    const { placeOf } = await import('../../s3/object-store.ts');
+    const { bucket, key } = placeOf(place);
+    return `s3://${bucket}${key === '' ? '' : `/${key.replace(/\/+$/, '')}`}`;
+  }
+  // A folder of such a name would be a mistake.
+  if (/^[a-z][a-z0-9+.-]+:\//i.test(place))
+    throw usageError('--archive takes a folder or s3://bucket/prefix', 'write one of these');
+  return resolve(place);
 }
 
 /** Opens a place that `placeOfArchive` gave. A folder is made. Throws as the system and S3 do. */
@@ -34,29 +59,46 @@ export async function openPlace(url: string, s3: S3Options): Promise<ArchivePlac
   return new Prefix(url, await ObjectStore.open(bucket, s3), key === '' ? '' : `${key}/`);
 }
 
+/** Others may read an archive. */
+const MODE = 0o777;
+
 class Folder implements ArchivePlace {
   readonly url: string;
 
   constructor(url: string) {
     this.url = url;
-    this.#attempt(() => mkdirSync(url, { recursive: true }));
+    this.#attempt(() => makeFolder(url, MODE));
   }
 
   async *names(): AsyncIterable<string> {
-    const days = this.#attempt(() => readdirSync(this.url, { withFileTypes: true }));
-    for (const { name } of days
-      .filter((day) => day.isDirectory() && day.name.startsWith('day='))
-      .sort(byName)) {
-      const files = this.#attempt(() => readdirSync(join(this.url, name)));
-      for (const file of files.sort()) if (file.endsWith(SUFFIX)) yield `${name}/${file}`;
+    const days = this.#attempt(() => readdirSync(this.url)).filter((name) => name.startsWith('day='));
+    for (const day of days.sort()) {
+      const files = this.#attempt(() => readdirSync(join(this.url, day)));
+      for (const file of files.sort()) if (file.endsWith(SUFFIX)) yield `${day}/${file}`;
+    }
+  }
+
+  async owner(): Promise<string | undefined> {
+    const path = join(this.url, OWNER);
+    return this.#attempt(() => (existsSync(path) ? readFileSync(path, 'utf8') : undefined));
+  }
+
+  async own(text: string): Promise<boolean> {
+    try {
+      writeFileSync(join(this.url, OWNER), text, { flag: 'wx' });
+      return true;
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') return false;
+      throw this.#translated(error);
     }
   }
 
   async write(name: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.url, name);
     const partial = `${path}.partial`;
-    await this.#attemptAsync(async () => {
-      mkdirSync(dirname(path), { recursive: true });
+    try {
+      const isNewDay = !existsSync(dirname(path));
+      if (isNewDay) mkdirSync(dirname(path));
       const file = await open(partial, 'w');
       try {
         await file.writeFile(bytes);
@@ -66,7 +108,10 @@ class Folder implements ArchivePlace {
       }
       renameSync(partial, path);
       syncFolder(dirname(path));
-    });
+      if (isNewDay) syncFolder(this.url);
+    } catch (error) {
+      throw this.#translated(error);
+    }
   }
 
   async remove(name: string): Promise<void> {
@@ -77,18 +122,16 @@ class Folder implements ArchivePlace {
     return translating('the archive', this.url, work, '--archive');
   }
 
-  async #attemptAsync(work: () => Promise<void>): Promise<void> {
+  #translated(error: unknown): unknown {
     try {
-      await work();
-    } catch (error) {
-      this.#attempt(() => {
+      return this.#attempt(() => {
         throw error;
       });
+    } catch (translated) {
+      return translated;
     }
   }
 }
-
-const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
 
 /** A name must survive a power cut too. Windows can't do this with folders, and needs it less. */
 function syncFolder(path: string): void {
@@ -118,6 +161,20 @@ class Prefix implements ArchivePlace {
       if (key.endsWith(SUFFIX)) yield key.slice(this.#prefix.length);
   }
 
+  async owner(): Promise<string | undefined> {
+    return (await this.#store.get(this.#prefix + OWNER))?.bytes.toString();
+  }
+
+  async own(text: string): Promise<boolean> {
+    try {
+      await this.#store.put(this.#prefix + OWNER, Buffer.from(text), { IfNoneMatch: '*' });
+      return true;
+    } catch (error) {
+      if (error instanceof TaxiflowError && error.code === 's3-changed') return false;
+      throw error;
+    }
+  }
+
   async write(name: string, bytes: Uint8Array): Promise<void> {
     await this.#store.put(this.#prefix + name, bytes);
   }
@@ -127,21 +184,37 @@ class Prefix implements ArchivePlace {
   }
 }
 
-/** Refuses a place with files of others: trips would be there twice. Yields the names of this archive's own files. */
+const ownerText = (name: string) => `${JSON.stringify({ archive: name })}\n`;
+
+/** Takes a place before the first file is written to it. Throws `output-in-use` if it is another's. */
+export async function takePlace(place: ArchivePlace, name: string): Promise<void> {
+  if (!(await place.own(ownerText(name)))) await refuseOwned(place, name);
+}
+
+async function refuseOwned(place: ArchivePlace, name: string): Promise<void> {
+  const owner = await place.owner();
+  if (owner !== undefined && owner !== ownerText(name)) throw inUse(place, OWNER);
+}
+
+/** Refuses a place of others, since trips would be there twice. Returns the names of this archive's own files. */
 export async function ownFiles(place: ArchivePlace, name: string): Promise<string[]> {
   const own: string[] = [];
   for await (const file of place.names()) {
-    if (numberOf(file, name) === undefined)
-      throw new TaxiflowError(
-        'output-in-use',
-        `${place.url} holds files that this app did not write, such as ${file}`,
-        {
-          hint: 'choose another place for --archive, or remove those files first',
-        },
-      );
+    if (numberOf(file, name) === undefined) throw inUse(place, file);
     own.push(file);
   }
+  await refuseOwned(place, name);
   return own;
+}
+
+function inUse({ url }: ArchivePlace, file: string): TaxiflowError {
+  return new TaxiflowError(
+    'output-in-use',
+    `${url} holds files that this app did not write, such as ${file}`,
+    {
+      hint: 'choose another place for --archive',
+    },
+  );
 }
 
 /** The file of a day. */

@@ -10,7 +10,7 @@ import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { Attempts, type Backoff } from '../../net/retry.ts';
 import { type ArchiveTables, archiveSink } from '../../state/archive.ts';
-import { type ArchivePlace, nameOf, numberOf, ownFiles } from './place.ts';
+import { type ArchivePlace, nameOf, numberOf, ownFiles, takePlace } from './place.ts';
 import { FileMaker } from './thread.ts';
 
 export interface ArchiveSinkOptions {
@@ -38,8 +38,11 @@ export class ArchiveSink implements Sink {
   #isClosing = false;
   #trouble: { readonly why: string; readonly since: number } | undefined;
   #retries = 0;
-  /** Files of this archive that are there, until the first file is written. */
-  #there: string[] = [];
+  /** Files there of numbers that are not decided yet: a state that was set back reads their trips again. */
+  #beyond: string[] = [];
+  /** Files there that are decided and not passed: they are written again. */
+  #again: string[] = [];
+  #isTaken = false;
 
   constructor(options: ArchiveSinkOptions) {
     this.#o = options;
@@ -48,7 +51,14 @@ export class ArchiveSink implements Sink {
 
   /** Throws `output-in-use` if the place holds files of others. */
   async open(): Promise<void> {
-    this.#there = await ownFiles(this.#o.place, this.#o.archive.name);
+    const { place, archive } = this.#o;
+    const own = await ownFiles(place, archive.name);
+    this.#beyond = own.filter((file) => numberOf(file, archive.name)! >= archive.openFile);
+    // These are usually written with the same bytes. To remove them all would take them from whoever has taken over since.
+    this.#again = own.filter((file) => {
+      const number = numberOf(file, archive.name)!;
+      return number >= archive.nextFile && number < archive.openFile;
+    });
   }
 
   wake(): void {
@@ -81,8 +91,11 @@ export class ArchiveSink implements Sink {
     this.#isClosing = true;
     if (interrupted) this.interrupt();
     try {
-      this.wake();
-      await this.#writing;
+      // A file may be closed in the moment in which the last one is done.
+      do {
+        this.wake();
+        await this.#writing;
+      } while (!this.#stop.signal.aborted && this.#o.archive.nextClosed());
       if (this.#failure) throw this.#failure;
     } finally {
       this.interrupt();
@@ -97,24 +110,33 @@ export class ArchiveSink implements Sink {
   async #writeAll(): Promise<void> {
     const { archive, place } = this.#o;
     for (let file = archive.nextClosed(); file; file = archive.nextClosed()) {
+      if (!this.#isTaken && !(await this.#patiently(() => takePlace(place, archive.name)))) return;
+      this.#isTaken = true;
       const made = await this.#maker.make(archive.tripsOf(file.number));
       const files = new Map(made.map(({ day, bytes }) => [nameOf(day, archive.name, file.number), bytes]));
-      await this.#removeLater(file.number, files);
+      if (this.#beyond.length > 0)
+        this.#o.onNote(
+          `${place.url} holds ${this.#beyond.length} files of what this state reads again: they are replaced`,
+        );
+      if (!(await this.#remove(this.#beyond))) return;
       for (const [name, bytes] of files) if (!(await this.#patiently(() => place.write(name, bytes)))) return;
+      const stale = this.#again.filter(
+        (name) => numberOf(name, archive.name) === file.number && !files.has(name),
+      );
+      if (!(await this.#remove(stale))) return;
       archive.passed(file);
       if (this.#stop.signal.aborted) return;
     }
   }
 
-  /** A state that was set back, as from a copy of its file, reads again what later files hold. */
-  async #removeLater(number: number, written: ReadonlyMap<string, unknown>): Promise<void> {
-    const { archive, place, onNote } = this.#o;
-    const later = this.#there.filter((file) => numberOf(file, archive.name)! >= number);
-    this.#there = [];
-    const beyond = later.filter((file) => numberOf(file, archive.name)! >= archive.openFile);
-    if (beyond.length > 0)
-      onNote(`${place.url} holds ${beyond.length} files of what this state reads again: they are replaced`);
-    for (const file of later) if (!written.has(file)) await this.#patiently(() => place.remove(file));
+  /** Takes names off `files` as they are removed; false if it was stopped. */
+  async #remove(files: string[]): Promise<boolean> {
+    for (let name = files.at(-1); name !== undefined; name = files.at(-1)) {
+      const last = name;
+      if (!(await this.#patiently(() => this.#o.place.remove(last)))) return false;
+      files.pop();
+    }
+    return true;
   }
 
   /** Repeats work for as long as S3 can't be reached; false if it was stopped. Other errors end it. */
@@ -122,6 +144,7 @@ export class ArchiveSink implements Sink {
     const { clock, onTrouble } = this.#o;
     const { signal } = this.#stop;
     for (const attempts = new Attempts(clock, signal); ; this.#retries++) {
+      if (signal.aborted) return false;
       try {
         await work();
         if (this.#trouble) onTrouble(undefined);

@@ -15,7 +15,7 @@ export class FileMaker {
 
   /** As `dayFiles`. */
   make(chunks: readonly Uint8Array[]): Promise<readonly DayFile[]> {
-    this.#thread ??= new Worker(THREAD);
+    this.#thread ??= this.#started();
     const thread = this.#thread;
     return new Promise<readonly DayFile[]>((resolve, reject) => {
       const ended = () => reject(new Error('the thread that makes the archive ended too early'));
@@ -27,6 +27,16 @@ export class FileMaker {
       thread.once('message', done).once('error', reject).once('exit', ended);
       thread.postMessage(chunks);
     });
+  }
+
+  #started(): Worker {
+    const thread = new Worker(THREAD);
+    // An end between two sets is told by the next one, which starts another thread.
+    return thread
+      .on('error', () => {})
+      .on('exit', () => {
+        if (this.#thread === thread) this.#thread = undefined;
+      });
   }
 
   async close(): Promise<void> {
