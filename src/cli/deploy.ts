@@ -1,6 +1,12 @@
 /** From the options of `deploy` to the shape and the parameters of a template. */
-import { inAscii } from '../deploy/cloudformation.ts';
-import { MOST_BYTES, type Parameter, SEARCHES, type Template, templateOf } from '../deploy/template.ts';
+import { inAscii } from '../deploy/template/cloudformation.ts';
+import {
+  MOST_BYTES,
+  type Parameter,
+  SEARCHES,
+  type Template,
+  templateOf,
+} from '../deploy/template/template.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
 import { placeOf } from '../s3/object-store.ts';
 import { type ParameterValues, parameterOptions, type ShapeValues } from './commands/deploy-options.ts';

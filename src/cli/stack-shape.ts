@@ -1,5 +1,5 @@
 /** Reads the options that say what a stack is made of, for every command that has them. */
-import { SEARCHES, type StackShape } from '../deploy/shape.ts';
+import { SEARCHES, type StackShape } from '../deploy/template/shape.ts';
 import { usageError } from '../errors.ts';
 import { isServerless } from '../opensearch/amazon.ts';
 import type { ShapeValues } from './commands/deploy-options.ts';

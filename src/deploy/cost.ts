@@ -1,7 +1,7 @@
 /** What a stack costs in a month, by a table of list prices. */
 import { usageError } from '../errors.ts';
-import type { StackShape } from './shape.ts';
-import { templateOf } from './template.ts';
+import type { StackShape } from './template/shape.ts';
+import { templateOf } from './template/template.ts';
 
 /** US dollars, without free tiers and taxes. */
 export const PRICES = {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
-import { templateOf, templateText, withDefaults } from '../../src/deploy/template.ts';
+import { templateOf, templateText, withDefaults } from '../../src/deploy/template/template.ts';
 import { PARALLEL, run } from './model.ts';
 
 interface Cost {

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { athenaQuery } from '../../src/deploy/athena.ts';
+import { athenaQuery } from '../../src/deploy/template/athena.ts';
 import { TRIP_FIELDS } from '../../src/events/trip.ts';
 import { cell, cellText } from '../../src/views/geohash.ts';
 import { count, geohash, tumbling, type View, view } from '../../src/views/language.ts';

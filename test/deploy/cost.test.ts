@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { nameOf } from '../../src/cli/command.ts';
 import { deployCommand } from '../../src/cli/commands/deploy.ts';
 import { costOf, type Load, METRICS, SEARCH_INSTANCES } from '../../src/deploy/cost.ts';
-import { templateOf } from '../../src/deploy/template.ts';
+import { templateOf } from '../../src/deploy/template/template.ts';
 import { processFigures, replayFigures } from '../../src/status/emf.ts';
 import { VARIANTS } from './variants.ts';
 

@@ -15,8 +15,8 @@ import {
   paginateListStackResources,
   type Stack,
 } from '@aws-sdk/client-cloudformation';
-import type { Template } from '../../src/deploy/cloudformation.ts';
-import { type StackShape, templateOf, templateText } from '../../src/deploy/template.ts';
+import type { Template } from '../../src/deploy/template/cloudformation.ts';
+import { type StackShape, templateOf, templateText } from '../../src/deploy/template/template.ts';
 import { type Ministack, startMinistack, withoutMinistack } from '../services/ministack.ts';
 import { until } from '../until.ts';
 import { askedFor, VARIANTS } from './variants.ts';

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { templateOf, templateText } from '../../src/deploy/template.ts';
+import { templateOf, templateText } from '../../src/deploy/template/template.ts';
 import { temporaryFolder } from '../files.ts';
 import { pythonCommand, withoutPython } from '../services/python.ts';
 import { VARIANTS } from './variants.ts';

@@ -4,9 +4,16 @@ import { describe, it } from 'node:test';
 import { type CollectionTag, parse, type ScalarTag, type YAMLMap, type YAMLSeq } from 'yaml';
 import { nameOf, optionsOf } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
-import { policyOf, rolesOf, statementsOf } from '../../src/deploy/access.ts';
-import { att, ref, sub, subJson, type Template, type Value } from '../../src/deploy/cloudformation.ts';
-import { MOST_BYTES, templateOf, templateText, withDefaults } from '../../src/deploy/template.ts';
+import { policyOf, rolesOf, statementsOf } from '../../src/deploy/template/access.ts';
+import {
+  att,
+  ref,
+  sub,
+  subJson,
+  type Template,
+  type Value,
+} from '../../src/deploy/template/cloudformation.ts';
+import { MOST_BYTES, templateOf, templateText, withDefaults } from '../../src/deploy/template/template.ts';
 import { TRIP_FIELD_NAMES } from '../../src/events/trip.ts';
 import { VARIANTS } from './variants.ts';
 

@@ -1,5 +1,5 @@
 /** Every shape of a stack, and the parameters that its variants are made with. */
-import { NETWORKS, SEARCHES, type StackShape, templateOf } from '../../src/deploy/template.ts';
+import { NETWORKS, SEARCHES, type StackShape, templateOf } from '../../src/deploy/template/template.ts';
 
 export interface Variant {
   readonly name: string;

@@ -1,5 +1,5 @@
 import { costOf, PRICES } from '../../deploy/cost.ts';
-import { templateOf, templateText, withDefaults } from '../../deploy/template.ts';
+import { templateOf, templateText, withDefaults } from '../../deploy/template/template.ts';
 import { EXIT } from '../../errors.ts';
 import type { CostArguments, TemplateArguments } from '../commands/deploy.ts';
 import { shapeOf } from '../stack-shape.ts';

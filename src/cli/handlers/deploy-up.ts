@@ -1,7 +1,12 @@
 import { type Cluster, Tasks } from '../../deploy/cluster.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
 import { type Change, type Plan, type Stack, Stacks } from '../../deploy/stack.ts';
-import { type StackShape, setupArguments, type Template, templateOf } from '../../deploy/template.ts';
+import {
+  type StackShape,
+  setupArguments,
+  type Template,
+  templateOf,
+} from '../../deploy/template/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
 import { DEFAULT_DATA_DIR, openAdmin, parseTarget } from '../../streams/connectors.ts';
 import type { Invocation } from '../command.ts';

@@ -1,9 +1,9 @@
 /** Views as SQL of Amazon Athena (Trino), over trips that are there once. */
 
-import type { Cells } from '../flink/expressions.ts';
-import { FlinkExpressions } from '../flink/expressions.ts';
-import type { Expression, View } from '../views/language.ts';
-import { type Aggregates, interval } from '../views/sql/print-expressions.ts';
+import type { Cells } from '../../flink/expressions.ts';
+import { FlinkExpressions } from '../../flink/expressions.ts';
+import type { Expression, View } from '../../views/language.ts';
+import { type Aggregates, interval } from '../../views/sql/print-expressions.ts';
 
 /** Trino has no geohash either, so cells are computed as for Flink; times it computes otherwise. */
 class AthenaExpressions extends FlinkExpressions {

@@ -1,5 +1,4 @@
 /** Where results go: a domain of OpenSearch, a serverless collection, or one that exists. */
-import type { Statement } from './access.ts';
 import {
   arn,
   att,
@@ -10,6 +9,7 @@ import {
   type Part,
   type Resource,
   ref,
+  type Statement,
   sub,
   subJson,
   type Value,

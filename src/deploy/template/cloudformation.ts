@@ -50,6 +50,16 @@ export interface Template {
   readonly Outputs: Readonly<Record<string, Output>>;
 }
 
+/** A part of a policy, as it is given to a role. */
+export interface Statement {
+  readonly why: string;
+  readonly actions: readonly string[];
+  readonly on: Value;
+  /** The condition of the template under which the role has it. */
+  readonly when?: string;
+  readonly condition?: Value;
+}
+
 /** One part of a stack, such as its network. */
 export interface Part {
   readonly parameters?: Readonly<Record<string, Parameter>>;

@@ -2,21 +2,22 @@
  * The roles, each with what it needs and why. `policyOf` gives the actions as data, so that they can be compared with the
  * calls that are really made.
  */
-import { arn, att, type Part, type Resource, ref, sub, type Value, WHY, when } from './cloudformation.ts';
+import {
+  arn,
+  att,
+  type Part,
+  type Resource,
+  ref,
+  type Statement,
+  sub,
+  type Value,
+  WHY,
+  when,
+} from './cloudformation.ts';
 import { searchStatements } from './search.ts';
 import type { StackShape } from './shape.ts';
 
 export type Role = 'execution' | 'process' | 'replay' | 'firehose' | 'autoscale' | 'schedule';
-
-/** A part of a policy, as it is given to a role. */
-export interface Statement {
-  readonly why: string;
-  readonly actions: readonly string[];
-  readonly on: Value;
-  /** The condition of the template under which the role has it. */
-  readonly when?: string;
-  readonly condition?: Value;
-}
 
 /** The prefix of the state in its bucket, and of the exact archive in its. */
 export const STATE_PREFIX = 'process';

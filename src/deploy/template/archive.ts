@@ -2,9 +2,9 @@
  * The archive as tables: `events`, what the stream had, which Firehose delivers at least once; `trips`, each trip once, which
  * `process --archive` writes. Both have a partition for each day, which Athena works out without a crawler.
  */
-import { TRIP_FIELDS } from '../events/trip.ts';
-import { OTHER_VALUES } from '../sinks/archive/columns.ts';
-import { taxiViews } from '../views/taxi.ts';
+import { TRIP_FIELDS } from '../../events/trip.ts';
+import { OTHER_VALUES } from '../../sinks/archive/columns.ts';
+import { taxiViews } from '../../views/taxi.ts';
 import { EVENTS_PREFIX, TRIPS_PREFIX } from './access.ts';
 import { athenaQuery } from './athena.ts';
 import { att, join, type Part, type Resource, ref, split, sub, type Value } from './cloudformation.ts';
