@@ -3,10 +3,13 @@ import './aws-settings.ts';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { ROOT } from './files.ts';
 import { until } from './until.ts';
 
 export const BIN = join(ROOT, 'bin', 'taxiflow.js');
+
+const AT_COMMIT = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 
 export interface Ran {
   readonly code: number | null;
@@ -105,6 +108,17 @@ export function following(t: TestContext, args: readonly string[], options: RunO
       return ended;
     },
   };
+}
+
+/** Runs the binary, which gets a signal after its nth commit, unless it ends before. */
+export function signalledAtCommit(
+  nth: number,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  signal: NodeJS.Signals = 'SIGKILL',
+): Promise<Ran> {
+  const at = { TAXIFLOW_KILL: `commit:after:${nth}`, TAXIFLOW_SIGNAL: signal };
+  return taxiflow(args, { node: AT_COMMIT, env: { ...env, ...at } });
 }
 
 /** Runs the binary and kills it so many ms after it said `word`, by default its first, unless it ends before. */

@@ -1,5 +1,5 @@
 /**
- * For `node --import`: this process kills itself with SIGKILL around the nth time it reaches a point.
+ * For `node --import`: this process kills itself with SIGKILL, or TAXIFLOW_SIGNAL, around the nth time it reaches a point.
  * TAXIFLOW_KILL is `point:when:nth`; points are commit, cursor, write, sync and cut, `when` is before, half or after.
  * `trips:after:n` is a replay that dies once it has said that so many trips are acknowledged.
  */
@@ -15,7 +15,7 @@ function around(here, work, half = () => {}) {
   if (here !== point || ++times !== Number(nth)) return work();
   if (when === 'after') work();
   if (when === 'half') half();
-  process.kill(process.pid, 'SIGKILL');
+  process.kill(process.pid, process.env['TAXIFLOW_SIGNAL'] ?? 'SIGKILL');
 }
 
 const { exec, prepare } = Database.prototype;

@@ -3,7 +3,6 @@
  * killed and stopped and started again on other machines. Results and archive are those that DuckDB computes of the file.
  */
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -15,7 +14,7 @@ import { temporaryFolder } from '../files.ts';
 import { sameLines } from '../golden/line.ts';
 import { comparable, expectedLines } from '../golden/oracle.ts';
 import { randomNumbers } from '../random.ts';
-import { type Ran, taxiflow } from '../taxiflow.ts';
+import { type Ran, signalledAtCommit, taxiflow } from '../taxiflow.ts';
 import { createStream } from './kinesis.ts';
 import { type Ministack, startMinistack, storeObject, withoutMinistack } from './ministack.ts';
 
@@ -28,8 +27,8 @@ interface Line {
   readonly ministack: Ministack;
   readonly file: string;
   readonly folder: string;
-  /** Runs `process` on a machine of its own; it is signalled so many ms after its first word. */
-  run(app: string, signal?: NodeJS.Signals, ms?: number): Promise<Ran>;
+  /** Runs `process` on a machine of its own; it gets a signal after so many commits. */
+  run(app: string, signal?: NodeJS.Signals, commits?: number): Promise<Ran>;
 }
 
 async function lineOf(t: TestContext): Promise<Line> {
@@ -42,30 +41,14 @@ async function lineOf(t: TestContext): Promise<Line> {
   await storeObject(ministack, 'lake', 'trips.csv', [...generateCsv({ trips: TRIPS, ...options })].join(''));
   await createStream(ministack, 'trips', SHARDS);
   const to = ['--stream', 'trips', '--endpoint-url', ministack.endpoint];
-  const run = async (app: string, signal?: NodeJS.Signals, ms = 0) => {
+  const run = async (app: string, signal?: NodeJS.Signals, commits = 0) => {
     const data = ['--data-dir', temporaryFolder(t), '--app', app];
     const places = ['--state', 's3://lake/states', '--archive', `s3://lake/archive/${app}`];
     const fast = ['--checkpoint-interval', '20ms', '--state-interval', '40ms', '--archive-interval', '50ms'];
-    let timer: NodeJS.Timeout | undefined;
-    const onStart = (child: ChildProcess) =>
-      child.stderr?.once('data', () => {
-        if (signal) timer = setTimeout(() => child.kill(signal), ms);
-      });
-    const args = [
-      'process',
-      ...to,
-      ...data,
-      ...places,
-      ...fast,
-      '--metrics',
-      'emf',
-      '--until-end',
-      '--drain',
-      '--json',
-    ];
-    const ran = await taxiflow(args, { env: ministack.env, onStart });
-    clearTimeout(timer);
-    return ran;
+    const more = ['--metrics', 'emf', '--until-end', '--drain', '--json'];
+    const args = ['process', ...to, ...data, ...places, ...fast, ...more];
+    if (signal === undefined) return taxiflow(args, { env: ministack.env });
+    return signalledAtCommit(commits, args, ministack.env, signal);
   };
   const replay = await taxiflow(['replay', 's3://lake/trips.csv', ...to, '--data-dir', folder, '--speedup', 'max', '--metrics', 'emf'], { env: ministack.env }); // biome-ignore format: one line
   assert.equal(replay.code, 0, replay.stderr);
@@ -122,10 +105,11 @@ describe('the line on AWS', { skip: withoutMinistack }, () => {
     const line = await lineOf(t);
     const expected = await expectedLines([line.file]);
     const random = randomNumbers(SEED);
+    const commits = () => 3 + Math.floor(random() * 5);
 
     let killed = 0;
     for (let i = 0; i < KILLS; i++)
-      if ((await line.run('killed', 'SIGKILL', 600 + random() * 700)).signal === 'SIGKILL') killed++;
+      if ((await line.run('killed', 'SIGKILL', commits())).signal === 'SIGKILL') killed++;
     assert.ok(killed > 1, 'it was killed while it ran');
     sameLines(await resultsOf(line, 'killed'), expected.lines, 'results after kills');
     await archiveHolds(line, 'killed');
@@ -133,7 +117,7 @@ describe('the line on AWS', { skip: withoutMinistack }, () => {
     const totals: Record<string, number> = {};
     let stopped = 0;
     for (let i = 0; i < KILLS || stopped === 0; i++) {
-      const ran = await line.run('stopped', 'SIGTERM', 700 + random() * 700);
+      const ran = await line.run('stopped', 'SIGTERM', commits());
       assert.ok(ran.code === 130 || ran.code === 0, `${ran.code} ${ran.stderr}`);
       if (ran.code === 130) stopped++;
       for (const [name, sum] of Object.entries(sums(emfIn(ran.stdout))))
