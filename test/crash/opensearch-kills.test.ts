@@ -18,7 +18,7 @@ import { type OpenSearch, startOpenSearch, withoutOpenSearch } from '../services
 import { proxied } from '../services/search-proxy.ts';
 import { following, taxiflow } from '../taxiflow.ts';
 
-const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 20 : 6));
+const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 10 : 6));
 const DAY = Date.UTC(2016, 0, 11);
 const NOON = DAY + 12 * 3_600_000;
 const EVENING = DAY + 18 * 3_600_000;

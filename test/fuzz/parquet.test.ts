@@ -7,7 +7,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { ROOT, temporaryFolder } from '../files.ts';
 import { budget, FUZZ_SEED } from './budget.ts';
 
-const MUTANTS = 10_000;
+const MUTANTS = 5_000;
 const ROWS = 300;
 /** Each takes milliseconds. */
 const HANGS_MS = 60_000;

@@ -96,7 +96,7 @@ describe('fuzzing of records', () => {
     const inputs = new Inputs(FUZZ_SEED);
     const decode = decoderOf(TRIP_FIELD_NAMES);
     const columns = new TripColumns();
-    for (let tried = 0; tried < budget(50_000); ) {
+    for (let tried = 0; tried < budget(25_000); ) {
       const records = Array.from({ length: 1 + inputs.below(12) }, () => {
         const data = inputs.data();
         return inputs.random() < 0.6 ? inputs.damaged(data) : Buffer.from(data);
@@ -119,7 +119,7 @@ describe('fuzzing of records', () => {
     const decode = decoderOf(['vendor_id']);
     const columns = new TripColumns();
     let unpackedOnes = 0;
-    for (let tried = 0; tried < budget(50_000); ) {
+    for (let tried = 0; tried < budget(25_000); ) {
       const records = Array.from({ length: 1 + inputs.below(4) }, () => aggregated(inputs));
       tried += records.length;
       const pieces = records.map((record) => naivePieces(record));
@@ -159,7 +159,7 @@ describe('fuzzing of records', () => {
       assert.equal(decoded.length, lines.length, told);
     }
     assert.ok(
-      unpackedOnes > budget(50_000) / 5,
+      unpackedOnes > budget(25_000) / 5,
       `${unpackedOnes} could be unpacked: the fuzzer tries too little`,
     );
   });

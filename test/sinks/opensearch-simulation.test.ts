@@ -21,7 +21,7 @@ import {
   type Snapshot,
 } from './opensearch-model.ts';
 
-const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? (process.env['CI'] === 'true' ? 60 : 15));
+const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? (process.env['CI'] === 'true' ? 30 : 15));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const CRASHES = 10;
 const NAME = 'trip_duration';
