@@ -256,7 +256,7 @@ export class Processor {
         ? new makeRemote(remote.options, this.#state, remote.taken, () => this.#wakeSinks())
         : undefined;
     try {
-      this.#beginArchive();
+      this.#refuseHole();
     } catch (error) {
       this.#state.close();
       throw error;
@@ -266,30 +266,21 @@ export class Processor {
   }
 
   /** Where trips are archived is part of the state, so that none is left out unnoticed. */
-  #beginArchive(): void {
-    const { archive } = this.#state;
-    const { place } = archive;
-    if (this.#archive) {
-      const { archiveInterval = ARCHIVE_INTERVAL_MS, onNote } = this.#o;
-      const before = archive.begin(this.#archive.url, this.app, archiveInterval);
-      if (before !== undefined && (before !== this.#archive.url || place === undefined))
-        onNote?.(`trips up to here are archived in ${before}`);
-      else if (before === undefined && this.#state.stored)
-        onNote?.('the archive begins with the trips that are read from now on');
-      return;
-    }
-    const left = place ?? archive.strandedPlace;
+  #refuseHole(): void {
+    if (this.#archive) return;
+    const { place, formerPlace } = this.#state.archive;
+    const left = place ?? formerPlace;
     if (left === undefined) return;
     const what =
       place === undefined
-        ? `has trips for the archive that its savepoint had in ${left}`
+        ? `was restored from one that archives its trips in ${left}`
         : `archives its trips in ${left}`;
     const forget = this.#remote ? '' : `, or give it up with ${forgetting(archiveSink(left), this.app)}`;
     throw new TaxiflowError(
       'contradicting-options',
       `app "${this.app}" ${what}, and this run has no archive`,
       {
-        hint: `add --archive ${place ?? 'PLACE, another one'}${forget}`,
+        hint: `add --archive with ${place === undefined ? 'a place of its own' : `${place}, or another place for later trips`}${forget}`,
       },
     );
   }
@@ -512,12 +503,15 @@ export class Processor {
   }
 
   async #archiveSink(place: ArchivePlace, clock: Clock): Promise<Sink> {
-    const { onNote = () => {}, onTrouble } = this.#o;
+    const { onNote = () => {}, onTrouble, archiveInterval = ARCHIVE_INTERVAL_MS } = this.#o;
     const { ArchiveSink } = await import('../sinks/archive/sink.ts');
-    const { archive } = this.#state;
+    const { archive, stored } = this.#state;
     const sink: Sink = new ArchiveSink({
       place,
       archive,
+      app: this.app,
+      interval: archiveInterval,
+      goesOn: stored !== undefined,
       clock,
       onNote,
       onTrouble: (trouble) => onTrouble?.(sink.status(), trouble),

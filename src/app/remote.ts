@@ -99,6 +99,6 @@ async function refuseCopy(dataDir: string, app: string): Promise<void> {
   const head = headOfLocal(dataDir, app);
   if (head === undefined) return;
   throw new TaxiflowError('other-state', `the state of app "${app}" in ${dataDir} is a copy of ${head}`, {
-    hint: `add --state, or remove ${statePath(dataDir, app)}.remote to go on without S3`,
+    hint: `add --state ${head.replace(/\/[^/]*\/head\.json$/, '')}, or remove ${statePath(dataDir, app)}.remote to go on without S3`,
   });
 }

@@ -28,6 +28,11 @@ export function flagOf(parameter: string): string {
   return others[parameter] ?? `--${kebab(parameter)}`;
 }
 
+const parameterOf = (option: string) => option[0]!.toUpperCase() + option.slice(1);
+
+/** Options that take a stack's value away by `none`. */
+const CAN_BE_NONE = new Set(['trips', 'alarmEmail', 'searchAdmin']);
+
 export type Given = ReadonlyMap<string, string>;
 
 /** Values of parameters by their names. Throws `usage` for one that no template takes. */
@@ -36,10 +41,13 @@ export function givenParameters(args: Named): Given {
   for (const key of Object.keys(parameterOptions) as (keyof ParameterValues)[]) {
     const value = args[key];
     if (value === undefined) continue;
-    if (key === 'trips') {
+    if (CAN_BE_NONE.has(key) && value === 'none') {
+      for (const name of key === 'trips' ? ['TripsBucket', 'TripsPrefix'] : [parameterOf(key)])
+        given.set(name, '');
+    } else if (key === 'trips') {
       const { bucket, key: prefix } = placeOf(String(value));
       given.set('TripsBucket', bucket).set('TripsPrefix', prefix);
-    } else given.set(key[0]!.toUpperCase() + key.slice(1), String(value));
+    } else given.set(parameterOf(key), String(value));
   }
   const known = everyParameter();
   for (const [name, value] of given) refuseValue(flagOf(name), value, known[name]!);
@@ -71,9 +79,10 @@ export function parametersFor({ Parameters }: Template, given: Given): Map<strin
 /** What CloudFormation would refuse, before anything is asked. */
 function refuseValue(flag: string, value: string, parameter: Parameter): void {
   const { AllowedValues, AllowedPattern, MinValue, MaxValue, ConstraintDescription, Description } = parameter;
-  const asked = Description.replace(/^./, (first) => first.toLowerCase());
+  // An abbreviation stays as it is.
+  const asked = Description.replace(/^(?:Its )?(.)(?=[a-z ])/, (_, first: string) => first.toLowerCase());
   const wrong = (what: string) =>
-    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, `give it the ${asked}`);
+    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, `it is: ${asked}`);
   if (AllowedValues && !AllowedValues.map(String).includes(value))
     throw wrong(`is not one of ${AllowedValues.join(', ')}`);
   if (AllowedPattern !== undefined && !new RegExp(`^(?:${AllowedPattern})$`).test(value))

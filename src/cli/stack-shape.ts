@@ -36,7 +36,7 @@ function networkOf(vpc: string | undefined, subnets: string | undefined): Record
   if (!/^vpc-[0-9a-f]+$/.test(vpc)) throw usageError(`--vpc ${vpc} is not the id of a VPC`, 'write vpc-…');
   const ids = (subnets ?? '').split(',').map((id) => id.trim());
   const wrong = ids.find((id) => !/^subnet-[0-9a-f]+$/.test(id));
-  if (subnets === undefined || ids.length < 2)
+  if (subnets === undefined || new Set(ids).size < 2)
     throw usageError('--vpc needs two of its subnets', 'add --subnets subnet-…,subnet-…');
   if (wrong !== undefined)
     throw usageError(`--subnets ${wrong} is not the id of a subnet`, 'write subnet-…,subnet-…');

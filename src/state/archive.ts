@@ -89,6 +89,7 @@ export class ArchiveTables {
   readonly #rows: StateRows;
   readonly #s: ReturnType<typeof prepare>;
   #standing: Standing | undefined;
+  #name: string | undefined;
   #limits: FileLimits = { trips: MOST_TRIPS, bytes: MOST_BYTES, ms: ARCHIVE_INTERVAL_MS };
   #chunk: number;
   #covered = Number.POSITIVE_INFINITY;
@@ -105,9 +106,10 @@ export class ArchiveTables {
     return this.#standing?.name === '' ? undefined : this.#standing?.place;
   }
 
-  /** What the files are called, before their number. */
-  get name(): string {
-    return this.#standing!.name;
+  /** What the files are called, before their number; chosen for `app` where they have no name yet. */
+  nameFor(app: string): string {
+    this.#name ??= this.#standing?.name || `${app}-${randomBytes(4).toString('hex')}`;
+    return this.#name;
   }
 
   /** Number of the open file: those below it are closed. */
@@ -127,18 +129,16 @@ export class ArchiveTables {
   begin(place: string, app: string, ms: number): string | undefined {
     const before = this.#standing;
     this.#limits = { ...this.#limits, ms };
-    const name = before?.name || `${app}-${randomBytes(4).toString('hex')}`;
+    const name = this.nameFor(app);
     const none = { file: 1, trips: 0, bytes: 0, since: 0, next: 1, written: 0 };
     const written = before?.place === place ? before.written : 0;
     this.#rows.transaction(() => this.#write({ ...none, ...before, written, name, place }));
     return before && (before.next > 1 || before.file > 1 || before.trips > 0) ? before.place : undefined;
   }
 
-  /** Where trips on their way to the archive of a restored state were to go; undefined if there are none. */
-  get strandedPlace(): string | undefined {
-    if (this.#standing?.name !== '') return undefined;
-    const isAny = this.#rows.attempt(() => this.#s.lastChunk.get()) !== null;
-    return isAny ? this.#standing.place : undefined;
+  /** Where the trips went of the state that this one was restored from, if it goes on with none of its own yet. */
+  get formerPlace(): string | undefined {
+    return this.#standing?.name === '' ? this.#standing.place : undefined;
   }
 
   /** Closes files by other limits. */
@@ -176,7 +176,7 @@ export class ArchiveTables {
 
   /** The next file to be written, if it is closed and committed everywhere. */
   nextClosed(): ClosedFile | undefined {
-    const { next, file } = this.#standing!;
+    const { next, file } = this.#standing ?? { next: 1, file: 1 };
     if (next >= Math.min(file, this.#covered)) return undefined;
     return { number: next, count: this.#rows.attempt(() => this.#s.count.get(next)) as number };
   }
@@ -202,8 +202,9 @@ export class ArchiveTables {
 
   /** Trips in files that are written, and in closed ones that are not. */
   status(): Pick<ArchiveStatus, 'written' | 'pending'> {
+    if (!this.#standing) return { written: 0, pending: 0 };
     const pending = this.#rows.attempt(() => this.#s.pending.get(this.#standing!.file)) as number;
-    return { written: this.#standing!.written, pending };
+    return { written: this.#standing.written, pending };
   }
 
   /** Reads all of it. Throws `damaged`. */

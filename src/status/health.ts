@@ -32,7 +32,10 @@ export function checkHealth({ dataDir, app: given, maxAge, now }: HealthOptions)
   // A state that lies there is of an earlier life.
   if (isStandby(dataDir, app)) return { app, standby: true, checkpoint: undefined };
   if (!isRunning(dataDir, app))
-    throw notHealthy(`no processor of app "${app}" runs in ${dataDir}`, 'start it with "taxiflow process"');
+    throw notHealthy(
+      `no processor of app "${app}" runs in ${dataDir}`,
+      `start it with "taxiflow process --app ${app}" and its options`,
+    );
   const checkpoint = lastCheckpoint(dataDir, app);
   if (!checkpoint)
     throw notHealthy(`app "${app}" has no checkpoint yet`, 'give it time to start before it is checked');

@@ -383,7 +383,13 @@ describe('data', ON_AWS, () => {
 
 /** What is wrong, the command line, what AWS says of the stack, the code of the end, and what the user is told. */
 const MISTAKES: readonly (readonly [string, string, Said, number, RegExp])[] = [
-  ['no image', 'up', MISSING, 2, /^Error: --image is required: .+\nTry: /],
+  [
+    'no image',
+    'up',
+    MISSING,
+    2,
+    /^Error: there is no such stack yet, and a new one needs --image: .+\nTry: /,
+  ],
   [
     'a stack without rights',
     'up',
@@ -467,7 +473,7 @@ const WRITTEN: readonly (readonly [string, RegExp])[] = [
   ['up --name No --image IMAGE', /^Error: --name No must be 3 to 28 lower-case letters/],
   ['up --image IMAGE --cpu 3', /^Error: --cpu 3 is not one of 512, 1024/],
   ['up --image IMAGE --alarm-email nobody', /^Error: --alarm-email nobody /],
-  ['up --image IMAGE --trips bucket/prefix', /^Error: there is no bucket in bucket\/prefix\nTry: /],
+  ['up --image IMAGE --trips bucket/prefix', /^Error: there is no bucket in an s3:\/\/ address\nTry: /],
   ['up --image IMAGE --search elastic', /^Error: --search elastic is not one of /],
   ['up --image IMAGE --subnets subnet-1,subnet-2', /^Error: --subnets needs their VPC\nTry: /],
 ];

@@ -95,7 +95,10 @@ class Bucket {
 }
 
 const sinkOf = (place: ArchivePlace, archive: ArchiveTables) =>
-  new ArchiveSink({ place, archive, clock: systemClock, onTrouble: () => {}, onNote: () => {} });
+  new ArchiveSink({
+    ...{ place, archive, app: 'app', interval: 1e9, goesOn: false, clock: systemClock },
+    ...{ onTrouble: () => {}, onNote: () => {} },
+  });
 
 async function delivered(sink: ArchiveSink): Promise<void> {
   await sink.open();
@@ -131,7 +134,9 @@ describe('the archive, by several hands', () => {
   it('a removal that was stopped is not taken for done', async (t) => {
     const archive = copied(t, stateOf(t));
     const bucket = new Bucket();
-    const stale = ['000001', '000003'].map((number) => `day=2016-01-02/${archive.name}-${number}.parquet`);
+    const stale = ['000001', '000003'].map(
+      (number) => `day=2016-01-02/${archive.nameFor('app')}-${number}.parquet`,
+    );
     for (const name of stale) bucket.files.set(name, new Uint8Array(1));
     const network = { down: true };
     let tries = 0;
@@ -144,7 +149,7 @@ describe('the archive, by several hands', () => {
     await delivered(sinkOf(bucket.seen({ down: false }), archive));
     assert.deepEqual(
       [...bucket.files.keys()].sort(),
-      ['000001', '000002'].map((number) => `day=2016-01-01/${archive.name}-${number}.parquet`),
+      ['000001', '000002'].map((number) => `day=2016-01-01/${archive.nameFor('app')}-${number}.parquet`),
     );
   });
 
@@ -157,7 +162,7 @@ describe('the archive, by several hands', () => {
     await sinks[0]!.close(false);
     sinks[1]!.wake();
     await assert.rejects(sinks[1]!.close(false), { code: 'output-in-use' });
-    assert.ok([...bucket.files.keys()].every((name) => name.includes(one.name)));
+    assert.ok([...bucket.files.keys()].every((name) => name.includes(one.nameFor('app'))));
     assert.deepEqual(other.status(), { written: 0, pending: 20 }, 'its trips stay in the state');
   });
 

@@ -16,7 +16,9 @@ export const stackShape = {
 };
 
 export const parameterOptions = {
-  image: text({ describe: 'Container image of taxiflow by its digest, NAME@sha256:…' }),
+  image: text({
+    describe: 'Container image of taxiflow for ARM64 by its digest, NAME@sha256:…; needed for a new stack',
+  }),
   assignPublicIp: choice(['DISABLED', 'ENABLED'], {
     describe: 'With --vpc: whether tasks get public addresses  [default: DISABLED]',
   }),
@@ -45,13 +47,15 @@ export const parameterOptions = {
     describe: 'With --search serverless: copies in a second zone  [default: DISABLED]',
   }),
   searchArn: text({ describe: 'With --search existing=URL: its ARN' }),
-  searchAdmin: text({ describe: 'ARN of a user or role that may see the dashboard' }),
+  searchAdmin: text({ describe: 'ARN of a user or role that may see the dashboard, or none' }),
   cpu: text({ describe: 'CPU units of a task; 1024 is one core  [default: 1024]' }),
   memory: text({ describe: 'MiB of a task  [default: 4096]' }),
   desired: whole({ least: 0, most: 1, describe: 'Whether the processor runs, 1 or 0  [default: 1]' }),
-  trips: text({ describe: 'Trip files for the replay, s3://bucket/prefix  [default: the built-in week]' }),
+  trips: text({
+    describe: 'Trip files for the replay, s3://bucket/prefix, or none for the built-in week  [default: none]',
+  }),
   speedup: text({ describe: 'Event time divided by wall time of the replay, or max  [default: 1440]' }),
-  alarmEmail: text({ describe: 'Address that is told of alarms' }),
+  alarmEmail: text({ describe: 'Address that is told of alarms, or none  [default: none]' }),
 };
 
 export type ShapeValues = Values<typeof stackShape>;

@@ -22,9 +22,13 @@ import {
   say,
   several,
   show,
+  span,
   write,
 } from '../terminal.ts';
 import { eventLine, interrupted, isTold, outputsText } from './deploy-shared.ts';
+
+/** It waits five minutes for the search service by itself; the rest is for its image to be fetched. */
+const SETUP_MS = 20 * 60_000;
 
 /** What `up` came to. */
 interface Made {
@@ -34,6 +38,7 @@ interface Made {
 }
 
 export async function up(args: UpArguments, invocation: Invocation): Promise<number> {
+  refuseContradictions(args);
   const given = givenParameters(args);
   const { signal, done } = interruption();
   const place = { region: args.region, endpointUrl: args.endpointUrl, signal };
@@ -67,10 +72,11 @@ async function make(args: UpArguments, given: Given, stacks: Stacks, signal: Abo
   if (args.setup && shape.search === 'none')
     throw usageError('--setup prepares a search service, and this stack has none', 'omit --setup');
   say(`planning stack ${name} in ${await stacks.region()}`);
-  await refuseShards(args, given, stack);
+  const open = await openShards(args, given, stack);
   const plan = await stacks.plan({ name, template: bodyOf(template), parameters }, stack);
   if (plan.changes.length === 0) {
     say(`nothing to change: stack ${name} is as it should be`);
+    tellShards(given, stack, open);
     return { plan, stack, outcome: 'none' };
   }
   if (!args.json) await showChanges(plan.changes);
@@ -140,7 +146,11 @@ function refuseMissing(
 ): void {
   for (const [name, { Default, Description }] of Object.entries(Parameters)) {
     if (Default !== undefined || values.get(name) !== undefined || stack?.parameters.has(name)) continue;
-    throw usageError(`${flagOf(name)} is required: ${Description}`);
+    if (stack) throw usageError(`${flagOf(name)} is required: ${Description}`);
+    throw usageError(
+      `there is no such stack yet, and a new one needs ${flagOf(name)}: ${Description}`,
+      'add it, or check --name and --region',
+    );
   }
 }
 
@@ -172,16 +182,30 @@ async function runSetup(tasks: Tasks, cluster: Cluster, outputs: ReadonlyMap<str
   const task = await tasks.run(cluster, outputs.get('ProcessTaskArn') ?? '', command);
   const logs = outputs.get('LogsCommand') ?? '';
   const progress = await progressLine();
+  const began = Date.now();
   try {
-    const ended = await tasks.ended(cluster.cluster, task, (state) =>
-      progress.update(`es-setup: task ${idOf(task)} is ${state}`),
-    );
-    if (ended === undefined) throw interrupted('stopped looking on; es-setup goes on by itself', logs);
+    const ended = await tasks.ended(cluster.cluster, task, (state) => {
+      const elapsed = Date.now() - began;
+      progress.update(`es-setup: task ${idOf(task)} is ${state}, ${span(elapsed)}`);
+      if (elapsed > SETUP_MS) throw neverEnded(task, state, logs);
+    });
+    if (ended === undefined)
+      throw interrupted('stopped looking on; es-setup goes on by itself, and no replay was started', logs);
     if (ended.exitCode === 0) say('es-setup is done');
     return { task, exit_code: ended.exitCode ?? null, reason: ended.reason };
   } finally {
     progress.stop();
   }
+}
+
+function neverEnded(task: string, state: string, logs: string): TaxiflowError {
+  return new TaxiflowError(
+    'task-failed',
+    `es-setup has not ended in ${span(SETUP_MS)}: task ${idOf(task)} is ${state}`,
+    {
+      hint: `"${logs}" shows what it says; "taxiflow deploy up --setup" runs it again`,
+    },
+  );
 }
 
 function refuseFailed({ exit_code, reason }: NonNullable<Ran['setup']>, logs: string | undefined): void {
@@ -225,6 +249,27 @@ function report(args: UpArguments, { plan, stack, outcome }: Made, tasks: Ran): 
   });
 }
 
+/** The stack asks for as many as before, and the stream has others since: AWS sees nothing to change. */
+function tellShards(given: Given, stack: Stack | undefined, open: number | undefined): void {
+  const wanted = given.get('Shards');
+  if (open === undefined || wanted === undefined || Number(wanted) === open) return;
+  const name = stack?.outputs.get('StreamName');
+  say(
+    `note: the stream has ${several(open, 'open shard')} since it was resharded; "taxiflow stream reshard ${name} --shards ${wanted}" brings it back`,
+  );
+}
+
+/** What doesn't go together. */
+function refuseContradictions({ autoscale, shards, shardsMin, shardsMax }: UpArguments): void {
+  if (autoscale && shards === 0)
+    throw usageError(
+      'Amazon looks after the shards of a stream on demand',
+      'omit --autoscale, or --shards 0',
+    );
+  if (shardsMin !== undefined && shardsMax !== undefined && shardsMin > shardsMax)
+    throw usageError(`--shards-min ${shardsMin} is more than --shards-max ${shardsMax}`, 'turn them round');
+}
+
 /** A domain can't go into a VPC or out of it, and a new one would want the name of the old. */
 function refuseMove(present: string | undefined, { search }: StackShape): void {
   const domains = ['domain', 'public'];
@@ -237,13 +282,13 @@ function refuseMove(present: string | undefined, { search }: StackShape): void {
 }
 
 /** Amazon at most doubles the open shards at once, and at least halves them; others may have changed them since. */
-async function refuseShards(
+async function openShards(
   { region, endpointUrl }: UpArguments,
   given: Given,
   stack: Stack | undefined,
-): Promise<void> {
+): Promise<number | undefined> {
   const [wanted, name] = [Number(given.get('Shards') ?? Number.NaN), stack?.outputs.get('StreamName')];
-  if (!(wanted > 0) || name === undefined) return;
+  if (!(wanted > 0) || name === undefined) return undefined;
   const admin = await openAdmin(parseTarget(`kinesis:${name}`), {
     dataDir: DEFAULT_DATA_DIR,
     region,
@@ -251,7 +296,7 @@ async function refuseShards(
   });
   try {
     const open = (await admin.describe()).filter((shard) => shard.open).length;
-    if (open === 0 || (wanted <= open * 2 && wanted >= open / 2)) return;
+    if (open === 0 || (wanted <= open * 2 && wanted >= open / 2)) return open;
     const next = wanted > open ? open * 2 : Math.ceil(open / 2);
     throw usageError(
       `the stream has ${open} open shards, and Amazon at most doubles or halves them at once`,

@@ -97,6 +97,8 @@ const ADMIN: Parameter = {
   Type: 'String',
   Default: '',
   AllowedPattern: '|arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/.+',
+  ConstraintDescription:
+    'must be the ARN of a user or role, arn:aws:iam::ACCOUNT:role/NAME; a session, assumed-role/NAME/…, is one of role/NAME',
   Description:
     'ARN of a user or role that may look after the search service and see its dashboard; empty = none',
 };
@@ -119,6 +121,7 @@ function existing(shape: StackShape): Part {
       SearchArn: {
         Type: 'String',
         AllowedPattern: 'arn:aws[a-z-]*:(es|aoss):[a-z0-9-]+:[0-9]{12}:(domain|collection)/[a-z0-9-]+',
+        ConstraintDescription: 'must be the ARN of a domain or a collection',
         Description: 'Its ARN; its own policies must admit the ProcessRole of this stack',
       },
     },

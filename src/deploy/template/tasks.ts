@@ -58,7 +58,8 @@ const PARAMETERS: Readonly<Record<string, Parameter>> = {
   Speedup: {
     Type: 'String',
     Default: '1440',
-    AllowedPattern: 'max|[0-9]+(\\.[0-9]+)?',
+    AllowedPattern: 'max|[0-9]*[1-9][0-9]*(\\.[0-9]+)?|0?\\.[0-9]*[1-9][0-9]*',
+    ConstraintDescription: 'must be a number above 0, or max',
     Description: 'Event time divided by wall time, or max',
   },
 };

@@ -121,6 +121,7 @@ export function watchPart({ search }: StackShape): Part {
         Type: 'String',
         Default: '',
         AllowedPattern: '|[^@\\s]+@[^@\\s]+',
+        ConstraintDescription: 'must be an address, NAME@HOST',
         Description: 'Address that is told of alarms; empty = none',
       },
     },

@@ -16,6 +16,11 @@ import { FileMaker } from './thread.ts';
 export interface ArchiveSinkOptions {
   readonly place: ArchivePlace;
   readonly archive: ArchiveTables;
+  /** Name of the processor, and ms after which its files are closed. */
+  readonly app: string;
+  readonly interval: number;
+  /** Whether the state has read trips before. */
+  readonly goesOn: boolean;
   readonly clock: Clock;
   /** Receives the reason when files begin to wait, and undefined when they are written again. */
   readonly onTrouble: (trouble: string | undefined) => void;
@@ -49,16 +54,31 @@ export class ArchiveSink implements Sink {
     this.name = archiveSink(options.place.url);
   }
 
-  /** Throws `output-in-use` if the place holds files of others. */
+  /** Notes the place in the state once it was seen. Throws `output-in-use` if it holds files of others. */
   async open(): Promise<void> {
-    const { place, archive } = this.#o;
-    const own = await ownFiles(place, archive.name);
-    this.#beyond = own.filter((file) => numberOf(file, archive.name)! >= archive.openFile);
+    const { place, archive, app } = this.#o;
+    const own = await ownFiles(place, archive.nameFor(app));
+    this.#begin();
+    this.#beyond = own.filter((file) => numberOf(file, this.#name)! >= archive.openFile);
     // These are usually written with the same bytes. To remove them all would take them from whoever has taken over since.
     this.#again = own.filter((file) => {
-      const number = numberOf(file, archive.name)!;
+      const number = numberOf(file, this.#name)!;
       return number >= archive.nextFile && number < archive.openFile;
     });
+  }
+
+  #begin(): void {
+    const { place, archive, app, interval, goesOn, onNote } = this.#o;
+    const isNew = archive.place === undefined;
+    const isFirst = isNew && archive.formerPlace === undefined;
+    const before = archive.begin(place.url, app, interval);
+    if (before !== undefined && (before !== place.url || isNew))
+      onNote(`trips up to here are archived in ${before}`);
+    else if (isFirst && goesOn) onNote('the archive begins with the trips that are read from now on');
+  }
+
+  get #name(): string {
+    return this.#o.archive.nameFor(this.#o.app);
   }
 
   wake(): void {
@@ -110,10 +130,10 @@ export class ArchiveSink implements Sink {
   async #writeAll(): Promise<void> {
     const { archive, place } = this.#o;
     for (let file = archive.nextClosed(); file; file = archive.nextClosed()) {
-      if (!this.#isTaken && !(await this.#patiently(() => takePlace(place, archive.name)))) return;
+      if (!this.#isTaken && !(await this.#patiently(() => takePlace(place, this.#name)))) return;
       this.#isTaken = true;
       const made = await this.#maker.make(archive.tripsOf(file.number));
-      const files = new Map(made.map(({ day, bytes }) => [nameOf(day, archive.name, file.number), bytes]));
+      const files = new Map(made.map(({ day, bytes }) => [nameOf(day, this.#name, file.number), bytes]));
       if (this.#beyond.length > 0)
         this.#o.onNote(
           `${place.url} holds ${this.#beyond.length} files of what this state reads again: they are replaced`,
@@ -121,7 +141,7 @@ export class ArchiveSink implements Sink {
       if (!(await this.#remove(this.#beyond))) return;
       for (const [name, bytes] of files) if (!(await this.#patiently(() => place.write(name, bytes)))) return;
       const stale = this.#again.filter(
-        (name) => numberOf(name, archive.name) === file.number && !files.has(name),
+        (name) => numberOf(name, this.#name) === file.number && !files.has(name),
       );
       if (!(await this.#remove(stale))) return;
       archive.passed(file);

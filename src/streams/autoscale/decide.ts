@@ -108,7 +108,9 @@ export function decide(look: Look, options: AutoscaleOptions): Decision {
   if (shards > max) return down(found, look, known ? enough : max, `--max is ${max}`);
   if (!known)
     return hold(
-      `${told}; figures of ${lasting.length} of the last ${DOWN_MINUTES} minutes have come, and fewer shards take all`,
+      !use
+        ? `no figures of the last ${DOWN_MINUTES} minutes have come, so no shard is taken away`
+        : `${told}; figures of ${lasting.length} of the last ${DOWN_MINUTES} minutes have come, and fewer shards take all`,
     );
   const isWorth = enough === min || enough <= shards * (1 - LEAST_DOWN);
   if (enough < shards && isWorth)
