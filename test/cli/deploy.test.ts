@@ -221,6 +221,26 @@ describe('a stack, from nothing to nothing', ON_AWS, () => {
     assert.ok(!now.some((each) => each.startsWith('opensearch:')), 'a stack without search stays without');
     const { resources } = (await deploy(account, 'status --json')).json<Status>();
     assert.ok(resources.every(({ status }) => status === 'UPDATE_COMPLETE'));
+    await deploy(account, 'up --alarm-email none --yes');
+    assert.ok(!(await inventory(account)).some((each) => each.startsWith('sns:sub')), 'taken away');
+  });
+
+  test('shards go in the steps that Amazon takes, and a domain stays where it is', async (t) => {
+    const account = await startAccount(t);
+    await deploy(account, `up --image ${IMAGE} --search public --shards 4 --yes`);
+    const steep = await deploy(account, 'up --shards 16 --yes', 2);
+    assert.match(
+      steep.stderr,
+      /\nError: the stream has 4 open shards, and Amazon at most doubles or halves them at once\nTry: go in steps: --shards 8 next; or "taxiflow stream reshard taxiflow-trip-events --shards 16/,
+    );
+    await deploy(account, 'up --shards 8 --dry-run');
+    const same = await deploy(account, 'up --shards 4 --yes');
+    assert.match(same.stderr, /nothing to change: stack taxiflow is as it should be\n$/);
+    const moved = await deploy(account, 'up --search domain --yes', 2);
+    assert.match(moved.stderr, /^Error: a domain can't go from "public" to "domain"\nTry: .*--search none/);
+    await deploy(account, 'up --search none --yes');
+    const now = await deploy(account, 'up --search domain --yes');
+    assert.match(now.stdout, /^add {5}SearchDomain/m);
   });
 
   test('a dry run, and a run that nobody could be asked about, leave nothing', async (t) => {
@@ -476,6 +496,17 @@ const WRITTEN: readonly (readonly [string, RegExp])[] = [
   ['up --image IMAGE --trips bucket/prefix', /^Error: there is no bucket in an s3:\/\/ address\nTry: /],
   ['up --image IMAGE --search elastic', /^Error: --search elastic is not one of /],
   ['up --image IMAGE --subnets subnet-1,subnet-2', /^Error: --subnets needs their VPC\nTry: /],
+  ['up --image IMAGE --vpc vpc-1 --subnets subnet-1,subnet-1', /^Error: --vpc needs two of its subnets\n/],
+  [
+    'up --image IMAGE --shards 0 --autoscale',
+    /^Error: Amazon looks after the shards of a stream on demand\n/,
+  ],
+  ['up --image IMAGE --autoscale --shards-min 9 --shards-max 3', /^Error: --shards-min 9 is more than /],
+  ['up --image IMAGE --speedup 0', /^Error: --speedup 0 must be a number above 0, or max\n/],
+  [
+    'up --image IMAGE --search-admin arn:aws:sts::123456789012:assumed-role/Admin/me',
+    /^Error: --search-admin .+ must be the ARN of a user or role/,
+  ],
 ];
 
 function denied(action: string): Said {
