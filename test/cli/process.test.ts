@@ -113,7 +113,7 @@ describe('process ends', PARALLEL, () => {
     const some = TRIPS.slice(0, 300).filter(({ pickup }) => pickup < early).length;
     assert.ok(some > 0 && some < 300);
     assert.deepEqual(ran.json<{ without_key: unknown }>().without_key, { tips: some });
-    assert.match(ran.stderr, new RegExp(`view tips: ${some} trips without payment_type in no window of it; "taxiflow replay --fields payment_type" sends it along`)); // biome-ignore format: one line
+    assert.match(ran.stderr, new RegExp(`view tips: ${some} trips in none of its windows: no value for its key, of payment_type; "taxiflow replay --fields payment_type" sends it along`)); // biome-ignore format: one line
     assert.match(
       ran.stderr,
       /note: --drain: the \d+ open windows fire; trips that come later are late up to /,

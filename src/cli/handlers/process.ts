@@ -335,7 +335,7 @@ function withoutKey(name: string, trips: number, views: readonly View[]): string
   const fields = fieldsOf({ name, window, by, aggregates: {}, ...(time && { time }) });
   const extra = fields.filter((field) => (EXTRA_FIELDS as readonly string[]).includes(field));
   const hint = extra.length > 0 ? `; "taxiflow replay --fields ${extra.join(',')}" sends it along` : '';
-  return `view ${name}: ${several(trips, 'trip')} without ${fields.join(' or ')} in no window of it${hint}`;
+  return `view ${name}: ${several(trips, 'trip')} in none of its windows: no value for its key, of ${fields.join(', ')}${hint}`;
 }
 
 function restoredText({ from, epoch, checkpoint, at }: Restored, waiting: number): string {
