@@ -1,6 +1,6 @@
 /** How `deploy` asks AWS: the same settings for every client, one patience, and words a user can act on. */
 import { type Clock, systemClock } from '../clock.ts';
-import { systemCode, TaxiflowError } from '../errors.ts';
+import { systemCode, TaxiflowError, usageError } from '../errors.ts';
 import { accessError, awsVerdict, errorMessage, errorName, isTimeout } from '../net/aws-errors.ts';
 import { muteVersionWarning } from '../net/aws-sdk.ts';
 import { type Patience, retry, waitAfter } from '../net/retry.ts';
@@ -24,6 +24,8 @@ const AGAIN: Patience = { firstMs: 200, longestMs: 2_000, jitter: 'half', tries:
 /** The settings of a client. Requests are repeated by `ask`; the attempts of both would multiply. */
 export function clientSettings({ region, endpointUrl }: AwsPlace) {
   muteVersionWarning();
+  if (endpointUrl !== undefined && !URL.canParse(endpointUrl))
+    throw usageError('--endpoint-url is no URL', 'write it as http://HOST:PORT');
   return {
     maxAttempts: 1,
     ...(region ? { region } : {}),

@@ -2,7 +2,7 @@ import { type Alarm, ringing } from '../../deploy/alarm-states.ts';
 import { type ServiceState, Tasks } from '../../deploy/cluster.ts';
 import { Buckets } from '../../deploy/left-buckets.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
-import { type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
+import { OWN_TAG, type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
 import { STAGES, stageOf } from '../../deploy/stages.ts';
 import { type Left, leftBy } from '../../deploy/teardown.ts';
 import { EXIT } from '../../errors.ts';
@@ -31,7 +31,11 @@ export async function status(args: StatusArguments, invocation: Invocation): Pro
     const left = await leftBy({ stacks, buckets }, args.name);
     if (args.json) printJson(asJson(args.name, seen, left));
     else if (seen) await showStack(seen);
-    if (!seen) say(`there is no stack ${args.name} in ${await stacks.region()}`);
+    if (!seen)
+      say(
+        `there is no stack ${args.name} in ${await stacks.region()}; "taxiflow deploy up --image …" makes one`,
+      );
+    if (stack && !stack.tags.has(OWN_TAG)) say('note: taxiflow did not make this stack');
     tellLeft(left, invocation);
     return EXIT.done;
   } finally {
