@@ -44,6 +44,16 @@ const EVENTS = 3;
 /** What one request may name. */
 const PAGE = 100;
 
+/** A task that was started on request. */
+export interface OneOff {
+  readonly task: string;
+  /** The command it was started with, or the family of its definition. */
+  readonly what: string;
+  readonly state: string;
+  readonly exitCode: number | undefined;
+  readonly reason: string | undefined;
+}
+
 export class Tasks {
   readonly #place: AwsPlace;
   readonly #client: ECSClient;
@@ -144,11 +154,26 @@ export class Tasks {
     });
   }
 
+  /** Tasks that belong to no service: those that run, and those that ended lately. */
+  async others(cluster: string): Promise<OneOff[]> {
+    const found = [...(await this.#tasks(cluster, 'RUNNING')), ...(await this.#tasks(cluster, 'STOPPED'))];
+    return found.filter(isOneOff).map((task) => {
+      const command = task.overrides?.containerOverrides?.find((container) => container.command)?.command;
+      const family = /([^/]*):\d+$/.exec(task.taskDefinitionArn ?? '')?.[1] ?? '';
+      const ended = task.lastStatus === 'STOPPED' ? endOf(task) : undefined;
+      return {
+        task: task.taskArn ?? '',
+        what: command?.[0] ?? family,
+        state: task.lastStatus ?? '',
+        exitCode: ended?.exitCode,
+        reason: ended?.reason,
+      };
+    });
+  }
+
   /** Stops the tasks that belong to no service, and waits until they have; returns how many. */
   async stopOthers(cluster: string): Promise<number> {
-    const others = async () =>
-      (await this.#tasks(cluster, 'RUNNING')).filter(({ group = '' }) => !group.startsWith('service:'));
-    const running = await others();
+    const running = (await this.#tasks(cluster, 'RUNNING')).filter(isOneOff);
     for (const { taskArn: task } of running)
       await ask(
         this.#place,
@@ -205,6 +230,8 @@ function endOf({ containers = [], stoppedReason = '' }: Task): Ended {
   const reason = [stoppedReason, container?.reason ?? ''].filter((part) => part !== '').join('; ');
   return { exitCode: container?.exitCode, reason };
 }
+
+const isOneOff = ({ group = '' }: Task) => !group.startsWith('service:');
 
 function isGone(error: unknown): boolean {
   return ['ClusterNotFoundException', 'ServiceNotFoundException'].includes(errorName(error));

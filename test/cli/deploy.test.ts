@@ -36,7 +36,7 @@ import {
   stackXml,
 } from '../deploy/fake-cloudformation.ts';
 import { temporaryFolder } from '../files.ts';
-import { withoutMinistack } from '../services/ministack.ts';
+import { storeObject, withoutMinistack } from '../services/ministack.ts';
 import { BIN, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
 import { PARALLEL, run } from './model.ts';
@@ -223,6 +223,22 @@ describe('a stack, from nothing to nothing', ON_AWS, () => {
     assert.ok(resources.every(({ status }) => status === 'UPDATE_COMPLETE'));
     await deploy(account, 'up --alarm-email none --yes');
     assert.ok(!(await inventory(account)).some((each) => each.startsWith('sns:sub')), 'taken away');
+  });
+
+  test('files that are not there are told before a replay of them is started', async (t) => {
+    const account = await startAccount(t);
+    const missing = await deploy(account, `up --image ${IMAGE} --trips s3://nowhere/2016 --yes`, 1);
+    assert.match(missing.stderr, /^Error: there is no bucket nowhere/m);
+    await storeObject(account, 'lake', '2016/trips.csv', 'trips');
+    const empty = await deploy(account, `up --image ${IMAGE} --trips s3://lake/2017 --yes`, 2);
+    assert.match(empty.stderr, /^Error: there is nothing at s3:\/\/lake\/2017\nTry: check the prefix/m);
+    await deploy(account, `up --image ${IMAGE} --search none --trips s3://lake/2016 --replay --yes`);
+    const { tasks } = (await deploy(account, 'status --json')).json<{ tasks: { what: string }[] }>();
+    assert.deepEqual(
+      tasks.map(({ what }) => what),
+      ['taxiflow-replay'],
+      'the replay is seen',
+    );
   });
 
   test('shards go in the steps that Amazon takes, and a domain stays where it is', async (t) => {

@@ -6,6 +6,11 @@ import { EXIT, TaxiflowError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import { say, thousands } from '../terminal.ts';
 
+/** The short id of a task. */
+export function idOf(taskArn: string): string {
+  return taskArn.split('/').at(-1) ?? taskArn;
+}
+
 /** Whether an event is worth a line: on a terminal each is, since the next one takes its place. */
 export function isTold({ ofStack, status }: StackEvent): boolean {
   return ofStack || process.stderr.isTTY || !status.endsWith('_IN_PROGRESS');

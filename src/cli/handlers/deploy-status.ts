@@ -1,5 +1,5 @@
 import { type Alarm, ringing } from '../../deploy/alarm-states.ts';
-import { type ServiceState, Tasks } from '../../deploy/cluster.ts';
+import { type OneOff, type ServiceState, Tasks } from '../../deploy/cluster.ts';
 import { Buckets } from '../../deploy/left-buckets.ts';
 import type { AwsPlace } from '../../deploy/requests.ts';
 import { OWN_TAG, type Resource, type Stack, Stacks } from '../../deploy/stack.ts';
@@ -9,7 +9,7 @@ import { EXIT } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import type { StatusArguments } from '../commands/deploy-stack.ts';
 import { formatted, printJson, say, show, write } from '../terminal.ts';
-import { leftJson, outputsText, tellLeft } from './deploy-shared.ts';
+import { idOf, leftJson, outputsText, tellLeft } from './deploy-shared.ts';
 
 interface Seen {
   readonly stack: Stack;
@@ -18,6 +18,7 @@ interface Seen {
   readonly resources: readonly Resource[];
   /** Undefined where there is none, or none yet. */
   readonly service: ServiceState | undefined;
+  readonly tasks: readonly OneOff[];
   readonly alarms: readonly Alarm[];
 }
 
@@ -59,6 +60,7 @@ async function look(stacks: Stacks, place: AwsPlace, stack: Stack): Promise<Seen
         cluster && service
           ? await tasks.service({ cluster: cluster.physicalId, service: service.physicalId })
           : undefined,
+      tasks: cluster ? await tasks.others(cluster.physicalId) : [],
       alarms: await ringing(
         place,
         named('AWS::CloudWatch::Alarm').map(({ physicalId }) => physicalId),
@@ -85,13 +87,18 @@ function asJson(name: string, seen: Seen | undefined, left: readonly Left[]) {
       reason: resource.reason === '' ? null : resource.reason,
     })),
     service: seen?.service ? { ...seen.service, stopped: seen.service.stopped ?? null } : null,
+    tasks: (seen?.tasks ?? []).map(({ exitCode, reason, ...task }) => ({
+      ...task,
+      exit_code: exitCode ?? null,
+      reason: reason ?? null,
+    })),
     alarms: seen?.alarms ?? [],
     outputs: Object.fromEntries(seen?.stack.outputs ?? []),
     left: leftJson(left),
   };
 }
 
-async function showStack({ stack, trouble, resources, service, alarms }: Seen): Promise<void> {
+async function showStack({ stack, trouble, resources, service, tasks, alarms }: Seen): Promise<void> {
   show(`stack ${stack.name}: ${stack.status}${trouble === undefined ? '' : `, ${trouble}`}\n\n`);
   const rows = STAGES.flatMap((stage) =>
     resources
@@ -110,6 +117,10 @@ async function showStack({ stack, trouble, resources, service, alarms }: Seen): 
     if (stopped !== undefined) show(`  the last that stopped: ${stopped}\n`);
     for (const event of events) show(`  ${event}\n`);
   }
+  for (const { task, what, state, exitCode, reason } of tasks)
+    show(
+      `task ${what} ${idOf(task)}: ${state}${exitCode === undefined ? '' : ` with exit code ${exitCode}`}${reason ? `, ${reason}` : ''}\n`,
+    );
   show(`\nalarms: ${alarms.length === 0 ? 'none has gone off' : `${alarms.length} gone off`}\n`);
   for (const { name, reason, since } of alarms) show(`  ${name} since ${since ?? '–'}: ${reason}\n`);
   if (stack.outputs.size > 0) show(`\n${outputsText(stack.outputs)}`);

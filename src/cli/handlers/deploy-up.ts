@@ -25,7 +25,7 @@ import {
   span,
   write,
 } from '../terminal.ts';
-import { eventLine, interrupted, isTold, outputsText } from './deploy-shared.ts';
+import { eventLine, idOf, interrupted, isTold, outputsText } from './deploy-shared.ts';
 
 /** It waits five minutes for the search service by itself; the rest is for its image to be fetched. */
 const SETUP_MS = 20 * 60_000;
@@ -73,6 +73,7 @@ async function make(args: UpArguments, given: Given, stacks: Stacks, signal: Abo
     throw usageError('--setup prepares a search service, and this stack has none', 'omit --setup');
   say(`planning stack ${name} in ${await stacks.region()}`);
   const open = await openShards(args, given, stack);
+  await lookForTrips(args);
   const plan = await stacks.plan({ name, template: bodyOf(template), parameters }, stack);
   if (plan.changes.length === 0) {
     say(`nothing to change: stack ${name} is as it should be`);
@@ -216,10 +217,6 @@ function refuseFailed({ exit_code, reason }: NonNullable<Ran['setup']>, logs: st
   });
 }
 
-function idOf(taskArn: string): string {
-  return taskArn.split('/').at(-1) ?? taskArn;
-}
-
 function tellDone(args: UpArguments, invocation: Invocation, { plan, stack }: Made): void {
   if (!args.json && stack) show(outputsText(stack.outputs));
   const deed = plan.creates ? 'created' : 'updated';
@@ -257,6 +254,22 @@ function tellShards(given: Given, stack: Stack | undefined, open: number | undef
   say(
     `note: the stream has ${several(open, 'open shard')} since it was resharded; "taxiflow stream reshard ${name} --shards ${wanted}" brings it back`,
   );
+}
+
+/** A replay of nothing would fail long after it was started. Without the right to look, the tasks may still have it. */
+async function lookForTrips({ trips, region, endpointUrl }: UpArguments): Promise<void> {
+  if (trips === undefined || trips === 'none') return;
+  const { ObjectStore, placeOf } = await import('../../s3/object-store.ts');
+  const { bucket, key } = placeOf(trips);
+  try {
+    const store = await ObjectStore.open(bucket, { region, endpointUrl });
+    for await (const _ of store.list(key)) return;
+  } catch (error) {
+    if (!(error instanceof TaxiflowError) || error.code !== 's3-access-denied') throw error;
+    say(`note: whether there are trips at ${trips} can't be seen from here`);
+    return;
+  }
+  throw usageError(`there is nothing at ${trips}`, 'check the prefix of --trips');
 }
 
 /** What doesn't go together. */
