@@ -21,7 +21,7 @@ import { createStream, faulty, reshardAtRandom, startKinesis, totalFaults } from
 import { killedAfter, taxiflow } from '../taxiflow.ts';
 
 const CI = process.env['CI'] === 'true';
-const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (CI ? 30 : 16));
+const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (CI ? 20 : 16));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const TRIPS = 12_000;
 const DAY = Date.UTC(2016, 0, 11);

@@ -23,7 +23,7 @@ import {
 import { proxied } from '../services/search-proxy.ts';
 import { taxiflow } from '../taxiflow.ts';
 
-const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 14 : 12));
+const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? 12);
 const DAY = Date.UTC(2016, 0, 11);
 const DAY_MS = 24 * 3_600_000;
 const TO_END = ['--until-end', '--drain'];

@@ -17,7 +17,7 @@ import { comparable, expectedLines, type OracleResult } from '../golden/oracle.t
 import { type Random, randomNumbers } from '../random.ts';
 import { killedAfter, type Ran, taxiflow } from '../taxiflow.ts';
 
-const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 100 : 40));
+const KILLS = Number(process.env['TAXIFLOW_KILLS'] ?? (process.env['CI'] === 'true' ? 60 : 40));
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
 const PRELOAD = ['--import', pathToFileURL(join(ROOT, 'test', 'crash', 'kill-at-commit.mjs')).href];
 const DAY = Date.UTC(2016, 0, 11);
