@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
+import { prefixOf } from '../s3/addresses.ts';
 import { isRunning, statePath } from '../state/files.ts';
 import { growsOnly, settingsText, streamIdentity } from '../state/identity.ts';
 import { StateReader } from '../state/reader.ts';
@@ -45,7 +46,7 @@ export async function plannedChanges(
   const views = checkViews(options.views ?? taxiViews());
   if (state !== undefined) {
     const { ObjectStore } = await import('../s3/object-store.ts');
-    const { prefixOf, remoteChanges } = await import('../remote/state.ts');
+    const { remoteChanges } = await import('../remote/state.ts');
     const { bucket, prefix } = prefixOf(state);
     const store = await ObjectStore.open(bucket, { region, endpointUrl });
     return remoteChanges({ store, prefix, dataDir, app }, views);

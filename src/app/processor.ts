@@ -14,7 +14,7 @@ import { shownUrl } from '../printable.ts';
 import type { RemoteState } from '../remote/state.ts';
 import type { ArchivePlace } from '../sinks/archive/place.ts';
 import { checkOutput, NdjsonSink } from '../sinks/ndjson.ts';
-import { ARCHIVE_INTERVAL_MS, archiveSink } from '../state/archive.ts';
+import { archiveSink } from '../state/archive.ts';
 import { StateReader } from '../state/reader.ts';
 import type { ResultDocument, ResultFilter } from '../state/results.ts';
 import { SqliteState } from '../state/store.ts';
@@ -115,7 +115,7 @@ async function archiveOf({
 }: ProcessorOptions): Promise<ArchivePlace | undefined> {
   if (archive === undefined) return undefined;
   const { openPlace, placeOfArchive } = await import('../sinks/archive/place.ts');
-  return openPlace(await placeOfArchive(archive), { region, endpointUrl });
+  return openPlace(placeOfArchive(archive), { region, endpointUrl });
 }
 
 function refuseContradictions(options: ProcessorOptions): void {
@@ -503,7 +503,7 @@ export class Processor {
   }
 
   async #archiveSink(place: ArchivePlace, clock: Clock): Promise<Sink> {
-    const { onNote = () => {}, onTrouble, archiveInterval = ARCHIVE_INTERVAL_MS } = this.#o;
+    const { onNote = () => {}, onTrouble, archiveInterval } = this.#o;
     const { ArchiveSink } = await import('../sinks/archive/sink.ts');
     const { archive, stored } = this.#state;
     const sink: Sink = new ArchiveSink({

@@ -2,6 +2,7 @@
 import { systemClock } from '../clock.ts';
 import { EXIT, TaxiflowError } from '../errors.ts';
 import type { RemoteOptions, TakenState } from '../remote/state.ts';
+import { prefixOf } from '../s3/addresses.ts';
 import { markStandby, statePath } from '../state/files.ts';
 import type { PlannedChanges } from '../state/view-changes.ts';
 import { DEFAULT_DATA_DIR, type StreamTarget } from '../streams/connectors.ts';
@@ -31,7 +32,6 @@ export async function remoteOf(
     return undefined;
   }
   const { ObjectStore } = await import('../s3/object-store.ts');
-  const { prefixOf } = await import('../remote/state.ts');
   const { bucket, prefix } = prefixOf(state);
   const remote: RemoteOptions = {
     store: await ObjectStore.open(bucket, { region, endpointUrl }),

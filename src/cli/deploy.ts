@@ -8,7 +8,7 @@ import {
   templateOf,
 } from '../deploy/template/template.ts';
 import { TaxiflowError, usageError } from '../errors.ts';
-import { placeOf } from '../s3/object-store.ts';
+import { placeOf } from '../s3/addresses.ts';
 import { type ParameterValues, parameterOptions, type ShapeValues } from './commands/deploy-options.ts';
 import { flagName } from './options.ts';
 import { shapeOf } from './stack-shape.ts';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { glob } from 'tinyglobby';
 import { systemCode, TaxiflowError } from '../errors.ts';
+import { isS3 } from '../s3/addresses.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { decompressed } from './decompress.ts';
 
@@ -99,7 +100,7 @@ export async function findInputs(
         readOnce('standard input', () => process.stdin),
       );
     // Imported here so that local files don't pay for loading the SDK.
-    else if (/^s3:\/\//i.test(path)) {
+    else if (isS3(path)) {
       for (const input of await (await import('./s3.ts')).findObjects(path, s3)) add(input.name, input);
     } else {
       const { files, found } = await filesOf(path);

@@ -1,6 +1,7 @@
 /** Objects of Amazon S3, and of services with the same API, as inputs. */
 import { TaxiflowError } from '../errors.ts';
-import { ObjectStore, placeOf, type S3Options, type StoredObject } from '../s3/object-store.ts';
+import { placeOf } from '../s3/addresses.ts';
+import { ObjectStore, type S3Options, type StoredObject } from '../s3/object-store.ts';
 import { content, type Input, isTripFile } from './inputs.ts';
 
 const WILDCARD = /[*?]/;

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { translating, usageError } from '../errors.ts';
+import { placeOf } from '../s3/addresses.ts';
 import type { ObjectStore, S3Options, StoredObject } from '../s3/object-store.ts';
 
 /** A file that is whole: Flink gives it this name when a checkpoint has made its content final. */
@@ -43,7 +44,7 @@ function fileUrl(uri: string): string {
 export async function openResultFolder(uri: string, s3: S3Options): Promise<ResultFolder> {
   if (uri.startsWith('file:')) return new LocalFolder(uri);
   // Imported here so that local folders don't pay for loading the SDK.
-  const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
+  const { ObjectStore } = await import('../s3/object-store.ts');
   const { bucket, key } = placeOf(uri.replace(/^s3[an]:/i, 's3:'));
   return new S3Folder(uri, await ObjectStore.open(bucket, s3), key === '' ? '' : `${key}/`);
 }

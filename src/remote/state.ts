@@ -23,9 +23,10 @@ import { type Clock, hasPassed } from '../clock.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
 import { EXIT, TaxiflowError } from '../errors.ts';
-import { Attempts, type Backoff } from '../net/retry.ts';
+import { Attempts } from '../net/retry.ts';
 import { makeFolder } from '../private-files.ts';
-import { type ObjectStore, placeOf } from '../s3/object-store.ts';
+import { isOutOfReach, OUT_OF_REACH } from '../s3/errors.ts';
+import type { ObjectStore } from '../s3/object-store.ts';
 import { unpackSavepoint } from '../savepoints/file.ts';
 import { withScratch } from '../savepoints/places.ts';
 import { Database } from '../sqlite.ts';
@@ -42,9 +43,6 @@ import { copyInThread } from './base.ts';
 import { applyChanges, Changes } from './changes.ts';
 import { type Found, type HeadContent, OwnHead, type Part, readHead } from './head.ts';
 
-/** S3 may be out of reach for hours; results wait meanwhile. */
-const BACKOFF: Backoff = { firstMs: 500, longestMs: 15_000, jitter: 'full' };
-const PASSING = new Set(['s3-unreachable', 's3-throttled']);
 /** So many changes, or changes larger than the base, are worth a new base. */
 const MOST_INCREMENTS = 64;
 const LEAST_BASE_BYTES = 4 << 20;
@@ -85,12 +83,6 @@ export interface TakenState {
   readonly from: HeadContent | undefined;
 }
 
-/** Where the states of `s3://bucket/prefix` lie; the prefix has `/` at its end or is empty. */
-export function prefixOf(url: string): { readonly bucket: string; readonly prefix: string } {
-  const { bucket, key } = placeOf(url);
-  return { bucket, prefix: key === '' || key.endsWith('/') ? key : `${key}/` };
-}
-
 const keyOf = ({ prefix, app }: Pick<RemoteOptions, 'prefix' | 'app'>) => `${prefix}${app}/head.json`;
 
 /** The job as a head names it: views may be long. */
@@ -118,7 +110,7 @@ export async function waitAsStandby(options: RemoteOptions, patience: number): P
       const silence = Math.max(patience, MISSED_BEATS * (seen?.content.interval ?? 0));
       if (hasPassed(clock, since, silence)) return seen;
     } catch (error) {
-      if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
+      if (!isOutOfReach(error)) throw error;
       if (!isTrouble) onNote(`the head can't be seen: ${error.message}`);
       isTrouble = true;
     }
@@ -313,7 +305,7 @@ export async function whileBeating<T>(
       try {
         await head.replace(head.content);
       } catch (error) {
-        if (error instanceof TaxiflowError && PASSING.has(error.code)) continue;
+        if (isOutOfReach(error)) continue;
         lost = error;
         return;
       }
@@ -592,7 +584,7 @@ export class RemoteState implements StateStore {
         this.#isTrouble = false;
         return done;
       } catch (error) {
-        if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
+        if (!isOutOfReach(error)) throw error;
         if (!this.#isTrouble) onNote(`results wait until the state is in S3: ${error.message}`);
         this.#isTrouble = true;
         // Whoever stopped the run does not wait for S3; the next run reads again from the last head.
@@ -601,7 +593,7 @@ export class RemoteState implements StateStore {
             hint: 'the next run goes on from what S3 has',
             exitCode: EXIT.failed,
           });
-        await attempts.again(BACKOFF);
+        await attempts.again(OUT_OF_REACH);
       }
     }
   }

@@ -9,6 +9,7 @@ import {
   isCredentialsError,
   isTimeout,
 } from '../net/aws-errors.ts';
+import type { Backoff } from '../net/retry.ts';
 
 /** A body that ended before its length. */
 export class BrokenOff extends Error {
@@ -32,6 +33,14 @@ interface Place {
   readonly url: string;
   /** What was done with it. */
   readonly deed: Deed;
+}
+
+/** S3 may be out of reach for hours; what is to go there waits meanwhile. */
+export const OUT_OF_REACH: Backoff = { firstMs: 500, longestMs: 15_000, jitter: 'full' };
+
+/** Whether an error of `ObjectStore` says that S3 can't be reached now; other errors don't pass. */
+export function isOutOfReach(error: unknown): error is TaxiflowError {
+  return error instanceof TaxiflowError && (error.code === 's3-unreachable' || error.code === 's3-throttled');
 }
 
 export type Deed = 'read' | 'written';

@@ -9,19 +9,10 @@ import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../clock.ts';
-import { TaxiflowError, usageError } from '../errors.ts';
+import { TaxiflowError } from '../errors.ts';
 import { muteVersionWarning } from '../net/aws-sdk.ts';
 import { AT_ONCE, Attempts, type Backoff, type Patience, retry } from '../net/retry.ts';
 import { BrokenOff, type Deed, isPassing, otherRegion, translateS3 } from './errors.ts';
-
-/** Bucket and key of an `s3://` URL. Throws `usage` where there is no bucket. */
-export function placeOf(url: string): { readonly bucket: string; readonly key: string } {
-  const [, bucket = '', key = ''] = /^s3:\/\/([^/]*)\/?(.*)$/is.exec(url) ?? [];
-  // What is no bucket may be a key and its secret, so it is not repeated.
-  if (!/^[a-z0-9][a-z0-9._-]*$/i.test(bucket))
-    throw usageError('there is no bucket in an s3:// address', 'write it as s3://bucket/prefix');
-  return { bucket, key };
-}
 
 export interface S3Options {
   readonly region?: string | undefined;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TaxiflowError, translating, usageError } from '../errors.ts';
 import { makeFolder } from '../private-files.ts';
+import { isS3, placeOf } from '../s3/addresses.ts';
 import type { ObjectStore, S3Options } from '../s3/object-store.ts';
 import { statsOf } from './file.ts';
 
@@ -17,11 +18,9 @@ export function usualFolder(dataDir: string): string {
   return join(dataDir, 'savepoints');
 }
 
-const isS3 = (place: string) => /^s3:\/\//i.test(place);
-
 async function bucketOf(url: string, s3: S3Options): Promise<{ store: ObjectStore; key: string }> {
   // Imported here so that local savepoints don't pay for loading the SDK.
-  const { ObjectStore, placeOf } = await import('../s3/object-store.ts');
+  const { ObjectStore } = await import('../s3/object-store.ts');
   const { bucket, key } = placeOf(url);
   return { store: await ObjectStore.open(bucket, s3), key };
 }

@@ -35,7 +35,7 @@ export interface FileLimits {
 
 const MOST_TRIPS = 500_000;
 const MOST_BYTES = 24 << 20;
-export const ARCHIVE_INTERVAL_MS = 300_000;
+const MOST_MS = 300_000;
 
 /** Where an archive stands, as it lies in the state. */
 interface Standing {
@@ -90,7 +90,7 @@ export class ArchiveTables {
   readonly #s: ReturnType<typeof prepare>;
   #standing: Standing | undefined;
   #name: string | undefined;
-  #limits: FileLimits = { trips: MOST_TRIPS, bytes: MOST_BYTES, ms: ARCHIVE_INTERVAL_MS };
+  #limits: FileLimits = { trips: MOST_TRIPS, bytes: MOST_BYTES, ms: MOST_MS };
   #chunk: number;
   #covered = Number.POSITIVE_INFINITY;
 
@@ -123,12 +123,12 @@ export class ArchiveTables {
   }
 
   /**
-   * From now on, trips go to `place`, in files closed after `ms`. Returns the place that they went to before; the files of a state that
+   * From now on, trips go to `place`, in files closed by these limits. Returns the place that they went to before; the files of a state that
    * was restored get a new name, as those of the state it comes from go on.
    */
-  begin(place: string, app: string, ms: number): string | undefined {
+  begin(place: string, app: string, limits: Partial<FileLimits> = {}): string | undefined {
     const before = this.#standing;
-    this.#limits = { ...this.#limits, ms };
+    this.#limits = { ...this.#limits, ...limits };
     const name = this.nameFor(app);
     const none = { file: 1, trips: 0, bytes: 0, since: 0, next: 1, written: 0 };
     const written = before?.place === place ? before.written : 0;
@@ -139,11 +139,6 @@ export class ArchiveTables {
   /** Where the trips went of the state that this one was restored from, if it goes on with none of its own yet. */
   get formerPlace(): string | undefined {
     return this.#standing?.name === '' ? this.#standing.place : undefined;
-  }
-
-  /** Closes files by other limits. */
-  limit(limits: Partial<FileLimits>): void {
-    this.#limits = { ...this.#limits, ...limits };
   }
 
   /** Holds back files from this number on, until it is raised: they are not committed everywhere yet. */

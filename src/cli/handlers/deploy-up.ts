@@ -8,6 +8,7 @@ import {
   templateOf,
 } from '../../deploy/template/template.ts';
 import { EXIT, TaxiflowError, usageError } from '../../errors.ts';
+import { placeOf } from '../../s3/addresses.ts';
 import { DEFAULT_DATA_DIR, openAdmin, parseTarget } from '../../streams/connectors.ts';
 import type { Invocation } from '../command.ts';
 import type { UpArguments } from '../commands/deploy-stack.ts';
@@ -259,7 +260,7 @@ function tellShards(given: Given, stack: Stack | undefined, open: number | undef
 /** A replay of nothing would fail long after it was started. Without the right to look, the tasks may still have it. */
 async function lookForTrips({ trips, region, endpointUrl }: UpArguments): Promise<void> {
   if (trips === undefined || trips === 'none') return;
-  const { ObjectStore, placeOf } = await import('../../s3/object-store.ts');
+  const { ObjectStore } = await import('../../s3/object-store.ts');
   const { bucket, key } = placeOf(trips);
   try {
     const store = await ObjectStore.open(bucket, { region, endpointUrl });

@@ -16,8 +16,9 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { systemCode, TaxiflowError, translating, usageError } from '../../errors.ts';
+import { systemCode, TaxiflowError, translate, translating, usageError } from '../../errors.ts';
 import { makeFolder } from '../../private-files.ts';
+import { isS3, placeOf, prefixOf } from '../../s3/addresses.ts';
 import type { ObjectStore, S3Options } from '../../s3/object-store.ts';
 
 export interface ArchivePlace {
@@ -36,12 +37,10 @@ export interface ArchivePlace {
 
 const SUFFIX = '.parquet';
 const OWNER = '_taxiflow.json';
-const isS3 = (place: string) => /^s3:\/\//i.test(place);
 
 /** A place as a state and messages name it. Throws `usage` for an address that is none. */
-export async function placeOfArchive(place: string): Promise<string> {
+export function placeOfArchive(place: string): string {
   if (isS3(place)) {
-    const { placeOf } = await import('../../s3/object-store.ts');
     const { bucket, key } = placeOf(place);
     return `s3://${bucket}${key === '' ? '' : `/${key.replace(/\/+$/, '')}`}`;
   }
@@ -54,11 +53,14 @@ export async function placeOfArchive(place: string): Promise<string> {
 /** Opens a place that `placeOfArchive` gave. A folder is made. Throws as the system and S3 do. */
 export async function openPlace(url: string, s3: S3Options): Promise<ArchivePlace> {
   if (!isS3(url)) return new Folder(url);
-  const { ObjectStore, placeOf } = await import('../../s3/object-store.ts');
-  const { bucket, key } = placeOf(url);
-  return new Prefix(url, await ObjectStore.open(bucket, s3), key === '' ? '' : `${key}/`);
+  // Imported here so that a folder doesn't pay for loading it.
+  const { ObjectStore } = await import('../../s3/object-store.ts');
+  const { bucket, prefix } = prefixOf(url);
+  return new Prefix(url, await ObjectStore.open(bucket, s3), prefix);
 }
 
+const WHAT = 'the archive';
+const OPTION = '--archive';
 /** Others may read an archive. */
 const MODE = 0o777;
 
@@ -119,17 +121,11 @@ class Folder implements ArchivePlace {
   }
 
   #attempt<T>(work: () => T): T {
-    return translating('the archive', this.url, work, '--archive');
+    return translating(WHAT, this.url, work, OPTION);
   }
 
   #translated(error: unknown): unknown {
-    try {
-      return this.#attempt(() => {
-        throw error;
-      });
-    } catch (translated) {
-      return translated;
-    }
+    return translate(error, WHAT, this.url, OPTION);
   }
 }
 

@@ -8,7 +8,8 @@
 import type { Clock } from '../../clock.ts';
 import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
-import { Attempts, type Backoff } from '../../net/retry.ts';
+import { Attempts } from '../../net/retry.ts';
+import { isOutOfReach, OUT_OF_REACH } from '../../s3/errors.ts';
 import { type ArchiveTables, archiveSink } from '../../state/archive.ts';
 import { type ArchivePlace, nameOf, numberOf, ownFiles, takePlace } from './place.ts';
 import { FileMaker } from './thread.ts';
@@ -16,9 +17,10 @@ import { FileMaker } from './thread.ts';
 export interface ArchiveSinkOptions {
   readonly place: ArchivePlace;
   readonly archive: ArchiveTables;
-  /** Name of the processor, and ms after which its files are closed. */
+  /** Name of the processor. */
   readonly app: string;
-  readonly interval: number;
+  /** Ms after which a file is closed; five minutes by default. */
+  readonly interval: number | undefined;
   /** Whether the state has read trips before. */
   readonly goesOn: boolean;
   readonly clock: Clock;
@@ -27,8 +29,6 @@ export interface ArchiveSinkOptions {
   readonly onNote: (note: string) => void;
 }
 
-const BACKOFF: Backoff = { firstMs: 500, longestMs: 15_000, jitter: 'full' };
-const PASSING = new Set(['s3-unreachable', 's3-throttled']);
 /** At the end of a run: how long to go on while nothing can be written. */
 const GIVE_UP_MS = 60_000;
 
@@ -71,7 +71,7 @@ export class ArchiveSink implements Sink {
     const { place, archive, app, interval, goesOn, onNote } = this.#o;
     const isNew = archive.place === undefined;
     const isFirst = isNew && archive.formerPlace === undefined;
-    const before = archive.begin(place.url, app, interval);
+    const before = archive.begin(place.url, app, interval === undefined ? {} : { ms: interval });
     if (before !== undefined && (before !== place.url || isNew))
       onNote(`trips up to here are archived in ${before}`);
     else if (isFirst && goesOn) onNote('the archive begins with the trips that are read from now on');
@@ -171,13 +171,13 @@ export class ArchiveSink implements Sink {
         this.#trouble = undefined;
         return true;
       } catch (error) {
-        if (!(error instanceof TaxiflowError) || !PASSING.has(error.code)) throw error;
+        if (!isOutOfReach(error)) throw error;
         const isNew = this.#trouble?.why !== error.message;
         this.#trouble = { why: error.message, since: this.#trouble?.since ?? clock.now() };
         if (isNew) onTrouble(error.message);
         if (signal.aborted) return false;
         if (this.#isClosing && clock.now() - this.#trouble.since > GIVE_UP_MS) throw this.#behind();
-        await attempts.again(BACKOFF);
+        await attempts.again(OUT_OF_REACH);
       }
     }
   }
