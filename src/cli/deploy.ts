@@ -79,10 +79,8 @@ export function parametersFor({ Parameters }: Template, given: Given): Map<strin
 /** What CloudFormation would refuse, before anything is asked. */
 function refuseValue(flag: string, value: string, parameter: Parameter): void {
   const { AllowedValues, AllowedPattern, MinValue, MaxValue, ConstraintDescription, Description } = parameter;
-  // An abbreviation stays as it is.
-  const asked = Description.replace(/^(?:Its )?(.)(?=[a-z ])/, (_, first: string) => first.toLowerCase());
   const wrong = (what: string) =>
-    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, `it is: ${asked}`);
+    usageError(`${flag} ${value} ${ConstraintDescription ?? what}`, `${flag}: ${Description}`);
   if (AllowedValues && !AllowedValues.map(String).includes(value))
     throw wrong(`is not one of ${AllowedValues.join(', ')}`);
   if (AllowedPattern !== undefined && !new RegExp(`^(?:${AllowedPattern})$`).test(value))
