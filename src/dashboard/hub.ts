@@ -11,7 +11,12 @@ const UNREAD_LIMIT = 512 * 1024;
 /** Bytes of one event, or of all events a page missed, above which a compressed reload is cheaper. */
 const EVENT_LIMIT = 256 * 1024;
 const BYTES_PER_MS = 4_000;
-const MOST_PAGES = 500;
+
+/** The traffic of all hubs together. */
+export interface Budget {
+  /** Epoch ms until which what was sent takes. */
+  busyUntil: number;
+}
 
 interface KeptEvent {
   /** The id of the event before this one. */
@@ -23,13 +28,14 @@ export class Hub {
   readonly #pages = new Map<ServerResponse, { behind: boolean }>();
   #kept: KeptEvent[] = [];
   #keptBytes = 0;
-  #busyUntil = 0;
+  readonly #budget: Budget;
   #id: string;
   /** Bytes that a page loads after a `reset`. */
   loadBytes = 50_000;
 
-  constructor(id: string) {
+  constructor(id: string, budget: Budget) {
     this.#id = id;
+    this.#budget = budget;
   }
 
   /** The id of the last event. */
@@ -39,15 +45,6 @@ export class Hub {
 
   get size(): number {
     return this.#pages.size;
-  }
-
-  get full(): boolean {
-    return this.#pages.size >= MOST_PAGES;
-  }
-
-  /** Whether the traffic limit allows another event; `now` is epoch ms. */
-  ready(now: number): boolean {
-    return now >= this.#busyUntil;
   }
 
   /** Adds a page; `after` is the id of the last event it has. */
@@ -66,9 +63,10 @@ export class Hub {
     else for (const { bytes } of missed) page.write(bytes);
   }
 
-  /** Sends changed windows (JSON) to all pages; `id` is the id of this event. */
-  windows(lines: readonly string[], id: string, now: number): void {
-    const bytes = Buffer.from(event('windows', `[${lines.join(',')}]`, id));
+  /** Sends changes (JSON) to all pages, or their brief form if they are large; `id` is the id of this event. */
+  changes(json: string, brief: () => string, id: string, now: number): void {
+    const data = Buffer.byteLength(json) > EVENT_LIMIT ? brief() : json;
+    const bytes = Buffer.from(event('changes', data, id));
     if (bytes.length > EVENT_LIMIT) {
       this.reset(id, now);
       return;
@@ -113,7 +111,7 @@ export class Hub {
       else page.write(bytes);
     }
     const cost = ((bytes.length + after) * this.#pages.size) / BYTES_PER_MS;
-    this.#busyUntil = Math.max(now, this.#busyUntil) + cost;
+    this.#budget.busyUntil = Math.max(now, this.#budget.busyUntil) + cost;
   }
 }
 

@@ -10,9 +10,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { systemCode, TaxiflowError } from '../errors.ts';
-import { Assets, accepted, type Body, compress, type Encoding } from './assets.ts';
-import { Hub } from './hub.ts';
-import { StateWatch } from './watch.ts';
+import { listApps } from '../state/apps.ts';
+import { Assets, accepted, type Body, compress } from './assets.ts';
+import { Feed, LOOK_MS } from './feed.ts';
+import type { Budget } from './hub.ts';
 
 export interface DashboardOptions {
   readonly dataDir: string;
@@ -30,12 +31,11 @@ export interface Dashboard {
   close(): Promise<void>;
 }
 
-/** Ms between looks at the state while a page is open. */
-const LOOK_MS = 250;
-/** A look is followed by a pause of this many times its duration, so that a busy processor keeps its core. */
-const LOOK_REST = 10;
-const STATUS_MS = 1_000;
-const HEARTBEAT_MS = 15_000;
+/** A job that was asked for by name and that no one has looked at for so long is let go of. */
+const IDLE_MS = 60_000;
+const MOST_PAGES = 500;
+/** Jobs that are followed at once. */
+const MOST_FEEDS = 20;
 const PORTS_TRIED = 50;
 /** Base for parsing request paths; its host is never used. */
 const BASE = 'http://page';
@@ -90,35 +90,32 @@ function urlHost(host: string): string {
 
 class Site {
   readonly #assets = new Assets();
-  readonly #watch: StateWatch;
-  readonly #hub: Hub;
+  readonly #dataDir: string;
+  readonly #budget: Budget = { busyUntil: 0 };
+  /** The job that a page shows unless it asks for another. */
+  readonly #default: Feed;
+  /** Jobs that were asked for by name. */
+  readonly #others = new Map<string, Feed>();
   readonly #names: ReadonlySet<string>;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #tiles: string | undefined;
-  #nextLook = 0;
-  #lastStatus = 0;
-  #sentStatus = '';
-  #statusSentAt = 0;
-  #history: { id: string; bodies: Map<Encoding, Promise<Body>> } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ dataDir, app, host, tiles }: DashboardOptions) {
-    this.#watch = new StateWatch({ dataDir, app, now: Date.now });
-    this.#hub = new Hub(this.#watch.id);
+    this.#dataDir = dataDir;
+    this.#default = new Feed(dataDir, app, this.#budget);
     this.#names = ownNames(host);
     this.#tiles = tiles;
     this.#headers = securityHeaders(tiles);
   }
 
   start(): void {
-    this.#look();
     this.#timer = setInterval(() => this.#tick(), LOOK_MS);
   }
 
   close(): void {
     clearInterval(this.#timer);
-    this.#hub.close();
-    this.#watch.close();
+    for (const feed of this.#feeds()) feed.close();
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -140,16 +137,7 @@ class Site {
     if (data && headers['sec-fetch-site'] === 'cross-site') {
       return refuse(response, 403, 'requests from other sites are refused\n');
     }
-    if (url.pathname === '/api/events') return this.#events(request, response, url);
-    if (url.pathname === '/api/history') return this.#sendHistory(request, response);
-    if (url.pathname === '/api/dead-letters') {
-      const letters = this.#watch.deadLetters(url.searchParams.get('reason') ?? '');
-      return this.#json(request, response, JSON.stringify(letters));
-    }
-    if (url.pathname === '/api/settings') {
-      return this.#json(request, response, JSON.stringify({ tiles: this.#tiles ?? null }));
-    }
-    if (url.pathname === '/metrics') return this.#metrics(request, response);
+    if (data || url.pathname === '/metrics') return this.#data(request, response, url);
     const asset = await this.#assets.find(url.pathname);
     if (!asset) return refuse(response, 404, 'not found\n');
     response.setHeader('etag', asset.tag);
@@ -162,81 +150,83 @@ class Site {
     send(request, response, asset.type, await asset.body(accepted(headers['accept-encoding'])));
   }
 
-  #events(request: IncomingMessage, response: ServerResponse, url: URL): void {
-    if (this.#hub.full) {
+  /** Answers what belongs to a job: `?app=` chooses it. */
+  async #data(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const { pathname, searchParams } = url;
+    response.setHeader('cache-control', 'no-store');
+    const json = (text: string) => this.#json(request, response, text);
+    if (pathname === '/api/settings') return json(JSON.stringify({ tiles: this.#tiles ?? null }));
+    const app = searchParams.get('app') ?? '';
+    const feed = this.#feed(app);
+    if (!feed) return refuse(response, 404, 'there is no job of that name\n');
+    const view = searchParams.get('view') ?? undefined;
+    if (pathname === '/api/events') return this.#events(request, response, feed, url);
+    if (pathname === '/api/history') {
+      const encoding = accepted(request.headers['accept-encoding']);
+      return send(request, response, JSON_TYPE, await feed.history(view, encoding));
+    }
+    if (pathname === '/api/windows') {
+      const before = Number(searchParams.get('before') ?? Number.MAX_SAFE_INTEGER);
+      if (!Number.isSafeInteger(before)) return refuse(response, 400, 'before must be a time in ms\n');
+      return json(feed.windows(view ?? '', before));
+    }
+    if (pathname === '/api/dead-letters')
+      return json(JSON.stringify(feed.deadLetters(searchParams.get('reason') ?? '')));
+    if (pathname === '/metrics') return this.#metrics(request, response, feed);
+    return refuse(response, 404, 'not found\n');
+  }
+
+  /** The job of a name, or the default one; undefined if there is none, or too many are followed. */
+  #feed(app: string): Feed | undefined {
+    if (app === '' || app === this.#default.app) return this.#default;
+    const known = this.#others.get(app);
+    if (known) return known;
+    if (this.#others.size >= MOST_FEEDS || !listApps(this.#dataDir).includes(app)) return undefined;
+    const feed = new Feed(this.#dataDir, app, this.#budget);
+    this.#others.set(app, feed);
+    return feed;
+  }
+
+  #events(request: IncomingMessage, response: ServerResponse, feed: Feed, url: URL): void {
+    let pages = 0;
+    for (const { pages: open } of this.#feeds()) pages += open;
+    if (pages >= MOST_PAGES) {
       refuse(response, 503, 'too many pages are open\n');
       return;
     }
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
     if (request.method === 'HEAD') {
       response.end();
       return;
     }
     response.socket?.setNoDelay(true);
-    this.#look();
     const known = request.headers['last-event-id'] ?? url.searchParams.get('after') ?? '';
-    this.#hub.add(response, String(known), JSON.stringify(this.#watch.status()));
+    feed.listen(response, url.searchParams.get('view') ?? undefined, String(known));
   }
 
-  async #sendHistory(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#look();
-    if (this.#history?.id !== this.#watch.id) this.#history = { id: this.#watch.id, bodies: new Map() };
-    const { id, bodies } = this.#history;
-    const encoding = accepted(request.headers['accept-encoding']);
-    const body = bodies.get(encoding) ?? compress(this.#historyJson(id), encoding);
-    bodies.set(encoding, body);
-    response.setHeader('cache-control', 'no-store');
-    this.#hub.loadBytes = (await body).bytes.length;
-    send(request, response, JSON_TYPE, await body);
-  }
-
-  #historyJson(id: string): Buffer {
-    return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
-  }
-
-  async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#look();
+  async #metrics(request: IncomingMessage, response: ServerResponse, feed: Feed): Promise<void> {
     const { metricsOf } = await import('../status/metrics.ts');
-    const { type, text } = await metricsOf(this.#watch.status());
-    response.setHeader('cache-control', 'no-store');
+    const { type, text } = await metricsOf(feed.status());
     const encoding = accepted(request.headers['accept-encoding']);
     send(request, response, type, await compress(Buffer.from(text), encoding));
   }
 
   async #json(request: IncomingMessage, response: ServerResponse, json: string): Promise<void> {
-    response.setHeader('cache-control', 'no-store');
     const encoding = accepted(request.headers['accept-encoding']);
     send(request, response, JSON_TYPE, await compress(Buffer.from(json), encoding));
   }
 
-  /** Does nothing while no page is open. */
+  #feeds(): Feed[] {
+    return [this.#default, ...this.#others.values()];
+  }
+
   #tick(): void {
-    if (this.#hub.size === 0) return;
-    const now = Date.now();
-    if (this.#hub.ready(now)) this.#look();
-    if (now - this.#lastStatus >= STATUS_MS) this.#sendStatus(now);
-  }
-
-  #look(): void {
-    const now = Date.now();
-    if (now < this.#nextLook) return;
-    const { opened, windows } = this.#watch.look();
-    this.#nextLook = now + Math.max(LOOK_MS / 2, (Date.now() - now) * LOOK_REST);
-    if (opened) {
-      this.#hub.reset(this.#watch.id, now);
-      this.#sendStatus(now);
-    } else if (this.#watch.id !== this.#hub.id) this.#hub.windows(windows, this.#watch.id, now);
-  }
-
-  /** Sends the status if it changed; an unchanged one only as a heartbeat. */
-  #sendStatus(now: number): void {
-    this.#lastStatus = now;
-    const status = this.#watch.status();
-    const content = JSON.stringify({ ...status, now: 0 });
-    if (content === this.#sentStatus && now - this.#statusSentAt < HEARTBEAT_MS) return;
-    this.#sentStatus = content;
-    this.#statusSentAt = now;
-    this.#hub.status(JSON.stringify(status), now);
+    for (const feed of this.#feeds()) feed.tick();
+    for (const [app, feed] of this.#others) {
+      if (!feed.isIdle(IDLE_MS)) continue;
+      feed.close();
+      this.#others.delete(app);
+    }
   }
 }
 

@@ -1,42 +1,53 @@
-/** Keeps the windows that the page shows, from the state. One instance serves all pages. */
+/** Reads the windows that pages show from a state. One instance serves all pages of a job. */
 import type { StateReader } from '../state/reader.ts';
 import { JobWatch, type WatchOptions } from '../status/job-watch.ts';
-import type { DeadLetterSample, JobStatus, WindowUpdate } from './page/wire.ts';
-import { emptied, isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';
+import type { DeadLetterSample, JobStatus, ViewShape } from './page/wire.ts';
+import { shapeOf } from './shapes.ts';
+import { windowUpdate } from './windows.ts';
 
 /** What a look at the state found. */
 export interface Change {
-  /** The state was opened or is gone, so pages must drop the windows they have. */
+  /** The state was opened, has other views or is gone, so pages must drop the windows they have. */
   readonly opened: boolean;
-  /** Windows whose results changed, as lines of JSON. */
-  readonly windows: readonly string[];
+  /** By view that is followed, windows whose results changed. */
+  readonly windows: ReadonlyMap<string, readonly ChangedWindow[]>;
+  /** Totals that changed, as JSON. */
+  readonly totals: string;
 }
 
-/** A day of windows is always kept; older ones while their JSON is small. Sizes are characters of JSON per view. */
-const DAY_MS = 86_400_000;
-const SMALL_HISTORY = 1_200_000;
-const LARGEST_HISTORY = 16_000_000;
+export interface ChangedWindow {
+  readonly label: number;
+  /** A `WindowUpdate`. */
+  readonly json: string;
+}
+
+/** Characters of JSON that are sent at once, and that are kept of all windows together. */
+const CHUNK = 400_000;
+const MOST_KEPT = 64_000_000;
+/** Windows of a view that a page knows of, at most: the newest ones. */
+const MOST_WINDOWS = 10_000;
 /** Most results of a window: a page can't show more. */
 const MOST_RESULTS = 200_000;
 
-interface KeptWindow {
-  readonly view: string;
-  readonly start: number;
-  readonly json: string;
-}
+const NOTHING: Change = { opened: false, windows: new Map(), totals: '[]' };
 
 export class StateWatch {
   readonly #job: JobWatch;
   #next = 1;
-  #windows = new Map<string, KeptWindow>();
+  #checkpoint = 0;
+  #defined = '';
+  #shapes: readonly ViewShape[] = [];
+  /** Windows as JSON, by view and label. */
+  readonly #kept = new Map<string, string>();
+  #keptSize = 0;
 
   constructor(options: WatchOptions) {
     this.#job = new JobWatch(options);
   }
 
-  /** Identifies the windows: the state, and the number of the next result. */
+  /** Identifies what pages have: the state, its views, and what it had when it was looked at. */
   get id(): string {
-    return `${this.file}.${this.#next}`;
+    return `${this.file}.${this.#next}.${this.#checkpoint}`;
   }
 
   /** Identifies the state file; it changes if the state is created again. */
@@ -44,26 +55,64 @@ export class StateWatch {
     return this.#job.file;
   }
 
-  /** All kept windows as JSON, by start. */
-  history(): string[] {
-    return [...this.#windows.values()].sort((a, b) => a.start - b.start).map(({ json }) => json);
+  get app(): string | undefined {
+    return this.#job.app;
   }
 
-  look(): Change {
+  get path(): string | undefined {
+    return this.#job.reader?.path;
+  }
+
+  /** The view of a name, or else the first. */
+  shape(view: string | undefined): ViewShape | undefined {
+    return this.#shapes.find(({ name }) => name === view) ?? this.#shapes[0];
+  }
+
+  /** What a page begins with, as JSON. */
+  history(view: string | undefined): string {
+    const shape = this.shape(view);
+    const { reader } = this.#job;
+    const labels = shape && reader ? newest(reader.windows(shape.name), MOST_WINDOWS).reverse() : [];
+    const head = { id: this.id, view: shape?.name ?? null, shapes: this.#shapes, labels };
+    return `${JSON.stringify(head).slice(0, -1)},"totals":${reader ? this.#totals(reader) : '[]'}}`;
+  }
+
+  /** Windows of a view with labels before one, the newest first, as JSON. */
+  windows(view: string, before: number): string {
+    const shape = this.#shapes.find(({ name }) => name === view);
+    const { reader } = this.#job;
+    const lines: string[] = [];
+    let [size, next] = [0, null as number | null];
+    if (shape && reader) {
+      for (const label of reader.windows(view, before)) {
+        if (size >= CHUNK) {
+          next = lines.length > 0 ? before : null;
+          break;
+        }
+        const json = this.#window(reader, shape, label);
+        size += json.length;
+        lines.push(json);
+        before = label;
+      }
+    }
+    return `{"windows":[${lines.join(',')}],"next":${next}}`;
+  }
+
+  /** Looks for changes; `followed` are the views of which changed windows are wanted. */
+  look(followed: ReadonlySet<string>): Change {
     const had = this.#job.reader !== undefined;
     const found = this.#job.look();
     const { reader } = this.#job;
     if (!reader) this.#forget();
-    if (!reader || found === 'same') return { opened: found === 'gone', windows: [] };
+    if (!reader || found === 'same') return { ...NOTHING, opened: found === 'gone' };
     try {
-      if (found === 'changed') return { opened: false, windows: this.#changes(reader) };
-      this.#forget();
-      this.#load(reader);
-      return { opened: true, windows: [] };
+      if (found === 'changed' && !this.#isDefinedAnew(reader)) return this.#changes(reader, followed);
+      this.#open(reader);
+      return { ...NOTHING, opened: true };
     } catch (error) {
       this.#job.fail(error);
       this.#forget();
-      return { opened: had, windows: [] };
+      return { ...NOTHING, opened: had };
     }
   }
 
@@ -83,59 +132,80 @@ export class StateWatch {
 
   #forget(): void {
     this.#next = 1;
-    this.#windows = new Map();
+    this.#checkpoint = 0;
+    this.#defined = '';
+    this.#shapes = [];
+    this.#kept.clear();
+    this.#keptSize = 0;
   }
 
-  #load(reader: StateReader): void {
+  /** Whether the views are others than before. */
+  #isDefinedAnew(reader: StateReader): boolean {
+    const { views, settings } = reader.identity();
+    return `${settings} ${views}` !== this.#defined;
+  }
+
+  #open(reader: StateReader): void {
+    this.#forget();
+    const { views, settings } = reader.identity();
+    this.#defined = `${settings} ${views}`;
+    const eventTime = settings.startsWith('event time arrival') ? 'arrival' : 'dropoff';
+    this.#shapes = reader.definitions().map((view) => shapeOf(view, eventTime));
+    this.#advance(reader);
+  }
+
+  #advance(reader: StateReader): void {
     this.#next = reader.nextResult();
-    for (const view of SHOWN_VIEWS) {
-      let bytes = 0;
-      let newest: number | undefined;
-      for (const start of reader.windows(view)) {
-        newest ??= start;
-        if (bytes > LARGEST_HISTORY || (bytes > SMALL_HISTORY && start < newest - DAY_MS)) break;
-        bytes += this.#keep(reader, view, start)?.length ?? 0;
-      }
+    this.#checkpoint = reader.checkpoint()?.number ?? 0;
+  }
+
+  #changes(reader: StateReader, followed: ReadonlySet<string>): Change {
+    const [next, checkpoint] = [this.#next, this.#checkpoint];
+    this.#advance(reader);
+    const windows = new Map<string, ChangedWindow[]>();
+    const changed = this.#next === next ? [] : reader.windowsChangedSince(next);
+    for (const { view, start } of changed) {
+      this.#drop(`${view} ${start}`);
+      const shape = followed.has(view) && this.#shapes.find(({ name }) => name === view);
+      if (!shape) continue;
+      const lines = windows.get(view) ?? [];
+      windows.set(view, lines);
+      lines.push({ label: start, json: this.#window(reader, shape, start) });
     }
+    return { opened: false, windows, totals: this.#totals(reader, checkpoint) };
   }
 
-  #changes(reader: StateReader): string[] {
-    const next = reader.nextResult();
-    if (next === this.#next) return [];
-    const changed = reader.windowsChangedSince(this.#next);
-    this.#next = next;
-    const lines = changed
-      .map(({ view, start }) => this.#keep(reader, view, start))
-      .filter((line) => line !== undefined);
-    this.#trim();
-    return lines;
-  }
-
-  #keep(reader: StateReader, view: string, start: number): string | undefined {
-    if (!isShown(view)) return undefined;
-    const key = `${view} ${start}`;
-    const known = this.#windows.get(key);
-    const docs = reader.window(view, start, MOST_RESULTS);
-    const update =
-      docs.length === 0 && known ? emptied(JSON.parse(known.json) as WindowUpdate) : windowUpdate(view, docs);
-    if (!update) return undefined;
-    const json = JSON.stringify(update);
-    this.#windows.set(key, { view, start, json });
+  #window(reader: StateReader, shape: ViewShape, label: number): string {
+    const key = `${shape.name} ${label}`;
+    const known = this.#kept.get(key);
+    if (known !== undefined) return known;
+    const { docs, omitted } = reader.window(shape.name, label, MOST_RESULTS);
+    const json = JSON.stringify(windowUpdate(shape, label, docs, omitted));
+    this.#kept.set(key, json);
+    this.#keptSize += json.length;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#keptSize <= MOST_KEPT) break;
+      this.#drop(oldest);
+    }
     return json;
   }
 
-  /** Drops the oldest windows if there are too many. */
-  #trim(): void {
-    let bytes = 0;
-    for (const { json } of this.#windows.values()) bytes += json.length;
-    if (bytes < 2 * SHOWN_VIEWS.length * SMALL_HISTORY) return;
-    const kept = [...this.#windows].sort(([, a], [, b]) => b.start - a.start);
-    const newest = kept[0]![1].start;
-    bytes = 0;
-    for (const [key, { start, json }] of kept) {
-      bytes += json.length;
-      const old = bytes > SHOWN_VIEWS.length * SMALL_HISTORY && start < newest - DAY_MS;
-      if (old || bytes > SHOWN_VIEWS.length * LARGEST_HISTORY) this.#windows.delete(key);
-    }
+  #drop(key: string): void {
+    this.#keptSize -= this.#kept.get(key)?.length ?? 0;
+    this.#kept.delete(key);
   }
+
+  /** Totals of all views, or those written after a checkpoint, as JSON. */
+  #totals(_reader: StateReader, _after?: number): string {
+    return '[]';
+  }
+}
+
+function newest<T>(items: Iterable<T>, most: number): T[] {
+  const found: T[] = [];
+  for (const item of items) {
+    if (found.length === most) break;
+    found.push(item);
+  }
+  return found;
 }

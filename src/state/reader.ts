@@ -25,6 +25,7 @@ import {
   type ResultsOf,
   resultsOfWindow,
   storedResults,
+  type WindowResults,
 } from './results.ts';
 import type { RunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
@@ -151,12 +152,12 @@ export class StateReader {
     });
   }
 
-  /** Windows of a view that have fired, the newest first. */
-  *windows(view: string): Generator<number> {
+  /** Windows of a view that have fired, the newest first: all, or those before one. */
+  *windows(view: string, until = Number.MAX_SAFE_INTEGER): Generator<number> {
     const before = this.#db.prepare(
       'SELECT max(window_start) AS start FROM firings WHERE view = ? AND window_start < ?',
     );
-    for (let start = Number.MAX_SAFE_INTEGER; ; ) {
+    for (let start = until; ; ) {
       const row = translating(this.#what, this.path, () => before.get(view, start)) as {
         start: number | null;
       };
@@ -179,7 +180,7 @@ export class StateReader {
   }
 
   /** The results of one window, each in its latest version; none where there are more than `most`. */
-  window(view: string, start: number, most: number): ResultDocument[] {
+  window(view: string, start: number, most: number): WindowResults {
     return translating(this.#what, this.path, () =>
       resultsOfWindow(this.#db, view, start, most, this.#resultsOf()),
     );
@@ -188,6 +189,11 @@ export class StateReader {
   /** What becomes of the state when it is run with these views. */
   viewChanges(views: readonly View[]): readonly ViewChange[] {
     return translating(this.#what, this.path, () => viewChanges(this.#db, views));
+  }
+
+  /** The views the results are of. */
+  definitions(): View[] {
+    return this.#views();
   }
 
   /** Names of the views the results are of. */

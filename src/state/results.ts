@@ -165,6 +165,12 @@ export function latestResults(db: Sqlite, filter: ResultFilter, most: number, of
   return read();
 }
 
+/** Results of one window, or how many there are where those are too many. */
+export interface WindowResults {
+  readonly docs: readonly ResultDocument[];
+  readonly omitted: number;
+}
+
 /** The results of one window; none where there are more than `most`. */
 export function resultsOfWindow(
   db: Sqlite,
@@ -172,13 +178,13 @@ export function resultsOfWindow(
   start: number,
   most: number,
   { keyFields }: Pick<ResultsOf, 'keyFields'>,
-): ResultDocument[] {
+): WindowResults {
   const { results } = db
     .prepare('SELECT total(count) AS results FROM firings WHERE view = ? AND window_start = ?')
     .get(view, start) as { results: number };
-  if (results > most) return [];
+  if (results > most) return { docs: [], omitted: results };
   const [first, corrections] = [firingsOf(db, view, start, 0), firingsOf(db, view, start, 1)];
-  return [...latest({ view, start }, first, corrections, () => keyFields(view))];
+  return { docs: [...latest({ view, start }, first, corrections, () => keyFields(view))], omitted: 0 };
 }
 
 const NEXT_FIRING = `SELECT first, count, correction, crc, docs FROM firings

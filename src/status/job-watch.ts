@@ -46,6 +46,11 @@ export class JobWatch {
     return this.#file;
   }
 
+  /** The app that is followed; undefined until there is one. */
+  get app(): string | undefined {
+    return this.#app;
+  }
+
   get reader(): StateReader | undefined {
     return this.#reader;
   }

@@ -1,39 +1,122 @@
-/** The data that the server sends to the page. Used on both sides. */
-
-/** A window of `pickup_count`: counts by cell. */
-export interface PickupWindow {
-  readonly view: 'pickup_count';
-  /** Epoch ms. */
-  readonly start: number;
-  readonly end: number;
-  /** Length of the geohashes. */
-  readonly precision: number;
-  /** Cells in ascending order, each as its difference from the one before. */
-  readonly cells: readonly number[];
-  readonly counts: readonly number[];
-}
-
-/** A window of `trip_duration`: trips and their whole minutes by cell and airport. */
-export interface DurationWindow {
-  readonly view: 'trip_duration';
-  readonly start: number;
-  readonly end: number;
-  readonly precision: number;
-  readonly cells: readonly number[];
-  readonly airports: readonly string[];
-  readonly trips: readonly number[];
-  readonly minutes: readonly number[];
-}
-
-export type WindowUpdate = PickupWindow | DurationWindow;
-
-/** All windows that the server keeps, and the event id after which to listen. */
-export interface History {
-  readonly id: string;
-  readonly windows: readonly WindowUpdate[];
-}
+/** The data that the server sends to the page. Used on both sides. Times are epoch ms. */
+import type { AggregateFunction, EventTime, Window } from '../../views/language.ts';
 
 export type { DeadLetterSample, JobStatus, Sample, ShardStatus, SinkStatus } from '../../status/model.ts';
+
+/** What a key field holds: a place on the map, or a word. */
+export type KeyKind = 'geohash' | 'zone' | 'word';
+
+export interface KeyShape {
+  readonly name: string;
+  readonly kind: KeyKind;
+  /** The end of the trip that a place is of. */
+  readonly end?: 'pickup' | 'dropoff';
+}
+
+export interface AggregateShape {
+  readonly name: string;
+  readonly fn: AggregateFunction;
+  /** What is aggregated, as text: percentiles of one operand belong together. */
+  readonly of?: string;
+  /** The share of a percentile, 0 to 1. */
+  readonly p?: number;
+  /** Whether values are times. */
+  readonly isTime: boolean;
+}
+
+/** What the page has to know of a view to draw it. */
+export interface ViewShape {
+  readonly name: string;
+  readonly time: EventTime;
+  readonly window: Window;
+  readonly keys: readonly KeyShape[];
+  readonly aggregates: readonly AggregateShape[];
+  /** Whether some results are left out, by `having` or a top. */
+  readonly isCut: boolean;
+  /** Of a top: the field of the rank, if there is one. */
+  readonly top?: { readonly n: number; readonly rank?: string };
+}
+
+export type Figure = number | null;
+
+/** The values of one key field, row by row. */
+export type Column =
+  /** Geohashes of one length as numbers, each as its difference from the one before. */
+  | { readonly precision: number; readonly cells: readonly number[] }
+  | readonly (string | number | boolean)[];
+
+/** The results of a window, in columns. They replace those that the page has of it. */
+export interface WindowUpdate {
+  /** What lists know the window by. */
+  readonly label: number;
+  readonly start: number;
+  readonly end: number;
+  /** By key field, in the order of the view; geohashes ascend in the first of them. */
+  readonly keys: readonly Column[];
+  /** By aggregate. */
+  readonly values: readonly (readonly Figure[])[];
+  /** Start and end of each session, as ms after the label. */
+  readonly spans?: readonly [starts: readonly number[], ends: readonly number[]];
+  readonly ranks?: readonly number[];
+  /** How many results there are, if they are too many to be shown. */
+  readonly omitted?: number;
+}
+
+/** Values by aggregate, and how many trips each was made of where that is known. */
+export interface Total {
+  readonly values: readonly Figure[];
+  readonly of: readonly Figure[];
+}
+
+/** What a window had before `having` and a top left results out. */
+export interface TotalUpdate {
+  readonly label: number;
+  readonly start: number;
+  readonly end: number;
+  /** How many keys there were. */
+  readonly keys: number;
+  readonly all: Total;
+  /** By the key fields that are no places; null if there are too many. */
+  readonly groups: readonly (Total & { readonly key: readonly (string | number | boolean)[] })[] | null;
+}
+
+/** Totals of windows of a view. */
+export interface ViewTotals {
+  readonly view: string;
+  readonly windows: readonly TotalUpdate[];
+}
+
+/** What a page begins with: the shapes of all views, and which windows one of them has. */
+export interface History {
+  /** The event id after which to listen. */
+  readonly id: string;
+  /** The view it is of: the one asked for, or else the first; null without views. */
+  readonly view: string | null;
+  readonly shapes: readonly ViewShape[];
+  /** Labels of the windows with results, ascending. */
+  readonly labels: readonly number[];
+  readonly totals: readonly ViewTotals[];
+}
+
+/** Some windows of a view, the newest first. */
+export interface Windows {
+  readonly windows: readonly WindowUpdate[];
+  /** Ask for those before this label next; null if there are none. */
+  readonly next: number | null;
+}
+
+/** What changed since the event before. */
+export interface Changes {
+  readonly windows: readonly WindowUpdate[];
+  /** Labels of windows that changed too and must be asked for. */
+  readonly stale: readonly number[];
+  readonly totals: readonly ViewTotals[];
+}
+
+export interface Settings {
+  /** URL of map tiles. */
+  readonly tiles: string | null;
+}
 
 export function* undiffed(differences: readonly number[]): Generator<number> {
   let value = 0;
