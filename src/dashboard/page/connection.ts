@@ -1,22 +1,12 @@
 /**
- * The connection of the page to its server: loads all windows once, then listens for changes. It reconnects by itself,
- * and disconnects while the page is hidden.
+ * The connection of the page to its server: loads what a page begins with, then listens for changes. It reconnects by
+ * itself, and disconnects while the page is hidden.
  *
  *  A browser opens at most six connections to a server, shared by all its pages. A page therefore disconnects when enough
  *  newer pages are listening, so that the next one can load, and reconnects when the user returns to it.
  */
-import type { History, JobStatus, WindowUpdate } from './wire.ts';
-
-export interface Listener {
-  /** Gets all windows; they replace the known ones. */
-  history(windows: readonly WindowUpdate[]): void;
-  windows(windows: readonly WindowUpdate[]): void;
-  status(status: JobStatus): void;
-  /** Whether the server answers. */
-  connected(yes: boolean): void;
-  /** Whether this page is disconnected to make room for newer ones. */
-  crowded(yes: boolean): void;
-}
+import type { Listener, Source } from './source.ts';
+import type { Changes, History, JobStatus, Windows } from './wire.ts';
 
 /** A message between pages of one browser. */
 interface Announcement {
@@ -33,10 +23,16 @@ const HIDDEN_MS = 10_000;
 /** Most pages that listen at once; this leaves one connection for loading. */
 const MOST_LISTENING = 5;
 
-export class Connection {
+export class Connection implements Source {
   readonly #listener: Listener;
+  #app: string | undefined;
+  #view: string | undefined;
+  /** The view that the server sends. */
+  #shown: string | null = null;
   #events: EventSource | undefined;
   #known = '';
+  /** Grows with each opening, so that answers to an earlier one are dropped. */
+  #opening = 0;
   #loading = false;
   #wait = RETRY_MS;
   #retry: number | undefined;
@@ -56,28 +52,62 @@ export class Connection {
     this.#others.onmessage = ({ data }: MessageEvent<Announcement>) => this.#hear(data);
   }
 
-  async open(): Promise<void> {
-    if (this.#loading) return;
+  open(app: string | undefined, view: string | undefined): void {
+    this.#app = app;
+    this.#view = view;
+    this.#wait = RETRY_MS;
+    void this.#load();
+  }
+
+  async fetch<T>(path: string, query: Readonly<Record<string, string>> = {}): Promise<T> {
+    const response = await fetch(this.#address(path, query));
+    if (!response.ok) throw new Error((await response.text()).trim() || response.statusText);
+    return (await response.json()) as T;
+  }
+
+  windows(view: string, before: number): Promise<Windows> {
+    return this.fetch('/api/windows', { view, before: String(before) });
+  }
+
+  #address(path: string, query: Readonly<Record<string, string>>): string {
+    const all = new URLSearchParams(query);
+    if (this.#app !== undefined) all.set('app', this.#app);
+    return all.size > 0 ? `${path}?${all}` : path;
+  }
+
+  async #load(): Promise<void> {
+    const opening = ++this.#opening;
     this.#loading = true;
     this.#shut();
     try {
-      const response = await fetch('/api/history');
+      const query = this.#view === undefined ? {} : { view: this.#view };
+      const response = await fetch(this.#address('/api/history', query));
+      if (opening !== this.#opening) return;
+      if (response.status === 404) {
+        this.#loading = false;
+        this.#listener.noJob(this.#app ?? '');
+        return;
+      }
       if (!response.ok) throw new Error(response.statusText);
-      const { id, windows } = (await response.json()) as History;
-      this.#known = id;
-      this.#listener.history(windows);
+      const history = (await response.json()) as History;
+      if (opening !== this.#opening) return;
+      this.#known = history.id;
+      this.#listener.history(history);
       this.#loading = false;
+      this.#shown = history.view;
       this.#listen();
-      return;
     } catch {
+      if (opening !== this.#opening) return;
       this.#loading = false;
+      this.#known = '';
       this.#lost();
     }
   }
 
   #listen(): void {
     this.#shut();
-    const events = new EventSource(`/api/events?after=${encodeURIComponent(this.#known)}`);
+    const query = { after: this.#known, ...(this.#shown === null ? {} : { view: this.#shown }) };
+    const events = new EventSource(this.#address('/api/events', query));
     this.#events = events;
     this.#newer.clear();
     this.#announce(true);
@@ -88,10 +118,10 @@ export class Connection {
       this.#listener.connected(true);
       this.#listener.status(JSON.parse(event.data) as JobStatus);
     });
-    events.addEventListener('windows', (event) => {
+    events.addEventListener('changes', (event) => {
       this.#heard();
       this.#known = event.lastEventId;
-      this.#listener.windows(JSON.parse(event.data) as WindowUpdate[]);
+      this.#listener.changes(JSON.parse(event.data) as Changes);
     });
     events.addEventListener('reset', () => {
       // Spread the reloads of many pages.
@@ -116,7 +146,7 @@ export class Connection {
 
   #resume(): void {
     if (this.#known) this.#listen();
-    else this.open();
+    else void this.#load();
   }
 
   #heard(): void {

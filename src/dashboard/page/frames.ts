@@ -1,108 +1,188 @@
-/** The windows that the page knows, in event-time order. */
-import type { Cells } from './cells.ts';
-import { undiffed, type WindowUpdate } from './wire.ts';
+/** The windows of the view that the page shows, in event-time order, with those results that it has loaded. */
+import { cellText } from '../../views/geohash.ts';
+import type { Areas } from './areas.ts';
+import { placeOf, wordKeys } from './metrics.ts';
+import {
+  type Column,
+  type Figure,
+  type TotalUpdate,
+  undiffed,
+  type ViewShape,
+  type WindowUpdate,
+} from './wire.ts';
 
-export interface Airport {
-  readonly trips: number;
-  readonly minutes: number;
+export type Word = string | number | boolean;
+
+/** The results of a window, in columns. */
+export interface Rows {
+  readonly count: number;
+  /** Numbers of areas; undefined if the key has no place. */
+  readonly areas?: Int32Array;
+  /** By key field that is no place. */
+  readonly words: readonly (readonly Word[])[];
+  /** By aggregate; NaN where there is no value. */
+  readonly values: readonly Float64Array[];
+  /** Start and end of each session, epoch ms. */
+  readonly spans?: readonly [starts: Float64Array, ends: Float64Array];
+  readonly ranks?: readonly number[];
+  readonly omitted: number;
 }
 
-/** A window: pick-ups by cell, and the trips to the airports. Times are epoch ms. */
+/** A window. Times are epoch ms. */
 export interface Frame {
+  readonly label: number;
   readonly start: number;
   readonly end: number;
-  /** Cell numbers, and the pick-ups of each. */
-  cells: readonly number[];
-  counts: readonly number[];
-  total: number;
-  /** By airport code. */
-  airports: ReadonlyMap<string, Airport>;
-  /** By airport code and cell. */
-  airportCells: ReadonlyMap<string, ReadonlyMap<number, Airport>>;
+  /** Undefined until they are loaded. */
+  rows: Rows | undefined;
+  total: TotalUpdate | undefined;
 }
 
-const MOST_FRAMES = 4_000;
-const DAY_MS = 86_400_000;
+const NONE: Rows = { count: 0, words: [], values: [], omitted: 0 };
+const MOST_FRAMES = 10_000;
+/** A gap of more windows than this is not filled with empty ones. */
+const MOST_FILLED = 300;
+/** Results that a page keeps; beyond that, windows far from the current one are forgotten. */
+const MOST_ROWS = 12_000_000;
 
 export class Frames {
-  readonly cells: Cells;
+  readonly areas: Areas;
   readonly #frames = new Map<number, Frame>();
-  /** By start. Gaps of at most a day are filled with empty windows. */
+  #shape: ViewShape | undefined;
+  #rows = 0;
+  /** By start. Short gaps are filled with empty windows. */
   list: readonly Frame[] = [];
-  /** The most pick-ups of a cell in any window. */
-  most = 0;
+  /** Grows with each change. */
+  version = 0;
 
-  constructor(cells: Cells) {
-    this.cells = cells;
+  constructor(areas: Areas) {
+    this.areas = areas;
   }
 
-  /** Adds windows, or replaces known ones. */
-  take(updates: readonly WindowUpdate[]): void {
-    for (const update of updates) this.#take(update);
+  /** Begins with the windows of a view: those with results, and what is known of all. */
+  begin(shape: ViewShape, labels: readonly number[], totals: readonly TotalUpdate[]): void {
+    this.#shape = shape;
+    this.#frames.clear();
+    this.areas.clear();
+    this.#rows = 0;
+    const end = spanGuess(shape);
+    for (const label of labels) this.#frames.set(label, { label, ...end(label), rows: undefined, total: undefined });
+    this.takeTotals(totals);
+  }
+
+  /** Whether there is room for more results. */
+  get hasRoom(): boolean {
+    return this.#rows < MOST_ROWS;
+  }
+
+  /** Whether results are still to be loaded. */
+  get isPartial(): boolean {
+    return this.list.some(({ rows }) => rows === undefined);
+  }
+
+  /** Adds results of windows, or replaces those it has; `known` windows keep theirs. */
+  take(updates: readonly WindowUpdate[], keepKnown = false): void {
+    for (const update of updates) {
+      const known = this.#frames.get(update.label);
+      if (keepKnown && known?.rows) continue;
+      const { label, start, end } = update;
+      this.#rows -= known?.rows?.count ?? 0;
+      const rows = this.#rowsOf(update);
+      this.#rows += rows.count;
+      this.#frames.set(label, { label, start, end, rows, total: known?.total });
+    }
     this.#order();
   }
 
-  clear(): void {
-    this.#frames.clear();
-    this.list = [];
-    this.most = 0;
+  takeTotals(totals: readonly TotalUpdate[]): void {
+    const hasTwoPlaces = (this.#shape?.keys.filter(({ kind }) => kind !== 'word').length ?? 0) > 1;
+    for (const total of totals) {
+      const { label, start, end } = total;
+      const known = this.#frames.get(label);
+      const rows = known ? known.rows : NONE;
+      // With two places in a key, groups are of other fields than the words of a row.
+      this.#frames.set(label, { label, start, end, rows, total: hasTwoPlaces ? { ...total, groups: null } : total });
+    }
+    this.#order();
   }
 
-  /** Index of the window that starts at `start` (epoch ms), or of the last one before it. */
-  indexOf(start: number): number {
+  /** Forgets the results of windows, so that they are loaded again. */
+  forget(labels: readonly number[]): void {
+    const guess = this.#shape && spanGuess(this.#shape);
+    for (const label of labels) {
+      const known = this.#frames.get(label);
+      this.#rows -= known?.rows?.count ?? 0;
+      const span = known ?? { label, ...guess!(label) };
+      this.#frames.set(label, { ...span, total: known?.total, rows: undefined });
+    }
+    this.#order();
+  }
+
+  /** Makes room by forgetting the results of windows that are far from one. */
+  makeRoom(around: number): void {
+    if (this.hasRoom) return;
+    const loaded = this.list.filter(({ rows }) => (rows?.count ?? 0) > 0);
+    loaded.sort((a, b) => Math.abs(b.label - around) - Math.abs(a.label - around));
+    const far: number[] = [];
+    let left = this.#rows;
+    for (const { label, rows } of loaded) {
+      if (left <= MOST_ROWS * 0.8) break;
+      left -= rows!.count;
+      far.push(label);
+    }
+    this.forget(far);
+  }
+
+  /** Index of the window with a label, or of the last one before it. */
+  indexOf(label: number): number {
     let [low, high] = [0, this.list.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.list[middle]!.start <= start) low = middle + 1;
+      if (this.list[middle]!.label <= label) low = middle + 1;
       else high = middle;
     }
     return Math.max(0, low - 1);
   }
 
-  #take(update: WindowUpdate): void {
-    const { start, end, precision } = update;
-    const known = this.#frames.get(start);
-    const frame = known?.end === end ? known : empty(start, end);
-    this.#frames.set(start, frame);
-    const cells = [...undiffed(update.cells)].map((code) => this.cells.numberOf(code, precision));
-    if (update.view === 'pickup_count') {
-      frame.cells = cells;
-      frame.counts = update.counts;
-      frame.total = 0;
-      for (const picked of update.counts) {
-        frame.total += picked;
-        if (picked > this.most) this.most = picked;
-      }
-      return;
+  #rowsOf({ label, keys, values, spans, ranks, omitted = 0 }: WindowUpdate): Rows {
+    const shape = this.#shape!;
+    const place = placeOf(shape);
+    const at = place ? shape.keys.indexOf(place) : -1;
+    const count = values[0]?.length ?? lengthOf(keys[0]);
+    return {
+      count,
+      ...(place && keys[at] ? { areas: this.#areasOf(keys[at]) } : {}),
+      words: wordKeys(shape).map((i) => wordsIn(keys[i])),
+      values: values.map(numbers),
+      ...(spans ? { spans: [after(label, spans[0]), after(label, spans[1])] as const } : {}),
+      ...(ranks ? { ranks } : {}),
+      omitted,
+    };
+  }
+
+  #areasOf(column: Column): Int32Array {
+    const { areas } = this;
+    if ('cells' in column) {
+      const { precision, cells } = column;
+      return Int32Array.from(undiffed(cells), (cell) => areas.ofCell(cell, precision));
     }
-    const byAirport = new Map<string, Map<number, Airport>>();
-    const sums = new Map<string, { trips: number; minutes: number }>();
-    update.airports.forEach((airport, i) => {
-      const figures = { trips: update.trips[i]!, minutes: update.minutes[i]! };
-      const sum = sums.get(airport) ?? { trips: 0, minutes: 0 };
-      sum.trips += figures.trips;
-      sum.minutes += figures.minutes;
-      sums.set(airport, sum);
-      const ofCells = byAirport.get(airport) ?? new Map<number, Airport>();
-      byAirport.set(airport, ofCells.set(cells[i]!, figures));
-    });
-    frame.airports = sums;
-    frame.airportCells = byAirport;
+    return Int32Array.from(column, (id) => areas.ofZone(Number(id)));
   }
 
   #order(): void {
-    let starts = [...this.#frames.keys()].sort((a, b) => a - b);
-    for (const start of starts.slice(0, -MOST_FRAMES)) this.#frames.delete(start);
-    starts = starts.slice(-MOST_FRAMES);
-    const step = smallestStep(starts);
+    this.version++;
+    let labels = [...this.#frames.keys()].sort((a, b) => a - b);
+    for (const label of labels.slice(0, -MOST_FRAMES)) this.#frames.delete(label);
+    labels = labels.slice(-MOST_FRAMES);
+    const step = stepOf(this.#shape);
     const list: Frame[] = [];
-    for (const start of starts) {
+    for (const label of labels) {
       const last = list.at(-1);
-      const frame = this.#frames.get(start)!;
-      if (last && start - last.start <= DAY_MS) {
-        const size = frame.end - frame.start;
-        for (let missing = last.start + step; missing < start; missing += step)
-          list.push(empty(missing, missing + size));
+      const frame = this.#frames.get(label)!;
+      if (last && step > 0 && (label - last.label) / step <= MOST_FILLED) {
+        const [before, size] = [frame.start - label, frame.end - label];
+        for (let missing = last.label + step; missing < label; missing += step)
+          list.push({ label: missing, start: missing + before, end: missing + size, rows: NONE, total: undefined });
       }
       list.push(frame);
     }
@@ -110,12 +190,35 @@ export class Frames {
   }
 }
 
-function empty(start: number, end: number): Frame {
-  return { start, end, cells: [], counts: [], total: 0, airports: new Map(), airportCells: new Map() };
+/** Ms from one window to the next; 0 if that is not always the same. */
+function stepOf(shape: ViewShape | undefined): number {
+  if (!shape) return 0;
+  const { window } = shape;
+  if (window.kind === 'session') return window.gap_ms;
+  if (window.time_zone !== undefined || window.kind === 'cumulating') return 0;
+  return window.kind === 'sliding' ? window.slide_ms : window.size_ms;
 }
 
-function smallestStep(starts: readonly number[]): number {
-  let step = DAY_MS;
-  for (let i = 1; i < starts.length; i++) step = Math.min(step, starts[i]! - starts[i - 1]!);
-  return step;
+/** Start and end of a window that is not loaded yet, from its label. */
+function spanGuess({ window }: ViewShape): (label: number) => { start: number; end: number } {
+  const size = window.kind === 'session' ? window.gap_ms : window.kind === 'cumulating' ? window.step_ms : window.size_ms;
+  return (start) => ({ start, end: start + size });
+}
+
+function numbers(values: readonly Figure[]): Float64Array {
+  return Float64Array.from(values, (value) => value ?? Number.NaN);
+}
+
+function after(label: number, differences: readonly number[]): Float64Array {
+  return Float64Array.from(differences, (ms) => label + ms);
+}
+
+function lengthOf(column: Column | undefined): number {
+  if (!column) return 0;
+  return 'cells' in column ? column.cells.length : column.length;
+}
+
+function wordsIn(column: Column | undefined): readonly Word[] {
+  if (!column) return [];
+  return 'cells' in column ? Array.from(undiffed(column.cells), (cell) => cellText(cell, column.precision)) : column;
 }

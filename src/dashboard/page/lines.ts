@@ -1,70 +1,81 @@
-/** The chart of average minutes to each airport over event time. */
-import { byId, draw, fill, make, setText } from './elements.ts';
-import { decimal, timeOf } from './format.ts';
+/** A chart of figures over event time: lines, bands of percentiles, single points, and the window under the pointer. */
+import { type Content, draw, fill, make } from './elements.ts';
+import type { Series } from './figures.ts';
+import { stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
 import { INSET, placeOf, ticks } from './timeline.ts';
 
-export const AIRPORTS = ['JFK', 'LGA'] as const;
-const HEIGHT = 190;
-const TOP = 10;
-const BOTTOM = 24;
-const LEFT = 26;
-/** Room for the names at the line ends. */
-const RIGHT = 24;
-const NAME_HEIGHT = 13;
-/** Half the width of a time label. */
-const WHEN_WIDTH = 18;
-
-export function minutesOf(frame: Frame, airport: string): number | undefined {
-  const sum = frame.airports.get(airport);
-  return sum && sum.minutes / sum.trips;
+export interface Line extends Series {
+  /** Number of its colour, from 1. */
+  readonly colour: number;
 }
 
+export interface Picked {
+  /** With the index of the window that was clicked. */
+  onPick(index: number): void;
+  /** A value as text. */
+  text(value: number): string;
+}
+
+const TOP = 12;
+const BOTTOM = 24;
+const RIGHT = 12;
+const NAME_HEIGHT = 13;
+const GLYPH = 6.4;
+/** Characters of a name at the end of a line. */
+const NAME_LENGTH = 16;
+
 export class Lines {
-  readonly #box = byId('lines');
-  readonly #key = byId('minutes-key');
-  readonly #svg = draw('svg', { height: HEIGHT });
-  readonly #onPick: (index: number) => void;
+  readonly #box: HTMLElement;
+  readonly #svg = draw('svg', { 'aria-hidden': 'true' });
+  readonly #tip = make('div', { class: 'tip chart-tip' });
+  readonly #o: Picked;
   #frames: readonly Frame[] = [];
+  #lines: readonly Line[] = [];
+  #isTime = false;
   #index = 0;
   #pointed: number | undefined;
   #width = 0;
-  #top = 60;
+  #height = 0;
+  #left = 30;
+  #right = RIGHT;
+  #range: readonly [low: number, high: number] = [0, 1];
 
-  constructor(onPick: (index: number) => void) {
-    this.#onPick = onPick;
-    this.#box.append(this.#svg);
-    for (const airport of AIRPORTS) {
-      this.#key.append(make('span', { class: `airport ${airport}` }, `${airport} `, make('b', {}, '–')));
-    }
+  constructor(box: HTMLElement, options: Picked) {
+    this.#box = box;
+    this.#o = options;
+    this.#tip.hidden = true;
+    box.append(this.#svg, this.#tip);
     new ResizeObserver(([entry]) => {
       this.#width = entry!.contentRect.width;
+      this.#height = entry!.contentRect.height;
       this.#draw();
-    }).observe(this.#box);
-    this.#box.addEventListener('pointermove', (event) => this.#point(this.#at(event.offsetX)));
-    this.#box.addEventListener('pointerleave', () => this.#point(undefined));
-    this.#box.addEventListener('click', (event) => this.#onPick(this.#at(event.offsetX)));
+    }).observe(box);
+    box.addEventListener('pointermove', (event) => this.#point(this.#at(event.offsetX)));
+    box.addEventListener('pointerleave', () => this.#point(undefined));
+    box.addEventListener('click', (event) => options.onPick(this.#at(event.offsetX)));
   }
 
-  show(frames: readonly Frame[]): void {
+  /** `isTime`: values are times, so that the axis doesn't begin at 0. */
+  show(frames: readonly Frame[], lines: readonly Line[], isTime = false): void {
     this.#frames = frames;
-    byId('minutes').hidden = !frames.some(({ airports }) => airports.size > 0);
+    this.#lines = lines;
+    this.#isTime = isTime;
     this.#draw();
   }
 
-  /** Marks the current window and shows its figures. */
+  /** Marks the current window. */
   mark(index: number): void {
     this.#index = index;
     this.#render();
   }
 
-  /** Width of the axis. */
   get #span(): number {
-    return Math.max(0, this.#width - LEFT - RIGHT);
+    return Math.max(0, this.#width - this.#left - this.#right);
   }
 
   #at(x: number): number {
-    const share = (x - LEFT - INSET) / Math.max(1, this.#span - 2 * INSET);
+    const share = (x - this.#left - INSET) / Math.max(1, this.#span - 2 * INSET);
     return Math.max(0, Math.min(this.#frames.length - 1, Math.round(share * (this.#frames.length - 1))));
   }
 
@@ -76,94 +87,180 @@ export class Lines {
 
   #render(): void {
     const index = this.#pointed ?? this.#index;
-    const frame = this.#frames[index];
-    AIRPORTS.forEach((airport, i) => {
-      const minutes = frame && minutesOf(frame, airport);
-      setText(this.#key.children[i]!.querySelector('b')!, minutes === undefined ? '–' : decimal(minutes));
-    });
     const x = this.#x(index);
-    const cursor = this.#svg.querySelector('.cursor');
-    cursor?.setAttribute('d', `M${x.toFixed(1)} ${TOP}V${HEIGHT - BOTTOM}`);
-    const label = this.#svg.querySelector('.when');
-    if (label) {
-      setText(label, frame && this.#pointed !== undefined ? timeOf(frame.start) : '');
-      label.setAttribute('x', String(Math.min(x, this.#width - WHEN_WIDTH)));
-    }
+    const bottom = this.#height - BOTTOM;
+    this.#svg.querySelector('.cursor')?.setAttribute('d', `M${x.toFixed(1)} ${TOP}V${bottom}`);
     this.#svg.querySelectorAll<SVGCircleElement>('circle').forEach((dot, i) => {
-      const minutes = frame && minutesOf(frame, AIRPORTS[i]!);
-      dot.setAttribute('cx', String(x));
-      dot.setAttribute('cy', String(minutes === undefined ? -10 : this.#y(minutes)));
+      const value = this.#lines[i]?.values[index] ?? Number.NaN;
+      dot.setAttribute('cx', x.toFixed(1));
+      dot.setAttribute('cy', Number.isNaN(value) ? '-10' : this.#y(value).toFixed(1));
     });
+    this.#renderTip(x);
+  }
+
+  #renderTip(x: number): void {
+    const frame = this.#pointed === undefined ? undefined : this.#frames[this.#pointed];
+    this.#tip.hidden = !frame;
+    if (!frame) return;
+    const rows = this.#lines.flatMap((line) => this.#tipRow(line));
+    fill(this.#tip, make('p', { class: 'where' }, `${stamp(frame.start)} – ${timeOf(frame.end)}`), rows);
+    const left = x > this.#width / 2 ? x - this.#tip.offsetWidth - 12 : x + 12;
+    this.#tip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 4px)`;
+  }
+
+  #tipRow({ name, values, band, of, colour }: Line): Content[] {
+    const at = this.#pointed!;
+    const value = values[at]!;
+    if (Number.isNaN(value)) return [];
+    const text = (of: number) => this.#o.text(of);
+    const range = band ? ` (${text(band[0][at]!)} – ${text(band[1][at]!)})` : '';
+    const n = of?.[at];
+    const made = n !== undefined && !Number.isNaN(n) && n !== value ? ` n ${this.#o.text(n)}` : '';
+    const figure = make('b', {}, text(value));
+    return [make('p', { class: `series s${colour}` }, `${name} `, figure, `${range}${made}`)];
   }
 
   #x(index: number): number {
-    return LEFT + placeOf(index, this.#frames.length, this.#span);
+    return this.#left + placeOf(index, this.#frames.length, this.#span);
   }
 
-  #y(minutes: number): number {
-    return HEIGHT - BOTTOM - (minutes / this.#top) * (HEIGHT - BOTTOM - TOP);
+  #y(value: number): number {
+    const [low, high] = this.#range;
+    return this.#height - BOTTOM - ((value - low) / (high - low)) * (this.#height - BOTTOM - TOP);
   }
 
   #draw(): void {
-    if (this.#width === 0) return;
-    const frames = this.#frames;
+    if (this.#width === 0 || this.#height === 0) return;
+    const [low, high, every] = axisOf(
+      this.#lines,
+      Math.max(2, Math.floor(this.#height / 44)),
+      this.#isTime,
+    );
+    this.#range = [low, high];
+    const values = steps(low, high, every);
+    const names = values.map((value) => this.#o.text(value));
+    this.#left = 12 + Math.max(...names.map(({ length }) => length)) * GLYPH;
+    const ends = this.#lines.map(({ name }) => (this.#lines.length > 1 ? Math.min(name.length, NAME_LENGTH) : 0));
+    this.#right = RIGHT + Math.min(this.#width / 4, Math.max(0, ...ends) * GLYPH);
     this.#svg.setAttribute('width', String(this.#width));
-    let most = 0;
-    for (const frame of frames)
-      for (const airport of AIRPORTS) most = Math.max(most, minutesOf(frame, airport) ?? 0);
-    this.#top = Math.max(30, Math.ceil(most / 15) * 15);
-    const every = this.#top > 150 ? 60 : this.#top > 75 ? 30 : 15;
-    const grid: SVGElement[] = [];
-    for (let minutes = 0; minutes <= this.#top; minutes += every) {
-      const y = this.#y(minutes);
-      grid.push(draw('path', { class: 'rule', d: `M${LEFT} ${y}h${this.#span}` }));
-      grid.push(draw('text', { class: 'tick side', x: LEFT - 6, y: y + 4 }, String(minutes)));
-    }
+    this.#svg.setAttribute('height', String(this.#height));
     fill(
       this.#svg,
-      grid,
-      ticks(frames, this.#span).map(({ x, text }) =>
-        draw('text', { class: 'tick', x: LEFT + x, y: HEIGHT - 6 }, text),
+      values.map((value, i) => {
+        const y = this.#y(value).toFixed(1);
+        return [
+          draw('path', { class: 'rule', d: `M${this.#left} ${y}h${this.#span}` }),
+          draw('text', { class: 'tick side', x: this.#left - 6, y: Number(y) + 4 }, names[i]!),
+        ];
+      }),
+      ticks(this.#frames, this.#span).map(({ x, text, isDay }) =>
+        draw('text', { class: isDay ? 'tick day' : 'tick', x: this.#left + x, y: this.#height - 6 }, text),
       ),
+      this.#lines.map((line) => this.#drawBand(line)),
       draw('path', { class: 'cursor' }),
-      AIRPORTS.map((airport) => draw('path', { class: `line ${airport}`, d: this.#path(airport) })),
-      AIRPORTS.map((airport) => draw('circle', { class: airport, r: 3.5, cy: -10 })),
-      this.#names(),
-      draw('text', { class: 'tick when', y: TOP }),
+      this.#lines.map((line) => this.#drawLine(line)),
+      this.#lines.map(({ colour }) => draw('circle', { class: `s${colour}`, r: 3.5, cy: -10 })),
+      this.#lines.length > 1 ? this.#drawNames() : [],
     );
     this.#render();
   }
 
-  /** Names at the line ends, so that the lines can be told apart without colours. */
-  #names(): SVGElement[] {
-    const ends = AIRPORTS.flatMap((airport) => {
-      const last = this.#frames.findLastIndex(({ airports }) => airports.has(airport));
-      if (last < 0) return [];
-      return { airport, x: this.#x(last) + 5, y: this.#y(minutesOf(this.#frames[last]!, airport)!) + 4 };
-    }).sort((a, b) => a.y - b.y);
-    const [upper, lower] = ends;
-    const overlap = upper && lower ? NAME_HEIGHT - (lower.y - upper.y) : 0;
-    return ends.map(({ airport, x, y }, i) => {
-      const moved = overlap > 0 ? y + (i === 0 ? -overlap / 2 : overlap / 2) : y;
-      return draw('text', { class: `end ${airport}`, x, y: moved }, airport);
-    });
+  #drawLine({ values, colour }: Line): SVGElement[] {
+    let [path, points] = ['', ''];
+    for (let i = 0; i < values.length; i++) {
+      if (Number.isNaN(values[i]!)) continue;
+      const place = `${this.#x(i).toFixed(1)} ${this.#y(values[i]!).toFixed(1)}`;
+      const isFirst = i === 0 || Number.isNaN(values[i - 1]!);
+      const isLast = i === values.length - 1 || Number.isNaN(values[i + 1]!);
+      // A window whose neighbours have no value is a point.
+      if (isFirst && isLast) points += `M${place}h.01`;
+      else path += `${isFirst ? 'M' : 'L'}${place}`;
+    }
+    return [
+      draw('path', { class: `line s${colour}`, d: path }),
+      draw('path', { class: `points s${colour}`, d: points }),
+    ];
   }
 
-  /** A line through neighbouring windows, broken where a window has no trips. */
-  #path(airport: string): string {
-    let path = '';
-    let broken = true;
-    this.#frames.forEach((frame, i) => {
-      const minutes = minutesOf(frame, airport);
-      if (minutes === undefined) {
-        broken = true;
-        return;
-      }
-      const point = `${this.#x(i).toFixed(1)} ${this.#y(minutes).toFixed(1)}`;
-      // A window whose neighbours have no trips is a dot.
-      path += broken ? `M${point}h.01` : `L${point}`;
-      broken = false;
-    });
-    return path;
+  #drawBand({ values, band, colour }: Line): SVGElement[] {
+    if (!band) return [];
+    let d = '';
+    for (let from = 0; from < values.length; from++) {
+      if (Number.isNaN(band[0][from]!)) continue;
+      let to = from;
+      while (to + 1 < values.length && !Number.isNaN(band[0][to + 1]!)) to++;
+      const point = (end: 0 | 1, i: number) => `${this.#x(i).toFixed(1)} ${this.#y(band[end][i]!).toFixed(1)}`;
+      const upper = Array.from({ length: to - from + 1 }, (_, i) => point(1, from + i));
+      const lower = Array.from({ length: to - from + 1 }, (_, i) => point(0, to - i));
+      d += `M${[...upper, ...lower].join('L')}z`;
+      from = to;
+    }
+    return [draw('path', { class: `band s${colour}`, d })];
   }
+
+  /** Names at the line ends, so that the lines can be told apart without colours. */
+  #drawNames(): SVGElement[] {
+    const ends = this.#lines.flatMap(({ name, values, colour }) => {
+      const last = values.findLastIndex((value) => !Number.isNaN(value));
+      return last < 0 ? [] : [{ name, colour, x: this.#x(last) + 6, y: this.#y(values[last]!) + 4 }];
+    });
+    ends.sort((a, b) => a.y - b.y);
+    let least = TOP;
+    for (const end of ends) {
+      end.y = Math.max(end.y, least);
+      least = end.y + NAME_HEIGHT;
+    }
+    const beyond = least - NAME_HEIGHT - (this.#height - BOTTOM);
+    if (beyond > 0) for (const end of ends) end.y -= beyond;
+    return ends.map(({ name, colour, x, y }) =>
+      draw('text', { class: `end s${colour}`, x, y: y.toFixed(1) }, short(name)),
+    );
+  }
+}
+
+function short(name: string): string {
+  return name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH - 1)}…` : name;
+}
+
+/** The ends of the value axis and its steps: round numbers, from 0 on unless there are negative values. */
+export function axisOf(
+  lines: readonly Series[],
+  most: number,
+  isTime = false,
+): readonly [low: number, high: number, every: number] {
+  let [low, high] = [isTime ? Number.POSITIVE_INFINITY : 0, Number.NEGATIVE_INFINITY];
+  for (const { values, band } of lines) {
+    for (const list of band ? [values, ...band] : [values]) {
+      for (const value of list) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+    }
+  }
+  if (!Number.isFinite(low)) low = 0;
+  if (!(high > low)) high = low + 1;
+  const least = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(least));
+  const every = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= least) ?? 10 * power;
+  return [Math.floor(low / every) * every, Math.ceil(high / every) * every, every];
+}
+
+function steps(low: number, high: number, every: number): number[] {
+  const count = Math.round((high - low) / every);
+  return Array.from({ length: count + 1 }, (_, i) => Number((low + i * every).toPrecision(12)));
+}
+
+/** The key of a chart: names, colours, and the figures of a window. */
+export function chartKey(
+  lines: readonly Line[],
+  index: number,
+  text: (value: number) => string,
+): HTMLElement[] {
+  return lines.map(({ name, values, of, colour }) => {
+    const value = values[index] ?? Number.NaN;
+    const n = of?.[index] ?? Number.NaN;
+    const made = Number.isNaN(n) || n === value ? '' : ` n ${text(n)}`;
+    const figure = make('b', {}, Number.isNaN(value) ? '–' : text(value));
+    return make('span', { class: `series s${colour}` }, `${name} `, figure, make('small', {}, made));
+  });
 }

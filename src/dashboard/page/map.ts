@@ -1,91 +1,90 @@
-/** The map: land, cells and names. Loads nothing from other servers, map tiles excepted. */
-import type { Feature, FeatureCollection } from 'geojson';
+/** The map: land, areas and names. Loads nothing from other servers, map tiles excepted. */
+import type { Feature, FeatureCollection, Position } from 'geojson';
 import type {
   ExpressionSpecification,
   FillLayerSpecification,
   GeoJSONSource,
+  IControl,
   MapLibreMap,
   MapMouseEvent,
   StyleSpecification,
 } from 'maplibre-gl';
-import type { Cell } from './cells.ts';
-import { make } from './elements.ts';
+import type { Area, Areas } from './areas.ts';
+import { draw, make } from './elements.ts';
+import { NAMES } from './names.ts';
 import { STEPS } from './scale.ts';
 
 export interface MapOptions {
   readonly container: HTMLElement;
+  readonly land: FeatureCollection;
   readonly tiles: string | null;
-  /** Called with the cell under the pointer, and the pointer's position in pixels of the map. */
-  onHover(cell: number | undefined, x: number, y: number): void;
-  onSelect(cell: number | undefined): void;
+  /** Loads the library. */
+  library(): Promise<typeof import('maplibre-gl')>;
+  /** Called with the area under the pointer, and the pointer's position in pixels of the map. */
+  onHover(area: number | undefined, x: number, y: number): void;
+  onSelect(area: number): void;
+  /** The button that shows all of the data was pressed. */
+  onFit(): void;
 }
 
-/** The initial view: Manhattan and both airports. */
-const VIEW = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
+/** A rectangle in degrees. */
+export interface Box {
+  readonly west: number;
+  readonly south: number;
+  readonly east: number;
+  readonly north: number;
+}
+
+/** Manhattan and both airports: where the map begins without data. */
+const VIEW: Box = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 /** Gap between cells, as a share of their size; finer cells than `GAP_PRECISION` have none. */
 const GAP = 0.035;
 const GAP_PRECISION = 6;
+const MOST_ZOOM = 14;
+/** Colours of marks, as of the lines of a chart. */
+export const COLOURS = 8;
 /** The land around the city. */
 const IS_AROUND: ExpressionSpecification = ['==', ['get', 'name'], 'around'];
-const LIBRARY = '/vendor/maplibre-gl.mjs';
-
-/** Labels avoid busy cells: Manhattan's ends before its shore, an airport's is above its cells. */
-const NAMES: readonly (readonly [
-  name: string,
-  lon: number,
-  lat: number,
-  kind: string,
-  anchor: 'center' | 'right' | 'bottom',
-])[] = [
-  ['Manhattan', -74.008, 40.7735, 'borough', 'right'],
-  ['Brooklyn', -73.945, 40.654, 'borough', 'center'],
-  ['Queens', -73.82, 40.719, 'borough', 'center'],
-  ['The Bronx', -73.868, 40.849, 'borough', 'center'],
-  ['Staten Island', -74.145, 40.583, 'borough', 'center'],
-  ['New Jersey', -74.045, 40.7215, 'around', 'right'],
-  ['JFK', -73.784, 40.6525, 'airport', 'bottom'],
-  ['LGA', -73.871, 40.7805, 'airport', 'bottom'],
-];
 
 export class CityMap {
   readonly #map: MapLibreMap;
-  #cells: readonly Cell[] = [];
+  #areas: Areas | undefined;
+  #version = -1;
   #drawn = 0;
   #steps = new Uint8Array(0);
   #hovered: number | undefined;
-  #selected: number | undefined;
+  #selected: ReadonlyMap<number, number> = new Map();
 
   private constructor(map: MapLibreMap, options: MapOptions) {
     this.#map = map;
     const at = ({ point }: MapMouseEvent) => {
       const [found] = map.queryRenderedFeatures(point, { layers: ['cells'] });
-      const cell = found && this.#steps[Number(found.id)] ? Number(found.id) : undefined;
-      return cell;
+      return found && this.#steps[Number(found.id)] ? Number(found.id) : undefined;
     };
     map.on('mousemove', (event) => {
-      const cell = at(event);
-      this.point(cell);
-      map.getCanvas().style.cursor = cell === undefined ? '' : 'pointer';
-      options.onHover(cell, event.point.x, event.point.y);
+      const area = at(event);
+      this.point(area);
+      map.getCanvas().style.cursor = area === undefined ? '' : 'pointer';
+      options.onHover(area, event.point.x, event.point.y);
     });
     map.on('mouseout', () => {
       this.point(undefined);
       options.onHover(undefined, 0, 0);
     });
-    map.on('click', (event) => options.onSelect(at(event)));
+    map.on('click', (event) => {
+      const area = at(event);
+      if (area !== undefined) options.onSelect(area);
+    });
   }
 
   /** Throws if the browser can't draw maps. */
   static async create(options: MapOptions): Promise<CityMap> {
-    const [{ Map: Drawn, Marker, NavigationControl, AttributionControl }, land] = await Promise.all([
-      import(LIBRARY) as Promise<typeof import('maplibre-gl')>,
-      fetch('/outline.json').then((response) => response.json() as Promise<FeatureCollection>),
-    ]);
+    const { Map: Drawn, Marker, NavigationControl, AttributionControl } = await options.library();
     const { west, south, east, north } = VIEW;
     const map = new Drawn({
       container: options.container,
-      style: style(land, options.tiles),
+      style: style(options.land, options.tiles),
       bounds: [west, south, east, north],
       fitBoundsOptions: { padding: 16 },
       maxBounds: LIMITS,
@@ -101,85 +100,138 @@ export class CityMap {
     map.touchZoomRotate.disableRotation();
     map.keyboard.disableRotation();
     map.addControl(new NavigationControl({ showCompass: false }), 'top-right');
-    map.addControl(
-      new AttributionControl({
-        compact: false,
-        customAttribution: 'Land: NYC TLC taxi zones, US Census',
-      }),
-      'bottom-right',
-    );
-    for (const [name, lon, lat, kind, anchor] of NAMES) {
+    map.addControl(new FitControl(options.onFit), 'top-right');
+    const credit = 'Land: NYC TLC taxi zones, US Census';
+    map.addControl(new AttributionControl({ compact: false, customAttribution: credit }), 'bottom-right');
+    const names = NAMES.map(({ name, lon, lat, kind, anchor, minZoom }) => {
       const element = make('span', { class: `name ${kind}`, 'aria-hidden': 'true' }, name);
       new Marker({ element, anchor }).setLngLat([lon, lat]).addTo(map);
       for (const attribute of ['aria-label', 'role', 'tabindex']) element.removeAttribute(attribute);
-    }
+      return { element, minZoom };
+    });
+    const showNames = () => {
+      for (const { element, minZoom } of names) element.hidden = map.getZoom() < minZoom;
+    };
+    map.on('zoom', showNames);
+    showNames();
     await new Promise<void>((resolve) => map.once('load', () => resolve()));
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => paint(map));
     return new CityMap(map, options);
   }
 
-  /** Colours each cell by its step on the scale; 0 hides it. */
-  show(cells: readonly Cell[], stepOf: (cell: number) => number): void {
-    this.#cells = cells;
-    if (cells.length !== this.#drawn) this.#drawCells();
-    for (let cell = 0; cell < cells.length; cell++) {
-      const step = stepOf(cell);
-      if (step === this.#steps[cell]) continue;
-      this.#steps[cell] = step;
-      this.#map.setFeatureState({ source: 'cells', id: cell }, { step });
+  /** Colours each area by its step on the scale; 0 hides it. */
+  show(areas: Areas, stepOf: (area: number) => number): void {
+    this.#areas = areas;
+    if (areas.version !== this.#version || areas.all.length !== this.#drawn) this.#drawAreas(areas);
+    for (let area = 0; area < areas.all.length; area++) {
+      const step = stepOf(area);
+      if (step === this.#steps[area]) continue;
+      this.#steps[area] = step;
+      this.#map.setFeatureState({ source: 'cells', id: area }, { step });
     }
   }
 
-  select(cell: number | undefined): void {
-    this.#selected = cell;
+  /** Marks areas, each in a colour from 1 on. */
+  select(areas: ReadonlyMap<number, number>): void {
+    this.#selected = areas;
     this.#mark();
   }
 
-  /** Marks a cell as if the pointer were on it. */
-  point(cell: number | undefined): void {
-    if (cell === this.#hovered) return;
-    this.#hovered = cell;
+  /** Marks an area as if the pointer were on it. */
+  point(area: number | undefined): void {
+    if (area === this.#hovered) return;
+    this.#hovered = area;
     this.#mark();
   }
 
-  /** Brings a cell into view. */
-  reveal(cell: number): void {
-    const { west, south, east, north } = this.#cells[cell]!.bounds;
-    const middle: [number, number] = [(west + east) / 2, (south + north) / 2];
+  /** Brings an area into view. */
+  reveal(area: number): void {
+    const box = boxOf(this.#areas?.all[area]?.polygons ?? []);
+    if (!box) return;
+    const middle: [number, number] = [(box.west + box.east) / 2, (box.south + box.north) / 2];
     if (this.#map.getBounds().contains(middle)) return;
-    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    if (still) this.#map.jumpTo({ center: middle });
+    if (isStill()) this.#map.jumpTo({ center: middle });
     else this.#map.easeTo({ center: middle });
   }
 
-  /** The middle of a cell's upper edge, in pixels of the map. */
-  placeOf(cell: number): { x: number; y: number } {
-    const { west, east, north } = this.#cells[cell]!.bounds;
-    return this.#map.project([(west + east) / 2, north]);
+  /** Zooms to a part of the city. */
+  fit({ west, south, east, north }: Box): void {
+    this.#map.fitBounds([west, south, east, north], { padding: 28, maxZoom: MOST_ZOOM, animate: !isStill() });
+  }
+
+  /** The middle of an area's upper edge, in pixels of the map; undefined without a place on it. */
+  placeOf(area: number): { x: number; y: number } | undefined {
+    const box = boxOf(this.#areas?.all[area]?.polygons ?? []);
+    return box && this.#map.project([(box.west + box.east) / 2, box.north]);
   }
 
   onMove(work: () => void): void {
     this.#map.on('move', work);
   }
 
-  resize(): void {
-    this.#map.resize();
-  }
-
-  #drawCells(): void {
-    const steps = new Uint8Array(this.#cells.length);
-    steps.set(this.#steps);
+  #drawAreas({ all, version }: Areas): void {
+    // New features have no state yet, so all that have a step get it again.
+    if (version !== this.#version) this.#map.removeFeatureState({ source: 'cells' });
+    const steps = new Uint8Array(all.length);
+    if (version === this.#version) steps.set(this.#steps);
     this.#steps = steps;
-    this.#drawn = this.#cells.length;
-    const features = this.#cells.map((cell) => polygon(cell, cell.geohash.length > GAP_PRECISION ? 0 : GAP));
+    this.#drawn = all.length;
+    this.#version = version;
+    const features = all.filter(({ polygons }) => polygons.length > 0).map(featureOf);
     this.#map.getSource<GeoJSONSource>('cells')?.setData(collection(features));
+    this.#mark();
   }
 
   #mark(): void {
-    const marked = [...new Set([this.#hovered, this.#selected])].filter((cell) => cell !== undefined);
-    const features = marked.map((cell) => polygon(this.#cells[cell]!, 0));
+    const all = this.#areas?.all ?? [];
+    const marked = new Map([...(this.#hovered === undefined ? [] : [[this.#hovered, 0] as const]), ...this.#selected]);
+    const features = [...marked].flatMap(([area, colour]) => {
+      const found = all[area];
+      if (!found || found.polygons.length === 0) return [];
+      return { ...outlineOf(found, 0), properties: { colour } };
+    });
     this.#map.getSource<GeoJSONSource>('marks')?.setData(collection(features));
   }
+}
+
+/** The button that shows all of the data. */
+class FitControl implements IControl {
+  readonly #box: HTMLElement;
+
+  constructor(onFit: () => void) {
+    const icon = draw(
+      'svg',
+      { viewBox: '0 0 24 24', width: 18, height: 18, 'aria-hidden': 'true' },
+      draw('path', { d: 'M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5' }),
+    );
+    const button = make('button', { type: 'button', title: 'Show all of the data (F)', 'aria-label': 'Show all of the data' }, icon);
+    button.addEventListener('click', onFit);
+    this.#box = make('div', { class: 'maplibregl-ctrl maplibregl-ctrl-group fit' }, button);
+  }
+
+  onAdd(): HTMLElement {
+    return this.#box;
+  }
+
+  onRemove(): void {
+    this.#box.remove();
+  }
+}
+
+function isStill(): boolean {
+  return matchMedia('(prefers-reduced-motion: reduce)').matches;
+}
+
+/** The box around polygons; undefined if there are none. */
+export function boxOf(polygons: Area['polygons']): Box | undefined {
+  let [west, south, east, north] = [180, 90, -180, -90];
+  for (const [outer] of polygons) {
+    for (const [lon, lat] of outer ?? []) {
+      [west, east] = [Math.min(west, lon), Math.max(east, lon)];
+      [south, north] = [Math.min(south, lat), Math.max(north, lat)];
+    }
+  }
+  return west > east ? undefined : { west, south, east, north };
 }
 
 function style(land: FeatureCollection, tiles: string | null): StyleSpecification {
@@ -216,7 +268,7 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
         id: 'marks',
         type: 'line',
         source: 'marks',
-        paint: { 'line-color': colours.ink, 'line-width': 2 },
+        paint: { 'line-color': colours.marks, 'line-width': 2.5 },
       },
     ],
   };
@@ -230,20 +282,28 @@ function collection(features: Feature[]): FeatureCollection {
   return { type: 'FeatureCollection', features };
 }
 
-/** A cell as a polygon; `inset`, a share of its size, leaves a gap to its neighbours. */
-function polygon({ index, bounds }: Cell, inset: number): Feature {
-  const { west, south, east, north } = bounds;
+function featureOf(area: Area): Feature {
+  return outlineOf(area, area.isCell && area.code.length <= GAP_PRECISION ? GAP : 0);
+}
+
+/** An area; `inset`, a share of its size, leaves a gap to its neighbours. */
+function outlineOf({ index, polygons }: Area, inset: number): Feature {
+  const box = inset > 0 ? boxOf(polygons) : undefined;
+  const coordinates: Position[][][] = box ? [[inner(box, inset)]] : polygons;
+  return { type: 'Feature', id: index, properties: {}, geometry: { type: 'MultiPolygon', coordinates } };
+}
+
+function inner({ west, south, east, north }: Box, inset: number): Position[] {
   const x = (east - west) * inset;
   const y = (north - south) * inset;
   const [w, s, e, n] = [west + x, south + y, east - x, north - y];
-  const ring = [
+  return [
     [w, s],
     [e, s],
     [e, n],
     [w, n],
     [w, s],
   ];
-  return { type: 'Feature', id: index, properties: {}, geometry: { type: 'Polygon', coordinates: [ring] } };
 }
 
 function paint(map: MapLibreMap): void {
@@ -253,25 +313,30 @@ function paint(map: MapLibreMap): void {
     if (map.getLayer(id)) map.setPaintProperty(id, 'fill-color', colours[id]);
   map.setPaintProperty('cells', 'fill-color', colours.cells);
   map.setPaintProperty('shore', 'line-color', colours.shore);
-  map.setPaintProperty('marks', 'line-color', colours.ink);
+  map.setPaintProperty('marks', 'line-color', colours.marks);
 }
 
 /** The current colours of the style sheet. */
 function themed() {
   const styles = getComputedStyle(document.documentElement);
   const colour = (name: string) => styles.getPropertyValue(`--${name}`).trim();
-  const steps = Array.from({ length: STEPS }, (_, i) => [i + 1, colour(`step-${i + 1}`)]).flat();
+  const numbered = (name: string, most: number) =>
+    Array.from({ length: most }, (_, i) => [i + 1, colour(`${name}-${i + 1}`)]).flat();
+  const step: ExpressionSpecification = ['coalesce', ['feature-state', 'step'], 0];
   return {
     water: colour('water'),
     land: colour('land'),
     around: colour('around'),
     shore: colour('shore'),
-    ink: colour('ink'),
-    cells: [
-      'match',
-      ['coalesce', ['feature-state', 'step'], 0],
-      ...steps,
-      'rgba(0, 0, 0, 0)',
-    ] as unknown as ExpressionSpecification,
+    cells: matching(step, numbered('step', STEPS), 'rgba(0, 0, 0, 0)'),
+    marks: matching(['get', 'colour'], numbered('series', COLOURS), colour('ink')),
   };
+}
+
+function matching(
+  value: ExpressionSpecification,
+  cases: readonly (string | number)[],
+  otherwise: string,
+): ExpressionSpecification {
+  return ['match', value, ...cases, otherwise] as unknown as ExpressionSpecification;
 }

@@ -1,26 +1,67 @@
-/** The colour scale of counts. It is the same for all windows, so that they can be compared. */
+/** The colour scale of figures. It is the same for all windows, so that they can be compared, and it stays while a job runs. */
 
 export const STEPS = 7;
-/** Least pick-ups of a cell in the default view. */
-const LEAST = 2;
 
-/** The lowest count of each step: round numbers, evenly spaced on a logarithmic scale up to `most`. */
-export function thresholds(most: number): number[] {
-  const top = Math.max(LEAST * 8, most);
-  const found: number[] = [];
-  for (let i = 0; i < STEPS; i++) {
-    const even = LEAST * (top / LEAST) ** (i / STEPS);
-    found.push(Math.max(roundish(even), (found.at(-1) ?? LEAST - 1) + 1));
-  }
-  return found;
+export interface Scale {
+  /** The lowest value of each step, ascending. */
+  readonly least: readonly number[];
 }
 
-/** The step of a count, from 1; 0 for a count of 0. */
-export function stepOf(count: number, scale: readonly number[]): number {
-  if (!(count > 0)) return 0;
+/** A scale is kept until a value is above its last step by this factor. */
+const ROOM = 6;
+/** While a day has only begun, this much more is expected. */
+const EXPECTED = 3;
+/** Values that a scale is made from, at most. */
+const SAMPLE = 20_000;
+
+/** The range of some values. */
+export interface Range {
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * A scale for counts: round numbers, evenly spaced on a logarithmic scale. `grows`: the job goes on, and more is to come.
+ */
+export function countScale({ low, high }: Range, grows: boolean): Scale {
+  const first = Math.max(1, low);
+  const top = Math.max(first * 8, grows ? high * EXPECTED : high);
+  const least: number[] = [];
+  for (let i = 0; i < STEPS; i++) {
+    const even = first * (top / first) ** (i / STEPS);
+    least.push(Math.max(roundish(even), (least.at(-1) ?? first - 1) + 1));
+  }
+  return { least };
+}
+
+/** A scale for other figures: round numbers at even distances, without the outermost values. */
+export function evenScale(values: readonly number[]): Scale {
+  const sorted = sample(values).sort((a, b) => a - b);
+  const low = sorted[Math.floor(sorted.length * 0.04)] ?? 0;
+  const high = sorted[Math.floor(sorted.length * 0.96)] ?? low;
+  const every = Math.max(nice((high - low) / STEPS), Number.MIN_VALUE * 1e6);
+  const first = Math.floor(low / every) * every;
+  return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(12))) };
+}
+
+/** Whether a scale shows a range well enough to be kept. */
+export function fits({ least }: Scale, { low, high }: Range): boolean {
+  const [first, last] = [least[0]!, least.at(-1)!];
+  if (high <= 0) return low >= first - (last - first);
+  return high <= Math.max(last, last - first) * ROOM;
+}
+
+/** The step of a value, from 1; 0 without one. */
+export function stepOf(value: number, { least }: Scale): number {
+  if (Number.isNaN(value)) return 0;
   let step = 1;
-  while (step < scale.length && count >= scale[step]!) step++;
+  while (step < least.length && value >= least[step]!) step++;
   return step;
+}
+
+function sample(values: readonly number[]): number[] {
+  const every = Math.ceil(values.length / SAMPLE);
+  return every <= 1 ? [...values] : values.filter((_, i) => i % every === 0);
 }
 
 function roundish(value: number): number {
@@ -30,4 +71,10 @@ function roundish(value: number): number {
     Math.abs(digit - value / power) < Math.abs(best - value / power) ? digit : best,
   );
   return Math.round(nearest * power);
+}
+
+function nice(value: number): number {
+  if (!(value > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= value) ?? value;
 }

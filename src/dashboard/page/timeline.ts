@@ -1,7 +1,16 @@
-/** The slider over all windows: drag, keys, play, pause, follow the newest. */
-import { byId, draw, fill, setText } from './elements.ts';
-import { count, dayOf, shortDayOf, timeOf } from './format.ts';
+/** The slider over all windows: drag, keys, play, pause, follow the newest; a tip with the window under the pointer. */
+import { byId, draw, fill, make, setText } from './elements.ts';
+import { dayOf, shortDayOf, stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
+
+export interface TimelineOptions {
+  /** The current window is another; `settled` is false while it moves on by itself or is dragged. */
+  onChange(settled: boolean): void;
+  /** The figure of a window, in words. */
+  words(index: number): string;
+  /** Whether all of a window is there to be shown; if not, playing waits. */
+  isReady(index: number): boolean;
+}
 
 const PLAY_MS = 160;
 const PLAY = 'M7 4.500v15l12.500-7.500z';
@@ -10,37 +19,37 @@ const PAUSE = 'M6.500 5h4v14h-4zM13.500 5h4v14h-4z';
 export const INSET = 9;
 const LABEL_WIDTH = 44;
 const ROOMY_LABEL_WIDTH = 64;
+const BARS_HEIGHT = 44;
 const MINUTE = 60_000;
-const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080].map((minutes) => minutes * MINUTE);
+const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200].map((minutes) => minutes * MINUTE);
+const DAY = 1440 * MINUTE;
 
 export class Timeline {
   readonly #slider = byId<HTMLInputElement>('slider');
   readonly #play = byId<HTMLButtonElement>('play');
   readonly #live = byId<HTMLButtonElement>('live');
   readonly #profile = byId<SVGSVGElement>('profile');
-  readonly #onChange: () => void;
+  readonly #tip = byId('time-tip');
+  readonly #o: TimelineOptions;
   #frames: readonly Frame[] = [];
+  #values: Float64Array = new Float64Array();
   #index = 0;
   #following = true;
   #timer: number | undefined;
   #width = 0;
   #bar = 1;
 
-  constructor(onChange: () => void) {
-    this.#onChange = onChange;
+  constructor(options: TimelineOptions) {
+    this.#o = options;
     this.#slider.addEventListener('input', () => {
-      this.goTo(Number(this.#slider.value));
-    });
-    this.#slider.addEventListener('keydown', (event) => {
-      if (event.key !== ' ') return;
-      event.preventDefault();
-      this.#toggle();
-    });
-    this.#play.addEventListener('click', () => this.#toggle());
-    this.#live.addEventListener('click', () => {
       this.#pause();
-      this.#go(this.#frames.length - 1, true);
+      this.#go(Number(this.#slider.value), false, false);
     });
+    this.#slider.addEventListener('change', () => options.onChange(true));
+    this.#play.addEventListener('click', () => this.toggle());
+    this.#live.addEventListener('click', () => this.follow());
+    this.#slider.addEventListener('pointermove', (event) => this.#point(event.offsetX));
+    this.#slider.addEventListener('pointerleave', () => this.#point(undefined));
     new ResizeObserver(([entry]) => {
       this.#width = entry!.contentRect.width;
       this.#drawProfile();
@@ -52,13 +61,23 @@ export class Timeline {
     return this.#index;
   }
 
-  /** Sets the windows; stays at the current one, or follows the newest. */
-  show(frames: readonly Frame[], indexOf: (start: number) => number): void {
-    const at = this.#frames[this.#index]?.start;
+  /** Whether the newest window is followed. */
+  get isFollowing(): boolean {
+    return this.#following;
+  }
+
+  get isPlaying(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** Sets the windows, with a figure of each; stays at the current one, or follows the newest. */
+  show(frames: readonly Frame[], values: Float64Array, indexOf: (label: number) => number): void {
+    const at = this.#frames[this.#index]?.label;
     this.#frames = frames;
+    this.#values = values;
     const last = frames.length - 1;
     // A new state may end before the current window; then follow its newest.
-    if (at === undefined || at > (frames[last]?.start ?? Number.NEGATIVE_INFINITY)) this.#following = true;
+    if (at === undefined || at > (frames[last]?.label ?? Number.NEGATIVE_INFINITY)) this.#following = true;
     this.#index = this.#following || at === undefined ? Math.max(0, last) : indexOf(at);
     this.#slider.max = String(Math.max(0, last));
     for (const control of [this.#slider, this.#play, this.#live]) control.disabled = frames.length === 0;
@@ -66,39 +85,48 @@ export class Timeline {
     this.#render();
   }
 
-  /** Goes to a window unless the user has chosen one. */
-  suggest(index: number): void {
-    if (this.#following) this.#go(index, false);
-  }
-
   goTo(index: number): void {
     this.#pause();
-    this.#go(index, false);
+    this.#go(index, false, true);
   }
 
-  #go(index: number, following: boolean): void {
-    this.#index = Math.max(0, Math.min(index, this.#frames.length - 1));
-    this.#following = following;
-    this.#render();
-    this.#onChange();
+  /** Moves by so many windows. */
+  step(windows: number): void {
+    this.goTo(this.#index + windows);
   }
 
-  #toggle(): void {
-    if (this.#timer !== undefined) {
+  /** Goes to the newest window and on with it. */
+  follow(): void {
+    this.#pause();
+    this.#go(this.#frames.length - 1, true, true);
+  }
+
+  toggle(): void {
+    if (this.isPlaying) {
       this.#pause();
+      this.#o.onChange(true);
       return;
     }
     const last = this.#frames.length - 1;
-    if (this.#index >= last) this.#go(0, false);
-    this.#following = false;
-    this.#timer = window.setInterval(() => this.#step(), PLAY_MS);
+    if (last < 1) return;
+    if (this.#index >= last) this.#go(0, false, false);
+    this.#timer = window.setInterval(() => this.#advance(), PLAY_MS);
     this.#render();
   }
 
-  #step(): void {
-    const last = this.#frames.length - 1;
-    if (this.#index + 1 >= last) this.#pause();
-    this.#go(this.#index + 1, this.#index + 1 >= last);
+  #advance(): void {
+    const next = this.#index + 1;
+    if (!this.#o.isReady(next)) return;
+    const isLast = next >= this.#frames.length - 1;
+    if (isLast) this.#pause();
+    this.#go(next, isLast, isLast);
+  }
+
+  #go(index: number, following: boolean, settled: boolean): void {
+    this.#index = Math.max(0, Math.min(index, this.#frames.length - 1));
+    this.#following = following;
+    this.#render();
+    this.#o.onChange(settled);
   }
 
   #pause(): void {
@@ -108,14 +136,13 @@ export class Timeline {
   }
 
   #render(): void {
-    const playing = this.#timer !== undefined;
     this.#slider.value = String(this.#index);
-    setText(this.#play.querySelector('span')!, playing ? 'Pause' : 'Play');
-    this.#play.querySelector('path')!.setAttribute('d', playing ? PAUSE : PLAY);
+    setText(this.#play.querySelector('span')!, this.isPlaying ? 'Pause' : 'Play');
+    this.#play.querySelector('path')!.setAttribute('d', this.isPlaying ? PAUSE : PLAY);
     this.#live.setAttribute('aria-pressed', String(this.#following));
     const frame = this.#frames[this.#index];
     if (!frame) return;
-    const text = `${dayOf(frame.start)}, ${timeOf(frame.start)} to ${timeOf(frame.end)}: ${count(frame.total)} pick-ups`;
+    const text = `${dayOf(frame.start)}, ${timeOf(frame.start)} to ${timeOf(frame.end)}: ${this.#o.words(this.#index)}`;
     this.#slider.setAttribute('aria-valuetext', text);
     this.#profile.querySelector('.done')?.setAttribute('width', String(this.#doneWidth));
   }
@@ -125,32 +152,35 @@ export class Timeline {
     return placeOf(this.#index, this.#frames.length, this.#width) + this.#bar / 2;
   }
 
-  /** Draws the pick-ups of each window behind the slider, and the times below it. */
+  #point(x: number | undefined): void {
+    const last = this.#frames.length - 1;
+    const share = ((x ?? 0) - INSET) / Math.max(1, this.#width - 2 * INSET);
+    const index = Math.max(0, Math.min(last, Math.round(share * last)));
+    const frame = x === undefined ? undefined : this.#frames[index];
+    this.#tip.hidden = !frame;
+    if (!frame) return;
+    fill(
+      this.#tip,
+      make('b', {}, `${stamp(frame.start)} – ${timeOf(frame.end)}`),
+      ` ${this.#o.words(index)}`,
+    );
+    const at = placeOf(index, this.#frames.length, this.#width) - this.#tip.offsetWidth / 2;
+    const left = Math.max(0, Math.min(at, this.#width - this.#tip.offsetWidth));
+    this.#tip.style.transform = `translateX(${Math.round(left)}px)`;
+  }
+
+  /** Draws the figure of each window behind the slider, and the times below it. */
   #drawProfile(): void {
-    const height = 44;
     const frames = this.#frames;
     this.#profile.setAttribute('viewBox', `0 0 ${this.#width} 64`);
-    const most = frames.reduce((greatest, { total }) => Math.max(greatest, total), 1);
+    const most = this.#values.reduce((greatest, value) => (value > greatest ? value : greatest), 0);
     const step = frames.length > 1 ? (this.#width - 2 * INSET) / (frames.length - 1) : 0;
-    const bar = Math.max(1, step * 0.72);
-    this.#bar = bar;
-    let bars = '';
-    frames.forEach(({ total }, i) => {
-      if (total === 0) return;
-      const x = placeOf(i, frames.length, this.#width) - bar / 2;
-      const tall = Math.max(1, (total / most) * height);
-      bars += `M${x.toFixed(1)} ${height}v${(-tall).toFixed(1)}h${bar.toFixed(1)}v${tall.toFixed(1)}z`;
-    });
+    this.#bar = Math.max(1, step * 0.72);
+    const bars = this.#bars(most);
     const clip = draw(
       'clipPath',
       { id: 'done' },
-      draw('rect', {
-        class: 'done',
-        x: 0,
-        y: 0,
-        height: 64,
-        width: this.#doneWidth,
-      }),
+      draw('rect', { class: 'done', x: 0, y: 0, height: 64, width: this.#doneWidth }),
     );
     fill(
       this.#profile,
@@ -161,6 +191,21 @@ export class Timeline {
         draw('text', { x, y: 60, class: isDay ? 'tick day' : 'tick' }, text),
       ),
     );
+  }
+
+  #bars(most: number): string {
+    let bars = '';
+    // Of bars in one pixel, the highest is drawn.
+    let [pixel, tallest] = [Number.NEGATIVE_INFINITY, 0];
+    this.#values.forEach((value, i) => {
+      if (!(value > 0) || most === 0) return;
+      const x = placeOf(i, this.#frames.length, this.#width) - this.#bar / 2;
+      const tall = Math.max(1, (value / most) * BARS_HEIGHT);
+      if (Math.round(x) === pixel && tall <= tallest) return;
+      [pixel, tallest] = [Math.round(x), tall];
+      bars += `M${x.toFixed(1)} ${BARS_HEIGHT}v${(-tall).toFixed(1)}h${this.#bar.toFixed(1)}v${tall.toFixed(1)}z`;
+    });
+    return bars;
   }
 }
 
@@ -180,16 +225,23 @@ export interface Tick {
 export function ticks(frames: readonly Frame[], width: number): Tick[] {
   if (frames.length < 2 || width < 2 * INSET + LABEL_WIDTH) return [];
   const room = width > 600 ? ROOMY_LABEL_WIDTH : LABEL_WIDTH;
-  const step = frames[1]!.start - frames[0]!.start;
-  const perLabel = (room / (width - 2 * INSET)) * (frames.length - 1) * step;
+  const span = frames.at(-1)!.label - frames[0]!.label;
+  const step = span / (frames.length - 1);
+  const perLabel = (room / (width - 2 * INSET)) * span;
   const every = TICKS.find((size) => size >= perLabel && size >= step) ?? TICKS.at(-1)!;
   const found: Tick[] = [];
-  frames.forEach(({ start }, index) => {
+  frames.forEach(({ label }, index) => {
     const x = placeOf(index, frames.length, width);
-    if (start % every !== 0 || x < 16 || x > width - 16) return;
+    if (!isRound(label, frames[index - 1]?.label, every) || x < 16 || x > width - 16) return;
     if (x - (found.at(-1)?.x ?? -room) < room * 0.8) return;
-    const isDay = start % TICKS[7]! === 0;
-    found.push({ index, x, text: isDay ? shortDayOf(start) : timeOf(start), isDay });
+    const isDay = label % DAY === 0 || every >= DAY;
+    found.push({ index, x, text: isDay ? shortDayOf(label) : timeOf(label), isDay });
   });
   return found;
+}
+
+/** Whether a round time is at a window, or between it and the one before. */
+function isRound(label: number, before: number | undefined, every: number): boolean {
+  if (label % every === 0) return true;
+  return before !== undefined && every > DAY && Math.floor(label / every) > Math.floor(before / every);
 }

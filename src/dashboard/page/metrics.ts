@@ -1,0 +1,109 @@
+/** What of a view can be drawn: its figures, with words for them and how the figures of several keys make one. */
+import { count, decimal, stamp } from './format.ts';
+import type { AggregateShape, KeyShape, ViewShape } from './wire.ts';
+
+export interface Metric {
+  readonly name: string;
+  readonly label: string;
+  /** Index of the aggregate. */
+  readonly at: number;
+  /** How values of several keys make one; undefined if they can't. */
+  readonly combine: ((a: number, b: number) => number) | undefined;
+  /** Indexes of the least and the greatest percentile of the same operand, if there are several. */
+  readonly band?: readonly [low: number, high: number];
+  readonly isTime: boolean;
+  /** Whether values are whole numbers and grow with the number of trips. */
+  readonly isCount: boolean;
+}
+
+/** Words for the views and figures that taxiflow comes with. */
+const TITLES: Readonly<Record<string, string>> = {
+  pickup_count: 'Pick-ups',
+  trip_duration: 'Trips to the airports',
+};
+const LABELS: Readonly<Record<string, string>> = {
+  pickup_count: 'pick-ups',
+  trip_count: 'trips',
+  sum_trip_duration: 'minutes in all',
+  avg_trip_duration: 'minutes on average',
+  airport_code: 'airport',
+};
+const TIMES = { dropoff: 'by drop-off time', pickup: 'by pick-up time', arrival: 'by time of arrival' };
+
+export function titleOf({ name }: Pick<ViewShape, 'name'>): string {
+  return TITLES[name] ?? name;
+}
+
+/** A field in words. */
+export function wordsOf(name: string): string {
+  return LABELS[name] ?? name.replaceAll('_', ' ');
+}
+
+/** Which time puts trips into windows, in words. */
+export function timeWords({ time }: ViewShape): string {
+  return TIMES[time];
+}
+
+export function metricsOf({ aggregates }: ViewShape): Metric[] {
+  return aggregates.map((aggregate, at): Metric => {
+    const { name, fn, isTime } = aggregate;
+    const band = bandOf(aggregates, aggregate);
+    return {
+      name,
+      label: wordsOf(name),
+      at,
+      combine: combining(aggregate),
+      ...(band ? { band } : {}),
+      isTime,
+      isCount: fn === 'count',
+    };
+  });
+}
+
+/** The figure that a view begins with: of a duration, its average; else the first. */
+export function firstMetric(shape: ViewShape, metrics: readonly Metric[]): Metric | undefined {
+  if (shape.name === 'trip_duration') return metrics.find(({ name }) => name.startsWith('avg_')) ?? metrics[0];
+  return metrics[0];
+}
+
+function combining({ fn }: AggregateShape): Metric['combine'] {
+  if (fn === 'count' || fn === 'sum') return (a, b) => a + b;
+  if (fn === 'min') return Math.min;
+  return fn === 'max' ? Math.max : undefined;
+}
+
+function bandOf(all: readonly AggregateShape[], { fn, of }: AggregateShape): Metric['band'] {
+  if (fn !== 'percentile') return undefined;
+  const same = all
+    .map((aggregate, at) => ({ ...aggregate, at }))
+    .filter((other) => other.fn === 'percentile' && other.of === of)
+    .sort((a, b) => a.p! - b.p!);
+  return same.length < 2 ? undefined : [same[0]!.at, same.at(-1)!.at];
+}
+
+/** A value as text. */
+export function figureText(value: number | null | undefined, { isTime }: Pick<Metric, 'isTime'>): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return '–';
+  if (isTime) return stamp(value);
+  return Number.isInteger(value) ? count(value) : decimal(value);
+}
+
+/** The key field that places are of, and those that are no places. */
+export function placeOf({ keys }: ViewShape): KeyShape | undefined {
+  return keys.find(({ kind }) => kind !== 'word');
+}
+
+/** Indexes of the key fields besides the place. */
+export function wordKeys(shape: ViewShape): number[] {
+  const place = placeOf(shape);
+  return shape.keys.flatMap((key, i) => (key === place ? [] : [i]));
+}
+
+/** How a view is drawn. */
+export type Picture = 'map' | 'lines' | 'sessions' | 'list';
+
+export function pictureOf(shape: ViewShape): Picture {
+  if (shape.window.kind === 'session') return 'sessions';
+  if (placeOf(shape)) return 'map';
+  return shape.top ? 'list' : 'lines';
+}

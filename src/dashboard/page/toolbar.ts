@@ -1,0 +1,106 @@
+/** What can be chosen: the view, its figure, and words of its other keys. */
+import { byId, make } from './elements.ts';
+import type { Filter, Frames } from './frames.ts';
+import { type Metric, placeOf, titleOf, wordKeys, wordsOf } from './metrics.ts';
+import type { ViewShape } from './wire.ts';
+
+export interface ToolbarOptions {
+  onView(view: string): void;
+  onFigure(name: string): void;
+  /** A word of a key field besides the place, or all of them. */
+  onFilter(key: number, word: string | undefined): void;
+}
+
+/** A key with more words than this is no choice. */
+const MOST_WORDS = 200;
+
+export class Toolbar {
+  readonly #view = byId<HTMLSelectElement>('view');
+  readonly #figure = byId<HTMLSelectElement>('figure');
+  readonly #filters = byId('filters');
+  readonly #o: ToolbarOptions;
+
+  constructor(options: ToolbarOptions) {
+    this.#o = options;
+    this.#view.addEventListener('change', () => options.onView(this.#view.value));
+    this.#figure.addEventListener('change', () => options.onFigure(this.#figure.value));
+    const copy = byId<HTMLButtonElement>('copy-link');
+    copy.addEventListener('click', async () => {
+      const was = 'Copy link';
+      try {
+        await navigator.clipboard.writeText(location.href);
+        copy.textContent = 'Copied';
+      } catch {
+        copy.textContent = 'Copy it from the address bar';
+      }
+      setTimeout(() => {
+        copy.textContent = was;
+      }, 2_000);
+    });
+  }
+
+  show(
+    shapes: readonly ViewShape[],
+    shape: ViewShape,
+    metrics: readonly Metric[],
+    metric: Metric,
+    filter: Filter,
+    frames: Frames,
+  ): void {
+    const views = shapes.map((view) => [view.name, titleOf(view)] as const);
+    setOptions(this.#view, views, shape.name);
+    setOptions(
+      this.#figure,
+      metrics.map(({ name, label }) => [name, label] as const),
+      metric.name,
+    );
+    byId('figure-box').hidden = metrics.length < 2;
+    this.#showFilters(shape, metric, filter, frames);
+  }
+
+  /** The words of each key field besides the place, the most frequent first; none if they are too many. */
+  wordsOf(shape: ViewShape, frames: Frames): readonly (readonly string[])[] {
+    return wordKeys(shape).map((_, at) => frames.wordsOf(at, MOST_WORDS));
+  }
+
+  #showFilters(shape: ViewShape, metric: Metric, filter: Filter, frames: Frames): void {
+    const keys = wordKeys(shape);
+    // A single key without a place is what lines and bars are of.
+    const isChoice = placeOf(shape) !== undefined || keys.length > 1;
+    const words = isChoice ? this.wordsOf(shape, frames) : [];
+    keys.forEach((key, at) => {
+      const select = this.#select(at, wordsOf(shape.keys[key]!.name));
+      const all = words[at] ?? [];
+      select.parentElement!.hidden = all.length < 2;
+      const needsOne = metric.combine === undefined && placeOf(shape) !== undefined;
+      const options = all.map((word) => [word, word] as const);
+      setOptions(select, needsOne ? options : [['', 'all'], ...options], filter.get(at) ?? '');
+    });
+    while (this.#filters.children.length > keys.length) this.#filters.lastElementChild!.remove();
+  }
+
+  #select(at: number, name: string): HTMLSelectElement {
+    const known = this.#filters.children[at];
+    if (known) {
+      known.firstElementChild!.textContent = name;
+      return known.querySelector('select')!;
+    }
+    const select = make('select', { 'data-key': String(at) });
+    select.addEventListener('change', () => this.#o.onFilter(at, select.value === '' ? undefined : select.value));
+    this.#filters.append(make('label', { class: 'pick' }, make('span', {}, name), select));
+    return select;
+  }
+}
+
+/** Sets options only if they differ, so that an open list stays open. */
+function setOptions(
+  select: HTMLSelectElement,
+  options: readonly (readonly [value: string, text: string])[],
+  chosen: string,
+): void {
+  const known = [...select.options].map(({ value, text }) => `${value}\n${text}`).join('\n');
+  const wanted = options.map(([value, text]) => `${value}\n${text}`).join('\n');
+  if (known !== wanted)
+    select.replaceChildren(...options.map(([value, text]) => make('option', { value }, text)));
+  if (select.value !== chosen) select.value = chosen;
+}
