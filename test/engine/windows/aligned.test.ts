@@ -282,6 +282,8 @@ describe('panes', () => {
         },
         count: 1,
         correction: false,
+        totals:
+          '{"keys":1,"all":{"values":{"n":1},"of":{"n":1}},"groups":[{"key":[0],"values":{"n":1},"of":{"n":1}}]}',
       },
     );
     assert.equal(process.add(at(9)), OUTCOME.late);
