@@ -184,6 +184,12 @@ export function documentsOf({ docs }: Firing): Document[] {
   return JSON.parse(`[${docs}]`) as Document[];
 }
 
+/** Totals by the end of their window; a firing in pieces has them once. */
+export function totalsIn(firings: readonly Firing[]): Map<number, unknown> {
+  const found = firings.filter(({ totals }) => totals !== undefined);
+  return new Map(found.map(({ windowEnd, totals }) => [windowEnd, JSON.parse(totals!) as unknown]));
+}
+
 /** Records in one piece of memory. */
 export function packed(records: readonly string[]) {
   const pieces = records.map((record) => Buffer.from(record));

@@ -55,13 +55,19 @@ export class Totals {
   #groups: Sums | undefined;
   #keys = 0;
 
-  constructor(shape: TotalsShape, span: WindowSpan, stored: StoredPanes, memory: MemoryCount) {
+  constructor(
+    shape: TotalsShape,
+    span: WindowSpan,
+    stored: StoredPanes,
+    memory: MemoryCount,
+    partBytes = PART_BYTES,
+  ) {
     const { fields, byGroup, whole } = shape;
     this.#shape = shape;
     this.#codes = new Float64Array(fields.length);
-    this.#all = new Sums(whole, span, stored, memory);
+    this.#all = new Sums(whole, span, stored, memory, partBytes);
     this.#all.at(NO_KEY);
-    if (fields.length > 0) this.#groups = new Sums(byGroup, span, stored, memory);
+    if (fields.length > 0) this.#groups = new Sums(byGroup, span, stored, memory, partBytes);
     this.keep = (list, value) => (this.#groups ?? this.#all).keep(list, value);
   }
 
@@ -146,10 +152,18 @@ class Sums {
   readonly #span: WindowSpan;
   readonly #stored: StoredPanes;
   readonly #memory: MemoryCount;
+  readonly #partBytes: number;
   #part: PaneWindow;
   #pane = 0;
 
-  constructor(view: CompiledView, span: WindowSpan, stored: StoredPanes, memory: MemoryCount) {
+  constructor(
+    view: CompiledView,
+    span: WindowSpan,
+    stored: StoredPanes,
+    memory: MemoryCount,
+    partBytes: number,
+  ) {
+    this.#partBytes = partBytes;
     this.#view = view;
     this.#span = span;
     this.#stored = stored;
@@ -172,7 +186,7 @@ class Sums {
 
   keep(list: number, value: Occurring): void {
     this.#part.addValue(this.#pane, list, value);
-    if (this.#part.bytes > PART_BYTES) this.#beginPart();
+    if (this.#part.bytes > this.#partBytes) this.#beginPart();
   }
 
   /** All keys go on in the next part, in their order, so that each part knows how many there are. */
