@@ -21,7 +21,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { type Clock, hasPassed } from '../clock.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
-import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
+import type { BlockPlace, Key, PaneBlock, WindowSpan } from '../engine/windows/pane-runs.ts';
 import { EXIT, TaxiflowError } from '../errors.ts';
 import { Attempts } from '../net/retry.ts';
 import { makeFolder } from '../private-files.ts';
@@ -416,6 +416,14 @@ export class RemoteState implements StateStore {
 
   rewrite(blocks: Iterable<PaneBlock>): void {
     this.#state.rewrite(blocks);
+  }
+
+  put(blocks: Iterable<PaneBlock>): void {
+    this.#state.put(blocks);
+  }
+
+  drop(window: WindowSpan & { readonly view: string }): void {
+    this.#state.drop(window);
   }
 
   commit(checkpoint: Checkpoint): void {

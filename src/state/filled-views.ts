@@ -7,6 +7,7 @@ import { amendCheckpoint, readCheckpoint } from './checkpoint-row.ts';
 import { FIRING, type FiringRow, firingKey } from './outbox.ts';
 import { corruptRow, rowCrc, StateRows } from './rows.ts';
 import { SeenTripTables } from './seen-trips.ts';
+import { TotalsTable } from './totals.ts';
 
 /** A state of some views alone, which has read what another one had read at a checkpoint. */
 export interface FilledViews {
@@ -32,6 +33,7 @@ export function joinFilled(rows: StateRows, { path, checkpoint }: FilledViews): 
     const filled = new StateRows(db, 'the state of the filled views', path);
     copyPanes(filled, rows);
     const results = copyFirings(filled, rows, now.nextResult);
+    copyTotals(filled, rows, now.number + 1);
     joinSeen(filled, rows);
     amendCheckpoint(rows.db, {
       ...now,
@@ -64,6 +66,12 @@ function copyFirings(from: StateRows, to: StateRows, next: number): number {
     results += count;
   }
   return results;
+}
+
+/** `checkpoint` is one that no reader of the state knows yet. */
+function copyTotals(from: StateRows, to: StateRows, checkpoint: number): void {
+  const table = new TotalsTable(to);
+  for (const totals of new TotalsTable(from).all()) table.write(totals, checkpoint);
 }
 
 /**

@@ -13,6 +13,7 @@ const MIGRATIONS: Readonly<Record<number, (rows: StateRows) => void>> = {
   3: fromFormat3,
   4: fromFormat4,
   5: fromFormat5,
+  6: fromFormat6,
 };
 
 /** Inside the lock of the state. Throws `damaged`. */
@@ -156,6 +157,24 @@ CREATE TABLE archive_trips (
   trips BLOB NOT NULL,
   PRIMARY KEY (file, chunk)
 ) STRICT;
+`;
+
+/** Format 6 had no totals; windows that have fired stay without them. */
+function fromFormat6(rows: StateRows): void {
+  rows.db.exec(TABLE_OF_TOTALS);
+}
+
+const TABLE_OF_TOTALS = `
+CREATE TABLE totals (
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  window_end INTEGER NOT NULL,
+  checkpoint INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  totals TEXT NOT NULL,
+  PRIMARY KEY (view, window_start)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX totals_by_checkpoint ON totals (checkpoint);
 `;
 
 type Value = string | number;

@@ -107,18 +107,15 @@ export class Outbox extends DestinationTables {
     this.#covered = before;
   }
 
-  /** Writes firings inside the caller's transaction; returns how many characters they have. */
-  write(firings: Iterable<Firing>): number {
-    let length = 0;
-    for (const { docs, view, windowStart, count, correction } of firings) {
-      const text = `[${docs}]`;
-      const row = { first: this.#nextResult, count, view, windowStart, correction: correction ? 1 : 0 };
-      const crc = rowCrc(firingKey(row), text);
-      this.#s.writeFiring.run(row.first, count, view, windowStart, row.correction, crc, text);
-      this.#nextResult += count;
-      length += text.length;
-    }
-    return length;
+  /** Writes the results of a firing inside the caller's transaction; returns how many characters they have. */
+  write({ docs, view, windowStart, count, correction }: Firing): number {
+    if (count === 0) return 0;
+    const text = `[${docs}]`;
+    const row = { first: this.#nextResult, count, view, windowStart, correction: correction ? 1 : 0 };
+    const crc = rowCrc(firingKey(row), text);
+    this.#s.writeFiring.run(row.first, count, view, windowStart, row.correction, crc, text);
+    this.#nextResult += count;
+    return text.length;
   }
 
   /** The sinks that results are kept for. */

@@ -50,6 +50,10 @@ export class PaneTable implements StoredPanes {
     this.#rows.transaction(() => this.write(blocks));
   }
 
+  put(blocks: Iterable<PaneBlock>): void {
+    this.#rows.attempt(() => this.write(blocks));
+  }
+
   /** Writes blocks inside the caller's transaction; returns how many bytes they have. */
   write(blocks: Iterable<PaneBlock>): number {
     let length = 0;

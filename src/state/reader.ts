@@ -29,6 +29,7 @@ import {
 } from './results.ts';
 import type { RunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
+import { storedTotals, totalsSince, type WindowTotals } from './totals.ts';
 import { storedViews, type ViewChange, viewChanges } from './view-changes.ts';
 
 export class StateReader {
@@ -184,6 +185,20 @@ export class StateReader {
     return translating(this.#what, this.path, () =>
       resultsOfWindow(this.#db, view, start, most, this.#resultsOf()),
     );
+  }
+
+  /** Totals of the windows of a view, by start: all, or those from a start (epoch ms) on. Windows that fired before there were totals have none. */
+  *totals(view: string, since?: number): Generator<WindowTotals> {
+    try {
+      yield* storedTotals(this.#db, view, since);
+    } catch (error) {
+      throw translate(error, this.#what, this.path);
+    }
+  }
+
+  /** Windows whose totals were written after the checkpoint of this number. */
+  totalsChangedSince(checkpoint: number): { view: string; start: number }[] {
+    return translating(this.#what, this.path, () => totalsSince(this.#db, checkpoint));
   }
 
   /** What becomes of the state when it is run with these views. */

@@ -7,7 +7,7 @@ import { ARCHIVE_SCHEMA } from './archive.ts';
 import { damage, rowCrc } from './rows.ts';
 
 /** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
-export const FORMAT = 6;
+export const FORMAT = 7;
 /** States of older formats can't be brought up to date. */
 const OLDEST_FORMAT = 3;
 
@@ -42,6 +42,16 @@ CREATE TABLE firings (
   docs TEXT NOT NULL
 ) STRICT;
 CREATE INDEX firings_by_window ON firings (view, window_start);
+CREATE TABLE totals (
+  view TEXT NOT NULL,
+  window_start INTEGER NOT NULL,
+  window_end INTEGER NOT NULL,
+  checkpoint INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  totals TEXT NOT NULL,
+  PRIMARY KEY (view, window_start)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX totals_by_checkpoint ON totals (checkpoint);
 CREATE VIEW results (number, view, window_start, doc) AS
   SELECT f.first + d.key, f.view, f.window_start, d.value FROM firings f, json_each(f.docs) d;
 CREATE TABLE cursors (

@@ -12,7 +12,7 @@
 import { existsSync } from 'node:fs';
 import { countByReason, DeadLetterTable } from '../dead-letters.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
-import type { BlockPlace, Key, PaneBlock } from '../engine/windows/pane-runs.ts';
+import type { BlockPlace, Key, PaneBlock, WindowSpan } from '../engine/windows/pane-runs.ts';
 import { openSqlite, type Sqlite } from '../sqlite.ts';
 import { ArchiveTables } from './archive.ts';
 import { checkpointText, progressIn, readCheckpoint } from './checkpoint-row.ts';
@@ -25,6 +25,7 @@ import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type RunStatus, readCreated } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
+import { TotalsTable } from './totals.ts';
 import { changeViews, type PlannedChanges } from './view-changes.ts';
 
 export interface StateOptions {
@@ -49,6 +50,7 @@ export class SqliteState implements StateStore {
   readonly #rows: StateRows;
   readonly #lock: Sqlite;
   readonly #panes: PaneTable;
+  readonly #totals: TotalsTable;
   readonly #seen: SeenTripTables;
   readonly #deadLetters: DeadLetterTable;
   readonly #writeCheckpoint;
@@ -69,6 +71,7 @@ export class SqliteState implements StateStore {
     this.#rows = rows;
     this.#lock = lock;
     this.#panes = new PaneTable(rows);
+    this.#totals = new TotalsTable(rows);
     this.#seen = new SeenTripTables(rows);
     this.#deadLetters = new DeadLetterTable(rows.db);
     this.outbox = new Outbox(rows, readCreated(rows));
@@ -153,6 +156,14 @@ export class SqliteState implements StateStore {
     this.#panes.rewrite(blocks);
   }
 
+  put(blocks: Iterable<PaneBlock>): void {
+    this.#panes.put(blocks);
+  }
+
+  drop(window: WindowSpan & { readonly view: string }): void {
+    this.#panes.drop(window);
+  }
+
   close(): void {
     this.#rows.db.close();
     this.#lock.close();
@@ -161,10 +172,18 @@ export class SqliteState implements StateStore {
   /** Returns how much was written, in characters and bytes. */
   #write(checkpoint: Checkpoint): number {
     // Firings are made of what is still stored of their windows, so they come first.
-    let size = this.outbox.write(checkpoint.firings);
+    const number = this.#number + 1;
+    let size = 0;
+    for (const firing of checkpoint.firings) {
+      size += this.outbox.write(firing) + this.#totals.write(firing, number);
+    }
     if (this.#retained) {
       const { ms, views, sinks } = this.#retained;
-      for (const { name, size } of views) this.outbox.trim(name, checkpoint.watermark - ms - size, sinks);
+      for (const { name, size } of views) {
+        const before = checkpoint.watermark - ms - size;
+        this.outbox.trim(name, before, sinks);
+        this.#totals.trim(name, before);
+      }
     }
     size += this.#panes.write(checkpoint.blocks);
     for (const window of checkpoint.gone) this.#panes.drop(window);
@@ -174,7 +193,8 @@ export class SqliteState implements StateStore {
     this.#deadLetters.write(checkpoint.deadLetters, at);
     const { nextResult, trimmed } = this.outbox;
     const text = checkpointText(checkpoint, { nextResult, trimmed });
-    this.#writeCheckpoint.run(++this.#number, at, rowCrc([], text), text);
+    this.#number = number;
+    this.#writeCheckpoint.run(number, at, rowCrc([], text), text);
     this.#checkpointAt = Date.parse(at);
     return size + text.length;
   }

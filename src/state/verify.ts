@@ -8,6 +8,7 @@ import { PaneTable } from './panes.ts';
 import type { StateRows } from './rows.ts';
 import { checkIntegrity, createTables } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
+import { TotalsTable } from './totals.ts';
 
 /** The checkpoint of a state of the present format, all of whose rows are sound; undefined before the first. Throws `damaged`. */
 export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
@@ -19,6 +20,7 @@ export function verifyState(rows: StateRows): StoredCheckpoint | undefined {
     new SeenTripTables(rows).load();
     new DeadLetterTable(rows.db).counts();
     new ArchiveTables(rows).verify();
+    new TotalsTable(rows).verify();
     let kept = 0;
     const firings = rows.prepare(`${FIRING} ORDER BY first`);
     for (const row of firings.iterate() as Iterable<FiringRow>) {

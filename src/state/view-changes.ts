@@ -127,6 +127,7 @@ export function changeViews(
       if (change !== 'removed' && change !== 'anew') continue;
       db.prepare('DELETE FROM panes WHERE view = ?').run(view);
       removeResults(rows, view);
+      db.prepare('DELETE FROM totals WHERE view = ?').run(view);
     }
     const allowsMore = latenessIn(settings) > storedLateness(db);
     if (allowsMore || changes.length > 0)

@@ -20,6 +20,8 @@ export interface AggregateDescriptor {
   readonly keeps?: 'values' | 'counts';
   /** The result of the state that begins at `at`; NaN if it has no value. */
   value(numbers: Float64Array, at: number): number;
+  /** How many values the state is made of; missing where it doesn't tell. */
+  madeOf?(numbers: Float64Array, at: number): number;
   /** Adds the state at `from[base]` to that at `into[at]`. */
   merge(into: Float64Array, at: number, from: Float64Array, base: number): void;
 }
@@ -29,6 +31,9 @@ const first = (numbers: Float64Array, at: number) => numbers[at]!;
 /** A condition always has a value, so counting its values would count all trips. */
 const countable = (of: ValueType | undefined) => (of === 'boolean' ? undefined : 'integer');
 const ordered = (of: ValueType | undefined) => (isNumeric(of) || of === 'time' ? of : undefined);
+
+const second = (numbers: Float64Array, at: number) => numbers[at + 1]!;
+const third = (numbers: Float64Array, at: number) => numbers[at + 2]!;
 
 /** State: high and low part of the sum, and the number of values. */
 const SUM = [0, 0, 0] as const;
@@ -47,6 +52,7 @@ function mergeSums(into: Float64Array, at: number, from: Float64Array, base: num
 const MOMENTS = {
   resultType: (of: ValueType | undefined) => (isNumeric(of) ? 'number' : undefined),
   initial: [0, 0, 0, 0, 0],
+  madeOf: first,
   merge: (into: Float64Array, at: number, from: Float64Array, base: number) => {
     into[at] = into[at]! + from[base]!;
     addTo(into, at + 1, from[base + 1]!, from[base + 2]!);
@@ -101,7 +107,6 @@ function spread(numbers: Float64Array, at: number): number {
 
 /** State: an event time and the value of then. */
 const TIMED = [Number.NaN, Number.NaN] as const;
-const second = (numbers: Float64Array, at: number) => numbers[at + 1]!;
 
 /** Takes a value if it is earlier than the one there; of the same time, if it is less. */
 export function takeFirst(numbers: Float64Array, at: number, time: number, x: number): void {
@@ -142,6 +147,7 @@ export const AGGREGATES: Readonly<Record<AggregateFunction, AggregateDescriptor>
     resultType: countable,
     initial: [0],
     value: first,
+    madeOf: first,
     merge: (into, at, from, base) => {
       into[at] = into[at]! + from[base]!;
     },
@@ -151,6 +157,7 @@ export const AGGREGATES: Readonly<Record<AggregateFunction, AggregateDescriptor>
     resultType: (of) => (isNumeric(of) ? of : undefined),
     initial: SUM,
     value: (numbers, at) => (numbers[at + 2] === 0 ? Number.NaN : numbers[at]! + numbers[at + 1]!),
+    madeOf: third,
     merge: mergeSums,
   },
   avg: {
@@ -158,6 +165,7 @@ export const AGGREGATES: Readonly<Record<AggregateFunction, AggregateDescriptor>
     resultType: (of) => (isNumeric(of) ? 'number' : undefined),
     initial: SUM,
     value: (numbers, at) => (numbers[at]! + numbers[at + 1]!) / numbers[at + 2]!,
+    madeOf: third,
     merge: mergeSums,
   },
   min: {
@@ -212,6 +220,7 @@ export const AGGREGATES: Readonly<Record<AggregateFunction, AggregateDescriptor>
     initial: [Number.NaN, 0],
     keeps: 'counts',
     value: first,
+    madeOf: second,
     merge: (into, at, from, base) => {
       into[at + 1] = into[at + 1]! + from[base + 1]!;
     },

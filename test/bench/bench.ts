@@ -341,6 +341,8 @@ async function pausesOf(
     block: (place) => state.block(place),
     firstKey: (place) => state.firstKey(place),
     rewrite: (blocks) => state.rewrite(blocks),
+    put: (blocks) => state.put(blocks),
+    drop: (window) => state.drop(window),
     commit: (checkpoint) => {
       state.commit(checkpoint);
       pauses.push(state.lastCheckpoint.durationMs);

@@ -79,6 +79,8 @@ function crashing(state: SqliteState, dies: () => boolean): StateStore {
     block: (place) => state.block(place),
     firstKey: (place) => state.firstKey(place),
     rewrite: (blocks) => state.rewrite(blocks),
+    put: (blocks) => state.put(blocks),
+    drop: (window) => state.drop(window),
     commit: (checkpoint: Checkpoint) => {
       if (dies()) throw new Crash();
       state.commit(checkpoint);

@@ -4,7 +4,7 @@ import type { DuplicateChanges, StoredTrips } from '../../src/engine/duplicates.
 import type { Checkpoint, StateStore, StoredState } from '../../src/engine/state-store.ts';
 import type { StoredWindow } from '../../src/engine/windows/aligned.ts';
 import type { Firing } from '../../src/engine/windows/documents.ts';
-import type { BlockPlace, PaneBlock, StoredPanes } from '../../src/engine/windows/pane-runs.ts';
+import type { BlockPlace, PaneBlock, StoredPanes, WindowSpan } from '../../src/engine/windows/pane-runs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import type { Position, RecordBatch, Shard, StreamReader } from '../../src/streams/ports.ts';
 import { shardIdOf } from '../../src/streams/shards.ts';
@@ -32,6 +32,14 @@ export class MemoryPanes implements StoredPanes {
 
   rewrite(blocks: Iterable<PaneBlock>): void {
     this.write(blocks);
+  }
+
+  put(blocks: Iterable<PaneBlock>): void {
+    this.write(blocks);
+  }
+
+  drop({ view, windowEnd }: WindowSpan & { readonly view: string }): void {
+    this.forget(view, windowEnd);
   }
 
   write(blocks: Iterable<PaneBlock>): void {
@@ -149,6 +157,14 @@ export class MemoryStore implements StateStore {
     this.panes.rewrite(blocks);
   }
 
+  put(blocks: Iterable<PaneBlock>): void {
+    this.panes.put(blocks);
+  }
+
+  drop(window: WindowSpan & { readonly view: string }): void {
+    this.panes.drop(window);
+  }
+
   get blocks(): number {
     return this.panes.size;
   }
@@ -166,6 +182,12 @@ export class MemoryStore implements StateStore {
 
 export function documentsOf({ docs }: Firing): Document[] {
   return JSON.parse(`[${docs}]`) as Document[];
+}
+
+/** Totals by the end of their window; a firing in pieces has them once. */
+export function totalsIn(firings: readonly Firing[]): Map<number, unknown> {
+  const found = firings.filter(({ totals }) => totals !== undefined);
+  return new Map(found.map(({ windowEnd, totals }) => [windowEnd, JSON.parse(totals!) as unknown]));
 }
 
 /** Records in one piece of memory. */

@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { StateReader } from '../../src/state/reader.ts';
 import { fixture, fixtureFiles, SHARED_DATA, temporaryFolder, withoutSamples } from '../files.ts';
 import { taxiflow } from '../taxiflow.ts';
-import { Line, sameLines } from './line.ts';
+import { Line, sameLines, totalsIn } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
 const WINDOWS: Readonly<Record<string, OracleOptions>> = {
@@ -52,6 +52,7 @@ async function agrees(
     assert.equal(counters.processed + counters.filtered, expected.trips, 'trips processed or filtered');
     assert.equal(counters.late + counters.dead + counters.duplicate, 0, 'nothing late, dead or twice');
     sameLines(storedLines(line.folder, app), sorted(line.output(app)), 'results read back');
+    sameLines(totalsIn(line.folder, app), expected.totals, `totals of ${app} windows`);
   }
 }
 
@@ -162,6 +163,7 @@ async function agreesByCommand(t: TestContext, path: string, files: readonly str
     );
     const { stdout } = await run('results', '--app', app, '--format', 'ndjson');
     sameLines(sorted(stdout), sorted(ndjson), `results read back, ${app} windows`);
+    sameLines(totalsIn(join(folder, '.taxiflow'), app), expected.totals, `totals of ${app} windows`);
     assert.equal(replay.reconciled, true, 'the replay adds up');
     assert.equal(replay.acknowledged, expected.trips, 'trips replayed');
     const { short, time, order } = expected.rejected;

@@ -11,7 +11,7 @@ import type { ProcessOutcome } from '../../src/engine/run.ts';
 import { StateReader } from '../../src/state/reader.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
-import { Line, LOST, type ProcessStep, sameLines } from './line.ts';
+import { Line, LOST, type ProcessStep, sameLines, totalsIn } from './line.ts';
 import { comparable, expectedLines, type OracleOptions, type OracleResult } from './oracle.ts';
 
 interface Case {
@@ -59,6 +59,7 @@ async function same(line: Line, name: string, { totals }: ProcessOutcome, duplic
   const oracle = await oracleOf(name);
   sameLines(comparable(line.output()), oracle.lines, `the output of ${name}`);
   sameLines(storedResults(line), comparable(line.output()), `the results stored of ${name}`);
+  sameLines(totalsIn(line.folder, 'app'), oracle.totals, `the totals of ${name}`);
   const { read, watermarks, processed, filtered, duplicate, late, dead, results } = totals;
   assert.deepEqual(
     { late, dead, duplicate },

@@ -8,6 +8,7 @@ import { type ProcessOutcome, runProcess } from '../../src/engine/run.ts';
 import { ReplayLedger } from '../../src/replay/ledger.ts';
 import { type ReplayOutcome, runReplay } from '../../src/replay/run.ts';
 import { NdjsonSink } from '../../src/sinks/ndjson.ts';
+import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import type { OutgoingBatch, StreamReader, StreamWriter } from '../../src/streams/ports.ts';
@@ -15,7 +16,7 @@ import { checkViews } from '../../src/views/check.ts';
 import { sliding, tumbling, type View } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { TestClock } from '../clock.ts';
-import { comparable, type OracleOptions } from './oracle.ts';
+import { comparable, type OracleOptions, totalsLine } from './oracle.ts';
 
 /** The default views in the windows that the oracle is asked for. */
 export function viewsOf({ windowMinutes = 10, slideMinutes }: OracleOptions): View[] {
@@ -235,6 +236,19 @@ function watchedWriter(stream: LocalStream, step: ReplayStep): StreamWriter {
 
 /** The error of a replay that loses an acknowledgement or watermark. */
 export const LOST = 'lost on the way';
+
+/** The totals in the state of an app, as the oracle writes them. */
+export function totalsIn(folder: string, app: string): string[] {
+  const reader = new StateReader(folder, app);
+  try {
+    return reader
+      .views()
+      .flatMap((view) => Array.from(reader.totals(view), totalsLine))
+      .sort((a, b) => (a < b ? -1 : 1));
+  } finally {
+    reader.close();
+  }
+}
 
 /** The results in an output that may be growing, in the compared form; none before the file exists. */
 export function resultsIn(path: string): string[] {

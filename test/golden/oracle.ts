@@ -16,6 +16,8 @@ export interface OracleOptions {
 
 export interface OracleResult {
   readonly lines: string[];
+  /** Totals of each window from before `having`, as `totalsLine` writes them; sorted. */
+  readonly totals: string[];
   readonly trips: number;
   readonly rejected: { readonly short: number; readonly time: number; readonly order: number };
 }
@@ -138,6 +140,9 @@ export async function expectedLines(
     await locateTrips(db);
     return {
       lines: [...(await pickupCounts(db, size, slide)), ...(await tripDurations(db, size, slide))].sort(
+        bytewise,
+      ),
+      totals: [...(await pickupTotals(db, size, slide)), ...(await durationTotals(db, size, slide))].sort(
         bytewise,
       ),
       ...(await countRows(db)),
@@ -306,6 +311,57 @@ async function tripDurations(db: DuckDBConnection, size: number, slide: number):
      FROM ${windowed(size, slide)} WHERE airport_code IS NOT NULL
      GROUP BY window_start, location, airport_code HAVING count(*) > 1`,
   );
+}
+
+/** What totals are compared by. */
+export interface ComparedTotals {
+  readonly view: string;
+  readonly start: number;
+  readonly end: number;
+  readonly keys: number;
+  readonly all: object;
+  readonly groups: readonly object[] | null;
+}
+
+export function totalsLine({ view, start, end, keys, all, groups }: ComparedTotals): string {
+  return JSON.stringify({ view, start, end, keys, all, groups });
+}
+
+async function pickupTotals(db: DuckDBConnection, size: number, slide: number): Promise<string[]> {
+  const rows = await select(
+    db,
+    `SELECT window_start, count(DISTINCT location) AS keys, count(*) AS trips
+     FROM ${windowed(size, slide)} WHERE ends_in_nyc GROUP BY window_start`,
+  );
+  return rows.map((row) => {
+    const [start, keys] = [row['window_start'] as number, row['keys'] as number];
+    const count = { pickup_count: row['trips'] };
+    const all = { values: count, of: count };
+    return totalsLine({ view: 'pickup_count', start, end: start + size, keys, all, groups: [] });
+  });
+}
+
+async function durationTotals(db: DuckDBConnection, size: number, slide: number): Promise<string[]> {
+  const of = (groups: string) =>
+    select(
+      db,
+      `SELECT window_start${groups}, count(DISTINCT (location, airport_code)) AS keys, count(*) AS trips,
+         sum(minutes)::BIGINT AS sum, sum(minutes)::DOUBLE / count(*)::DOUBLE AS avg
+       FROM ${windowed(size, slide)} WHERE airport_code IS NOT NULL
+       GROUP BY window_start${groups} ORDER BY window_start${groups}`,
+    );
+  const sums = ({ trips, sum, avg }: Record<string, unknown>) => ({
+    values: { trip_count: trips, sum_trip_duration: sum, avg_trip_duration: avg },
+    of: { trip_count: trips, sum_trip_duration: trips, avg_trip_duration: trips },
+  });
+  const airports = await of(', airport_code');
+  return (await of('')).map((row) => {
+    const [start, keys] = [row['window_start'] as number, row['keys'] as number];
+    const groups = airports
+      .filter((airport) => airport['window_start'] === start)
+      .map((airport) => ({ key: [airport['airport_code']], ...sums(airport) }));
+    return totalsLine({ view: 'trip_duration', start, end: start + size, keys, all: sums(row), groups });
+  });
 }
 
 async function resultLines(db: DuckDBConnection, sql: string): Promise<string[]> {

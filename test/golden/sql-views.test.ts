@@ -6,6 +6,8 @@ import { describe, it } from 'node:test';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { openProcessor } from '../../src/app/processor.ts';
 import { StateReader } from '../../src/state/reader.ts';
+import type { Sums, WindowTotals } from '../../src/state/totals.ts';
+import type { View, Window } from '../../src/views/language.ts';
 import { sqlOfViews } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { ROOT } from '../files.ts';
@@ -88,13 +90,24 @@ const ORACLES: Readonly<Record<string, Oracle>> = {
   local_hours: [localDays(), `hour(timezone(${NY}, to_timestamp(d / 1000))) AS hour_of_day`, 'count(*) AS trips', `d >= ${Date.UTC(2016, 2, 12, 5)}`],
 }; // biome-ignore format: a view a line
 
+/** Columns of a list, whose parts may have commas in brackets. */
+function columnsOf(keys: string): string[] {
+  const columns: string[] = [];
+  for (const part of keys.split(',')) {
+    const open = columns.at(-1) ?? '';
+    if (open.split('(').length > open.split(')').length) columns[columns.length - 1] = `${open},${part}`;
+    else if (part !== '') columns.push(part);
+  }
+  return columns.map((column) => column.trim());
+}
+
 const aliasOf = (column: string) => column.replace(/^.* AS /s, '').trim();
 
 async function expected(
   db: DuckDBConnection,
   [windows, keys, aggregates, where = 'true', having = 'true', top]: Oracle,
 ) {
-  const names = keys === '' ? [] : keys.split(/,(?![^(]*\))(?![^C]*END)/).map(aliasOf);
+  const names = columnsOf(keys).map(aliasOf);
   const key = keys === '' ? '' : `, ${keys}`;
   const grouped = `SELECT ws, we${key}, ${aggregates} FROM (SELECT * FROM (${windows}) WHERE ${where}) GROUP BY ALL HAVING ${having}`;
   const ranked =
@@ -105,6 +118,46 @@ async function expected(
   // A trip without a part of its key is in no result.
   return { names, rows: found.filter((row) => names.every((name) => row[name] !== null)).map(comparable) };
 }
+
+/** Key fields that are places, which totals are not told apart by. */
+const isPlace = (column: string) => /^(pickup|dropoff)_zone( AS \w+)?$/.test(column) || aliasOf(column) === 'cell'; // biome-ignore format: one line
+
+/** Totals of each window, known by its end: what an oracle says without its conditions of results and its top. */
+async function expectedTotals(db: DuckDBConnection, [windows, keys, aggregates, where = 'true']: Oracle, window: Window) {
+  const columns = columnsOf(keys);
+  const [names, added] = [columns.map(aliasOf), columns.filter((column) => column !== aliasOf(column))];
+  // Sessions are together with those whose last trip is in the same slice of time.
+  const end = window.kind === 'session' ? `(floor((we - ${window.gap_ms}) / ${window.gap_ms}) + 1) * ${window.gap_ms}` : 'we';
+  const select = (more: readonly string[]) => `SELECT ${end} AS we, 0 AS ws${more.map((name) => `, ${name}`).join('')},
+      count(DISTINCT (${[...names, 'ws'].join(', ')})) AS keys, ${aggregates}
+    FROM (SELECT *${added.map((column) => `, ${column}`).join('')} FROM (${windows}) WHERE ${where})
+    WHERE true${names.map((name) => ` AND ${name} IS NOT NULL`).join('')} GROUP BY ${[end, ...more].join(', ')}`;
+  const read = async (sql: string) => ((await db.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[]).map(comparable);
+  const groupNames = columns.filter((column) => !isPlace(column)).map(aliasOf);
+  return { all: await read(select([])), groupNames, groups: groupNames.length > 0 ? await read(select(groupNames)) : [] };
+} // biome-ignore format: one query
+
+function assertSums(actual: Sums, wanted: Readonly<Record<string, unknown>>, what: string): void {
+  for (const [name, value] of Object.entries(actual.values))
+    assert.ok(isSame(value, wanted[name]), `${what}: ${name} is ${value}, not ${wanted[name]}`);
+}
+
+async function assertTotals(db: DuckDBConnection, totals: readonly WindowTotals[], oracle: Oracle, view: View): Promise<number> {
+  const { all, groupNames, groups } = await expectedTotals(db, oracle, view.window);
+  assert.deepEqual(totals.map(({ end }) => end).sort(), all.map((row) => row['window_end']).sort(), view.name);
+  for (const row of all) {
+    const found = totals.find(({ end }) => end === row['window_end'])!;
+    const what = `totals of ${view.name} at ${found.end}`;
+    assert.equal(found.keys, row['keys'], what);
+    assertSums(found.all, row, what);
+    const own = groups.filter((group) => group['window_end'] === found.end);
+    assert.equal(found.groups?.length, own.length > 64 ? undefined : own.length, what);
+    const keyed = new Map(own.map((group) => [JSON.stringify(groupNames.map((name) => group[name])), group]));
+    for (const group of found.groups ?? [])
+      assertSums(group, keyed.get(JSON.stringify(group.key))!, `${what} of ${group.key.join(' ')}`);
+  }
+  return groups.length;
+} // biome-ignore format: one comparison
 
 function comparable(row: Record<string, unknown>): Record<string, unknown> {
   const { ws, we, place: _, ...rest } = row;
@@ -163,6 +216,9 @@ describe('SQL views', () => {
         for (const [name, value] of Object.entries(row))
           assert.ok(isSame(actual.get(key)![name], value), `${view} ${key}: ${name} is ${actual.get(key)![name]}, not ${value}`); // biome-ignore format: one line
     }
+    let groups = 0;
+    for (const view of views) groups += await assertTotals(db, [...reader.totals(view.name)], ORACLES[view.name]!, view); // biome-ignore format: one line
+    assert.ok(groups > 1_000, `${groups} groups`);
     reader.close();
   });
 
@@ -179,11 +235,12 @@ describe('SQL views', () => {
       await (await openProcessor({ dataDir, views, app, untilEnd: true, drain: true })).run();
     const [parts, straight] = ['parts', 'straight'].map((app) => {
       const reader = new StateReader(dataDir, app);
-      const lines = [...reader.results()].map((result) => JSON.stringify(result)).sort();
+      const totals = reader.views().flatMap((view) => [...reader.totals(view)]);
+      const lines = [...reader.results(), ...totals].map((result) => JSON.stringify(result)).sort();
       reader.close();
       return lines;
     });
-    assert.ok(straight!.length > 5_000);
+    assert.ok(straight!.length > 10_000, `${straight!.length} results and totals`);
     assert.deepEqual(parts, straight);
   });
 

@@ -94,7 +94,7 @@ describe('a savepoint', () => {
   it('goes on as another app, to the results of one that was never copied', async (t) => {
     const dataDir = await halfDone(t);
     const { place, head } = await createSavepoint({ dataDir, s3 });
-    assert.deepEqual([head.app, head.stream, head.state_format], ['job', 'local:taxi-trip-events', 6]);
+    assert.deepEqual([head.app, head.stream, head.state_format], ['job', 'local:taxi-trip-events', 7]);
     await putRecords(dataDir, 'taxi-trip-events', [...records(150, 50), ...records(200, 150)]);
     await processed(dataDir, 'job', { drain: true });
     await processed(dataDir, 'straight', { drain: true });
@@ -194,7 +194,7 @@ describe('a savepoint', () => {
     const { summary } = await restoreSavepoint({ savepoint: place, dataDir, app: 'new', s3 });
     assert.equal(summary.windows.length, 3);
     const restored = new Database(statePath(dataDir, 'new'), { readonly: true });
-    assert.equal(restored.pragma('user_version', { simple: true }), 6);
+    assert.equal(restored.pragma('user_version', { simple: true }), 7);
     restored.close();
   });
 

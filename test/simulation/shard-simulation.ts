@@ -335,6 +335,8 @@ export class Simulation implements StreamReader {
           block: (place) => store.block(place),
           firstKey: (place) => store.firstKey(place),
           rewrite: (blocks) => store.rewrite(blocks),
+          put: (blocks) => store.put(blocks),
+          drop: (window) => store.drop(window),
           commit: (checkpoint) => {
             store.commit(checkpoint);
             this.#checkCommit(checkpoint);

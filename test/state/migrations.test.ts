@@ -16,7 +16,7 @@ import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { LocalStream } from '../../src/streams/local/log.ts';
 import { checkViews } from '../../src/views/check.ts';
-import type { View } from '../../src/views/language.ts';
+import { count, tumbling, type View, view } from '../../src/views/language.ts';
 import { putRecords, run } from '../cli/model.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { randomNumbers } from '../random.ts';
@@ -124,7 +124,7 @@ describe('a state of format 3', () => {
     // 8 windows of 3 vendors, and one correction.
     assert.equal(readFileSync(output, 'utf8').split('\n').length - 1, 25);
     assert.deepEqual(sinks.map(({ delivered, pending }) => [delivered, pending]), [[25, 0]]); // biome-ignore format: one line
-    assert.equal(formatOf(dataDir), 6);
+    assert.equal(formatOf(dataDir), 7);
   });
 
   it('knows the end of each open window', (t) => {
@@ -229,7 +229,7 @@ describe('a state of format 3', () => {
     assert.throws(() => SqliteState.open({ dataDir, app: APP, identity }), { code: 'other-state' });
     assert.throws(() => new StateReader(dataDir, APP), {
       code: 'older-format',
-      message: /has format 3, this taxiflow reads 6/,
+      message: /has format 3, this taxiflow reads 7/,
     });
     for (const command of ['status', 'results', 'dead-letters']) {
       const { stderr } = await run([command, '--app', APP, '--data-dir', dataDir], { code: 1 });
@@ -245,12 +245,40 @@ it('a state of format 5 goes on, and can be archived then', async (t) => {
   await putRecords(dataDir, STREAM, ['{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n']);
   await (await openProcessor(at)).run();
   const db = new Database(statePath(dataDir, APP));
-  db.exec('DROP TABLE archive; DROP TABLE archive_trips; PRAGMA user_version = 5');
+  db.exec('DROP TABLE totals; DROP TABLE archive; DROP TABLE archive_trips; PRAGMA user_version = 5');
   db.close();
   await putRecords(dataDir, STREAM, ['{"type":"trip","dropoff_datetime":"2016-01-01T00:00:00.000Z"}\n']);
   const { totals, sinks } = await (await openProcessor({ ...at, archive: join(dataDir, 'archive') })).run();
-  assert.equal(formatOf(dataDir), 6);
+  assert.equal(formatOf(dataDir), 7);
   assert.deepEqual([totals.read, sinks[0]!.delivered], [2, 1], 'from now on');
+});
+
+it('a state of format 6 goes on: its open windows get totals of all their trips, those that have fired have none', async (t) => {
+  const dataDir = temporaryFolder(t);
+  const views = checkViews([
+    view({ name: 'trips', by: {}, window: tumbling('10m'), aggregates: { n: count() } }),
+  ]);
+  const at = { dataDir, app: APP, views, untilEnd: true };
+  const trip = (minute: number) => `{"type":"trip","dropoff_datetime":"2016-01-01T00:${minute}:00.000Z"}\n`;
+  const watermark = (minute: number) =>
+    `{"type":"watermark","watermark":"2016-01-01T00:${minute}:00.000Z"}\n`;
+  await putRecords(dataDir, STREAM, [trip(11), trip(12), watermark(20), trip(21)]);
+  await (await openProcessor(at)).run();
+  const db = new Database(statePath(dataDir, APP));
+  db.exec('DROP TABLE totals; PRAGMA user_version = 6');
+  db.close();
+  await putRecords(dataDir, STREAM, [trip(22)]);
+  await (await openProcessor({ ...at, drain: true })).run();
+  assert.equal(formatOf(dataDir), 7);
+  const reader = new StateReader(dataDir, APP);
+  t.after(() => reader.close());
+  const start = Date.UTC(2016, 0, 1, 0, 20);
+  const all = { values: { n: 2 }, of: { n: 2 } };
+  assert.deepEqual(
+    [...reader.totals('trips')],
+    [{ view: 'trips', start, end: start + 600_000, keys: 1, all, groups: [] }],
+  );
+  assert.equal([...reader.results()].length, 2);
 });
 
 it('a state that is older still is refused: it says to process the stream again', (t) => {

@@ -20,7 +20,7 @@ const NOON = Date.UTC(2016, 0, 1, 12);
 /** Panes that stay in memory. */
 function panesOf(view: l.View, columns: TripColumns): AlignedWindows {
   const nothing = () => assert.fail('nothing is stored');
-  const stored = { block: nothing, firstKey: nothing, rewrite: nothing };
+  const stored = { block: nothing, firstKey: nothing, rewrite: nothing, put: nothing, drop: nothing };
   return new AlignedWindows(compileView(view, columns), 0, stored, { bytes: 0, uses: 0 });
 }
 

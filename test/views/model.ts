@@ -250,3 +250,64 @@ export function groupBy(view: View, trips: readonly Trip[]): Record<string, unkn
     return [document];
   });
 }
+
+export interface ModelTotals {
+  /** Epoch ms. */
+  readonly end: number;
+  readonly keys: number;
+  readonly all: ModelSums;
+  readonly groups: readonly ({ readonly key: readonly unknown[] } & ModelSums)[] | null;
+}
+
+interface ModelSums {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly of: Readonly<Record<string, unknown>>;
+}
+
+const TELLS_NO_COUNT = ['min', 'max', 'first', 'last', 'count_distinct'];
+const isPlace = (e: Expression) =>
+  e.op === 'geohash' || (e.op === 'field' && /^(pickup|dropoff)_zone$/.test(e.name));
+const isBefore = (a: readonly unknown[], b: readonly unknown[]): boolean => {
+  const i = a.findIndex((value, part) => value !== b[part]);
+  return i >= 0 && (a[i] as number) < (b[i] as number);
+};
+
+/** Totals of each window over all trips that have the whole key: of all, and by the fields of the key that are not places. */
+export function totalsOf({ having: _, top: __, ...view }: View, trips: readonly Trip[]): ModelTotals[] {
+  const own = trips.filter((trip) => groupBy(view, [trip]).length > 0);
+  const endOf = (document: Record<string, unknown>) => Date.parse(String(document['window_end']));
+  const by = Object.fromEntries(Object.entries(view.by).filter(([, e]) => !isPlace(e)));
+  const fields = Object.keys(by);
+  const counts = Object.entries(view.aggregates).map(([name, a]): [string, Aggregate] => [
+    name,
+    { fn: 'count', ...(a.of && { of: a.of }), ...(a.filter && { filter: a.filter }) },
+  ]);
+  const sums = (key: View['by']) => {
+    const made = groupBy({ ...view, by: key, aggregates: Object.fromEntries(counts) }, own);
+    return groupBy({ ...view, by: key }, own).map((document, i) => {
+      const of = (name: string) =>
+        TELLS_NO_COUNT.includes(view.aggregates[name]!.fn) ? null : made[i]![name];
+      const names = Object.keys(view.aggregates);
+      return {
+        end: endOf(document),
+        key: Object.keys(key).map((name) => document[name]),
+        values: Object.fromEntries(names.map((name) => [name, document[name]])),
+        of: Object.fromEntries(names.map((name) => [name, of(name)])),
+      };
+    });
+  };
+  const keys = groupBy(view, own).map(endOf);
+  const groups = fields.length > 0 ? sums(by) : [];
+  return sums({}).map(({ end, values, of }) => {
+    const found = groups
+      .filter((group) => group.end === end)
+      .map(({ end: _, ...group }) => group)
+      .sort((a, b) => (isBefore(a.key, b.key) ? -1 : 1));
+    return {
+      end,
+      keys: keys.filter((one) => one === end).length,
+      all: { values, of },
+      groups: found.length > 64 ? null : found,
+    };
+  });
+}

@@ -29,6 +29,7 @@ import {
 import { MemoryRun, type Pane, PaneWindow } from './pane-window.ts';
 import { SessionJoin } from './sessions.ts';
 import { Ranking } from './top.ts';
+import { Totals, type TotalsShape, totalsShape } from './totals.ts';
 
 /** A window with panes in the store. */
 export interface StoredWindow extends WindowSpan {
@@ -53,6 +54,7 @@ const isEarlier = (a: number, b: number) => a < b;
 /** The windows of a view that may still take trips or fire. */
 export class AlignedWindows implements OpenWindows {
   readonly view: CompiledView;
+  readonly #totals: TotalsShape;
   readonly #times: WindowTimes;
   readonly #lateness: number;
   /** Ms by which this view's watermark is behind that of the stream. */
@@ -88,6 +90,7 @@ export class AlignedWindows implements OpenWindows {
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
     this.view = view;
+    this.#totals = totalsShape(view);
     const { window, top, time } = view.view;
     this.#times = windowTimes(window);
     this.#lateness = lateness;
@@ -221,7 +224,8 @@ export class AlignedWindows implements OpenWindows {
     const correction = window?.fired ?? false;
     const documents = new Documents(view, span);
     const named = { view: view.view.name, windowStart: this.#times.labelOf(end), windowEnd: end, correction };
-    yield* inPieces(named, this.#results(end, window, documents));
+    const totals = new Totals(this.#totals, span, this.#stored, this.#memory);
+    yield* inPieces(named, this.#results(end, window, documents, totals), () => totals.take());
     if (this.#isOver(end, this.#watermark)) this.#forget(end);
     else if (!correction) {
       this.#fired.push(end);
@@ -251,42 +255,55 @@ export class AlignedWindows implements OpenWindows {
     this.#parts.delete(end);
   }
 
-  *#results(end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+  *#results(
+    end: number,
+    window: PaneWindow | undefined,
+    documents: Documents,
+    totals: Totals,
+  ): Generator<string> {
     const { having, view } = this.view;
-    if (window?.fired) yield* this.#corrections(window, documents);
-    else if (view.top) yield* this.#top(view.top, end, window, documents);
+    if (window?.fired) {
+      yield* this.#corrections(window, documents);
+      for (const _ of this.#panes(end, window, totals));
+      return;
+    }
+    const panes = this.#panes(end, window, totals);
+    if (view.top) yield* this.#top(view.top, panes, documents);
     else
-      for (const { key, values, span } of this.#panes(end, window))
+      for (const { key, values, span } of panes)
         if (having(values)) yield documents.result(key, values, span);
   }
 
-  *#top(top: Top, end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
+  *#top(top: Top, panes: Iterable<Pane>, documents: Documents): Generator<string> {
     const ranking = new Ranking(this.view, top);
-    for (const pane of this.#panes(end, window)) if (this.view.having(pane.values)) ranking.offer(pane);
+    for (const pane of panes) if (this.view.having(pane.values)) ranking.offer(pane);
     for (const { key, values, span, rank } of ranking.ranked())
       yield documents.result(key, values, span, rank);
   }
 
-  /** The panes of a window in key order; for sessions, those that end in it. */
-  #panes(end: number, window: PaneWindow | undefined): Iterable<Pane> {
-    if (this.view.sessionAt >= 0) return this.#sessions(end, window);
-    const isWhole = window !== undefined && !this.#parts.has(end) && !this.view.counted;
-    return isWhole ? inMemory(window) : this.#merged(end, window);
+  /** The panes of a window in key order, all of which go into its totals; for sessions, those that end in it. */
+  #panes(end: number, window: PaneWindow | undefined, totals: Totals): Iterable<Pane> {
+    if (this.view.sessionAt >= 0) return this.#sessions(end, window, totals);
+    const isWhole = window !== undefined && !this.#parts.has(end) && this.view.lists === 0;
+    return isWhole ? inMemory(window, totals) : this.#merged(end, window, totals);
   }
 
-  *#merged(end: number, window: PaneWindow | undefined): Generator<Pane> {
+  *#merged(end: number, window: PaneWindow | undefined, totals: Totals): Generator<Pane> {
     const { view } = this;
     const stored = this.#storedRuns(end);
     const own = window && new MemoryRun(view, window, window.inKeyOrder());
     const numbers = new Float64Array(view.width);
     for (const same of byKey(own ? [...stored, own] : stored)) {
-      mergePanes(view, same, numbers);
+      const key = same[0]!.key!;
+      totals.at(key);
+      mergePanes(view, same, numbers, totals.keep);
+      totals.add(numbers, 0);
       const values = view.values(numbers, 0);
-      if (window && own && same.includes(own)) {
+      if (window && !window.fired && own && same.includes(own)) {
         if (stored.length > 0) window.noteShown(own.pane, view.having(values));
         else if (view.counted) this.#settle(window, own.pane, numbers);
       }
-      yield { key: same[0]!.key!, values };
+      yield { key, values };
     }
   }
 
@@ -296,22 +313,25 @@ export class AlignedWindows implements OpenWindows {
     this.#change(window);
   }
 
-  *#sessions(end: number, window: PaneWindow | undefined): Generator<Pane> {
+  *#sessions(end: number, window: PaneWindow | undefined, totals: Totals): Generator<Pane> {
     const { view } = this;
     const { windowStart, windowEnd } = this.#spanOf(end);
     const next = windowEnd + (windowEnd - windowStart);
     const own = window && new MemoryRun(view, window, window.inKeyOrder());
     const joining = new SessionJoin(view, this.#windows.get(next), this.#storedRuns(next));
     const numbers = new Float64Array(view.width);
-    const values: (readonly Occurring[])[] = [];
-    const keep = (list: number, found: readonly Occurring[]) => {
-      values[list] = found;
-    };
+    const values: Occurring[][] = Array.from({ length: view.lists }, () => []);
+    const keep = (list: number, value: Occurring) => values[list]!.push(value);
     for (const same of byKey(own ? [...this.#storedRuns(end), own] : this.#storedRuns(end))) {
       const key = same[0]!.key!;
-      mergePanes(view, same, numbers, view.lists > 0 ? keep : undefined);
-      if (joining.goesOn(key, numbers)) this.#usedBySession(next).add(joining.codes(key), numbers, values);
-      else yield { key, values: view.values(numbers, 0), span: joining.spanOf(numbers) };
+      for (const list of values) list.length = 0;
+      mergePanes(view, same, numbers, keep);
+      if (joining.goesOn(key, numbers)) {
+        this.#usedBySession(next).add(joining.codes(key), numbers, values);
+        continue;
+      }
+      totals.addPane(key, numbers, values);
+      yield { key, values: view.values(numbers, 0), span: joining.spanOf(numbers) };
     }
   }
 
@@ -430,8 +450,13 @@ export class AlignedWindows implements OpenWindows {
   }
 }
 
-function* inMemory(window: PaneWindow): Generator<Pane> {
-  for (const pane of window.inKeyOrder()) yield { key: window.keyOf(pane), values: window.values(pane) };
+function* inMemory(window: PaneWindow, totals: Totals): Generator<Pane> {
+  for (const pane of window.inKeyOrder()) {
+    const key = window.keyOf(pane);
+    totals.at(key);
+    totals.add(window.panes.numbersOf(pane), window.panes.baseOf(pane));
+    yield { key, values: window.values(pane) };
+  }
 }
 
 /** Whether the watermark has passed the last millisecond of a window. */

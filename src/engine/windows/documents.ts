@@ -14,12 +14,15 @@ export interface Firing extends WindowSpan {
   readonly count: number;
   /** True if the window had fired before. */
   readonly correction: boolean;
+  /** Totals of the window as JSON (`totals.ts`), with its last piece. */
+  readonly totals?: string;
 }
 
-/** Packs documents into pieces; yields nothing if there are none. */
+/** Packs documents into pieces. `totals` is asked once they are all read; without documents and totals, there is no piece. */
 export function* inPieces(
   window: Pick<Firing, 'view' | 'windowStart' | 'windowEnd' | 'correction'>,
   documents: Iterable<string>,
+  totals: () => string | undefined = () => undefined,
 ): Generator<Firing> {
   let docs: string[] = [];
   let length = 0;
@@ -31,7 +34,10 @@ export function* inPieces(
     docs = [];
     length = 0;
   }
-  if (docs.length > 0) yield { ...window, docs: docs.join(',\n'), count: docs.length };
+  const last = { ...window, docs: docs.join(',\n'), count: docs.length };
+  const text = totals();
+  if (text !== undefined) yield { ...last, totals: text };
+  else if (last.count > 0) yield last;
 }
 
 /** Writes the results of one window. */
@@ -75,7 +81,8 @@ function headOf({ view }: CompiledView, { windowStart: start, windowEnd: end }: 
   return `{"view":"${view.name}","window_start":"${iso(start)}","window_end":"${iso(end)}","timestamp":"${iso(end - 1)}"`;
 }
 
-function jsonNumber(value: number, type: string): string {
+/** A number as in a result; a value of type `time` is epoch ms. */
+export function jsonNumber(value: number, type: string): string {
   if (!Number.isFinite(value)) return 'null';
   return type === 'time' ? `"${new Date(value).toISOString()}"` : String(value);
 }

@@ -43,6 +43,9 @@ export interface StoredPanes {
   firstKey(place: BlockPlace): Key | undefined;
   /** Replaces blocks by the same rows in key order, outside a checkpoint. */
   rewrite(blocks: Iterable<PaneBlock>): void;
+  /** Writes blocks while a checkpoint is made; it drops them before it is committed. */
+  put(blocks: Iterable<PaneBlock>): void;
+  drop(window: WindowSpan & { readonly view: string }): void;
 }
 
 /** Compares two keys over the length of the second. Strings compare by UTF-16 code units. */
@@ -84,26 +87,39 @@ export function* byKey(runs: Iterable<Run>): Generator<readonly Run[]> {
   }
 }
 
-/** Adds up the current panes of runs at the same key. `onValues` gets the values of each list, which are else looked at only if they must be. */
+/** Adds up the current panes of runs at the same key. `onValue` gets the values of each list, which are else looked at only if they must be. */
 export function mergePanes(
   view: CompiledView,
   runs: readonly Run[],
   into: Float64Array,
-  onValues?: (list: number, values: readonly Occurring[]) => void,
+  onValue?: (list: number, value: Occurring) => void,
 ): void {
   for (const [i, { numbers, base }] of runs.entries()) {
     if (i === 0) into.set(numbers.subarray(base, base + view.width));
     else view.merge(into, 0, numbers, base);
   }
-  if (view.lists === 0 || (runs.length < 2 && !view.counted && !onValues)) return;
+  if (view.lists === 0 || (runs.length < 2 && !view.counted && !onValue)) return;
   for (const { kept, offset, aggregate } of view.states) {
     if (kept < 0) continue;
     const merged = mergedValues(runs.map((run) => run.valuesOf(kept)));
-    const values = onValues ? [...merged] : merged;
-    if (onValues) onValues(kept, values as readonly Occurring[]);
+    const values = onValue ? handedOn(merged, (value) => onValue(kept, value)) : merged;
     if (aggregate.fn === 'percentile')
       into[offset] = percentileOf(aggregate.p, into[offset + 1]!, values as Iterable<[number, number]>);
     else into[offset] = numberOf(values);
+  }
+}
+
+/** Hands values on as they are read, and the rest of them when their reader stops. */
+function* handedOn(values: Iterator<Occurring>, onValue: (value: Occurring) => void): Generator<Occurring> {
+  const next = () => {
+    const { value, done } = values.next();
+    if (!done) onValue(value);
+    return done ? undefined : (value as Occurring);
+  };
+  try {
+    for (let value = next(); value; value = next()) yield value;
+  } finally {
+    while (next());
   }
 }
 

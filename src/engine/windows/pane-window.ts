@@ -1,5 +1,5 @@
 /** The part of a window in memory: the panes since it was opened, or since its earlier parts were put away. */
-import type { CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
+import type { AggregateState, CompiledView, OpenWindow } from '../../views/javascript/compiled-view.ts';
 import type { Domain } from '../../views/javascript/domain.ts';
 import { KeyTable, type MemoryCount } from './key-table.ts';
 import { PaneRows, packPanes, packValues, ValueRows } from './pane-blocks.ts';
@@ -41,8 +41,8 @@ export class PaneWindow implements OpenWindow {
   readonly #memory: MemoryCount;
   /** Values kept. The key of a row is (pane × lists of the view + index of the list, value); its number, if any, how often it came. */
   readonly #values: KeyTable | undefined;
-  /** The domain of each list. */
-  readonly #domains: readonly (Domain | undefined)[];
+  /** The aggregate of each list. */
+  readonly #kept: readonly AggregateState[];
   /** Panes changed since the window fired, and whether their result was shown. */
   #corrected: Map<number, number> | undefined;
   /** `SHOWN` by pane, for a window that has fired and has other parts. */
@@ -56,7 +56,7 @@ export class PaneWindow implements OpenWindow {
     this.#memory = memory;
     memory.bytes += WINDOW_BYTES;
     this.panes = new KeyTable(view.key.length, view.width, memory);
-    this.#domains = view.states.filter(({ kept }) => kept >= 0).map(({ domain }) => domain);
+    this.#kept = view.states.filter(({ kept }) => kept >= 0);
     this.#values = view.lists > 0 ? new KeyTable(2, view.counted ? 1 : 0, memory) : undefined;
   }
 
@@ -91,19 +91,26 @@ export class PaneWindow implements OpenWindow {
     return found < 0;
   }
 
-  /** Adds a pane of another window: its numbers, and its values as codes. */
+  /** Adds a pane of another window: its numbers, and the values of its lists. */
   add(key: Float64Array, numbers: Float64Array, values: readonly (readonly Occurring[])[]): void {
     const pane = this.pane(key);
-    const [own, base] = [this.panes.numbersOf(pane), this.panes.baseOf(pane)];
-    this.#view.merge(own, base, numbers, 0);
-    for (const { kept, offset, aggregate, domain } of this.#view.states) {
-      if (kept < 0) continue;
-      for (const [value, count] of values[kept]!) {
-        const code = domain ? domain.encode(String(value)) : Number(value);
-        const isNew = this.keep(pane, kept, code, count);
-        if (isNew && aggregate.fn === 'count_distinct') own[base + offset] = own[base + offset]! + 1;
-      }
-    }
+    this.addNumbers(pane, numbers);
+    for (const [list, found] of values.entries())
+      for (const occurring of found) this.addValue(pane, list, occurring);
+  }
+
+  /** Adds the numbers of another pane, from `base` on. */
+  addNumbers(pane: number, numbers: Float64Array, base = 0): void {
+    this.#view.merge(this.panes.numbersOf(pane), this.panes.baseOf(pane), numbers, base);
+  }
+
+  /** Adds a value of one of another pane's lists. */
+  addValue(pane: number, list: number, [value, count]: Occurring): void {
+    const { domain, aggregate, offset } = this.#kept[list]!;
+    const isNew = this.keep(pane, list, domain ? domain.encode(String(value)) : Number(value), count);
+    if (!isNew || aggregate.fn !== 'count_distinct') return;
+    const [own, at] = [this.panes.numbersOf(pane), this.panes.baseOf(pane) + offset];
+    own[at] = own[at]! + 1;
   }
 
   /** Puts the numbers of a pane as they are merged into it, with what was made of its values. */
@@ -258,7 +265,7 @@ export class PaneWindow implements OpenWindow {
 
   valueOf(row: number): KeyValue {
     const value = this.#values!.keyOf(row, 1);
-    return this.#domains[this.ownerOf(row) % this.#view.lists]?.decode(value) ?? value;
+    return this.#kept[this.ownerOf(row) % this.#view.lists]!.domain?.decode(value) ?? value;
   }
 
   /** How often a value came. */
@@ -273,7 +280,7 @@ export class PaneWindow implements OpenWindow {
     const table = this.#values;
     if (!table) return new Int32Array(0);
     const placeOf = (row: number) => places[Math.floor(table.keyOf(row, 0) / lists)]!;
-    const compare = this.#domains.map(comparing);
+    const compare = this.#kept.map(({ domain }) => comparing(domain));
     return Int32Array.from({ length: table.count }, (_, row) => row)
       .filter((row) => placeOf(row) >= 0)
       .sort((a, b) => {
@@ -317,7 +324,7 @@ export class PaneWindow implements OpenWindow {
     const { lists, counted } = this.#view;
     const found = ValueRows.read(data, counted);
     for (const [row, [owner, value]] of found.rows.entries()) {
-      const domain = this.#domains[owner % lists];
+      const { domain } = this.#kept[owner % lists]!;
       const code = domain ? domain.encode(String(value)) : Number(value);
       this.keep(Math.floor(owner / lists), owner % lists, code, found.countOf(row));
     }

@@ -52,6 +52,10 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
       states.map(({ aggregate, offset }) =>
         finiteOrMissing(AGGREGATES[aggregate.fn].value(numbers, base + offset)),
       ),
+    madeOf: (numbers, base) =>
+      states.map(
+        ({ aggregate, offset }) => AGGREGATES[aggregate.fn].madeOf?.(numbers, base + offset) ?? Number.NaN,
+      ),
     merge: (into, at, from, base) => {
       for (const { aggregate, offset } of states)
         AGGREGATES[aggregate.fn].merge(into, at + offset, from, base + offset);

@@ -89,6 +89,8 @@ export interface CompiledView {
   ): number;
   /** The aggregates of a pane in the order of `states`; NaN means no value. */
   values(numbers: Float64Array, base: number): number[];
+  /** How many values each aggregate is made of; NaN where its state doesn't tell. */
+  madeOf(numbers: Float64Array, base: number): number[];
   /** Adds the numbers of another pane of the same key, except what comes from its lists of values. */
   merge(into: Float64Array, at: number, from: Float64Array, base: number): void;
   /** Whether a result satisfies `having`. */

@@ -8,8 +8,8 @@ import { checkViews } from '../../../src/views/check.ts';
 import { OUTCOME } from '../../../src/views/javascript/compiled-view.ts';
 import * as l from '../../../src/views/language.ts';
 import { type Random, randomNumbers } from '../../random.ts';
-import { groupBy } from '../../views/model.ts';
-import { type Document, documentsOf, MemoryPanes } from '../memory.ts';
+import { groupBy, totalsOf } from '../../views/model.ts';
+import { type Document, documentsOf, MemoryPanes, totalsIn } from '../memory.ts';
 import { Process } from './process.ts';
 
 const MINUTE = 60_000;
@@ -115,6 +115,8 @@ class Model {
   readonly #lateness: number;
   /** Windows that fired, and trips that changed them since. */
   #fired = new Map<number, Trip[]>();
+  /** Totals of the windows that `fire` fired, by end. */
+  totals = new Map<number, unknown>();
   /** The results visible after the last firing of a window. */
   #shown = new Map<number, Document[]>();
 
@@ -157,9 +159,17 @@ class Model {
     return open.length === windows.length ? OUTCOME.used : OUTCOME.used | OUTCOME.partly;
   }
 
+  #tripsOf(end: number, trips: readonly Trip[]): Trip[] {
+    return trips.filter((t) => (t as Trip & { open: number[] }).open.includes(end));
+  }
+
   #results(end: number, trips: readonly Trip[]): Document[] {
-    const own = trips.filter((t) => (t as Trip & { open: number[] }).open.includes(end));
-    return groupBy(this.#view, own).filter((doc) => endOf(doc) === end);
+    return groupBy(this.#view, this.#tripsOf(end, trips)).filter((doc) => endOf(doc) === end);
+  }
+
+  #addUp(end: number): void {
+    const { end: _, ...totals } = totalsOf(this.#view, this.#tripsOf(end, this.trips)).find((one) => one.end === end)!; // biome-ignore format: one line
+    this.totals.set(end, JSON.parse(JSON.stringify(totals)));
   }
 
   advance(watermark: number): void {
@@ -169,10 +179,12 @@ class Model {
   fire(): Document[] {
     const ends = new Set(this.trips.flatMap((t) => (t as Trip & { open: number[] }).open));
     const docs: Document[] = [];
+    this.totals = new Map();
     for (const end of ends) {
       if (end - 1 > this.watermark) continue;
       const changed = this.#fired.get(end);
       const before = this.#shown.get(end) ?? [];
+      if (changed?.length !== 0) this.#addUp(end);
       this.#fired.set(end, []);
       const all = this.#results(end, this.trips);
       this.#shown.set(end, all);
@@ -190,7 +202,12 @@ class Model {
   }
 }
 
-function assertFirings(view: l.View, firings: readonly Firing[], expected: readonly Document[]): void {
+function assertFirings(
+  view: l.View,
+  firings: readonly Firing[],
+  expected: readonly Document[],
+  totals: Model['totals'],
+): void {
   const ends = firings.map((firing) => firing.windowEnd);
   assert.deepEqual(ends, [...ends].sort((a, b) => a - b), 'in the order of their ends'); // biome-ignore format: one line
   for (const end of new Set(ends)) {
@@ -203,6 +220,9 @@ function assertFirings(view: l.View, firings: readonly Firing[], expected: reado
     lines(firings.flatMap(documentsOf)),
     lines(JSON.parse(JSON.stringify(expected)) as Document[]),
   );
+  const found = totalsIn(firings);
+  assert.deepEqual(new Set(found.keys()), new Set(totals.keys()));
+  for (const [end, total] of totals) assert.deepEqual(found.get(end), total);
 }
 
 function isBefore(a: readonly (string | number)[], b: readonly (string | number)[]): boolean {
@@ -225,7 +245,7 @@ describe('panes', () => {
           let watermark = NOON;
           const checkpoint = (leaves: number) => {
             const leave = (start: number) => ((leaves >> ((start / MINUTE) & 3)) & 1) === 1;
-            assertFirings(view, process.checkpoint(leave).firings, model.fire());
+            assertFirings(view, process.checkpoint(leave).firings, model.fire(), model.totals);
             assert.deepEqual(process.checkpoint(), { firings: [], blocks: [] }, 'nothing changed since');
             committed = model.copy();
           };
@@ -282,6 +302,8 @@ describe('panes', () => {
         },
         count: 1,
         correction: false,
+        totals:
+          '{"keys":1,"all":{"values":{"n":1},"of":{"n":1}},"groups":[{"key":[0],"values":{"n":1},"of":{"n":1}}]}',
       },
     );
     assert.equal(process.add(at(9)), OUTCOME.late);
@@ -366,7 +388,7 @@ describe('panes', () => {
               model.advance(NOON + 10 * MINUTE);
             }
             const { firings } = process.checkpoint(() => step.end === 'leave');
-            assertFirings(view, firings, model.fire());
+            assertFirings(view, firings, model.fire(), model.totals);
             if (step.end === 'crash') process = new Process(view, lateness, stored, model.watermark);
           }
         },
