@@ -1,11 +1,12 @@
 /**
  * Writes what the maps are drawn from: the outline of New York's land and of the counties around it, finer for the live
- * page and coarser for the saved dashboard of OpenSearch, and the names of the city's places.
+ * page and coarser for the saved dashboard of OpenSearch, the outlines of the TLC zones, and the names of the city's places.
  *
  *     node --import tsx scripts/outline.ts
  *
  * Neighbouring TLC zones don't share exact edges, so their borders can't be joined. The script draws the zones on a fine
- * grid, then traces and simplifies the edges of each borough; a shared border comes out the same for both boroughs.
+ * grid, then traces and simplifies the edges of each borough; a shared border comes out the same for both boroughs. The
+ * outlines of the zones are made in the same way, in `zone-outlines.ts`.
  * The land around comes from the Census Bureau's counties in the package us-atlas: coarse, but enough for a background.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ import { gunzipSync } from 'node:zlib';
 import { merge } from 'topojson-client';
 import type { GeometryCollection, MultiPolygon, Polygon, Topology } from 'topojson-specification';
 import { nearest, type Place } from '../src/dashboard/page/places.ts';
-import type { StoredZones } from '../src/dashboard/page/zones.ts';
+import { numbersOf, type StoredZones } from '../src/dashboard/page/zones.ts';
 import { type Corner, type GridSize, Raster, SOUTH, WEST } from './raster.ts';
 import { polygonsOf, type ZoneFeature, zoneOutlines } from './zone-outlines.ts';
 
@@ -257,7 +258,7 @@ export function zonesText({ arcs, zones, ...grid }: StoredZones): string {
 
 function writeZones(stored: StoredZones): void {
   writeFileSync(OUTLINES_OF_ZONES, zonesText(stored));
-  const points = stored.arcs.reduce((sum, steps) => sum + steps.length / 2, 0);
+  const points = stored.arcs.reduce((sum, arc) => sum + numbersOf(arc).length / 2, 0);
   console.error(`${OUTLINES_OF_ZONES}: ${points} points`);
 }
 

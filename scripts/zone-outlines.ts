@@ -2,19 +2,20 @@
  * Outlines of the TLC zones for the page's map, as `loadZones` in `src/dashboard/page/zones.ts` reads them: borders between
  * junctions ("arcs"), which two neighbours share, and for each zone the numbers of the arcs around it.
  */
-import type { StoredZone, StoredZones } from '../src/dashboard/page/zones.ts';
+import { type Numbers, numbersText, type StoredZone, type StoredZones } from '../src/dashboard/page/zones.ts';
 import { ZONE_CENTROIDS } from '../src/dataset/zone-centroids.ts';
 import { type Corner, type GridSize, Raster, type Ring, SOUTH, WEST } from './raster.ts';
 
 const GRID: GridSize = { stepLon: 0.00011867, stepLat: 0.00009, metres: 10, columns: 4860, rows: 4800 };
 /** Metres that a border between zones may be off; it follows streets, and blocks are 80 m wide. */
-const BORDER_TOLERANCE = 28;
+const BORDER_TOLERANCE = 26;
 /** Metres that a shore may be off. */
-const SHORE_TOLERANCE = 60;
-/** Square metres: smaller islands are left out, and smaller ponds filled. The smallest zone is a fourth of it larger. */
+const SHORE_TOLERANCE = 54;
+/** Square metres: smaller islands are left out, and smaller waters filled. Liberty Island has 59,000. */
 const LEAST_AREA = 45_000;
-/** Cracks between zones are up to two cells on either side. */
+/** Cells that a crack between zones is wide at most. */
 const CRACK = 3;
+/** Narrower land, such as a pier, is left out: steps from the middle of the least square to its sides. */
 const PIER = 4;
 /** A label stands as near to the centroid as it can without being nearer to a border than this part of the most. */
 const INSIDE = 0.7;
@@ -44,7 +45,7 @@ export function zoneOutlines(features: readonly ZoneFeature[]): StoredZones {
   for (const { properties } of features) {
     const { LocationID: id, zone: name, borough } = properties;
     if (zones.has(id)) continue;
-    zones.set(id, [id, name, borough, centroidOf(id), labels.get(id)!, arcs.around(id)]);
+    zones.set(id, [id, name, borough, placesOf(id, labels.get(id)!), arcs.around(id)]);
   }
   const { stepLon, stepLat } = GRID;
   return { west: WEST, south: SOUTH, stepLon, stepLat, arcs: arcs.all, zones: [...zones.values()] };
@@ -52,8 +53,7 @@ export function zoneOutlines(features: readonly ZoneFeature[]): StoredZones {
 
 /** The borders of all zones, simplified, each once. */
 class Arcs {
-  /** Steps from corner to corner, columns and rows in turn, the first from the end of the arc before. */
-  readonly all: number[][] = [];
+  readonly all: Numbers[] = [];
   readonly #raster: Raster;
   readonly #junctions: ReadonlySet<Corner>;
   readonly #rings: ReadonlyMap<number, Corner[][]>;
@@ -66,15 +66,22 @@ class Arcs {
     this.#rings = raster.rings();
   }
 
-  /** Numbers of the arcs of each ring around a zone, the largest ring first; `~number` is the arc from its end. */
-  around(zone: number): number[][] {
+  /** The arcs of each ring around a zone, the largest ring first. */
+  around(zone: number): Numbers[] {
     const rings = this.#rings.get(zone) ?? [];
     if (rings.some((ring) => this.#raster.area(ring) < 0)) throw new Error(`zone ${zone} has a hole`);
     return rings
       .toSorted((a, b) => this.#raster.area(b) - this.#raster.area(a))
-      .map((ring) =>
-        this.#raster.sections(ring, this.#junctions).map((section) => this.#numberOf(ring, section)),
-      );
+      .map((ring) => {
+        let before = -1;
+        const steps = this.#raster.sections(ring, this.#junctions).map((section) => {
+          const number = this.#numberOf(ring, section);
+          const step = number - before - 1;
+          before = number;
+          return step;
+        });
+        return numbersText(steps);
+      });
   }
 
   #numberOf(ring: readonly Corner[], section: readonly Corner[]): number {
@@ -90,8 +97,8 @@ class Arcs {
     return number;
   }
 
-  #steps(corners: readonly Corner[]): number[] {
-    return corners.flatMap((corner) => {
+  #steps(corners: readonly Corner[]): Numbers {
+    const steps = corners.flatMap((corner) => {
       const from = this.#end;
       this.#end = corner;
       return [
@@ -99,32 +106,32 @@ class Arcs {
         this.#raster.rowOf(corner) - this.#raster.rowOf(from),
       ];
     });
+    return numbersText(steps);
   }
 }
 
-function centroidOf(id: number): [lon: number, lat: number] {
+/** Centroid and label, as `StoredZone` says. */
+function placesOf(id: number, label: readonly [columns: number, rows: number]): Numbers {
   const [lat, lon] = ZONE_CENTROIDS.get(id)!;
-  return [Math.round(lon * 1e6), Math.round(lat * 1e6)];
+  return numbersText([Math.round((lon - WEST) * 1e6), Math.round((lat - SOUTH) * 1e6), ...label]);
 }
 
-/** Column and row of a place for each zone's name: well inside, and near the centroid. */
-function labelsOf(raster: Raster): Map<number, [column: number, row: number]> {
+/** Steps from each zone's centroid to a place for its name: well inside, and near the centroid. */
+function labelsOf(raster: Raster): Map<number, [columns: number, rows: number]> {
   const depths = raster.depths();
   const deepest = new Map<number, number>();
   raster.cells.forEach((label, i) => {
     if (label !== 0 && depths[i]! > (deepest.get(label) ?? 0)) deepest.set(label, depths[i]!);
   });
-  const found = new Map<number, { at: [number, number]; distance: number }>();
+  const nearest = new Map<number, [columns: number, rows: number]>();
   raster.cells.forEach((label, i) => {
     if (label === 0 || depths[i]! < INSIDE * deepest.get(label)!) return;
     const [lat, lon] = ZONE_CENTROIDS.get(label)!;
-    const at: [number, number] = [i % GRID.columns, Math.floor(i / GRID.columns)];
-    const distance = Math.hypot(
-      at[0] + 0.5 - (lon - WEST) / GRID.stepLon,
-      at[1] + 0.5 - (lat - SOUTH) / GRID.stepLat,
-    );
-    if (distance < (found.get(label)?.distance ?? Number.POSITIVE_INFINITY))
-      found.set(label, { at, distance });
+    const columns = (i % GRID.columns) - Math.floor((lon - WEST) / GRID.stepLon);
+    const rows = Math.floor(i / GRID.columns) - Math.floor((lat - SOUTH) / GRID.stepLat);
+    const found = nearest.get(label);
+    if (!found || Math.hypot(columns, rows) < Math.hypot(found[0], found[1]))
+      nearest.set(label, [columns, rows]);
   });
-  return new Map([...found].map(([label, { at }]) => [label, at]));
+  return nearest;
 }

@@ -18,14 +18,19 @@ export interface Zone {
   readonly bounds: Bounds;
 }
 
-/** A zone as stored: centroid in millionths of a degree, label in steps of the grid, and the arcs of each ring. */
+/** Whole numbers as text, by `numbersText`. */
+export type Numbers = string;
+
+/**
+ * A zone as stored. Its places are the centroid, in millionths of a degree from the grid's corner, and the label, in steps
+ * from the centroid. A ring is numbers of arcs, each less one more than the one before; `~n` is arc n from its end.
+ */
 export type StoredZone = readonly [
   id: number,
   name: string,
   borough: string,
-  centroid: readonly [lon: number, lat: number],
-  label: readonly [column: number, row: number],
-  rings: readonly (readonly number[])[],
+  places: Numbers,
+  rings: readonly Numbers[],
 ];
 
 export interface StoredZones {
@@ -35,9 +40,14 @@ export interface StoredZones {
   readonly stepLon: number;
   readonly stepLat: number;
   /** Steps from corner to corner, columns and rows in turn, the first from the end of the arc before. */
-  readonly arcs: readonly (readonly number[])[];
+  readonly arcs: readonly Numbers[];
   readonly zones: readonly StoredZone[];
 }
+
+const MILLION = 1e6;
+const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_';
+/** Values of a digit; one of the upper half says that more follow. */
+const BASE = 32;
 
 /** Numbers that the TLC lists by the name of another zone, of which its map makes them a part. */
 const PARTS: ReadonlyMap<number, number> = new Map([
@@ -54,23 +64,17 @@ const NOWHERE: ReadonlyMap<number, string> = new Map([
 /** Zones by number. 57, 104 and 105 lead to the zones that they are parts of, so a zone's own number is its `id`. */
 export function loadZones(stored: StoredZones): ReadonlyMap<number, Zone> {
   const { west, south, stepLon, stepLat } = stored;
-  const degrees = (column: number, row: number): Position => [
-    rounded(west + column * stepLon),
-    rounded(south + row * stepLat),
-  ];
-  const arcs = arcsOf(stored.arcs, degrees);
+  const arcs = arcsOf(stored);
   const zones = new Map<number, Zone>();
-  for (const [id, name, borough, centroid, label, around] of stored.zones) {
-    const rings = around.map((numbers) => [ringOf(numbers, arcs)]);
-    zones.set(id, {
-      id,
-      name,
-      borough,
-      rings,
-      label: degrees(label[0], label[1]),
-      centroid: [centroid[0] / 1e6, centroid[1] / 1e6],
-      bounds: boundsOf(rings.flat(2)),
-    });
+  for (const [id, name, borough, places, around] of stored.zones) {
+    const [east, north, columns, rows] = numbersOf(places) as [number, number, number, number];
+    const centroid: Position = [
+      (Math.round(west * MILLION) + east) / MILLION,
+      (Math.round(south * MILLION) + north) / MILLION,
+    ];
+    const label: Position = [rounded(centroid[0] + columns * stepLon), rounded(centroid[1] + rows * stepLat)];
+    const rings = around.map((numbers) => [ringOf(numbersOf(numbers), arcs)]);
+    zones.set(id, { id, name, borough, rings, label, centroid, bounds: boundsOf(rings.flat(2)) });
   }
   for (const [part, whole] of PARTS) {
     const zone = zones.get(whole);
@@ -102,28 +106,54 @@ export function zonesOfCell(
   return found;
 }
 
-function arcsOf(
-  stored: StoredZones['arcs'],
-  degrees: (column: number, row: number) => Position,
-): readonly Position[][] {
+/** Whole numbers of any sign as text, small ones in one character. */
+export function numbersText(numbers: readonly number[]): Numbers {
+  let text = '';
+  for (const number of numbers) {
+    let rest = number < 0 ? -2 * number - 1 : 2 * number;
+    for (; rest >= BASE; rest = Math.floor(rest / BASE)) text += DIGITS[BASE + (rest % BASE)];
+    text += DIGITS[rest];
+  }
+  return text;
+}
+
+export function numbersOf(text: Numbers): number[] {
+  const numbers: number[] = [];
+  let [value, place] = [0, 1];
+  for (const character of text) {
+    const digit = DIGITS.indexOf(character);
+    value += (digit % BASE) * place;
+    place *= BASE;
+    if (digit >= BASE) continue;
+    numbers.push(value % 2 === 1 ? -(value + 1) / 2 : value / 2);
+    [value, place] = [0, 1];
+  }
+  return numbers;
+}
+
+function arcsOf({ arcs, west, south, stepLon, stepLat }: StoredZones): readonly Position[][] {
   let [column, row] = [0, 0];
-  return stored.map((steps) => {
+  return arcs.map((text) => {
+    const steps = numbersOf(text);
     const points: Position[] = [];
     for (let i = 0; i < steps.length; i += 2) {
       column += steps[i]!;
       row += steps[i + 1]!;
-      points.push(degrees(column, row));
+      points.push([rounded(west + column * stepLon), rounded(south + row * stepLat)]);
     }
     return points;
   });
 }
 
-/** Joins arcs; each begins where the one before ends. A negative number `~n` is arc n from its end. */
+/** Joins arcs; each begins where the one before ends. */
 function ringOf(numbers: readonly number[], arcs: readonly Position[][]): Position[] {
-  const ring = numbers.flatMap((number) => {
-    const points = number < 0 ? arcs[~number]!.toReversed() : arcs[number]!;
-    return points.slice(0, -1);
-  });
+  const ring: Position[] = [];
+  let arc = -1;
+  for (const step of numbers) {
+    arc += 1 + step;
+    const points = arc < 0 ? arcs[~arc]!.toReversed() : arcs[arc]!;
+    for (const point of points.slice(0, -1)) ring.push(point);
+  }
   return [...ring, ring[0]!];
 }
 
