@@ -91,7 +91,7 @@ test('neighbours share one border: outlines never cross, and each edge has one z
     }
   }
   const shared = sides.size - edges.length;
-  assert.ok(shared > 2_500, `${shared} edges have zones on both sides`);
+  assert.ok(shared > 2_000, `${shared} edges have zones on both sides`);
   edges.sort(([a, b], [c, d]) => Math.min(a[0], b[0]) - Math.min(c[0], d[0]));
   edges.forEach(([a, b], i) => {
     for (let k = i + 1; k < edges.length; k++) {
@@ -123,35 +123,39 @@ test('numbers come back from their text', () => {
 describe('against the polygons of the TLC', { skip: withoutSamples }, () => {
   /** Metres: the tolerance of a shore, a pier's half breadth, and a step of the grid. */
   const OFF = 110;
+  /** Square metres: smaller parts are left out, or go to the zone beside them. */
+  const SMALL = 50_000;
+
+  const parts = withoutSamples
+    ? []
+    : readZones().flatMap(({ properties: { LocationID: id }, geometry }) =>
+        polygonsOf(geometry).map(([ring]) => ({ id, ring: ring as Position[] })),
+      );
 
   it('every place on land is in the zone that it was in, except close to a border', () => {
     let [checked, offLand] = [0, 0];
-    for (const { properties, geometry } of readZones()) {
-      for (const polygon of polygonsOf(geometry)) {
-        for (const point of pointsIn(polygon[0] as Position[], 40)) {
-          checked++;
-          const zone = all.find((other) => covers(other, point));
-          if (zone?.id === properties.LocationID) continue;
-          const own = zones.get(properties.LocationID)!;
-          const away = distanceTo(own, point);
-          if (zone) assert.ok(away < 45, `${point} of zone ${own.id} is in zone ${zone.id}, ${away} m off`);
-          else if (away > OFF) offLand++;
-        }
+    for (const { id, ring } of parts) {
+      if (Math.abs(area(ring)) < SMALL) continue;
+      for (const point of pointsIn(ring, 40)) {
+        checked++;
+        const zone = all.find((other) => covers(other, point));
+        if (zone?.id === id) continue;
+        const away = distanceTo(zones.get(id)!, point);
+        if (zone) assert.ok(away < 45, `${point} of zone ${id} is in zone ${zone.id}, ${away} m off`);
+        else if (away > OFF) offLand++;
       }
     }
-    assert.ok(checked > 8_000, `${checked} points`);
-    assert.ok(offLand < checked / 200, `${offLand} points of piers and islets are left out`);
+    assert.ok(checked > 10_000, `${checked} points`);
+    assert.ok(offLand < checked / 500, `${offLand} of ${checked} points, of long piers, are left out`);
   });
 
   it('a zone keeps its size', () => {
     for (const { id, rings } of all) {
-      const own = readZones().filter(({ properties }) => properties.LocationID === id);
-      const before = own
-        .flatMap(({ geometry }) => polygonsOf(geometry))
-        .reduce((sum, [ring]) => sum + Math.abs(area(ring as Position[])), 0);
+      const own = parts.filter((part) => part.id === id);
+      const before = own.reduce((sum, { ring }) => sum + Math.abs(area(ring)), 0);
       const kept = rings.reduce((sum, [ring]) => sum + area(ring!), 0) / before;
       // The waterfronts lose their piers.
-      assert.ok(kept > 0.82 && kept < 1.05, `zone ${id} has ${kept} of its size`);
+      assert.ok(kept > 0.82 && kept < 1.08, `zone ${id} has ${kept} of its size`);
     }
   });
 });
