@@ -10,6 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { systemCode, TaxiflowError } from '../errors.ts';
+import { listJobs } from '../status/jobs.ts';
 import { Assets, accepted, type Body, compress, type Encoding } from './assets.ts';
 import { Hub } from './hub.ts';
 import { StateWatch } from './watch.ts';
@@ -90,6 +91,7 @@ function urlHost(host: string): string {
 
 class Site {
   readonly #assets = new Assets();
+  readonly #dataDir: string;
   readonly #watch: StateWatch;
   readonly #hub: Hub;
   readonly #names: ReadonlySet<string>;
@@ -103,6 +105,7 @@ class Site {
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ dataDir, app, host, tiles }: DashboardOptions) {
+    this.#dataDir = dataDir;
     this.#watch = new StateWatch({ dataDir, app, now: Date.now });
     this.#hub = new Hub(this.#watch.id);
     this.#names = ownNames(host);
@@ -146,6 +149,9 @@ class Site {
       const letters = this.#watch.deadLetters(url.searchParams.get('reason') ?? '');
       return this.#json(request, response, JSON.stringify(letters));
     }
+    if (url.pathname === '/api/job') return this.#sendJob(request, response);
+    if (url.pathname === '/api/jobs')
+      return this.#json(request, response, JSON.stringify(listJobs(this.#dataDir)));
     if (url.pathname === '/api/settings') {
       return this.#json(request, response, JSON.stringify({ tiles: this.#tiles ?? null }));
     }
@@ -192,6 +198,11 @@ class Site {
 
   #historyJson(id: string): Buffer {
     return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
+  }
+
+  async #sendJob(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#look();
+    await this.#json(request, response, JSON.stringify((await this.#watch.details()) ?? null));
   }
 
   async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {

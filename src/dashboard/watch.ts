@@ -1,7 +1,7 @@
 /** Keeps the windows that the page shows, from the state. One instance serves all pages. */
 import type { StateReader } from '../state/reader.ts';
 import { JobWatch, type WatchOptions } from '../status/job-watch.ts';
-import type { DeadLetterSample, JobStatus, WindowUpdate } from './page/wire.ts';
+import type { DeadLetterSample, JobDetails, JobStatus, WindowUpdate } from './page/wire.ts';
 import { emptied, isShown, SHOWN_VIEWS, windowUpdate } from './windows.ts';
 
 /** What a look at the state found. */
@@ -69,6 +69,10 @@ export class StateWatch {
 
   status(): JobStatus {
     return this.#job.status();
+  }
+
+  details(): Promise<JobDetails | undefined> {
+    return this.#job.details();
   }
 
   /** A sample of the dead letters of a reason. */

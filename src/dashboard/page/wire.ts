@@ -33,7 +33,18 @@ export interface History {
   readonly windows: readonly WindowUpdate[];
 }
 
-export type { DeadLetterSample, JobStatus, Sample, ShardStatus, SinkStatus } from '../../status/model.ts';
+export type {
+  DeadLetterSample,
+  JobDetails,
+  JobStatus,
+  JobSummary,
+  Past,
+  PastCheckpoint,
+  PastPoint,
+  Sample,
+  ShardStatus,
+  SinkStatus,
+} from '../../status/model.ts';
 
 export function* undiffed(differences: readonly number[]): Generator<number> {
   let value = 0;
