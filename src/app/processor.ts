@@ -492,7 +492,13 @@ export class Processor {
       sinks.push(new NdjsonSink(this.#state.outbox, output, (note) => onNote?.(note)));
     if (this.#search) sinks.push(await this.#openSearchSink(this.#search, clock));
     if (this.#archive) sinks.push(await this.#archiveSink(this.#archive, clock));
-    this.#notes = new RunNotes(this.#state, sinks, checkpointInterval);
+    this.#notes = new RunNotes({
+      state: this.#state,
+      sinks,
+      checkpointInterval,
+      remote: () => this.#remote?.status,
+      interrupted: () => signal.aborted,
+    });
     try {
       for (const sink of sinks) await sink.open?.(signal);
     } catch (error) {

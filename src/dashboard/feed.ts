@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import { type Body, compress, type Encoding } from './assets.ts';
 import { type Budget, Hub } from './hub.ts';
-import type { DeadLetterSample, JobStatus } from './page/wire.ts';
+import type { DeadLetterSample, JobDetails, JobStatus } from './page/wire.ts';
 import { StateWatch } from './watch.ts';
 
 /** Ms between looks at the state while a page is open. */
@@ -92,6 +92,11 @@ export class Feed {
   status(): JobStatus {
     this.look();
     return this.#watch.status();
+  }
+
+  details(): Promise<JobDetails | undefined> {
+    this.look();
+    return this.#watch.details();
   }
 
   deadLetters(reason: string): DeadLetterSample[] {

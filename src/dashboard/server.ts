@@ -11,6 +11,7 @@ import { type AddressInfo, isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { systemCode, TaxiflowError } from '../errors.ts';
 import { listApps } from '../state/apps.ts';
+import { listJobs } from '../status/jobs.ts';
 import { Assets, accepted, type Body, compress } from './assets.ts';
 import { Feed, LOOK_MS } from './feed.ts';
 import type { Budget } from './hub.ts';
@@ -156,6 +157,7 @@ class Site {
     response.setHeader('cache-control', 'no-store');
     const json = (text: string) => this.#json(request, response, text);
     if (pathname === '/api/settings') return json(JSON.stringify({ tiles: this.#tiles ?? null }));
+    if (pathname === '/api/jobs') return json(JSON.stringify(listJobs(this.#dataDir)));
     const app = searchParams.get('app') ?? '';
     const feed = this.#feed(app);
     if (!feed) return refuse(response, 404, 'there is no job of that name\n');
@@ -170,6 +172,7 @@ class Site {
       if (!Number.isSafeInteger(before)) return refuse(response, 400, 'before must be a time in ms\n');
       return json(feed.windows(view ?? '', before));
     }
+    if (pathname === '/api/job') return json(JSON.stringify((await feed.details()) ?? null));
     if (pathname === '/api/dead-letters')
       return json(JSON.stringify(feed.deadLetters(searchParams.get('reason') ?? '')));
     if (pathname === '/metrics') return this.#metrics(request, response, feed);

@@ -3,6 +3,7 @@ import { AGGREGATES } from '../views/aggregates.ts';
 import { TRIP_SCOPE, typeOf } from '../views/check.ts';
 import { explainExpression } from '../views/explain.ts';
 import type { Aggregate, EventTime, Expression, View } from '../views/language.ts';
+import { isPlace } from '../views/places.ts';
 import type { AggregateShape, KeyShape, ViewShape } from './page/wire.ts';
 
 /** `eventTime` is that of the job. */
@@ -21,7 +22,7 @@ export function shapeOf(view: View, eventTime: EventTime): ViewShape {
 
 function keyShape(name: string, of: Expression): KeyShape {
   if (of.op === 'geohash') return { name, kind: 'geohash', ...endOf(of.lat) };
-  if (of.op === 'field' && /_zone$/.test(of.name)) return { name, kind: 'zone', ...endOf(of) };
+  if (isPlace(of)) return { name, kind: 'zone', ...endOf(of) };
   return { name, kind: 'word' };
 }
 

@@ -1,9 +1,19 @@
 /** Reads the windows that pages show from a state. One instance serves all pages of a job. */
 import type { StateReader } from '../state/reader.ts';
+import type { Sums, WindowTotals } from '../state/totals.ts';
 import { JobWatch, type WatchOptions } from '../status/job-watch.ts';
-import type { DeadLetterSample, JobStatus, ViewShape } from './page/wire.ts';
+import type {
+  DeadLetterSample,
+  Figure,
+  JobDetails,
+  JobStatus,
+  Total,
+  TotalUpdate,
+  ViewShape,
+  ViewTotals,
+} from './page/wire.ts';
 import { shapeOf } from './shapes.ts';
-import { windowUpdate } from './windows.ts';
+import { spanOf, windowUpdate } from './windows.ts';
 
 /** What a look at the state found. */
 export interface Change {
@@ -120,6 +130,10 @@ export class StateWatch {
     return this.#job.status();
   }
 
+  details(): Promise<JobDetails | undefined> {
+    return this.#job.details();
+  }
+
   /** A sample of the dead letters of a reason. */
   deadLetters(reason: string): DeadLetterSample[] {
     return this.#job.deadLetters(reason);
@@ -196,9 +210,37 @@ export class StateWatch {
   }
 
   /** Totals of all views, or those written after a checkpoint, as JSON. */
-  #totals(_reader: StateReader, _after?: number): string {
-    return '[]';
+  #totals(reader: StateReader, after?: number): string {
+    const changed = after === undefined ? undefined : reader.totalsChangedSince(after);
+    const found = this.#shapes.map((shape): ViewTotals => {
+      const labels = changed?.filter(({ view }) => view === shape.name).map(({ start }) => start);
+      const totals = labels?.length === 0 ? [] : [...reader.totals(shape.name, labels?.[0])];
+      const wanted = labels && new Set(labels);
+      const windows = totals.filter(({ start }) => !wanted || wanted.has(start)).slice(-MOST_WINDOWS);
+      return { view: shape.name, windows: windows.map((total) => totalUpdate(shape, total)) };
+    });
+    return JSON.stringify(found.filter(({ windows }) => windows.length > 0));
   }
+}
+
+function totalUpdate(shape: ViewShape, { start, keys, all, groups }: WindowTotals): TotalUpdate {
+  return {
+    label: start,
+    ...spanOf(shape, start),
+    keys,
+    all: totalOf(shape, all),
+    groups: groups?.map(({ key, ...sums }) => ({ key, ...totalOf(shape, sums) })) ?? null,
+  };
+}
+
+function totalOf({ aggregates }: ViewShape, { values, of }: Sums): Total {
+  return {
+    values: aggregates.map(({ name, isTime }): Figure => {
+      const value = values[name] ?? null;
+      return isTime && value !== null ? Date.parse(String(value)) : (value as Figure);
+    }),
+    of: aggregates.map(({ name }) => of[name] ?? null),
+  };
 }
 
 function newest<T>(items: Iterable<T>, most: number): T[] {

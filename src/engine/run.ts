@@ -11,6 +11,7 @@ import type { View } from '../views/language.ts';
 import { windowsPerTrip } from '../views/windows.ts';
 import { Engine } from './engine.ts';
 import type { Feed } from './feed.ts';
+import { Load, type Spent } from './load.ts';
 import { ShardReads } from './shard-reads.ts';
 import type { Sink } from './sink.ts';
 import type { Counters, StateStore } from './state-store.ts';
@@ -68,6 +69,10 @@ export interface Progress {
   /** Per shard: ms since the arrival of the last record read; 0 at the tip. */
   readonly lags: ReadonlyMap<string, number>;
   readonly atTip: boolean;
+  /** Where the time of the run went, ms by activity; undefined where another engine computes. */
+  readonly spent?: Spent | undefined;
+  /** Everything is read and committed: only sinks are still at work. */
+  readonly delivering?: boolean;
   /** Set at the end of the run, when everything is committed and the sinks are closed. */
   readonly ended: boolean;
 }
@@ -132,6 +137,7 @@ class ProcessRun {
   readonly #o: ProcessOptions;
   readonly #engine: Engine;
   readonly #reads: ShardReads;
+  readonly #load: Load;
   readonly #before: Counters;
   /** Sinks still to be closed. */
   readonly #open: Set<Sink>;
@@ -176,6 +182,7 @@ class ProcessRun {
     this.#before = { ...this.#engine.counters };
     this.#open = new Set(options.sinks);
     this.#started = clock.now();
+    this.#load = new Load(clock);
     this.#lastCheckpoint = this.#started;
     this.#lastRecord = this.#started;
   }
@@ -208,7 +215,9 @@ class ProcessRun {
       if (feed) {
         await this.#step(feed);
         await reads.lookAround();
+        this.#load.lap('reading');
         await clock.sleep(0);
+        this.#load.lap('others');
       } else {
         if (this.#o.untilEnd() && (await reads.allRead())) break;
         this.#noteMissingWatermark();
@@ -216,6 +225,7 @@ class ProcessRun {
         await clock.sleep(this.#pollInterval, signal);
         await reads.discover(false);
         reads.pollIdle();
+        this.#load.lap('idle');
       }
       this.#checkpointIfDue();
     }
@@ -226,8 +236,9 @@ class ProcessRun {
       this.#checkpoint(true);
       await store.flush?.();
     }
+    if (sinks.length > 0) this.#report('delivering');
     for (const sink of sinks) await this.#close(sink, signal.aborted);
-    this.#report(true);
+    this.#report('ended');
     return this.#outcome();
   }
 
@@ -238,6 +249,7 @@ class ProcessRun {
     if (!hasPassed(clock, this.#lastRecord, closeIdle)) return;
     this.#drain('closeIdle');
     this.#checkpoint();
+    this.#report();
   }
 
   /** Completes the windows that no record completes. */
@@ -288,14 +300,18 @@ class ProcessRun {
   async #step(feed: Feed): Promise<void> {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#reads.take(feed);
+    // A read that brings nothing is a look at the tip.
+    this.#load.lap(batch && batch.count > 0 ? 'reading' : 'idle');
     if (!batch) return;
     this.#waiting += arrivedBefore(batch, this.#started);
     if (batch.count > 0) {
       this.#lastRecord = this.#o.clock.now();
       this.#engine.process(shard, batch);
     } else if (!batch.ended) shard.position = batch.next;
+    this.#load.lap('processing');
     await this.#reads.settle(feed, shard, batch);
     if (batch.atTip) this.#engine.advance();
+    this.#load.lap('processing');
   }
 
   /** Also checkpoints a quiet stream, since the age of the last checkpoint shows whether a processor is alive. */
@@ -313,6 +329,7 @@ class ProcessRun {
     this.#checkpoints++;
     this.#lastCheckpoint = this.#o.clock.now();
     for (const sink of this.#o.sinks) sink.wake();
+    this.#load.lap('committing');
   }
 
   #noteMissingWatermark(): void {
@@ -329,7 +346,7 @@ class ProcessRun {
     return shards.ofTrips || counters.read === 0 ? [] : shards.withoutWatermark;
   }
 
-  #report(ended = false): void {
+  #report(stage: 'running' | 'delivering' | 'ended' = 'running'): void {
     this.#o.onProgress?.({
       counters: this.#since(),
       watermark: this.#engine.watermark,
@@ -339,7 +356,9 @@ class ProcessRun {
       fraction: this.#fraction(),
       lags: this.#reads.lags,
       atTip: this.#reads.next === undefined,
-      ended,
+      spent: this.#load.spent,
+      delivering: stage === 'delivering',
+      ended: stage === 'ended',
     });
   }
 

@@ -34,6 +34,7 @@ import { noteRestored } from '../state/checkpoint-row.ts';
 import { isRunning, statePath, takeLock } from '../state/files.ts';
 import { growsOnly, streamName } from '../state/identity.ts';
 import { rowCrc, StateRows } from '../state/rows.ts';
+import type { RemoteStatus } from '../state/run-row.ts';
 import { FORMAT } from '../state/schema.ts';
 import type { SqliteState } from '../state/store.ts';
 import { refuseForeignParts } from '../state/verify.ts';
@@ -450,6 +451,16 @@ export class RemoteState implements StateStore {
     await this.#uploading;
     if (this.#failure)
       this.#o.onNote(`where the sinks stand is not in S3: ${(this.#failure as Error).message}`);
+  }
+
+  /** The head that covers the state, for people. */
+  get status(): RemoteStatus {
+    return {
+      head: this.#o.store.url(keyOf(this.#o)),
+      epoch: this.#head.content.epoch,
+      checkpoint: this.#covered,
+      at: this.coveredAt === undefined ? null : new Date(this.coveredAt).toISOString(),
+    };
   }
 
   /** Gives up waiting for S3. */

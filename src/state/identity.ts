@@ -33,6 +33,11 @@ export function latenessIn(settings: string): number {
   return Number(SETTINGS.exec(settings)?.[2] ?? 0);
 }
 
+/** The event time in settings. */
+export function eventTimeIn(settings: string): 'dropoff' | 'arrival' {
+  return SETTINGS.exec(settings)?.[1] === 'event time arrival' ? 'arrival' : 'dropoff';
+}
+
 /** Whether settings differ in nothing but that more lateness is allowed. */
 export function growsOnly(made: string, now: string): boolean {
   return SETTINGS.exec(made)?.[1] === SETTINGS.exec(now)?.[1] && latenessIn(now) > latenessIn(made);

@@ -27,7 +27,7 @@ import {
   storedResults,
   type WindowResults,
 } from './results.ts';
-import type { RunStatus } from './run-row.ts';
+import { type RunStatus, readRunStatus } from './run-row.ts';
 import { checkIntegrity, refuseOtherFormat } from './schema.ts';
 import { storedTotals, totalsSince, type WindowTotals } from './totals.ts';
 import { storedViews, type ViewChange, viewChanges } from './view-changes.ts';
@@ -83,10 +83,7 @@ export class StateReader {
 
   /** What the processor last noted of itself; undefined before its first note. */
   runStatus(): RunStatus | undefined {
-    return translating(this.#what, this.path, () => {
-      const row = this.#db.prepare('SELECT status FROM run').get() as { status: string | null } | undefined;
-      return row?.status ? (JSON.parse(row.status) as RunStatus) : undefined;
-    });
+    return translating(this.#what, this.path, () => readRunStatus(this.#db));
   }
 
   /** Looks through the whole file. Throws `damaged`. */
@@ -206,19 +203,19 @@ export class StateReader {
     return translating(this.#what, this.path, () => viewChanges(this.#db, views));
   }
 
-  /** The views the results are of. */
-  definitions(): View[] {
-    return this.#views();
-  }
-
   /** Names of the views the results are of. */
   views(): string[] {
-    return this.#views().map(({ name }) => name);
+    return this.definitions().map(({ name }) => name);
+  }
+
+  /** The views the results are of. */
+  definitions(): View[] {
+    return translating(this.#what, this.path, () => storedViews(this.#db));
   }
 
   /** The views the results are of, with the names of their key fields and of their numbers, and the times that tell windows apart. */
   shapes(): { name: string; bounds: string[]; keys: string[]; numbers: string[] }[] {
-    const views = this.#views();
+    const views = this.definitions();
     return views.map(({ name, by, aggregates, window }) => ({
       name,
       bounds: window.kind === 'tumbling' ? ['window_start'] : ['window_start', 'window_end'],
@@ -229,7 +226,7 @@ export class StateReader {
 
   /** Names of the fields that results of a view have, or of all views. */
   columns(view?: string): string[] {
-    const views = this.#views();
+    const views = this.definitions();
     const fields = views
       .filter(({ name }) => view === undefined || name === view)
       .flatMap(({ by, aggregates, top }) => [
@@ -258,15 +255,11 @@ export class StateReader {
   }
 
   #resultsOf(): ResultsOf {
-    const views = this.#views();
+    const views = this.definitions();
     return {
       keyFields: (view) => Object.keys(views.find(({ name }) => name === view)?.by ?? {}),
       ownStarts: views.filter(({ window }) => hasOwnStarts(window)).map(({ name }) => name),
     };
-  }
-
-  #views(): View[] {
-    return translating(this.#what, this.path, () => storedViews(this.#db));
   }
 }
 

@@ -22,7 +22,8 @@ import { migrate } from './migrations.ts';
 import { Outbox } from './outbox.ts';
 import { PaneTable } from './panes.ts';
 import { openingError, rowCrc, StateRows } from './rows.ts';
-import { type RunStatus, readCreated } from './run-row.ts';
+import { type Past, unpackPast } from './run-past.ts';
+import { type RunStatus, readCreated, readRunStatus } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
 import { TotalsTable } from './totals.ts';
@@ -137,6 +138,16 @@ export class SqliteState implements StateStore {
     sinks: readonly string[],
   ): void {
     this.#retained = { ms, views, sinks };
+  }
+
+  /** The past that processors before this one noted. */
+  past(): Past {
+    try {
+      return unpackPast(readRunStatus(this.db)?.past);
+    } catch {
+      // A note is no part of the results: one that can't be read is no reason to stop.
+      return unpackPast(undefined);
+    }
   }
 
   /** Notes how the processor is doing. */

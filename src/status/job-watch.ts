@@ -6,9 +6,11 @@ import { statSync } from 'node:fs';
 import { TaxiflowError } from '../errors.ts';
 import { listApps } from '../state/apps.ts';
 import { archiveSink } from '../state/archive.ts';
-import { isRunning, statePath } from '../state/files.ts';
+import { isRunning, isStandby, statePath } from '../state/files.ts';
 import { StateReader } from '../state/reader.ts';
-import type { DeadLetterSample, JobStatus, Sample, SinkStatus } from './model.ts';
+import type { RunStatus } from '../state/run-row.ts';
+import { invocation } from './invocation.ts';
+import type { DeadLetterSample, JobDetails, JobStatus, RunFacts, Sample, SinkStatus } from './model.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
@@ -29,6 +31,7 @@ export type Found = 'opened' | 'changed' | 'same' | 'gone';
 
 export class JobWatch {
   readonly #o: WatchOptions;
+  readonly #command = invocation();
   #reader: StateReader | undefined;
   #app: string | undefined;
   #file = '';
@@ -86,7 +89,9 @@ export class JobWatch {
 
   #status(): JobStatus {
     const { dataDir, now } = this.#o;
-    const head = { now: now(), app: this.#app ?? null, dataDir, trouble: this.#trouble };
+    const command = this.#command;
+    const standby = this.#app !== undefined && isStandby(dataDir, this.#app);
+    const head = { now: now(), app: this.#app ?? null, dataDir, command, standby, trouble: this.#trouble };
     const nothing = { views: [], shards: [], sinks: [], deadLetters: [], samples: [] };
     if (!this.#reader || !this.#app) {
       return { ...head, ...nothing, running: false, watermark: null, rates: { trips: 0, results: 0 } };
@@ -108,6 +113,9 @@ export class JobWatch {
       stream: this.#reader.stream(),
       views: this.#reader.views(),
       running,
+      run: noted && runFacts(noted),
+      load: running ? noted?.load : undefined,
+      remote: noted?.remote,
       watermark: state?.watermark ?? null,
       movedOn: holding.length > 0 && (state?.watermark ?? Number.NEGATIVE_INFINITY) > least,
       totals: state?.counters,
@@ -134,6 +142,14 @@ export class JobWatch {
     if (!archive) return [];
     const { place, written, pending } = archive;
     return [{ name: archiveSink(place), unit: 'trips', delivered: written, pending }];
+  }
+
+  /** What is larger than a status or seldom changes; undefined if no state is open. */
+  async details(): Promise<JobDetails | undefined> {
+    if (!this.#reader || this.#app === undefined) return undefined;
+    // Imported here so that a status doesn't pay for loading what reads savepoints.
+    const { detailsOf } = await import('./job-details.ts');
+    return this.#reader && detailsOf(this.#reader, this.#o.dataDir, this.#app);
   }
 
   /** A sample of the dead letters of a reason. */
@@ -224,6 +240,26 @@ export class JobWatch {
       hint: 'run "taxiflow demo", or "taxiflow replay" and "taxiflow process"',
     };
   }
+}
+
+function runFacts({
+  pid,
+  startedAt,
+  notedAt,
+  end,
+  delivering,
+  checkpointInterval,
+  versions,
+}: RunStatus): RunFacts {
+  return {
+    pid,
+    startedAt: Date.parse(startedAt),
+    notedAt: Date.parse(notedAt),
+    end,
+    delivering: delivering ?? false,
+    checkpointInterval,
+    versions,
+  };
 }
 
 function sizeOf(path: string): number {

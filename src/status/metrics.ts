@@ -1,5 +1,6 @@
 /** A job's status for Prometheus, by its conventions for names and base units. */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { ACTIVITIES } from '../engine/load.ts';
 import type { JobStatus } from './model.ts';
 
 type Labels = Readonly<Record<string, string>>;
@@ -27,10 +28,12 @@ function register(registry: Registry, [kind, name, help, values]: Metric): void 
 
 const OUTCOMES = ['watermarks', 'processed', 'filtered', 'duplicate', 'late', 'dead'] as const;
 
-function progress({ running, totals, watermark }: JobStatus): Metric[] {
+function progress({ running, totals, watermark, load }: JobStatus): Metric[] {
+  const shares = ACTIVITIES.map((activity): Value => [{ activity }, load?.[activity]]);
   const outcomes = OUTCOMES.map((outcome): Value => [{ outcome }, totals?.[outcome]]);
   return [
     [Gauge, 'up', 'Whether a processor runs on this state', [[{}, running ? 1 : 0]]],
+    [Gauge, 'load_ratio', 'Part of the time of the last ten seconds, by what the processor did', shares],
     [Counter, 'records_total', 'Records read, by what they turned out to be', outcomes],
     [Counter, 'results_total', 'Results written', [[{}, totals?.results]]],
     [

@@ -1,8 +1,10 @@
 /** The status of a job, shared by `taxiflow status`, `/metrics` and the live page. Plain data; the browser uses it too. */
 import type { SinkStatus } from '../engine/sink.ts';
 import type { ErrorCode } from '../error-codes.ts';
+import type { Past, PastCheckpoint, PastPoint } from '../state/run-past.ts';
+import type { LoadShares, RemoteStatus } from '../state/run-row.ts';
 
-export type { SinkStatus };
+export type { LoadShares, Past, PastCheckpoint, PastPoint, RemoteStatus, SinkStatus };
 
 export interface ShardStatus {
   readonly id: string;
@@ -43,15 +45,39 @@ export interface Sample {
   readonly results: number;
 }
 
+/** The run that goes on, or the last one. Times are epoch ms. */
+export interface RunFacts {
+  readonly pid: number;
+  readonly startedAt: number;
+  /** When its processor last said how it is. */
+  readonly notedAt: number;
+  /** How it ended; undefined while it runs, and where it was killed or failed. */
+  readonly end?: 'all-read' | 'stopped' | undefined;
+  /** Everything is read, and only the sinks are still at work. */
+  readonly delivering: boolean;
+  /** Ms. */
+  readonly checkpointInterval: number;
+  readonly versions?: { readonly taxiflow: string; readonly node: string } | undefined;
+}
+
 export interface JobStatus {
   /** The server's clock, epoch ms; the reference for ages. */
   readonly now: number;
   readonly app: string | null;
   readonly dataDir: string;
+  /** What a shell where the status is made calls taxiflow: `taxiflow` or `npx taxiflow`. */
+  readonly command: string;
   readonly stream?: string | undefined;
   readonly views: readonly string[];
   /** Whether a processor is running on the state. */
   readonly running: boolean;
+  /** Whether a processor waits here to take the job over. */
+  readonly standby: boolean;
+  readonly run?: RunFacts | undefined;
+  /** Where the time of the processor goes; only while it runs. */
+  readonly load?: LoadShares | undefined;
+  /** The head in S3 that covers the state, as its processor last knew it. */
+  readonly remote?: RemoteStatus | undefined;
   readonly watermark: number | null;
   /** Whether the watermark is beyond what the shards have brought: it moved on while they were idle, or at the end of a run. */
   readonly movedOn?: boolean;
@@ -71,6 +97,56 @@ export interface JobStatus {
   readonly trouble?:
     | { readonly code: ErrorCode; readonly message: string; readonly hint?: string }
     | undefined;
+}
+
+/** What a page asks for when it shows the job, and then once in a while: it is larger than a status, or seldom changes. */
+export interface JobDetails {
+  readonly past: Past;
+  readonly views: readonly ViewFacts[];
+  readonly settings: {
+    readonly eventTime: 'dropoff' | 'arrival';
+    /** Ms. */
+    readonly allowedLateness: number;
+  };
+  readonly savepoints: {
+    /** Those of this app in the data directory, the newest first, and how many there are of them and those not shown. */
+    readonly shown: readonly SavepointFacts[];
+    readonly count: number;
+  };
+}
+
+export interface ViewFacts {
+  readonly name: string;
+  /** Its windows in words. */
+  readonly windows: string;
+  readonly keys: readonly string[];
+  readonly aggregates: readonly string[];
+}
+
+export interface SavepointFacts {
+  readonly file: string;
+  readonly checkpoint: number;
+  /** When that checkpoint was made, epoch ms. */
+  readonly at: number;
+  readonly watermark: number | null;
+  readonly results: number;
+  readonly bytes: number;
+}
+
+/** A job of a data directory, for a list of them. */
+export interface JobSummary {
+  readonly app: string;
+  readonly stream: string | null;
+  readonly running: boolean;
+  readonly standby: boolean;
+  /** As in `RunFacts`. */
+  readonly end: RunFacts['end'] | null;
+  /** Epoch ms. */
+  readonly watermark: number | null;
+  readonly results: number | null;
+  readonly checkpointAt: number | null;
+  /** Why its state can't be read. */
+  readonly trouble: string | null;
 }
 
 export interface DeadLetterSample {

@@ -75,6 +75,35 @@ function explainWindow(window: Window): string {
   return `${window.kind} ${length(window.size_ms)}${every}${offset}${zone}`;
 }
 
+/** Windows in words, for people who don't know the names of their kinds. */
+export function windowsInWords(window: Window): string {
+  const zone = window.kind === 'session' || window.time_zone === undefined ? '' : `, in ${window.time_zone}`;
+  switch (window.kind) {
+    case 'session':
+      return `sessions that end after ${span(window.gap_ms)} without a trip`;
+    case 'sliding':
+      return `windows of ${span(window.size_ms)}, one every ${span(window.slide_ms)}${zone}`;
+    case 'cumulating':
+      return `windows that grow to ${span(window.size_ms)} in steps of ${span(window.step_ms)}${zone}`;
+    default:
+      return `windows of ${span(window.size_ms)}${zone}`;
+  }
+}
+
+const UNITS = [
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1_000],
+  ['millisecond', 1],
+] as const;
+
+/** `10 minutes`, `1 day`. */
+function span(ms: number): string {
+  const [unit, size] = UNITS.find(([, size]) => ms % size === 0)!;
+  return `${ms / size} ${unit}${ms === size ? '' : 's'}`;
+}
+
 function explainTop({ n, by = [], order, rank }: Top): string {
   const fields = order.map(({ name, descending }) => `${name}${descending ? ' descending' : ''}`);
   const each = by.length > 0 ? ` of each ${by.join(', ')}` : '';

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { RemoteStatus } from '../../src/status/model.ts';
 import { fixture, ROOT, temporaryFolder } from '../files.ts';
 import { following, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
@@ -19,6 +20,40 @@ interface Status {
   shards: { shard: string; position: string; lag_ms: number | null; holds_watermark_back: boolean }[];
   sinks: { name: string; delivered: number; pending: number; rejected: number; trouble: string | null }[];
   dead_letters: { reason: string; count: number }[];
+  run: { pid: number; end: string | null };
+  settings: { event_time: string };
+  load: Record<string, number> | null;
+  checkpoints: { number: number; bytes: number }[];
+  history: { at: string; begins: boolean; trips: number; results: number }[];
+  savepoints: { checkpoint: number; results: number }[];
+}
+
+const REMOTE: RemoteStatus = { head: 's3://bucket/app/head.json', epoch: 1, checkpoint: 1, at: null };
+
+/** What is said of the past agrees with what is said of the present. */
+function assertPast(during: Status, after: Status): void {
+  const { read, watermarks, results } = after.totals;
+  const last = after.history.at(-1)!;
+  assert.deepEqual(
+    [last.trips, last.results],
+    [read! - watermarks!, results],
+    'the course ends at the totals',
+  );
+  assert.ok(after.history[0]!.begins);
+  assert.deepEqual(after.checkpoints.at(-1)!.number, after.checkpoint.number);
+  assert.ok(
+    after.checkpoints.every(({ number, bytes }, i) => number === i + 1 && bytes > 0),
+    'each once',
+  );
+  assert.deepEqual([during.run.end, after.run.end, after.run.pid], [null, 'stopped', during.run.pid]);
+  assert.equal(after.load, null);
+  const whole = Object.values(during.load!).reduce((sum, part) => sum + part, 0);
+  assert.ok(Math.abs(whole - 1) < 0.01, `parts of the time are ${whole} together`);
+  assert.ok(during.load!['idle']! > 0.5, 'it waits for records');
+  assert.deepEqual(
+    after.savepoints.map(({ checkpoint, results }) => [checkpoint, results]),
+    [[after.checkpoint.number, results]],
+  );
 }
 
 async function statusOf(folder: string): Promise<Status> {
@@ -51,15 +86,19 @@ describe('status', () => {
       return (
         code === 0 &&
         (json<Status>().totals?.['watermarks'] ?? 0) >= SHARDS &&
-        json<Status>().sinks.length > 0
+        json<Status>().sinks.length > 0 &&
+        json<Status>().load !== null
       );
     });
     const during = await statusOf(folder);
     assert.equal(during.running, true);
     const ended = await run.interrupt();
     const summary = ended.json<Record<string, unknown>>();
+    const saved = await taxiflow(['savepoint', 'create', ...at]);
+    assert.equal(saved.code, 0, saved.stderr);
     const after = await statusOf(folder);
     assert.equal(after.running, false);
+    assertPast(during, after);
     assert.deepEqual(after.totals, summary['totals']);
     assert.equal(after.watermark, summary['watermark']);
     assert.equal(after.open_windows, summary['open_windows']);
@@ -71,7 +110,9 @@ describe('status', () => {
     );
     assert.ok(after.checkpoint.number >= during.checkpoint.number, 'checkpoints only go on');
 
-    const fields = [after, after.checkpoint, after.shards[0], after.sinks[0], after.dead_letters[0]];
+    const fields: (object | null | undefined)[] = [after, after.checkpoint, after.shards[0], after.sinks[0]];
+    fields.push(after.dead_letters[0], after.run, after.settings, during.load, REMOTE);
+    fields.push(after.checkpoints[0], after.history[0], after.savepoints[0]);
     assert.deepEqual(
       [...new Set(fields.flatMap((part) => Object.keys(part ?? {})))].sort(),
       documentedFields(),

@@ -9,6 +9,9 @@ const STATUS: JobStatus = {
   now: 1_800_000_000_000,
   app: 'a "quoted" app',
   dataDir: '.taxiflow',
+  command: 'taxiflow',
+  standby: false,
+  load: { idle: 0.25, reading: 0, processing: 0.5, committing: 0.125, others: 0.125 },
   views: ['pickup_count'],
   running: true,
   watermark: 1_452_819_299_500,
@@ -46,6 +49,7 @@ describe('/metrics', () => {
       undefined,
       'ended shards hold nothing',
     );
+    assert.equal(number('load_ratio{activity="processing"'), 0.5);
     assert.equal(number('checkpoint_duration_seconds'), 0.004);
     assert.equal(number('sink_pending_results'), 2);
     assert.equal(number('sink_blocked'), 1);
@@ -55,7 +59,14 @@ describe('/metrics', () => {
   it('has only what is known before anything has run', async () => {
     const { text } = await metricsOf({
       ...STATUS,
-      ...{ app: null, running: false, watermark: null, totals: undefined, checkpoint: undefined },
+      ...{
+        app: null,
+        running: false,
+        load: undefined,
+        watermark: null,
+        totals: undefined,
+        checkpoint: undefined,
+      },
       ...{ stateBytes: undefined, openWindows: undefined, shards: [], sinks: [], deadLetters: [] },
     });
     assert.deepEqual(

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { EXIT, TaxiflowError } from '../../errors.ts';
 import { chooseApp } from '../../state/files.ts';
 import { JobWatch } from '../../status/job-watch.ts';
-import type { JobStatus } from '../../status/model.ts';
+import type { JobDetails, JobStatus } from '../../status/model.ts';
 import type { StatusArguments } from '../commands/status.ts';
 import {
   formatted,
@@ -33,7 +33,7 @@ export async function status(args: StatusArguments): Promise<number> {
       const now = watch.status();
       const { trouble } = now;
       if (trouble) throw new TaxiflowError(trouble.code, trouble.message, trouble);
-      if (args.json) printJson(asJson(now));
+      if (args.json) printJson(asJson(now, await watch.details()));
       else {
         globalThis.process.stdout.write(before);
         show(asText(now));
@@ -49,7 +49,7 @@ export async function status(args: StatusArguments): Promise<number> {
   }
 }
 
-function asJson(now: JobStatus) {
+function asJson(now: JobStatus, details: JobDetails | undefined) {
   const { totals, checkpoint } = now;
   return {
     command: 'status',
@@ -57,6 +57,13 @@ function asJson(now: JobStatus) {
     stream: now.stream ?? null,
     views: now.views,
     running: now.running,
+    standby: now.standby,
+    run: runJson(now),
+    settings: details
+      ? { event_time: details.settings.eventTime, allowed_lateness_ms: details.settings.allowedLateness }
+      : null,
+    load: now.load ?? null,
+    remote: now.remote ?? null,
     watermark: isoOrNull(now.watermark),
     moved_on: now.movedOn ?? false,
     open_windows: now.openWindows ?? null,
@@ -83,7 +90,61 @@ function asJson(now: JobStatus) {
     })),
     sinks: sinksJson(now.sinks),
     dead_letters: now.deadLetters.map(({ reason, count, kept }) => ({ reason, count, kept })),
+    ...pastJson(details),
   };
+}
+
+function runJson({ run }: JobStatus) {
+  if (!run) return null;
+  return {
+    pid: run.pid,
+    started_at: isoOrNull(run.startedAt),
+    noted_at: isoOrNull(run.notedAt),
+    end: run.end ?? null,
+    delivering: run.delivering,
+    checkpoint_interval_ms: run.checkpointInterval,
+    taxiflow: run.versions?.taxiflow ?? null,
+    node: run.versions?.node ?? null,
+  };
+}
+
+/** The past and the savepoints, each oldest first. */
+function pastJson(details: JobDetails | undefined) {
+  const { past, savepoints } = details ?? {};
+  return {
+    checkpoints: (past?.checkpoints ?? []).map(({ number, at, durationMs, bytes }) => ({
+      number,
+      at: isoOrNull(at),
+      duration_ms: durationMs,
+      bytes,
+    })),
+    history: (past?.points ?? []).map((point) => ({
+      at: isoOrNull(point.at),
+      begins: point.begins,
+      trips: point.trips,
+      results: point.results,
+      most_trips_per_second: point.mostTrips,
+      most_results_per_second: point.mostResults,
+      watermark: isoOrNull(point.watermark),
+      lag_ms: point.lagMs,
+      pending: point.pending,
+    })),
+    savepoints: (savepoints?.shown.toReversed() ?? []).map(
+      ({ file, checkpoint, at, watermark, results, bytes }) => ({
+        savepoint: file,
+        checkpoint,
+        at: isoOrNull(at),
+        watermark: isoOrNull(watermark),
+        results,
+        bytes,
+      }),
+    ),
+  };
+}
+
+function loadText({ idle, reading, processing, committing }: NonNullable<JobStatus['load']>): string {
+  const percent = (part: number) => `${Math.round(part * 100)} %`;
+  return `${percent(processing + committing)} busy (${percent(committing)} with checkpoints), ${percent(reading)} reading, ${percent(idle)} waiting for records`;
 }
 
 function asText(now: JobStatus): string {
@@ -121,6 +182,11 @@ function asText(now: JobStatus): string {
       'rate',
       `${thousands(now.rates.trips)} records/s, ${thousands(now.rates.results)} results/s`,
     ]);
+  if (now.load) facts.push(['load', loadText(now.load)]);
+  if (now.remote) {
+    const { head, epoch, checkpoint: covered } = now.remote;
+    facts.push(['in S3', `${head}, epoch ${thousands(epoch)}, up to checkpoint ${thousands(covered)}`]);
+  }
   for (const { name, delivered, pending, rejected, retries, trouble, since } of now.sinks)
     facts.push([
       'sink',

@@ -1,7 +1,18 @@
 /** The data that the server sends to the page. Used on both sides. Times are epoch ms. */
 import type { AggregateFunction, EventTime, Window } from '../../views/language.ts';
 
-export type { DeadLetterSample, JobStatus, Sample, ShardStatus, SinkStatus } from '../../status/model.ts';
+export type {
+  DeadLetterSample,
+  JobDetails,
+  JobStatus,
+  JobSummary,
+  Past,
+  PastCheckpoint,
+  PastPoint,
+  Sample,
+  ShardStatus,
+  SinkStatus,
+} from '../../status/model.ts';
 
 /** What a key field holds: a place on the map, or a word. */
 export type KeyKind = 'geohash' | 'zone' | 'word';
