@@ -1,11 +1,12 @@
 /**
  * Writes what the maps are drawn from: the outline of New York's land and of the counties around it, finer for the live
- * page and coarser for the saved dashboard of OpenSearch, and the names of the city's places.
+ * page and coarser for the saved dashboard of OpenSearch, the outlines of the TLC zones, and the names of the city's places.
  *
  *     node --import tsx scripts/outline.ts
  *
  * Neighbouring TLC zones don't share exact edges, so their borders can't be joined. The script draws the zones on a fine
- * grid, then traces and simplifies the edges of each borough; a shared border comes out the same for both boroughs.
+ * grid, then traces and simplifies the edges of each borough; a shared border comes out the same for both boroughs. The
+ * outlines of the zones are made in the same way, in `zone-outlines.ts`.
  * The land around comes from the Census Bureau's counties in the package us-atlas: coarse, but enough for a background.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -16,23 +17,20 @@ import { gunzipSync } from 'node:zlib';
 import { merge } from 'topojson-client';
 import type { GeometryCollection, MultiPolygon, Polygon, Topology } from 'topojson-specification';
 import { nearest, type Place } from '../src/dashboard/page/places.ts';
+import { numbersOf, type StoredZones } from '../src/dashboard/page/zones.ts';
+import { type Corner, type GridSize, Raster, SOUTH, WEST } from './raster.ts';
+import { polygonsOf, type ZoneFeature, zoneOutlines } from './zone-outlines.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 export const ZONES = join(ROOT, '..', 'shared', 'data', 'zones');
 export const OUTLINE = join(ROOT, 'src', 'dashboard', 'page', 'outline.json');
 export const SAVED_LAND = join(ROOT, 'src', 'opensearch', 'land.json');
+export const OUTLINES_OF_ZONES = join(ROOT, 'src', 'dashboard', 'page', 'zones.json');
 export const PLACES = join(ROOT, 'src', 'dashboard', 'page', 'places.json');
 
-/** Degrees per grid step; 30 m in both directions. */
-const STEP_LAT = 0.00027;
-const STEP_LON = 0.000356;
-const WEST = -74.27;
-const SOUTH = 40.485;
-const COLUMNS = 1620;
-const ROWS = 1600;
-const METRES_PER_STEP = 30;
-/** Steps in each direction: narrower land, such as a pier, is left out. */
+/** Narrower land, such as a pier, is left out: steps from the middle of the least square to its sides. */
 const PIER = 2;
+const GRID: GridSize = { stepLon: 0.000356, stepLat: 0.00027, metres: 30, columns: 1620, rows: 1600 };
 
 /** How fine an outline is. */
 export interface Detail {
@@ -69,15 +67,6 @@ const MOVED = [
 ] as const;
 const BOROUGHS = ['Manhattan', 'Brooklyn', 'Queens', 'Bronx', 'Staten Island'];
 
-type Ring = readonly (readonly number[])[];
-
-interface Zone {
-  readonly properties: { readonly borough: string };
-  readonly geometry:
-    | { readonly type: 'Polygon'; readonly coordinates: readonly Ring[] }
-    | { readonly type: 'MultiPolygon'; readonly coordinates: readonly (readonly Ring[])[] };
-}
-
 export interface Outline {
   readonly type: 'FeatureCollection';
   readonly features: readonly {
@@ -87,25 +76,25 @@ export interface Outline {
   }[];
 }
 
-/** A corner of the grid: `row * (COLUMNS + 1) + column`. */
-type Corner = number;
-
-const WIDTH = COLUMNS + 1;
-const columnOf = (corner: Corner) => corner % WIDTH;
-const rowOf = (corner: Corner) => Math.floor(corner / WIDTH);
-
 /** The land around the city, named `around`, and the boroughs. */
-export function outline(zones: readonly Zone[], { tolerance, leastArea }: Detail = FINE): Outline {
-  const grid = new Uint8Array(COLUMNS * ROWS);
+export function outline(zones: readonly ZoneFeature[], { tolerance, leastArea }: Detail = FINE): Outline {
+  const raster = new Raster(GRID);
   for (const { properties, geometry } of zones) {
     const label = BOROUGHS.indexOf(properties.borough) + 1;
     if (label === 0) continue;
-    const polygons = geometry.type === 'Polygon' ? [geometry.coordinates] : geometry.coordinates;
-    for (const rings of polygons) fill(grid, rings, label);
+    for (const rings of polygonsOf(geometry)) raster.fill(rings, label);
   }
-  closeCracks(grid);
-  removePiers(grid);
-  const junctions = findJunctions(grid);
+  raster.closeCracks();
+  raster.removePiers(PIER);
+  const [junctions, rings] = [raster.junctions(), raster.rings()];
+  const simplified = (ring: readonly Corner[]) =>
+    raster
+      .sections(ring, junctions)
+      .flatMap((section) => raster.simplify(section, raster.islandTolerance(ring, tolerance)).slice(0, -1));
+  const degrees = (corner: Corner) => [
+    round(WEST + raster.columnOf(corner) * GRID.stepLon),
+    round(SOUTH + raster.rowOf(corner) * GRID.stepLat),
+  ];
   return {
     type: 'FeatureCollection',
     features: [
@@ -113,23 +102,16 @@ export function outline(zones: readonly Zone[], { tolerance, leastArea }: Detail
       ...BOROUGHS.map((name, i) =>
         named(
           name,
-          edges(grid, i + 1)
-            .filter((ring) => area(ring) >= leastArea)
-            .map((ring) => simplifyRing(ring, junctions, Math.min(tolerance, breadth(ring) / ISLAND)))
-            .sort((a, b) => area(b) - area(a))
+          rings
+            .get(i + 1)!
+            .filter((ring) => raster.area(ring) >= leastArea)
+            .map(simplified)
+            .sort((a, b) => raster.area(b) - raster.area(a))
             .map((ring) => [...ring, ring[0]!].map(degrees)),
         ),
       ),
     ],
   };
-}
-
-/** A narrow island would become a line: its outline may be off by this part of its breadth at most. */
-const ISLAND = 5.5;
-
-/** Metres: the side of a square as large as the ring. */
-function breadth(ring: readonly Corner[]): number {
-  return Math.sqrt(area(ring));
 }
 
 function named(name: string, rings: readonly number[][][]): Outline['features'][number] {
@@ -156,7 +138,7 @@ function neighbours(): number[][][] {
       .flatMap((other) => pointsOf(atlas, other));
     for (const point of theirs)
       if (own.has(String(point)))
-        moved.set(String(point), [(east / METRES_PER_STEP) * STEP_LON, (north / METRES_PER_STEP) * STEP_LAT]);
+        moved.set(String(point), [(east / GRID.metres) * GRID.stepLon, (north / GRID.metres) * GRID.stepLat]);
   }
   const rings = merge(atlas, near).coordinates.map(([outer]) =>
     outer!.map((point) => {
@@ -180,186 +162,6 @@ function touches(points: readonly (readonly number[])[]): boolean {
     Math.max(...lats) > south &&
     Math.min(...lats) < north
   );
-}
-
-/** Labels the cells whose centre is in a polygon, by the even-odd rule along each row. */
-function fill(grid: Uint8Array, rings: readonly Ring[], label: number): void {
-  const crossings = new Map<number, number[]>();
-  for (const ring of rings) {
-    for (let i = 1; i < ring.length; i++) {
-      const [x0, y0] = gridPoint(ring[i - 1]!);
-      const [x1, y1] = gridPoint(ring[i]!);
-      const [low, high] = y0 < y1 ? [y0, y1] : [y1, y0];
-      for (let row = Math.ceil(low - 0.5); row + 0.5 < high; row++) {
-        const x = x0 + ((row + 0.5 - y0) / (y1 - y0)) * (x1 - x0);
-        const found = crossings.get(row);
-        if (found) found.push(x);
-        else crossings.set(row, [x]);
-      }
-    }
-  }
-  for (const [row, found] of crossings) {
-    found.sort((a, b) => a - b);
-    for (let i = 0; i + 1 < found.length; i += 2) {
-      const end = Math.ceil(found[i + 1]! - 0.5);
-      grid.fill(label, row * COLUMNS + Math.ceil(found[i]! - 0.5), row * COLUMNS + end);
-    }
-  }
-}
-
-function gridPoint([lon, lat]: readonly number[]): [number, number] {
-  return [(lon! - WEST) / STEP_LON, (lat! - SOUTH) / STEP_LAT];
-}
-
-/** Fills cells of water between two cells of land: they are cracks between zones. */
-function closeCracks(grid: Uint8Array): void {
-  const before = grid.slice();
-  for (let i = COLUMNS; i < grid.length - COLUMNS; i++) {
-    if (before[i] !== 0) continue;
-    if (before[i - 1] && before[i + 1]) grid[i] = before[i - 1]!;
-    else if (before[i - COLUMNS] && before[i + COLUMNS]) grid[i] = before[i - COLUMNS]!;
-  }
-}
-
-/** Keeps a cell of land only if a square of land that covers it fits. */
-function removePiers(grid: Uint8Array): void {
-  const roomy = spread(grid, (found, label) => found === 0 && label !== 0);
-  const near = spread(roomy, (found, label) => found !== 0 && label === 0);
-  for (let i = 0; i < grid.length; i++) if (near[i] === 0) grid[i] = 0;
-}
-
-/** A copy in which each cell takes over values within `PIER` steps, along rows and then columns. */
-function spread(grid: Uint8Array, takes: (found: number, label: number) => boolean): Uint8Array {
-  let from = grid;
-  for (const step of [1, COLUMNS]) {
-    const to = from.slice();
-    for (let i = 0; i < from.length; i++) {
-      for (let k = -PIER; k <= PIER; k++) {
-        const found = from[i + k * step];
-        if (found !== undefined && takes(found, to[i]!)) to[i] = found;
-      }
-    }
-    from = to;
-  }
-  return from;
-}
-
-/** Corners where more than two edges meet. They stay, so that shared borders are simplified alike. */
-function findJunctions(grid: Uint8Array): Set<Corner> {
-  const junctions = new Set<Corner>();
-  for (let row = 1; row < ROWS; row++) {
-    for (let column = 1; column < COLUMNS; column++) {
-      const above = row * COLUMNS + column;
-      const below = above - COLUMNS;
-      const around = [grid[below - 1], grid[below], grid[above], grid[above - 1]];
-      const changes = around.filter((label, i) => label !== around[(i + 1) % 4]).length;
-      if (changes > 2) junctions.add(row * WIDTH + column);
-    }
-  }
-  return junctions;
-}
-
-/** The rings around the cells of a label; the cells are to the left of each edge. */
-function edges(grid: Uint8Array, label: number): Corner[][] {
-  const is = (row: number, column: number) =>
-    row >= 0 && row < ROWS && column >= 0 && column < COLUMNS && grid[row * COLUMNS + column] === label;
-  const next = new Map<Corner, Corner[]>();
-  const add = (from: Corner, to: Corner) => next.set(from, [...(next.get(from) ?? []), to]);
-  for (let row = 0; row < ROWS; row++) {
-    for (let column = 0; column < COLUMNS; column++) {
-      if (!is(row, column)) continue;
-      const corner = row * WIDTH + column;
-      if (!is(row - 1, column)) add(corner, corner + 1);
-      if (!is(row, column + 1)) add(corner + 1, corner + 1 + WIDTH);
-      if (!is(row + 1, column)) add(corner + 1 + WIDTH, corner + WIDTH);
-      if (!is(row, column - 1)) add(corner + WIDTH, corner);
-    }
-  }
-  const rings: Corner[][] = [];
-  for (const start of next.keys()) {
-    while (next.get(start)?.length) {
-      const ring: Corner[] = [];
-      for (let corner = start; next.get(corner)?.length; ) {
-        ring.push(corner);
-        corner = next.get(corner)!.pop()!;
-      }
-      rings.push(ring);
-    }
-  }
-  return rings;
-}
-
-/** Square metres; negative for the edge of a hole. */
-function area(ring: readonly Corner[]): number {
-  let twice = 0;
-  for (let i = 0; i < ring.length; i++) {
-    const a = ring[i]!;
-    const b = ring[(i + 1) % ring.length]!;
-    twice += columnOf(a) * rowOf(b) - columnOf(b) * rowOf(a);
-  }
-  return (twice / 2) * METRES_PER_STEP ** 2;
-}
-
-/** Simplifies a ring between its junctions; without junctions, between two corners that are far apart. */
-function simplifyRing(ring: readonly Corner[], junctions: ReadonlySet<Corner>, tolerance: number): Corner[] {
-  let fixed = ring.filter((corner) => junctions.has(corner));
-  if (fixed.length < 2) {
-    const first = fixed[0] ?? Math.min(...ring);
-    fixed = [first, ring.reduce((far, corner) => (apart(first, corner) > apart(first, far) ? corner : far))];
-  }
-  const stops = new Set(fixed);
-  const start = ring.findIndex((corner) => stops.has(corner));
-  const turned = [...ring.slice(start), ...ring.slice(0, start), ring[start]!];
-  const result: Corner[] = [];
-  let section: Corner[] = [];
-  for (const corner of turned) {
-    section.push(corner);
-    if (section.length > 1 && stops.has(corner)) {
-      result.push(...simplifyAlike(section, tolerance).slice(0, -1));
-      section = [corner];
-    }
-  }
-  return result;
-}
-
-/** Simplifies a section to the same corners in both directions. */
-function simplifyAlike(section: readonly Corner[], tolerance: number): Corner[] {
-  const backward = section[0]! > section.at(-1)!;
-  const kept = simplify(backward ? section.toReversed() : section, tolerance);
-  return backward ? kept.reverse() : kept;
-}
-
-/** Douglas–Peucker: keeps the farthest corner if it is too far from the straight line. */
-function simplify(line: readonly Corner[], tolerance: number): Corner[] {
-  const first = line[0]!;
-  const last = line.at(-1)!;
-  let far = 0;
-  let most = tolerance / METRES_PER_STEP;
-  for (let i = 1; i < line.length - 1; i++) {
-    const distance = fromLine(line[i]!, first, last);
-    if (distance > most) [far, most] = [i, distance];
-  }
-  if (far === 0) return [first, last];
-  return [
-    ...simplify(line.slice(0, far + 1), tolerance).slice(0, -1),
-    ...simplify(line.slice(far), tolerance),
-  ];
-}
-
-function fromLine(corner: Corner, a: Corner, b: Corner): number {
-  const length = apart(a, b);
-  if (length === 0) return apart(corner, a);
-  const dx = columnOf(b) - columnOf(a);
-  const dy = rowOf(b) - rowOf(a);
-  return Math.abs(dx * (rowOf(corner) - rowOf(a)) - dy * (columnOf(corner) - columnOf(a))) / length;
-}
-
-function apart(a: Corner, b: Corner): number {
-  return Math.sqrt((columnOf(a) - columnOf(b)) ** 2 + (rowOf(a) - rowOf(b)) ** 2);
-}
-
-function degrees(corner: Corner): [lon: number, lat: number] {
-  return [round(WEST + columnOf(corner) * STEP_LON), round(SOUTH + rowOf(corner) * STEP_LAT)];
 }
 
 function round(value: number): number {
@@ -426,9 +228,9 @@ function zonePlaces(csv: string): Place[] {
   });
 }
 
-export function readZones(): Zone[] {
+export function readZones(): ZoneFeature[] {
   const text = gunzipSync(readFileSync(join(ZONES, 'taxi_zones.geojson.gz'))).toString();
-  return (JSON.parse(text) as { features: Zone[] }).features;
+  return (JSON.parse(text) as { features: ZoneFeature[] }).features;
 }
 
 export function readPlaces(): Place[] {
@@ -439,12 +241,25 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const zones = readZones();
   write(OUTLINE, outline(zones));
   write(SAVED_LAND, outline(zones, COARSE));
+  writeZones(zoneOutlines(zones));
   writeFileSync(
     PLACES,
     `[\n${readPlaces()
       .map((place) => `  ${JSON.stringify(place)}`)
       .join(',\n')}\n]\n`,
   );
+}
+
+/** One arc and one zone a line. */
+export function zonesText({ arcs, zones, ...grid }: StoredZones): string {
+  const lines = (rows: readonly unknown[]) => `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`;
+  return `${JSON.stringify(grid).slice(0, -1)},\n"arcs":${lines(arcs)},\n"zones":${lines(zones)}}\n`;
+}
+
+function writeZones(stored: StoredZones): void {
+  writeFileSync(OUTLINES_OF_ZONES, zonesText(stored));
+  const points = stored.arcs.reduce((sum, arc) => sum + numbersOf(arc).length / 2, 0);
+  console.error(`${OUTLINES_OF_ZONES}: ${points} points`);
 }
 
 function write(file: string, land: Outline): void {

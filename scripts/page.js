@@ -9,7 +9,7 @@ const target = join(root, 'dist', 'dashboard', 'page');
 const library = join(root, 'node_modules', 'maplibre-gl');
 
 for (const file of readdirSync(source)) {
-  if (['.html', '.css', '.svg'].includes(extname(file)) || /^(outline|places)\.json$/.test(file)) {
+  if (['.html', '.css', '.svg'].includes(extname(file)) || /^(outline|places|zones)\.json$/.test(file)) {
     copyFileSync(join(source, file), join(target, file));
   }
 }

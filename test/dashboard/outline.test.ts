@@ -5,14 +5,18 @@ import { describe, it, test } from 'node:test';
 import {
   COARSE,
   OUTLINE,
+  OUTLINES_OF_ZONES,
   type Outline,
   outline,
   PLACES,
   readPlaces,
   readZones,
   SAVED_LAND,
+  zonesText,
 } from '../../scripts/outline.ts';
+import { zoneOutlines } from '../../scripts/zone-outlines.ts';
 import { withoutSamples } from '../files.ts';
+import { inside } from './inside.ts';
 
 const land = JSON.parse(readFileSync(OUTLINE, 'utf8')) as Outline;
 /** What the saved dashboard of OpenSearch is drawn from. */
@@ -23,6 +27,10 @@ describe('from the zones', { skip: withoutSamples }, () => {
     const zones = readZones();
     assert.deepEqual(outline(zones), land);
     assert.deepEqual(outline(zones, COARSE), saved);
+  });
+
+  it('the script reproduces the stored outlines of the zones', () => {
+    assert.equal(readFileSync(OUTLINES_OF_ZONES, 'utf8'), zonesText(zoneOutlines(readZones())));
   });
 
   it('the script reproduces the stored places', () => {
@@ -81,14 +89,4 @@ function placesAreOn(outlines: Outline): void {
   ] as const) {
     assert.equal(on(lon, lat), borough, name);
   }
-}
-
-function inside(ring: readonly (readonly number[])[], lon: number, lat: number): boolean {
-  let found = false;
-  for (let i = 1; i < ring.length; i++) {
-    const [x0, y0] = ring[i - 1] as [number, number];
-    const [x1, y1] = ring[i] as [number, number];
-    if (y0 > lat !== y1 > lat && lon < x0 + ((lat - y0) / (y1 - y0)) * (x1 - x0)) found = !found;
-  }
-  return found;
 }
