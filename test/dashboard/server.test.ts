@@ -229,7 +229,7 @@ describe('the server of the page', () => {
 
   it('compresses, and answers 304 when nothing changed', async (t) => {
     const { url } = await serve(t);
-    for (const path of ['/', '/main.js', '/style.css', '/outline.json', '/api/history']) {
+    for (const path of ['/', '/main.js', '/style.css', '/outline.json', '/zones.json', '/api/history']) {
       const plain = await ask(url, { path });
       const [gz, br] = await Promise.all(
         ['gzip', 'gzip, deflate, br'].map((encoding) =>

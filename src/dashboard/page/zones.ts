@@ -1,4 +1,8 @@
-/** The TLC's taxi zones: names, outlines and centroids, from `zones.json`, which `scripts/outline.ts` makes. */
+/**
+ * The TLC's taxi zones: names, outlines and centroids, from `zones.json`, which `scripts/outline.ts` makes.
+ *
+ * Source: NYC Taxi & Limousine Commission taxi zones, outlines computed from the zone polygons.
+ */
 import { type Bounds, cell, cellText } from '../../views/geohash.ts';
 
 /** Degrees. */
