@@ -23,7 +23,7 @@ export function shapeOf(view: View, eventTime: EventTime): ViewShape {
 function keyShape(name: string, of: Expression): KeyShape {
   if (of.op === 'geohash') return { name, kind: 'geohash', ...endOf(of.lat) };
   if (isPlace(of)) return { name, kind: 'zone', ...endOf(of) };
-  return { name, kind: 'word' };
+  return { name, kind: 'word', ...(of.op === 'field' ? { field: of.name } : {}) };
 }
 
 /** The end of the trip that a field belongs to. */

@@ -50,10 +50,10 @@ export function readAddress(hash: string): Read {
   return {
     choice: {
       tab: tab ?? 'results',
-      ...part('app', text('app')),
-      ...part('view', text('view')),
-      ...part('figure', text('figure')),
-      ...part('at', at),
+      ...partOf('app', text('app')),
+      ...partOf('view', text('view')),
+      ...partOf('figure', text('figure')),
+      ...partOf('at', at),
       pins: pins.slice(0, MOST_PINS),
       filter,
     },
@@ -73,7 +73,7 @@ export function addressOf({ tab, app, view, figure, at, pins, filter }: Choice):
   return `#${tab}${text === '' ? '' : `?${text}`}`;
 }
 
-function given_<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+function partOf<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V };
 }
 
@@ -87,5 +87,8 @@ function timeIn(text: string | null, nonsense: string[]): number | undefined {
 
 /** Without zone and without zeros at the end. */
 function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/(?::00)?(?:\.000)?Z$/, '').replace(/Z$/, '');
+  return new Date(ms)
+    .toISOString()
+    .replace(/(?::00)?(?:\.000)?Z$/, '')
+    .replace(/Z$/, '');
 }

@@ -140,3 +140,46 @@ function joined(zones: readonly Zone[]): Pick<Area, 'name' | 'borough' | 'polygo
     isCell: false,
   };
 }
+
+/** A rectangle in degrees. */
+export interface Box {
+  readonly west: number;
+  readonly south: number;
+  readonly east: number;
+  readonly north: number;
+}
+
+/** The box around polygons; undefined if there are none. */
+export function boxOf(polygons: Area['polygons']): Box | undefined {
+  let [west, south, east, north] = [180, 90, -180, -90];
+  for (const [outer] of polygons) {
+    for (const [lon, lat] of outer ?? []) {
+      [west, east] = [Math.min(west, lon), Math.max(east, lon)];
+      [south, north] = [Math.min(south, lat), Math.max(north, lat)];
+    }
+  }
+  return west > east ? undefined : { west, south, east, north };
+}
+
+/** Share of the weight on each side that a view of the data leaves out. */
+const OUTER = 0.01;
+
+/** The box that holds nearly all of the weight of some areas. */
+export function coreBox(areas: readonly Area[], weights: Float64Array): Box | undefined {
+  const boxes = areas.flatMap(({ polygons, index }) => {
+    const box = boxOf(polygons);
+    return box && weights[index]! > 0 ? { ...box, weight: weights[index]! } : [];
+  });
+  if (boxes.length === 0) return undefined;
+  const total = boxes.reduce((sum, { weight }) => sum + weight, 0);
+  const edge = (side: keyof Box, from: 1 | -1) => {
+    let passed = 0;
+    const sorted = [...boxes].sort((a, b) => from * (a[side] - b[side]));
+    const inner = sorted.findIndex(({ weight }) => {
+      passed += weight;
+      return passed > total * OUTER;
+    });
+    return sorted[inner]![side];
+  };
+  return { west: edge('west', 1), south: edge('south', 1), east: edge('east', -1), north: edge('north', -1) };
+}

@@ -1,7 +1,7 @@
 /** Figures of windows: one of each area or key, one of all, and how one goes through the windows. */
 import type { Frame, Frames, Rows, Word } from './frames.ts';
-import type { Metric } from './metrics.ts';
-import type { Total, ViewShape } from './wire.ts';
+import { lineOf, type Metric, wordKeys } from './metrics.ts';
+import type { KeyShape, Total, ViewShape } from './wire.ts';
 
 /** Chosen words by key field that is no place; without one, all of them. */
 export type Filter = ReadonlyMap<number, string>;
@@ -24,7 +24,7 @@ export interface Series {
 }
 
 /** Whether a row has the chosen words. */
-function matcher(rows: Rows, filter: Filter): (row: number) => boolean {
+export function matcher(rows: Rows, filter: Filter): (row: number) => boolean {
   if (filter.size === 0) return () => true;
   const wanted = [...filter];
   return (row) => wanted.every(([key, word]) => String(rows.words[key]?.[row]) === word);
@@ -49,14 +49,24 @@ function joined(known: number, value: number, { combine }: Metric): number {
   return combine && !Number.isNaN(value) ? combine(known, value) : known;
 }
 
+/** The key fields that are no places. */
+export function keysOf(shape: ViewShape): KeyShape[] {
+  return wordKeys(shape).map((at) => shape.keys[at]!);
+}
+
 /** The value of each row that has the chosen words, by its words in one line. */
-export function byWords(rows: Rows, metric: Metric, filter: Filter): Map<string, { value: number; row: number }> {
+export function byWords(
+  rows: Rows,
+  keys: readonly KeyShape[],
+  metric: Metric,
+  filter: Filter,
+): Map<string, { value: number; row: number }> {
   const found = new Map<string, { value: number; row: number }>();
   const values = rows.values[metric.at];
   const matches = matcher(rows, filter);
   for (let row = 0; row < rows.count; row++) {
     if (!matches(row)) continue;
-    const words = wordsOfRow(rows, row);
+    const words = wordsOfRow(rows, keys, row);
     const known = found.get(words);
     const value = joined(known?.value ?? Number.NaN, values?.[row] ?? Number.NaN, metric);
     found.set(words, { value, row: known?.row ?? row });
@@ -64,8 +74,11 @@ export function byWords(rows: Rows, metric: Metric, filter: Filter): Map<string,
   return found;
 }
 
-export function wordsOfRow({ words }: Rows, row: number): string {
-  return words.map((column) => String(column[row])).join(' · ');
+export function wordsOfRow({ words }: Rows, keys: readonly KeyShape[], row: number): string {
+  return lineOf(
+    keys,
+    words.map((column) => column[row]!),
+  );
 }
 
 /** How a figure of one area goes through the windows. */
@@ -96,6 +109,7 @@ export function wordSeries(
   most: number,
   wanted: readonly string[],
 ): Series[] {
+  const keys = keysOf(shape);
   const found = new Map<string, Figures>();
   const weights = new Map<string, number>();
   const add = (name: string, i: number, figures: Total) => {
@@ -108,15 +122,19 @@ export function wordSeries(
   frames.list.forEach(({ rows, total }, i) => {
     if (total?.groups && !shape.top) {
       for (const group of total.groups)
-        if (matchesWords(group.key, filter)) add(group.key.map(String).join(' · '), i, group);
+        if (matchesWords(group.key, filter)) add(lineOf(keys, group.key), i, group);
     } else if (rows && !rows.areas) {
       const matches = matcher(rows, filter);
       for (let row = 0; row < rows.count; row++)
-        if (matches(row)) add(wordsOfRow(rows, row), i, { values: rows.values.map((all) => all[row]!), of: [] });
+        if (matches(row))
+          add(wordsOfRow(rows, keys, row), i, { values: rows.values.map((all) => all[row]!), of: [] });
     }
   });
   const heaviest = [...weights].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-  const names = [...wanted.filter((name) => found.has(name)), ...heaviest.filter((name) => !wanted.includes(name))];
+  const names = [
+    ...wanted.filter((name) => found.has(name)),
+    ...heaviest.filter((name) => !wanted.includes(name)),
+  ];
   return names.slice(0, Math.max(most, wanted.length)).map((name) => found.get(name)!.series(name));
 }
 
@@ -141,7 +159,11 @@ export function wholeOf({ rows, total }: Frame, metric: Metric, filter: Filter):
   const groups = total?.groups?.filter(({ key }) => matchesWords(key, filter));
   if (groups?.length === 1) return groups[0];
   if (groups && (groups.length === 0 || !metric.combine)) return undefined;
-  if (groups) return sumOf(groups.map(({ values }) => values[metric.at] ?? Number.NaN), metric);
+  if (groups)
+    return sumOf(
+      groups.map(({ values }) => values[metric.at] ?? Number.NaN),
+      metric,
+    );
   if (!rows || rows.count === 0) return undefined;
   const matches = matcher(rows, filter);
   const values: number[] = [];

@@ -1,4 +1,4 @@
-/** Formats numbers and times. Trip times have no zone and are shown as they are, as UTC. */
+/** Formats numbers and times. Times of trips have no zone and are shown as they are, as UTC, unless a view has a zone. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -10,6 +10,40 @@ const day = new Intl.DateTimeFormat('en-GB', {
   year: 'numeric',
 });
 const shortDay = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' });
+
+/** The zone that times are shown in; undefined for times as they stand in the files. */
+let zone:
+  | { readonly name: string; readonly parts: Intl.DateTimeFormat; readonly offsets: Map<number, number> }
+  | undefined;
+const HOUR = 3_600_000;
+
+/** Shows times in a time zone from now on, or as they stand in the files. */
+export function useZone(name: string | undefined): void {
+  if (name === zone?.name) return;
+  zone = name === undefined ? undefined : { name, parts: partsIn(name), offsets: new Map() };
+}
+
+/** The zone in words. */
+export function zoneWords(): string {
+  return zone === undefined ? 'time as in the files' : `${zone.name} time`;
+}
+
+function partsIn(timeZone: string): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat('en-GB', { timeZone, dateStyle: 'short', timeStyle: 'medium' });
+}
+
+/** The time of the clock in the zone, as if it were UTC. */
+export function localMs(ms: number): number {
+  if (!zone) return ms;
+  const hour = Math.floor(ms / HOUR);
+  const known = zone.offsets.get(hour);
+  if (known !== undefined) return ms + known;
+  const [, day, month, year, clock] =
+    /^(\d+)\/(\d+)\/(\d+), (.*)$/.exec(zone.parts.format(hour * HOUR)) ?? [];
+  const offset = Date.parse(`${year}-${month}-${day}T${clock}Z`) - hour * HOUR;
+  zone.offsets.set(hour, offset);
+  return ms + offset;
+}
 
 export function count(value: number): string {
   return whole.format(value);
@@ -24,27 +58,31 @@ export function rate(value: number): string {
   return value > 0 && value < 10 ? tenth.format(value) : whole.format(value);
 }
 
+function isoOf(ms: number): string {
+  return new Date(localMs(ms)).toISOString();
+}
+
 export function dayOf(ms: number): string {
-  return day.format(ms);
+  return day.format(localMs(ms));
 }
 
 export function shortDayOf(ms: number): string {
-  return shortDay.format(ms);
+  return shortDay.format(localMs(ms));
 }
 
 /** `18:40`, with seconds unless they are zero. */
 export function timeOf(ms: number): string {
-  const text = new Date(ms).toISOString();
+  const text = isoOf(ms);
   return text.slice(17, 19) === '00' ? text.slice(11, 16) : text.slice(11, 19);
 }
 
 export function clockOf(ms: number): string {
-  return new Date(ms).toISOString().slice(11, 19);
+  return isoOf(ms).slice(11, 19);
 }
 
 /** `2016-01-14 18:40`. */
 export function stamp(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 10)} ${timeOf(ms)}`;
+  return `${isoOf(ms).slice(0, 10)} ${timeOf(ms)}`;
 }
 
 /** A duration (ms) in its largest unit; hours with minutes. */

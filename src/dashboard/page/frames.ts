@@ -66,7 +66,8 @@ export class Frames {
     this.areas.clear();
     this.#rows = 0;
     const end = spanGuess(shape);
-    for (const label of labels) this.#frames.set(label, { label, ...end(label), rows: undefined, total: undefined });
+    for (const label of labels)
+      this.#frames.set(label, { label, ...end(label), rows: undefined, total: undefined });
     this.takeTotals(totals);
   }
 
@@ -101,7 +102,13 @@ export class Frames {
       const known = this.#frames.get(label);
       const rows = known ? known.rows : NONE;
       // With two places in a key, groups are of other fields than the words of a row.
-      this.#frames.set(label, { label, start, end, rows, total: hasTwoPlaces ? { ...total, groups: null } : total });
+      this.#frames.set(label, {
+        label,
+        start,
+        end,
+        rows,
+        total: hasTwoPlaces ? { ...total, groups: null } : total,
+      });
     }
     this.#order();
   }
@@ -116,6 +123,24 @@ export class Frames {
       this.#frames.set(label, { ...span, total: known?.total, rows: undefined });
     }
     this.#order();
+  }
+
+  /** Notes that a window has no results. */
+  takeNone(label: number): void {
+    const known = this.#frames.get(label);
+    if (!known) return;
+    this.#frames.set(label, { ...known, rows: NONE });
+    this.#order();
+  }
+
+  /** The words of a key field that is no place, the most frequent first; none if there are more than `most`. */
+  wordsOf(at: number, most: number): string[] {
+    const found = new Map<string, number>();
+    for (const { rows } of this.list) {
+      for (const word of rows?.words[at] ?? []) found.set(String(word), (found.get(String(word)) ?? 0) + 1);
+      if (found.size > most) return [];
+    }
+    return [...found].sort((a, b) => b[1] - a[1]).map(([word]) => word);
   }
 
   /** Makes room by forgetting the results of windows that are far from one. */
@@ -182,7 +207,13 @@ export class Frames {
       if (last && step > 0 && (label - last.label) / step <= MOST_FILLED) {
         const [before, size] = [frame.start - label, frame.end - label];
         for (let missing = last.label + step; missing < label; missing += step)
-          list.push({ label: missing, start: missing + before, end: missing + size, rows: NONE, total: undefined });
+          list.push({
+            label: missing,
+            start: missing + before,
+            end: missing + size,
+            rows: NONE,
+            total: undefined,
+          });
       }
       list.push(frame);
     }
@@ -201,7 +232,12 @@ function stepOf(shape: ViewShape | undefined): number {
 
 /** Start and end of a window that is not loaded yet, from its label. */
 function spanGuess({ window }: ViewShape): (label: number) => { start: number; end: number } {
-  const size = window.kind === 'session' ? window.gap_ms : window.kind === 'cumulating' ? window.step_ms : window.size_ms;
+  const size =
+    window.kind === 'session'
+      ? window.gap_ms
+      : window.kind === 'cumulating'
+        ? window.step_ms
+        : window.size_ms;
   return (start) => ({ start, end: start + size });
 }
 
@@ -220,5 +256,7 @@ function lengthOf(column: Column | undefined): number {
 
 function wordsIn(column: Column | undefined): readonly Word[] {
   if (!column) return [];
-  return 'cells' in column ? Array.from(undiffed(column.cells), (cell) => cellText(cell, column.precision)) : column;
+  return 'cells' in column
+    ? Array.from(undiffed(column.cells), (cell) => cellText(cell, column.precision))
+    : column;
 }

@@ -1,5 +1,5 @@
 /** The "Job" page: progress, rates, shards, sinks and refused records. */
-import { command } from './command.ts';
+import { commandOf as command } from './command.ts';
 import { add, byId, type Content, draw, fill, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
 import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';

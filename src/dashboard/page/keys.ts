@@ -27,7 +27,16 @@ export class Keys {
     fill(
       byId('keys-list'),
       [...rows].map(([does, shown]) =>
-        make('div', {}, make('dt', {}, shown.map((key) => make('kbd', {}, key))), make('dd', {}, does)),
+        make(
+          'div',
+          {},
+          make(
+            'dt',
+            {},
+            shown.map((key) => make('kbd', {}, key)),
+          ),
+          make('dd', {}, does),
+        ),
       ),
     );
     addEventListener('keydown', (event) => this.#press(event));

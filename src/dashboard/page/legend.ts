@@ -38,7 +38,10 @@ export class ScaleKeeper {
     const drawn = `${metric.label} ${least.join()}`;
     if (changedAt) {
       byId('scale-note').hidden = false;
-      setText(byId('scale-note'), `The colours were set anew at ${stamp(changedAt.start)}: there is much more now.`);
+      setText(
+        byId('scale-note'),
+        `The colours were set anew at ${stamp(changedAt.start)}: there is much more now.`,
+      );
     }
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
@@ -51,10 +54,7 @@ export class ScaleKeeper {
 }
 
 /** The least and greatest value, and all values of some windows. */
-function rangeOf(
-  { list }: Frames,
-  metric: Metric,
-): { range: Range | undefined; values: () => number[] } {
+function rangeOf({ list }: Frames, metric: Metric): { range: Range | undefined; values: () => number[] } {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { rows } of list) {
     for (const value of rows?.values[metric.at] ?? []) {

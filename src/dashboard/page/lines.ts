@@ -26,7 +26,6 @@ const GLYPH = 6.4;
 const NAME_LENGTH = 16;
 
 export class Lines {
-  readonly #box: HTMLElement;
   readonly #svg = draw('svg', { 'aria-hidden': 'true' });
   readonly #tip = make('div', { class: 'tip chart-tip' });
   readonly #o: Picked;
@@ -42,7 +41,6 @@ export class Lines {
   #range: readonly [low: number, high: number] = [0, 1];
 
   constructor(box: HTMLElement, options: Picked) {
-    this.#box = box;
     this.#o = options;
     this.#tip.hidden = true;
     box.append(this.#svg, this.#tip);
@@ -131,17 +129,16 @@ export class Lines {
 
   #draw(): void {
     if (this.#width === 0 || this.#height === 0) return;
-    const [low, high, every] = axisOf(
-      this.#lines,
-      Math.max(2, Math.floor(this.#height / 44)),
-      this.#isTime,
-    );
+    const [low, high, every] = axisOf(this.#lines, Math.max(2, Math.floor(this.#height / 56)), this.#isTime);
     this.#range = [low, high];
     const values = steps(low, high, every);
     const names = values.map((value) => this.#o.text(value));
-    this.#left = 12 + Math.max(...names.map(({ length }) => length)) * GLYPH;
-    const ends = this.#lines.map(({ name }) => (this.#lines.length > 1 ? Math.min(name.length, NAME_LENGTH) : 0));
-    this.#right = RIGHT + Math.min(this.#width / 4, Math.max(0, ...ends) * GLYPH);
+    this.#left = 12 + names.reduce((most, { length }) => Math.max(most, length), 0) * GLYPH;
+    const ends = this.#lines.map(({ name }) =>
+      this.#lines.length > 1 ? Math.min(name.length, NAME_LENGTH) : 0,
+    );
+    this.#right =
+      RIGHT + Math.min(this.#width / 4, ends.reduce((most, length) => Math.max(most, length), 0) * GLYPH);
     this.#svg.setAttribute('width', String(this.#width));
     this.#svg.setAttribute('height', String(this.#height));
     fill(
@@ -189,7 +186,8 @@ export class Lines {
       if (Number.isNaN(band[0][from]!)) continue;
       let to = from;
       while (to + 1 < values.length && !Number.isNaN(band[0][to + 1]!)) to++;
-      const point = (end: 0 | 1, i: number) => `${this.#x(i).toFixed(1)} ${this.#y(band[end][i]!).toFixed(1)}`;
+      const point = (end: 0 | 1, i: number) =>
+        `${this.#x(i).toFixed(1)} ${this.#y(band[end][i]!).toFixed(1)}`;
       const upper = Array.from({ length: to - from + 1 }, (_, i) => point(1, from + i));
       const lower = Array.from({ length: to - from + 1 }, (_, i) => point(0, to - i));
       d += `M${[...upper, ...lower].join('L')}z`;

@@ -1,50 +1,68 @@
-/** The entry of the page: composes city and job, and shows whether they are up to date. */
-import { City } from './city.ts';
-import { command, processCommand } from './command.ts';
+/** The entry of the page: composes results, job and queries, and keeps its address and its state up to date. */
+import type { FeatureCollection } from 'geojson';
+import { addressOf, type Choice, readAddress, TABS } from './address.ts';
+import { processCommand } from './command.ts';
 import { Connection } from './connection.ts';
 import { byId, setText } from './elements.ts';
-import { age } from './format.ts';
+import { age, useZone } from './format.ts';
 import { Job } from './job.ts';
+import { Keys } from './keys.ts';
 import type { Place } from './places.ts';
-import type { JobStatus } from './wire.ts';
+import { Results } from './results.ts';
+import type { Listener } from './source.ts';
+import type { History, JobStatus, Settings } from './wire.ts';
+import { loadZones, type StoredZones } from './zones.ts';
 
 /** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
+const LIBRARY = '/vendor/maplibre-gl.mjs';
 
-type State = 'connecting' | 'live' | 'waiting' | 'stopped' | 'empty' | 'offline' | 'crowded';
+type State =
+  | 'connecting'
+  | 'live'
+  | 'waiting'
+  | 'done'
+  | 'stopped'
+  | 'empty'
+  | 'offline'
+  | 'crowded'
+  | 'no-job';
 
 const PILLS: Readonly<Record<State, string>> = {
   connecting: 'Connecting',
   live: 'Live',
   waiting: 'Waiting for trips',
+  done: 'Finished',
   stopped: 'Stopped',
   empty: 'No results yet',
   offline: 'No connection',
   crowded: 'Paused',
+  'no-job': 'No such job',
 };
 
-const places = (await (await fetch('/places.json')).json()) as Place[];
-const city = new City(places);
-const job = new Job();
+const json = async <T>(path: string) => (await (await fetch(path)).json()) as T;
+
+let choice = readAddress(location.hash).choice;
+let nonsense: readonly string[] = readAddress(location.hash).nonsense;
 let status: JobStatus | undefined;
 let heardAt = 0;
 let connected: boolean | undefined;
 let crowded = false;
+let missing: string | undefined;
 let announced = '';
 
-const connection = new Connection({
-  history: (windows) => {
-    city.history(windows);
-    render();
-  },
-  windows: (windows) => {
-    city.take(windows);
+const listener: Listener = {
+  history: (history) => begin(history),
+  changes: (changes) => {
+    results.take(changes);
     render();
   },
   status: (now) => {
-    if (!status && !now.running) city.showBusiest();
+    const isFirst = status === undefined;
     status = now;
     heardAt = Date.now();
+    results.grows = now.running;
+    if (isFirst && !now.running && choice.at === undefined) results.showBusiest();
     job.show(now);
     render();
   },
@@ -56,15 +74,75 @@ const connection = new Connection({
     crowded = yes;
     render();
   },
+  noJob: (app) => {
+    missing = app;
+    render();
+  },
+};
+
+const source = new Connection(listener);
+const [places, stored] = await Promise.all([json<Place[]>('/places.json'), json<StoredZones>('/zones.json')]);
+const results = new Results({
+  places,
+  zones: loadZones(stored),
+  source,
+  onChoice: (isNew) => keep({ ...here(), ...results.choice }, isNew),
+  onView: (view, at) => {
+    keep({ ...here(), pins: [], filter: new Map(), view, ...(at === undefined ? {} : { at }) }, true);
+    source.open(choice.app, view);
+  },
 });
+const job = new Job();
+
+function begin(history: History): void {
+  missing = undefined;
+  const zones = new Set(
+    history.shapes.map(({ window }) => ('time_zone' in window ? window.time_zone : undefined)),
+  );
+  useZone(zones.size === 1 ? [...zones][0] : undefined);
+  const isAsked = choice.view === undefined || history.view === null || choice.view === history.view;
+  if (!isAsked) nonsense = [...nonsense, `this job has no view “${choice.view}”`];
+  const found = results.begin(history, choice);
+  nonsense = [...nonsense, ...found];
+  render();
+}
+
+/** The tab and the job that are shown. */
+function here(): Pick<Choice, 'tab' | 'app'> {
+  const { tab, app } = choice;
+  return { tab, ...(app === undefined ? {} : { app }) };
+}
+
+/** Puts a choice into the address; `isNew`: the way back leads to the one before. */
+function keep(next: Choice, isNew: boolean): void {
+  choice = next;
+  nonsense = [];
+  link();
+  const address = addressOf(next);
+  if (address === addressOf(readAddress(location.hash).choice)) return;
+  if (isNew) history.pushState(null, '', address);
+  else history.replaceState(null, '', address);
+}
+
+/** Shows what the address says. */
+function follow(): void {
+  const before = choice;
+  const read = readAddress(location.hash);
+  choice = read.choice;
+  nonsense = read.nonsense;
+  if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
+  else nonsense = [...nonsense, ...results.choose(choice)];
+  turn();
+}
 
 function stateNow(): State {
+  if (missing !== undefined) return 'no-job';
   if (crowded) return 'crowded';
   if (connected === false) return 'offline';
   if (!status) return 'connecting';
   if (status.trouble) return 'empty';
-  if (!status.running) return 'stopped';
-  if (city.isEmpty && !status.totals) return 'empty';
+  if (!status.running) return status.run?.end === 'all-read' ? 'done' : 'stopped';
+  if (results.isEmpty && !status.totals) return 'empty';
   return sinceCheckpoint() > IDLE_MS ? 'waiting' : 'live';
 }
 
@@ -82,67 +160,68 @@ function render(): void {
   setText(byId('pill-text'), PILLS[state]);
   setText(byId('app'), status?.app ?? '');
   document.title = status?.app ? `${status.app} – taxiflow` : 'taxiflow';
-  const [text, hint] = notice(state);
+  const [text, hint] = nonsense.length > 0 ? nonsenseNotice() : notice(state);
   byId('notice').hidden = text === '';
-  byId('notice').dataset['state'] = state;
+  byId('notice').dataset['state'] = nonsense.length > 0 ? 'nonsense' : state;
   setText(byId('notice-text'), text);
   setText(byId('notice-hint'), hint);
-  city.explain(status && !status.trouble && city.isEmpty ? noResults().join(' ') : '');
-  if (announced !== state) {
-    announced = state;
-    setText(byId('announcer'), `${PILLS[state]}. ${hint}`);
+  results.explain(status && !status.trouble && results.isEmpty ? noResults().join(' ') : '');
+  if (announced !== `${state} ${text}`) {
+    announced = `${state} ${text}`;
+    setText(byId('announcer'), `${PILLS[state]}. ${nonsense.length > 0 ? text : ''} ${hint}`);
   }
 }
 
+function nonsenseNotice(): readonly [text: string, hint: string] {
+  return [`In the address, ${nonsense.join('; ')}.`, 'The rest of it is shown.'];
+}
+
 function notice(state: State): readonly [text: string, hint: string] {
-  if (state === 'offline') {
-    const since = heardAt > 0 ? `; figures are from ${age(Date.now() - heardAt)} ago` : '';
-    return [
-      `No connection to the server${since}.`,
-      'The page reconnects by itself when “taxiflow dashboard” runs again.',
-    ];
+  const figures = status?.checkpoint
+    ? `figures are from ${age(sinceCheckpoint())} ago`
+    : 'it has written nothing yet';
+  switch (state) {
+    case 'no-job':
+      return [`There is no job “${missing}” here.`, 'The list of jobs is on the page “Job”.'];
+    case 'offline': {
+      const since = heardAt > 0 ? `; figures are from ${age(Date.now() - heardAt)} ago` : '';
+      return [
+        `No connection to the server${since}.`,
+        `The page reconnects by itself when “${status?.command ?? 'taxiflow'} dashboard” runs again.`,
+      ];
+    }
+    case 'crowded':
+      return [
+        `Five newer pages are open; figures are from ${age(Date.now() - heardAt)} ago.`,
+        'A browser keeps only five pages connected. Click here to resume this one.',
+      ];
+    case 'empty': {
+      const { message, hint } = status?.trouble ?? {
+        message: 'No results yet',
+        hint: `run “${status?.command ?? 'taxiflow'} replay” to send trips`,
+      };
+      return [`${sentence(message)}.`, hint ? `${sentence(hint)}.` : ''];
+    }
+    case 'done':
+      return results.isEmpty ? noResults() : ['', ''];
+    case 'stopped':
+      return [
+        `No processor runs; ${figures}.`,
+        `${status ? processCommand(status) : 'Its processor'}, with the same options, goes on where it was.`,
+      ];
+    default:
+      return (state === 'live' || state === 'waiting') && results.isEmpty ? noResults() : ['', ''];
   }
-  if (state === 'crowded') {
-    return [
-      `Five newer pages are open; figures are from ${age(Date.now() - heardAt)} ago.`,
-      'A browser keeps only five pages connected. Click here to resume this one.',
-    ];
-  }
-  if (state === 'empty') {
-    const { message, hint } = status?.trouble ?? {
-      message: 'No results yet',
-      hint: 'run "taxiflow replay" to send trips',
-    };
-    return [`${sentence(message)}.`, hint ? `${sentence(hint)}.` : ''];
-  }
-  if (state === 'stopped') {
-    const figures = status?.checkpoint
-      ? `figures are from ${age(sinceCheckpoint())} ago`
-      : 'it has written nothing yet';
-    return [
-      `The processor is stopped; ${figures}.`,
-      `To continue, run ${status ? processCommand(status) : 'it'} with the same options.`,
-    ];
-  }
-  if ((state === 'live' || state === 'waiting') && city.isEmpty) return noResults();
-  return ['', ''];
 }
 
 function noResults(): readonly [string, string] {
   if (!status) return ['', ''];
-  const { views } = status;
-  if (!views.includes('pickup_count') && !views.includes('trip_duration')) {
-    return [
-      'This page can’t draw the views of this job.',
-      `${command('results', status)} prints ${views.join(' and ')}.`,
-    ];
-  }
-  if (!status.totals?.read) return ['No trips yet.', 'Run “taxiflow replay” to send some.'];
+  if (!status.totals?.read) return ['No trips yet.', `Run ${`“${status.command} replay”`} to send some.`];
   if (status.watermark === null)
     return ['No window has fired yet.', 'A window fires when the watermark passes its end.'];
   return [
     'No results yet.',
-    'Results appear when the watermark passes the end of a window with trips in the city.',
+    'Results appear when the watermark passes the end of a window with trips that the view is of.',
   ];
 }
 
@@ -150,19 +229,57 @@ function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Shows the page that the address names. */
+/** Shows the tab that the address names. */
 function turn(): void {
-  const name = location.hash === '#job' ? 'job' : 'city';
-  for (const page of ['city', 'job']) {
-    byId(page).hidden = page !== name;
-    const link = document.querySelector(`nav a[href="#${page}"]`);
-    if (page === name) link?.setAttribute('aria-current', 'page');
-    else link?.removeAttribute('aria-current');
+  for (const name of TABS) {
+    byId(name).hidden = name !== choice.tab;
+    const tab = byId(`tab-${name}`);
+    if (name === choice.tab) tab.setAttribute('aria-current', 'page');
+    else tab.removeAttribute('aria-current');
   }
+  link();
 }
 
-addEventListener('hashchange', turn);
+/** Makes the tabs lead to the same view and job. */
+function link(): void {
+  for (const tab of TABS) byId(`tab-${tab}`).setAttribute('href', addressOf({ ...choice, tab }));
+}
+
+function open(tab: Choice['tab']): void {
+  keep({ ...choice, tab }, true);
+  turn();
+}
+
+const { timeline } = results;
+new Keys([
+  { key: ' ', shown: 'Space', does: 'play or pause', run: () => timeline.toggle() },
+  { key: 'ArrowLeft', shown: '←', does: 'one window back or on', run: () => timeline.step(-1) },
+  { key: 'ArrowRight', shown: '→', does: 'one window back or on', run: () => timeline.step(1) },
+  { key: 'Home', shown: 'Home', does: 'the first or the last window', run: () => timeline.goTo(0) },
+  {
+    key: 'End',
+    shown: 'End',
+    does: 'the first or the last window',
+    run: () => timeline.step(Number.MAX_SAFE_INTEGER),
+  },
+  { key: 'l', shown: 'L', does: 'follow the newest window', run: () => timeline.follow() },
+  { key: 'f', shown: 'F', does: 'show all of the data on the map', run: () => results.fit() },
+  { key: '/', shown: '/', does: 'find an area', run: () => results.search.focus() },
+  { key: '1', shown: '1', does: 'results, job, SQL', run: () => open('results') },
+  { key: '2', shown: '2', does: 'results, job, SQL', run: () => open('job') },
+  { key: '3', shown: '3', does: 'results, job, SQL', run: () => open('sql') },
+]);
+byId('skip').addEventListener('click', (event) => {
+  // The fragment is the address of what is shown.
+  event.preventDefault();
+  byId('content').focus();
+});
+addEventListener('popstate', follow);
 turn();
 setInterval(render, 1_000);
-connection.open();
-city.drawMap();
+source.open(choice.app, choice.view);
+await results.drawMap(async () => ({
+  library: (await import(LIBRARY)) as typeof import('maplibre-gl'),
+  land: await json<FeatureCollection>('/outline.json'),
+  tiles: (await json<Settings>('/api/settings')).tiles,
+}));

@@ -9,30 +9,26 @@ import type {
   MapMouseEvent,
   StyleSpecification,
 } from 'maplibre-gl';
-import type { Area, Areas } from './areas.ts';
+import { type Area, type Areas, type Box, boxOf } from './areas.ts';
 import { draw, make } from './elements.ts';
 import { NAMES } from './names.ts';
 import { STEPS } from './scale.ts';
 
-export interface MapOptions {
-  readonly container: HTMLElement;
+/** What a map is drawn from. */
+export interface MapParts {
   readonly land: FeatureCollection;
+  /** URL of tiles under the areas. */
   readonly tiles: string | null;
-  /** Loads the library. */
-  library(): Promise<typeof import('maplibre-gl')>;
+  readonly library: typeof import('maplibre-gl');
+}
+
+export interface MapOptions extends MapParts {
+  readonly container: HTMLElement;
   /** Called with the area under the pointer, and the pointer's position in pixels of the map. */
   onHover(area: number | undefined, x: number, y: number): void;
   onSelect(area: number): void;
   /** The button that shows all of the data was pressed. */
   onFit(): void;
-}
-
-/** A rectangle in degrees. */
-export interface Box {
-  readonly west: number;
-  readonly south: number;
-  readonly east: number;
-  readonly north: number;
 }
 
 /** Manhattan and both airports: where the map begins without data. */
@@ -80,7 +76,7 @@ export class CityMap {
 
   /** Throws if the browser can't draw maps. */
   static async create(options: MapOptions): Promise<CityMap> {
-    const { Map: Drawn, Marker, NavigationControl, AttributionControl } = await options.library();
+    const { Map: Drawn, Marker, NavigationControl, AttributionControl } = options.library;
     const { west, south, east, north } = VIEW;
     const map = new Drawn({
       container: options.container,
@@ -103,9 +99,9 @@ export class CityMap {
     map.addControl(new FitControl(options.onFit), 'top-right');
     const credit = 'Land: NYC TLC taxi zones, US Census';
     map.addControl(new AttributionControl({ compact: false, customAttribution: credit }), 'bottom-right');
-    const names = NAMES.map(({ name, lon, lat, kind, anchor, minZoom }) => {
-      const element = make('span', { class: `name ${kind}`, 'aria-hidden': 'true' }, name);
-      new Marker({ element, anchor }).setLngLat([lon, lat]).addTo(map);
+    const names = NAMES.map(({ text, lon, lat, kind, anchor, rotation, minZoom }) => {
+      const element = make('span', { class: `name ${kind}`, 'aria-hidden': 'true' }, text);
+      new Marker({ element, anchor, rotation }).setLngLat([lon, lat]).addTo(map);
       for (const attribute of ['aria-label', 'role', 'tabindex']) element.removeAttribute(attribute);
       return { element, minZoom };
     });
@@ -184,7 +180,10 @@ export class CityMap {
 
   #mark(): void {
     const all = this.#areas?.all ?? [];
-    const marked = new Map([...(this.#hovered === undefined ? [] : [[this.#hovered, 0] as const]), ...this.#selected]);
+    const marked = new Map([
+      ...(this.#hovered === undefined ? [] : [[this.#hovered, 0] as const]),
+      ...this.#selected,
+    ]);
     const features = [...marked].flatMap(([area, colour]) => {
       const found = all[area];
       if (!found || found.polygons.length === 0) return [];
@@ -204,7 +203,11 @@ class FitControl implements IControl {
       { viewBox: '0 0 24 24', width: 18, height: 18, 'aria-hidden': 'true' },
       draw('path', { d: 'M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5' }),
     );
-    const button = make('button', { type: 'button', title: 'Show all of the data (F)', 'aria-label': 'Show all of the data' }, icon);
+    const button = make(
+      'button',
+      { type: 'button', title: 'Show all of the data (F)', 'aria-label': 'Show all of the data' },
+      icon,
+    );
     button.addEventListener('click', onFit);
     this.#box = make('div', { class: 'maplibregl-ctrl maplibregl-ctrl-group fit' }, button);
   }
@@ -220,18 +223,6 @@ class FitControl implements IControl {
 
 function isStill(): boolean {
   return matchMedia('(prefers-reduced-motion: reduce)').matches;
-}
-
-/** The box around polygons; undefined if there are none. */
-export function boxOf(polygons: Area['polygons']): Box | undefined {
-  let [west, south, east, north] = [180, 90, -180, -90];
-  for (const [outer] of polygons) {
-    for (const [lon, lat] of outer ?? []) {
-      [west, east] = [Math.min(west, lon), Math.max(east, lon)];
-      [south, north] = [Math.min(south, lat), Math.max(north, lat)];
-    }
-  }
-  return west > east ? undefined : { west, south, east, north };
 }
 
 function style(land: FeatureCollection, tiles: string | null): StyleSpecification {
@@ -289,7 +280,7 @@ function featureOf(area: Area): Feature {
 /** An area; `inset`, a share of its size, leaves a gap to its neighbours. */
 function outlineOf({ index, polygons }: Area, inset: number): Feature {
   const box = inset > 0 ? boxOf(polygons) : undefined;
-  const coordinates: Position[][][] = box ? [[inner(box, inset)]] : polygons;
+  const coordinates = box ? [[inner(box, inset)]] : [...polygons];
   return { type: 'Feature', id: index, properties: {}, geometry: { type: 'MultiPolygon', coordinates } };
 }
 

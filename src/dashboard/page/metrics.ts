@@ -30,8 +30,32 @@ const LABELS: Readonly<Record<string, string>> = {
 };
 const TIMES = { dropoff: 'by drop-off time', pickup: 'by pick-up time', arrival: 'by time of arrival' };
 
+/** What the TLC's numbers stand for. */
+const MEANINGS: Readonly<Record<string, readonly string[]>> = {
+  payment_type: ['flex fare', 'credit card', 'cash', 'no charge', 'dispute', 'unknown', 'voided'],
+  trip_type: ['', 'street hail', 'dispatch'],
+  store_and_fwd_flag: ['sent at once', 'kept in the vehicle'],
+};
+
+/** A word of a key in words: what a number stands for, or else what it is a number of. */
+export function meaningOf({ name, field = '' }: KeyShape, word: string): string {
+  if (!/^-?[\d.]+$/.test(word)) return word;
+  return MEANINGS[field]?.[Number(word)] || `${wordsOf(name)} ${word}`;
+}
+
+/** The words of a row or of a group, in one line. `keys` are the key fields that they are of. */
+export function lineOf(keys: readonly KeyShape[], words: readonly (string | number | boolean)[]): string {
+  return words.map((word, i) => (keys[i] ? meaningOf(keys[i], String(word)) : String(word))).join(' · ');
+}
+
 export function titleOf({ name }: Pick<ViewShape, 'name'>): string {
   return TITLES[name] ?? name;
+}
+
+/** A view and one of its figures. */
+export function captionOf(shape: ViewShape, { label }: Pick<Metric, 'label'>): string {
+  const title = titleOf(shape);
+  return title.toLowerCase() === label ? title : `${title}: ${label}`;
 }
 
 /** A field in words. */
@@ -60,9 +84,10 @@ export function metricsOf({ aggregates }: ViewShape): Metric[] {
   });
 }
 
-/** The figure that a view begins with: of a duration, its average; else the first. */
+/** The figure that a view begins with: of the trips to the airports their average, of percentiles the median, else the first. */
 export function firstMetric(shape: ViewShape, metrics: readonly Metric[]): Metric | undefined {
-  if (shape.name === 'trip_duration') return metrics.find(({ name }) => name.startsWith('avg_')) ?? metrics[0];
+  if (shape.name === 'trip_duration')
+    return metrics.find(({ name }) => name.startsWith('avg_')) ?? metrics[0];
   return metrics[0];
 }
 

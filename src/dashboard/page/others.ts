@@ -1,9 +1,9 @@
 /** The other views of the job, each as a small chart of its totals; a click goes to it. */
-import { byId, make, setText } from './elements.ts';
-import type { Series } from './figures.ts';
+import { byId, fill, make, setText } from './elements.ts';
+import { keysOf, type Series } from './figures.ts';
 import type { Frame } from './frames.ts';
 import { chartKey, type Line, Lines } from './lines.ts';
-import { figureText, firstMetric, type Metric, metricsOf, placeOf, titleOf } from './metrics.ts';
+import { captionOf, figureText, firstMetric, lineOf, type Metric, metricsOf, placeOf } from './metrics.ts';
 import type { TotalUpdate, ViewShape, ViewTotals } from './wire.ts';
 
 const MOST_SHOWN = 3;
@@ -40,6 +40,7 @@ export class Others {
       .filter(({ name }) => name !== current.name && this.#totals.has(name))
       .slice(0, MOST_SHOWN);
     byId('others').hidden = others.length === 0;
+    byId('others').dataset['count'] = String(others.length);
     for (const [name, view] of this.#shown) {
       if (others.some((other) => other.name === name)) continue;
       view.element.remove();
@@ -74,7 +75,12 @@ class OtherView {
 
   constructor(onView: (at: number | undefined) => void) {
     const chart = make('div', { class: 'chart small' });
-    this.element = make('div', { class: 'other' }, make('div', { class: 'title' }, this.#title, this.#key), chart);
+    this.element = make(
+      'div',
+      { class: 'other' },
+      make('div', { class: 'title' }, this.#title, this.#key),
+      chart,
+    );
     this.#title.addEventListener('click', () => onView(undefined));
     const text = (value: number) => figureText(value, this.#metric ?? { isTime: false });
     this.#chart = new Lines(chart, { onPick: (index) => onView(this.#frames[index]?.label), text });
@@ -87,7 +93,7 @@ class OtherView {
     totals.sort((a, b) => a.label - b.label);
     this.#frames = totals.map((total) => ({ ...total, rows: undefined, total }));
     this.#lines = linesOf(shape, totals, metric);
-    setText(this.#title, `${titleOf(shape)}: ${metric.label}`);
+    setText(this.#title, captionOf(shape, metric));
     this.#chart.show(this.#frames, this.#lines, metric.isTime);
   }
 
@@ -96,21 +102,27 @@ class OtherView {
     const index = this.#frames.findLastIndex((frame) => frame.start <= start);
     this.#chart.mark(Math.max(0, index));
     const text = (value: number) => figureText(value, this.#metric!);
-    this.#key.replaceChildren(...chartKey(this.#lines, index, text));
+    fill(this.#key, chartKey(this.#lines, index, text));
   }
 }
 
 function linesOf(shape: ViewShape, totals: readonly TotalUpdate[], { at, label }: Metric): Line[] {
+  const keys = keysOf(shape);
   const names = new Map<string, number>();
   if (placeOf(shape) || shape.keys.length === 1) {
     for (const { groups } of totals) {
       for (const { key, values, of } of groups ?? []) {
-        const name = key.map(String).join(' · ');
+        const name = lineOf(keys, key);
         if (name !== '') names.set(name, (names.get(name) ?? 0) + Math.abs(of[at] ?? values[at] ?? 0));
       }
     }
   }
-  const series = (name: string, total: (update: TotalUpdate) => { values: readonly (number | null)[]; of: readonly (number | null)[] } | undefined): Series => ({
+  const series = (
+    name: string,
+    total: (
+      update: TotalUpdate,
+    ) => { values: readonly (number | null)[]; of: readonly (number | null)[] } | undefined,
+  ): Series => ({
     name,
     values: Float64Array.from(totals, (update) => total(update)?.values[at] ?? Number.NaN),
     of: Float64Array.from(totals, (update) => total(update)?.of[at] ?? Number.NaN),
@@ -119,6 +131,8 @@ function linesOf(shape: ViewShape, totals: readonly TotalUpdate[], { at, label }
   const all =
     shown.length === 0
       ? [series(label, ({ all }) => all)]
-      : shown.map(([name]) => series(name, ({ groups }) => groups?.find(({ key }) => key.map(String).join(' · ') === name)));
+      : shown.map(([name]) =>
+          series(name, ({ groups }) => groups?.find(({ key }) => lineOf(keys, key) === name)),
+        );
   return all.map((line, i) => ({ ...line, colour: i + 1 }));
 }

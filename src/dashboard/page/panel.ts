@@ -1,10 +1,10 @@
 /** The figures of a window in words and tables. */
 import { byId, type Content, fill, make, renew, setText, table } from './elements.ts';
-import { type Filter, type Series, wholeOf } from './figures.ts';
+import { type Filter, keysOf, matcher, type Series, wholeOf } from './figures.ts';
 import { count, stamp } from './format.ts';
 import type { Frame, Frames } from './frames.ts';
 import { chartKey, type Line } from './lines.ts';
-import { figureText, type Metric, placeOf, wordKeys, wordsOf } from './metrics.ts';
+import { figureText, type Metric, meaningOf, placeOf, wordKeys, wordsOf } from './metrics.ts';
 import type { ViewShape } from './wire.ts';
 
 /** What is shown. */
@@ -26,11 +26,11 @@ export function showFigures(shown: Shown, lines: readonly Line[], index: number)
   const whole = wholeOf(frame, metric, filter);
   const value = whole?.values[metric.at];
   const of = whole?.of[metric.at];
-  const words = [...filter.values()].join(', ');
+  const words = filterWords(shown);
   const facts: (readonly [id: string, term: string, value: string])[] = [
     ['total', words === '' ? metric.label : `${metric.label}, ${words}`, figureText(value, metric)],
   ];
-  if (typeof of === 'number' && of !== value) facts.push(['total-n', 'trips', count(of)]);
+  if (typeof of === 'number' && of !== value) facts.push(['total-n', of === 1 ? 'trip' : 'trips', count(of)]);
   if (shown.shape.keys.length > 0) facts.push(['areas-count', ...keysText(shown)]);
   renew(
     byId('figures'),
@@ -45,11 +45,26 @@ export function showFigures(shown: Shown, lines: readonly Line[], index: number)
 }
 
 function keysText({ shape, frame, filter }: Shown): readonly [term: string, value: string] {
-  const what = placeOf(shape) && wordKeys(shape).length === 0 ? 'areas' : 'keys';
-  const shown = frame.rows?.count ?? 0;
+  const isArea = placeOf(shape) && (wordKeys(shape).length === 0 || filter.size > 0);
+  const what = isArea ? 'areas' : shape.window.kind === 'session' ? 'sessions' : 'keys';
+  const shown = countMatching(frame, filter);
   const all = filter.size === 0 ? frame.total?.keys : undefined;
-  if (all === undefined || all === shown) return [what, count(shown)];
+  if (all === undefined || all === shown) return [shown === 1 ? what.slice(0, -1) : what, count(shown)];
   return [`of ${count(all)} ${what} shown`, count(shown)];
+}
+
+function countMatching({ rows }: Frame, filter: Filter): number {
+  if (!rows || filter.size === 0) return rows?.count ?? 0;
+  const matches = matcher(rows, filter);
+  let found = 0;
+  for (let row = 0; row < rows.count; row++) if (matches(row)) found++;
+  return found;
+}
+
+/** The chosen words. */
+function filterWords({ shape, filter }: Shown): string {
+  const keys = keysOf(shape);
+  return [...filter].map(([at, word]) => meaningOf(keys[at]!, word)).join(', ');
 }
 
 /** Why the results shown may not add up to the figures of the window. */
@@ -59,31 +74,49 @@ function wholeNote({ shape, frame, filter, metric }: Shown): string {
     return `Its ${count(frame.rows.omitted)} results are more than this page draws; “taxiflow results” prints them.`;
   if (!shape.isCut) return '';
   const isWhole = frame.total && (filter.size === 0 || frame.total.groups);
-  const rest = shape.top ? 'those that are not among the first' : 'those below what the view shows';
-  if (isWhole) return `Of all trips, ${rest} too.`;
-  return metric.combine ? `Only of the results shown: ${rest} are not known here.` : '';
+  const rest = shape.top ? 'of those that are not among the first' : 'of those that the view leaves out';
+  if (isWhole) return `Of all trips, also ${rest}.`;
+  return metric.combine ? 'Only of the results shown: the rest was not kept.' : '';
 }
 
 /** The tip of an area: its name, all figures of the window there. */
 export function showTip(tip: HTMLElement, shown: Shown, area: number, value: number): void {
-  const { frames, frame, metric, metrics, shape } = shown;
+  const { frames, metric, metrics } = shown;
   const { name, borough, code } = frames.areas.all[area]!;
-  const words = [...shown.filter.values()].join(', ');
-  const none = shape.isCut && frame.total ? 'nothing that the view shows' : 'no';
-  const figure = Number.isNaN(value) ? none : figureText(value, metric);
-  const row = frame.rows?.areas?.indexOf(area) ?? -1;
-  const isOne = row >= 0 && frame.rows!.areas!.indexOf(area, row + 1) < 0;
-  const rest = isOne ? metrics.filter((other) => other !== metric) : [];
+  const words = filterWords(shown);
+  const row = onlyRow(shown, area);
+  const rest = row === undefined ? [] : metrics.filter((other) => other !== metric);
+  const figure = Number.isNaN(value)
+    ? make('p', {}, 'no result in this window')
+    : make(
+        'p',
+        { class: 'picked' },
+        make('b', {}, figureText(value, metric)),
+        ` ${metric.label}${words === '' ? '' : `, ${words}`}`,
+      );
   fill(
     tip,
     make('p', { class: 'where' }, make('b', {}, name), ` ${borough}`),
-    make('p', { class: 'picked' }, make('b', {}, figure), ` ${metric.label}${words === '' ? '' : `, ${words}`}`),
+    figure,
     rest.map((other) => {
-      const text = figureText(frame.rows!.values[other.at]![row], other);
+      const text = figureText(shown.frame.rows!.values[other.at]![row!], other);
       return make('p', {}, `${text} ${other.label}`);
     }),
     make('p', { class: 'code' }, code),
   );
+}
+
+/** The row of an area, if it has just one. */
+function onlyRow({ frame: { rows }, filter }: Shown, area: number): number | undefined {
+  if (!rows?.areas) return undefined;
+  const matches = matcher(rows, filter);
+  let found: number | undefined;
+  for (let row = rows.areas.indexOf(area); row >= 0; row = rows.areas.indexOf(area, row + 1)) {
+    if (!matches(row)) continue;
+    if (found !== undefined) return undefined;
+    found = row;
+  }
+  return found;
 }
 
 /** The results of the window, and the lines through all windows, as tables. */
@@ -95,8 +128,9 @@ function windowTable({ shape, metric, metrics, frame, frames }: Shown): HTMLElem
   const { rows } = frame;
   const order = Array.from({ length: rows?.count ?? 0 }, (_, row) => row);
   const values = rows?.values[metric.at];
-  order.sort((a, b) => (values![b]! - values![a]!) || a - b);
+  order.sort((a, b) => values![b]! - values![a]! || a - b);
   const place = placeOf(shape);
+  const keys = keysOf(shape);
   const head = [
     ...(place ? ['Area', wordsOf(place.name)] : []),
     ...wordKeys(shape).map((key) => wordsOf(shape.keys[key]!.name)),
@@ -108,7 +142,7 @@ function windowTable({ shape, metric, metrics, frame, frames }: Shown): HTMLElem
     const area = rows!.areas && frames.areas.all[rows!.areas[row]!]!;
     return [
       ...(area ? [area.name, area.code] : []),
-      ...rows!.words.map((column) => String(column[row])),
+      ...rows!.words.map((column, at) => meaningOf(keys[at]!, String(column[row]))),
       ...(rows!.spans ? [stamp(rows!.spans[0][row]!), stamp(rows!.spans[1][row]!)] : []),
       ...(rows!.ranks ? [String(rows!.ranks[row])] : []),
       ...metrics.map((each) => figureText(rows!.values[each.at]![row], each)),
@@ -120,7 +154,10 @@ function windowTable({ shape, metric, metrics, frame, frames }: Shown): HTMLElem
 }
 
 function timeTable({ frames, metric }: Shown, lines: readonly Line[], whole: Series): HTMLElement {
-  const all: readonly Series[] = [{ ...whole, name: 'all' }, ...lines.filter(({ values }) => values !== whole.values)];
+  const all: readonly Series[] = [
+    { ...whole, name: 'all' },
+    ...lines.filter(({ values }) => values !== whole.values),
+  ];
   const known = frames.list.flatMap((frame, i) =>
     all.some(({ values }) => !Number.isNaN(values[i]!)) ? [{ frame, i }] : [],
   );

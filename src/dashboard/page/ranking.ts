@@ -41,7 +41,8 @@ export class Ranking {
     while (list.children.length > items.length) list.lastElementChild!.remove();
     items.forEach((item, i) => {
       const { id, name, code, value, figure, step, pinned, rank } = item;
-      const button = (list.children[i] ?? list.appendChild(this.#item())).firstElementChild as HTMLButtonElement;
+      const button = (list.children[i] ?? list.appendChild(this.#item()))
+        .firstElementChild as HTMLButtonElement;
       button.dataset['id'] = id;
       button.setAttribute('aria-pressed', String(pinned !== undefined));
       button.className = pinned === undefined ? '' : `s${pinned}`;
@@ -66,4 +67,18 @@ export class Ranking {
     button.addEventListener('click', () => this.#o.onPin(id()));
     return make('li', {}, button);
   }
+}
+
+/** Indexes of the greatest values, in order; those without a value are left out. */
+export function largest(values: Float64Array, most: number): number[] {
+  const found: number[] = [];
+  values.forEach((value, index) => {
+    if (Number.isNaN(value)) return;
+    if (found.length === most && !(value > values[found[most - 1]!]!)) return;
+    let at = found.length;
+    while (at > 0 && value > values[found[at - 1]!]!) at--;
+    found.splice(at, 0, index);
+    if (found.length > most) found.pop();
+  });
+  return found;
 }

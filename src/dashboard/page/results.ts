@@ -1,32 +1,43 @@
 /** The "Results" page: a view and one of its figures on a map or in a chart, window by window. */
 import { type Choice, MOST_PINS } from './address.ts';
-import { Areas } from './areas.ts';
+import { Areas, type Box, coreBox } from './areas.ts';
 import { byId, setText } from './elements.ts';
-import { areaSeries, byArea, byWords, type Filter, type Series, wholeSeries, wordSeries } from './figures.ts';
+import {
+  areaSeries,
+  byArea,
+  byWords,
+  type Filter,
+  keysOf,
+  type Series,
+  wholeSeries,
+  wordSeries,
+  wordsOfRow,
+} from './figures.ts';
 import { dayOf, stamp, timeOf, zoneWords } from './format.ts';
 import { type Frame, Frames, type Rows } from './frames.ts';
+import { ScaleKeeper } from './legend.ts';
 import { type Line, Lines } from './lines.ts';
-import { type Box, boxOf, CityMap } from './map.ts';
+import { CityMap, COLOURS, type MapParts } from './map.ts';
 import {
+  captionOf,
   figureText,
   firstMetric,
   type Metric,
+  meaningOf,
   metricsOf,
   pictureOf,
   placeOf,
   timeWords,
-  titleOf,
   wordKeys,
   wordsOf,
 } from './metrics.ts';
 import { Others } from './others.ts';
+import { type Shown, showFigures, showTables, showTip } from './panel.ts';
 import type { Place } from './places.ts';
-import { type Ranked, Ranking } from './ranking.ts';
-import { ScaleKeeper } from './legend.ts';
+import { largest, type Ranked, Ranking } from './ranking.ts';
 import { Search } from './search.ts';
 import { Sessions } from './sessions.ts';
 import type { Source } from './source.ts';
-import { showFigures, showTables, type Shown } from './panel.ts';
 import { Timeline } from './timeline.ts';
 import { Toolbar } from './toolbar.ts';
 import type { Changes, History, ViewShape } from './wire.ts';
@@ -74,6 +85,8 @@ export class Results {
   #pins: readonly string[] = [];
   #whole: Series | undefined;
   #lines: readonly Line[] = [];
+  /** Colours of lines, by the pin or word that they are of. */
+  readonly #colours = new Map<string, number>();
   #values: Float64Array = new Float64Array();
   #hovered: number | undefined;
   #loading = 0;
@@ -115,11 +128,12 @@ export class Results {
       () => this.#frames.areas.all,
       (area) => this.#found(area),
     );
+    byId('toolbar').addEventListener('submit', (event) => event.preventDefault());
     this.#tables.addEventListener('toggle', () => this.#drawTables());
   }
 
   /** Draws the map; without WebGL 2 the page shows only the figures. */
-  async drawMap(load: () => Promise<Pick<Parameters<typeof CityMap.create>[0], 'land' | 'tiles' | 'library'>>): Promise<void> {
+  async drawMap(load: () => Promise<MapParts>): Promise<void> {
     const note = byId('map-note');
     try {
       this.#map = await CityMap.create({
@@ -179,7 +193,7 @@ export class Results {
   }
 
   /** Begins with the windows of a view. */
-  begin({ shapes, view, labels, totals }: History, choice: Choice): void {
+  begin({ shapes, view, labels, totals }: History, choice: Choice): string[] {
     const shape = shapes.find(({ name }) => name === view);
     const isAgain = JSON.stringify(shape) === JSON.stringify(this.#shape);
     const at = isAgain ? this.#at : undefined;
@@ -190,13 +204,15 @@ export class Results {
       if (!isAgain) this.#metrics = metricsOf(shape);
     }
     this.#others.begin(shapes, totals);
-    if (!isAgain) {
+    let nonsense: string[] = [];
+    if (isAgain) this.#drawData();
+    else {
       this.#isFitted = false;
-      this.#scale.clear();
-      this.choose(choice);
-    } else this.#drawData();
+      nonsense = this.choose(choice);
+    }
     if (at !== undefined && this.#frames.list.length > 0) this.#timeline.goTo(this.#frames.indexOf(at));
     void this.#load();
+    return nonsense;
   }
 
   /** Shows what an address says; returns what in it makes no sense, in words. */
@@ -210,7 +226,9 @@ export class Results {
     const words = wordKeys(shape).map((key) => shape.keys[key]!.name);
     for (const name of filter.keys())
       if (!words.includes(name)) nonsense.push(`${shape.name} has no key “${name}”`);
-    this.#chosen = new Map([...filter].flatMap(([name, word]) => (words.includes(name) ? [[words.indexOf(name), word]] : [])));
+    this.#chosen = new Map(
+      [...filter].flatMap(([name, word]) => (words.includes(name) ? [[words.indexOf(name), word]] : [])),
+    );
     this.#pins = pins;
     this.#scale.clear();
     this.#drawData();
@@ -242,8 +260,8 @@ export class Results {
 
   /** Goes to the busiest window: for a finished job it says more than the last one. */
   showBusiest(): void {
-    if (!this.#timeline.isFollowing || !this.#whole) return;
-    const { values } = this.#whole;
+    if (!this.#timeline.isFollowing || !this.#whole || !this.#metric) return;
+    const values = this.#profile(this.#metric);
     const busiest = values.reduce((best, value, i) => (value > (values[best] ?? 0) ? i : best), 0);
     if (!this.isEmpty) this.#timeline.goTo(busiest);
   }
@@ -296,7 +314,9 @@ export class Results {
       return list[at].label;
     }
     // Playing goes on to the next windows.
-    const next = this.#timeline.isPlaying ? list.slice(at + 1, at + 9).findLast(({ rows }) => rows === undefined) : undefined;
+    const next = this.#timeline.isPlaying
+      ? list.slice(at + 1, at + 9).findLast(({ rows }) => rows === undefined)
+      : undefined;
     if (next) return next.label;
     return this.#frames.hasRoom ? list.findLast(({ rows }) => rows === undefined)?.label : undefined;
   }
@@ -304,7 +324,8 @@ export class Results {
   /** Draws everything: windows, results or the choice are others. */
   #drawData(): void {
     const [shape, metric] = [this.#shape, this.#metric];
-    for (const id of ['window-time', 'figures', 'toolbar', 'tables', 'areas-box']) byId(id).hidden = this.isEmpty;
+    for (const id of ['window-time', 'figures', 'toolbar', 'tables', 'areas-box'])
+      byId(id).hidden = this.isEmpty;
     if (!shape || !metric) return;
     this.#filter = this.#wholeFilter(shape, metric);
     this.#toolbar.show(this.#shapes, shape, this.#metrics, metric, this.#filter, this.#frames);
@@ -336,28 +357,37 @@ export class Results {
     const [first] = wordSeries(this.#frames, shape, metric, this.#chosen, 1, []);
     const words = this.#toolbar.wordsOf(shape, this.#frames);
     const filled = keys.map((_, at) => {
-      const heaviest = keys.length === 1 ? first?.name : undefined;
+      const heaviest = keys.length === 1 ? this.#wordNamed(shape, first?.name) : undefined;
       return [at, this.#chosen.get(at) ?? heaviest ?? words[at]?.[0] ?? ''] as const;
     });
     return new Map(filled.filter(([, word]) => word !== ''));
   }
 
+  /** The word of the only key that is no place which a line is called by. */
+  #wordNamed(shape: ViewShape, name: string | undefined): string | undefined {
+    const [key] = keysOf(shape);
+    const [words = []] = this.#toolbar.wordsOf(shape, this.#frames);
+    return words.find((word) => key && meaningOf(key, word) === name);
+  }
+
+  /** Lines of words, and of pinned areas, each in a colour that it keeps. */
   #linesOf(shape: ViewShape, metric: Metric): Line[] {
     const frames = this.#frames;
     const hasPlace = placeOf(shape) !== undefined;
-    const pinned = hasPlace
-      ? this.#pins.flatMap((code) => {
-          const area = frames.areas.find(code);
-          return area === undefined ? [] : areaSeries(frames, area, metric, this.#filter);
-        })
-      : [];
-    const words = wordKeys(shape).length > 0;
-    const grouped = words
-      ? wordSeries(frames, shape, metric, hasPlace ? new Map() : this.#filter, hasPlace ? LINES_SHOWN : WORDS_SHOWN, hasPlace ? [] : this.#pins)
-      : [];
-    const all = [...pinned, ...grouped];
-    const shown = all.length > 0 || hasPlace ? all : [{ ...this.#whole!, name: metric.label }];
-    return shown.map((series, i) => ({ ...series, colour: (i % 8) + 1 }));
+    const [filter, most, wanted] = hasPlace
+      ? ([new Map(), LINES_SHOWN, []] as const)
+      : ([this.#filter, WORDS_SHOWN, this.#pins] as const);
+    const words = wordKeys(shape).length > 0 ? wordSeries(frames, shape, metric, filter, most, wanted) : [];
+    const all: Series[] = words.length > 0 || hasPlace ? words : [{ ...this.#whole!, name: metric.label }];
+    this.#colours.clear();
+    if (!hasPlace) for (const [i, { name }] of all.entries()) this.#colours.set(name, colourOf(i));
+    for (const code of hasPlace ? this.#pins : []) {
+      const area = frames.areas.find(code);
+      if (area === undefined) continue;
+      this.#colours.set(code, colourOf(all.length));
+      all.push(areaSeries(frames, area, metric, this.#filter));
+    }
+    return all.map((series, i) => ({ ...series, colour: colourOf(i) }));
   }
 
   /** Shows the map or a chart, and the lines through all windows. */
@@ -371,19 +401,19 @@ export class Results {
     byId('stage-list').hidden = picture !== 'list';
     byId('zones-note').hidden = !this.#frames.areas.drawsZones;
     byId('legend').hidden = this.isEmpty || picture !== 'map';
-    const title = `${titleOf(shape)}: ${this.#metric!.label}`;
-    setText(byId('stage-title'), title);
+    setText(byId('stage-title'), captionOf(shape, this.#metric!));
     if (picture === 'lines') this.#stage.show(this.#frames.list, this.#lines, this.#metric!.isTime);
     if (picture === 'sessions') this.#sessions.show(this.#allSessions(), this.#frame);
-    const isThrough = picture !== 'lines' && this.#lines.length > 0;
+    const isThrough = (picture === 'map' || picture === 'list') && this.#lines.length > 0;
+    byId('stage-key').hidden = picture !== 'lines';
     byId('through').hidden = !isThrough;
     setText(byId('through-title'), `${capital(this.#metric!.label)} through time`);
     if (isThrough) this.#through.show(this.#frames.list, this.#lines, this.#metric!.isTime);
     const colours = new Map<number, number>();
-    this.#pins.forEach((code, i) => {
+    for (const code of this.#pins) {
       const area = this.#frames.areas.find(code);
-      if (area !== undefined) colours.set(area, (i % 8) + 1);
-    });
+      if (area !== undefined) colours.set(area, this.#colours.get(code) ?? 1);
+    }
     this.#map?.select(colours);
   }
 
@@ -401,9 +431,10 @@ export class Results {
   }
 
   /** Area and words of a row. */
-  #nameOfRow({ areas, words }: Rows, row: number): string {
+  #nameOfRow(rows: Rows, row: number): string {
+    const { areas, words } = rows;
     const place = areas ? [this.#frames.areas.all[areas[row]!]!.name] : [];
-    return [...place, ...words.map((column) => String(column[row]))].join(' · ');
+    return [...place, ...(words.length > 0 ? [wordsOfRow(rows, keysOf(this.#shape!), row)] : [])].join(' · ');
   }
 
   /** Draws what belongs to the current window. */
@@ -412,9 +443,12 @@ export class Results {
     setText(byId('window-day'), frame ? dayOf(frame.start) : 'Nothing to show');
     setText(byId('window-time'), frame ? `${timeOf(frame.start)} – ${timeOf(frame.end)}` : '–');
     if (!shape || !metric || !frame) return;
-    setText(byId('window-by'), `${timeWords(shape)} · ${zoneWords()}`);
+    const what = shape.window.kind === 'session' ? 'sessions that ended, ' : '';
+    setText(byId('window-by'), `${what}${timeWords(shape)} · ${zoneWords()}`);
     const { areas } = this.#frames;
-    this.#values = frame.rows ? byArea(frame.rows, metric, this.#filter, areas.all.length) : new Float64Array(areas.all.length).fill(Number.NaN);
+    this.#values = frame.rows
+      ? byArea(frame.rows, metric, this.#filter, areas.all.length)
+      : new Float64Array(areas.all.length).fill(Number.NaN);
     this.#map?.show(areas, (area) => this.#scale.stepOf(this.#values[area]!));
     const index = this.#timeline.index;
     this.#stage.mark(index);
@@ -436,20 +470,25 @@ export class Results {
     const picture = pictureOf(shape);
     const items = this.#ranked(shape, metric, frame);
     const what = placeOf(shape) ? 'areas' : shape.keys.map(({ name }) => wordsOf(name)).join(' and ');
-    setText(byId('areas-title'), shape.top ? `First ${shape.top.n}` : what === '' ? '' : `${what === 'areas' ? 'Areas' : capital(what)} by ${metric.label}`);
+    setText(
+      byId('areas-title'),
+      shape.top
+        ? `First ${shape.top.n}`
+        : what === ''
+          ? ''
+          : `${what === 'areas' ? 'Areas' : capital(what)} by ${metric.label}`,
+    );
     byId('areas-box').hidden = this.isEmpty || picture === 'list' || shape.keys.length === 0;
     byId('areas-none').hidden = items.length > 0;
     setText(byId('areas-none'), noneText(frame));
-    this.#ranking.show(picture === 'list' ? [] : items.slice(0, shape.top ? Math.max(AREAS_SHOWN, shape.top.n) : AREAS_SHOWN));
+    this.#ranking.show(
+      picture === 'list' ? [] : items.slice(0, shape.top ? Math.max(AREAS_SHOWN, shape.top.n) : AREAS_SHOWN),
+    );
     if (picture === 'list') this.#list.show(items);
   }
 
   #ranked(shape: ViewShape, metric: Metric, { rows }: Frame): Ranked[] {
     if (!rows) return [];
-    const colourOf = (id: string) => {
-      const at = this.#pins.indexOf(id);
-      return at < 0 ? undefined : (at % 8) + 1;
-    };
     const figured = (id: string, name: string, code: string, value: number, rank?: number): Ranked => ({
       id,
       name,
@@ -457,7 +496,7 @@ export class Results {
       value,
       figure: figureText(value, metric),
       step: placeOf(shape) ? this.#scale.stepOf(value) : 0,
-      pinned: colourOf(id),
+      pinned: this.#pins.includes(id) ? (this.#colours.get(id) ?? 1) : undefined,
       ...(rank === undefined ? {} : { rank }),
     });
     const rankOf = shape.top ? (row: number, i: number) => rows.ranks?.[row] ?? i + 1 : undefined;
@@ -469,14 +508,28 @@ export class Results {
       });
     }
     const found = shape.top
-      ? Array.from({ length: rows.count }, (_, row) => ({ row, name: this.#nameOfRow(rows, row), value: rows.values[metric.at]![row]! }))
-      : [...byWords(rows, metric, this.#filter)].map(([name, { row, value }]) => ({ row, name, value }));
+      ? Array.from({ length: rows.count }, (_, row) => ({
+          row,
+          name: this.#nameOfRow(rows, row),
+          value: rows.values[metric.at]![row]!,
+        }))
+      : [...byWords(rows, keysOf(shape), metric, this.#filter)].map(([name, { row, value }]) => ({
+          row,
+          name,
+          value,
+        }));
     const inOrder = shape.top
       ? found.map((item, i) => ({ ...item, rank: rankOf!(item.row, i) })).sort((a, b) => a.rank - b.rank)
       : found.sort((a, b) => (Number.isNaN(b.value) ? -1 : b.value - a.value) || 0);
     return inOrder.map((item) => {
       const code = rows.areas ? this.#frames.areas.all[rows.areas[item.row]!]!.code : '';
-      return figured(code || item.name, item.name, code, item.value, 'rank' in item ? (item.rank as number) : undefined);
+      return figured(
+        code || item.name,
+        item.name,
+        code,
+        item.value,
+        'rank' in item ? (item.rank as number) : undefined,
+      );
     });
   }
 
@@ -531,16 +584,16 @@ export class Results {
     this.#drawTip(at);
   }
 
-  /** Draws the tip of the area under the pointer, or of the one pinned last. */
+  /** Draws the tip of the area under the pointer, or without a pointer that can hover, of the one pinned last. */
   #drawTip(at?: { x: number; y: number }): void {
-    const pin = this.#pins.at(-1);
+    const pin = matchMedia('(hover: none)').matches ? this.#pins.at(-1) : undefined;
     const area = this.#hovered ?? (pin === undefined ? undefined : this.#frames.areas.find(pin));
     const tip = byId('tip');
     const place = area === undefined ? undefined : (at ?? this.#map?.placeOf(area));
     const [shape, metric, frame] = [this.#shape, this.#metric, this.#frame];
     tip.hidden = !place || !shape || !metric || !frame;
     if (!place || !shape || !metric || !frame) return;
-    drawTip(tip, this.#shown(shape, metric, frame), area!, this.#values[area!] ?? Number.NaN);
+    showTip(tip, this.#shown(shape, metric, frame), area!, this.#values[area!] ?? Number.NaN);
     const box = byId('map');
     const left = Math.max(8, Math.min(place.x - tip.offsetWidth / 2, box.offsetWidth - tip.offsetWidth - 8));
     const above = place.y - tip.offsetHeight - 14;
@@ -552,6 +605,21 @@ export class Results {
     const { areas, list } = this.#frames;
     const weights = new Float64Array(areas.all.length);
     for (const { rows } of list) for (const area of rows?.areas ?? []) weights[area] = weights[area]! + 1;
-    return coreBox(areas, weights);
+    return coreBox(areas.all, weights);
   }
+}
+
+/** The n-th colour of lines, from 1. */
+function colourOf(n: number): number {
+  return (n % COLOURS) + 1;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Why a window has no areas or keys. */
+function noneText({ rows, total }: Frame): string {
+  if (rows === undefined) return 'Loading …';
+  return total && total.keys > 0 ? 'Nothing in this window that the view shows.' : 'Nothing in this window.';
 }

@@ -22,7 +22,7 @@ export class Search {
     // Before the field loses its focus.
     this.#list.addEventListener('pointerdown', (event) => {
       event.preventDefault();
-      const item = (event.target as Element).closest('li');
+      const item = (event.target as Element).closest<HTMLElement>('[role=option]');
       if (item?.dataset['at'] !== undefined) this.#take(Number(item.dataset['at']));
     });
   }
@@ -69,14 +69,19 @@ export class Search {
     else this.#input.setAttribute('aria-activedescendant', `found-${this.#active}`);
     const items = this.#found.map(({ name, borough, code }, i) =>
       make(
-        'li',
-        { role: 'option', id: `found-${i}`, 'data-at': String(i), 'aria-selected': String(i === this.#active) },
+        'div',
+        {
+          role: 'option',
+          id: `found-${i}`,
+          'data-at': String(i),
+          'aria-selected': String(i === this.#active),
+        },
         make('b', {}, name),
         ` ${borough} `,
         make('span', { class: 'code' }, code),
       ),
     );
-    const none = make('li', { role: 'option', 'aria-disabled': 'true' }, 'No area of that name has results');
+    const none = make('div', { role: 'option', 'aria-disabled': 'true' }, 'No area of that name has results');
     fill(this.#list, items.length > 0 ? items : none);
   }
 

@@ -104,7 +104,10 @@ export class Sessions {
         const x = this.#x(start);
         const step = this.#o.step(value);
         const wide = Math.max(2, this.#x(end) - x - 0.6);
-        bars.set(step, `${bars.get(step) ?? ''}M${x.toFixed(1)} ${y}h${wide.toFixed(1)}v${ROW - 10}h${(-wide).toFixed(1)}z`);
+        bars.set(
+          step,
+          `${bars.get(step) ?? ''}M${x.toFixed(1)} ${y}h${wide.toFixed(1)}v${ROW - 10}h${(-wide).toFixed(1)}z`,
+        );
       }
     });
     fill(
@@ -134,7 +137,8 @@ export class Sessions {
   #ticks(): { x: string; text: string }[] {
     const [from, to] = this.#span;
     const most = Math.max(1, Math.floor((this.#width - this.#left) / 76));
-    const every = TICKS.find((size) => (to - from) / size <= most) ?? Math.ceil((to - from) / most / DAY) * DAY;
+    const every =
+      TICKS.find((size) => (to - from) / size <= most) ?? Math.ceil((to - from) / most / DAY) * DAY;
     const found: { x: string; text: string }[] = [];
     for (let time = Math.ceil(from / every) * every; time <= to; time += every) {
       const text = time % DAY === 0 ? shortDayOf(time) : timeOf(time);

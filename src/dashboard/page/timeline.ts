@@ -1,6 +1,6 @@
 /** The slider over all windows: drag, keys, play, pause, follow the newest; a tip with the window under the pointer. */
 import { byId, draw, fill, make, setText } from './elements.ts';
-import { dayOf, shortDayOf, stamp, timeOf } from './format.ts';
+import { dayOf, localMs, shortDayOf, stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
 
 export interface TimelineOptions {
@@ -21,7 +21,9 @@ const LABEL_WIDTH = 44;
 const ROOMY_LABEL_WIDTH = 64;
 const BARS_HEIGHT = 44;
 const MINUTE = 60_000;
-const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200].map((minutes) => minutes * MINUTE);
+const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200].map(
+  (minutes) => minutes * MINUTE,
+);
 const DAY = 1440 * MINUTE;
 
 export class Timeline {
@@ -232,16 +234,18 @@ export function ticks(frames: readonly Frame[], width: number): Tick[] {
   const found: Tick[] = [];
   frames.forEach(({ label }, index) => {
     const x = placeOf(index, frames.length, width);
-    if (!isRound(label, frames[index - 1]?.label, every) || x < 16 || x > width - 16) return;
+    const before = frames[index - 1];
+    const time = localMs(label);
+    if (!isRound(time, before && localMs(before.label), every) || x < 16 || x > width - 16) return;
     if (x - (found.at(-1)?.x ?? -room) < room * 0.8) return;
-    const isDay = label % DAY === 0 || every >= DAY;
+    const isDay = time % DAY === 0 || every >= DAY;
     found.push({ index, x, text: isDay ? shortDayOf(label) : timeOf(label), isDay });
   });
   return found;
 }
 
 /** Whether a round time is at a window, or between it and the one before. */
-function isRound(label: number, before: number | undefined, every: number): boolean {
-  if (label % every === 0) return true;
-  return before !== undefined && every > DAY && Math.floor(label / every) > Math.floor(before / every);
+function isRound(time: number, before: number | undefined, every: number): boolean {
+  if (time % every === 0) return true;
+  return before !== undefined && every > DAY && Math.floor(time / every) > Math.floor(before / every);
 }

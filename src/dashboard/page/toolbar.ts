@@ -1,7 +1,8 @@
 /** What can be chosen: the view, its figure, and words of its other keys. */
-import { byId, make } from './elements.ts';
-import type { Filter, Frames } from './frames.ts';
-import { type Metric, placeOf, titleOf, wordKeys, wordsOf } from './metrics.ts';
+import { byId, fill, make } from './elements.ts';
+import type { Filter } from './figures.ts';
+import type { Frames } from './frames.ts';
+import { type Metric, meaningOf, placeOf, titleOf, wordKeys, wordsOf } from './metrics.ts';
 import type { ViewShape } from './wire.ts';
 
 export interface ToolbarOptions {
@@ -73,7 +74,7 @@ export class Toolbar {
       const all = words[at] ?? [];
       select.parentElement!.hidden = all.length < 2;
       const needsOne = metric.combine === undefined && placeOf(shape) !== undefined;
-      const options = all.map((word) => [word, word] as const);
+      const options = all.map((word) => [word, meaningOf(shape.keys[key]!, word)] as const);
       setOptions(select, needsOne ? options : [['', 'all'], ...options], filter.get(at) ?? '');
     });
     while (this.#filters.children.length > keys.length) this.#filters.lastElementChild!.remove();
@@ -86,7 +87,9 @@ export class Toolbar {
       return known.querySelector('select')!;
     }
     const select = make('select', { 'data-key': String(at) });
-    select.addEventListener('change', () => this.#o.onFilter(at, select.value === '' ? undefined : select.value));
+    select.addEventListener('change', () =>
+      this.#o.onFilter(at, select.value === '' ? undefined : select.value),
+    );
     this.#filters.append(make('label', { class: 'pick' }, make('span', {}, name), select));
     return select;
   }
@@ -101,6 +104,9 @@ function setOptions(
   const known = [...select.options].map(({ value, text }) => `${value}\n${text}`).join('\n');
   const wanted = options.map(([value, text]) => `${value}\n${text}`).join('\n');
   if (known !== wanted)
-    select.replaceChildren(...options.map(([value, text]) => make('option', { value }, text)));
+    fill(
+      select,
+      options.map(([value, text]) => make('option', { value }, text)),
+    );
   if (select.value !== chosen) select.value = chosen;
 }

@@ -22,6 +22,8 @@ export interface KeyShape {
   readonly kind: KeyKind;
   /** The end of the trip that a place is of. */
   readonly end?: 'pickup' | 'dropoff';
+  /** The field of the trip that it is, unless it is computed. */
+  readonly field?: string;
 }
 
 export interface AggregateShape {
@@ -53,8 +55,7 @@ export type Figure = number | null;
 /** The values of one key field, row by row. */
 export type Column =
   /** Geohashes of one length as numbers, each as its difference from the one before. */
-  | { readonly precision: number; readonly cells: readonly number[] }
-  | readonly (string | number | boolean)[];
+  { readonly precision: number; readonly cells: readonly number[] } | readonly (string | number | boolean)[];
 
 /** The results of a window, in columns. They replace those that the page has of it. */
 export interface WindowUpdate {
