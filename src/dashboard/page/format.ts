@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const hundredth = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const day = new Intl.DateTimeFormat('en-GB', {
   timeZone: 'UTC',
   weekday: 'long',
@@ -49,8 +50,9 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** A fraction, with two digits if it is below 1. */
 export function decimal(value: number): string {
-  return tenth.format(value);
+  return (Math.abs(value) < 1 ? hundredth : tenth).format(value);
 }
 
 /** A rate, with a decimal if it is below 10. */

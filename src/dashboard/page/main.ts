@@ -11,7 +11,7 @@ import type { Place } from './places.ts';
 import { Results } from './results.ts';
 import type { Listener } from './source.ts';
 import type { History, JobStatus, Settings } from './wire.ts';
-import { loadZones, type StoredZones } from './zones.ts';
+import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 
 /** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
@@ -82,9 +82,10 @@ const listener: Listener = {
 
 const source = new Connection(listener);
 const [places, stored] = await Promise.all([json<Place[]>('/places.json'), json<StoredZones>('/zones.json')]);
+const zones = loadZones(stored);
 const results = new Results({
   places,
-  zones: loadZones(stored),
+  zones,
   source,
   onChoice: (isNew) => keep({ ...here(), ...results.choice }, isNew),
   onView: (view, at) => {
@@ -280,6 +281,10 @@ setInterval(render, 1_000);
 source.open(choice.app, choice.view);
 await results.drawMap(async () => ({
   library: (await import(LIBRARY)) as typeof import('maplibre-gl'),
-  land: await json<FeatureCollection>('/outline.json'),
+  land: {
+    around: await json<FeatureCollection>('/outline.json'),
+    zones: [...new Set(zones.values())],
+    shores: shoresOf(stored),
+  },
   tiles: (await json<Settings>('/api/settings')).tiles,
 }));

@@ -1,5 +1,5 @@
 /** The map: land, areas and names. Loads nothing from other servers, map tiles excepted. */
-import type { Feature, FeatureCollection, Position } from 'geojson';
+import type { Feature, FeatureCollection } from 'geojson';
 import type {
   ExpressionSpecification,
   FillLayerSpecification,
@@ -13,10 +13,16 @@ import { type Area, type Areas, type Box, boxOf } from './areas.ts';
 import { draw, make } from './elements.ts';
 import { NAMES } from './names.ts';
 import { STEPS } from './scale.ts';
+import type { Position, Zone } from './zones.ts';
 
 /** What a map is drawn from. */
 export interface MapParts {
-  readonly land: FeatureCollection;
+  /** The land around the city, the city's zones, and its shores. */
+  readonly land: {
+    readonly around: FeatureCollection;
+    readonly zones: readonly Zone[];
+    readonly shores: Position[][];
+  };
   /** URL of tiles under the areas. */
   readonly tiles: string | null;
   readonly library: typeof import('maplibre-gl');
@@ -97,7 +103,7 @@ export class CityMap {
     map.keyboard.disableRotation();
     map.addControl(new NavigationControl({ showCompass: false }), 'top-right');
     map.addControl(new FitControl(options.onFit), 'top-right');
-    const credit = 'Land: NYC TLC taxi zones, US Census';
+    const credit = 'Land and zones: NYC TLC, US Census';
     map.addControl(new AttributionControl({ compact: false, customAttribution: credit }), 'bottom-right');
     const names = NAMES.map(({ text, lon, lat, kind, anchor, rotation, minZoom }) => {
       const element = make('span', { class: `name ${kind}`, 'aria-hidden': 'true' }, text);
@@ -225,14 +231,17 @@ function isStill(): boolean {
   return matchMedia('(prefers-reduced-motion: reduce)').matches;
 }
 
-function style(land: FeatureCollection, tiles: string | null): StyleSpecification {
+function style({ around, zones, shores }: MapParts['land'], tiles: string | null): StyleSpecification {
   const colours = themed();
+  // Simplification would drop small squares, and open gaps between zones.
+  const exact = { type: 'geojson' as const, tolerance: 0 };
   return {
     version: 8,
     sources: {
-      land: { type: 'geojson', data: land },
-      // Simplification would drop small squares.
-      cells: { type: 'geojson', data: collection([]), tolerance: 0, buffer: 0 },
+      around: { type: 'geojson', data: around },
+      zones: { ...exact, data: feature({ type: 'MultiPolygon', coordinates: zones.flatMap(({ rings }) => rings) }) },
+      shores: { ...exact, data: feature({ type: 'MultiLineString', coordinates: shores }) },
+      cells: { ...exact, data: collection([]), buffer: 0 },
       marks: { type: 'geojson', data: collection([]) },
       ...(tiles ? { tiles: { type: 'raster', tiles: [tiles], tileSize: 256 } } : {}),
     },
@@ -240,7 +249,7 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
       { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
       ...(tiles
         ? [{ id: 'tiles', type: 'raster' as const, source: 'tiles', paint: { 'raster-saturation': -0.6 } }]
-        : [ground('around', IS_AROUND, colours.around), ground('land', ['!', IS_AROUND], colours.land)]),
+        : [ground('around', colours.around, IS_AROUND), ground('zones', colours.land)]),
       {
         id: 'cells',
         type: 'fill',
@@ -248,10 +257,9 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
         paint: { 'fill-color': colours.cells, 'fill-opacity': 0.88, 'fill-antialias': false },
       },
       {
-        id: 'shore',
+        id: 'shores',
         type: 'line',
-        source: 'land',
-        filter: ['!', IS_AROUND],
+        source: 'shores',
         layout: tiles ? { visibility: 'none' } : {},
         paint: { 'line-color': colours.shore, 'line-width': 1 },
       },
@@ -265,8 +273,17 @@ function style(land: FeatureCollection, tiles: string | null): StyleSpecificatio
   };
 }
 
-function ground(id: string, filter: ExpressionSpecification, colour: string): FillLayerSpecification {
-  return { id, type: 'fill', source: 'land', filter, paint: { 'fill-color': colour } };
+function ground(
+  source: 'around' | 'zones',
+  colour: string,
+  filter: ExpressionSpecification = ['literal', true],
+): FillLayerSpecification {
+  const paint = { 'fill-color': colour, 'fill-antialias': false };
+  return { id: source, type: 'fill', source, filter, paint };
+}
+
+function feature(geometry: Feature['geometry']): Feature {
+  return { type: 'Feature', properties: {}, geometry };
 }
 
 function collection(features: Feature[]): FeatureCollection {
@@ -300,10 +317,12 @@ function inner({ west, south, east, north }: Box, inset: number): Position[] {
 function paint(map: MapLibreMap): void {
   const colours = themed();
   map.setPaintProperty('water', 'background-color', colours.water);
-  for (const id of ['around', 'land'] as const)
-    if (map.getLayer(id)) map.setPaintProperty(id, 'fill-color', colours[id]);
+  if (map.getLayer('around')) {
+    map.setPaintProperty('around', 'fill-color', colours.around);
+    map.setPaintProperty('zones', 'fill-color', colours.land);
+  }
   map.setPaintProperty('cells', 'fill-color', colours.cells);
-  map.setPaintProperty('shore', 'line-color', colours.shore);
+  map.setPaintProperty('shores', 'line-color', colours.shore);
   map.setPaintProperty('marks', 'line-color', colours.marks);
 }
 

@@ -87,6 +87,22 @@ export function loadZones(stored: StoredZones): ReadonlyMap<number, Zone> {
   return zones;
 }
 
+/** Lines along the water and the city's edge: the arcs that only one zone has. */
+export function shoresOf(stored: StoredZones): Position[][] {
+  const uses = new Map<number, number>();
+  for (const [, , , , around] of stored.zones) {
+    for (const numbers of around) {
+      let arc = -1;
+      for (const step of numbersOf(numbers)) {
+        arc += 1 + step;
+        const own = arc < 0 ? ~arc : arc;
+        uses.set(own, (uses.get(own) ?? 0) + 1);
+      }
+    }
+  }
+  return arcsOf(stored).filter((_, arc) => uses.get(arc) === 1);
+}
+
 /** The name of any zone number. */
 export function zoneName(zones: ReadonlyMap<number, Zone>, id: number): string {
   return zones.get(id)?.name ?? NOWHERE.get(id) ?? `Zone ${id}`;
