@@ -1,6 +1,6 @@
 /** The "Results" page: a view and one of its figures on a map or in a chart, window by window. */
 import { type Choice, MOST_PINS } from './address.ts';
-import { Areas, type Box, coreBox } from './areas.ts';
+import { Areas, around, type Box, coreBox } from './areas.ts';
 import { type Comparison, comparisonOf, filterOf } from './compare.ts';
 import { byId, setText } from './elements.ts';
 import { byArea, type Filter, type Series, wholeSeries } from './figures.ts';
@@ -9,7 +9,7 @@ import { type Frame, Frames } from './frames.ts';
 import { ScaleKeeper } from './legend.ts';
 import { Lines } from './lines.ts';
 import { Loader } from './loader.ts';
-import { CityMap, type MapParts } from './map.ts';
+import { CityMap, HOME, type MapParts } from './map.ts';
 import { captionOf, figureText, pictureOf, placeOf, timeWords, wordsOf } from './metrics.ts';
 import { Others } from './others.ts';
 import { type Shown, showFigures, showTables, showTip } from './panel.ts';
@@ -273,7 +273,9 @@ export class Results {
     this.#others.show(shape);
     if (!this.#isFitted && this.#map && frames.areas.all.length > 0) {
       this.#isFitted = true;
-      this.fit();
+      const box = this.#dataBox();
+      // While a job runs, trips elsewhere are to be expected.
+      if (box) this.#map.fit(this.#grows ? around(box, HOME) : box);
     }
     this.#drawWindow();
   }
