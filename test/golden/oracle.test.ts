@@ -182,10 +182,7 @@ function naiveLines(
 }
 
 /** Both opinions on these files must be the same; returns the agreed one. */
-async function agree(
-  files: readonly string[],
-  options: OracleOptions = {},
-): Promise<Omit<OracleResult, 'totals'>> {
+async function agree(files: readonly string[], options: OracleOptions = {}): Promise<OracleResult> {
   const read = files.map((file) => readNaively(file));
   assert.ok(
     read.every((one) => one !== undefined),
