@@ -12,6 +12,8 @@ import { hostname } from 'node:os';
 import { systemCode, TaxiflowError } from '../errors.ts';
 import { Assets, accepted, type Body, compress, type Encoding } from './assets.ts';
 import { Hub } from './hub.ts';
+import type { QueryAnswer } from './page/query-answer.ts';
+import { failure, Queries } from './query.ts';
 import { StateWatch } from './watch.ts';
 
 export interface DashboardOptions {
@@ -37,13 +39,19 @@ const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
 const PORTS_TRIED = 50;
+/** Bytes of a query, most rows of its answer, and ms that it may take. */
+const LONGEST_QUERY = 8_192;
+const MOST_ROWS = 1_000;
+const QUERY_MS = 5_000;
+/** Room for a query in an address, where most bytes may take three. */
+const HEADER_BYTES = 5 * LONGEST_QUERY;
 /** Base for parsing request paths; its host is never used. */
 const BASE = 'http://page';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
   const site = new Site(options);
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
     site.answer(request, response).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(error instanceof Error ? `${error.message}\n` : '');
@@ -92,6 +100,7 @@ class Site {
   readonly #assets = new Assets();
   readonly #watch: StateWatch;
   readonly #hub: Hub;
+  readonly #queries = new Queries();
   readonly #names: ReadonlySet<string>;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #tiles: string | undefined;
@@ -118,6 +127,7 @@ class Site {
   close(): void {
     clearInterval(this.#timer);
     this.#hub.close();
+    this.#queries.close();
     this.#watch.close();
   }
 
@@ -142,6 +152,7 @@ class Site {
     }
     if (url.pathname === '/api/events') return this.#events(request, response, url);
     if (url.pathname === '/api/history') return this.#sendHistory(request, response);
+    if (url.pathname === '/api/query') return this.#query(request, response, url);
     if (url.pathname === '/api/dead-letters') {
       const letters = this.#watch.deadLetters(url.searchParams.get('reason') ?? '');
       return this.#json(request, response, JSON.stringify(letters));
@@ -192,6 +203,30 @@ class Site {
 
   #historyJson(id: string): Buffer {
     return Buffer.from(`{"id":${JSON.stringify(id)},"windows":[${this.#watch.history().join(',')}]}`);
+  }
+
+  async #query(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    // Queries cost more than other requests, so pages of neighbouring sites can't make them either.
+    const from = request.headers['sec-fetch-site'] ?? 'none';
+    if (from !== 'same-origin' && from !== 'none')
+      return refuse(response, 403, 'requests from other sites are refused\n');
+    const sql = url.searchParams.get('sql') ?? '';
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const isLong = Buffer.byteLength(sql) > LONGEST_QUERY;
+    const answer = isLong
+      ? failure('usage', `a query is at most ${LONGEST_QUERY} bytes long`, 'run it with "taxiflow query"')
+      : await this.#answerTo(sql, gone.signal);
+    if (gone.signal.aborted) return;
+    if ('error' in answer) response.statusCode = isLong ? 414 : answer.error.code === 'busy' ? 503 : 400;
+    return this.#json(request, response, JSON.stringify(answer));
+  }
+
+  #answerTo(sql: string, signal: AbortSignal): Promise<QueryAnswer> | QueryAnswer {
+    this.#look();
+    const { app, dataDir } = this.#watch.status();
+    if (app === null) return failure('no-app', 'no processor has run yet', 'run "taxiflow process" first');
+    return this.#queries.run({ dataDir, app, sql, rows: MOST_ROWS }, QUERY_MS, signal);
   }
 
   async #metrics(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -245,7 +280,6 @@ function send(request: IncomingMessage, response: ServerResponse, type: string, 
   response.setHeader('vary', 'accept-encoding');
   if (body.encoding !== 'identity') response.setHeader('content-encoding', body.encoding);
   response.setHeader('content-length', body.bytes.length);
-  response.writeHead(200);
   response.end(request.method === 'HEAD' ? undefined : body.bytes);
 }
 

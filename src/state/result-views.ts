@@ -36,7 +36,7 @@ const KEPT_NAMES = /^(sqlite_|pragma_|jsonb?_(each|tree)$)/;
 export function resultTables(db: Sqlite, views: readonly View[]): ResultTable[] {
   const foreign = db.prepare('SELECT lower(name) FROM sqlite_schema WHERE instr(sql, ?) = 0 OR sql IS NULL');
   const taken = new Set(foreign.pluck().all(MARK) as string[]);
-  const isFree = (name: string) => !taken.has(name) && !KEPT_NAMES.test(name);
+  const isFree = (name: string) => !taken.has(name) && !KEPT_NAMES.test(name) && !isWord(db, name);
   const names = new Map<string, string>();
   const give = (view: string, name: string) => {
     names.set(view, name);
@@ -52,6 +52,16 @@ export function resultTables(db: Sqlite, views: readonly View[]): ResultTable[] 
     give(name, free);
   }
   return views.map((view) => tableOf(view, names.get(view.name)!));
+}
+
+/** Whether SQL takes a name for one of its words, such as `order`. */
+function isWord(db: Sqlite, name: string): boolean {
+  try {
+    db.prepare(`WITH ${name} AS (SELECT 1) SELECT 1 FROM ${name}`);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Makes the SQL views in the file of a state; those that are as they should be are left alone. */

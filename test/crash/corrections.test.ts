@@ -19,6 +19,7 @@ import { TestClock } from '../clock.ts';
 import { MemoryReader } from '../engine/memory.ts';
 import { temporaryFolder } from '../files.ts';
 import { type Random, randomNumbers } from '../random.ts';
+import { resultLines, tableLines } from '../state/tables.ts';
 import { groupBy } from '../views/model.ts';
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? 4);
@@ -157,6 +158,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
     }
     const state = new StateReader(dataDir, 'a');
     assert.deepEqual(sorted([...state.results()]), expected, `the results, seed ${seed}`);
+    assert.deepEqual(tableLines(state), resultLines(state), `the tables, seed ${seed}`);
     assert.deepEqual(
       state.cursors().map(({ delivered, pending }) => [delivered, pending]),
       [

@@ -10,6 +10,7 @@ import { sqlOfViews } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { ROOT } from '../files.ts';
 import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { resultLines, tableLines } from '../state/tables.ts';
 import { trips } from './sql-trips.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
@@ -163,6 +164,7 @@ describe('SQL views', () => {
         for (const [name, value] of Object.entries(row))
           assert.ok(isSame(actual.get(key)![name], value), `${view} ${key}: ${name} is ${actual.get(key)![name]}, not ${value}`); // biome-ignore format: one line
     }
+    assert.deepEqual(tableLines(reader), resultLines(reader), 'the tables of the state');
     reader.close();
   });
 
