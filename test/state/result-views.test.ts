@@ -217,6 +217,24 @@ describe('the table of a view', () => {
     }
   });
 
+  it('is joined with another by an index', (t) => {
+    const { state } = opened(t, [viewOf('fares'), viewOf('cells', l.session('10m'))]);
+    const plan = (sql: string) => state.db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[];
+    for (const [a, b] of [
+      ['fares', 'fares'],
+      ['fares', 'cells'],
+      ['cells', 'cells'],
+    ]) {
+      const steps = plan(
+        `SELECT * FROM ${a} a JOIN ${b} b USING (zone, vendor) WHERE a.window_start < b.window_start`,
+      );
+      assert.ok(
+        steps.some(({ detail }) => /USING AUTOMATIC/.test(detail)),
+        steps.map(({ detail }) => detail).join('\n'),
+      );
+    }
+  });
+
   it('has another name where its own is taken or a word of SQL', (t) => {
     const names = [
       'results',
