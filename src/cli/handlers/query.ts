@@ -5,6 +5,7 @@ import type { Query, Value } from '../../state/query.ts';
 import { StateReader } from '../../state/reader.ts';
 import { didYouMean } from '../../suggest.ts';
 import { withBars } from '../chart.ts';
+import type { Invocation } from '../command.ts';
 import type { QueryArguments } from '../commands/query.ts';
 import {
   chosenFormat,
@@ -24,14 +25,16 @@ const PAGE = 40;
 /** Most rows of a chart without --limit: its scale is that of all of them. */
 const MOST_BARS = 10_000;
 
-export async function query(args: QueryArguments): Promise<number> {
+export async function query(args: QueryArguments, { completed }: Invocation): Promise<number> {
   const format = args.chart === undefined ? chosenFormat(args.format) : tableFormat(args);
   const sql = args.sql === '-' ? textOfStdin() : args.sql;
   const app = chooseApp(args.dataDir, args.app);
   const reader = new StateReader(args.dataDir, app);
   try {
-    if (sql === undefined) await listTables(reader, app, format, args);
-    else await printRows(reader.query(sql), format, args);
+    if (sql === undefined) {
+      await listTables(reader, app, format, args);
+      if (format === 'table' && !args.json) say(completed(exampleOf(reader, args.app)));
+    } else await printRows(reader.query(sql), format, args);
   } finally {
     reader.close();
   }
@@ -63,9 +66,11 @@ async function listTables(
   }));
   if (format === 'table') await write(wrapped(inWords));
   else await write(formatted(format === 'csv' ? inWords : tables, format));
-  const [first] = tables;
-  if (format === 'table' && first)
-    say(`for instance: taxiflow query "SELECT * FROM ${first.table} LIMIT 10"`);
+}
+
+function exampleOf(reader: StateReader, app: string | undefined): string {
+  const [first] = reader.tables();
+  return `for instance "taxiflow query 'SELECT * FROM ${first?.name} LIMIT 10'${app === undefined ? '' : ` --app ${app}`}"`;
 }
 
 /** The tables for people; a list of columns may be longer than a line. */
