@@ -19,6 +19,7 @@ import { TestClock } from '../clock.ts';
 import { MemoryReader } from '../engine/memory.ts';
 import { temporaryFolder } from '../files.ts';
 import { type Random, randomNumbers } from '../random.ts';
+import { resultLines, tableLines } from '../state/tables.ts';
 import { groupBy, totalsOf } from '../views/model.ts';
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? 4);
@@ -164,6 +165,7 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
       const wanted = totalsOf(view, trips).sort((a, b) => a.end - b.end);
       assert.deepEqual(totals, wanted, `totals as if no trip had been late, seed ${seed}`);
     }
+    assert.deepEqual(tableLines(state), resultLines(state), `the tables, seed ${seed}`);
     assert.deepEqual(
       state.cursors().map(({ delivered, pending }) => [delivered, pending]),
       [

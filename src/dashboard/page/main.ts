@@ -8,6 +8,7 @@ import { age, useZone } from './format.ts';
 import { Job } from './job.ts';
 import { Keys } from './keys.ts';
 import type { Place } from './places.ts';
+import { askServer, QueryBox } from './query.ts';
 import { Results } from './results.ts';
 import type { Listener } from './source.ts';
 import type { History, JobStatus, Settings } from './wire.ts';
@@ -94,6 +95,10 @@ const results = new Results({
   },
 });
 const job = new Job();
+const queryBox = new QueryBox(byId('query'), (sql, signal) => {
+  if (sql !== '') keep({ ...choice, sql }, true);
+  return askServer(sql, signal, choice.app);
+});
 
 function begin(history: History): void {
   missing = undefined;
@@ -237,6 +242,11 @@ function turn(): void {
     const tab = byId(`tab-${name}`);
     if (name === choice.tab) tab.setAttribute('aria-current', 'page');
     else tab.removeAttribute('aria-current');
+  }
+  if (choice.tab === 'sql') {
+    // A link fills the box, and the user runs it.
+    if (choice.sql !== undefined) queryBox.sql = choice.sql;
+    void queryBox.show();
   }
   link();
 }
