@@ -241,7 +241,7 @@ export class StateReader {
 
   /** The tables that queries read, one for each view. */
   tables(): ResultTable[] {
-    return translating(this.#what, this.path, () => resultTables(this.#db, this.#views()));
+    return translating(this.#what, this.path, () => resultTables(this.#db, this.definitions()));
   }
 
   /** Prepares a query in SQL over these tables. Throws `usage` and `bad-query`; so does reading its rows. */
