@@ -213,9 +213,9 @@ class ProcessRun {
     while (!signal.aborted) {
       const feed = reads.next;
       if (feed) {
-        await this.#step(feed);
+        const brought = await this.#step(feed);
         await reads.lookAround();
-        this.#load.lap('reading');
+        this.#load.lap(brought ? 'reading' : 'idle');
         await clock.sleep(0);
         this.#load.lap('others');
       } else {
@@ -297,21 +297,25 @@ class ProcessRun {
     return this.#patient;
   }
 
-  async #step(feed: Feed): Promise<void> {
+  /** Takes the next batch of a shard; whether it brought records. */
+  async #step(feed: Feed): Promise<boolean> {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#reads.take(feed);
     // A read that brings nothing is a look at the tip.
-    this.#load.lap(batch && batch.count > 0 ? 'reading' : 'idle');
-    if (!batch) return;
+    const brought = batch !== undefined && batch.count > 0;
+    this.#load.lap(brought ? 'reading' : 'idle');
+    if (!batch) return false;
     this.#waiting += arrivedBefore(batch, this.#started);
-    if (batch.count > 0) {
+    if (brought) {
       this.#lastRecord = this.#o.clock.now();
       this.#engine.process(shard, batch);
     } else if (!batch.ended) shard.position = batch.next;
     this.#load.lap('processing');
     await this.#reads.settle(feed, shard, batch);
+    this.#load.lap(brought ? 'reading' : 'idle');
     if (batch.atTip) this.#engine.advance();
     this.#load.lap('processing');
+    return brought;
   }
 
   /** Also checkpoints a quiet stream, since the age of the last checkpoint shows whether a processor is alive. */
