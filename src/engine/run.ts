@@ -215,9 +215,9 @@ class ProcessRun {
       if (feed) {
         const brought = await this.#step(feed);
         await reads.lookAround();
-        this.#load.lap(brought ? 'reading' : 'idle');
         await clock.sleep(0);
-        this.#load.lap('others');
+        // A read that brings nothing is a look at the tip.
+        this.#load.lap(brought ? 'others' : 'idle');
       } else {
         if (this.#o.untilEnd() && (await reads.allRead())) break;
         this.#noteMissingWatermark();
@@ -301,20 +301,16 @@ class ProcessRun {
   async #step(feed: Feed): Promise<boolean> {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#reads.take(feed);
-    // A read that brings nothing is a look at the tip.
     const brought = batch !== undefined && batch.count > 0;
-    this.#load.lap(brought ? 'reading' : 'idle');
     if (!batch) return false;
     this.#waiting += arrivedBefore(batch, this.#started);
     if (brought) {
-      this.#lastRecord = this.#o.clock.now();
+      this.#lastRecord = this.#load.lap('reading');
       this.#engine.process(shard, batch);
     } else if (!batch.ended) shard.position = batch.next;
-    this.#load.lap('processing');
     await this.#reads.settle(feed, shard, batch);
-    this.#load.lap(brought ? 'reading' : 'idle');
     if (batch.atTip) this.#engine.advance();
-    this.#load.lap('processing');
+    if (brought) this.#load.lap('processing');
     return brought;
   }
 

@@ -3,10 +3,10 @@ import type { JobStatus } from './wire.ts';
 
 const DEFAULT_FOLDER = '.taxiflow';
 
-export function command(name: string, { app, dataDir }: JobStatus): string {
+export function command(name: string, { app, dataDir, command: taxiflow }: JobStatus): string {
   const ofApp = app === null ? '' : ` --app ${quoted(app)}`;
   const inFolder = dataDir === DEFAULT_FOLDER ? '' : ` --data-dir ${quoted(dataDir)}`;
-  return `“taxiflow ${name}${ofApp}${inFolder}”`;
+  return `“${taxiflow} ${name}${ofApp}${inFolder}”`;
 }
 
 /** The command that processes the stream of a job. */
