@@ -58,7 +58,7 @@ export class Chart {
     this.#svg.setAttribute('aria-label', label);
     this.#svg.setAttribute('aria-valuemax', String(Math.max(0, points.length - 1)));
     this.#points = points;
-    renew(this.#svg, content, draw('line', { class: 'cursor', y1: TOP, y2: this.#height - BOTTOM }));
+    renew(this.#svg, content, draw('line', { class: 'at-point', y1: TOP, y2: this.#height - BOTTOM }));
     this.#choose(this.#chosen);
   }
 
@@ -97,7 +97,7 @@ export class Chart {
     this.#svg.setAttribute('aria-valuenow', String(this.#chosen ?? Math.max(0, this.#points.length - 1)));
     this.#svg.setAttribute('aria-valuetext', point?.text ?? 'nothing yet');
     setText(this.#readout, this.#chosen === undefined ? '' : (point?.text ?? ''));
-    const cursor = this.#svg.querySelector('.cursor');
+    const cursor = this.#svg.querySelector('.at-point');
     cursor?.setAttribute('x1', (point?.x ?? 0).toFixed(1));
     cursor?.setAttribute('x2', (point?.x ?? 0).toFixed(1));
     cursor?.classList.toggle('shown', this.#chosen !== undefined);
@@ -111,7 +111,11 @@ export function sideAxis(
 ): Content {
   return ticks.map(({ y, text }) => [
     draw('line', { class: 'grid', x1: frame.left, x2: frame.right, y1: y.toFixed(1), y2: y.toFixed(1) }),
-    draw('text', { class: 'tick', x: frame.left - 8, y: (y + 4).toFixed(1), 'text-anchor': 'end' }, text),
+    draw(
+      'text',
+      { class: 'scale-text', x: frame.left - 8, y: (y + 4).toFixed(1), 'text-anchor': 'end' },
+      text,
+    ),
   ]);
 }
 
@@ -127,7 +131,11 @@ export function lowerAxis(
       y1: frame.bottom,
       y2: frame.bottom + 4,
     }),
-    draw('text', { class: 'tick', x: x.toFixed(1), y: frame.bottom + 17, 'text-anchor': 'middle' }, text),
+    draw(
+      'text',
+      { class: 'scale-text', x: x.toFixed(1), y: frame.bottom + 17, 'text-anchor': 'middle' },
+      text,
+    ),
   ]);
 }
 

@@ -29,7 +29,7 @@ export class Checkpoints {
       this.#table,
     );
     this.#details.addEventListener('toggle', () => this.#drawTable());
-    const caption = make('figcaption', {}, make('b', {}, 'Took'), ' ms, and below what was written');
+    const caption = make('figcaption', {}, make('b', {}, 'Duration'), ' and, below, bytes written');
     this.element = make(
       'div',
       {},
@@ -98,7 +98,7 @@ function drawing(frame: Frame, checkpoints: readonly PastCheckpoint[]): Drawing 
           draw(
             'text',
             {
-              class: 'tick',
+              class: 'scale-text',
               x: x(i!).toFixed(1),
               y: frame.bottom + 17,
               'text-anchor': i === 0 ? 'start' : 'end',

@@ -6,11 +6,11 @@ import { bytes, count } from './format.ts';
 import type { JobDetails, JobStatus, SinkStatus } from './wire.ts';
 
 const ACTIVITIES = [
-  ['processing', 'fills windows'],
-  ['committing', 'commits'],
-  ['reading', 'reads the stream'],
-  ['others', 'lends its thread to sinks'],
-  ['idle', 'waits for trips'],
+  ['processing', 'filling windows'],
+  ['committing', 'committing'],
+  ['reading', 'reading the stream'],
+  ['others', 'sinks'],
+  ['idle', 'waiting for trips'],
 ] as const;
 
 const STATE_WORDS: Readonly<Record<Edge['state'], string>> = {
@@ -48,7 +48,9 @@ function isSlow({ holdsUp }: Flow, part: Part): boolean {
 }
 
 function box(kind: string, title: Content, slow: boolean, ...content: Content[]): HTMLElement {
-  const mark = slow ? make('strong', { class: 'slow-mark' }, 'holds the line up') : [];
+  const mark = slow
+    ? make('strong', { class: 'slow-mark' }, kind === 'sink' ? 'holds up its results' : 'holds the line up')
+    : [];
   return make(
     'div',
     { class: `node ${kind}${slow ? ' slow-part' : ''}` },
@@ -86,7 +88,7 @@ function streamBox({ stream, shards }: JobStatus, slow: boolean): HTMLElement {
     'stream',
     'Stream',
     slow,
-    make('p', { class: 'name' }, stream?.replace(/ \(.*\)$/, '') ?? '–'),
+    make('p', { class: 'node-name' }, stream?.replace(/ \(.*\)$/, '') ?? '–'),
     line(ended > 0 ? `${parts}, ${count(ended)} read to the end` : parts),
   );
 }
@@ -118,6 +120,7 @@ function loadBar({ load }: JobStatus): Content {
     return rect;
   });
   const words = ACTIVITIES.filter(([activity]) => load[activity] >= 0.005)
+    .sort(([a], [b]) => load[b] - load[a])
     .map(([activity, does]) => `${percent(load[activity])} ${does}`)
     .join(', ');
   const bar = { class: 'load', viewBox: '0 0 100 8', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
@@ -146,7 +149,7 @@ function sinkBox({ name, unit, delivered, rejected }: SinkStatus, slow: boolean)
     'sink',
     kind,
     slow,
-    place === '' ? [] : make('p', { class: 'name' }, place),
+    place === '' ? [] : make('p', { class: 'node-name' }, place),
     line(`${count(delivered)} ${things} delivered`),
     rejected > 0 ? line(`${count(rejected)} of them refused`) : [],
   );

@@ -221,7 +221,12 @@ function gaps(frame: Frame, { gaps: found }: TimeAxis): Content {
       wide
         ? draw(
             'text',
-            { class: 'tick', x: ((x1 + x2) / 2).toFixed(1), y: frame.top + 14, 'text-anchor': 'middle' },
+            {
+              class: 'scale-text',
+              x: ((x1 + x2) / 2).toFixed(1),
+              y: frame.top + 14,
+              'text-anchor': 'middle',
+            },
             age(to - from),
           )
         : [],
