@@ -94,7 +94,11 @@ const results = new Results({
     source.open(choice.app, view);
   },
 });
-const job = new Job();
+const job = new Job({
+  details: () => source.fetch('/api/job'),
+  jobs: () => source.fetch('/api/jobs'),
+  deadLetters: (reason) => source.fetch('/api/dead-letters', { reason }),
+});
 const queryBox = new QueryBox(byId('query'), (sql, signal) => {
   if (sql !== '') keep({ ...choice, sql }, true);
   return askServer(sql, signal, choice.app);
@@ -136,6 +140,7 @@ function follow(): void {
   const read = readAddress(location.hash);
   choice = read.choice;
   nonsense = read.nonsense;
+  if (choice.app !== before.app) status = undefined;
   if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
   else nonsense = [...nonsense, ...results.choose(choice)];
   turn();
