@@ -16,6 +16,8 @@ import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 
 /** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
+/** Trips of a day end within it, or soon after. */
+const MOST_OF_A_DAY = 30 * 3_600_000;
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 type State =
@@ -51,6 +53,8 @@ let connected: boolean | undefined;
 let crowded = false;
 let missing: string | undefined;
 let announced = '';
+/** Whether the user has chosen something. */
+let isTouched = false;
 
 const listener: Listener = {
   history: (history) => begin(history),
@@ -88,7 +92,11 @@ const results = new Results({
   places,
   zones,
   source,
-  onChoice: (isNew) => keep({ ...here(), ...results.choice }, isNew),
+  onChoice: (isNew) => {
+    isTouched = true;
+    keep({ ...here(), ...results.choice }, isNew);
+    render();
+  },
   onView: (view, at) => {
     keep({ ...here(), pins: [], filter: new Map(), view, ...(at === undefined ? {} : { at }) }, true);
     source.open(choice.app, view);
@@ -214,7 +222,7 @@ function notice(state: State): readonly [text: string, hint: string] {
       return [`${sentence(message)}.`, hint ? `${sentence(hint)}.` : ''];
     }
     case 'done':
-      return results.isEmpty ? noResults() : ['', ''];
+      return results.isEmpty ? noResults() : isTouched || choice.tab !== 'results' ? ['', ''] : overNotice();
     case 'stopped':
       return [
         `No processor runs; ${figures}.`,
@@ -223,6 +231,11 @@ function notice(state: State): readonly [text: string, hint: string] {
     default:
       return (state === 'live' || state === 'waiting') && results.isEmpty ? noResults() : ['', ''];
   }
+}
+
+function overNotice(): readonly [string, string] {
+  const what = results.span <= MOST_OF_A_DAY ? 'The day is over' : 'All of it is processed';
+  return [`${what}: drag the time, or press play.`, 'This is its busiest window.'];
 }
 
 function noResults(): readonly [string, string] {
