@@ -362,6 +362,12 @@ export class PaneWindow implements OpenWindow {
     }
   }
 
+  /** Forgets all panes of a window that has not fired, and keeps their room. */
+  clear(): void {
+    this.panes.clear();
+    this.#values?.clear();
+  }
+
   get bytes(): number {
     return WINDOW_BYTES + this.#shown.length + this.panes.bytes + (this.#values?.bytes ?? 0);
   }
