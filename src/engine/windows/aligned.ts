@@ -29,7 +29,7 @@ import {
 import { MemoryRun, type Pane, PaneWindow } from './pane-window.ts';
 import { SessionJoin } from './sessions.ts';
 import { Ranking } from './top.ts';
-import { Totals } from './totals.ts';
+import { type SetAside, Totals } from './totals.ts';
 
 /** A window with panes in the store. */
 export interface StoredWindow extends WindowSpan {
@@ -42,6 +42,14 @@ export interface StoredWindow extends WindowSpan {
 export interface WindowMemory extends MemoryCount {
   /** Number of look-ups so far; shows which window was used longest ago. */
   uses: number;
+}
+
+/** The parts of a window that are in the store, added up. */
+interface Rest {
+  readonly sums: SetAside;
+  /** How many panes of the part in memory were looked for in the store, and how many are there too. */
+  looked: number;
+  shared: number;
 }
 
 interface StoredParts {
@@ -71,6 +79,8 @@ export class AlignedWindows implements OpenWindows {
   readonly #unfired = new Heap(isEarlier);
   readonly #fired = new Heap(isEarlier);
   readonly #corrected = new Set<PaneWindow>();
+  /** Of parts in memory, once they are corrected: the other parts of their windows. */
+  readonly #rests = new WeakMap<PaneWindow, Rest>();
   /** Windows changed since the last checkpoint, and windows leaving memory with the next one. */
   #changed: PaneWindow[] = [];
   #leaving: PaneWindow[] = [];
@@ -269,10 +279,28 @@ export class AlignedWindows implements OpenWindows {
         if (having(values)) yield documents.result(key, values, span);
   }
 
-  /** Adds up all panes of a window again. */
+  /** Adds up all panes of a window again; without values to keep, those in the store only once as long as a part is in memory. */
   #addUp(end: number, window: PaneWindow): void {
-    if (!this.#parts.has(end)) this.#totals.addAll(window);
-    else for (const _ of this.#merged(end, window, this.#totals));
+    const totals = this.#totals;
+    if (!this.#parts.has(end)) totals.addAll(window);
+    else if (this.view.lists > 0) for (const _ of this.#merged(end, window, totals));
+    else {
+      const rest = this.#rests.get(window) ?? this.#addUpRest(end, window);
+      const added = new MemoryRun(this.view, window, window.inKeyOrder(rest.looked));
+      const stored = this.#storedRuns(end);
+      for (; added.key; added.next()) if (stored.some((run) => run.seek(added.key!))) rest.shared++;
+      rest.looked = window.panes.count;
+      totals.addAside(rest.sums);
+      totals.addAll(window, rest.shared);
+    }
+  }
+
+  #addUpRest(end: number, window: PaneWindow): Rest {
+    for (const _ of this.#merged(end, undefined, this.#totals));
+    const rest = { sums: this.#totals.setAside(), looked: 0, shared: 0 };
+    this.#rests.set(window, rest);
+    this.#totals.begin();
+    return rest;
   }
 
   *#top(top: Top, panes: Iterable<Pane>, documents: Documents): Generator<string> {

@@ -182,9 +182,9 @@ export class PaneWindow implements OpenWindow {
     });
   }
 
-  /** All panes, in key order. */
-  inKeyOrder(): Int32Array {
-    return this.#inKeyOrder(Int32Array.from({ length: this.panes.count }, (_, pane) => pane));
+  /** All panes from one on, in key order. */
+  inKeyOrder(from = 0): Int32Array {
+    return this.#inKeyOrder(Int32Array.from({ length: this.panes.count - from }, (_, i) => from + i));
   }
 
   /** Codes sort as their strings do, except codes of words, which are numbered as they occur. */

@@ -73,14 +73,31 @@ export class Totals {
     this.#all.at(NO_KEY);
   }
 
-  /** Adds all panes of a window that is whole in memory, faster than one by one. */
-  addAll(window: PaneWindow): void {
+  /** Adds all panes of a window in memory, faster than one by one. `shared` of its keys were added before. */
+  addAll(window: PaneWindow, shared = 0): void {
+    this.#keys += window.panes.count - shared;
+    this.#addAll(window, this.#fields);
+  }
+
+  /** Takes what was added since `begin`, of a view that keeps no values. */
+  setAside(): SetAside {
+    return { keys: this.#keys, isGrouped: this.#isGrouped, sums: this.#sums.takeAway() };
+  }
+
+  /** Adds what was set aside. It stays valid as long as the words of this process. */
+  addAside({ keys, isGrouped, sums }: SetAside): void {
+    this.#keys += keys;
+    this.#isGrouped = isGrouped;
+    this.#addAll(sums, [...this.#fields.keys()]);
+  }
+
+  /** `fields` are the places of the group's fields in the keys of the window. */
+  #addAll(window: PaneWindow, fields: readonly number[]): void {
     const { panes } = window;
-    this.#keys += panes.count;
     if (panes.count > this.#places.length) this.#places = new Int32Array(2 * panes.count);
     const places = this.#places;
     for (let pane = 0; pane < panes.count && this.#isGrouped; pane++) {
-      for (let i = 0; i < this.#codes.length; i++) this.#codes[i] = panes.keyOf(pane, this.#fields[i]!);
+      for (let i = 0; i < this.#codes.length; i++) this.#codes[i] = panes.keyOf(pane, fields[i]!);
       places[pane] = this.#groups.at(this.#codes);
       this.#limitGroups();
     }
@@ -157,6 +174,13 @@ export class Totals {
   }
 }
 
+/** Sums to be added again and again. */
+export interface SetAside {
+  readonly keys: number;
+  readonly isGrouped: boolean;
+  readonly sums: PaneWindow;
+}
+
 interface SummedPane {
   readonly key: Key;
   /** Valid until the next pane. */
@@ -195,6 +219,12 @@ class Sums {
   begin(): void {
     if (this.#part.part > 0) this.#part = this.#newPart(0);
     this.#part.clear();
+  }
+
+  takeAway(): PaneWindow {
+    const taken = this.#part;
+    this.#part = this.#newPart(0);
+    return taken;
   }
 
   /** Returns the place of the key. */
