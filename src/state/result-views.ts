@@ -5,6 +5,8 @@
 import type { Sqlite } from '../sqlite.ts';
 import { resultTypes } from '../views/check.ts';
 import { RETRACTED, type ValueType, type View, type Window } from '../views/language.ts';
+import { type FiringRow, firingKey } from './outbox.ts';
+import { corruptRow, rowCrc } from './rows.ts';
 
 /** The SQL view of a view of the job. */
 export interface ResultTable {
@@ -12,8 +14,9 @@ export interface ResultTable {
   /** Name of the view. */
   readonly view: string;
   readonly columns: readonly { readonly name: string; readonly type: ColumnType }[];
-  /** Its statement, as SQLite stores it. */
+  /** Its statement, as SQLite stores it, and that of one connection, which checks what it reads. */
   readonly sql: string;
+  readonly checkedSql: string;
 }
 
 type ColumnType = 'INTEGER' | 'REAL' | 'TEXT';
@@ -80,11 +83,16 @@ export function dropResultViews(db: Sqlite): void {
   for (const name of madeViews(db).keys()) db.exec(`DROP VIEW ${quoted(name)}`);
 }
 
-/** Makes the SQL views for this connection alone, which may be read-only. */
+/** Makes the SQL views for this connection alone, which may be read-only. Reading a row that differs from its checksum throws. */
 export function makeTemporaryViews(db: Sqlite, tables: readonly ResultTable[]): void {
-  for (const { name, sql } of tables) {
+  db.function(CHECK, (first, count, view, windowStart, correction, crc, docs) => {
+    const key = firingKey({ first, count, view, windowStart, correction } as FiringRow);
+    if (rowCrc(key, String(docs)) !== crc) throw corruptRow('checksum');
+    return 1;
+  });
+  for (const { name, checkedSql } of tables) {
     db.exec(`DROP VIEW IF EXISTS temp.${quoted(name)}`);
-    db.exec(sql.replace('CREATE', 'CREATE TEMP'));
+    db.exec(checkedSql);
   }
 }
 
@@ -92,6 +100,10 @@ function madeViews(db: Sqlite): Map<string, string> {
   const rows = db.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'view' AND instr(sql, ?) > 0");
   return new Map((rows.all(MARK) as { name: string; sql: string }[]).map(({ name, sql }) => [name, sql]));
 }
+
+/** The function that checks a row of `firings`, and its call. */
+const CHECK = 'taxiflow_intact';
+const INTACT = ` AND ${CHECK}(f.first, f.count, f.view, f.window_start, f.correction, f.crc, f.docs)`;
 
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
@@ -102,14 +114,20 @@ function tableOf(view: View, name: string): ResultTable {
     name: time,
     type: 'TEXT' as const,
   }));
-  return { name, view: view.name, columns: [...times, ...fields], sql: statementOf(view, name, fields) };
+  return {
+    name,
+    view: view.name,
+    columns: [...times, ...fields],
+    sql: `CREATE VIEW ${selectOf(view, name, fields)}`,
+    checkedSql: `CREATE TEMP VIEW ${selectOf(view, name, fields, INTACT)}`,
+  };
 }
 
 /**
  * The latest version of a result is that of the last correction with its key; most windows have none. A time that follows
  * from what lists know the window by is computed from that: a condition on it then leaves whole windows unread.
  */
-function statementOf(view: View, name: string, fields: ResultTable['columns']): string {
+function selectOf(view: View, name: string, fields: ResultTable['columns'], intact = ''): string {
   const valueIn = (doc: string, field: string) => `json_extract(${doc}, ${literal(`$."${field}"`)})`;
   const columnsOf = (label: string, doc: string, uncast?: string) =>
     [
@@ -124,14 +142,14 @@ function statementOf(view: View, name: string, fields: ResultTable['columns']): 
   const firings = `FROM firings f, json_each(f.docs) d WHERE f.view = ${literal(view.name)}`;
   // Of one column the two parts differ in affinity, which keeps SQLite from joining tables part by part: it has no index for parts.
   const corrected = columnsOf('label', 'doc', 'timestamp');
-  return `CREATE VIEW ${quoted(name)} AS ${MARK}
+  return `${quoted(name)} AS ${MARK}
 WITH corrected AS MATERIALIZED (
   SELECT f.window_start AS label, ${key} AS key, max(f.first + d.key) AS number, d.value AS doc
-  ${firings} AND f.correction = 1 GROUP BY 2
+  ${firings} AND f.correction = 1${intact} GROUP BY 2
 )
 SELECT
   ${columnsOf('f.window_start', 'd.value')}
-${firings} AND f.correction = 0
+${firings} AND f.correction = 0${intact}
   AND (f.window_start NOT IN (SELECT label FROM corrected) OR ${key} NOT IN (SELECT key FROM corrected))
 UNION ALL SELECT
   ${corrected}

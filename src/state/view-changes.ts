@@ -3,6 +3,7 @@
 import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import type { Sqlite } from '../sqlite.ts';
+import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { amendCheckpoint, readCheckpoint } from './checkpoint-row.ts';
 import { type FilledViews, joinFilled } from './filled-views.ts';
@@ -23,11 +24,12 @@ export interface ViewChange {
 const NOW = 'it begins where the stream is now, without --backfill';
 const FILLED = 'it is filled from the start of the stream';
 
-/** The views a state was made with. */
+/** The views a state was made with. What is no view any more is damage. */
 export function storedViews(db: Sqlite): View[] {
   const text = db.prepare("SELECT value FROM identity WHERE name = 'views'").pluck().get();
+  if (text === '[]') return [];
   try {
-    return JSON.parse(String(text)) as View[];
+    return checkViews(JSON.parse(String(text)));
   } catch {
     throw corruptRow('views');
   }

@@ -240,6 +240,7 @@ function readsBack({ line, results }: Halfway): 'refused' | 'right' {
     try {
       const found = [...reader.results()].map((doc) => JSON.stringify(doc)).join('\n');
       sameLines(comparable(found), results, 'read wrong results back from a damaged state');
+      sameLines(comparable(queried(reader)), results, 'a query finds wrong results in a damaged state');
     } finally {
       reader.close();
     }
@@ -249,6 +250,19 @@ function readsBack({ line, results }: Halfway): 'refused' | 'right' {
     return 'refused';
   }
   return 'right';
+}
+
+/** The results as queries find them. */
+function queried(reader: StateReader): string {
+  const lines = reader.tables().flatMap(({ name, view }) => {
+    const { columns, rows } = reader.query(`SELECT * FROM ${name}`);
+    return [...rows()].map(({ values }) =>
+      JSON.stringify(
+        Object.fromEntries([['view', view], ...columns.map((column, i) => [column, values[i]])]),
+      ),
+    );
+  });
+  return lines.join('\n');
 }
 
 /** Places worth damaging: the file's header, the start of each page, its indexes, and bytes that aren't zero. */

@@ -305,6 +305,25 @@ describe('the table of a view', () => {
     assert.deepEqual(found?.values, [2]);
   });
 
+  it('is checked where taxiflow reads it, and only what a query needs', (t) => {
+    const { state, reader } = opened(t, [viewOf('fares')]);
+    commit(state, [
+      firing('fares', 0, [row(1, 'a', 2, 7)]),
+      firing('fares', 20 * MINUTE, [row(1, 'a', 3, 8)]),
+    ]);
+    commit(state, [firing('fares', 20 * MINUTE, [row(1, 'a', 4, 9)], true)]);
+    const trips = (condition: string) =>
+      [...reader.query(`SELECT trips FROM fares WHERE ${condition}`).rows()].map(({ values }) => values[0]);
+    assert.deepEqual(trips('true').sort(), [2, 4]);
+    state.db.exec(`UPDATE firings SET docs = replace(docs, '"trips":2', '"trips":3') WHERE window_start = 0`);
+    assert.throws(() => trips('true'), { code: 'corrupt' });
+    assert.deepEqual(trips("window_start > '1970-01-01T00:15'"), [4]);
+    state.db.exec(
+      'UPDATE firings SET docs = replace(docs, \'"trips":4\', \'"trips":5\') WHERE correction = 1',
+    );
+    assert.throws(() => trips("window_start > '1970-01-01T00:15'"), { code: 'corrupt' });
+  });
+
   it('is in no savepoint, which would be refused, and in the state again that is made of one', async (t) => {
     const { state, dataDir } = opened(t, [viewOf('fares')]);
     commit(state, [firing('fares', 0, [row(1, 'a', 2, 7)])]);

@@ -6,15 +6,18 @@ import { chartElement, chartOf } from './query-chart.ts';
 
 export type Run = (sql: string, signal: AbortSignal) => Promise<QueryAnswer>;
 
+/** Bytes that the server takes. A longer address is cut off by Node.js, without an answer. */
+const LONGEST_QUERY = 8_192;
+
 /** Asks the server of the page about a job, or the one that it shows. */
 export async function askServer(sql: string, signal: AbortSignal, app?: string): Promise<QueryAnswer> {
+  if (new TextEncoder().encode(sql).length > LONGEST_QUERY)
+    return { error: { code: 'usage', message: `a query is at most ${count(LONGEST_QUERY)} bytes long` } };
   const query = new URLSearchParams({ sql, ...(app === undefined ? {} : { app }) });
   const response = await fetch(`/api/query?${query}`, { signal });
   const isJson = response.headers.get('content-type')?.startsWith('application/json');
   if (isJson) return (await response.json()) as QueryAnswer;
-  // Node.js refuses an address that is far too long before the server of the page sees it.
-  const message = response.status === 431 ? 'the query is too long' : await response.text();
-  return { error: { code: 'usage', message } };
+  return { error: { code: 'usage', message: await response.text() } };
 }
 
 export class QueryBox {
