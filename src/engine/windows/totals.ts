@@ -149,6 +149,7 @@ export class Totals {
     for (const pane of this.#all.panes()) all = this.#sumText(pane);
     this.#groups.end();
     this.#all.end();
+    if (this.#places.byteLength > KEPT_BYTES) this.#places = new Int32Array(0);
     if (this.#keys === 0) return undefined;
     const isCut = this.#fields.length > 0 && !this.#isGrouped;
     return `{"keys":${this.#keys},"all":{${all}},"groups":${isCut ? 'null' : `[${groups.join(',')}]`}}`;
