@@ -1,6 +1,9 @@
 /**
  * Totals of one firing of a window: its aggregates over all panes, before `having` and `top` select any. Of the whole window, and of each
  * group: the panes with the same key fields that are not places.
+ *
+ *  P5 each firing of a window with panes has its totals, also one without results; those of a correction are of all its panes, as
+ *     if no trip had been late.
  */
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { groupFields } from '../../views/places.ts';
@@ -146,6 +149,7 @@ export class Totals {
     for (const pane of this.#all.panes()) all = this.#sumText(pane);
     this.#groups.end();
     this.#all.end();
+    if (this.#places.byteLength > KEPT_BYTES) this.#places = new Int32Array(0);
     if (this.#keys === 0) return undefined;
     const isCut = this.#fields.length > 0 && !this.#isGrouped;
     return `{"keys":${this.#keys},"all":{${all}},"groups":${isCut ? 'null' : `[${groups.join(',')}]`}}`;

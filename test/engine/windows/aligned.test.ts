@@ -231,7 +231,7 @@ function isBefore(a: readonly (string | number)[], b: readonly (string | number)
 }
 
 describe('panes', () => {
-  it('fire as windows end and are corrected until the lateness is over, across spills and restarts (P1, P2, P3)', () => {
+  it('fire as windows end and are corrected until the lateness is over, across spills and restarts (P1, P2, P3, P5)', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...views),

@@ -79,7 +79,7 @@ interface Parsed {
 }
 
 describe('totals', () => {
-  it('are the same in any number of parts, which leave nothing behind (C9)', () => {
+  it('are the same in any number of parts, which leave nothing behind (P5, C9)', () => {
     for (const groups of [1, 9, 64, 65, 500]) {
       const whole = totalsOf({ groups, trips: 6_000 });
       assert.equal(whole.puts, 0);
