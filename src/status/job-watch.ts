@@ -10,7 +10,7 @@ import { isRunning, isStandby, statePath } from '../state/files.ts';
 import { StateReader } from '../state/reader.ts';
 import type { RunStatus } from '../state/run-row.ts';
 import { invocation } from './invocation.ts';
-import type { DeadLetterSample, JobDetails, JobStatus, RunFacts, Sample, SinkStatus } from './model.ts';
+import type { DeadLetterSample, JobDetails, JobStatus, RunFacts, SinkStatus } from './model.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
@@ -18,6 +18,13 @@ export interface WatchOptions {
   readonly app?: string | undefined;
   /** Epoch ms. */
   readonly now: () => number;
+}
+
+/** Trips read and results written by a time, epoch ms. */
+interface Sample {
+  readonly at: number;
+  readonly trips: number;
+  readonly results: number;
 }
 
 const SAMPLES = 120;
@@ -87,7 +94,7 @@ export class JobWatch {
     const command = this.#command;
     const standby = this.#app !== undefined && isStandby(dataDir, this.#app);
     const head = { now: now(), app: this.#app ?? null, dataDir, command, standby, trouble: this.#trouble };
-    const nothing = { views: [], shards: [], sinks: [], deadLetters: [], samples: [] };
+    const nothing = { views: [], shards: [], sinks: [], deadLetters: [] };
     if (!this.#reader || !this.#app) {
       return { ...head, ...nothing, running: false, watermark: null, rates: { trips: 0, results: 0 } };
     }
@@ -128,7 +135,6 @@ export class JobWatch {
       }),
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(running ? noted?.rates : undefined),
-      samples: this.#samples,
     };
   }
 

@@ -37,14 +37,6 @@ export interface CheckpointStatus {
   readonly bytes?: number | undefined;
 }
 
-/** A point in the job's past: trips read and results written by then. */
-export interface Sample {
-  /** Epoch ms. */
-  readonly at: number;
-  readonly trips: number;
-  readonly results: number;
-}
-
 /** The run that goes on, or the last one. Times are epoch ms. */
 export interface RunFacts {
   readonly pid: number;
@@ -92,7 +84,6 @@ export interface JobStatus {
   readonly deadLetters: readonly { readonly reason: string; readonly count: number; readonly kept: number }[];
   /** Trips read and results written per second, over the last ten seconds. */
   readonly rates: { readonly trips: number; readonly results: number };
-  readonly samples: readonly Sample[];
   /** Why there is nothing to show. */
   readonly trouble?:
     | { readonly code: ErrorCode; readonly message: string; readonly hint?: string }

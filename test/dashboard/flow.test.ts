@@ -37,7 +37,6 @@ const STATUS: JobStatus = {
   sinks: [SINK],
   deadLetters: [],
   rates: { trips: 12_400, results: 30 },
-  samples: [],
 };
 
 const behind = (lagMs: number) => STATUS.shards.map((shard, i) => ({ ...shard, lagMs: i === 1 ? lagMs : 0 }));

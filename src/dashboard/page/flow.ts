@@ -79,7 +79,9 @@ function readEdge(status: JobStatus, slow: 'stream' | 'processor' | undefined): 
   if (run?.delivering) return { state: 'waits', rate: '', words: 'everything is read' };
   const passes = rates.trips > 0 ? `${rate(rates.trips)} trips/s` : '';
   if (!totals?.read) return { state: 'waits', rate: passes, words: 'no records yet' };
-  const lag = lagOf(status) ?? 0;
+  const lag = lagOf(status);
+  // Where Flink computes, or before the first note.
+  if (lag === undefined) return { state: rates.trips > 0 ? 'flows' : 'waits', rate: passes, words: '' };
   if (lag < KEEPS_UP_MS) {
     const flows = rates.trips > 0;
     return {
