@@ -1,10 +1,10 @@
 /** The status of a job, shared by `taxiflow status`, `/metrics` and the live page. Plain data; the browser uses it too. */
 import type { SinkStatus } from '../engine/sink.ts';
 import type { ErrorCode } from '../error-codes.ts';
-import type { Past, PastCheckpoint, PastPoint } from '../state/run-past.ts';
+import type { Past, PastCheckpoint, PastFailure, PastPoint } from '../state/run-past.ts';
 import type { LoadShares, RemoteStatus } from '../state/run-row.ts';
 
-export type { LoadShares, Past, PastCheckpoint, PastPoint, RemoteStatus, SinkStatus };
+export type { LoadShares, Past, PastCheckpoint, PastFailure, PastPoint, RemoteStatus, SinkStatus };
 
 export interface ShardStatus {
   readonly id: string;
@@ -43,8 +43,8 @@ export interface RunFacts {
   readonly startedAt: number;
   /** When its processor last said how it is. */
   readonly notedAt: number;
-  /** How it ended; undefined while it runs, and where it was killed or failed. */
-  readonly end?: 'all-read' | 'stopped' | undefined;
+  /** How it ended; undefined while it runs, and where it was killed. */
+  readonly end?: 'all-read' | 'stopped' | 'failed' | undefined;
   /** Everything is read, and only the sinks are still at work. */
   readonly delivering: boolean;
   /** Ms. */

@@ -144,6 +144,7 @@ export function blockedWords({ trouble, since }: SinkStatus, now: number): strin
 export function endWords({ run, totals }: JobStatus): string {
   if (!run) return totals ? 'no processor runs' : 'nothing was read yet';
   if (run.end === 'all-read') return 'everything was read';
+  if (run.end === 'failed') return 'the run failed; the next one goes on from here';
   return run.end === 'stopped'
     ? 'stopped, goes on from here'
     : 'no processor runs; the next one goes on from here';
@@ -153,6 +154,8 @@ function summaryOf(status: JobStatus, holdsUp: readonly Part[]): string {
   if (!status.running) {
     const { standby, run } = status;
     if (standby) return 'No processor runs here; one waits to take the job over.';
+    if (run?.end === 'failed')
+      return 'The last run failed: see below why. The next one goes on from the last checkpoint.';
     if (run?.end === 'all-read') return 'The run is over: everything was read, and its results are here.';
     return 'No processor runs now. The next one goes on from the last checkpoint.';
   }

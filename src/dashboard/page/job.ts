@@ -73,6 +73,7 @@ const TABLES: readonly Card[] = [
   ['sinks', 'Sinks', sinkTable],
 ];
 const SETTINGS: readonly Card[] = [
+  ['failures', 'Runs that failed', failureTable],
   ['savepoints', 'Savepoints', savepointTable],
   ['settings', 'Configuration', settings],
 ];
@@ -372,6 +373,13 @@ function sinkTable(status: JobStatus): Content[] {
   ];
 }
 
+function failureTable({ now }: JobStatus, details: JobDetails | undefined): Content[] {
+  const { failures = [] } = details?.past ?? {};
+  if (failures.length === 0) return [quiet('None: no run has ended with an error.')];
+  const rows = failures.toReversed().map(({ at, code, message }) => [wallStamp(at, now), code, message]);
+  return [table('Runs that failed', [`At (${ZONE})`, 'Code', 'Why'], rows, [])];
+}
+
 function savepointTable(status: JobStatus, details: JobDetails | undefined): Content[] {
   const { shown = [], count: number = 0 } = details?.savepoints ?? {};
   if (shown.length === 0)
@@ -438,7 +446,8 @@ function jobList(jobs: readonly JobSummary[], shown: string | null): Content {
       { href: `${address.search}#job`, ...(here ? { 'aria-current': 'true' } : {}) },
       app,
     );
-    const stopped = standby ? 'standby' : end === 'all-read' ? 'finished' : 'stopped';
+    const ended = end === 'all-read' ? 'finished' : end === 'failed' ? 'failed' : 'stopped';
+    const stopped = standby ? 'standby' : ended;
     return [
       here ? [link, ' (shown)'] : link,
       trouble ?? (running ? 'running' : stopped),
