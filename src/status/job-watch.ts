@@ -30,6 +30,8 @@ interface Sample {
 const SAMPLES = 120;
 const RATE_MS = 10_000;
 const LETTERS_SHOWN = 20;
+/** Many pages that ask at once get the same. */
+const DETAILS_MS = 1_000;
 const LETTER_BYTES = 2_000;
 const UNKNOWN = { code: 'not-readable', hint: undefined } as const;
 
@@ -45,6 +47,13 @@ export class JobWatch {
   #version = -1;
   #samples: Sample[] = [];
   #trouble: JobStatus['trouble'];
+  #details:
+    | {
+        readonly of: StateReader | undefined;
+        readonly at: number;
+        readonly found: Promise<JobDetails | undefined>;
+      }
+    | undefined;
 
   constructor(options: WatchOptions) {
     this.#o = options;
@@ -146,7 +155,16 @@ export class JobWatch {
   }
 
   /** What is larger than a status or seldom changes; undefined if no state is open. */
-  async details(): Promise<JobDetails | undefined> {
+  details(): Promise<JobDetails | undefined> {
+    const now = this.#o.now();
+    const { of, at, found } = this.#details ?? {};
+    if (found && of === this.#reader && now >= at! && now - at! < DETAILS_MS) return found;
+    const asked = this.#readDetails();
+    this.#details = { of: this.#reader, at: now, found: asked };
+    return asked;
+  }
+
+  async #readDetails(): Promise<JobDetails | undefined> {
     if (!this.#reader || this.#app === undefined) return undefined;
     // Imported here so that a status doesn't pay for loading what reads savepoints.
     const { detailsOf } = await import('./job-details.ts');

@@ -97,8 +97,9 @@ function slowWords({ load }: JobStatus, slow: 'stream' | 'processor' | undefined
   if (!load) return '';
   if (slow === 'stream') return `: waits for the stream (${percent(load.reading)} of the time)`;
   const atWork = load.processing + load.committing;
+  const mostly = load.committing >= MOSTLY * atWork ? ', mostly with checkpoints' : '';
   return atWork >= MOSTLY
-    ? `: waits for the processor (busy ${percent(atWork)})`
+    ? `: waits for the processor (busy ${percent(atWork)}${mostly})`
     : `: waits for the processor (${percent(load.others)} of its time goes to sinks)`;
 }
 

@@ -22,6 +22,8 @@ const POSITION_SHOWN = 16;
 /** Ms between two requests for the past while the page shows it; more where its points are longer. */
 const DETAILS_MS = 2_000;
 const MOST_DETAILS_MS = 60_000;
+/** Ms between two requests for the list of jobs. */
+const JOBS_MS = 10_000;
 
 const REASONS: Readonly<Record<string, string>> = {
   late: 'arrived after all its windows had fired',
@@ -92,6 +94,7 @@ export class Job {
   /** When details were asked for, epoch ms, and of which checkpoint they are. */
   #askedAt = 0;
   #askedOf = '';
+  #askedJobsAt = 0;
   #later: number | undefined;
   /** The server's clock minus the browser's, ms. */
   #offset = 0;
@@ -177,9 +180,11 @@ export class Job {
     this.#askedAt = Date.now();
     this.#askedOf = of;
     try {
-      const [details, jobs] = await Promise.all([this.#source.details(), this.#source.jobs()]);
+      const details = await this.#source.details();
       if (details) this.details(details);
-      this.jobs(jobs);
+      if (this.#askedAt - this.#askedJobsAt < JOBS_MS && running) return;
+      this.#askedJobsAt = this.#askedAt;
+      this.jobs(await this.#source.jobs());
     } catch {
       // The status says that the server is away; the next one asks again.
       this.#askedOf = '';
