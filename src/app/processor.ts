@@ -312,6 +312,9 @@ export class Processor {
         restored: this.#state.stored?.restored,
         duration: clock.now() - started,
       };
+    } catch (error) {
+      this.#notes?.failed(error);
+      throw error;
     } finally {
       clearInterval(noting);
       await this.#release();

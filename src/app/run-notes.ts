@@ -3,6 +3,7 @@ import { ACTIVITIES, type Spent } from '../engine/load.ts';
 import type { Progress } from '../engine/run.ts';
 import type { Sink } from '../engine/sink.ts';
 import { type Counters, NO_COUNTS } from '../engine/state-store.ts';
+import { TaxiflowError } from '../errors.ts';
 import { type PackedPast, packPast, RunPast, type Sample } from '../state/run-past.ts';
 import type { LoadShares, RemoteStatus, RunStatus } from '../state/run-row.ts';
 import type { SqliteState } from '../state/store.ts';
@@ -35,6 +36,7 @@ export class RunNotes {
   /** The past as it was last written. */
   #written: { readonly at: number; readonly past: PackedPast } | undefined;
   #last = 0;
+  #failed = false;
   #progress: Progress | undefined;
   /** Recent counts: time (epoch ms), records read and results written by then, and where the time went. */
   #recent: { at: number; read: number; results: number; spent: Spent | undefined }[] = [];
@@ -78,14 +80,34 @@ export class RunNotes {
     this.#load = sharesOf(first.spent, spent) ?? this.#load;
     this.#o.state.note({
       // First, so that what changes each second does not move it: SQLite writes only pages that differ.
-      past: this.#pastToWrite(now, ended ?? false),
+      past: this.#pastToWrite(now, this.#failed || (ended ?? false)),
       ...this.#about(),
       notedAt: new Date(now).toISOString(),
       rates: { records: this.recordsPerSecond, results: (results - first.results) / seconds },
       load: this.#load,
       ...(delivering ? { delivering } : {}),
-      ...(ended ? { end: this.#o.interrupted() ? 'stopped' : 'all-read' } : {}),
+      ...(ended || this.#failed ? { end: this.#endOf() } : {}),
     });
+  }
+
+  /** The run ends with an error, which the state keeps; nothing is said of a state that can't be written. */
+  failed(error: unknown): void {
+    const known = error instanceof TaxiflowError;
+    if (known && error.code === 'interrupted') return;
+    this.#failed = true;
+    // What is not an error of ours may quote anything.
+    const message = known ? error.message : 'an unexpected error';
+    this.#past.failure({ at: Date.now(), code: known ? error.code : 'unexpected', message });
+    try {
+      this.refresh();
+    } catch {
+      // The error itself is told.
+    }
+  }
+
+  #endOf(): RunStatus['end'] {
+    if (this.#failed) return 'failed';
+    return this.#o.interrupted() ? 'stopped' : 'all-read';
   }
 
   #pastToWrite(now: number, isLast: boolean): PackedPast {

@@ -325,7 +325,8 @@ export async function whileBeating<T>(
 
 /** A new life of a state writes above what any earlier one has written: when it began is in the head that made it the owner. */
 function beginLife(db: InstanceType<typeof Database>, created: number): void {
-  db.prepare('UPDATE run SET created = ?, crc = ?, status = NULL').run(created, rowCrc([created], ''));
+  // What its last processor noted stays until the next one does: it has the job's past.
+  db.prepare('UPDATE run SET created = ?, crc = ?').run(created, rowCrc([created], ''));
 }
 
 async function fetchPart(store: ObjectStore, part: Part, path: string): Promise<void> {

@@ -12,6 +12,13 @@ export interface PastCheckpoint {
   readonly bytes: number;
 }
 
+/** A run that ended with an error; `at` is epoch ms. */
+export interface PastFailure {
+  readonly at: number;
+  readonly code: string;
+  readonly message: string;
+}
+
 /** The job at the end of an interval, which began with the point before. */
 export interface PastPoint {
   /** Epoch ms. */
@@ -37,6 +44,8 @@ export interface Past {
   readonly step: number;
   readonly points: readonly PastPoint[];
   readonly checkpoints: readonly PastCheckpoint[];
+  /** The oldest first. */
+  readonly failures: readonly PastFailure[];
 }
 
 /** As it is noted: columns of differences, which are short in JSON. */
@@ -54,6 +63,7 @@ export interface PackedPast {
   readonly pending: readonly number[];
   /** Numbers, times, tenths of ms and bytes of checkpoints. */
   readonly checkpoints: readonly (readonly number[])[];
+  readonly failures: readonly PastFailure[];
 }
 
 /** What a processor knows of itself at a moment. */
@@ -61,6 +71,8 @@ export type Sample = Pick<PastPoint, 'trips' | 'results' | 'watermark' | 'lagMs'
 
 const MOST_POINTS = 240;
 const MOST_CHECKPOINTS = 60;
+const MOST_FAILURES = 10;
+const LONGEST_MESSAGE = 400;
 const FIRST_STEP = 1_000;
 /** Ms; a past of a longer step is not one of ours. */
 const LONGEST_STEP = 2 ** 40;
@@ -74,6 +86,7 @@ export class RunPast {
   #step: number;
   #points: PastPoint[];
   #checkpoints: PastCheckpoint[];
+  #failures: PastFailure[];
   /** The last sample: points may be longer ago. */
   #last: { readonly at: number; readonly trips: number; readonly results: number };
 
@@ -83,6 +96,7 @@ export class RunPast {
     // A clock that was set back leaves nothing in the future.
     this.#points = earlier.points.filter(({ at }) => at < now);
     this.#checkpoints = earlier.checkpoints.filter(({ at }) => at <= now);
+    this.#failures = [...earlier.failures];
     this.#last = { at: now, ...sample };
     this.#points.push({ at: now, begins: true, ...sample, mostTrips: 0, mostResults: 0 });
     this.#shorten();
@@ -113,8 +127,19 @@ export class RunPast {
     if (this.#checkpoints.length > MOST_CHECKPOINTS) this.#checkpoints.shift();
   }
 
+  /** The run ends with an error. */
+  failure({ at, code, message }: PastFailure): void {
+    this.#failures.push({ at, code, message: message.slice(0, LONGEST_MESSAGE) });
+    if (this.#failures.length > MOST_FAILURES) this.#failures.shift();
+  }
+
   get past(): Past {
-    return { step: this.#step, points: this.#points, checkpoints: this.#checkpoints };
+    return {
+      step: this.#step,
+      points: this.#points,
+      checkpoints: this.#checkpoints,
+      failures: this.#failures,
+    };
   }
 
   /** The clock was set back: what it says is later did not happen yet. */
@@ -161,9 +186,9 @@ function rounded(rate: number): number {
   return rate < 100 ? Math.max(0, Math.round(rate * 10) / 10) : Math.round(rate);
 }
 
-export const NO_PAST: Past = { step: FIRST_STEP, points: [], checkpoints: [] };
+export const NO_PAST: Past = { step: FIRST_STEP, points: [], checkpoints: [], failures: [] };
 
-export function packPast({ step, points, checkpoints }: Past): PackedPast {
+export function packPast({ step, points, checkpoints, failures }: Past): PackedPast {
   const known = points.map(({ watermark }) => watermark);
   return {
     step,
@@ -182,6 +207,7 @@ export function packPast({ step, points, checkpoints }: Past): PackedPast {
       checkpoints.map(({ durationMs }) => Math.round(durationMs * 10)),
       checkpoints.map(({ bytes }) => bytes),
     ],
+    failures,
   };
 }
 
@@ -214,14 +240,15 @@ export function unpackPast(packed: unknown): Past {
     durationMs: tenths![i]! / 10,
     bytes: bytes![i]!,
   }));
-  return { step: packed.step, points, checkpoints };
+  return { step: packed.step, points, checkpoints, failures: packed.failures };
 }
 
 const POINT_COLUMNS = ['at', 'trips', 'results', 'most_trips', 'most_results', 'lag', 'pending'] as const;
 
 function isPacked(value: unknown): value is PackedPast {
   if (typeof value !== 'object' || value === null) return false;
-  const { step, begins, at, watermark, checkpoints } = value as Partial<PackedPast>;
+  const { step, begins, at, watermark, checkpoints, failures } = value as Partial<PackedPast>;
+  if (!Array.isArray(failures) || failures.length > MOST_FAILURES || !failures.every(isFailure)) return false;
   const packed = value as Readonly<Record<string, unknown>>;
   if (!Number.isInteger(step) || step! < FIRST_STEP || step! > LONGEST_STEP || !Array.isArray(at))
     return false;
@@ -239,6 +266,11 @@ function isPacked(value: unknown): value is PackedPast {
   if (!Array.isArray(checkpoints) || checkpoints.length !== 4 || !Array.isArray(checkpoints[0])) return false;
   const { length } = checkpoints[0];
   return length <= MOST_CHECKPOINTS && checkpoints.every((column) => isNumbers(column, length));
+}
+
+function isFailure(value: unknown): boolean {
+  const { at, code, message } = (value ?? {}) as Partial<PastFailure>;
+  return Number.isFinite(at) && typeof code === 'string' && typeof message === 'string';
 }
 
 function isNumbers(value: unknown, length: number): boolean {

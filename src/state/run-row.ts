@@ -39,8 +39,8 @@ export interface RunStatus {
   readonly load?: LoadShares | undefined;
   /** Everything is read, and only the sinks are still at work. */
   readonly delivering?: boolean;
-  /** How the run ended; missing while it runs, and after one that was killed or failed. */
-  readonly end?: 'all-read' | 'stopped' | undefined;
+  /** How the run ended; missing while it runs, and after one that was killed. */
+  readonly end?: 'all-read' | 'stopped' | 'failed' | undefined;
   readonly remote?: RemoteStatus | undefined;
   readonly versions?: { readonly taxiflow: string; readonly node: string };
   /** Checkpoints and course of this run and those before; `unpackPast` reads it. */

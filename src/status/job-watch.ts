@@ -10,7 +10,7 @@ import { isRunning, isStandby, statePath } from '../state/files.ts';
 import { StateReader } from '../state/reader.ts';
 import type { RunStatus } from '../state/run-row.ts';
 import { invocation } from './invocation.ts';
-import type { DeadLetterSample, JobDetails, JobStatus, RunFacts, Sample, SinkStatus } from './model.ts';
+import type { DeadLetterSample, JobDetails, JobStatus, RunFacts, SinkStatus } from './model.ts';
 
 export interface WatchOptions {
   readonly dataDir: string;
@@ -20,9 +20,18 @@ export interface WatchOptions {
   readonly now: () => number;
 }
 
+/** Trips read and results written by a time, epoch ms. */
+interface Sample {
+  readonly at: number;
+  readonly trips: number;
+  readonly results: number;
+}
+
 const SAMPLES = 120;
 const RATE_MS = 10_000;
 const LETTERS_SHOWN = 20;
+/** Many pages that ask at once get the same. */
+const DETAILS_MS = 1_000;
 const LETTER_BYTES = 2_000;
 const UNKNOWN = { code: 'not-readable', hint: undefined } as const;
 
@@ -38,6 +47,13 @@ export class JobWatch {
   #version = -1;
   #samples: Sample[] = [];
   #trouble: JobStatus['trouble'];
+  #details:
+    | {
+        readonly of: StateReader | undefined;
+        readonly at: number;
+        readonly found: Promise<JobDetails | undefined>;
+      }
+    | undefined;
 
   constructor(options: WatchOptions) {
     this.#o = options;
@@ -92,7 +108,7 @@ export class JobWatch {
     const command = this.#command;
     const standby = this.#app !== undefined && isStandby(dataDir, this.#app);
     const head = { now: now(), app: this.#app ?? null, dataDir, command, standby, trouble: this.#trouble };
-    const nothing = { views: [], shards: [], sinks: [], deadLetters: [], samples: [] };
+    const nothing = { views: [], shards: [], sinks: [], deadLetters: [] };
     if (!this.#reader || !this.#app) {
       return { ...head, ...nothing, running: false, watermark: null, rates: { trips: 0, results: 0 } };
     }
@@ -133,7 +149,6 @@ export class JobWatch {
       }),
       deadLetters: this.#reader.deadLetterCounts(),
       rates: this.#rates(running ? noted?.rates : undefined),
-      samples: this.#samples,
     };
   }
 
@@ -145,7 +160,16 @@ export class JobWatch {
   }
 
   /** What is larger than a status or seldom changes; undefined if no state is open. */
-  async details(): Promise<JobDetails | undefined> {
+  details(): Promise<JobDetails | undefined> {
+    const now = this.#o.now();
+    const { of, at, found } = this.#details ?? {};
+    if (found && of === this.#reader && now >= at! && now - at! < DETAILS_MS) return found;
+    const asked = this.#readDetails();
+    this.#details = { of: this.#reader, at: now, found: asked };
+    return asked;
+  }
+
+  async #readDetails(): Promise<JobDetails | undefined> {
     if (!this.#reader || this.#app === undefined) return undefined;
     // Imported here so that a status doesn't pay for loading what reads savepoints.
     const { detailsOf } = await import('./job-details.ts');

@@ -1,10 +1,10 @@
 /** The status of a job, shared by `taxiflow status`, `/metrics` and the live page. Plain data; the browser uses it too. */
 import type { SinkStatus } from '../engine/sink.ts';
 import type { ErrorCode } from '../error-codes.ts';
-import type { Past, PastCheckpoint, PastPoint } from '../state/run-past.ts';
+import type { Past, PastCheckpoint, PastFailure, PastPoint } from '../state/run-past.ts';
 import type { LoadShares, RemoteStatus } from '../state/run-row.ts';
 
-export type { LoadShares, Past, PastCheckpoint, PastPoint, RemoteStatus, SinkStatus };
+export type { LoadShares, Past, PastCheckpoint, PastFailure, PastPoint, RemoteStatus, SinkStatus };
 
 export interface ShardStatus {
   readonly id: string;
@@ -37,22 +37,14 @@ export interface CheckpointStatus {
   readonly bytes?: number | undefined;
 }
 
-/** A point in the job's past: trips read and results written by then. */
-export interface Sample {
-  /** Epoch ms. */
-  readonly at: number;
-  readonly trips: number;
-  readonly results: number;
-}
-
 /** The run that goes on, or the last one. Times are epoch ms. */
 export interface RunFacts {
   readonly pid: number;
   readonly startedAt: number;
   /** When its processor last said how it is. */
   readonly notedAt: number;
-  /** How it ended; undefined while it runs, and where it was killed or failed. */
-  readonly end?: 'all-read' | 'stopped' | undefined;
+  /** How it ended; undefined while it runs, and where it was killed. */
+  readonly end?: 'all-read' | 'stopped' | 'failed' | undefined;
   /** Everything is read, and only the sinks are still at work. */
   readonly delivering: boolean;
   /** Ms. */
@@ -92,7 +84,6 @@ export interface JobStatus {
   readonly deadLetters: readonly { readonly reason: string; readonly count: number; readonly kept: number }[];
   /** Trips read and results written per second, over the last ten seconds. */
   readonly rates: { readonly trips: number; readonly results: number };
-  readonly samples: readonly Sample[];
   /** Why there is nothing to show. */
   readonly trouble?:
     | { readonly code: ErrorCode; readonly message: string; readonly hint?: string }

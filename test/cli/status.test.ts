@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { RemoteStatus } from '../../src/status/model.ts';
+import type { PastFailure, RemoteStatus } from '../../src/status/model.ts';
 import { fixture, ROOT, temporaryFolder } from '../files.ts';
 import { following, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
-import { putRecords } from './model.ts';
+import { countingView, putRecords, tripEndingAt, watermarkAt } from './model.ts';
 
 const SHARDS = 4;
 
@@ -25,9 +25,11 @@ interface Status {
   load: Record<string, number> | null;
   checkpoints: { number: number; bytes: number }[];
   history: { at: string; begins: boolean; trips: number; results: number }[];
+  failures: { at: string; code: string; message: string }[];
   savepoints: { checkpoint: number; results: number }[];
 }
 
+const FAILURE: PastFailure = { at: 0, code: 'gap', message: '' };
 const REMOTE: RemoteStatus = { head: 's3://bucket/app/head.json', epoch: 1, checkpoint: 1, at: null };
 
 /** What is said of the past agrees with what is said of the present. */
@@ -112,7 +114,7 @@ describe('status', () => {
 
     const fields: (object | null | undefined)[] = [after, after.checkpoint, after.shards[0], after.sinks[0]];
     fields.push(after.dead_letters[0], after.run, after.settings, during.load, REMOTE);
-    fields.push(after.checkpoints[0], after.history[0], after.savepoints[0]);
+    fields.push(after.checkpoints[0], after.history[0], after.savepoints[0], FAILURE);
     assert.deepEqual(
       [...new Set(fields.flatMap((part) => Object.keys(part ?? {})))].sort(),
       documentedFields(),
@@ -123,6 +125,49 @@ describe('status', () => {
     assert.equal(text.code, 0);
     assert.match(text.stdout, /not running/);
     assert.match(text.stdout, /shardId-000000000000 .*\n/);
+  });
+
+  it('keeps why a run failed, also in the next one', async (t) => {
+    const folder = temporaryFolder(t);
+    const output = join(folder, 'out.ndjson');
+    const hour = (number: number) => [
+      tripEndingAt(`2016-01-14T0${number}:01Z`),
+      watermarkAt(`2016-01-14T0${number}:59Z`),
+    ];
+    await putRecords(folder, 'own', hour(0));
+    const process = [
+      'process',
+      '--stream',
+      'local:own',
+      '--views',
+      countingView(folder),
+      '--data-dir',
+      folder,
+    ];
+    const running = taxiflow([...process, '--output', output], {
+      onStart: (child) => t.after(() => child.kill('SIGKILL')),
+    });
+    await until('results are written', () => existsSync(output) && readFileSync(output, 'utf8') !== '');
+    rmSync(output);
+    await putRecords(folder, 'own', hour(1));
+    const failed = await running;
+    assert.equal(failed.code, 1, failed.stderr);
+    const [, message = ''] = /^Error: (.*)$/m.exec(failed.stderr) ?? [];
+    const after = await statusOf(folder);
+    assert.deepEqual([after.running, after.run.end], [false, 'failed']);
+    assert.deepEqual(
+      after.failures.map((found) => found.message),
+      [message],
+    );
+    const names = Object.keys(after.failures[0]!);
+    assert.deepEqual(
+      names.filter((name) => !documentedFields().includes(name)),
+      [],
+    );
+    const again = await taxiflow([...process, '--until-end']);
+    assert.equal(again.code, 0, again.stderr);
+    const next = await statusOf(folder);
+    assert.deepEqual([next.run.end, next.failures], ['all-read', after.failures]);
   });
 
   it('hints what to do without a state', async (t) => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { invocation } from '../../src/status/invocation.ts';
 import { putRecords, tripEndingAt, watermarkAt } from '../cli/model.ts';
 import { temporaryFolder } from '../files.ts';
 import {
@@ -305,7 +306,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#pill[data-state=stopped]').waitFor();
     assert.match(
       (await page.locator('#notice').textContent())!,
-      /The processor is stopped; figures are from \d+ s ago\. To continue, run “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
+      /The processor is stopped; figures are from \d+ s ago\. To continue, run “(npx )?taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
     );
 
     const second = running(t, flow);
@@ -441,7 +442,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page
       .locator('#city-none', {
         // A folder name that a shell would split is quoted.
-        hasText: `“taxiflow results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
+        hasText: `“${invocation()} results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
       })
       .waitFor();
     for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])

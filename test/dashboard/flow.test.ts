@@ -37,7 +37,6 @@ const STATUS: JobStatus = {
   sinks: [SINK],
   deadLetters: [],
   rates: { trips: 12_400, results: 30 },
-  samples: [],
 };
 
 const behind = (lagMs: number) => STATUS.shards.map((shard, i) => ({ ...shard, lagMs: i === 1 ? lagMs : 0 }));
@@ -50,6 +49,8 @@ describe('the line in words', () => {
     assert.equal(processor.read.rate, '12,400 trips/s');
     assert.equal(processor.read.words, '2 min behind: waits for the processor (busy 97 %)');
     assert.deepEqual(processor.holdsUp, ['processor']);
+    const commits = slow({ processing: 0.2, committing: 0.6, reading: 0.2 });
+    assert.match(commits.read.words, /\(busy 80 %, mostly with checkpoints\)$/);
     const stream = slow({ processing: 0.2, reading: 0.8 });
     assert.equal(stream.read.words, '2 min behind: waits for the stream (80 % of the time)');
     assert.deepEqual(stream.holdsUp, ['stream']);

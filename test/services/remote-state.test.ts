@@ -121,6 +121,18 @@ async function headOf({ store }: Line): Promise<HeadContent | undefined> {
   return (await readHead(store, `jobs/${APP}/head.json`))?.content;
 }
 
+interface Told {
+  readonly remote: Record<string, unknown>;
+  readonly checkpoint: { readonly at: string };
+  readonly history: readonly { readonly begins: boolean }[];
+}
+
+async function toldOf(dataDir: string): Promise<Told> {
+  const ran = await taxiflow(['status', '--app', APP, '--data-dir', dataDir, '--json']);
+  assert.equal(ran.code, 0, ran.stderr);
+  return ran.json<Told>();
+}
+
 const END = ['--until-end', '--drain'];
 
 describe('a state in S3', { skip: withoutMinistack }, () => {
@@ -133,10 +145,19 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     assert.match(first.stderr, /new in S3, at epoch 1/);
     const head = (await headOf(line))!;
     assert.deepEqual([head.epoch, head.next_result - 1], [1, first.json()['results']]);
+    assert.deepEqual((await toldOf(a)).remote, {
+      head: `s3://states/jobs/${APP}/head.json`,
+      epoch: 1,
+      checkpoint: head.checkpoint,
+      at: (await toldOf(a)).checkpoint.at,
+    });
     const second = await process_(line, b, [...END, '--output', output, '--json']);
     assert.equal(second.code, 0, second.stderr);
     assert.match(second.stderr, /restored at epoch 2: checkpoint \d+/);
     assert.equal(second.json()['read'], 0, 'nothing is read again');
+    const told = await toldOf(b);
+    assert.equal(told.remote['epoch'], 2);
+    assert.equal(told.history.filter(({ begins }) => begins).length, 2, 'the past came along');
     assert.equal(await resultsOf(b), line.expected);
     const lines = readFileSync(output, 'utf8').trimEnd().split('\n');
     assert.equal(lines.length, line.expected.trimEnd().split('\n').length);

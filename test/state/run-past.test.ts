@@ -146,6 +146,14 @@ describe('the past of a run', () => {
     );
   });
 
+  it('has the last failures, and not the whole of a long message', () => {
+    const kept = new RunPast(NO_PAST, START, NOTHING);
+    for (let i = 0; i < 25; i++) kept.failure({ at: START + i, code: 'gap', message: `${i} `.repeat(1_000) });
+    const { failures } = unpackPast(JSON.parse(JSON.stringify(packPast(kept.past))));
+    assert.deepEqual(failures.map(({ at }) => at - START), [15, 16, 17, 18, 19, 20, 21, 22, 23, 24]); // biome-ignore format: one line
+    assert.ok(failures.every(({ message }) => message.length <= 400));
+  });
+
   it('is unknown where a note says something else', () => {
     const packed = packPast(told([{ after: 1_000, trips: 1, results: 1, lagMs: 0, pending: 0, restart: undefined }]).past); // biome-ignore format: one line
     assert.equal(unpackPast(packed).points.length, 2);

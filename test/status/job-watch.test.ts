@@ -23,7 +23,8 @@ test('no result is read, not even when there are results that no reader could re
   t.after(() => reader.close());
   assert.throws(() => [...reader.results()], { code: 'corrupt' });
 
-  const watch = new JobWatch({ dataDir, app: 'a', now: Date.now });
+  let passed = 0;
+  const watch = new JobWatch({ dataDir, app: 'a', now: () => Date.now() + passed });
   t.after(() => watch.close());
   assert.equal(watch.look(), 'opened');
   const { trouble, totals, openWindows } = watch.status();
@@ -31,4 +32,13 @@ test('no result is read, not even when there are results that no reader could re
     { trouble, results: totals?.results, openWindows },
     { trouble: undefined, results: 2, openWindows: 1 },
   );
+
+  // Many pages ask for the past at once, and it is read for all of them together.
+  const [once, again] = [watch.details(), watch.details()];
+  assert.equal(once, again);
+  passed = 5_000;
+  const later = watch.details();
+  assert.notEqual(later, once);
+  assert.deepEqual(await later, await once);
+  assert.equal((await once)?.past.points.at(-1)?.results, 2);
 });

@@ -29,7 +29,6 @@ const STATUS: JobStatus = {
   ],
   deadLetters: [{ reason: 'late', count: 5, kept: 5 }],
   rates: { trips: 1, results: 1 },
-  samples: [],
 };
 const LINE = /^(?<name>[a-z_]+)(?:\{(?<labels>.*)\})? (?<value>\S+)$/;
 

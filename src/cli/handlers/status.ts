@@ -118,6 +118,7 @@ function pastJson(details: JobDetails | undefined) {
       duration_ms: durationMs,
       bytes,
     })),
+    failures: (past?.failures ?? []).map(({ at, code, message }) => ({ at: isoOrNull(at), code, message })),
     history: (past?.points ?? []).map((point) => ({
       at: isoOrNull(point.at),
       begins: point.begins,

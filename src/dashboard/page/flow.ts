@@ -79,7 +79,9 @@ function readEdge(status: JobStatus, slow: 'stream' | 'processor' | undefined): 
   if (run?.delivering) return { state: 'waits', rate: '', words: 'everything is read' };
   const passes = rates.trips > 0 ? `${rate(rates.trips)} trips/s` : '';
   if (!totals?.read) return { state: 'waits', rate: passes, words: 'no records yet' };
-  const lag = lagOf(status) ?? 0;
+  const lag = lagOf(status);
+  // Where Flink computes, or before the first note.
+  if (lag === undefined) return { state: rates.trips > 0 ? 'flows' : 'waits', rate: passes, words: '' };
   if (lag < KEEPS_UP_MS) {
     const flows = rates.trips > 0;
     return {
@@ -95,8 +97,9 @@ function slowWords({ load }: JobStatus, slow: 'stream' | 'processor' | undefined
   if (!load) return '';
   if (slow === 'stream') return `: waits for the stream (${percent(load.reading)} of the time)`;
   const atWork = load.processing + load.committing;
+  const mostly = load.committing >= MOSTLY * atWork ? ', mostly with checkpoints' : '';
   return atWork >= MOSTLY
-    ? `: waits for the processor (busy ${percent(atWork)})`
+    ? `: waits for the processor (busy ${percent(atWork)}${mostly})`
     : `: waits for the processor (${percent(load.others)} of its time goes to sinks)`;
 }
 
@@ -142,6 +145,7 @@ export function blockedWords({ trouble, since }: SinkStatus, now: number): strin
 export function endWords({ run, totals }: JobStatus): string {
   if (!run) return totals ? 'no processor runs' : 'nothing was read yet';
   if (run.end === 'all-read') return 'everything was read';
+  if (run.end === 'failed') return 'the run failed; the next one goes on from here';
   return run.end === 'stopped'
     ? 'stopped, goes on from here'
     : 'no processor runs; the next one goes on from here';
@@ -151,6 +155,8 @@ function summaryOf(status: JobStatus, holdsUp: readonly Part[]): string {
   if (!status.running) {
     const { standby, run } = status;
     if (standby) return 'No processor runs here; one waits to take the job over.';
+    if (run?.end === 'failed')
+      return 'The last run failed: see below why. The next one goes on from the last checkpoint.';
     if (run?.end === 'all-read') return 'The run is over: everything was read, and its results are here.';
     return 'No processor runs now. The next one goes on from the last checkpoint.';
   }

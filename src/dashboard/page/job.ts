@@ -23,6 +23,8 @@ const POSITION_SHOWN = 16;
 /** Ms between two requests for the past while the page shows it; more where its points are longer. */
 const DETAILS_MS = 2_000;
 const MOST_DETAILS_MS = 60_000;
+/** Ms between two requests for the list of jobs. */
+const JOBS_MS = 10_000;
 
 const REASONS: Readonly<Record<string, string>> = {
   late: 'arrived after all its windows had fired',
@@ -59,6 +61,7 @@ const TABLES: readonly Card[] = [
   ['sinks', 'Sinks', sinkTable],
 ];
 const SETTINGS: readonly Card[] = [
+  ['failures', 'Runs that failed', failureTable],
   ['savepoints', 'Savepoints', savepointTable],
   ['settings', 'Configuration', settings],
 ];
@@ -77,6 +80,7 @@ export class Job {
   /** When details were asked for, epoch ms, and of which checkpoint they are. */
   #askedAt = 0;
   #askedOf = '';
+  #askedJobsAt = 0;
   #later: number | undefined;
   /** The server's clock minus the browser's, ms. */
   #offset = 0;
@@ -162,9 +166,11 @@ export class Job {
     this.#askedAt = Date.now();
     this.#askedOf = of;
     try {
-      const [details, jobs] = await Promise.all([this.#source.details(), this.#source.jobs()]);
+      const details = await this.#source.details();
       if (details) this.details(details);
-      this.jobs(jobs);
+      if (this.#askedAt - this.#askedJobsAt < JOBS_MS && running) return;
+      this.#askedJobsAt = this.#askedAt;
+      this.jobs(await this.#source.jobs());
     } catch {
       // The status says that the server is away; the next one asks again.
       this.#askedOf = '';
@@ -358,6 +364,13 @@ function sinkTable(status: JobStatus): Content[] {
   ];
 }
 
+function failureTable({ now }: JobStatus, details: JobDetails | undefined): Content[] {
+  const { failures = [] } = details?.past ?? {};
+  if (failures.length === 0) return [quiet('None: no run has ended with an error.')];
+  const rows = failures.toReversed().map(({ at, code, message }) => [wallStamp(at, now), code, message]);
+  return [table('Runs that failed', [`At (${ZONE})`, 'Code', 'Why'], rows, [])];
+}
+
 function savepointTable(status: JobStatus, details: JobDetails | undefined): Content[] {
   const { shown = [], count: number = 0 } = details?.savepoints ?? {};
   if (shown.length === 0)
@@ -418,7 +431,8 @@ function jobList(jobs: readonly JobSummary[], shown: string | null): Content {
     const here = app === shown;
     const href = addressOf({ tab: 'job', app, pins: [], filter: new Map() });
     const link = make('a', { href, ...(here ? { 'aria-current': 'true' } : {}) }, app);
-    const stopped = standby ? 'standby' : end === 'all-read' ? 'finished' : 'stopped';
+    const ended = end === 'all-read' ? 'finished' : end === 'failed' ? 'failed' : 'stopped';
+    const stopped = standby ? 'standby' : ended;
     return [
       here ? [link, ' (shown)'] : link,
       trouble ?? (running ? 'running' : stopped),

@@ -81,6 +81,7 @@ export class PastCharts {
       figure('Watermark', 'event time by which windows have fired', watermark),
       figure('Lag', 'time since the last trip read arrived, of the shard furthest behind', lag!),
     ];
+    renew(this.#note, this.#noteText());
     this.element = make('div', {}, this.#note, make('div', { class: 'charts' }, figures));
   }
 

@@ -9,7 +9,6 @@ export type {
   Past,
   PastCheckpoint,
   PastPoint,
-  Sample,
   ShardStatus,
   SinkStatus,
 } from '../../status/model.ts';
