@@ -2,6 +2,7 @@
 import { commandOf as command } from './command.ts';
 import { add, byId, type Content, draw, fill, make, renew, setText, table } from './elements.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
+import type { Source } from './source.ts';
 import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
 
 const KINDS = [
@@ -38,6 +39,7 @@ const CARDS: readonly (readonly [
 ];
 
 export class Job {
+  readonly #source: Source;
   readonly #bodies: readonly Element[];
   readonly #refused: Element;
   #status: JobStatus | undefined;
@@ -45,13 +47,15 @@ export class Job {
   #offset = 0;
   #shownLetters = '';
 
-  constructor() {
+  constructor(source: Source) {
+    this.#source = source;
     const cards = CARDS.map(([kind, title]) => card(kind, title));
     const refused = card('refused', 'Refused records');
     add(byId('cards'), [cards.slice(0, -1), refused, cards.slice(-1)]);
     this.#bodies = cards.map((found) => found.lastElementChild!);
     this.#refused = refused.lastElementChild!;
-    setInterval(() => this.#renderAge(), 1_000);
+    // An exported page shows how old things were when it was made.
+    if (source.isLive) setInterval(() => this.#renderAge(), 1_000);
   }
 
   show(status: JobStatus): void {
@@ -80,7 +84,7 @@ export class Job {
     fill(
       this.#refused,
       deadLetters.map(({ reason, count: number, kept }) => {
-        const details = letterDetails(status, reason, number, kept);
+        const details = letterDetails(this.#source, status, reason, number, kept);
         details.open = open.includes(reason);
         return details;
       }),
@@ -261,21 +265,32 @@ function sinkTable(status: JobStatus): Content[] {
   ];
 }
 
-function letterDetails(status: JobStatus, reason: string, number: number, kept: number): HTMLDetailsElement {
+function letterDetails(
+  source: Source,
+  status: JobStatus,
+  reason: string,
+  number: number,
+  kept: number,
+): HTMLDetailsElement {
   const samples = make('div', { class: 'samples' });
   const figure = make('span', { class: 'figure' }, count(number));
   const summary = make('summary', {}, make('b', {}, reason), ` ${REASONS[reason] ?? ''} `, figure);
   const details = make('details', { 'data-reason': reason }, summary, samples);
   details.addEventListener('toggle', () => {
-    if (details.open) showSamples(samples, status, reason, kept);
+    if (details.open) showSamples(samples, source, status, reason, kept);
   });
   return details;
 }
 
-async function showSamples(box: HTMLElement, status: JobStatus, reason: string, kept: number): Promise<void> {
+async function showSamples(
+  box: HTMLElement,
+  source: Source,
+  status: JobStatus,
+  reason: string,
+  kept: number,
+): Promise<void> {
   try {
-    const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
-    const letters = (await response.json()) as DeadLetterSample[];
+    const letters = await source.fetch<DeadLetterSample[]>('/api/dead-letters', { reason });
     const items = letters.map(({ source, position, detail, raw }) => {
       const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
       return make('li', {}, make('p', {}, where), make('code', {}, raw));
