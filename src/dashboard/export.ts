@@ -25,6 +25,8 @@ export interface ExportOptions {
   /** Epoch ms. */
   readonly now: () => number;
   readonly signal: AbortSignal;
+  /** More than this can neither be sent nor be opened at ease. */
+  readonly mostBytes?: number;
 }
 
 export interface Exported {
@@ -37,7 +39,6 @@ export interface Exported {
   readonly to: number;
 }
 
-/** More than this can neither be sent nor be opened at ease. */
 const MOST_BYTES = 50_000_000;
 
 /** Writes the file, or replaces one. Throws `no-results`, `page-too-large`, `cannot-open`, `interrupted`, … */
@@ -125,7 +126,8 @@ function statusToSend(status: JobStatus): JobStatus {
 }
 
 /** Writes a whole file or none. Returns its bytes. */
-async function writeFile({ file, signal }: ExportOptions, pieces: AsyncIterable<string>): Promise<number> {
+async function writeFile(options: ExportOptions, pieces: AsyncIterable<string>): Promise<number> {
+  const { file, signal, mostBytes = MOST_BYTES } = options;
   const target = await targetOf(file);
   const partial = join(dirname(target), `.${basename(target)}.${randomUUID()}.partial`);
   let handle: FileHandle | undefined;
@@ -135,7 +137,7 @@ async function writeFile({ file, signal }: ExportOptions, pieces: AsyncIterable<
     for await (const piece of pieces) {
       if (signal.aborted) throw stopped(file);
       bytes += Buffer.byteLength(piece);
-      if (bytes > MOST_BYTES) throw tooLarge();
+      if (bytes > mostBytes) throw tooLarge(mostBytes);
       await handle.writeFile(piece);
     }
     await handle.close();
@@ -168,8 +170,8 @@ function stopped(file: string): TaxiflowError {
   });
 }
 
-function tooLarge(): TaxiflowError {
-  return new TaxiflowError('page-too-large', `the page would have more than ${MOST_BYTES / 1e6} MB`, {
+function tooLarge(mostBytes: number): TaxiflowError {
+  return new TaxiflowError('page-too-large', `the page would have more than ${mostBytes / 1e6} MB`, {
     hint: 'serve it with "taxiflow dashboard", or export a job with fewer or longer windows',
   });
 }
