@@ -61,7 +61,11 @@ const listener: Listener = {
     heardAt = Date.now();
     const grows = now.running && source.isLive;
     results.grows = grows;
-    if (isFirst && !grows && choice.at === undefined) results.showBusiest();
+    if (isFirst && !grows && choice.at === undefined) {
+      const told = nonsense;
+      results.showBusiest();
+      nonsense = told;
+    }
     job.show(now);
     render();
   },
