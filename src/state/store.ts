@@ -21,13 +21,17 @@ import { checkIdentity } from './identity.ts';
 import { migrate } from './migrations.ts';
 import { Outbox } from './outbox.ts';
 import { PaneTable } from './panes.ts';
+import { makeResultViews } from './result-views.ts';
 import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type Past, unpackPast } from './run-past.ts';
 import { type RunStatus, readCreated, readRunStatus } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
 import { TotalsTable } from './totals.ts';
-import { changeViews, type PlannedChanges } from './view-changes.ts';
+import { changeViews, type PlannedChanges, storedViews } from './view-changes.ts';
+
+/** Characters: notes are padded to multiples of it, since SQLite writes only the pages that differ where the length is the same. */
+const NOTE_SIZE = 1_024;
 
 export interface StateOptions {
   readonly dataDir: string;
@@ -103,6 +107,7 @@ export class SqliteState implements StateStore {
       const rows = new StateRows(db, what, path);
       migrate(rows);
       if (planned) changeViews(rows, identity, planned);
+      makeResultViews(db, storedViews(db));
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();
@@ -152,7 +157,9 @@ export class SqliteState implements StateStore {
 
   /** Notes how the processor is doing. */
   note(status: RunStatus): void {
-    this.#rows.attempt(() => this.#note.run(JSON.stringify(status)));
+    const text = JSON.stringify(status);
+    const padded = text.padEnd(Math.ceil(text.length / NOTE_SIZE) * NOTE_SIZE);
+    this.#rows.attempt(() => this.#note.run(padded));
   }
 
   block(place: BlockPlace): Uint8Array | undefined {

@@ -1,7 +1,6 @@
 /** The page in a real browser, against what DuckDB finds in the same trips. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
@@ -18,9 +17,9 @@ import {
 import { freePort } from '../services/service.ts';
 import { following, taxiflow } from '../taxiflow.ts';
 import { until } from '../until.ts';
+import { accessible, cells, number } from './looking.ts';
 import { dashboard, type Expected, expected, kill, morning, processed, run, running } from './support.ts';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PHONE = { width: 375, height: 720 };
 
 describe('the page in a browser', { skip: withoutChromium }, () => {
@@ -498,52 +497,6 @@ async function figure(page: Page, selector: string): Promise<number> {
   return number((await page.locator(selector).textContent())!);
 }
 
-function number(text: string): number {
-  return Number(text.replaceAll(',', ''));
-}
-
 function tenths(value: number): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-}
-
-/** Texts of a table's cells, by row. */
-async function cells(page: Page, label: string): Promise<string[][]> {
-  const rows = page.getByLabel(label).locator('tbody tr');
-  return rows.evaluateAll((found) =>
-    found.map((row) =>
-      [...(row as unknown as { cells: Iterable<{ textContent: string }> }).cells].map(
-        (cell) => cell.textContent,
-      ),
-    ),
-  );
-}
-
-interface Violation {
-  readonly id: string;
-  readonly impact: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-}
-
-async function accessible(page: Page, what: string): Promise<void> {
-  const wide = await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]');
-  const [needed, there] = wide as [number, number];
-  assert.ok(needed <= there, `${what} is ${needed} px wide, the window ${there}`);
-  const least = there < 540 ? 44 : 24;
-  const targets = (await page.evaluate(
-    `[...document.querySelectorAll('a, button, summary, input')].filter((e) => e.checkVisibility()).map((e) => {
-      const { top, width, height } = e.getBoundingClientRect();
-      return [e.textContent || e.ariaLabel, top, Math.min(width, height)];
-    })`,
-  )) as [name: string, top: number, size: number][];
-  const small = targets.filter(([, top, size]) => top >= 0 && size < least);
-  assert.deepEqual(small, [], `${what}: what is too small for a finger`);
-  await page.evaluate(AXE);
-  const { violations } = (await page.evaluate('axe.run(document)')) as { violations: Violation[] };
-  const found = violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(
-      ({ id, nodes }) =>
-        `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
-    );
-  assert.deepEqual(found, [], `what axe finds on ${what}`);
 }

@@ -106,9 +106,14 @@ test('well-known areas have their common names', () => {
 });
 
 test('commands can be pasted: with app and folder, each quoted as a word', () => {
-  const status = { app: 'a', dataDir: '.taxiflow', stream: 'local:s (id)' } as JobStatus;
-  assert.equal(processCommand(status), '“taxiflow process --stream local:s --app a”');
-  const odd = { ...status, dataDir: "/tmp/it's mine" };
+  const status = {
+    app: 'a',
+    dataDir: '.taxiflow',
+    command: 'npx taxiflow',
+    stream: 'local:s (id)',
+  } as JobStatus;
+  assert.equal(processCommand(status), '“npx taxiflow process --stream local:s --app a”');
+  const odd = { ...status, command: 'taxiflow', dataDir: "/tmp/it's mine" };
   assert.equal(command('results', odd), `“taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
 });
 

@@ -9,6 +9,7 @@ import { age, instant, stamp, useZone } from './format.ts';
 import { Job } from './job.ts';
 import { Keys } from './keys.ts';
 import type { Place } from './places.ts';
+import { askServer, QueryBox } from './query.ts';
 import { Results } from './results.ts';
 import type { Listener, Source } from './source.ts';
 import type { History, JobStatus, Settings } from './wire.ts';
@@ -16,6 +17,8 @@ import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 
 /** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
+/** Trips of a day end within it, or soon after. */
+const MOST_OF_A_DAY = 30 * 3_600_000;
 
 type State =
   | 'connecting'
@@ -48,6 +51,8 @@ let connected: boolean | undefined;
 let crowded = false;
 let missing: string | undefined;
 let announced = '';
+/** Whether the user has chosen something. */
+let isTouched = false;
 
 const listener: Listener = {
   history: (history) => begin(history),
@@ -64,7 +69,8 @@ const listener: Listener = {
     if (isFirst && !grows && choice.at === undefined) {
       const told = nonsense;
       results.showBusiest();
-      nonsense = told;
+      // The user chose nothing by this.
+      [nonsense, isTouched] = [told, false];
     }
     job.show(now);
     render();
@@ -96,13 +102,26 @@ const results = new Results({
   places,
   zones,
   source,
-  onChoice: (isNew) => keep({ ...here(), ...results.choice }, isNew),
+  onChoice: (isNew) => {
+    isTouched = true;
+    keep({ ...here(), ...results.choice }, isNew);
+    render();
+  },
   onView: (view, at) => {
     keep({ ...here(), pins: [], filter: new Map(), view, ...(at === undefined ? {} : { at }) }, true);
     source.open(choice.app, view);
   },
 });
-const job = new Job(source);
+const job = new Job({
+  isLive: source.isLive,
+  details: () => source.fetch('/api/job'),
+  jobs: () => source.fetch('/api/jobs'),
+  deadLetters: (reason) => source.fetch('/api/dead-letters', { reason }),
+});
+const queryBox = new QueryBox(byId('query'), (sql, signal) => {
+  if (sql !== '') keep({ ...choice, sql }, true);
+  return askServer(sql, signal, choice.app);
+});
 
 function begin(history: History): void {
   missing = undefined;
@@ -140,6 +159,7 @@ function follow(): void {
   const read = readAddress(location.hash, tabs);
   choice = read.choice;
   nonsense = read.nonsense;
+  if (choice.app !== before.app) status = undefined;
   if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
   else nonsense = [...nonsense, ...results.choose(choice)];
   turn();
@@ -219,7 +239,7 @@ function notice(state: State): readonly [text: string, hint: string] {
       return [`${sentence(message)}.`, hint ? `${sentence(hint)}.` : ''];
     }
     case 'done':
-      return results.isEmpty ? noResults() : ['', ''];
+      return results.isEmpty ? noResults() : isTouched || choice.tab !== 'results' ? ['', ''] : overNotice();
     case 'stopped':
       return [
         `No processor runs; ${figures}.`,
@@ -238,6 +258,11 @@ function exportNotice(): readonly [text: string, hint: string] {
     `${until}exported on ${instant(now)}.`,
     running ? 'The job was running; windows that fired later are not here.' : '',
   ];
+}
+
+function overNotice(): readonly [string, string] {
+  const what = results.span <= MOST_OF_A_DAY ? 'The day is over' : 'All of it is processed';
+  return [`${what}: drag the time, or press play.`, 'This is its busiest window.'];
 }
 
 function noResults(): readonly [string, string] {
@@ -263,6 +288,11 @@ function turn(): void {
     tab.hidden = !tabs.includes(name);
     if (name === choice.tab) tab.setAttribute('aria-current', 'page');
     else tab.removeAttribute('aria-current');
+  }
+  if (choice.tab === 'sql') {
+    // A link fills the box, and the user runs it.
+    if (choice.sql !== undefined) queryBox.sql = choice.sql;
+    void queryBox.show();
   }
   link();
 }

@@ -9,8 +9,9 @@ export interface Scale {
 
 /** A scale is kept until a value is above its last step by this factor. */
 const ROOM = 6;
-/** While a day has only begun, this much more is expected. */
+/** While a job runs, so many times as much is expected, and so much at least: the night is no measure for the day. */
 const EXPECTED = 3;
+const EXPECTED_LEAST = 100;
 /** Values that a scale is made from, at most. */
 const SAMPLE = 20_000;
 
@@ -25,7 +26,7 @@ export interface Range {
  */
 export function countScale({ low, high }: Range, grows: boolean): Scale {
   const first = Math.max(1, low);
-  const top = Math.max(first * 8, grows ? high * EXPECTED : high);
+  const top = Math.max(first * 8, grows ? Math.max(high * EXPECTED, EXPECTED_LEAST) : high);
   const least: number[] = [];
   for (let i = 0; i < STEPS; i++) {
     const even = first * (top / first) ** (i / STEPS);

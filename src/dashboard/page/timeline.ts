@@ -44,8 +44,9 @@ export class Timeline {
   constructor(options: TimelineOptions) {
     this.#o = options;
     this.#slider.addEventListener('input', () => {
+      const index = Number(this.#slider.value);
       this.#pause();
-      this.#go(Number(this.#slider.value), false, false);
+      this.#go(index, false, false);
     });
     this.#slider.addEventListener('change', () => options.onChange(true));
     this.#play.addEventListener('click', () => this.toggle());
@@ -85,6 +86,13 @@ export class Timeline {
     for (const control of [this.#slider, this.#play, this.#live]) control.disabled = frames.length === 0;
     this.#drawProfile();
     this.#render();
+  }
+
+  /** Goes to a window, or to the newest and on with it, without the user's doing. */
+  turnTo(index: number | 'newest'): void {
+    this.#pause();
+    const last = this.#frames.length - 1;
+    this.#go(index === 'newest' ? last : index, index === 'newest', false);
   }
 
   goTo(index: number): void {
