@@ -122,7 +122,6 @@ export class Job {
     this.#offset = status.now - Date.now();
     this.#render();
     this.#showRefused(status);
-    this.#renderAge();
     this.#ask();
   }
 
@@ -145,6 +144,7 @@ export class Job {
     CARDS.forEach(([, , content], i) => {
       renew(this.#bodies[i]!, content(status, this.#details));
     });
+    this.#renderAge();
   }
 
   /** Asks for the past and the jobs where the page is shown and something is new. */
