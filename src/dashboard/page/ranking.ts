@@ -68,17 +68,3 @@ export class Ranking {
     return make('li', {}, button);
   }
 }
-
-/** Indexes of the greatest values, in order; those without a value are left out. */
-export function largest(values: Float64Array, most: number): number[] {
-  const found: number[] = [];
-  values.forEach((value, index) => {
-    if (Number.isNaN(value)) return;
-    if (found.length === most && !(value > values[found[most - 1]!]!)) return;
-    let at = found.length;
-    while (at > 0 && value > values[found[at - 1]!]!) at--;
-    found.splice(at, 0, index);
-    if (found.length > most) found.pop();
-  });
-  return found;
-}

@@ -8,6 +8,7 @@ import {
   byWords,
   type Filter,
   keysOf,
+  largest,
   type Series,
   wholeSeries,
   wordSeries,
@@ -34,7 +35,7 @@ import {
 import { Others } from './others.ts';
 import { type Shown, showFigures, showTables, showTip } from './panel.ts';
 import type { Place } from './places.ts';
-import { largest, type Ranked, Ranking } from './ranking.ts';
+import { type Ranked, Ranking } from './ranking.ts';
 import { Search } from './search.ts';
 import { Sessions } from './sessions.ts';
 import type { Source } from './source.ts';
