@@ -35,10 +35,10 @@ export function spanOf({ window }: ViewShape, label: number): { start: number; e
   return { start: label, end: windowTimes(window).sliceAt(label).ends.at(-1)! };
 }
 
-/** By the first geohash, so that differences are small. */
-function ordered({ keys }: ViewShape, docs: readonly ResultDocument[]): readonly ResultDocument[] {
+/** By the first geohash, so that differences are small; those of a top stay in their order. */
+function ordered({ keys, top }: ViewShape, docs: readonly ResultDocument[]): readonly ResultDocument[] {
   const place = keys.find(({ kind }) => kind === 'geohash')?.name;
-  if (place === undefined) return docs;
+  if (place === undefined || top) return docs;
   return docs
     .map((doc) => ({ doc, cell: cellCode(String(doc[place])) }))
     .sort((a, b) => a.cell - b.cell)

@@ -1,6 +1,6 @@
 /** Figures of windows: one of each area or key, one of all, and how one goes through the windows. */
 import type { Frame, Frames, Rows, Word } from './frames.ts';
-import { lineOf, type Metric, wordKeys } from './metrics.ts';
+import { keysOf, lineOf, type Metric } from './metrics.ts';
 import type { KeyShape, Total, ViewShape } from './wire.ts';
 
 /** Chosen words by key field that is no place; without one, all of them. */
@@ -31,10 +31,10 @@ export function matcher(rows: Rows, filter: Filter): (row: number) => boolean {
 }
 
 /** The value of each area; NaN where there is none. */
-export function byArea(rows: Rows, metric: Metric, filter: Filter, areas: number): Float64Array {
+export function byArea(rows: Rows | undefined, metric: Metric, filter: Filter, areas: number): Float64Array {
   const found = new Float64Array(areas).fill(Number.NaN);
-  const values = rows.values[metric.at];
-  if (!rows.areas || !values) return found;
+  const values = rows?.values[metric.at];
+  if (!rows?.areas || !values) return found;
   const matches = matcher(rows, filter);
   for (let row = 0; row < rows.count; row++) {
     if (!matches(row)) continue;
@@ -49,41 +49,20 @@ function joined(known: number, value: number, { combine }: Metric): number {
   return combine && !Number.isNaN(value) ? combine(known, value) : known;
 }
 
-/** Indexes of the greatest values, in order; those without a value are left out. */
-export function largest(values: Float64Array, most: number): number[] {
-  const found: number[] = [];
-  values.forEach((value, index) => {
-    if (Number.isNaN(value)) return;
-    if (found.length === most && !(value > values[found[most - 1]!]!)) return;
-    let at = found.length;
-    while (at > 0 && value > values[found[at - 1]!]!) at--;
-    found.splice(at, 0, index);
-    if (found.length > most) found.pop();
-  });
-  return found;
-}
-
-/** The key fields that are no places. */
-export function keysOf(shape: ViewShape): KeyShape[] {
-  return wordKeys(shape).map((at) => shape.keys[at]!);
-}
-
 /** The value of each row that has the chosen words, by its words in one line. */
 export function byWords(
   rows: Rows,
   keys: readonly KeyShape[],
   metric: Metric,
   filter: Filter,
-): Map<string, { value: number; row: number }> {
-  const found = new Map<string, { value: number; row: number }>();
+): Map<string, number> {
+  const found = new Map<string, number>();
   const values = rows.values[metric.at];
   const matches = matcher(rows, filter);
   for (let row = 0; row < rows.count; row++) {
     if (!matches(row)) continue;
     const words = wordsOfRow(rows, keys, row);
-    const known = found.get(words);
-    const value = joined(known?.value ?? Number.NaN, values?.[row] ?? Number.NaN, metric);
-    found.set(words, { value, row: known?.row ?? row });
+    found.set(words, joined(found.get(words) ?? Number.NaN, values?.[row] ?? Number.NaN, metric));
   }
   return found;
 }

@@ -60,14 +60,14 @@ export class Frames {
   }
 
   /** Begins with the windows of a view: those with results, and what is known of all. */
-  begin(shape: ViewShape, labels: readonly number[], totals: readonly TotalUpdate[]): void {
+  begin(shape: ViewShape | undefined, labels: readonly number[], totals: readonly TotalUpdate[]): void {
     this.#shape = shape;
     this.#frames.clear();
     this.areas.clear();
     this.#rows = 0;
-    const end = spanGuess(shape);
+    const span = shape && spanGuess(shape);
     for (const label of labels)
-      this.#frames.set(label, { label, ...end(label), rows: undefined, total: undefined });
+      this.#frames.set(label, { label, ...span!(label), rows: undefined, total: undefined });
     this.takeTotals(totals);
   }
 
@@ -156,6 +156,10 @@ export class Frames {
       far.push(label);
     }
     this.forget(far);
+  }
+
+  at(label: number): Frame | undefined {
+    return this.#frames.get(label);
   }
 
   /** Index of the window with a label, or of the last one before it. */

@@ -239,7 +239,10 @@ function style({ around, zones, shores }: MapParts['land'], tiles: string | null
     version: 8,
     sources: {
       around: { type: 'geojson', data: around },
-      zones: { ...exact, data: feature({ type: 'MultiPolygon', coordinates: zones.flatMap(({ rings }) => rings) }) },
+      zones: {
+        ...exact,
+        data: feature({ type: 'MultiPolygon', coordinates: zones.flatMap(({ rings }) => rings) }),
+      },
       shores: { ...exact, data: feature({ type: 'MultiLineString', coordinates: shores }) },
       cells: { ...exact, data: collection([]), buffer: 0 },
       marks: { type: 'geojson', data: collection([]) },

@@ -124,6 +124,11 @@ export function wordKeys(shape: ViewShape): number[] {
   return shape.keys.flatMap((key, i) => (key === place ? [] : [i]));
 }
 
+/** The key fields that are no places. */
+export function keysOf(shape: ViewShape): KeyShape[] {
+  return wordKeys(shape).map((at) => shape.keys[at]!);
+}
+
 /** How a view is drawn. */
 export type Picture = 'map' | 'lines' | 'sessions' | 'list';
 

@@ -1,9 +1,18 @@
 /** The other views of the job, each as a small chart of its totals; a click goes to it. */
 import { byId, fill, make, setText } from './elements.ts';
-import { keysOf, type Series } from './figures.ts';
+import type { Series } from './figures.ts';
 import type { Frame } from './frames.ts';
 import { chartKey, type Line, Lines } from './lines.ts';
-import { captionOf, figureText, firstMetric, lineOf, type Metric, metricsOf, placeOf } from './metrics.ts';
+import {
+  captionOf,
+  figureText,
+  firstMetric,
+  keysOf,
+  lineOf,
+  type Metric,
+  metricsOf,
+  placeOf,
+} from './metrics.ts';
 import type { TotalUpdate, ViewShape, ViewTotals } from './wire.ts';
 
 const MOST_SHOWN = 3;

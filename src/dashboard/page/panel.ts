@@ -1,19 +1,17 @@
 /** The figures of a window in words and tables. */
 import { byId, type Content, fill, make, renew, setText, table } from './elements.ts';
-import { type Filter, keysOf, matcher, type Series, wholeOf } from './figures.ts';
+import { type Filter, matcher, type Series, wholeOf } from './figures.ts';
 import { count, stamp } from './format.ts';
 import type { Frame, Frames } from './frames.ts';
 import { chartKey, type Line } from './lines.ts';
-import { figureText, type Metric, meaningOf, placeOf, wordKeys, wordsOf } from './metrics.ts';
-import type { ViewShape } from './wire.ts';
+import { figureText, keysOf, meaningOf, placeOf, wordKeys, wordsOf } from './metrics.ts';
+import type { Selection } from './selection.ts';
 
-/** What is shown. */
-export interface Shown {
-  readonly shape: ViewShape;
-  readonly metrics: readonly Metric[];
-  readonly metric: Metric;
+/** What is shown: a window of a view. */
+export interface Shown extends Selection {
   readonly frame: Frame;
   readonly frames: Frames;
+  /** The chosen words, with one for each key that needs one. */
   readonly filter: Filter;
 }
 

@@ -1,7 +1,10 @@
 /** Sessions as bars over time, a row for each key. */
 import { draw, fill, make } from './elements.ts';
 import { age, count, shortDayOf, stamp, timeOf } from './format.ts';
-import type { Frame } from './frames.ts';
+import type { Frame, Frames } from './frames.ts';
+import type { Metric } from './metrics.ts';
+import { nameOfRow } from './ranked.ts';
+import type { ViewShape } from './wire.ts';
 
 export interface Session {
   readonly name: string;
@@ -9,6 +12,20 @@ export interface Session {
   readonly start: number;
   readonly end: number;
   readonly value: number;
+}
+
+/** All sessions that are loaded. */
+export function sessionsOf(frames: Frames, shape: ViewShape, { at }: Metric): Session[] {
+  return frames.list.flatMap(({ rows }) => {
+    if (!rows?.spans) return [];
+    const { spans, values } = rows;
+    return Array.from({ length: rows.count }, (_, row) => ({
+      name: nameOfRow({ frames, shape }, rows, row),
+      start: spans[0][row]!,
+      end: spans[1][row]!,
+      value: values[at]![row]!,
+    }));
+  });
 }
 
 export interface SessionOptions {

@@ -1,8 +1,11 @@
 /** What can be chosen: the view, its figure, and words of its other keys. */
+
+import { MOST_WORDS } from './compare.ts';
 import { byId, fill, make } from './elements.ts';
 import type { Filter } from './figures.ts';
 import type { Frames } from './frames.ts';
 import { type Metric, meaningOf, placeOf, titleOf, wordKeys, wordsOf } from './metrics.ts';
+import type { Selection } from './selection.ts';
 import type { ViewShape } from './wire.ts';
 
 export interface ToolbarOptions {
@@ -12,9 +15,6 @@ export interface ToolbarOptions {
   onFilter(key: number, word: string | undefined): void;
 }
 
-/** A key with more words than this is no choice. */
-const MOST_WORDS = 200;
-
 export class Toolbar {
   readonly #view = byId<HTMLSelectElement>('view');
   readonly #figure = byId<HTMLSelectElement>('figure');
@@ -23,6 +23,7 @@ export class Toolbar {
 
   constructor(options: ToolbarOptions) {
     this.#o = options;
+    byId('toolbar').addEventListener('submit', (event) => event.preventDefault());
     this.#view.addEventListener('change', () => options.onView(this.#view.value));
     this.#figure.addEventListener('change', () => options.onFigure(this.#figure.value));
     const copy = byId<HTMLButtonElement>('copy-link');
@@ -42,9 +43,7 @@ export class Toolbar {
 
   show(
     shapes: readonly ViewShape[],
-    shape: ViewShape,
-    metrics: readonly Metric[],
-    metric: Metric,
+    { shape, metrics, metric }: Selection,
     filter: Filter,
     frames: Frames,
   ): void {
@@ -59,16 +58,11 @@ export class Toolbar {
     this.#showFilters(shape, metric, filter, frames);
   }
 
-  /** The words of each key field besides the place, the most frequent first; none if they are too many. */
-  wordsOf(shape: ViewShape, frames: Frames): readonly (readonly string[])[] {
-    return wordKeys(shape).map((_, at) => frames.wordsOf(at, MOST_WORDS));
-  }
-
   #showFilters(shape: ViewShape, metric: Metric, filter: Filter, frames: Frames): void {
     const keys = wordKeys(shape);
     // A single key without a place is what lines and bars are of.
     const isChoice = placeOf(shape) !== undefined || keys.length > 1;
-    const words = isChoice ? this.wordsOf(shape, frames) : [];
+    const words = isChoice ? keys.map((_, at) => frames.wordsOf(at, MOST_WORDS)) : [];
     keys.forEach((key, at) => {
       const select = this.#select(at, wordsOf(shape.keys[key]!.name));
       const all = words[at] ?? [];
