@@ -9,6 +9,11 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TestContext } from 'node:test';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
+import { DeadLetterBuffer } from '../../src/dead-letters.ts';
+import { Duplicates } from '../../src/engine/duplicates.ts';
+import { NO_COUNTS } from '../../src/engine/state-store.ts';
+import { SqliteState } from '../../src/state/store.ts';
+import type { View } from '../../src/views/language.ts';
 import { ROOT } from '../files.ts';
 import { expectedLines } from '../golden/oracle.ts';
 import { BIN, taxiflow } from '../taxiflow.ts';
@@ -104,4 +109,62 @@ export async function expected(file: string): Promise<Expected> {
       };
     },
   };
+}
+
+/** What a view found in a window. */
+export interface Fired {
+  readonly view: string;
+  /** Epoch ms. */
+  readonly start: number;
+  readonly end: number;
+  /** Key fields and aggregates of each result. */
+  readonly docs: readonly object[];
+  readonly totals?: object;
+  /** True if the window had fired before. */
+  readonly correction?: boolean;
+}
+
+export interface WrittenState {
+  /** Commits windows as a processor does. */
+  fire(...windows: readonly Fired[]): void;
+  close(): void;
+}
+
+/** A state that is written directly, so that tests decide what is in it. */
+export function writtenState(dataDir: string, app: string, views: readonly View[]): WrittenState {
+  const identity = { stream: 's', views: JSON.stringify(views), settings: '' };
+  const state = SqliteState.open({ dataDir, app, identity });
+  let watermark = 0;
+  return {
+    fire: (...windows) => {
+      watermark = windows.reduce((latest, { end }) => Math.max(latest, end), watermark);
+      state.commit({
+        watermark,
+        counters: NO_COUNTS,
+        shards: [],
+        blocks: [],
+        gone: [],
+        closedUpTo: {},
+        firings: windows.map(({ view, start, end, docs, totals, correction = false }) => {
+          const span = { window_start: isoOf(start), window_end: isoOf(end) };
+          return {
+            view,
+            windowStart: start,
+            windowEnd: end,
+            docs: docs.map((doc) => JSON.stringify({ view, ...span, ...doc })).join(',\n'),
+            count: docs.length,
+            correction,
+            ...(totals === undefined ? {} : { totals: JSON.stringify(totals) }),
+          };
+        }),
+        duplicates: new Duplicates().takeChanges(watermark, () => false),
+        deadLetters: new DeadLetterBuffer(0).take(),
+      });
+    },
+    close: () => state.close(),
+  };
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
