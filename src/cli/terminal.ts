@@ -3,7 +3,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { SinkStatus } from '../engine/sink.ts';
 import type { Counters } from '../engine/state-store.ts';
-import { EXIT, translating } from '../errors.ts';
+import { EXIT, translating, usageError } from '../errors.ts';
 import { escaped, printable } from '../printable.ts';
 import { type EventCode, type Fields, isLogJson, shown, tell } from './log.ts';
 
@@ -135,6 +135,12 @@ export function chosenFormat(format: unknown): Format {
   return (format as Format | undefined) ?? (process.stdout.isTTY ? 'table' : 'ndjson');
 }
 
+/** The format of a chart. Throws `usage` where another one is asked for. */
+export function tableFormat({ json, format }: { json: boolean; format: Format | undefined }): Format {
+  if (!json && (format ?? 'table') === 'table') return 'table';
+  throw usageError('--chart prints a table', `omit ${json ? '--json' : `--format ${format}`}`);
+}
+
 /**
  * Rows as text. A table gets a new header where the fields change; CSV has one header: `columns`, or the fields of the
  * first row.
@@ -188,11 +194,13 @@ function* table(rows: Iterable<Row>): Generator<string> {
     if (block.length === 0) return;
     const names = Object.keys(block[0]!);
     if (header !== names.join()) {
-      widths = names.map((name) =>
-        block.reduce((width, row) => Math.max(width, cellText(row[name]).length), name.length),
+      // A query may give a column any name.
+      const heads = names.map(cellText);
+      widths = names.map((name, i) =>
+        block.reduce((width, row) => Math.max(width, cellText(row[name]).length), heads[i]!.length),
       );
-      yield `${header === '' ? '' : '\n'}${names
-        .map((name, i) => name.padEnd(widths[i]!))
+      yield `${header === '' ? '' : '\n'}${heads
+        .map((head, i) => head.padEnd(widths[i]!))
         .join('  ')
         .trimEnd()}\n`;
       header = names.join();

@@ -15,6 +15,8 @@ import { listJobs } from '../status/jobs.ts';
 import { Assets, accepted, type Body, compress } from './assets.ts';
 import { Feed, LOOK_MS } from './feed.ts';
 import type { Budget } from './hub.ts';
+import type { QueryAnswer } from './page/query-answer.ts';
+import { failure, Queries } from './query.ts';
 
 export interface DashboardOptions {
   readonly dataDir: string;
@@ -38,13 +40,19 @@ const MOST_PAGES = 500;
 /** Jobs that are followed at once. */
 const MOST_FEEDS = 20;
 const PORTS_TRIED = 50;
+/** Bytes of a query, most rows of its answer, and ms that it may take. */
+const LONGEST_QUERY = 8_192;
+const MOST_ROWS = 1_000;
+const QUERY_MS = 5_000;
+/** Room for a query in an address, where most bytes may take three. */
+const HEADER_BYTES = 5 * LONGEST_QUERY;
 /** Base for parsing request paths; its host is never used. */
 const BASE = 'http://page';
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 export async function serveDashboard(options: DashboardOptions): Promise<Dashboard> {
   const site = new Site(options);
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
     site.answer(request, response).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(error instanceof Error ? `${error.message}\n` : '');
@@ -97,6 +105,7 @@ class Site {
   readonly #default: Feed;
   /** Jobs that were asked for by name. */
   readonly #others = new Map<string, Feed>();
+  readonly #queries = new Queries();
   readonly #names: ReadonlySet<string>;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #tiles: string | undefined;
@@ -116,6 +125,7 @@ class Site {
 
   close(): void {
     clearInterval(this.#timer);
+    this.#queries.close();
     for (const feed of this.#feeds()) feed.close();
   }
 
@@ -172,6 +182,7 @@ class Site {
       if (!Number.isSafeInteger(before)) return refuse(response, 400, 'before must be a time in ms\n');
       return json(feed.windows(view ?? '', before));
     }
+    if (pathname === '/api/query') return this.#query(request, response, feed, searchParams.get('sql') ?? '');
     if (pathname === '/api/job') return json(JSON.stringify((await feed.details()) ?? null));
     if (pathname === '/api/dead-letters')
       return json(JSON.stringify(feed.deadLetters(searchParams.get('reason') ?? '')));
@@ -207,6 +218,28 @@ class Site {
     feed.listen(response, url.searchParams.get('view') ?? undefined, String(known));
   }
 
+  async #query(request: IncomingMessage, response: ServerResponse, feed: Feed, sql: string): Promise<void> {
+    // Queries cost more than other requests, so pages of neighbouring sites can't make them either.
+    const from = request.headers['sec-fetch-site'] ?? 'none';
+    if (from !== 'same-origin' && from !== 'none')
+      return refuse(response, 403, 'requests from other sites are refused\n');
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const isLong = Buffer.byteLength(sql) > LONGEST_QUERY;
+    const answer = isLong
+      ? failure('usage', `a query is at most ${LONGEST_QUERY} bytes long`, 'run it with "taxiflow query"')
+      : await this.#answerTo(feed, sql, gone.signal);
+    if (gone.signal.aborted) return;
+    if ('error' in answer) response.statusCode = isLong ? 414 : answer.error.code === 'busy' ? 503 : 400;
+    return this.#json(request, response, JSON.stringify(answer));
+  }
+
+  #answerTo({ app }: Feed, sql: string, signal: AbortSignal): Promise<QueryAnswer> | QueryAnswer {
+    if (app === undefined)
+      return failure('no-app', 'no processor has run yet', 'run "taxiflow process" first');
+    return this.#queries.run({ dataDir: this.#dataDir, app, sql, rows: MOST_ROWS }, QUERY_MS, signal);
+  }
+
   async #metrics(request: IncomingMessage, response: ServerResponse, feed: Feed): Promise<void> {
     const { metricsOf } = await import('../status/metrics.ts');
     const { type, text } = await metricsOf(feed.status());
@@ -238,7 +271,6 @@ function send(request: IncomingMessage, response: ServerResponse, type: string, 
   response.setHeader('vary', 'accept-encoding');
   if (body.encoding !== 'identity') response.setHeader('content-encoding', body.encoding);
   response.setHeader('content-length', body.bytes.length);
-  response.writeHead(200);
   response.end(request.method === 'HEAD' ? undefined : body.bytes);
 }
 

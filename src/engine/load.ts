@@ -27,11 +27,12 @@ export class Load {
     this.#since = clock.now();
   }
 
-  /** The time since the last call went into `activity`. A clock that was set back counts as no time. */
-  lap(activity: Activity): void {
+  /** The time since the last call went into `activity`; returns the time. A clock that was set back counts as no time. */
+  lap(activity: Activity): number {
     const now = this.#clock.now();
     this.#spent[activity] += Math.max(0, now - this.#since);
     this.#since = now;
+    return now;
   }
 
   /** Since the run began. */

@@ -213,11 +213,11 @@ class ProcessRun {
     while (!signal.aborted) {
       const feed = reads.next;
       if (feed) {
-        await this.#step(feed);
+        const brought = await this.#step(feed);
         await reads.lookAround();
-        this.#load.lap('reading');
         await clock.sleep(0);
-        this.#load.lap('others');
+        // A read that brings nothing is a look at the tip.
+        this.#load.lap(brought ? 'others' : 'idle');
       } else {
         if (this.#o.untilEnd() && (await reads.allRead())) break;
         this.#noteMissingWatermark();
@@ -297,21 +297,21 @@ class ProcessRun {
     return this.#patient;
   }
 
-  async #step(feed: Feed): Promise<void> {
+  /** Takes the next batch of a shard; whether it brought records. */
+  async #step(feed: Feed): Promise<boolean> {
     const shard = this.#engine.shards.get(feed.shardId)!;
     const batch = await this.#reads.take(feed);
-    // A read that brings nothing is a look at the tip.
-    this.#load.lap(batch && batch.count > 0 ? 'reading' : 'idle');
-    if (!batch) return;
+    const brought = batch !== undefined && batch.count > 0;
+    if (!batch) return false;
     this.#waiting += arrivedBefore(batch, this.#started);
-    if (batch.count > 0) {
-      this.#lastRecord = this.#o.clock.now();
+    if (brought) {
+      this.#lastRecord = this.#load.lap('reading');
       this.#engine.process(shard, batch);
     } else if (!batch.ended) shard.position = batch.next;
-    this.#load.lap('processing');
     await this.#reads.settle(feed, shard, batch);
     if (batch.atTip) this.#engine.advance();
-    this.#load.lap('processing');
+    if (brought) this.#load.lap('processing');
+    return brought;
   }
 
   /** Also checkpoints a quiet stream, since the age of the last checkpoint shows whether a processor is alive. */

@@ -1,8 +1,7 @@
 /** A result of a job of Flink as the document that the embedded engine writes for it. */
 
 import { parseTime } from '../events/times.ts';
-import { AGGREGATES } from '../views/aggregates.ts';
-import { TRIP_SCOPE, typeOf } from '../views/check.ts';
+import { resultTypes } from '../views/check.ts';
 import type { ValueType, View } from '../views/language.ts';
 import { windowTimes } from '../views/windows.ts';
 
@@ -24,17 +23,9 @@ export class DocumentReader {
   readonly #times: ReturnType<typeof windowTimes>;
 
   constructor(view: View) {
-    const { by, aggregates, top, window } = view;
     this.view = view;
-    this.#times = windowTimes(window);
-    this.#fields = [
-      ...Object.entries(by).map(([name, e]) => [name, typeOf(e, TRIP_SCOPE, name), true] as const),
-      ...Object.entries(aggregates).map(
-        ([name, { fn, of }]) =>
-          [name, AGGREGATES[fn].resultType(of && typeOf(of, TRIP_SCOPE, name))!, false] as const,
-      ),
-      ...(top?.rank === undefined ? [] : [[top.rank, 'integer', false] as const]),
-    ];
+    this.#times = windowTimes(view.window);
+    this.#fields = resultTypes(view).map(([name, type]) => [name, type, Object.hasOwn(view.by, name)]);
   }
 
   /** Throws a plain `Error` that says what is wrong. */

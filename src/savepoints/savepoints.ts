@@ -13,6 +13,7 @@ import { noteRestored, readCheckpoint } from '../state/checkpoint-row.ts';
 import { chooseApp, statePath, takeLock } from '../state/files.ts';
 import { streamName } from '../state/identity.ts';
 import { migrate } from '../state/migrations.ts';
+import { dropResultViews } from '../state/result-views.ts';
 import { rowCrc, StateRows } from '../state/rows.ts';
 import { refuseUnknownFormat } from '../state/schema.ts';
 import { verifyState } from '../state/verify.ts';
@@ -95,6 +96,8 @@ function snapshot(path: string, app: string, copy: string): void {
   const own = new Database(copy);
   try {
     own.exec('UPDATE run SET status = NULL');
+    // A savepoint with any statement in it is refused; the processor makes them again.
+    dropResultViews(own);
   } finally {
     own.close();
   }

@@ -5,6 +5,7 @@
 import { packPanes, packValues } from '../engine/windows/pane-blocks.ts';
 import { withoutSecrets } from '../printable.ts';
 import { formatOf, type Sqlite, transaction } from '../sqlite.ts';
+import { dropResultViews } from './result-views.ts';
 import { rowCrc, type StateRows } from './rows.ts';
 import { FORMAT } from './schema.ts';
 
@@ -22,6 +23,8 @@ export function migrate(rows: StateRows): void {
   // Secrets that leave the tables must not stay in free pages.
   rows.db.pragma('secure_delete = ON');
   transaction(rows.db, () => {
+    // A new table may have the name of one, and renaming a table would rewrite them.
+    dropResultViews(rows.db);
     for (let format = formatOf(rows.db); format < FORMAT; format++) MIGRATIONS[format]!(rows);
     rows.db.pragma(`user_version = ${FORMAT}`);
   });

@@ -15,6 +15,8 @@ import { type ArchiveStatus, archiveStatus } from './archive.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
 import { streamName } from './identity.ts';
+import { prepareQuery, type Query, type QueryOptions } from './query.ts';
+import { type ResultTable, resultTables } from './result-views.ts';
 import {
   type Extent,
   extentOf,
@@ -235,6 +237,16 @@ export class StateReader {
         ...(top?.rank === undefined ? [] : [top.rank]),
       ]);
     return [...new Set([...RESULT_FIELDS, ...fields])];
+  }
+
+  /** The tables that queries read, one for each view. */
+  tables(): ResultTable[] {
+    return translating(this.#what, this.path, () => resultTables(this.#db, this.definitions()));
+  }
+
+  /** Prepares a query in SQL over these tables. Throws `usage` and `bad-query`; so does reading its rows. */
+  query(sql: string, options: Omit<QueryOptions, 'what'> = {}): Query {
+    return prepareQuery(this.#db, this.tables(), sql, { what: this.#what, ...options });
   }
 
   deadLetterCounts(): DeadLetterCount[] {

@@ -21,13 +21,14 @@ import { checkIdentity } from './identity.ts';
 import { migrate } from './migrations.ts';
 import { Outbox } from './outbox.ts';
 import { PaneTable } from './panes.ts';
+import { makeResultViews } from './result-views.ts';
 import { openingError, rowCrc, StateRows } from './rows.ts';
 import { type Past, unpackPast } from './run-past.ts';
 import { type RunStatus, readCreated, readRunStatus } from './run-row.ts';
 import { checkIntegrity, createTables, refuseUnknownFormat } from './schema.ts';
 import { SeenTripTables } from './seen-trips.ts';
 import { TotalsTable } from './totals.ts';
-import { changeViews, type PlannedChanges } from './view-changes.ts';
+import { changeViews, type PlannedChanges, storedViews } from './view-changes.ts';
 
 export interface StateOptions {
   readonly dataDir: string;
@@ -103,6 +104,7 @@ export class SqliteState implements StateStore {
       const rows = new StateRows(db, what, path);
       migrate(rows);
       if (planned) changeViews(rows, identity, planned);
+      makeResultViews(db, storedViews(db));
       return new SqliteState(rows, lock);
     } catch (error) {
       lock?.close();

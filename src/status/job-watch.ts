@@ -217,7 +217,7 @@ export class JobWatch {
     const last = this.#samples.at(-1);
     const first = this.#samples.findLast((sample) => sample.at <= now - RATE_MS) ?? this.#samples[0];
     if (!last || !first || last === first || last.at < now - RATE_MS) return { trips: 0, results: 0 };
-    const seconds = Math.max(1, Math.min(RATE_MS, now - first.at) / 1000);
+    const seconds = Math.max(1, (now - first.at) / 1000);
     return {
       trips: (last.trips - first.trips) / seconds,
       results: (last.results - first.results) / seconds,

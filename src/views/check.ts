@@ -520,6 +520,17 @@ function isObject(value: unknown): value is Record<string, unknown> & object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The fields that results of a checked view have behind their times, in order, and their types. */
+export function resultTypes({ by, aggregates, top }: View): (readonly [name: string, type: ValueType])[] {
+  return [
+    ...Object.entries(by).map(([name, e]) => [name, typeOf(e, TRIP_SCOPE, name)] as const),
+    ...Object.entries(aggregates).map(
+      ([name, { fn, of }]) => [name, AGGREGATES[fn].resultType(of && typeOf(of, TRIP_SCOPE, name))!] as const,
+    ),
+    ...(top?.rank === undefined ? [] : [[top.rank, 'integer'] as const]),
+  ];
+}
+
 /** The trip fields a view reads. */
 export function fieldsOf({ where, by, aggregates, time }: View): TripField[] {
   const found = new Set<TripField>(time === 'pickup' ? ['pickup_datetime'] : []);

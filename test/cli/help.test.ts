@@ -29,6 +29,7 @@ const ASKED_FOR: Record<string, string[]> = {
     ...['opensearch', 'index-prefix', 'consumer', 'allow-gap', 'metrics', 'log'],
   ],
   results: ['format', 'view', 'since', 'app', 'data-dir'],
+  query: ['app', 'data-dir', 'format', 'limit', 'chart', 'json'],
   'dead-letters': ['output', 'reason', 'format', 'data-dir'],
   demo: ['data-dir', 'json'],
   flink: [],

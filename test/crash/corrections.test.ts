@@ -19,7 +19,8 @@ import { TestClock } from '../clock.ts';
 import { MemoryReader } from '../engine/memory.ts';
 import { temporaryFolder } from '../files.ts';
 import { type Random, randomNumbers } from '../random.ts';
-import { groupBy } from '../views/model.ts';
+import { resultLines, tableLines } from '../state/tables.ts';
+import { groupBy, totalsOf } from '../views/model.ts';
 
 const RUNS = Number(process.env['TAXIFLOW_SIMULATIONS'] ?? 4);
 const SEED = Number(process.env['TAXIFLOW_SEED'] ?? 1);
@@ -159,6 +160,12 @@ it(`P2, C1, C3, W7: corrections and retractions in ${RUNS} runs from seed ${SEED
     }
     const state = new StateReader(dataDir, 'a');
     assert.deepEqual(sorted([...state.results()]), expected, `the results, seed ${seed}`);
+    for (const view of views) {
+      const totals = Array.from(state.totals(view.name), ({ view: _, start: __, ...rest }) => rest);
+      const wanted = totalsOf(view, trips).sort((a, b) => a.end - b.end);
+      assert.deepEqual(totals, wanted, `totals as if no trip had been late, seed ${seed}`);
+    }
+    assert.deepEqual(tableLines(state), resultLines(state), `the tables, seed ${seed}`);
     assert.deepEqual(
       state.cursors().map(({ delivered, pending }) => [delivered, pending]),
       [

@@ -12,7 +12,7 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { ROOT, temporaryFolder } from '../files.ts';
-import { Line, sameLines } from '../golden/line.ts';
+import { Line, sameLines, totalsIn } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
 import { type Ran, taxiflow } from '../taxiflow.ts';
 
@@ -80,6 +80,7 @@ async function survives(t: TestContext, killOf: (run: number) => string, leastKi
   sameLines(comparable(readFileSync(output, 'utf8')), lines, `the output after ${kills} kills`);
   const stored = await taxiflow(['results', '--data-dir', line.folder, '--app', 'app', '--format', 'ndjson']);
   sameLines(comparable(stored.stdout), lines, `the results stored after ${kills} kills`);
+  sameLines(totalsIn(line.folder, 'app'), expected.totals, `the totals after ${kills} kills`);
   const { totals, reconciled } = ran.json<Processed>();
   assert.equal(reconciled, true, 'C7: everything read is accounted for');
   assert.equal(totals.processed + totals.filtered, trips, 'each trip is counted once over all runs');

@@ -12,7 +12,7 @@ import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { generateCsv } from '../../src/dataset/generator/generate.ts';
 import { ROOT, temporaryFolder } from '../files.ts';
-import { Line, sameLines } from '../golden/line.ts';
+import { Line, sameLines, totalsIn } from '../golden/line.ts';
 import { comparable, expectedLines, type OracleResult } from '../golden/oracle.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import { killedAfter, type Ran, taxiflow } from '../taxiflow.ts';
@@ -77,6 +77,7 @@ async function comesOutRight(folder: string, { file, expected }: Input): Promise
   sameLines(comparable(readFileSync(output, 'utf8')), expected.lines, 'the output');
   const stored = await taxiflow(['results', '--data-dir', folder, '--format', 'ndjson']);
   sameLines(comparable(stored.stdout), expected.lines, 'the results stored');
+  sameLines(totalsIn(folder, 'taxi-trip-events'), expected.totals, 'the totals');
   const outcome = processed.json<Processed>();
   const { totals } = outcome;
   assert.equal(outcome.reconciled, true, 'C7: everything read is accounted for');

@@ -68,7 +68,13 @@ it('sessions of many keys survive disorder, kills and reshards', { timeout: 1_80
     assert.ok(expected.delete(session), `seed ${SEED}: ${session} is none, or came twice`);
     found++;
   }
+  let [sessions, all] = [0, 0];
+  for (const totals of reader.totals('sessions')) {
+    sessions += totals.keys;
+    all += Number(totals.all.values['trips']);
+  }
   reader.close();
+  assert.deepEqual([sessions, all], [found, TRIPS], 'totals');
   assert.equal(expected.size, 0, `seed ${SEED}: ${expected.size} sessions are missing`);
   t.diagnostic(`${found} sessions of ${KEYS} keys, ${kills} kills`);
 });

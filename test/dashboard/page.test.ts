@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { OUTLINES_OF_ZONES, PLACES } from '../../scripts/outline.ts';
 import { Areas, boxOf, coreBox } from '../../src/dashboard/page/areas.ts';
-import { commandOf, processCommand } from '../../src/dashboard/page/command.ts';
+import { command, processCommand } from '../../src/dashboard/page/command.ts';
 import { age, dayOf, localMs, timeOf, useZone, zoneWords } from '../../src/dashboard/page/format.ts';
 import {
   captionOf,
@@ -312,7 +312,7 @@ test('commands can be pasted: as taxiflow was called, with app and folder, each 
   } as JobStatus;
   assert.equal(processCommand(status), '“npx taxiflow process --stream local:s --app a”');
   const odd = { ...status, dataDir: "/tmp/it's mine" };
-  assert.equal(commandOf('results', odd), `“npx taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
+  assert.equal(command('results', odd), `“npx taxiflow results --app a --data-dir '/tmp/it'\\''s mine'”`);
   const none = { ...status, app: null, stream: undefined } as unknown as JobStatus;
   assert.equal(processCommand(none), '“npx taxiflow process”');
 });

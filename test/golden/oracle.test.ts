@@ -191,8 +191,10 @@ async function agree(files: readonly string[], options: OracleOptions = {}): Pro
   const trips = read.flatMap((one) => one.trips);
   const total = (why: 'short' | 'time' | 'order'): number =>
     read.reduce((n, one) => n + one.rejected[why], 0);
+  // Totals are checked against the engine alone (`golden.test.ts`).
   const result = await expectedLines(files, options);
-  assert.deepEqual(result, {
+  const { totals: _, ...rest } = result;
+  assert.deepEqual(rest, {
     lines: naiveLines(trips, options),
     trips: trips.length,
     rejected: { short: total('short'), time: total('time'), order: total('order') },
@@ -241,7 +243,8 @@ describe('oracle on rows made by hand', () => {
     );
     const window = (start: string, end: string, last: string): string =>
       `"window_start":"2016-03-10T${start}:00.000Z","window_end":"2016-03-10T${end}:00.000Z","timestamp":"2016-03-10T${last}:59.999Z"`;
-    assert.deepEqual(await agree([file]), {
+    const { totals: _, ...result } = await agree([file]);
+    assert.deepEqual(result, {
       lines: [
         `{"view":"pickup_count",${window('07:00', '07:10', '07:09')},"location":"dr5rud","pickup_count":2}`,
         `{"view":"pickup_count",${window('08:00', '08:10', '08:09')},"location":"dr5rud","pickup_count":4}`,

@@ -12,6 +12,7 @@ import { sqlOfViews } from '../../src/views/sql/print.ts';
 import { viewsOfSql } from '../../src/views/sql/views.ts';
 import { ROOT } from '../files.ts';
 import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { resultLines, tableLines } from '../state/tables.ts';
 import { trips } from './sql-trips.ts';
 
 const FILE = join(ROOT, 'test', 'golden', 'sql-views.sql');
@@ -219,6 +220,7 @@ describe('SQL views', () => {
     let groups = 0;
     for (const view of views) groups += await assertTotals(db, [...reader.totals(view.name)], ORACLES[view.name]!, view); // biome-ignore format: one line
     assert.ok(groups > 1_000, `${groups} groups`);
+    assert.deepEqual(tableLines(reader), resultLines(reader), 'the tables of the state');
     reader.close();
   });
 

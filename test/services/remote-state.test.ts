@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type HeadContent, readHead } from '../../src/remote/head.ts';
 import { ObjectStore } from '../../src/s3/object-store.ts';
+import { StateReader } from '../../src/state/reader.ts';
 import { tumbling } from '../../src/views/language.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { temporaryFolder } from '../files.ts';
@@ -77,6 +78,18 @@ async function resultsOf(dataDir: string, app = APP): Promise<string> {
   return ran.stdout;
 }
 
+/** Totals of all views, as they are stored. */
+function totalsOf(dataDir: string, app = APP): string[] {
+  const reader = new StateReader(dataDir, app);
+  try {
+    const totals = reader.views().flatMap((view) => [...reader.totals(view)]);
+    assert.ok(totals.length > 0);
+    return totals.map((one) => JSON.stringify(one));
+  } finally {
+    reader.close();
+  }
+}
+
 function process_(
   { ministack }: Line,
   dataDir: string,
@@ -133,6 +146,10 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     const again = await process_(line, a, END);
     assert.equal(again.code, 0, 'the first machine takes it back, over the older state it has');
     assert.equal(await resultsOf(a), line.expected);
+    assert.deepEqual(
+      [totalsOf(a), totalsOf(b)],
+      [1, 2].map(() => totalsOf(line.source, 'straight')),
+    );
     const keys: string[] = [];
     for await (const { key } of line.store.list('jobs/')) keys.push(key);
     const named = (await headOf(line))!;
@@ -173,6 +190,7 @@ describe('a state in S3', { skip: withoutMinistack }, () => {
     const straight = ['process', ...END, '--app', 'whole', '--data-dir', line.source];
     assert.equal((await taxiflow(straight)).code, 0);
     assert.equal(await resultsOf(dataDir), await resultsOf(line.source, 'whole'), `seed ${SEED}`);
+    assert.deepEqual(totalsOf(dataDir), totalsOf(line.source, 'whole'), `totals, seed ${SEED}`);
   });
 
   it('has one processor: a second one takes it over, and the first leaves with 4, also one that slept', async (t) => {

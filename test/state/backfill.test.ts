@@ -115,7 +115,8 @@ function results(dataDir: string, app: string, view: string) {
   const reader = new StateReader(dataDir, app);
   try {
     // Corrections come in the order in which trips were late.
-    return [...reader.results({ view })].map((result) => JSON.stringify(result)).sort();
+    const found = [...reader.results({ view }), ...reader.totals(view)];
+    return found.map((result) => JSON.stringify(result)).sort();
   } finally {
     reader.close();
   }
@@ -141,6 +142,11 @@ describe('a view that is filled', () => {
     const { place } = await createSavepoint({ dataDir, app: 'job', to: join(dataDir, 'x'), s3: {} });
     const { summary } = await inspectSavepoint(place, {});
     assert.equal(summary.counters.results, summary.results.next - 1);
+    const reader = new StateReader(dataDir, 'job');
+    const { number } = reader.checkpoint()!;
+    const isNew = reader.totalsChangedSince(number - 1).some(({ view }) => view === 'new');
+    reader.close();
+    assert.ok(isNew, 'who has read the state before learns of the totals');
     const [again, ...more] = await runJob(dataDir, 'job', [OLD, added], { backfill: true });
     assert.match(again!, /^--backfill does nothing here/, 'once is enough');
     assert.deepEqual(more, []);

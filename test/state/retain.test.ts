@@ -50,6 +50,16 @@ function keptIn(dataDir: string): number[] {
   }
 }
 
+/** Starts of the windows with totals, in minutes. */
+function totalsIn(dataDir: string, view = 'minutes'): number[] {
+  const reader = new StateReader(dataDir, 'job');
+  try {
+    return Array.from(reader.totals(view), ({ start }) => (start - NOON) / MINUTE);
+  } finally {
+    reader.close();
+  }
+}
+
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe('results that are retained for a while', () => {
@@ -64,15 +74,25 @@ describe('results that are retained for a while', () => {
     await putRecords(dataDir, 'taxi-trip-events', records(30, 1));
     const { totals } = await processed(dataDir, { output, retain });
     assert.deepEqual(keptIn(dataDir), range(20, 31));
+    assert.deepEqual(totalsIn(dataDir), range(20, 31), 'totals go with the results');
     assert.equal(totals.results, 31, 'the counts of all runs stay right');
     assert.equal(readFileSync(output, 'utf8').trimEnd().split('\n').length, 31, 'the sink has them all');
     await putRecords(dataDir, 'taxi-trip-events', records(31, 20));
     await processed(dataDir, { retain });
     assert.deepEqual(keptIn(dataDir), range(31, 51), 'a sink that this run does without has not got these');
+    assert.deepEqual(totalsIn(dataDir), range(31, 51), 'totals stay as long as the results');
     await processed(dataDir, {});
     assert.deepEqual(keptIn(dataDir), range(31, 51), 'without the option, nothing goes');
     const { summary } = await inspectSavepoint((await createSavepoint({ dataDir, s3: {} })).place, {});
     assert.deepEqual(summary.results, { kept: 20, next: 52 }, 'a savepoint of it is sound');
+  });
+
+  it('have totals that go as they would, where having leaves none of them', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const none = [l.view({ ...VIEWS[0]!, having: l.gt(l.aggregate('trips'), 1) })];
+    await putRecords(dataDir, 'taxi-trip-events', records(0, 30));
+    await processed(dataDir, { views: none, retain: 10 * MINUTE });
+    assert.deepEqual([keptIn(dataDir), totalsIn(dataDir)], [[], range(19, 30)]);
   });
 
   it('are kept by the end of their window, so that none goes with the checkpoint that writes it', async (t) => {

@@ -13,11 +13,14 @@ import { StateReader } from '../../src/state/reader.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { temporaryFolder } from '../files.ts';
 
-const IDENTITY = {
-  stream: 'local:a (1)',
-  views: '[{"name":"v","by":{"k":{}},"window":{"kind":"tumbling","size_ms":1}}]',
-  settings: 'x',
-};
+/** The views of a job with one view, by these keys. */
+function viewBy(...keys: string[]): string {
+  const by = Object.fromEntries(keys.map((name) => [name, { op: 'field', name: 'payment_type' }]));
+  const window = { kind: 'tumbling', size_ms: 1 };
+  return JSON.stringify([{ name: 'v', by, window, aggregates: { n: { fn: 'count' } } }]);
+}
+
+const IDENTITY = { stream: 'local:a (1)', views: viewBy('k'), settings: 'x' };
 
 function open(dataDir: string, identity = IDENTITY, app = 'app'): SqliteState {
   return SqliteState.open({ dataDir, app, identity });
@@ -347,8 +350,7 @@ describe('reading results', () => {
 
   it('distinguishes keys whose concatenated parts are equal', (t) => {
     const dataDir = folder(t);
-    const views = '[{"name":"v","by":{"k":{},"l":{}},"window":{"kind":"tumbling","size_ms":1}}]';
-    const state = open(dataDir, { ...IDENTITY, views });
+    const state = open(dataDir, { ...IDENTITY, views: viewBy('k', 'l') });
     t.after(() => state.close());
     const keys = [
       ['a|b', 'c'],

@@ -60,6 +60,15 @@ function results(dataDir: string, view: string, app = 'job') {
   }
 }
 
+function totals(dataDir: string, view: string, app = 'job') {
+  const reader = new StateReader(dataDir, app);
+  try {
+    return Array.from(reader.totals(view), ({ start, all }) => [(start - NOON) / MINUTE, all.values]);
+  } finally {
+    reader.close();
+  }
+}
+
 async function straight(dataDir: string, view: l.View) {
   await runJob(dataDir, `straight-${view.name}`, [view]);
   return results(dataDir, view.name, `straight-${view.name}`);
@@ -96,6 +105,7 @@ describe('a job with other views', () => {
     const reader = new StateReader(dataDir, 'job');
     assert.deepEqual(reader.views(), ['by_vendor']);
     reader.close();
+    assert.deepEqual(totals(dataDir, 'all'), [], 'its totals went too');
     await runJob(dataDir, 'job', [l.view(BY_VENDOR), ALL]);
     assert.deepEqual(results(dataDir, 'all'), [], 'it begins anew');
     assert.deepEqual(
@@ -128,6 +138,15 @@ describe('a job with other views', () => {
       later,
     );
     assert.ok(later.length > 0);
+    // Totals keep the names that they were written with, as results do.
+    const names = totals(dataDir, 'by_vendor').map(([minute, values]) => [minute, Object.keys(values!)]);
+    assert.deepEqual(names.slice(0, 4), [
+      [0, ['trips', 'fares']],
+      [10, ['trips', 'fares']],
+      [20, ['rides', 'money']],
+      [30, ['rides', 'money']],
+    ]);
+    assert.deepEqual(totals(dataDir, 'by_vendor')[2]![1], { rides: 10, money: 245 });
   });
 
   it('begins a view anew that has another key, window or function, when that is accepted, and not otherwise', async (t) => {

@@ -12,6 +12,7 @@ import { esSetupCommand } from './es-setup.ts';
 import { flinkCommand } from './flink.ts';
 import { generateCommand } from './generate.ts';
 import { processCommand } from './process.ts';
+import { queryCommand } from './query.ts';
 import { replayCommand } from './replay.ts';
 import { resultsCommand } from './results.ts';
 import { savepointCommand } from './savepoint.ts';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   replayCommand,
   processCommand,
   resultsCommand,
+  queryCommand,
   statusCommand,
   appsCommand,
   dashboardCommand,

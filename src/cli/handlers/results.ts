@@ -7,12 +7,12 @@ import { withBars } from '../chart.ts';
 import type { ResultsArguments } from '../commands/results.ts';
 import {
   chosenFormat,
-  type Format,
   formatted,
   isoShort,
   jsonArray,
   say,
   several,
+  tableFormat,
   thousands,
   write,
 } from '../terminal.ts';
@@ -21,7 +21,7 @@ import {
 const PAGE = 40;
 
 export async function results(args: ResultsArguments): Promise<number> {
-  const format = formatOf(args);
+  const format = args.chart === undefined ? chosenFormat(args.format) : tableFormat(args);
   const filter = filterOf(args);
   const reader = new StateReader(args.dataDir, chooseApp(args.dataDir, args.app));
   try {
@@ -47,13 +47,6 @@ export async function results(args: ResultsArguments): Promise<number> {
     reader.close();
   }
   return EXIT.done;
-}
-
-function formatOf({ chart, json, format }: ResultsArguments): Format {
-  if (chart === undefined) return chosenFormat(format);
-  if (json || (format ?? 'table') !== 'table')
-    throw usageError('--chart prints a table', `omit ${json ? '--json' : `--format ${format}`}`);
-  return 'table';
 }
 
 function filterOf({ view, from, since, to }: ResultsArguments): ResultFilter {

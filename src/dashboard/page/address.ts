@@ -18,6 +18,8 @@ export interface Choice {
   readonly pins: readonly string[];
   /** Chosen words by key field. */
   readonly filter: ReadonlyMap<string, string>;
+  /** What is in the box for queries. */
+  readonly sql?: string;
 }
 
 export interface Read {
@@ -33,7 +35,7 @@ const ALIASES: ReadonlyMap<string, Tab> = new Map([
   ['city', 'results'],
   ['', 'results'],
 ]);
-const KNOWN = ['app', 'view', 'figure', 'at', 'area'];
+const KNOWN = ['app', 'view', 'figure', 'at', 'area', 'sql'];
 
 export function readAddress(hash: string): Read {
   const [name = '', query = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
@@ -59,12 +61,13 @@ export function readAddress(hash: string): Read {
       ...partOf('at', at),
       pins: pins.slice(0, MOST_PINS),
       filter,
+      ...partOf('sql', text('sql')),
     },
     nonsense,
   };
 }
 
-export function addressOf({ tab, app, view, figure, at, pins, filter }: Choice): string {
+export function addressOf({ tab, app, view, figure, at, pins, filter, sql }: Choice): string {
   const query = new URLSearchParams();
   if (app !== undefined) query.set('app', app);
   if (view !== undefined) query.set('view', view);
@@ -72,6 +75,7 @@ export function addressOf({ tab, app, view, figure, at, pins, filter }: Choice):
   if (at !== undefined) query.set('at', timeText(at));
   for (const pin of pins) query.append('area', pin);
   for (const [key, word] of filter) query.set(`${FILTER}${key}`, word);
+  if (sql !== undefined && tab === 'sql') query.set('sql', sql);
   const text = query.toString().replaceAll('%3A', ':');
   return `#${tab}${text === '' ? '' : `?${text}`}`;
 }

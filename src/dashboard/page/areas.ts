@@ -161,6 +161,16 @@ export function boxOf(polygons: Area['polygons']): Box | undefined {
   return west > east ? undefined : { west, south, east, north };
 }
 
+/** The box around two boxes. */
+export function around(a: Box, b: Box): Box {
+  return {
+    west: Math.min(a.west, b.west),
+    south: Math.min(a.south, b.south),
+    east: Math.max(a.east, b.east),
+    north: Math.max(a.north, b.north),
+  };
+}
+
 /** Share of the weight on each side that a view of the data leaves out. */
 const OUTER = 0.01;
 

@@ -3,16 +3,16 @@ import type { JobStatus } from './wire.ts';
 
 const DEFAULT_FOLDER = '.taxiflow';
 
-export function commandOf(name: string, { app, dataDir, command }: JobStatus): string {
+export function command(name: string, { app, dataDir, command: taxiflow }: JobStatus): string {
   const ofApp = app === null ? '' : ` --app ${quoted(app)}`;
   const inFolder = dataDir === DEFAULT_FOLDER ? '' : ` --data-dir ${quoted(dataDir)}`;
-  return `“${command} ${name}${ofApp}${inFolder}”`;
+  return `“${taxiflow} ${name}${ofApp}${inFolder}”`;
 }
 
 /** The command that processes the stream of a job. */
 export function processCommand(status: JobStatus): string {
   const stream = status.stream?.replace(/ \(.*\)$/, '');
-  return commandOf(stream === undefined ? 'process' : `process --stream ${quoted(stream)}`, status);
+  return command(stream === undefined ? 'process' : `process --stream ${quoted(stream)}`, status);
 }
 
 /** Quoted as one word for a shell, if necessary. */

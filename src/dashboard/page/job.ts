@@ -1,8 +1,14 @@
-/** The "Job" page: progress, rates, shards, sinks and refused records. */
-import { commandOf as command } from './command.ts';
+/** The "Job" page: the line and what waits in it, the job's past, shards, sinks, refused records, savepoints and settings. */
+import { addressOf } from './address.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { command } from './command.ts';
 import { add, byId, type Content, draw, fill, make, renew, setText, table } from './elements.ts';
+import { blockedWords, endWords } from './flow.ts';
 import { age, bytes, clockOf, count, dayOf, rate, stamp } from './format.ts';
-import type { DeadLetterSample, JobStatus, ShardStatus } from './wire.ts';
+import { graphOf } from './job-graph.ts';
+import { PastCharts } from './past-charts.ts';
+import { wallStamp, ZONE } from './wall-time.ts';
+import type { DeadLetterSample, JobDetails, JobStatus, JobSummary, ShardStatus } from './wire.ts';
 
 const KINDS = [
   ['processed', 'processed'],
@@ -14,6 +20,9 @@ const KINDS = [
 ] as const;
 
 const POSITION_SHOWN = 16;
+/** Ms between two requests for the past while the page shows it; more where its points are longer. */
+const DETAILS_MS = 2_000;
+const MOST_DETAILS_MS = 60_000;
 
 const REASONS: Readonly<Record<string, string>> = {
   late: 'arrived after all its windows had fired',
@@ -23,51 +32,149 @@ const REASONS: Readonly<Record<string, string>> = {
   'opensearch-too-large': 'results too large for OpenSearch',
 };
 
-const CARDS: readonly (readonly [
+/** What the page asks its server for, beside the status that it is sent. */
+export interface JobSource {
+  /** Null where no state can be read. */
+  details(): Promise<JobDetails | null>;
+  jobs(): Promise<readonly JobSummary[]>;
+  deadLetters(reason: string): Promise<readonly DeadLetterSample[]>;
+}
+
+type Card = readonly [
   kind: string,
   title: string,
-  content: (status: JobStatus) => readonly Content[],
-])[] = [
+  content: (status: JobStatus, details: JobDetails | undefined) => readonly Content[],
+];
+
+const GRAPH: Card = ['whole-line', 'The line', graphOf];
+const FIGURES: readonly Card[] = [
   ['event-time', 'Event time', eventTime],
   ['rate', 'Trips in', tripsIn],
   ['rate', 'Results out', resultsOut],
   ['checkpoint', 'Checkpoint', checkpointFacts],
+];
+const TABLES: readonly Card[] = [
   ['shards', 'Shards', shardTable],
   ['records', 'Records', recordTable],
   ['sinks', 'Sinks', sinkTable],
 ];
+const SETTINGS: readonly Card[] = [
+  ['savepoints', 'Savepoints', savepointTable],
+  ['settings', 'Configuration', settings],
+];
+const CARDS = [GRAPH, ...FIGURES, ...TABLES, ...SETTINGS];
 
 export class Job {
+  readonly #source: JobSource;
+  readonly #cards = byId('cards');
   readonly #bodies: readonly Element[];
   readonly #refused: Element;
+  readonly #jobs: Element;
+  readonly #past = new PastCharts();
+  readonly #checkpoints = new Checkpoints();
   #status: JobStatus | undefined;
+  #details: JobDetails | undefined;
+  /** When details were asked for, epoch ms, and of which checkpoint they are. */
+  #askedAt = 0;
+  #askedOf = '';
+  #later: number | undefined;
   /** The server's clock minus the browser's, ms. */
   #offset = 0;
   #shownLetters = '';
 
-  constructor() {
-    const cards = CARDS.map(([kind, title]) => card(kind, title));
-    const refused = card('refused', 'Refused records');
-    add(byId('cards'), [cards.slice(0, -1), refused, cards.slice(-1)]);
-    this.#bodies = cards.map((found) => found.lastElementChild!);
-    this.#refused = refused.lastElementChild!;
+  /** Mounts the page in `#cards`. */
+  constructor(source: JobSource) {
+    this.#source = source;
+    const made = new Map(CARDS.map((found) => [found, card(found[0], found[1])] as const));
+    const [past, checkpoints, refused, jobs] = (
+      [
+        ['course', 'Over time'],
+        ['checkpoints', 'Checkpoints'],
+        ['refused', 'Refused records'],
+        ['jobs', 'Jobs in this folder'],
+      ] as const
+    ).map(([kind, title]) => card(kind, title));
+    const of = (cards: readonly Card[]) => cards.map((found) => made.get(found)!);
+    add(this.#cards, [
+      of([GRAPH]),
+      of(FIGURES),
+      past!,
+      checkpoints!,
+      of(TABLES),
+      refused!,
+      of(SETTINGS),
+      jobs!,
+    ]);
+    this.#bodies = of(CARDS).map((found) => found.lastElementChild!);
+    past!.lastElementChild!.append(this.#past.element);
+    checkpoints!.lastElementChild!.append(this.#checkpoints.element);
+    this.#refused = refused!.lastElementChild!;
+    this.#jobs = jobs!.lastElementChild!;
     setInterval(() => this.#renderAge(), 1_000);
+    new IntersectionObserver(() => this.#ask()).observe(this.#cards);
   }
 
   show(status: JobStatus): void {
+    if (status.app !== this.#status?.app) this.#details = undefined;
     this.#status = status;
     this.#offset = status.now - Date.now();
-    CARDS.forEach(([, , content], i) => {
-      renew(this.#bodies[i]!, content(status));
-    });
+    this.#render();
     this.#showRefused(status);
     this.#renderAge();
+    this.#ask();
+  }
+
+  /** Shows what changes seldom, or is large. */
+  details(details: JobDetails): void {
+    this.#details = details;
+    this.#past.show(details.past, details.settings.eventTime);
+    this.#checkpoints.show(details.past.checkpoints);
+    this.#render();
+  }
+
+  /** Shows the jobs of the data directory. */
+  jobs(jobs: readonly JobSummary[]): void {
+    renew(this.#jobs, jobList(jobs, this.#status?.app ?? null));
+  }
+
+  #render(): void {
+    const status = this.#status;
+    if (!status) return;
+    CARDS.forEach(([, , content], i) => {
+      renew(this.#bodies[i]!, content(status, this.#details));
+    });
+  }
+
+  /** Asks for the past and the jobs where the page is shown and something is new. */
+  async #ask(): Promise<void> {
+    clearTimeout(this.#later);
+    const { app, checkpoint, run, running } = this.#status ?? {};
+    if (!this.#status || this.#cards.clientWidth === 0 || document.hidden) return;
+    const of = JSON.stringify([app, checkpoint?.number, run?.notedAt, running]);
+    if (of === this.#askedOf) return;
+    // What a run did last is shown at once.
+    const step = running ? (this.#details?.past.step ?? 0) : 0;
+    const wait = this.#askedAt + Math.min(MOST_DETAILS_MS, Math.max(DETAILS_MS, step)) - Date.now();
+    if (this.#details && wait > 0) {
+      this.#later = window.setTimeout(() => this.#ask(), wait);
+      return;
+    }
+    this.#askedAt = Date.now();
+    this.#askedOf = of;
+    try {
+      const [details, jobs] = await Promise.all([this.#source.details(), this.#source.jobs()]);
+      if (details) this.details(details);
+      this.jobs(jobs);
+    } catch {
+      // The status says that the server is away; the next one asks again.
+      this.#askedOf = '';
+    }
   }
 
   /** Redraws only on a change, so that an open sample stays open. */
   #showRefused(status: JobStatus): void {
     const { deadLetters } = status;
-    const letters = JSON.stringify(deadLetters);
+    const letters = JSON.stringify([status.app, deadLetters]);
     if (letters === this.#shownLetters) return;
     this.#shownLetters = letters;
     if (deadLetters.length === 0) {
@@ -80,7 +187,7 @@ export class Job {
     fill(
       this.#refused,
       deadLetters.map(({ reason, count: number, kept }) => {
-        const details = letterDetails(status, reason, number, kept);
+        const details = letterDetails(this.#source, status, reason, number, kept);
         details.open = open.includes(reason);
         return details;
       }),
@@ -100,65 +207,50 @@ function card(kind: string, title: string): HTMLElement {
   return make('section', { class: `card ${kind}`, 'aria-labelledby': id }, heading, make('div'));
 }
 
-function eventTime({ watermark, stream, app, openWindows }: JobStatus): Content[] {
+function eventTime(
+  { watermark, movedOn, openWindows, totals }: JobStatus,
+  details: JobDetails | undefined,
+): Content[] {
+  const zone = details?.settings.eventTime === 'arrival' ? 'arrival time, UTC' : 'trip time, as in the files';
   return [
     make('p', { class: 'big' }, watermark === null ? '–' : clockOf(watermark)),
     quiet(watermark === null ? 'no watermark yet' : dayOf(watermark)),
+    quiet(zone),
+    movedOn ? quiet('moved on beyond the trips that were read') : [],
     facts([
-      ['app', app ?? '–'],
-      ['stream', stream?.replace(/ \(.*\)$/, '') ?? '–'],
       ['open windows', openWindows === undefined ? undefined : count(openWindows)],
+      ['late trips', totals && count(totals.late)],
     ]),
   ];
 }
 
-function tripsIn({ rates, samples, totals }: JobStatus): Content[] {
+function tripsIn({ rates, totals }: JobStatus, details: JobDetails | undefined): Content[] {
   const all = totals ? totals.read - totals.watermarks : 0;
-  return rateContent(
-    rates.trips,
-    `${count(all)} trips in all`,
-    samples.map(({ at, trips }) => [at, trips]),
-  );
+  return rateContent(rates.trips, `${count(all)} trips in all`, mostOf(details, 'mostTrips'));
 }
 
-function resultsOut({ rates, samples, totals }: JobStatus): Content[] {
+function resultsOut({ rates, totals }: JobStatus, details: JobDetails | undefined): Content[] {
   return rateContent(
     rates.results,
     `${count(totals?.results ?? 0)} results in all`,
-    samples.map(({ at, results }) => [at, results]),
+    mostOf(details, 'mostResults'),
   );
 }
 
-function rateContent(value: number, note: string, past: readonly (readonly [number, number])[]): Content[] {
+function rateContent(value: number, note: string, most: number): Content[] {
   return [
     make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')),
     quiet(note),
-    ...sparkline(past),
+    facts([['peak of a second', most > 0 ? `${rate(most)} /s` : undefined]]),
   ];
 }
 
-/** A chart of the rates between checkpoints; empty if there are fewer than two. */
-function sparkline(past: readonly (readonly [at: number, total: number])[]): SVGElement[] {
-  const box = { class: 'spark', viewBox: '0 0 240 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' };
-  const svg = draw('svg', box);
-  const rates = past.slice(1).map(([at, total], i) => {
-    const [before, least] = past[i]!;
-    return { at, value: (total - least) / Math.max(0.05, (at - before) / 1000) };
-  });
-  if (rates.length < 2) return [];
-  const [first, last] = [rates[0]!.at, rates.at(-1)!.at];
-  const most = rates.reduce((greatest, { value }) => Math.max(greatest, value), 1);
-  const points = rates
-    .map(({ at, value }) => {
-      const x = ((at - first) / Math.max(1, last - first)) * 240;
-      return `${x.toFixed(1)},${(38 - (value / most) * 36).toFixed(1)}`;
-    })
-    .join(' ');
-  svg.append(draw('polygon', { points: `0,40 ${points} 240,40` }), draw('polyline', { points }));
-  return [svg];
+/** The greatest rate that is known. */
+function mostOf(details: JobDetails | undefined, rate: 'mostTrips' | 'mostResults'): number {
+  return (details?.past.points ?? []).reduce((most, point) => Math.max(most, point[rate]), 0);
 }
 
-function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
+function checkpointFacts({ checkpoint, stateBytes, remote, standby }: JobStatus): Content[] {
   const { number, durationMs, bytes: written } = checkpoint ?? {};
   return [
     make('p', { class: 'big', id: 'checkpoint-age' }, '–'),
@@ -168,6 +260,9 @@ function checkpointFacts({ checkpoint, stateBytes }: JobStatus): Content[] {
       ['took', durationMs === undefined ? undefined : `${rate(durationMs)} ms`],
       ['wrote', written === undefined ? undefined : bytes(written)],
       ['state', stateBytes === undefined ? '–' : bytes(stateBytes)],
+      ['in S3 up to', remote && count(remote.checkpoint)],
+      ['epoch', remote && count(remote.epoch)],
+      ['standby', standby ? 'waits here' : undefined],
     ]),
   ];
 }
@@ -252,30 +347,114 @@ function sinkTable(status: JobStatus): Content[] {
     name,
     ...[delivered, pending, retries, rejected].map(count),
   ]);
-  const troubles = sinks.flatMap(({ name, trouble, since }) =>
-    trouble ? [`${name} has been waiting${since ? ` since ${since}` : ''}: ${trouble}`] : [],
-  );
+  const troubles = sinks.filter(({ trouble }) => trouble);
   return [
     table('Sinks', ['Sink', 'Delivered', 'Pending', 'Retries', 'Refused'], rows, [1, 2, 3, 4]),
-    ...troubles.map((text) => make('p', { class: 'trouble' }, text)),
+    troubles.map((sink) => {
+      const since =
+        sink.since === undefined ? '' : ` Since ${wallStamp(Date.parse(sink.since), status.now)} (${ZONE}).`;
+      return make('p', { class: 'trouble' }, `${sink.name} is ${blockedWords(sink, status.now)}.${since}`);
+    }),
   ];
 }
 
-function letterDetails(status: JobStatus, reason: string, number: number, kept: number): HTMLDetailsElement {
+function savepointTable(status: JobStatus, details: JobDetails | undefined): Content[] {
+  const { shown = [], count: number = 0 } = details?.savepoints ?? {};
+  if (shown.length === 0)
+    return [quiet(`None in this folder. ${command('savepoint create', status)} makes one.`)];
+  const rows = shown.map(({ file, checkpoint, at, watermark, results, bytes: size }) => [
+    make('span', { class: 'file' }, file),
+    count(checkpoint),
+    wallStamp(at, status.now),
+    watermark === null ? '–' : stamp(watermark),
+    count(results),
+    bytes(size),
+  ]);
+  const head = ['File', 'Checkpoint', `Of (${ZONE})`, 'Watermark', 'Results', 'Size'];
+  return [
+    table('Savepoints', head, rows, [1, 4, 5]),
+    number > shown.length ? quiet(`The newest ${count(shown.length)} of ${count(number)}.`) : [],
+  ];
+}
+
+function settings(status: JobStatus, details: JobDetails | undefined): Content[] {
+  const { run, now, stream, dataDir, remote, app } = status;
+  const views = details?.views ?? [];
+  const { eventTime: time, allowedLateness } = details?.settings ?? {};
+  const at = (ms: number) => `${wallStamp(ms, now)} (${ZONE})`;
+  return [
+    facts([
+      ['app', app ?? '–'],
+      ['stream', stream],
+      ...views.map(({ name, windows, keys, aggregates }) => {
+        const by = keys.length === 0 ? '' : ` by ${keys.join(', ')}`;
+        return [`view ${name}`, `${windows}${by}: ${aggregates.join(', ')}`] as const;
+      }),
+      ['event time', time && (time === 'arrival' ? 'arrival in the stream' : 'drop-off of the trip')],
+      [
+        'allowed lateness',
+        allowedLateness === undefined ? undefined : allowedLateness === 0 ? 'none' : age(allowedLateness),
+      ],
+      [
+        'checkpoints',
+        run &&
+          `every ${run.checkpointInterval < 1_000 ? `${run.checkpointInterval} ms` : age(run.checkpointInterval)}`,
+      ],
+      ['head in S3', remote?.head],
+      ['folder', dataDir],
+      [status.running ? 'process' : 'last process', run && count(run.pid).replaceAll(',', '')],
+      ['started', run && at(run.startedAt)],
+      ['ended', run && !status.running ? `${endWords(status)}, ${at(run.notedAt)}` : undefined],
+      ['taxiflow', run?.versions?.taxiflow],
+      ['Node.js', run?.versions?.node],
+    ]),
+  ];
+}
+
+/** The jobs of the folder; the address of each is that of its page. */
+function jobList(jobs: readonly JobSummary[], shown: string | null): Content {
+  if (jobs.length === 0) return quiet('None yet.');
+  const rows = jobs.map(({ app, running, standby, end, watermark, results, trouble }) => {
+    const here = app === shown;
+    const href = addressOf({ tab: 'job', app, pins: [], filter: new Map() });
+    const link = make('a', { href, ...(here ? { 'aria-current': 'true' } : {}) }, app);
+    const stopped = standby ? 'standby' : end === 'all-read' ? 'finished' : 'stopped';
+    return [
+      here ? [link, ' (shown)'] : link,
+      trouble ?? (running ? 'running' : stopped),
+      watermark === null ? '–' : stamp(watermark),
+      results === null ? '–' : count(results),
+    ];
+  });
+  return table('Jobs', ['Job', 'State', 'Watermark', 'Results'], rows, [3]);
+}
+
+function letterDetails(
+  source: JobSource,
+  status: JobStatus,
+  reason: string,
+  number: number,
+  kept: number,
+): HTMLDetailsElement {
   const samples = make('div', { class: 'samples' });
   const figure = make('span', { class: 'figure' }, count(number));
   const summary = make('summary', {}, make('b', {}, reason), ` ${REASONS[reason] ?? ''} `, figure);
   const details = make('details', { 'data-reason': reason }, summary, samples);
   details.addEventListener('toggle', () => {
-    if (details.open) showSamples(samples, status, reason, kept);
+    if (details.open) showSamples(samples, source, status, reason, kept);
   });
   return details;
 }
 
-async function showSamples(box: HTMLElement, status: JobStatus, reason: string, kept: number): Promise<void> {
+async function showSamples(
+  box: HTMLElement,
+  source: JobSource,
+  status: JobStatus,
+  reason: string,
+  kept: number,
+): Promise<void> {
   try {
-    const response = await fetch(`/api/dead-letters?reason=${encodeURIComponent(reason)}`);
-    const letters = (await response.json()) as DeadLetterSample[];
+    const letters = await source.deadLetters(reason);
     const items = letters.map(({ source, position, detail, raw }) => {
       const where = `${source}, ${position}${detail ? `: ${detail}` : ''}`;
       return make('li', {}, make('p', {}, where), make('code', {}, raw));

@@ -8,6 +8,7 @@ import { age, useZone } from './format.ts';
 import { Job } from './job.ts';
 import { Keys } from './keys.ts';
 import type { Place } from './places.ts';
+import { askServer, QueryBox } from './query.ts';
 import { Results } from './results.ts';
 import type { Listener } from './source.ts';
 import type { History, JobStatus, Settings } from './wire.ts';
@@ -15,6 +16,8 @@ import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 
 /** Without a checkpoint for this long, a running processor is shown as waiting for trips. */
 const IDLE_MS = 10_000;
+/** Trips of a day end within it, or soon after. */
+const MOST_OF_A_DAY = 30 * 3_600_000;
 const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 type State =
@@ -50,6 +53,8 @@ let connected: boolean | undefined;
 let crowded = false;
 let missing: string | undefined;
 let announced = '';
+/** Whether the user has chosen something. */
+let isTouched = false;
 
 const listener: Listener = {
   history: (history) => begin(history),
@@ -87,13 +92,25 @@ const results = new Results({
   places,
   zones,
   source,
-  onChoice: (isNew) => keep({ ...here(), ...results.choice }, isNew),
+  onChoice: (isNew) => {
+    isTouched = true;
+    keep({ ...here(), ...results.choice }, isNew);
+    render();
+  },
   onView: (view, at) => {
     keep({ ...here(), pins: [], filter: new Map(), view, ...(at === undefined ? {} : { at }) }, true);
     source.open(choice.app, view);
   },
 });
-const job = new Job();
+const job = new Job({
+  details: () => source.fetch('/api/job'),
+  jobs: () => source.fetch('/api/jobs'),
+  deadLetters: (reason) => source.fetch('/api/dead-letters', { reason }),
+});
+const queryBox = new QueryBox(byId('query'), (sql, signal) => {
+  if (sql !== '') keep({ ...choice, sql }, true);
+  return askServer(sql, signal, choice.app);
+});
 
 function begin(history: History): void {
   missing = undefined;
@@ -131,6 +148,7 @@ function follow(): void {
   const read = readAddress(location.hash);
   choice = read.choice;
   nonsense = read.nonsense;
+  if (choice.app !== before.app) status = undefined;
   if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
   else nonsense = [...nonsense, ...results.choose(choice)];
   turn();
@@ -204,7 +222,7 @@ function notice(state: State): readonly [text: string, hint: string] {
       return [`${sentence(message)}.`, hint ? `${sentence(hint)}.` : ''];
     }
     case 'done':
-      return results.isEmpty ? noResults() : ['', ''];
+      return results.isEmpty ? noResults() : isTouched || choice.tab !== 'results' ? ['', ''] : overNotice();
     case 'stopped':
       return [
         `No processor runs; ${figures}.`,
@@ -213,6 +231,11 @@ function notice(state: State): readonly [text: string, hint: string] {
     default:
       return (state === 'live' || state === 'waiting') && results.isEmpty ? noResults() : ['', ''];
   }
+}
+
+function overNotice(): readonly [string, string] {
+  const what = results.span <= MOST_OF_A_DAY ? 'The day is over' : 'All of it is processed';
+  return [`${what}: drag the time, or press play.`, 'This is its busiest window.'];
 }
 
 function noResults(): readonly [string, string] {
@@ -237,6 +260,11 @@ function turn(): void {
     const tab = byId(`tab-${name}`);
     if (name === choice.tab) tab.setAttribute('aria-current', 'page');
     else tab.removeAttribute('aria-current');
+  }
+  if (choice.tab === 'sql') {
+    // A link fills the box, and the user runs it.
+    if (choice.sql !== undefined) queryBox.sql = choice.sql;
+    void queryBox.show();
   }
   link();
 }

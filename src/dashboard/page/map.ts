@@ -38,7 +38,7 @@ export interface MapOptions extends MapParts {
 }
 
 /** Manhattan and both airports: where the map begins without data. */
-const VIEW: Box = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
+export const HOME: Box = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
 const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
 /** Gap between cells, as a share of their size; finer cells than `GAP_PRECISION` have none. */
 const GAP = 0.035;
@@ -83,7 +83,7 @@ export class CityMap {
   /** Throws if the browser can't draw maps. */
   static async create(options: MapOptions): Promise<CityMap> {
     const { Map: Drawn, Marker, NavigationControl, AttributionControl } = options.library;
-    const { west, south, east, north } = VIEW;
+    const { west, south, east, north } = HOME;
     const map = new Drawn({
       container: options.container,
       style: style(options.land, options.tiles),

@@ -1,6 +1,6 @@
 /** The "Results" page: a view and one of its figures on a map or in a chart, window by window. */
 import { type Choice, MOST_PINS } from './address.ts';
-import { Areas, type Box, coreBox } from './areas.ts';
+import { Areas, around, type Box, coreBox } from './areas.ts';
 import { type Comparison, comparisonOf, filterOf } from './compare.ts';
 import { byId, setText } from './elements.ts';
 import { byArea, type Filter, type Series, wholeSeries } from './figures.ts';
@@ -9,7 +9,7 @@ import { type Frame, Frames } from './frames.ts';
 import { ScaleKeeper } from './legend.ts';
 import { Lines } from './lines.ts';
 import { Loader } from './loader.ts';
-import { CityMap, type MapParts } from './map.ts';
+import { CityMap, HOME, type MapParts } from './map.ts';
 import { captionOf, figureText, pictureOf, placeOf, timeWords, wordsOf } from './metrics.ts';
 import { Others } from './others.ts';
 import { type Shown, showFigures, showTables, showTip } from './panel.ts';
@@ -64,7 +64,7 @@ export class Results {
   #values: Float64Array = new Float64Array();
   #hovered: number | undefined;
   #isFitted = false;
-  #grows = false;
+  #grows: boolean | undefined;
 
   constructor(options: ResultsOptions) {
     this.#o = options;
@@ -154,7 +154,17 @@ export class Results {
 
   /** Whether the job goes on, so that the colour scale leaves room for more. */
   set grows(yes: boolean) {
+    const isNew = this.#grows === undefined;
     this.#grows = yes;
+    if (!isNew || !yes) return;
+    this.#scale.clear();
+    this.#drawData();
+  }
+
+  /** From the first to the last window, ms. */
+  get span(): number {
+    const { list } = this.#frames;
+    return list.length === 0 ? 0 : list.at(-1)!.end - list[0]!.start;
   }
 
   /** Label of the chosen window; undefined while the newest is followed. */
@@ -185,7 +195,7 @@ export class Results {
     let nonsense: string[] = [];
     if (isAgain) {
       this.#drawData();
-      if (at !== undefined && !this.isEmpty) this.#timeline.goTo(this.#frames.indexOf(at));
+      if (at !== undefined && !this.isEmpty) this.#timeline.turnTo(this.#frames.indexOf(at));
     } else {
       this.#isFitted = false;
       nonsense = shape ? this.#select(shape, choice) : [];
@@ -204,12 +214,12 @@ export class Results {
     this.#selection = selectionOf(shape, choice, nonsense);
     this.#scale.clear();
     this.#drawData();
-    if (choice.at === undefined) this.#timeline.follow();
+    if (choice.at === undefined) this.#timeline.turnTo('newest');
     else if (!this.isEmpty) {
       const index = this.#frames.indexOf(choice.at);
       if (this.#frames.list[index]?.label !== choice.at)
         nonsense.push(`no window is that of ${stamp(choice.at)}`);
-      this.#timeline.goTo(index);
+      this.#timeline.turnTo(index);
     }
     return nonsense;
   }
@@ -236,7 +246,7 @@ export class Results {
     if (!this.#timeline.isFollowing) return;
     const values = this.#profile();
     const busiest = values.reduce((best, value, i) => (value > (values[best] ?? 0) ? i : best), -1);
-    if (busiest >= 0) this.#timeline.goTo(busiest);
+    if (busiest >= 0) this.#timeline.turnTo(busiest);
   }
 
   /** Zooms the map to where the data is. */
@@ -266,14 +276,16 @@ export class Results {
     this.#toolbar.show(this.#shapes, selection, this.#filter, frames);
     this.#whole = wholeSeries(frames, metric, this.#filter);
     this.#comparison = comparisonOf(frames, selection, this.#filter, this.#whole);
-    const didGrow = this.#scale.fit(frames, metric, this.#grows);
+    const didGrow = this.#scale.fit(frames, metric, this.#grows === true);
     this.#scale.draw(metric, didGrow ? this.#frame : undefined);
     this.#drawPicture(selection);
     this.#timeline.show(frames.list, this.#profile(), (label) => frames.indexOf(label));
     this.#others.show(shape);
     if (!this.#isFitted && this.#map && frames.areas.all.length > 0) {
       this.#isFitted = true;
-      this.fit();
+      const box = this.#dataBox();
+      // While a job runs, trips elsewhere are to be expected.
+      if (box) this.#map.fit(this.#grows ? around(box, HOME) : box);
     }
     this.#drawWindow();
   }

@@ -9,8 +9,9 @@ export interface Scale {
 
 /** A scale is kept until a value is above its last step by this factor. */
 const ROOM = 6;
-/** While a day has only begun, this much more is expected. */
+/** While a job runs, so many times as much is expected, and so much at least: the night is no measure for the day. */
 const EXPECTED = 3;
+const EXPECTED_LEAST = 100;
 /** Share of the values on each side that a scale of other figures than counts leaves out. */
 const OUTER = 0.04;
 
@@ -25,7 +26,7 @@ export interface Range {
  */
 export function countScale({ low, high }: Range, grows: boolean): Scale {
   const first = Math.max(1, low);
-  const top = Math.max(first * 8, grows ? high * EXPECTED : high);
+  const top = Math.max(first * 8, grows ? Math.max(high * EXPECTED, EXPECTED_LEAST) : high);
   const least: number[] = [];
   for (let i = 0; i < STEPS; i++) {
     const even = first * (top / first) ** (i / STEPS);
@@ -48,7 +49,7 @@ export function coreRange(values: readonly number[]): Range | undefined {
 export function evenScale({ low, high }: Range): Scale {
   const every = Math.max(nice((high - low) / STEPS), Number.MIN_VALUE * 1e6);
   const first = Math.floor(low / every) * every;
-  return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(12))) };
+  return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(15))) };
 }
 
 /** Whether a scale shows a range well enough to be kept. Of times, only the distance between them counts. */

@@ -79,6 +79,13 @@ export class Timeline {
     this.#render();
   }
 
+  /** Goes to a window, or to the newest and on with it, without the user's doing. */
+  turnTo(index: number | 'newest'): void {
+    this.#pause();
+    const last = this.#frames.length - 1;
+    this.#go(index === 'newest' ? last : index, index === 'newest', false);
+  }
+
   goTo(index: number): void {
     this.#pause();
     this.#go(index, false, true);

@@ -264,7 +264,7 @@ export class AlignedWindows implements OpenWindows {
     const { having, view } = this.view;
     if (window?.fired) {
       yield* this.#corrections(window, documents);
-      for (const _ of this.#panes(end, window, totals));
+      this.#addUp(end, window, totals);
       return;
     }
     const panes = this.#panes(end, window, totals);
@@ -272,6 +272,12 @@ export class AlignedWindows implements OpenWindows {
     else
       for (const { key, values, span } of panes)
         if (having(values)) yield documents.result(key, values, span);
+  }
+
+  /** Adds up all panes of a window again. */
+  #addUp(end: number, window: PaneWindow, totals: Totals): void {
+    if (!this.#parts.has(end)) totals.addAll(window);
+    else for (const _ of this.#merged(end, window, totals));
   }
 
   *#top(top: Top, panes: Iterable<Pane>, documents: Documents): Generator<string> {
@@ -284,20 +290,21 @@ export class AlignedWindows implements OpenWindows {
   /** The panes of a window in key order, all of which go into its totals; for sessions, those that end in it. */
   #panes(end: number, window: PaneWindow | undefined, totals: Totals): Iterable<Pane> {
     if (this.view.sessionAt >= 0) return this.#sessions(end, window, totals);
-    const isWhole = window !== undefined && !this.#parts.has(end) && this.view.lists === 0;
-    return isWhole ? inMemory(window, totals) : this.#merged(end, window, totals);
+    if (!window || this.#parts.has(end)) return this.#merged(end, window, totals);
+    totals.addAll(window);
+    return this.view.counted ? this.#merged(end, window) : inMemory(window);
   }
 
-  *#merged(end: number, window: PaneWindow | undefined, totals: Totals): Generator<Pane> {
+  *#merged(end: number, window: PaneWindow | undefined, totals?: Totals): Generator<Pane> {
     const { view } = this;
     const stored = this.#storedRuns(end);
     const own = window && new MemoryRun(view, window, window.inKeyOrder());
     const numbers = new Float64Array(view.width);
     for (const same of byKey(own ? [...stored, own] : stored)) {
       const key = same[0]!.key!;
-      totals.at(key);
-      mergePanes(view, same, numbers, totals.keep);
-      totals.add(numbers, 0);
+      totals?.at(key);
+      mergePanes(view, same, numbers, totals?.keep);
+      totals?.add(numbers, 0);
       const values = view.values(numbers, 0);
       if (window && !window.fired && own && same.includes(own)) {
         if (stored.length > 0) window.noteShown(own.pane, view.having(values));
@@ -450,13 +457,8 @@ export class AlignedWindows implements OpenWindows {
   }
 }
 
-function* inMemory(window: PaneWindow, totals: Totals): Generator<Pane> {
-  for (const pane of window.inKeyOrder()) {
-    const key = window.keyOf(pane);
-    totals.at(key);
-    totals.add(window.panes.numbersOf(pane), window.panes.baseOf(pane));
-    yield { key, values: window.values(pane) };
-  }
+function* inMemory(window: PaneWindow): Generator<Pane> {
+  for (const pane of window.inKeyOrder()) yield { key: window.keyOf(pane), values: window.values(pane) };
 }
 
 /** Whether the watermark has passed the last millisecond of a window. */

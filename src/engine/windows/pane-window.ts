@@ -106,11 +106,43 @@ export class PaneWindow implements OpenWindow {
 
   /** Adds a value of one of another pane's lists. */
   addValue(pane: number, list: number, [value, count]: Occurring): void {
-    const { domain, aggregate, offset } = this.#kept[list]!;
-    const isNew = this.keep(pane, list, domain ? domain.encode(String(value)) : Number(value), count);
-    if (!isNew || aggregate.fn !== 'count_distinct') return;
+    const { domain } = this.#kept[list]!;
+    this.#keepFor(pane, list, domain ? domain.encode(String(value)) : Number(value), count);
+  }
+
+  /** Keeps a value, and counts it where the number of different ones is counted. */
+  #keepFor(pane: number, list: number, code: number, count: number): void {
+    if (!this.keep(pane, list, code, count)) return;
+    const { aggregate, offset } = this.#kept[list]!;
+    if (aggregate.fn !== 'count_distinct') return;
     const [own, at] = [this.panes.numbersOf(pane), this.panes.baseOf(pane) + offset];
     own[at] = own[at]! + 1;
+  }
+
+  /** Adds the numbers of all panes of another window of this process to the panes that `places` has for them. */
+  addNumbersOf({ panes }: PaneWindow, places: Int32Array): void {
+    const { merge } = this.#view;
+    const own = this.panes;
+    for (let pane = 0; pane < panes.count; pane++) {
+      const place = places[pane]!;
+      merge(own.numbersOf(place), own.baseOf(place), panes.numbersOf(pane), panes.baseOf(pane));
+    }
+  }
+
+  /** Adds the values [from, to) of another window of this process, whose codes are the same. */
+  addValuesOf(other: PaneWindow, places: Int32Array, from: number, to: number): void {
+    const { lists } = this.#view;
+    const values = other.#values!;
+    for (let row = from; row < to; row++) {
+      const owner = values.keyOf(row, 0);
+      const pane = places[Math.floor(owner / lists)]!;
+      this.#keepFor(pane, owner % lists, values.keyOf(row, 1), other.countOf(row));
+    }
+  }
+
+  /** Number of values kept. */
+  get valueCount(): number {
+    return this.#values?.count ?? 0;
   }
 
   /** Puts the numbers of a pane as they are merged into it, with what was made of its values. */

@@ -42,6 +42,7 @@ export function totalsShape(view: CompiledView): TotalsShape {
   return { view, fields, byGroup, whole: { ...view, view: named('whole'), key: [] } };
 }
 
+const VALUES_AT_ONCE = 4_096;
 const NO_KEY = new Float64Array(0);
 
 /** Adds up the panes of one firing. */
@@ -71,18 +72,37 @@ export class Totals {
     this.keep = (list, value) => (this.#groups ?? this.#all).keep(list, value);
   }
 
+  /** Adds all panes of a window that is whole in memory, faster than one by one. */
+  addAll(window: PaneWindow): void {
+    const { panes } = window;
+    this.#keys += panes.count;
+    const places = new Int32Array(panes.count);
+    for (let pane = 0; pane < panes.count && this.#groups; pane++) {
+      for (let i = 0; i < this.#codes.length; i++) this.#codes[i] = panes.keyOf(pane, this.#shape.fields[i]!);
+      places[pane] = this.#groups.at(this.#codes);
+      this.#limitGroups();
+    }
+    if (!this.#groups) places.fill(0);
+    (this.#groups ?? this.#all).addAll(window, places);
+  }
+
   /** Begins the pane of a key; its values and its numbers follow. */
   at(key: Key): void {
     this.#keys++;
     if (!this.#groups) return;
     const { fields, byGroup } = this.#shape;
-    for (const [i, field] of fields.entries()) {
+    for (let i = 0; i < fields.length; i++) {
       const { domain } = byGroup.key[i]!;
-      this.#codes[i] = domain ? domain.encode(String(key[field])) : Number(key[field]);
+      const value = key[fields[i]!];
+      this.#codes[i] = domain ? domain.encode(String(value)) : Number(value);
     }
     this.#groups.at(this.#codes);
-    if (this.#groups.count <= MOST_GROUPS) return;
-    for (const _ of this.#grouped());
+    this.#limitGroups();
+  }
+
+  #limitGroups(): void {
+    if (!this.#groups || this.#groups.count <= MOST_GROUPS) return;
+    this.#groups.addTo(this.#all);
     this.#groups.release();
     this.#groups = undefined;
   }
@@ -101,8 +121,9 @@ export class Totals {
   /** The totals as JSON, once all panes are added; undefined if there were none. Gives their memory back. */
   take(): string | undefined {
     const isCut = this.#shape.fields.length > 0 && !this.#groups;
+    this.#groups?.addTo(this.#all);
     const groups = Array.from(
-      this.#grouped(),
+      this.#groups?.panes() ?? [],
       ({ key, numbers }) => `{"key":${this.#keyText(key)},${this.#sumText(numbers)}}`,
     );
     let all = '';
@@ -111,16 +132,6 @@ export class Totals {
     this.#all.release();
     if (this.#keys === 0) return undefined;
     return `{"keys":${this.#keys},"all":{${all}},"groups":${isCut ? 'null' : `[${groups.join(',')}]`}}`;
-  }
-
-  /** The groups in key order; each is added to all of the window when it is read. */
-  *#grouped(): Generator<SummedPane> {
-    if (!this.#groups) return;
-    const all = this.#all;
-    for (const group of this.#groups.panes((list, value) => all.keep(list, value))) {
-      all.add(group.numbers, 0);
-      yield group;
-    }
   }
 
   #keyText(key: Key): string {
@@ -176,8 +187,10 @@ class Sums {
     return this.#part.panes.count;
   }
 
-  at(key: Float64Array): void {
+  /** Returns the place of the key. */
+  at(key: Float64Array): number {
     this.#pane = this.#part.pane(key);
+    return this.#pane;
   }
 
   add(numbers: Float64Array, base: number): void {
@@ -187,6 +200,24 @@ class Sums {
   keep(list: number, value: Occurring): void {
     this.#part.addValue(this.#pane, list, value);
     if (this.#part.bytes > this.#partBytes) this.#beginPart();
+  }
+
+  /** Adds all panes of a window in memory, each to the key at its place. */
+  addAll(window: PaneWindow, places: Int32Array): void {
+    this.#part.addNumbersOf(window, places);
+    for (let from = 0; from < window.valueCount; from += VALUES_AT_ONCE) {
+      this.#part.addValuesOf(window, places, from, Math.min(window.valueCount, from + VALUES_AT_ONCE));
+      if (this.#part.bytes > this.#partBytes) this.#beginPart();
+    }
+  }
+
+  /** Adds everything to the current key of other sums. */
+  addTo(other: Sums): void {
+    if (this.#part.part === 0) {
+      other.addAll(this.#part, new Int32Array(this.count).fill(other.#pane));
+      return;
+    }
+    for (const { numbers } of this.panes((list, value) => other.keep(list, value))) other.add(numbers, 0);
   }
 
   /** All keys go on in the next part, in their order, so that each part knows how many there are. */

@@ -38,6 +38,7 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
   const aggregated = states.flatMap(({ aggregate }) => AGGREGATES[aggregate.fn].initial);
   const initial = Float64Array.from([...aggregated, ...(isSession ? NO_TIMES : [])]);
   const sessionAt = isSession ? aggregated.length : -1;
+  const merges = states.map(({ aggregate, offset }) => ({ merge: AGGREGATES[aggregate.fn].merge, offset }));
   return {
     view,
     key: key.map(({ name, type, domain }) => ({ name, type, domain })),
@@ -57,8 +58,10 @@ export function compileView(view: View, columns: TripColumns): CompiledView {
         ({ aggregate, offset }) => AGGREGATES[aggregate.fn].madeOf?.(numbers, base + offset) ?? Number.NaN,
       ),
     merge: (into, at, from, base) => {
-      for (const { aggregate, offset } of states)
-        AGGREGATES[aggregate.fn].merge(into, at + offset, from, base + offset);
+      for (let i = 0; i < merges.length; i++) {
+        const { merge, offset } = merges[i]!;
+        merge(into, at + offset, from, base + offset);
+      }
       if (isSession) mergeTimes(into, at + sessionAt, from, base + sessionAt);
     },
     having: compileHaving(view, states, columns),
