@@ -3,7 +3,7 @@ import { ACTIVITIES, type Spent } from '../engine/load.ts';
 import type { Progress } from '../engine/run.ts';
 import type { Sink } from '../engine/sink.ts';
 import { type Counters, NO_COUNTS } from '../engine/state-store.ts';
-import { packPast, RunPast, type Sample } from '../state/run-past.ts';
+import { type PackedPast, packPast, RunPast, type Sample } from '../state/run-past.ts';
 import type { LoadShares, RemoteStatus, RunStatus } from '../state/run-row.ts';
 import type { SqliteState } from '../state/store.ts';
 import { version } from '../status/invocation.ts';
@@ -12,6 +12,9 @@ const NOTE_INTERVAL = 1_000;
 /** A little less than a note's, so that timers that are early by a moment skip none. */
 const SAMPLE_INTERVAL = 900;
 const RECENT = 11;
+/** The past is written less often than the rest, and less still once its points are longer: it is by far the largest part. */
+const LEAST_PAST_INTERVAL = 2_000;
+const MOST_PAST_INTERVAL = 5_000;
 
 export interface RunNotesOptions {
   readonly state: SqliteState;
@@ -29,6 +32,8 @@ export class RunNotes {
   /** Of all runs before this one. */
   readonly #before: Counters;
   readonly #past: RunPast;
+  /** The past as it was last written. */
+  #written: { readonly at: number; readonly past: PackedPast } | undefined;
   #last = 0;
   #progress: Progress | undefined;
   /** Recent counts: time (epoch ms), records read and results written by then, and where the time went. */
@@ -72,14 +77,24 @@ export class RunNotes {
     this.recordsPerSecond = (read - first.read) / seconds;
     this.#load = sharesOf(first.spent, spent) ?? this.#load;
     this.#o.state.note({
+      // First, so that what changes each second does not move it: SQLite writes only pages that differ.
+      past: this.#pastToWrite(now, ended ?? false),
       ...this.#about(),
       notedAt: new Date(now).toISOString(),
       rates: { records: this.recordsPerSecond, results: (results - first.results) / seconds },
       load: this.#load,
       ...(delivering ? { delivering } : {}),
       ...(ended ? { end: this.#o.interrupted() ? 'stopped' : 'all-read' } : {}),
-      past: packPast(this.#past.past),
     });
+  }
+
+  #pastToWrite(now: number, isLast: boolean): PackedPast {
+    const { step } = this.#past.past;
+    const interval = Math.min(MOST_PAST_INTERVAL, Math.max(LEAST_PAST_INTERVAL, step));
+    const passed = now - (this.#written?.at ?? 0);
+    if (!this.#written || isLast || passed < 0 || passed >= interval - NOTE_INTERVAL / 10)
+      this.#written = { at: now, past: packPast(this.#past.past) };
+    return this.#written.past;
   }
 
   #about(): Omit<RunStatus, 'notedAt' | 'rates' | 'load' | 'end' | 'past'> {

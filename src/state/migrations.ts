@@ -176,7 +176,7 @@ CREATE TABLE totals (
   crc INTEGER NOT NULL,
   totals TEXT NOT NULL,
   PRIMARY KEY (view, window_start)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX totals_by_checkpoint ON totals (checkpoint);
 `;
 

@@ -174,6 +174,8 @@ function mistake(message: string, tables: readonly ResultTable[], sql: string): 
     );
     return badQuery(`there is no table ${table}${meant}`, `the tables are ${listed(tables)}`);
   }
+  const [, word] = /^near "(\w+)": syntax error$/.exec(message) ?? [];
+  if (word !== undefined) return badQuery(message, `if ${word} is meant as a name, put it in double quotes`);
   const [, column] = /^no such column: (?:\w+\.)?"?(\w+)/.exec(message) ?? [];
   if (column === undefined) return badQuery(message, `the tables are ${listed(tables)}`);
   const words = new Set(sql.toLowerCase().match(/\w+/g));

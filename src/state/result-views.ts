@@ -155,5 +155,17 @@ function boundsOf(window: Window, label: string): [start: string | undefined, en
   return [`${label} - ${since}`, `${label} + ${window.step_ms}`];
 }
 
-/** ISO 8601 as results have it. */
-const isoText = (ms: string) => `strftime('%Y-%m-%dT%H:%M:%fZ', (${ms}) / 1000.0, 'unixepoch')`;
+/** The years from 0000 to 9999, in which SQLite knows times, and the span after which the calendar repeats itself; ms. */
+const FIRST_MS = -62_167_219_200_000;
+const LAST_MS = 253_402_300_799_999;
+const CYCLE_MS = 146_097 * 86_400_000;
+const CYCLE_YEARS = 400;
+
+/** ISO 8601 as results have it: other years have a sign and six digits. */
+function isoText(ms: string): string {
+  const at = (format: string, of: string) => `strftime('${format}', (${of}) / 1000.0, 'unixepoch')`;
+  const inCycle = `((${ms}) % ${CYCLE_MS} + ${CYCLE_MS}) % ${CYCLE_MS}`;
+  const year = `${at('%Y', inCycle)} + ${CYCLE_YEARS} * ((${ms} - ${inCycle}) / ${CYCLE_MS})`;
+  return `CASE WHEN ${ms} BETWEEN ${FIRST_MS} AND ${LAST_MS} THEN ${at('%Y-%m-%dT%H:%M:%fZ', ms)}
+    ELSE printf('%+07d', ${year}) || ${at('-%m-%dT%H:%M:%fZ', inCycle)} END`;
+}

@@ -50,7 +50,7 @@ CREATE TABLE totals (
   crc INTEGER NOT NULL,
   totals TEXT NOT NULL,
   PRIMARY KEY (view, window_start)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX totals_by_checkpoint ON totals (checkpoint);
 CREATE VIEW results (number, view, window_start, doc) AS
   SELECT f.first + d.key, f.view, f.window_start, d.value FROM firings f, json_each(f.docs) d;

@@ -30,6 +30,9 @@ import { SeenTripTables } from './seen-trips.ts';
 import { TotalsTable } from './totals.ts';
 import { changeViews, type PlannedChanges, storedViews } from './view-changes.ts';
 
+/** Characters: notes are padded to multiples of it, since SQLite writes only the pages that differ where the length is the same. */
+const NOTE_SIZE = 1_024;
+
 export interface StateOptions {
   readonly dataDir: string;
   readonly app: string;
@@ -154,7 +157,9 @@ export class SqliteState implements StateStore {
 
   /** Notes how the processor is doing. */
   note(status: RunStatus): void {
-    this.#rows.attempt(() => this.#note.run(JSON.stringify(status)));
+    const text = JSON.stringify(status);
+    const padded = text.padEnd(Math.ceil(text.length / NOTE_SIZE) * NOTE_SIZE);
+    this.#rows.attempt(() => this.#note.run(padded));
   }
 
   block(place: BlockPlace): Uint8Array | undefined {

@@ -139,7 +139,8 @@ describe('help', PARALLEL, () => {
   test('every example is a command line that is understood', async () => {
     for (const { spec } of named(COMMANDS)) {
       for (const [line] of spec.examples) {
-        const { command, settings } = await readArguments(line.split(/ >+ /)[0]!.split(' '));
+        const words = line.split(/ [<>]+ /)[0]!.match(/"[^"]*"|\S+/g)!;
+        const { command, settings } = await readArguments(words.map((word) => word.replaceAll('"', '')));
         for (const [key, option] of Object.entries({ ...command.positionals, ...command.options }))
           option.read(settings.get(flagName(key))?.written, key);
       }

@@ -200,7 +200,11 @@ describe('query', PARALLEL, () => {
       ['SELECT p.missing FROM trip_duration p'],
       /no such column: p\.missing\nTry: .*airport_code/,
     );
-    await refused(['SELECT FROM pickup_count'], /near "FROM": syntax error/);
+    await refused(['SELECT', '1'], /"1" was taken for one\nTry: "taxiflow query 'SELECT …'"/);
+    await refused(
+      ['SELECT FROM pickup_count'],
+      /near "FROM": syntax error\nTry: if FROM is meant as a name, put it in double quotes/,
+    );
     await refused(['SELECT ?'], /has parameters/);
     await refused(['SELECT :a, $b'], /has parameters/);
     await refused(["SELECT json('{')"], /malformed JSON/);

@@ -183,29 +183,6 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
       ]);
     }));
 
-  for (const [name, options] of [
-    ['light', {}],
-    ['dark', { dark: true }],
-    ['a phone', { ...PHONE, dark: true }],
-  ] as const) {
-    it(`axe finds nothing serious and nothing is clipped: ${name}`, (t) =>
-      golden(
-        t,
-        async ({ page }) => {
-          // The contents of the tables have no colours of their own.
-          if (name === 'light') await page.locator('#tables summary').click();
-          await accessible(page, 'City');
-          const paper = await page.evaluate('getComputedStyle(document.body).backgroundColor');
-          const bright = Number(/\d+/.exec(String(paper))![0]) > 128;
-          assert.equal(bright, !('dark' in options), `background ${paper}`);
-          await page.locator('nav a', { hasText: 'Job' }).click();
-          await page.locator('#job').waitFor();
-          await accessible(page, 'Job');
-        },
-        options,
-      ));
-  }
-
   it('without WebGL it says so and still shows the figures', async (t) => {
     const { url } = await dashboard(t, ['--data-dir', folder, '--port', '0']);
     const { page } = await openPage(browser, url);
@@ -225,9 +202,13 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         'performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation")).map((e) => [e.name, e.encodedBodySize])',
       )) as [string, number][];
       const own = sizes.filter(([name]) => !name.includes('/vendor/'));
-      assert.ok(own.length > 10, 'all files were seen');
+      for (const part of ['main.js', 'style.css', 'zones.json', 'api/history', 'api/windows'])
+        assert.ok(
+          own.some(([name, size]) => name.includes(part) && size > 0),
+          `${part} was seen`,
+        );
       const bytes = own.reduce((sum, [, size]) => sum + size, 0);
-      assert.ok(bytes < 100_000, `${bytes} bytes, history and all`);
+      assert.ok(bytes < 300_000, `${bytes} bytes, results and all`);
     }));
 
   it('says when the server is killed, and recovers by itself when it is started again', async (t) => {
@@ -264,7 +245,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     for (let i = 0; i < 4; i++) others.push(await next());
     for (let i = 0; i < 3; i++) await others[0]!.reload();
     await others[0]!.locator('#pill[data-state=done]').waitFor();
-    assert.equal(await first.locator('#pill').getAttribute('data-state'), 'stopped', 'five have room');
+    assert.equal(await first.locator('#pill').getAttribute('data-state'), 'done', 'five have room');
     for (let i = 4; i < 7; i++) others.push(await next());
     await first.locator('#pill[data-state=crowded]').waitFor();
     assert.match((await first.locator('#notice').textContent())!, /^\s*Five newer pages are open;/);
@@ -272,7 +253,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await first.locator('#notice').click();
     await first.locator('#pill[data-state=done]').waitFor();
     await others[3]!.locator('#pill[data-state=crowded]').waitFor();
-    assert.equal(await others[6]!.locator('#pill').getAttribute('data-state'), 'stopped');
+    assert.equal(await others[6]!.locator('#pill').getAttribute('data-state'), 'done');
     await first.context().close();
   });
 
@@ -291,39 +272,22 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#window-time', { hasText: '01:40 – 01:50' }).waitFor();
     await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
     await kill(first);
-    await page.locator('#pill[data-state=done]').waitFor();
+    await page.locator('#pill[data-state=stopped]').waitFor();
     assert.match(
       (await page.locator('#notice').textContent())!,
-      /The processor is stopped; figures are from \d+ s ago\. To continue, run “taxiflow process --stream local:taxi-trip-events --app live --data-dir /,
+      /No processor runs; figures are from \d+ s ago\. “(npx )?taxiflow process --stream local:taxi-trip-events --app live --data-dir \S+”, with the same options, goes on/,
     );
 
     const second = running(t, flow);
     await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
     await run('replay', file, '--speedup', 'max', '--seek', '2016-01-14T02:00:00Z', ...at);
-    const last = oracle.starts.length - 1;
+    const last = oracle.starts('pickup_count').length - 1;
     // The last window waits for a watermark that never comes.
     await page.locator(`#slider[max="${last - 1}"], #slider[max="${last}"]`).waitFor();
     await kill(second, 'SIGINT');
     await run('process', '--app', 'live', '--until-end', '--drain', ...at);
     await page.locator(`#slider[max="${last}"]`).waitFor();
-    const slider = page.locator('#slider');
-    await slider.press('End');
-    for (let i = last; i >= 0; i--) {
-      const pickups = [...oracle.pickups(oracle.starts[i]!).values()].reduce(
-        (sum, picked) => sum + picked,
-        0,
-      );
-      assert.equal(await figure(page, '#total'), pickups, `pick-ups of ${oracle.starts[i]}`);
-      await slider.press('ArrowLeft');
-    }
-    await page.locator('nav a', { hasText: 'Job' }).click();
-    const records = await cells(page, 'Records read, as a table');
-    const read = number(records.at(-1)![1]!);
-    assert.equal(
-      records.slice(0, -1).reduce((sum, [, count]) => sum + number(count!), 0),
-      read,
-      'C7: it adds up',
-    );
+    await pickupsOf(page, oracle);
     assert.deepEqual(complaints, []);
     await page.context().close();
   });
@@ -404,38 +368,6 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     const [first, second] = await cells(page, 'Shards, as a table');
     assert.deepEqual([first![1], second![1]], ['2016-03-10 10:30', 'none yet']);
     await kill(child);
-    await page.context().close();
-  });
-
-  it("names the command that prints the user's own views of a stopped job", async (t) => {
-    const dataDir = temporaryFolder(t);
-    const at = ['--data-dir', dataDir];
-    const views = join(dataDir, 'views.json');
-    writeFileSync(
-      views,
-      JSON.stringify([
-        {
-          name: 'by_vendor',
-          by: {},
-          window: { kind: 'tumbling', size_ms: 600_000 },
-          aggregates: { trips: { fn: 'count' } },
-        },
-      ]),
-    );
-    await putRecords(dataDir, 'own', [tripEndingAt('2016-03-10T10:01:00Z')]);
-    await run('process', '--stream', 'local:own', '--views', views, '--until-end', '--drain', ...at);
-    const { url } = await dashboard(t, [...at, '--port', '0']);
-    const { page, complaints } = await openPage(browser, url);
-    await page.locator('#pill[data-state=done]').waitFor();
-    await page
-      .locator('#city-none', {
-        // A folder name that a shell would split is quoted.
-        hasText: `“taxiflow results --app own --data-dir ${/\s/.test(dataDir) ? `'${dataDir}'` : dataDir}” prints by_vendor`,
-      })
-      .waitFor();
-    for (const id of ['figures', 'minutes', 'areas-box', 'tables', 'legend', 'slider'])
-      assert.equal(await page.locator(`#${id}`).isVisible(), false, `${id} has nothing to show`);
-    assert.deepEqual(complaints, []);
     await page.context().close();
   });
 

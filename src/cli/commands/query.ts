@@ -38,5 +38,6 @@ export const queryCommand = command({
     ],
     ['query --format csv - < query.sql', 'a query in a file'],
   ],
+  meant: () => "query 'SELECT …'",
   load: async () => (await import('../handlers/query.ts')).query,
 });

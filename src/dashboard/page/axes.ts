@@ -115,6 +115,8 @@ export class TimeAxis {
         });
       }
     }
+    // A run that is shorter than a second still has a time.
+    if (ticks.length === 0) ticks.push({ x: (first.x + last.x) / 2, text: wallClock(last.at) });
     return ticks;
   }
 

@@ -21,6 +21,7 @@ export interface Chart {
 
 const MOST_LINES = 6;
 const HEIGHT = 200;
+const NAME_HEIGHT = 13;
 const EDGE = { top: 10, right: 90, bottom: 24, left: 64 };
 const TIME = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?)?$/;
 
@@ -32,18 +33,26 @@ export function timeIn(text: unknown): number {
 }
 
 /** What can be drawn of an answer; undefined if no line can, or if too many would. */
-export function chartOf({ columns, rows }: QueryRows): Chart | undefined {
-  const number = columns.findIndex(({ type }, i) => i > 0 && (type === 'INTEGER' || type === 'REAL'));
-  if (number < 0) return undefined;
+export function chartOf(answer: QueryRows): Chart | undefined {
+  const { columns, rows } = answer;
+  const numbers = columns.flatMap(({ type }, i) => (i > 0 && /^(INTEGER|REAL)$/.test(type) ? [i] : []));
   // Other times, such as the end of the window, tell no lines apart.
-  const key = columns.findIndex(
-    ({ type }, i) => i > 0 && type === 'TEXT' && !rows.every((row) => !Number.isNaN(timeIn(row[i]))),
+  const words = columns.flatMap(({ type }, i) =>
+    i > 0 && type === 'TEXT' && rows.some((row) => Number.isNaN(timeIn(row[i]))) ? [i] : [],
   );
+  const [first, second] = numbers;
+  if (first === undefined) return undefined;
+  const chart = linesOf(answer, first, words[0]);
+  // The first number may be the key, such as a zone.
+  return chart || second === undefined || words.length > 0 ? chart : linesOf(answer, second, first);
+}
+
+function linesOf({ columns, rows }: QueryRows, number: number, key: number | undefined): Chart | undefined {
   const lines = new Map<string, Map<number, number>>();
   for (const row of rows) {
     const at = timeIn(row[0]);
     if (Number.isNaN(at)) return undefined;
-    const name = key < 0 ? '' : String(row[key]);
+    const name = key === undefined ? '' : String(row[key]);
     const line = lines.get(name) ?? new Map<number, number>();
     lines.set(name, line);
     // Two numbers of one time are no line.
@@ -55,9 +64,8 @@ export function chartOf({ columns, rows }: QueryRows): Chart | undefined {
     name,
     points: [...points].map(([at, value]) => ({ at, value })).sort((a, b) => a.at - b.at),
   }));
-  return found.some(({ points }) => points.length > 1)
-    ? { of: columns[number]!.name, lines: found }
-    : undefined;
+  const isLine = found.some(({ points }) => points.length > 1);
+  return isLine ? { of: columns[number]!.name, lines: found } : undefined;
 }
 
 /** Draws a chart as wide as its place. The table says the same, so it is hidden from screen readers. */
@@ -119,17 +127,23 @@ function drawn({ of, lines }: Chart, width: number): SVGElement {
   );
 }
 
-/** Names at the ends of lines, at least a line of text apart. */
+/** Names at the ends of lines, at least a line of text apart, in the colours of the lines. */
 function names(lines: readonly Line[], right: number, y: (value: number) => number): SVGElement[] {
   const ends = lines
-    .filter(({ points }) => points.length > 0)
-    .map(({ name, points }) => ({ name, at: y(points.at(-1)!.value) }))
-    .sort((a, b) => a.at - b.at);
-  let free = EDGE.top;
-  return ends.map(({ name, at }) => {
-    const place = Math.max(at, free);
-    free = place + 13;
-    return draw('text', { class: 'query-name', x: right + 8, y: place + 4 }, name.slice(0, 12));
+    .flatMap(({ name, points }, i) =>
+      points.length > 0 ? [{ name, number: i + 1, at: y(points.at(-1)!.value) }] : [],
+    )
+    .sort((a, b) => b.at - a.at);
+  // From the lowest up, since there is room above all of them.
+  let free = HEIGHT - EDGE.bottom;
+  return ends.map(({ name, number, at }) => {
+    const place = Math.min(at, free);
+    free = place - NAME_HEIGHT;
+    return draw(
+      'text',
+      { class: `query-name query-of query-${number}`, x: right + 8, y: place + 4 },
+      name.slice(0, 12),
+    );
   });
 }
 

@@ -29,7 +29,7 @@ import {
 import { MemoryRun, type Pane, PaneWindow } from './pane-window.ts';
 import { SessionJoin } from './sessions.ts';
 import { Ranking } from './top.ts';
-import { Totals, type TotalsShape, totalsShape } from './totals.ts';
+import { type SetAside, Totals } from './totals.ts';
 
 /** A window with panes in the store. */
 export interface StoredWindow extends WindowSpan {
@@ -44,6 +44,14 @@ export interface WindowMemory extends MemoryCount {
   uses: number;
 }
 
+/** The parts of a window that are in the store, added up. */
+interface Rest {
+  readonly sums: SetAside;
+  /** How many panes of the part in memory were looked for in the store, and how many are there too. */
+  looked: number;
+  shared: number;
+}
+
 interface StoredParts {
   readonly span: WindowSpan;
   readonly parts: number;
@@ -54,7 +62,7 @@ const isEarlier = (a: number, b: number) => a < b;
 /** The windows of a view that may still take trips or fire. */
 export class AlignedWindows implements OpenWindows {
   readonly view: CompiledView;
-  readonly #totals: TotalsShape;
+  readonly #totals: Totals;
   readonly #times: WindowTimes;
   readonly #lateness: number;
   /** Ms by which this view's watermark is behind that of the stream. */
@@ -71,6 +79,8 @@ export class AlignedWindows implements OpenWindows {
   readonly #unfired = new Heap(isEarlier);
   readonly #fired = new Heap(isEarlier);
   readonly #corrected = new Set<PaneWindow>();
+  /** Of parts in memory, once they are corrected: the other parts of their windows. */
+  readonly #rests = new WeakMap<PaneWindow, Rest>();
   /** Windows changed since the last checkpoint, and windows leaving memory with the next one. */
   #changed: PaneWindow[] = [];
   #leaving: PaneWindow[] = [];
@@ -90,7 +100,7 @@ export class AlignedWindows implements OpenWindows {
 
   constructor(view: CompiledView, lateness: number, stored: StoredPanes, memory: WindowMemory) {
     this.view = view;
-    this.#totals = totalsShape(view);
+    this.#totals = new Totals(view, stored);
     const { window, top, time } = view.view;
     this.#times = windowTimes(window);
     this.#lateness = lateness;
@@ -224,8 +234,8 @@ export class AlignedWindows implements OpenWindows {
     const correction = window?.fired ?? false;
     const documents = new Documents(view, span);
     const named = { view: view.view.name, windowStart: this.#times.labelOf(end), windowEnd: end, correction };
-    const totals = new Totals(this.#totals, span, this.#stored, this.#memory);
-    yield* inPieces(named, this.#results(end, window, documents, totals), () => totals.take());
+    this.#totals.begin();
+    yield* inPieces(named, this.#results(end, window, documents), () => this.#totals.take());
     if (this.#isOver(end, this.#watermark)) this.#forget(end);
     else if (!correction) {
       this.#fired.push(end);
@@ -255,29 +265,42 @@ export class AlignedWindows implements OpenWindows {
     this.#parts.delete(end);
   }
 
-  *#results(
-    end: number,
-    window: PaneWindow | undefined,
-    documents: Documents,
-    totals: Totals,
-  ): Generator<string> {
+  *#results(end: number, window: PaneWindow | undefined, documents: Documents): Generator<string> {
     const { having, view } = this.view;
     if (window?.fired) {
       yield* this.#corrections(window, documents);
-      this.#addUp(end, window, totals);
+      this.#addUp(end, window);
       return;
     }
-    const panes = this.#panes(end, window, totals);
+    const panes = this.#panes(end, window);
     if (view.top) yield* this.#top(view.top, panes, documents);
     else
       for (const { key, values, span } of panes)
         if (having(values)) yield documents.result(key, values, span);
   }
 
-  /** Adds up all panes of a window again. */
-  #addUp(end: number, window: PaneWindow, totals: Totals): void {
+  /** Adds up all panes of a window again; without values to keep, those in the store only once as long as a part is in memory. */
+  #addUp(end: number, window: PaneWindow): void {
+    const totals = this.#totals;
     if (!this.#parts.has(end)) totals.addAll(window);
-    else for (const _ of this.#merged(end, window, totals));
+    else if (this.view.lists > 0) for (const _ of this.#merged(end, window, totals));
+    else {
+      const rest = this.#rests.get(window) ?? this.#addUpRest(end, window);
+      const added = new MemoryRun(this.view, window, window.inKeyOrder(rest.looked));
+      const stored = this.#storedRuns(end);
+      for (; added.key; added.next()) if (stored.some((run) => run.seek(added.key!))) rest.shared++;
+      rest.looked = window.panes.count;
+      totals.addAside(rest.sums);
+      totals.addAll(window, rest.shared);
+    }
+  }
+
+  #addUpRest(end: number, window: PaneWindow): Rest {
+    for (const _ of this.#merged(end, undefined, this.#totals));
+    const rest = { sums: this.#totals.setAside(), looked: 0, shared: 0 };
+    this.#rests.set(window, rest);
+    this.#totals.begin();
+    return rest;
   }
 
   *#top(top: Top, panes: Iterable<Pane>, documents: Documents): Generator<string> {
@@ -288,10 +311,10 @@ export class AlignedWindows implements OpenWindows {
   }
 
   /** The panes of a window in key order, all of which go into its totals; for sessions, those that end in it. */
-  #panes(end: number, window: PaneWindow | undefined, totals: Totals): Iterable<Pane> {
-    if (this.view.sessionAt >= 0) return this.#sessions(end, window, totals);
-    if (!window || this.#parts.has(end)) return this.#merged(end, window, totals);
-    totals.addAll(window);
+  #panes(end: number, window: PaneWindow | undefined): Iterable<Pane> {
+    if (this.view.sessionAt >= 0) return this.#sessions(end, window);
+    if (!window || this.#parts.has(end)) return this.#merged(end, window, this.#totals);
+    this.#totals.addAll(window);
     return this.view.counted ? this.#merged(end, window) : inMemory(window);
   }
 
@@ -320,7 +343,7 @@ export class AlignedWindows implements OpenWindows {
     this.#change(window);
   }
 
-  *#sessions(end: number, window: PaneWindow | undefined, totals: Totals): Generator<Pane> {
+  *#sessions(end: number, window: PaneWindow | undefined): Generator<Pane> {
     const { view } = this;
     const { windowStart, windowEnd } = this.#spanOf(end);
     const next = windowEnd + (windowEnd - windowStart);
@@ -337,7 +360,7 @@ export class AlignedWindows implements OpenWindows {
         this.#usedBySession(next).add(joining.codes(key), numbers, values);
         continue;
       }
-      totals.addPane(key, numbers, values);
+      this.#totals.addPane(key, numbers, values);
       yield { key, values: view.values(numbers, 0), span: joining.spanOf(numbers) };
     }
   }

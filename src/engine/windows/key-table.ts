@@ -169,6 +169,14 @@ export class KeyTable {
     return [block * BLOCK, Math.min(this.count, (block + 1) * BLOCK)];
   }
 
+  /** Forgets all rows and keeps their room. */
+  clear(): void {
+    this.count = 0;
+    this.#slots.fill(0);
+    this.#changed.fill(0);
+    for (const numbers of this.numbers) numbers.fill(0);
+  }
+
   /** Gives the table's memory back. */
   release(): void {
     this.#memory.bytes -= this.#bytes;

@@ -182,9 +182,9 @@ export class PaneWindow implements OpenWindow {
     });
   }
 
-  /** All panes, in key order. */
-  inKeyOrder(): Int32Array {
-    return this.#inKeyOrder(Int32Array.from({ length: this.panes.count }, (_, pane) => pane));
+  /** All panes from one on, in key order. */
+  inKeyOrder(from = 0): Int32Array {
+    return this.#inKeyOrder(Int32Array.from({ length: this.panes.count - from }, (_, i) => from + i));
   }
 
   /** Codes sort as their strings do, except codes of words, which are numbered as they occur. */
@@ -360,6 +360,12 @@ export class PaneWindow implements OpenWindow {
       const code = domain ? domain.encode(String(value)) : Number(value);
       this.keep(Math.floor(owner / lists), owner % lists, code, found.countOf(row));
     }
+  }
+
+  /** Forgets all panes of a window that has not fired, and keeps their room. */
+  clear(): void {
+    this.panes.clear();
+    this.#values?.clear();
   }
 
   get bytes(): number {

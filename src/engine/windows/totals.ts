@@ -5,7 +5,6 @@
 import type { CompiledView } from '../../views/javascript/compiled-view.ts';
 import { groupFields } from '../../views/places.ts';
 import { jsonNumber } from './documents.ts';
-import type { MemoryCount } from './key-table.ts';
 import {
   byKey,
   type Key,
@@ -21,79 +20,98 @@ import { MemoryRun, PaneWindow } from './pane-window.ts';
 export const MOST_GROUPS = 64;
 /** Bytes in memory beyond which sums go on in another part in the store: the values that they keep may be more than memory holds (C9). */
 const PART_BYTES = 1 << 25;
-
-/** What all totals of a view have in common. */
-export interface TotalsShape {
-  readonly view: CompiledView;
-  /** Places of the key fields that make a group. */
-  readonly fields: readonly number[];
-  /** The view with these fields as its key, and without a key. */
-  readonly byGroup: CompiledView;
-  readonly whole: CompiledView;
-}
-
-export function totalsShape(view: CompiledView): TotalsShape {
-  const names = groupFields(view.view);
-  const fields = [...view.key.keys()].filter((i) => names.includes(view.key[i]!.name));
-  const { name } = view.view;
-  // No view of a user has a name with a space.
-  const named = (what: string) => ({ ...view.view, name: `${name} ${what}` });
-  const byGroup = { ...view, view: named('by group'), key: fields.map((i) => view.key[i]!) };
-  return { view, fields, byGroup, whole: { ...view, view: named('whole'), key: [] } };
-}
-
+/** Bytes that are kept from one firing to the next. */
+const KEPT_BYTES = 1 << 16;
 const VALUES_AT_ONCE = 4_096;
 const NO_KEY = new Float64Array(0);
 
-/** Adds up the panes of one firing. */
+/** Adds up the panes of one firing after the other. */
 export class Totals {
   /** Adds a value of one of the lists of the pane begun by `at`. */
   readonly keep: (list: number, value: Occurring) => void;
-  readonly #shape: TotalsShape;
+  readonly #view: CompiledView;
+  /** Places of the key fields that make a group. */
+  readonly #fields: readonly number[];
   readonly #codes: Float64Array;
   readonly #all: Sums;
-  /** None without fields to group by, or with too many groups. */
-  #groups: Sums | undefined;
+  readonly #groups: Sums;
+  /** Without fields to group by, or with too many groups, there is only the whole. */
+  #isGrouped = false;
   #keys = 0;
+  /** The group of each pane of a window in memory. */
+  #places = new Int32Array(0);
 
-  constructor(
-    shape: TotalsShape,
-    span: WindowSpan,
-    stored: StoredPanes,
-    memory: MemoryCount,
-    partBytes = PART_BYTES,
-  ) {
-    const { fields, byGroup, whole } = shape;
-    this.#shape = shape;
-    this.#codes = new Float64Array(fields.length);
-    this.#all = new Sums(whole, span, stored, memory, partBytes);
-    this.#all.at(NO_KEY);
-    if (fields.length > 0) this.#groups = new Sums(byGroup, span, stored, memory, partBytes);
-    this.keep = (list, value) => (this.#groups ?? this.#all).keep(list, value);
+  constructor(view: CompiledView, stored: StoredPanes, partBytes = PART_BYTES) {
+    const names = groupFields(view.view);
+    this.#view = view;
+    this.#fields = [...view.key.keys()].filter((i) => names.includes(view.key[i]!.name));
+    this.#codes = new Float64Array(this.#fields.length);
+    // No view of a user has a name with a space.
+    const summed = (what: string, fields: readonly number[]) => {
+      const key = fields.map((i) => view.key[i]!);
+      return new Sums(
+        { ...view, view: { ...view.view, name: `${view.view.name} ${what}` }, key },
+        stored,
+        partBytes,
+      );
+    };
+    this.#all = summed('whole', []);
+    this.#groups = summed('by group', this.#fields);
+    this.keep = (list, value) => this.#sums.keep(list, value);
   }
 
-  /** Adds all panes of a window that is whole in memory, faster than one by one. */
-  addAll(window: PaneWindow): void {
+  get #sums(): Sums {
+    return this.#isGrouped ? this.#groups : this.#all;
+  }
+
+  /** Begins the totals of a firing. */
+  begin(): void {
+    this.#keys = 0;
+    this.#isGrouped = this.#fields.length > 0;
+    this.#groups.begin();
+    this.#all.begin();
+    this.#all.at(NO_KEY);
+  }
+
+  /** Adds all panes of a window in memory, faster than one by one. `shared` of its keys were added before. */
+  addAll(window: PaneWindow, shared = 0): void {
+    this.#keys += window.panes.count - shared;
+    this.#addAll(window, this.#fields);
+  }
+
+  /** Takes what was added since `begin`, of a view that keeps no values. */
+  setAside(): SetAside {
+    return { keys: this.#keys, isGrouped: this.#isGrouped, sums: this.#sums.takeAway() };
+  }
+
+  /** Adds what was set aside. It stays valid as long as the words of this process. */
+  addAside({ keys, isGrouped, sums }: SetAside): void {
+    this.#keys += keys;
+    this.#isGrouped = isGrouped;
+    this.#addAll(sums, [...this.#fields.keys()]);
+  }
+
+  /** `fields` are the places of the group's fields in the keys of the window. */
+  #addAll(window: PaneWindow, fields: readonly number[]): void {
     const { panes } = window;
-    this.#keys += panes.count;
-    const places = new Int32Array(panes.count);
-    for (let pane = 0; pane < panes.count && this.#groups; pane++) {
-      for (let i = 0; i < this.#codes.length; i++) this.#codes[i] = panes.keyOf(pane, this.#shape.fields[i]!);
+    if (panes.count > this.#places.length) this.#places = new Int32Array(2 * panes.count);
+    const places = this.#places;
+    for (let pane = 0; pane < panes.count && this.#isGrouped; pane++) {
+      for (let i = 0; i < this.#codes.length; i++) this.#codes[i] = panes.keyOf(pane, fields[i]!);
       places[pane] = this.#groups.at(this.#codes);
       this.#limitGroups();
     }
-    if (!this.#groups) places.fill(0);
-    (this.#groups ?? this.#all).addAll(window, places);
+    if (!this.#isGrouped) places.fill(0, 0, panes.count);
+    this.#sums.addAll(window, places);
   }
 
   /** Begins the pane of a key; its values and its numbers follow. */
   at(key: Key): void {
     this.#keys++;
-    if (!this.#groups) return;
-    const { fields, byGroup } = this.#shape;
-    for (let i = 0; i < fields.length; i++) {
-      const { domain } = byGroup.key[i]!;
-      const value = key[fields[i]!];
+    if (!this.#isGrouped) return;
+    for (let i = 0; i < this.#fields.length; i++) {
+      const { domain } = this.#view.key[this.#fields[i]!]!;
+      const value = key[this.#fields[i]!];
       this.#codes[i] = domain ? domain.encode(String(value)) : Number(value);
     }
     this.#groups.at(this.#codes);
@@ -101,14 +119,13 @@ export class Totals {
   }
 
   #limitGroups(): void {
-    if (!this.#groups || this.#groups.count <= MOST_GROUPS) return;
+    if (this.#groups.count <= MOST_GROUPS) return;
     this.#groups.addTo(this.#all);
-    this.#groups.release();
-    this.#groups = undefined;
+    this.#isGrouped = false;
   }
 
   add(numbers: Float64Array, base: number): void {
-    (this.#groups ?? this.#all).add(numbers, base);
+    this.#sums.add(numbers, base);
   }
 
   /** Adds a pane with the values of its lists. */
@@ -118,73 +135,96 @@ export class Totals {
     this.add(numbers, 0);
   }
 
-  /** The totals as JSON, once all panes are added; undefined if there were none. Gives their memory back. */
+  /** The totals as JSON, once all panes are added; undefined if there were none. */
   take(): string | undefined {
-    const isCut = this.#shape.fields.length > 0 && !this.#groups;
-    this.#groups?.addTo(this.#all);
-    const groups = Array.from(
-      this.#groups?.panes() ?? [],
-      ({ key, numbers }) => `{"key":${this.#keyText(key)},${this.#sumText(numbers)}}`,
-    );
+    if (this.#isGrouped) this.#groups.addTo(this.#all);
+    const groups: string[] = [];
+    if (this.#isGrouped)
+      for (const group of this.#groups.panes())
+        groups.push(`{"key":${this.#keyText(group.key)},${this.#sumText(group)}}`);
     let all = '';
-    for (const { numbers } of this.#all.panes()) all = this.#sumText(numbers);
-    this.#groups?.release();
-    this.#all.release();
+    for (const pane of this.#all.panes()) all = this.#sumText(pane);
+    this.#groups.end();
+    this.#all.end();
     if (this.#keys === 0) return undefined;
+    const isCut = this.#fields.length > 0 && !this.#isGrouped;
     return `{"keys":${this.#keys},"all":{${all}},"groups":${isCut ? 'null' : `[${groups.join(',')}]`}}`;
   }
 
   #keyText(key: Key): string {
-    const texts = this.#shape.byGroup.key.map(({ type }, i) => {
-      const value = key[i]!;
-      return typeof value === 'string' ? JSON.stringify(value) : jsonNumber(value, type);
-    });
+    const texts = key.map((value, i) =>
+      typeof value === 'string'
+        ? JSON.stringify(value)
+        : jsonNumber(value, this.#view.key[this.#fields[i]!]!.type),
+    );
     return `[${texts.join(',')}]`;
   }
 
-  #sumText(numbers: Float64Array): string {
-    const { view } = this.#shape;
-    const [values, madeOf] = [view.values(numbers, 0), view.madeOf(numbers, 0)];
-    const text = (of: (i: number, type: string) => string) =>
-      view.states.map(({ name, type }, i) => `"${name}":${of(i, type)}`).join(',');
-    return `"values":{${text((i, type) => jsonNumber(values[i]!, type))}},"of":{${text((i) => jsonNumber(madeOf[i]!, 'integer'))}}`;
+  #sumText({ numbers, base }: SummedPane): string {
+    const view = this.#view;
+    const [numbersOf, madeOf] = [view.values(numbers, base), view.madeOf(numbers, base)];
+    let [values, of] = ['', ''];
+    for (let i = 0; i < numbersOf.length; i++) {
+      const { name, type } = view.states[i]!;
+      const head = `${i > 0 ? ',' : ''}"${name}":`;
+      values += head + jsonNumber(numbersOf[i]!, type);
+      of += head + jsonNumber(madeOf[i]!, 'integer');
+    }
+    return `"values":{${values}},"of":{${of}}`;
   }
+}
+
+/** Sums to be added again and again. */
+export interface SetAside {
+  readonly keys: number;
+  readonly isGrouped: boolean;
+  readonly sums: PaneWindow;
 }
 
 interface SummedPane {
   readonly key: Key;
   /** Valid until the next pane. */
   readonly numbers: Float64Array;
+  readonly base: number;
 }
+
+/** Parts in the store are there for one firing only. */
+const SPAN: WindowSpan = { windowStart: 0, windowEnd: 0 };
 
 /** Panes added up by a shorter key, in parts: the last one in memory, the others in the store for as long as it takes. */
 class Sums {
   readonly #view: CompiledView;
-  readonly #span: WindowSpan;
   readonly #stored: StoredPanes;
-  readonly #memory: MemoryCount;
   readonly #partBytes: number;
   #part: PaneWindow;
   #pane = 0;
 
-  constructor(
-    view: CompiledView,
-    span: WindowSpan,
-    stored: StoredPanes,
-    memory: MemoryCount,
-    partBytes: number,
-  ) {
-    this.#partBytes = partBytes;
+  constructor(view: CompiledView, stored: StoredPanes, partBytes: number) {
     this.#view = view;
-    this.#span = span;
     this.#stored = stored;
-    this.#memory = memory;
-    this.#part = new PaneWindow(view, span, 0, memory);
+    this.#partBytes = partBytes;
+    this.#part = this.#newPart(0);
+  }
+
+  /** What it takes in memory is bounded, and not counted. */
+  #newPart(part: number): PaneWindow {
+    return new PaneWindow(this.#view, SPAN, part, { bytes: 0 });
   }
 
   /** Number of keys. */
   get count(): number {
     return this.#part.panes.count;
+  }
+
+  begin(): void {
+    if (this.#part.part > 0) this.#part = this.#newPart(0);
+    this.#part.clear();
+  }
+
+  takeAway(): PaneWindow {
+    const taken = this.#part;
+    this.#part = this.#newPart(0);
+    return taken;
   }
 
   /** Returns the place of the key. */
@@ -213,42 +253,45 @@ class Sums {
 
   /** Adds everything to the current key of other sums. */
   addTo(other: Sums): void {
-    if (this.#part.part === 0) {
-      other.addAll(this.#part, new Int32Array(this.count).fill(other.#pane));
-      return;
-    }
-    for (const { numbers } of this.panes((list, value) => other.keep(list, value))) other.add(numbers, 0);
+    if (this.#part.part === 0) other.addAll(this.#part, new Int32Array(this.count).fill(other.#pane));
+    else
+      for (const { numbers } of this.panes((list, value) => other.keep(list, value))) other.add(numbers, 0);
   }
 
   /** All keys go on in the next part, in their order, so that each part knows how many there are. */
   #beginPart(): void {
     const full = this.#part;
     this.#stored.put(full.sortedBlocks());
-    this.#part = new PaneWindow(this.#view, this.#span, full.part + 1, this.#memory);
+    this.#part = this.#newPart(full.part + 1);
     const key = new Float64Array(this.#view.key.length);
     for (let pane = 0; pane < full.panes.count; pane++) {
       for (let i = 0; i < key.length; i++) key[i] = full.panes.keyOf(pane, i);
       this.#part.pane(key);
     }
-    full.release();
   }
 
   /** In key order. */
   *panes(onValue?: (list: number, value: Occurring) => void): Generator<SummedPane> {
     const part = this.#part;
+    const order = part.inKeyOrder();
+    if (part.part === 0 && !this.#view.counted) {
+      for (const pane of order)
+        yield { key: part.keyOf(pane), numbers: part.panes.numbersOf(pane), base: part.panes.baseOf(pane) };
+      return;
+    }
     const stored = Array.from(
       { length: part.part },
-      (_, i) => new StoredRun(this.#view, this.#stored, this.#span, i),
+      (_, i) => new StoredRun(this.#view, this.#stored, SPAN, i),
     );
     const numbers = new Float64Array(this.#view.width);
-    for (const same of byKey([...stored, new MemoryRun(this.#view, part, part.inKeyOrder())])) {
+    for (const same of byKey([...stored, new MemoryRun(this.#view, part, order)])) {
       mergePanes(this.#view, same, numbers, onValue);
-      yield { key: same[0]!.key!, numbers };
+      yield { key: same[0]!.key!, numbers, base: 0 };
     }
   }
 
-  release(): void {
-    if (this.#part.part > 0) this.#stored.drop({ view: this.#view.view.name, ...this.#span });
-    this.#part.release();
+  end(): void {
+    if (this.#part.part > 0) this.#stored.drop({ view: this.#view.view.name, ...SPAN });
+    if (this.#part.part > 0 || this.#part.bytes > KEPT_BYTES) this.#part = this.#newPart(0);
   }
 }
