@@ -36,8 +36,10 @@ export class Timeline {
   constructor(options: TimelineOptions) {
     this.#o = options;
     this.#slider.addEventListener('input', () => {
+      // Pausing draws the slider where it was.
+      const index = Number(this.#slider.value);
       this.#pause();
-      this.#go(Number(this.#slider.value), false, false);
+      this.#go(index, false, false);
     });
     this.#slider.addEventListener('change', () => options.onChange(true));
     this.#play.addEventListener('click', () => this.toggle());
