@@ -11,6 +11,8 @@ export const LOOK_MS = 250;
 const LOOK_REST = 10;
 const STATUS_MS = 1_000;
 const HEARTBEAT_MS = 15_000;
+/** A page that comes back sooner is told what it missed, and later has to load everything. */
+const AWAY_MS = 60_000;
 
 export class Feed {
   readonly #watch: StateWatch;
@@ -65,6 +67,8 @@ export class Feed {
     const name = this.#watch.shape(view)?.name ?? '';
     const hub = this.#hubs.get(name) ?? new Hub(this.#watch.id, this.#budget);
     this.#hubs.set(name, hub);
+    // All pages have the same status, so that none is taken to know one that only others were sent.
+    this.#sendStatus(Date.now());
     hub.add(page, after, JSON.stringify(this.#watch.status()));
   }
 
@@ -120,9 +124,9 @@ export class Feed {
 
   #look(now: number): void {
     if (now < this.#nextLook) return;
-    const followed = new Set([...this.#hubs].filter(([, hub]) => hub.size > 0).map(([view]) => view));
+    for (const [view, hub] of this.#hubs) if (hub.isDeserted(AWAY_MS, now)) this.#hubs.delete(view);
     const before = this.#watch.id;
-    const { opened, windows, totals } = this.#watch.look(followed);
+    const { opened, windows, totals } = this.#watch.look(new Set(this.#hubs.keys()));
     this.#nextLook = now + Math.max(LOOK_MS / 2, (Date.now() - now) * LOOK_REST);
     const { id } = this.#watch;
     if (opened) {

@@ -30,6 +30,8 @@ export class Hub {
   #keptBytes = 0;
   readonly #budget: Budget;
   #id: string;
+  /** Epoch ms; since then it has no page, or none yet. */
+  #leftAt = Date.now();
   /** Bytes that a page loads after a `reset`. */
   loadBytes = 50_000;
 
@@ -47,11 +49,19 @@ export class Hub {
     return this.#pages.size;
   }
 
+  /** Whether it has had no page for so long (ms). */
+  isDeserted(forMs: number, now: number): boolean {
+    return this.size === 0 && now - this.#leftAt > forMs;
+  }
+
   /** Adds a page; `after` is the id of the last event it has. */
   add(page: ServerResponse, after: string, status: string): void {
     const state = { behind: false };
     this.#pages.set(page, state);
-    page.on('close', () => this.#pages.delete(page));
+    page.on('close', () => {
+      this.#pages.delete(page);
+      this.#leftAt = Date.now();
+    });
     page.on('drain', () => {
       if (!state.behind || page.writableLength > 0) return;
       state.behind = false;

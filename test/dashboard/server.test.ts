@@ -10,12 +10,21 @@ import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { startDashboard } from '../../src/dashboard/dashboard.ts';
-import { type History, type JobStatus, undiffed } from '../../src/dashboard/page/wire.ts';
+import {
+  type Changes,
+  type Column,
+  type History,
+  type JobStatus,
+  undiffed,
+  type Windows,
+  type WindowUpdate,
+} from '../../src/dashboard/page/wire.ts';
 import { cellText } from '../../src/views/geohash.ts';
+import { taxiViews } from '../../src/views/taxi.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { following, taxiflow } from '../taxiflow.ts';
 import { PATIENCE_MS, until } from '../until.ts';
-import { dashboard, processed, run, type Served } from './support.ts';
+import { dashboard, processed, run, type Served, writtenState } from './support.ts';
 
 interface Answer {
   readonly status: number;
@@ -60,29 +69,33 @@ function listen(
   url: string,
   after: string,
   until: (event: Pushed) => boolean,
-  headers = {},
+  { headers = {}, view = '' } = {},
 ): Promise<Pushed[]> {
   return new Promise((resolve, reject) => {
     const events: Pushed[] = [];
-    const sent = get(`${url}api/events?after=${after}`, { agent: false, headers }, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => {
-        const blocks = `${text}${chunk}`.split('\n\n');
-        text = blocks.pop()!;
-        for (const block of blocks) {
-          const field = (name: string) => block.match(new RegExp(`^${name}: (.*)$`, 'm'))?.[1];
-          if (field('event') === undefined) continue;
-          events.push({ event: field('event')!, id: field('id'), data: field('data') ?? '' });
-          if (!until(events.at(-1)!)) continue;
-          clearTimeout(deadline);
-          sent.destroy();
-          resolve(events);
-        }
-      });
-      response.on('end', () =>
-        reject(new Error(`ended after ${events.map(({ event }) => event).join(', ')}`)),
-      );
-    });
+    const sent = get(
+      `${url}api/events?${new URLSearchParams({ after, view })}`,
+      { agent: false, headers },
+      (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => {
+          const blocks = `${text}${chunk}`.split('\n\n');
+          text = blocks.pop()!;
+          for (const block of blocks) {
+            const field = (name: string) => block.match(new RegExp(`^${name}: (.*)$`, 'm'))?.[1];
+            if (field('event') === undefined) continue;
+            events.push({ event: field('event')!, id: field('id'), data: field('data') ?? '' });
+            if (!until(events.at(-1)!)) continue;
+            clearTimeout(deadline);
+            sent.destroy();
+            resolve(events);
+          }
+        });
+        response.on('end', () =>
+          reject(new Error(`ended after ${events.map(({ event }) => event).join(', ')}`)),
+        );
+      },
+    );
     sent.on('error', reject);
     const deadline = setTimeout(() => {
       sent.destroy();
@@ -91,20 +104,41 @@ function listen(
   });
 }
 
-async function historyOf(url: string): Promise<History> {
-  return JSON.parse((await ask(`${url}api/history`)).body.toString()) as History;
+async function historyOf(url: string, view = ''): Promise<History> {
+  const { body } = await ask(`${url}api/history?view=${view}`);
+  return JSON.parse(body.toString()) as History;
 }
 
-/** The history, once it has all results: the server looks at the state at intervals. */
-async function wholeHistoryOf(url: string, dataDir: string, app: string): Promise<History> {
+/** All windows of a view, piece by piece as a page loads them, oldest first. */
+async function windowsOf(url: string, view: string): Promise<WindowUpdate[]> {
+  const found: WindowUpdate[] = [];
+  for (let before: number | null = Number.MAX_SAFE_INTEGER; before !== null; ) {
+    const { body } = await ask(`${url}api/windows?${new URLSearchParams({ view, before: String(before) })}`);
+    const { windows, next } = JSON.parse(body.toString()) as Windows;
+    found.unshift(...windows.toReversed());
+    before = next;
+  }
+  return found;
+}
+
+/** The results of all views, once the server has all of them: it looks at the state at intervals. */
+async function allWindowsOf(url: string, dataDir: string, app: string): Promise<WindowUpdate[]> {
   const results = (await run('results', '--app', app, '--data-dir', dataDir, '--json')).trim();
   const count = (JSON.parse(results) as unknown[]).length;
-  let history = await historyOf(url);
+  let all: WindowUpdate[] = [];
   await until('the server has all results', async () => {
-    history = await historyOf(url);
-    return history.windows.reduce((sum, { cells }) => sum + cells.length, 0) === count;
+    const { shapes } = await historyOf(url);
+    const views = await Promise.all(shapes.map(({ name }) => windowsOf(url, name)));
+    all = views.flat();
+    return all.reduce((sum, { values }) => sum + values[0]!.length, 0) === count;
   });
-  return history;
+  return all;
+}
+
+/** The values of a key field, row by row. */
+function textsOf(column: Column): string[] {
+  if (!('cells' in column)) return column.map(String);
+  return [...undiffed(column.cells)].map((code) => cellText(code, column.precision));
 }
 
 describe('the server of the page', () => {
@@ -269,28 +303,122 @@ describe('the server of the page', () => {
     }
   });
 
-  it('has all results of the two views in its history', async (t) => {
+  it('has all results of each view', async (t) => {
     const { url } = await serve(t);
-    const { windows } = await historyOf(url);
-    const shown = windows.flatMap((window) => {
-      const cells = [...undiffed(window.cells)].map((code) => cellText(code, window.precision));
-      const at = new Date(window.start).toISOString();
-      return window.view === 'pickup_count'
-        ? cells.map((cell, i) => [at, cell, window.counts[i]].join())
-        : cells.map((cell, i) => [at, cell, window.airports[i], window.trips[i], window.minutes[i]].join());
-    });
+    const { shapes } = await historyOf(url);
     const results = (await run('results', '--data-dir', folder, '--format', 'ndjson')).trim().split('\n');
-    const wanted = results.map((line) => {
-      const { window_start, location, pickup_count, airport_code, trip_count, sum_trip_duration } =
-        JSON.parse(line);
-      return (
-        pickup_count === undefined
-          ? [window_start, location, airport_code, trip_count, sum_trip_duration]
-          : [window_start, location, pickup_count]
-      ).join();
+    assert.ok(results.length > 10, 'there are results');
+    for (const shape of shapes) {
+      const names = [...shape.keys, ...shape.aggregates].map(({ name }) => name);
+      const wanted = results
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ view }) => view === shape.name)
+        .map((doc) => [doc['window_start'], doc['window_end'], ...names.map((name) => doc[name])].join());
+      const windows = await windowsOf(url, shape.name);
+      const shown = windows.flatMap(({ start, end, keys, values }) => {
+        const columns = [...keys.map(textsOf), ...values];
+        const times = [start, end].map((ms) => new Date(ms).toISOString());
+        return values[0]!.map((_, row) => [...times, ...columns.map((column) => column[row])].join());
+      });
+      assert.deepEqual(shown.sort(), wanted.sort(), shape.name);
+      const { labels, view } = await historyOf(url, shape.name);
+      assert.equal(view, shape.name);
+      assert.deepEqual(labels, [...new Set(windows.map(({ label }) => label))]);
+    }
+    assert.deepEqual(
+      shapes.map(({ name }) => name),
+      ['pickup_count', 'trip_duration'],
+    );
+    assert.equal((await historyOf(url, 'no such view')).view, 'pickup_count', 'or else the first');
+  });
+
+  it('answers for the job that is asked for, and for none of another name', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const [first, second] = ['early', 'late'].map((app, i) => {
+      const state = writtenState(dataDir, app, taxiViews());
+      t.after(() => state.close());
+      const start = Date.UTC(2016, 0, 14 + i);
+      state.fire({
+        view: 'pickup_count',
+        start,
+        end: start + 600_000,
+        docs: [{ location: 'dr5ru7', pickup_count: 7 }],
+      });
+      return start;
     });
-    assert.ok(wanted.length > 10, 'there are results');
-    assert.deepEqual(shown.sort(), wanted.sort());
+    writeFileSync(join(dataDir, 'secret.sqlite'), 'not a job');
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'early', '--port', '0']);
+    const labels = async (app: string) =>
+      (JSON.parse((await ask(`${url}api/history?app=${app}`)).body.toString()) as History).labels;
+    assert.deepEqual(await labels(''), [first]);
+    assert.deepEqual(await labels('early'), [first]);
+    assert.deepEqual(await labels('late'), [second], 'another one of the folder');
+    for (const path of ['history', 'windows', 'job', 'dead-letters', 'events']) {
+      const there = await ask(`${url}api/${path}?app=late`, { method: 'HEAD' });
+      assert.equal(there.status, 200, path);
+      for (const app of [
+        'nobody',
+        '../secret',
+        '../../etc/passwd',
+        '%2e%2e%2fsecret',
+        'late%00',
+        'late/',
+        '__proto__',
+        'x'.repeat(10_000),
+      ]) {
+        // biome-ignore format: names
+        const { status, body } = await ask(`${url}api/${path}?app=${app}`);
+        assert.equal(status, 404, `${path} of ${app.slice(0, 20)}`);
+        assert.doesNotMatch(body.toString(), /passwd|secret/, 'nothing of it is repeated');
+      }
+    }
+    const jobs = JSON.parse((await ask(`${url}api/jobs`)).body.toString()) as { app: string }[];
+    assert.deepEqual(
+      jobs.map(({ app }) => app),
+      ['early', 'late'],
+    );
+  });
+
+  it('refuses a time that is none', async (t) => {
+    const { url } = await serve(t);
+    for (const before of ['x', '1e99', 'NaN', '1.5', '9'.repeat(400), '-Infinity'])
+      assert.equal((await ask(`${url}api/windows?view=pickup_count&before=${before}`)).status, 400, before);
+    for (const before of ['0', '-1', ''])
+      assert.deepEqual(
+        JSON.parse((await ask(`${url}api/windows?view=pickup_count&before=${before}`)).body.toString()),
+        { windows: [], next: null },
+        `nothing before ${before}`,
+      );
+  });
+
+  it('only names windows that are too large to be pushed', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const state = writtenState(dataDir, 'a', taxiViews());
+    t.after(() => state.close());
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
+    const [start, end] = [Date.UTC(2016, 0, 14), Date.UTC(2016, 0, 14, 0, 10)];
+    const cells = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({
+        location: cellText(i * 1_001, 6),
+        pickup_count: 1_000 + i,
+      }));
+    const totals = { keys: 9, all: { values: { pickup_count: 8 }, of: { pickup_count: 8 } }, groups: [] };
+    const push = async (count: number, correction: boolean) => {
+      const { id } = await historyOf(url);
+      const heard = listen(url, id, ({ event }) => event === 'changes', { view: 'pickup_count' });
+      state.fire({ view: 'pickup_count', start, end, docs: cells(count), totals, correction });
+      return JSON.parse((await heard).at(-1)!.data) as Changes;
+    };
+    const small = await push(10, false);
+    assert.deepEqual([small.windows[0]?.values[0]?.length, small.stale], [10, []]);
+    const large = await push(60_000, true);
+    assert.deepEqual([large.windows, large.stale], [[], [start]]);
+    assert.equal(large.totals[0]?.windows[0]?.all.values[0], 8, 'its totals are told');
+    assert.equal(
+      (await windowsOf(url, 'pickup_count'))[0]!.values[0]!.length,
+      60_000,
+      'it is there to be asked for',
+    );
   });
 
   it('pushes new results to a page that has the rest, and makes one that missed too much start again', async (t) => {
@@ -300,8 +428,8 @@ describe('the server of the page', () => {
     await run('replay', fixture('yellow-2015.csv'), '--speedup', 'max', '--limit', '200', ...at);
     await run(...process);
     const { url } = await dashboard(t, [...at, '--port', '0']);
-    const { id, windows } = await historyOf(url);
-    assert.ok(windows.length > 0, 'windows of the first half');
+    const { id, labels } = await historyOf(url);
+    assert.ok(labels.length > 0, 'windows of the first half');
 
     const greeting = await listen(url, id, ({ event }) => event === 'status');
     assert.deepEqual(
@@ -312,15 +440,27 @@ describe('the server of the page', () => {
     const status = JSON.parse(greeting[0]!.data) as JobStatus;
     assert.deepEqual([status.app, status.running, status.totals?.read], ['a', false, status.totals?.read]);
 
-    const listening = listen(url, id, ({ event }) => event === 'windows');
+    const listening = listen(url, id, ({ event }) => event === 'changes');
+    const ofOther = listen(url, id, ({ event }) => event === 'changes', { view: 'trip_duration' });
     await run('replay', fixture('yellow-2015.csv'), '--speedup', 'max', ...at);
     await run(...process, '--drain');
     const pushed = (await listening).at(-1)!;
-    const now = await wholeHistoryOf(url, dataDir, 'a');
-    assert.ok(now.windows.length > windows.length, 'more windows than before');
+    const pushedOther = JSON.parse((await ofOther).at(-1)!.data) as Changes;
+    for (const { keys } of pushedOther.windows) assert.equal(keys.length, 2, 'results of its own view');
+    const all = await allWindowsOf(url, dataDir, 'a');
+    const now = await historyOf(url);
+    assert.ok(now.labels.length > labels.length, 'more windows than before');
+    const newest = (JSON.parse(pushed.data) as Changes).windows;
+    assert.ok(newest.length > 0, 'windows were pushed');
+    for (const window of newest)
+      assert.ok(
+        all.some((known) => known.label === window.label && known.keys.length === 1),
+        'those of the view',
+      );
 
     // A page that lost its connection resumes by the last event it saw, as browsers send it.
-    const missed = await listen(url, '', ({ event }) => event === 'windows', { 'last-event-id': id });
+    const resumed = { headers: { 'last-event-id': id }, view: 'pickup_count' };
+    const missed = await listen(url, '', ({ event }) => event === 'changes', resumed);
     assert.equal(missed.at(-1)!.data, pushed.data, 'what was missed comes again');
     for (const unknown of ['', 'other.1', `${id}9`]) {
       const events = await listen(url, unknown, ({ event }) => event === 'reset');
@@ -328,10 +468,35 @@ describe('the server of the page', () => {
     }
   });
 
+  it('tells a page that was away for a moment what it missed, also if it was the only one', async (t) => {
+    const dataDir = temporaryFolder(t);
+    const state = writtenState(dataDir, 'a', taxiViews());
+    t.after(() => state.close());
+    const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
+    const isOfWindow = ({ event }: Pushed) => event === 'changes' || event === 'reset';
+    for (const [i, other] of ['', 'trip_duration'].entries()) {
+      const [start, end] = [Date.UTC(2016, 0, 14 + i), Date.UTC(2016, 0, 14 + i, 0, 10)];
+      const { id } = await historyOf(url);
+      await listen(url, id, ({ event }) => event === 'status', { view: 'pickup_count' });
+      // Another page keeps the server looking, or none does.
+      const stays = other && listen(url, id, ({ event }) => event === 'changes', { view: other });
+      state.fire({ view: 'pickup_count', start, end, docs: [{ location: 'dr5ru7', pickup_count: 7 }] });
+      if (stays) await stays;
+      const [missed] = (await listen(url, id, isOfWindow, { view: 'pickup_count' })).filter(isOfWindow);
+      assert.equal(missed!.event, 'changes');
+      const { windows } = JSON.parse(missed!.data) as Changes;
+      assert.deepEqual(
+        windows.map(({ label, values }) => [label, values]),
+        [[start, [[7]]]],
+        other === '' ? 'alone' : 'beside another one',
+      );
+    }
+  });
+
   it('follows a state that is created again', async (t) => {
     const dataDir = temporaryFolder(t);
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--app', 'demo', '--port', '0']);
-    assert.deepEqual((await historyOf(url)).windows, [], 'nothing yet');
+    assert.deepEqual((await historyOf(url)).labels, [], 'nothing yet');
     const demo = ['demo', '--data-dir', dataDir, '--trips', '3000', '--speedup', 'max'];
     const listening = listen(
       url,
@@ -340,14 +505,15 @@ describe('the server of the page', () => {
     );
     await run(...demo);
     await listening;
-    const first = await wholeHistoryOf(url, dataDir, 'demo');
-    assert.ok(first.windows.length > 0, 'windows of the first demo');
-    const reset = listen(url, first.id, ({ event }) => event === 'reset');
+    const first = await allWindowsOf(url, dataDir, 'demo');
+    const { id } = await historyOf(url);
+    assert.ok(first.length > 0, 'windows of the first demo');
+    const reset = listen(url, id, ({ event }) => event === 'reset');
     await run(...demo, '--seed', '2');
     await reset;
-    const second = await wholeHistoryOf(url, dataDir, 'demo');
-    assert.notEqual(second.id, first.id);
-    assert.notDeepEqual(second.windows, first.windows);
+    const second = await allWindowsOf(url, dataDir, 'demo');
+    assert.notEqual((await historyOf(url)).id, id);
+    assert.notDeepEqual(second, first);
   });
 
   it('reports a state that is damaged, emptied, removed and restored, and follows it', async (t) => {
@@ -366,7 +532,7 @@ describe('the server of the page', () => {
       return (JSON.parse(events.findLast(({ event }) => event === 'status')!.data) as JobStatus).trouble;
     };
     await trouble(undefined);
-    const windows = (await historyOf(url)).windows.length;
+    const windows = (await historyOf(url)).labels.length;
     const damages: [what: string, damage: () => void, code: string][] = [
       // In place, so that the open file is the one that changes.
       ['another content', () => writeFileSync(file, randomBytes(whole.length)), 'corrupt'],
@@ -385,7 +551,7 @@ describe('the server of the page', () => {
       assert.equal((await ask(url, { path: '/metrics' })).status, 200, `${what}: metrics`);
       writeFileSync(file, whole);
       await trouble(undefined);
-      assert.equal((await historyOf(url)).windows.length, windows, `${what}, and back`);
+      assert.equal((await historyOf(url)).labels.length, windows, `${what}, and back`);
     }
   });
 
@@ -458,7 +624,7 @@ describe('the server of the page', () => {
   it('runs in a thread of its own beside a processor', async () => {
     const page = await startDashboard({ dataDir: folder, host: '127.0.0.1', port: 0 }, assert.ifError);
     assert.equal((await ask(page.url)).status, 200);
-    assert.ok((await historyOf(page.url)).windows.length > 0, 'windows');
+    assert.ok((await historyOf(page.url)).labels.length > 0, 'windows');
     await page.close();
     await assert.rejects(ask(page.url), { code: 'ECONNREFUSED' });
     await assert.rejects(startDashboard({ dataDir: folder, host: '203.0.113.7', port: 0 }, assert.ifError), {

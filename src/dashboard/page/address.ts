@@ -31,14 +31,17 @@ export interface Read {
 export const MOST_PINS = 6;
 const FILTER = 'key.';
 /** Earlier names of tabs. */
-const ALIASES: Readonly<Record<string, Tab>> = { city: 'results', '': 'results' };
+const ALIASES: ReadonlyMap<string, Tab> = new Map([
+  ['city', 'results'],
+  ['', 'results'],
+]);
 const KNOWN = ['app', 'view', 'figure', 'at', 'area', 'sql'];
 
 /** Reads an address of a page that has some tabs. */
 export function readAddress(hash: string, tabs: readonly Tab[] = TABS): Read {
   const [name = '', query = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
   const nonsense: string[] = [];
-  const tab = tabs.find((known) => known === name) ?? ALIASES[name];
+  const tab = tabs.find((known) => known === name) ?? ALIASES.get(name);
   if (!tab) nonsense.push(`there is no page “${name}”`);
   const given = new URLSearchParams(query);
   const text = (key: string) => given.get(key) || undefined;

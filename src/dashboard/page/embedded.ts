@@ -103,7 +103,6 @@ function unreadable(): JobStatus {
     sinks: [],
     deadLetters: [],
     rates: { trips: 0, results: 0 },
-    samples: [],
     trouble: NOT_WHOLE,
   };
 }

@@ -159,11 +159,14 @@ export function wholeOf({ rows, total }: Frame, metric: Metric, filter: Filter):
     );
   if (!rows || rows.count === 0) return undefined;
   const matches = matcher(rows, filter);
-  const values: number[] = [];
-  rows.values[metric.at]?.forEach((value, row) => {
-    if (matches(row)) values.push(value);
-  });
-  return values.length === 1 || metric.combine ? sumOf(values, metric) : undefined;
+  const found: number[] = [];
+  for (let row = 0; row < rows.count; row++) if (matches(row)) found.push(row);
+  if (found.length === 1) return { values: rows.values.map((values) => values[found[0]!]!), of: [] };
+  if (!metric.combine) return undefined;
+  return sumOf(
+    found.map((row) => rows.values[metric.at]![row]!),
+    metric,
+  );
 }
 
 function sumOf(all: readonly number[], metric: Metric): Total {

@@ -3,10 +3,10 @@ import { byId, fill, make, setText } from './elements.ts';
 import { stamp } from './format.ts';
 import type { Frame, Frames } from './frames.ts';
 import { figureText, type Metric } from './metrics.ts';
-import { countScale, evenScale, fits, type Range, type Scale, STEPS, stepOf } from './scale.ts';
+import { coreRange, countScale, evenScale, fits, type Range, type Scale, STEPS, stepOf } from './scale.ts';
 
-/** Windows that a scale is made from, at most. */
-const WINDOWS = 400;
+/** Values that a scale of other figures than counts is made from, at most. */
+const SAMPLE = 20_000;
 
 export class ScaleKeeper {
   #scale: Scale = { least: [] };
@@ -23,12 +23,12 @@ export class ScaleKeeper {
 
   /** Makes a scale if there is none, or if it doesn't fit any more; `grows`: more is to come. Returns whether it had to change. */
   fit(frames: Frames, metric: Metric, grows: boolean): boolean {
-    const { range, values } = rangeOf(frames, metric);
+    const isCount = metric.combine !== undefined && !metric.isTime;
+    const range = isCount ? wholeRange(frames, metric) : coreRange(sample(frames, metric));
     if (!range) return false;
     const isFirst = this.#scale.least.length === 0;
-    if (!isFirst && fits(this.#scale, range)) return false;
-    const isCount = metric.combine !== undefined && range.low >= 0 && !metric.isTime;
-    this.#scale = isCount ? countScale(range, grows) : evenScale(values());
+    if (!isFirst && fits(this.#scale, range, metric.isTime)) return false;
+    this.#scale = isCount && range.low >= 0 ? countScale(range, grows) : evenScale(range);
     return !isFirst;
   }
 
@@ -53,8 +53,7 @@ export class ScaleKeeper {
   }
 }
 
-/** The least and greatest value, and all values of some windows. */
-function rangeOf({ list }: Frames, metric: Metric): { range: Range | undefined; values: () => number[] } {
+function wholeRange({ list }: Frames, metric: Metric): Range | undefined {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { rows } of list) {
     for (const value of rows?.values[metric.at] ?? []) {
@@ -62,12 +61,22 @@ function rangeOf({ list }: Frames, metric: Metric): { range: Range | undefined; 
       if (value > high) high = value;
     }
   }
-  const values = () => {
-    const every = Math.ceil(list.length / WINDOWS);
-    const found: number[] = [];
-    for (let i = 0; i < list.length; i += every)
-      for (const value of list[i]!.rows?.values[metric.at] ?? []) if (!Number.isNaN(value)) found.push(value);
-    return found;
-  };
-  return { range: low <= high ? { low, high } : undefined, values };
+  return low <= high ? { low, high } : undefined;
+}
+
+/** Values of all windows, evenly picked. */
+function sample({ list }: Frames, metric: Metric): number[] {
+  const count = list.reduce((sum, { rows }) => sum + (rows?.count ?? 0), 0);
+  const every = Math.max(1, Math.ceil(count / SAMPLE));
+  const found: number[] = [];
+  let skip = 0;
+  for (const { rows } of list) {
+    const values = rows?.values[metric.at] ?? [];
+    for (; skip < values.length; skip += every) {
+      const value = values[skip]!;
+      if (!Number.isNaN(value)) found.push(value);
+    }
+    skip -= values.length;
+  }
+  return found;
 }

@@ -1,9 +1,9 @@
 /** A chart of figures over event time: lines, bands of percentiles, single points, and the window under the pointer. */
+import { axisOf, INSET, placeOf, steps, ticks } from './axis.ts';
 import { type Content, draw, fill, make } from './elements.ts';
 import type { Series } from './figures.ts';
 import { stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
-import { INSET, placeOf, ticks } from './timeline.ts';
 
 export interface Line extends Series {
   /** Number of its colour, from 1. */
@@ -218,34 +218,6 @@ export class Lines {
 
 function short(name: string): string {
   return name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH - 1)}…` : name;
-}
-
-/** The ends of the value axis and its steps: round numbers, from 0 on unless there are negative values. */
-export function axisOf(
-  lines: readonly Series[],
-  most: number,
-  isTime = false,
-): readonly [low: number, high: number, every: number] {
-  let [low, high] = [isTime ? Number.POSITIVE_INFINITY : 0, Number.NEGATIVE_INFINITY];
-  for (const { values, band } of lines) {
-    for (const list of band ? [values, ...band] : [values]) {
-      for (const value of list) {
-        if (value < low) low = value;
-        if (value > high) high = value;
-      }
-    }
-  }
-  if (!Number.isFinite(low)) low = 0;
-  if (!(high > low)) high = low + 1;
-  const least = (high - low) / most;
-  const power = 10 ** Math.floor(Math.log10(least));
-  const every = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= least) ?? 10 * power;
-  return [Math.floor(low / every) * every, Math.ceil(high / every) * every, every];
-}
-
-function steps(low: number, high: number, every: number): number[] {
-  const count = Math.round((high - low) / every);
-  return Array.from({ length: count + 1 }, (_, i) => Number((low + i * every).toPrecision(12)));
 }
 
 /** The key of a chart: names, colours, and the figures of a window. */

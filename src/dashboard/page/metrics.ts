@@ -17,30 +17,30 @@ export interface Metric {
 }
 
 /** Words for the views and figures that taxiflow comes with. */
-const TITLES: Readonly<Record<string, string>> = {
-  pickup_count: 'Pick-ups',
-  trip_duration: 'Trips to the airports',
-};
-const LABELS: Readonly<Record<string, string>> = {
-  pickup_count: 'pick-ups',
-  trip_count: 'trips',
-  sum_trip_duration: 'minutes in all',
-  avg_trip_duration: 'minutes on average',
-  airport_code: 'airport',
-};
+const TITLES: ReadonlyMap<string, string> = new Map([
+  ['pickup_count', 'Pick-ups'],
+  ['trip_duration', 'Trips to the airports'],
+]);
+const LABELS: ReadonlyMap<string, string> = new Map([
+  ['pickup_count', 'pick-ups'],
+  ['trip_count', 'trips'],
+  ['sum_trip_duration', 'minutes in all'],
+  ['avg_trip_duration', 'minutes on average'],
+  ['airport_code', 'airport'],
+]);
 const TIMES = { dropoff: 'by drop-off time', pickup: 'by pick-up time', arrival: 'by time of arrival' };
 
 /** What the TLC's numbers stand for. */
-const MEANINGS: Readonly<Record<string, readonly string[]>> = {
-  payment_type: ['flex fare', 'credit card', 'cash', 'no charge', 'dispute', 'unknown', 'voided'],
-  trip_type: ['', 'street hail', 'dispatch'],
-  store_and_fwd_flag: ['sent at once', 'kept in the vehicle'],
-};
+const MEANINGS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['payment_type', ['flex fare', 'credit card', 'cash', 'no charge', 'dispute', 'unknown', 'voided']],
+  ['trip_type', ['', 'street hail', 'dispatch']],
+  ['store_and_fwd_flag', ['sent at once', 'kept in the vehicle']],
+]);
 
 /** A word of a key in words: what a number stands for, or else what it is a number of. */
 export function meaningOf({ name, field = '' }: KeyShape, word: string): string {
   if (!/^-?[\d.]+$/.test(word)) return word;
-  return MEANINGS[field]?.[Number(word)] || `${wordsOf(name)} ${word}`;
+  return MEANINGS.get(field)?.[Number(word)] || `${wordsOf(name)} ${word}`;
 }
 
 /** The words of a row or of a group, in one line. `keys` are the key fields that they are of. */
@@ -49,7 +49,7 @@ export function lineOf(keys: readonly KeyShape[], words: readonly (string | numb
 }
 
 export function titleOf({ name }: Pick<ViewShape, 'name'>): string {
-  return TITLES[name] ?? name;
+  return TITLES.get(name) ?? name;
 }
 
 /** A view and one of its figures. */
@@ -60,7 +60,7 @@ export function captionOf(shape: ViewShape, { label }: Pick<Metric, 'label'>): s
 
 /** A field in words. */
 export function wordsOf(name: string): string {
-  return LABELS[name] ?? name.replaceAll('_', ' ');
+  return LABELS.get(name) ?? name.replaceAll('_', ' ');
 }
 
 /** Which time puts trips into windows, in words. */

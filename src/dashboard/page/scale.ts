@@ -12,8 +12,8 @@ const ROOM = 6;
 /** While a job runs, so many times as much is expected, and so much at least: the night is no measure for the day. */
 const EXPECTED = 3;
 const EXPECTED_LEAST = 100;
-/** Values that a scale is made from, at most. */
-const SAMPLE = 20_000;
+/** Share of the values on each side that a scale of other figures than counts leaves out. */
+const OUTER = 0.04;
 
 /** The range of some values. */
 export interface Range {
@@ -35,19 +35,27 @@ export function countScale({ low, high }: Range, grows: boolean): Scale {
   return { least };
 }
 
-/** A scale for other figures: round numbers at even distances, without the outermost values. */
-export function evenScale(values: readonly number[]): Scale {
-  const sorted = sample(values).sort((a, b) => a - b);
-  const low = sorted[Math.floor(sorted.length * 0.04)] ?? 0;
-  const high = sorted[Math.floor(sorted.length * 0.96)] ?? low;
-  const every = Math.max(nice((high - low) / STEPS), Number.MIN_VALUE * 1e6);
-  const first = Math.floor(low / every) * every;
-  return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(12))) };
+/** The range of values without the outermost ones; undefined if there are none. */
+export function coreRange(values: readonly number[]): Range | undefined {
+  const sorted = Float64Array.from(values).sort();
+  if (sorted.length === 0) return undefined;
+  return {
+    low: sorted[Math.floor(sorted.length * OUTER)]!,
+    high: sorted[Math.floor(sorted.length * (1 - OUTER))]!,
+  };
 }
 
-/** Whether a scale shows a range well enough to be kept. */
-export function fits({ least }: Scale, { low, high }: Range): boolean {
+/** A scale for other figures: round numbers at even distances. */
+export function evenScale({ low, high }: Range): Scale {
+  const every = Math.max(nice((high - low) / STEPS), Number.MIN_VALUE * 1e6);
+  const first = Math.floor(low / every) * every;
+  return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(15))) };
+}
+
+/** Whether a scale shows a range well enough to be kept. Of times, only the distance between them counts. */
+export function fits({ least }: Scale, { low, high }: Range, isTime = false): boolean {
   const [first, last] = [least[0]!, least.at(-1)!];
+  if (isTime) return high <= last + (last - first) * ROOM;
   if (high <= 0) return low >= first - (last - first);
   return high <= Math.max(last, last - first) * ROOM;
 }
@@ -58,11 +66,6 @@ export function stepOf(value: number, { least }: Scale): number {
   let step = 1;
   while (step < least.length && value >= least[step]!) step++;
   return step;
-}
-
-function sample(values: readonly number[]): number[] {
-  const every = Math.ceil(values.length / SAMPLE);
-  return every <= 1 ? [...values] : values.filter((_, i) => i % every === 0);
 }
 
 function roundish(value: number): number {

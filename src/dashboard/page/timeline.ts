@@ -1,6 +1,7 @@
 /** The slider over all windows: drag, keys, play, pause, follow the newest; a tip with the window under the pointer. */
+import { INSET, placeOf, ticks } from './axis.ts';
 import { byId, draw, fill, make, setText } from './elements.ts';
-import { dayOf, localMs, shortDayOf, stamp, timeOf } from './format.ts';
+import { dayOf, stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
 
 export interface TimelineOptions {
@@ -15,16 +16,7 @@ export interface TimelineOptions {
 const PLAY_MS = 160;
 const PLAY = 'M7 4.500v15l12.500-7.500z';
 const PAUSE = 'M6.500 5h4v14h-4zM13.500 5h4v14h-4z';
-/** Least distance of the thumb's centre from the ends of the track, in pixels. */
-export const INSET = 9;
-const LABEL_WIDTH = 44;
-const ROOMY_LABEL_WIDTH = 64;
 const BARS_HEIGHT = 44;
-const MINUTE = 60_000;
-const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200].map(
-  (minutes) => minutes * MINUTE,
-);
-const DAY = 1440 * MINUTE;
 
 export class Timeline {
   readonly #slider = byId<HTMLInputElement>('slider');
@@ -44,6 +36,7 @@ export class Timeline {
   constructor(options: TimelineOptions) {
     this.#o = options;
     this.#slider.addEventListener('input', () => {
+      // Pausing draws the slider where it was.
       const index = Number(this.#slider.value);
       this.#pause();
       this.#go(index, false, false);
@@ -217,43 +210,4 @@ export class Timeline {
     });
     return bars;
   }
-}
-
-/** Position of a window on an axis of all windows, in pixels. */
-export function placeOf(index: number, windows: number, width: number): number {
-  return windows > 1 ? INSET + (index / (windows - 1)) * Math.max(0, width - 2 * INSET) : width / 2;
-}
-
-export interface Tick {
-  readonly index: number;
-  readonly x: number;
-  readonly text: string;
-  readonly isDay: boolean;
-}
-
-/** Round times with enough room for their labels. */
-export function ticks(frames: readonly Frame[], width: number): Tick[] {
-  if (frames.length < 2 || width < 2 * INSET + LABEL_WIDTH) return [];
-  const room = width > 600 ? ROOMY_LABEL_WIDTH : LABEL_WIDTH;
-  const span = frames.at(-1)!.label - frames[0]!.label;
-  const step = span / (frames.length - 1);
-  const perLabel = (room / (width - 2 * INSET)) * span;
-  const every = TICKS.find((size) => size >= perLabel && size >= step) ?? TICKS.at(-1)!;
-  const found: Tick[] = [];
-  frames.forEach(({ label }, index) => {
-    const x = placeOf(index, frames.length, width);
-    const before = frames[index - 1];
-    const time = localMs(label);
-    if (!isRound(time, before && localMs(before.label), every) || x < 16 || x > width - 16) return;
-    if (x - (found.at(-1)?.x ?? -room) < room * 0.8) return;
-    const isDay = time % DAY === 0 || every >= DAY;
-    found.push({ index, x, text: isDay ? shortDayOf(label) : timeOf(label), isDay });
-  });
-  return found;
-}
-
-/** Whether a round time is at a window, or between it and the one before. */
-function isRound(time: number, before: number | undefined, every: number): boolean {
-  if (time % every === 0) return true;
-  return before !== undefined && every > DAY && Math.floor(time / every) > Math.floor(before / every);
 }
