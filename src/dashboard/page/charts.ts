@@ -20,7 +20,7 @@ export interface Drawing {
   readonly label: string;
 }
 
-const LEFT = 64;
+const LEFT = 76;
 const RIGHT = 12;
 const TOP = 22;
 const BOTTOM = 24;

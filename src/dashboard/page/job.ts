@@ -249,7 +249,7 @@ function rateContent(value: number, note: string, most: number): Content[] {
   return [
     make('p', { class: 'big' }, rate(value), make('small', {}, ' /s')),
     quiet(note),
-    facts([['peak of a second', most > 0 ? `${rate(most)} /s` : undefined]]),
+    facts([['peak', most > 0 ? `${rate(most)} /s` : undefined]]),
   ];
 }
 
