@@ -262,7 +262,10 @@ function exportNotice(): readonly [text: string, hint: string] {
 
 function overNotice(): readonly [string, string] {
   const what = results.span <= MOST_OF_A_DAY ? 'The day is over' : 'All of it is processed';
-  return [`${what}: drag the time, or press play.`, 'This is its busiest window.'];
+  return [
+    `${what}: drag the time, or press play.`,
+    choice.at === undefined ? 'This is its busiest window.' : '',
+  ];
 }
 
 function noResults(): readonly [string, string] {
