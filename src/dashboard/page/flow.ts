@@ -100,7 +100,7 @@ function slowWords({ load }: JobStatus, slow: 'stream' | 'processor' | undefined
   const mostly = load.committing >= MOSTLY * atWork ? ', mostly with checkpoints' : '';
   return atWork >= MOSTLY
     ? `: waits for the processor (busy ${percent(atWork)}${mostly})`
-    : `: waits for the processor (${percent(load.others)} of its time goes to sinks)`;
+    : `: waits for the processor (${percent(load.others)} of its time goes to sinks and other work)`;
 }
 
 function commitEdge({ running, rates, checkpoint, run }: JobStatus): Edge {

@@ -9,7 +9,7 @@ const ACTIVITIES = [
   ['processing', 'filling windows'],
   ['committing', 'committing'],
   ['reading', 'reading the stream'],
-  ['others', 'sinks'],
+  ['others', 'sinks and other work'],
   ['idle', 'waiting for trips'],
 ] as const;
 
