@@ -44,8 +44,9 @@ export class Timeline {
   constructor(options: TimelineOptions) {
     this.#o = options;
     this.#slider.addEventListener('input', () => {
+      const index = Number(this.#slider.value);
       this.#pause();
-      this.#go(Number(this.#slider.value), false, false);
+      this.#go(index, false, false);
     });
     this.#slider.addEventListener('change', () => options.onChange(true));
     this.#play.addEventListener('click', () => this.toggle());
