@@ -78,11 +78,21 @@ export class StateWatch {
     return this.#shapes.find(({ name }) => name === view) ?? this.#shapes[0];
   }
 
+  get shapes(): readonly ViewShape[] {
+    return this.#shapes;
+  }
+
+  /** Labels of the windows of a view that a page knows of, ascending. */
+  labels(view: string): number[] {
+    const { reader } = this.#job;
+    return reader ? newest(reader.windows(view), MOST_WINDOWS).reverse() : [];
+  }
+
   /** What a page begins with, as JSON. */
   history(view: string | undefined): string {
     const shape = this.shape(view);
     const { reader } = this.#job;
-    const labels = shape && reader ? newest(reader.windows(shape.name), MOST_WINDOWS).reverse() : [];
+    const labels = shape ? this.labels(shape.name) : [];
     const head = { id: this.id, view: shape?.name ?? null, shapes: this.#shapes, labels };
     return `${JSON.stringify(head).slice(0, -1)},"totals":${reader ? this.#totals(reader) : '[]'}}`;
   }

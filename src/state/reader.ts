@@ -71,6 +71,15 @@ export class StateReader {
     return translating(this.#what, this.path, () => extentOf(this.#db, filter, this.#resultsOf()));
   }
 
+  /** From now on, everything is read as it is now. Not for `results`, which sees to this itself. */
+  hold(): void {
+    translating(this.#what, this.path, () => {
+      this.#db.exec('BEGIN');
+      // The moment is that of the first read.
+      this.#db.prepare('SELECT count(*) FROM sqlite_schema').get();
+    });
+  }
+
   /** Changes whenever another connection has committed. Asking costs next to nothing. */
   version(): number {
     return translating(this.#what, this.path, () =>

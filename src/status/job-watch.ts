@@ -18,6 +18,8 @@ export interface WatchOptions {
   readonly app?: string | undefined;
   /** Epoch ms. */
   readonly now: () => number;
+  /** Whether all is told as it was when the state was opened. */
+  readonly isHeld?: boolean;
 }
 
 /** Trips read and results written by a time, epoch ms. */
@@ -202,6 +204,7 @@ export class JobWatch {
     // A new state is empty until its first transaction creates the tables.
     if (statSync(statePath(this.#o.dataDir, this.#app)).size === 0) return had ? 'gone' : 'same';
     this.#reader = new StateReader(this.#o.dataDir, this.#app);
+    if (this.#o.isHeld) this.#reader.hold();
     this.#file = file;
     this.#version = this.#reader.version();
     this.#sample(this.#reader);

@@ -40,7 +40,7 @@ const ASKED_FOR: Record<string, string[]> = {
   deploy: [],
   savepoint: [],
   state: [],
-  dashboard: ['app', 'data-dir', 'port', 'host', 'open', 'tiles', 'log', 'json'],
+  dashboard: ['app', 'data-dir', 'port', 'host', 'export', 'open', 'tiles', 'log', 'json'],
   status: ['app', 'data-dir', 'watch', 'max-age', 'json'],
   doctor: ['stream', 'data-dir', 'app', 'speedup', 'opensearch', 'json'],
   stream: [],

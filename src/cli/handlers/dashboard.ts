@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { pathToFileURL } from 'node:url';
 import { type Dashboard, type DashboardOptions, serveDashboard } from '../../dashboard/server.ts';
 import { EXIT, usageError } from '../../errors.ts';
 import { shownUrl } from '../../printable.ts';
 import { listApps } from '../../state/apps.ts';
 import { chooseApp } from '../../state/files.ts';
-import type { DashboardArguments } from '../commands/dashboard.ts';
-import { interruption, printJson, say } from '../terminal.ts';
+import { type DashboardArguments, dashboardCommand } from '../commands/dashboard.ts';
+import { interruption, isoShort, printJson, say, several, show } from '../terminal.ts';
 
 /** Reachable only from this machine. */
 export const LOOPBACK = '127.0.0.1';
@@ -14,6 +15,7 @@ export const LOOPBACK = '127.0.0.1';
 const TILES = /^https?:\/\/(?:[a-z\d.-]+|\[[a-f\d:.]+\])(?::\d+)?\/.*\{z\}/i;
 
 export async function dashboard(args: DashboardArguments): Promise<number> {
+  if (args.export !== undefined) return exported(args, args.export);
   const options = readOptions(args);
   const { signal, done } = interruption();
   const page = await serveDashboard(options);
@@ -25,6 +27,44 @@ export async function dashboard(args: DashboardArguments): Promise<number> {
     done();
   }
   return EXIT.done;
+}
+
+/** Writes the page into a file. */
+async function exported(args: DashboardArguments, file: string): Promise<number> {
+  refuseServing(args);
+  if (file === '' || file === '-')
+    throw usageError('--export writes a file, not to stdout', 'name one, for example --export day.html');
+  const app = chooseApp(args.dataDir, args.app);
+  const { exportPage } = await import('../../dashboard/export.ts');
+  const { signal, done } = interruption();
+  try {
+    const found = await exportPage({ dataDir: args.dataDir, app, file, now: Date.now, signal });
+    const { bytes, views, windows, results } = found;
+    const [from, to] = [found.from, found.to].map((ms) => new Date(ms).toISOString());
+    if (args.json) printJson({ command: 'dashboard', file, bytes, app, views, windows, results, from, to });
+    else show(`${file}\n`);
+    const span = `${isoShort(found.from)} to ${isoShort(found.to)}`;
+    const size = `${(bytes / 1e6).toFixed(1)} MB`;
+    say(
+      `${several(results, 'result')} of app "${app}" from ${span}, ${size}; it opens in a browser without a server`,
+    );
+  } finally {
+    done();
+  }
+  if (args.open) openBrowser(pathToFileURL(file).href);
+  return EXIT.done;
+}
+
+/** Options of a server say nothing of a file. */
+function refuseServing({ tiles, host, port }: DashboardArguments): void {
+  const { options } = dashboardCommand;
+  const given = [
+    ...(tiles === undefined ? [] : ['--tiles']),
+    ...(host === options['host']?.default ? [] : ['--host']),
+    ...(port === options['port']?.default ? [] : ['--port']),
+  ];
+  if (given[0])
+    throw usageError(`--export serves no page, and ${given[0]} is about serving it`, `omit ${given[0]}`);
 }
 
 function readOptions(args: DashboardArguments): DashboardOptions {

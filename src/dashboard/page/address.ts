@@ -34,10 +34,11 @@ const FILTER = 'key.';
 const ALIASES: Readonly<Record<string, Tab>> = { city: 'results', '': 'results' };
 const KNOWN = ['app', 'view', 'figure', 'at', 'area', 'sql'];
 
-export function readAddress(hash: string): Read {
+/** Reads an address of a page that has some tabs. */
+export function readAddress(hash: string, tabs: readonly Tab[] = TABS): Read {
   const [name = '', query = ''] = hash.replace(/^#\/?/, '').split(/\?(.*)/s);
   const nonsense: string[] = [];
-  const tab = TABS.find((known) => known === name) ?? ALIASES[name];
+  const tab = tabs.find((known) => known === name) ?? ALIASES[name];
   if (!tab) nonsense.push(`there is no page “${name}”`);
   const given = new URLSearchParams(query);
   const text = (key: string) => given.get(key) || undefined;

@@ -5,8 +5,8 @@
  *  A browser opens at most six connections to a server, shared by all its pages. A page therefore disconnects when enough
  *  newer pages are listening, so that the next one can load, and reconnects when the user returns to it.
  */
-import type { Listener, Source } from './source.ts';
-import type { Changes, History, JobStatus, Windows } from './wire.ts';
+import type { Listener, MapLibrary, Source } from './source.ts';
+import { type Changes, type History, type JobStatus, LIBRARY, requestOf, type Windows } from './wire.ts';
 
 /** A message between pages of one browser. */
 interface Announcement {
@@ -24,6 +24,7 @@ const HIDDEN_MS = 10_000;
 const MOST_LISTENING = 5;
 
 export class Connection implements Source {
+  readonly isLive = true;
   readonly #listener: Listener;
   #app: string | undefined;
   #view: string | undefined;
@@ -69,10 +70,12 @@ export class Connection implements Source {
     return this.fetch('/api/windows', { view, before: String(before) });
   }
 
+  async library(): Promise<MapLibrary> {
+    return (await import(LIBRARY)) as MapLibrary;
+  }
+
   #address(path: string, query: Readonly<Record<string, string>>): string {
-    const all = new URLSearchParams(query);
-    if (this.#app !== undefined) all.set('app', this.#app);
-    return all.size > 0 ? `${path}?${all}` : path;
+    return requestOf(path, this.#app === undefined ? query : { ...query, app: this.#app });
   }
 
   async #load(): Promise<void> {

@@ -10,6 +10,14 @@ const day = new Intl.DateTimeFormat('en-GB', {
   month: 'long',
   year: 'numeric',
 });
+const moment = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  timeZoneName: 'short',
+});
 const shortDay = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', day: 'numeric', month: 'short' });
 
 /** The zone that times are shown in; undefined for times as they stand in the files. */
@@ -85,6 +93,11 @@ export function clockOf(ms: number): string {
 /** `2016-01-14 18:40`. */
 export function stamp(ms: number): string {
   return `${isoOf(ms).slice(0, 10)} ${timeOf(ms)}`;
+}
+
+/** A moment by the clock on the wall: `27 Nov 2026, 20:15 UTC`. */
+export function instant(ms: number): string {
+  return moment.format(ms);
 }
 
 /** A duration (ms) in its largest unit; hours with minutes. */

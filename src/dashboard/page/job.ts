@@ -36,6 +36,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** What the page asks its server for, beside the status that it is sent. */
 export interface JobSource {
+  /** Whether the job is told of as it goes on, and others beside it. */
+  readonly isLive: boolean;
   /** Null where no state can be read. */
   details(): Promise<JobDetails | null>;
   jobs(): Promise<readonly JobSummary[]>;
@@ -107,14 +109,14 @@ export class Job {
       of(TABLES),
       refused!,
       of(SETTINGS),
-      jobs!,
+      ...(source.isLive ? [jobs!] : []),
     ]);
     this.#bodies = of(CARDS).map((found) => found.lastElementChild!);
     past!.lastElementChild!.append(this.#past.element);
     checkpoints!.lastElementChild!.append(this.#checkpoints.element);
     this.#refused = refused!.lastElementChild!;
     this.#jobs = jobs!.lastElementChild!;
-    setInterval(() => this.#renderAge(), 1_000);
+    if (source.isLive) setInterval(() => this.#renderAge(), 1_000);
     new IntersectionObserver(() => this.#ask()).observe(this.#cards);
   }
 
@@ -124,7 +126,6 @@ export class Job {
     this.#offset = status.now - Date.now();
     this.#render();
     this.#showRefused(status);
-    this.#renderAge();
     this.#ask();
   }
 
@@ -147,6 +148,7 @@ export class Job {
     CARDS.forEach(([, , content], i) => {
       renew(this.#bodies[i]!, content(status, this.#details));
     });
+    this.#renderAge();
   }
 
   /** Asks for the past and the jobs where the page is shown and something is new. */
@@ -168,7 +170,7 @@ export class Job {
     try {
       const details = await this.#source.details();
       if (details) this.details(details);
-      if (this.#askedAt - this.#askedJobsAt < JOBS_MS && running) return;
+      if (!this.#source.isLive || (this.#askedAt - this.#askedJobsAt < JOBS_MS && running)) return;
       this.#askedJobsAt = this.#askedAt;
       this.jobs(await this.#source.jobs());
     } catch {
@@ -201,9 +203,11 @@ export class Job {
   }
 
   #renderAge(): void {
-    const at = this.#status?.checkpoint?.at;
+    const { now = 0, checkpoint } = this.#status ?? {};
     const shown = document.getElementById('checkpoint-age');
-    if (shown) setText(shown, at === undefined ? '–' : age(Date.now() + this.#offset - at));
+    // An exported page shows how old it was at the export.
+    const until = this.#source.isLive ? Date.now() + this.#offset : now;
+    if (shown) setText(shown, checkpoint ? age(until - checkpoint.at) : '–');
   }
 }
 

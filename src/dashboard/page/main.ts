@@ -4,13 +4,14 @@ import { addressOf, type Choice, readAddress, TABS } from './address.ts';
 import { processCommand } from './command.ts';
 import { Connection } from './connection.ts';
 import { byId, setText } from './elements.ts';
-import { age, useZone } from './format.ts';
+import { Embedded } from './embedded.ts';
+import { age, instant, stamp, useZone } from './format.ts';
 import { Job } from './job.ts';
 import { Keys } from './keys.ts';
 import type { Place } from './places.ts';
 import { askServer, QueryBox } from './query.ts';
 import { Results } from './results.ts';
-import type { Listener } from './source.ts';
+import type { Listener, Source } from './source.ts';
 import type { History, JobStatus, Settings } from './wire.ts';
 import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 
@@ -18,7 +19,6 @@ import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 const IDLE_MS = 10_000;
 /** Trips of a day end within it, or soon after. */
 const MOST_OF_A_DAY = 30 * 3_600_000;
-const LIBRARY = '/vendor/maplibre-gl.mjs';
 
 type State =
   | 'connecting'
@@ -29,7 +29,8 @@ type State =
   | 'empty'
   | 'offline'
   | 'crowded'
-  | 'no-job';
+  | 'no-job'
+  | 'exported';
 
 const PILLS: Readonly<Record<State, string>> = {
   connecting: 'Connecting',
@@ -41,12 +42,9 @@ const PILLS: Readonly<Record<State, string>> = {
   offline: 'No connection',
   crowded: 'Paused',
   'no-job': 'No such job',
+  exported: 'Exported',
 };
 
-const json = async <T>(path: string) => (await (await fetch(path)).json()) as T;
-
-let choice = readAddress(location.hash).choice;
-let nonsense: readonly string[] = readAddress(location.hash).nonsense;
 let status: JobStatus | undefined;
 let heardAt = 0;
 let connected: boolean | undefined;
@@ -66,8 +64,14 @@ const listener: Listener = {
     const isFirst = status === undefined;
     status = now;
     heardAt = Date.now();
-    results.grows = now.running;
-    if (isFirst && !now.running && choice.at === undefined) results.showBusiest();
+    const grows = now.running && source.isLive;
+    results.grows = grows;
+    if (isFirst && !grows && choice.at === undefined) {
+      const told = nonsense;
+      results.showBusiest();
+      // The user chose nothing by this.
+      [nonsense, isTouched] = [told, false];
+    }
     job.show(now);
     render();
   },
@@ -85,8 +89,14 @@ const listener: Listener = {
   },
 };
 
-const source = new Connection(listener);
-const [places, stored] = await Promise.all([json<Place[]>('/places.json'), json<StoredZones>('/zones.json')]);
+const source: Source = Embedded.isHere ? new Embedded(listener) : new Connection(listener);
+/** Queries need a server. */
+const tabs = TABS.filter((tab) => source.isLive || tab !== 'sql');
+let { choice, nonsense } = readAddress(location.hash, tabs);
+const [places, stored] = await Promise.all([
+  source.fetch<Place[]>('/places.json'),
+  source.fetch<StoredZones>('/zones.json'),
+]);
 const zones = loadZones(stored);
 const results = new Results({
   places,
@@ -103,6 +113,7 @@ const results = new Results({
   },
 });
 const job = new Job({
+  isLive: source.isLive,
   details: () => source.fetch('/api/job'),
   jobs: () => source.fetch('/api/jobs'),
   deadLetters: (reason) => source.fetch('/api/dead-letters', { reason }),
@@ -137,7 +148,7 @@ function keep(next: Choice, isNew: boolean): void {
   nonsense = [];
   link();
   const address = addressOf(next);
-  if (address === addressOf(readAddress(location.hash).choice)) return;
+  if (address === addressOf(readAddress(location.hash, tabs).choice)) return;
   if (isNew) history.pushState(null, '', address);
   else history.replaceState(null, '', address);
 }
@@ -145,7 +156,7 @@ function keep(next: Choice, isNew: boolean): void {
 /** Shows what the address says. */
 function follow(): void {
   const before = choice;
-  const read = readAddress(location.hash);
+  const read = readAddress(location.hash, tabs);
   choice = read.choice;
   nonsense = read.nonsense;
   if (choice.app !== before.app) status = undefined;
@@ -156,6 +167,7 @@ function follow(): void {
 
 function stateNow(): State {
   if (missing !== undefined) return 'no-job';
+  if (!source.isLive && status && !status.trouble) return 'exported';
   if (crowded) return 'crowded';
   if (connected === false) return 'offline';
   if (!status) return 'connecting';
@@ -200,8 +212,13 @@ function notice(state: State): readonly [text: string, hint: string] {
     ? `figures are from ${age(sinceCheckpoint())} ago`
     : 'it has written nothing yet';
   switch (state) {
+    case 'exported':
+      return exportNotice();
     case 'no-job':
-      return [`There is no job “${missing}” here.`, 'The list of jobs is on the page “Job”.'];
+      return [
+        `There is no job “${missing}” here.`,
+        source.isLive ? 'The list of jobs is on the page “Job”.' : 'This file has the results of one job.',
+      ];
     case 'offline': {
       const since = heardAt > 0 ? `; figures are from ${age(Date.now() - heardAt)} ago` : '';
       return [
@@ -233,6 +250,16 @@ function notice(state: State): readonly [text: string, hint: string] {
   }
 }
 
+/** Of when the figures of an exported page are. */
+function exportNotice(): readonly [text: string, hint: string] {
+  const { watermark, now, running } = status!;
+  const until = watermark === null ? '' : `As of ${stamp(watermark)} by trip time, `;
+  return [
+    `${until}exported on ${instant(now)}.`,
+    running ? 'The job was running; windows that fired later are not here.' : '',
+  ];
+}
+
 function overNotice(): readonly [string, string] {
   const what = results.span <= MOST_OF_A_DAY ? 'The day is over' : 'All of it is processed';
   return [`${what}: drag the time, or press play.`, 'This is its busiest window.'];
@@ -258,6 +285,7 @@ function turn(): void {
   for (const name of TABS) {
     byId(name).hidden = name !== choice.tab;
     const tab = byId(`tab-${name}`);
+    tab.hidden = !tabs.includes(name);
     if (name === choice.tab) tab.setAttribute('aria-current', 'page');
     else tab.removeAttribute('aria-current');
   }
@@ -271,7 +299,7 @@ function turn(): void {
 
 /** Makes the tabs lead to the same view and job. */
 function link(): void {
-  for (const tab of TABS) byId(`tab-${tab}`).setAttribute('href', addressOf({ ...choice, tab }));
+  for (const tab of tabs) byId(`tab-${tab}`).setAttribute('href', addressOf({ ...choice, tab }));
 }
 
 function open(tab: Choice['tab']): void {
@@ -294,9 +322,12 @@ new Keys([
   { key: 'l', shown: 'L', does: 'follow the newest window', run: () => timeline.follow() },
   { key: 'f', shown: 'F', does: 'show all of the data on the map', run: () => results.fit() },
   { key: '/', shown: '/', does: 'find an area', run: () => results.search.focus() },
-  { key: '1', shown: '1', does: 'results, job, SQL', run: () => open('results') },
-  { key: '2', shown: '2', does: 'results, job, SQL', run: () => open('job') },
-  { key: '3', shown: '3', does: 'results, job, SQL', run: () => open('sql') },
+  ...tabs.map((tab, i) => ({
+    key: String(i + 1),
+    shown: String(i + 1),
+    does: tabs.join(', ').replace('sql', 'SQL'),
+    run: () => open(tab),
+  })),
 ]);
 byId('skip').addEventListener('click', (event) => {
   // The fragment is the address of what is shown.
@@ -308,11 +339,11 @@ turn();
 setInterval(render, 1_000);
 source.open(choice.app, choice.view);
 await results.drawMap(async () => ({
-  library: (await import(LIBRARY)) as typeof import('maplibre-gl'),
+  library: await source.library(),
   land: {
-    around: await json<FeatureCollection>('/outline.json'),
+    around: await source.fetch<FeatureCollection>('/outline.json'),
     zones: [...new Set(zones.values())],
     shores: shoresOf(stored),
   },
-  tiles: (await json<Settings>('/api/settings')).tiles,
+  tiles: (await source.fetch<Settings>('/api/settings')).tiles,
 }));

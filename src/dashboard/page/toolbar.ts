@@ -27,6 +27,8 @@ export class Toolbar {
     this.#view.addEventListener('change', () => options.onView(this.#view.value));
     this.#figure.addEventListener('change', () => options.onFigure(this.#figure.value));
     const copy = byId<HTMLButtonElement>('copy-link');
+    // An address of a file leads nobody else to it.
+    copy.hidden = location.protocol === 'file:';
     copy.addEventListener('click', async () => {
       const was = 'Copy link';
       try {

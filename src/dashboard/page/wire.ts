@@ -1,4 +1,5 @@
 /** The data that the server sends to the page. Used on both sides. Times are epoch ms. */
+import type { JobStatus } from '../../status/model.ts';
 import type { AggregateFunction, EventTime, Window } from '../../views/language.ts';
 
 export type {
@@ -107,6 +108,31 @@ export interface History {
   /** Labels of the windows with results, ascending. */
   readonly labels: readonly number[];
   readonly totals: readonly ViewTotals[];
+}
+
+/** What an exported page begins with. The rest of its file are answers of a server, by their requests. */
+export interface Contents extends Omit<History, 'view' | 'labels'> {
+  /** As of the export. */
+  readonly status: JobStatus;
+  readonly views: readonly ExportedView[];
+}
+
+export interface ExportedView {
+  readonly name: string;
+  readonly labels: readonly number[];
+  /** The answers to `/api/windows` that the file has, the newest windows first: what was asked for, and the first label in it. */
+  readonly parts: readonly { readonly before: number; readonly from: number }[];
+}
+
+/** Where an exported page finds `Contents`. */
+export const CONTENTS = '/api/contents';
+export const LIBRARY = '/vendor/maplibre-gl.mjs';
+export const WORKER = '/vendor/maplibre-gl-worker.mjs';
+
+/** A path with a query. */
+export function requestOf(path: string, query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === '' ? path : `${path}?${text}`;
 }
 
 /** Some windows of a view, the newest first. */
