@@ -150,6 +150,9 @@ describe('an exported page', { skip: withoutChromium }, () => {
       await page.locator('#through-key', { hasText: 'Midtown Center' }).waitFor();
       await page.locator('#tab-job').click();
       await page.getByLabel('Records read, as a table').waitFor();
+      await page.locator('.course', { hasText: 'peak' }).first().waitFor();
+      assert.match((await page.locator('#checkpoint-age').textContent()) ?? '', /^\d+ (s|min)$/);
+      assert.equal(await page.locator('.jobs').count(), 0, 'no other jobs');
       await page.goBack();
       await page.locator('#results').waitFor();
       await isShown('zones', 'miles', '01:30 – 02:30');

@@ -55,7 +55,10 @@ describe('the line in words', () => {
     assert.equal(stream.read.words, '2 min behind: waits for the stream (80 % of the time)');
     assert.deepEqual(stream.holdsUp, ['stream']);
     const lent = slow({ processing: 0.2, others: 0.6, reading: 0.2 });
-    assert.match(lent.read.words, /waits for the processor \(60 % of its time goes to sinks and other work\)$/);
+    assert.match(
+      lent.read.words,
+      /waits for the processor \(60 % of its time goes to sinks and other work\)$/,
+    );
     const small = slow({ processing: 1 }, 1_500);
     assert.deepEqual([small.read.words, small.holdsUp], ['caught up', []], 'a batch is no backlog');
   });

@@ -203,9 +203,11 @@ export class Job {
   }
 
   #renderAge(): void {
-    const at = this.#status?.checkpoint?.at;
+    const { now = 0, checkpoint } = this.#status ?? {};
     const shown = document.getElementById('checkpoint-age');
-    if (shown) setText(shown, at === undefined ? '–' : age(Date.now() + this.#offset - at));
+    // An exported page shows how old it was at the export.
+    const until = this.#source.isLive ? Date.now() + this.#offset : now;
+    if (shown) setText(shown, checkpoint ? age(until - checkpoint.at) : '–');
   }
 }
 
