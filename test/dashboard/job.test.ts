@@ -128,6 +128,17 @@ describe('the job page in a browser', { skip: withoutChromium }, () => {
       assert.equal(page.url().split('#')[1], 'job', 'the keys were those of the chart');
     }));
 
+  it('switches to another job of the folder, and back', (t) =>
+    golden(t, async ({ page }) => {
+      await page.locator('.jobs a').nth(1).click();
+      await page.locator('#app', { hasText: 'second' }).waitFor();
+      assert.equal(page.url().split('#')[1], 'job?app=second');
+      await page.locator('.jobs tr', { hasText: 'second (shown)' }).waitFor();
+      await page.goBack();
+      await page.locator('#app', { hasText: 'golden' }).waitFor();
+      await page.locator('.jobs tr', { hasText: 'golden (shown)' }).waitFor();
+    }));
+
   it('lists jobs, savepoints and settings, and speaks of no failure after a run that is over', (t) =>
     golden(t, async ({ page }) => {
       const jobs = await cells(page, 'Jobs, as a table');
@@ -138,7 +149,7 @@ describe('the job page in a browser', { skip: withoutChromium }, () => {
           ['second', 'finished'],
         ],
       );
-      assert.equal(await page.locator('.jobs a').nth(1).getAttribute('href'), '?app=second#job');
+      assert.equal(await page.locator('.jobs a').nth(1).getAttribute('href'), '#job?app=second');
       const [savepoint, ...others] = await cells(page, 'Savepoints, as a table');
       assert.equal(others.length, 0);
       assert.match(savepoint![0]!, /^golden-\d+-.*\.savepoint$/);

@@ -19,18 +19,6 @@ import { dashboard, morning, processed, run, running } from './support.ts';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const ENDLESS = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n';
 
-/** Puts a box into the page. */
-const MOUNTED = `(async () => {
-  const { QueryBox, askServer } = await import('/query.js');
-  const style = document.createElement('link');
-  Object.assign(style, { rel: 'stylesheet', href: '/query.css' });
-  document.head.append(style);
-  const place = document.createElement('div');
-  place.id = 'place';
-  document.querySelector('main').prepend(place);
-  await new QueryBox(place, askServer).show();
-})()`;
-
 const folder = mkdtempSync(join(tmpdir(), 'taxiflow-test-'));
 const APP = 'golden';
 const state = join(folder, 'apps', `${APP}.sqlite`);
@@ -210,11 +198,11 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
   });
   after(() => browser?.close());
 
-  /** A page with the box at its top; it must end without errors. */
+  /** The page with the box; it must end without errors. */
   async function box(t: TestContext, look: (page: Page) => Promise<void>, options?: PageOptions) {
     const { url } = await serve(t);
-    const { page, complaints } = await openPage(browser, url, options);
-    await page.evaluate(MOUNTED);
+    const { page, complaints } = await openPage(browser, `${url}#sql`, options);
+    await page.locator('#query .query-tables button').first().waitFor();
     await look(page);
     // A refused query is an answer, which the browser notes all the same.
     assert.deepEqual(
@@ -225,16 +213,16 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
   }
 
   const cells = async (page: Page) => {
-    const rows = await page.locator('#place tbody tr').all();
+    const rows = await page.locator('#query tbody tr').all();
     return Promise.all(rows.map((row) => row.locator('th, td').allTextContents()));
   };
 
   it('lists the tables, and shows what a query finds', (t) =>
     box(t, async (page) => {
-      const chips = page.locator('#place .query-tables button');
+      const chips = page.locator('#query .query-tables button');
       assert.deepEqual(await chips.allTextContents(), ['pickup_count', 'trip_duration']);
       await chips.first().click();
-      const text = page.locator('#place textarea');
+      const text = page.locator('#query textarea');
       assert.equal(
         await text.inputValue(),
         'SELECT * FROM pickup_count ORDER BY window_start DESC LIMIT 100',
@@ -243,7 +231,7 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
         'SELECT location, sum(pickup_count) AS n FROM pickup_count GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5',
       );
       await text.press('Control+Enter');
-      await page.locator('#place tbody tr').nth(4).waitFor();
+      await page.locator('#query tbody tr').nth(4).waitFor();
       const found = lines<{ location: string; n: number }>(
         await run('query', await text.inputValue(), '--app', APP, '--data-dir', folder),
       );
@@ -251,41 +239,41 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
         await cells(page),
         found.map(({ location, n }) => [location, String(n)]),
       );
-      assert.match((await page.locator('#place [role=status]').textContent())!, /^5 rows in [\d,]+ ms$/);
-      assert.equal(await page.locator('#place svg').count(), 0, 'cells are no times');
+      assert.match((await page.locator('#query [role=status]').textContent())!, /^5 rows in [\d,]+ ms$/);
+      assert.equal(await page.locator('#query svg').count(), 0, 'cells are no times');
     }));
 
   it('draws a line where a number goes by time, and one for each of a few keys', (t) =>
     box(t, async (page) => {
-      const text = page.locator('#place textarea');
+      const text = page.locator('#query textarea');
       const drawn = async (sql: string) => {
         await text.fill(sql);
-        await page.locator('#place .query-run').click();
-        await page.locator('#place [role=status]', { hasText: 'rows in' }).waitFor();
-        return page.locator('#place .query-line').count();
+        await page.locator('#query .query-run').click();
+        await page.locator('#query [role=status]', { hasText: 'rows in' }).waitFor();
+        return page.locator('#query .query-line').count();
       };
       assert.equal(
         await drawn('SELECT window_start, sum(pickup_count) AS n FROM pickup_count GROUP BY 1'),
         1,
       );
-      const points = (await page.locator('#place .query-line').getAttribute('d'))!.split(/[ML]/).slice(1);
+      const points = (await page.locator('#query .query-line').getAttribute('d'))!.split(/[ML]/).slice(1);
       assert.equal(points.length, (await cells(page)).length, 'a point a window');
       await text.fill('');
       const keyed =
         'SELECT window_start, airport_code, avg(avg_trip_duration) FROM trip_duration GROUP BY 1, 2';
       await text.fill(keyed);
-      await page.locator('#place .query-run').click();
-      await page.locator('#place .query-name', { hasText: 'JFK' }).waitFor();
-      assert.equal(await page.locator('#place .query-line').count(), 2);
+      await page.locator('#query .query-run').click();
+      await page.locator('#query .query-name', { hasText: 'JFK' }).waitFor();
+      assert.equal(await page.locator('#query .query-line').count(), 2);
     }));
 
   it('says what is wrong, what is cut, and ends what takes too long for its reader', (t) =>
     box(t, async (page) => {
-      const text = page.locator('#place textarea');
-      const button = page.locator('#place .query-run');
+      const text = page.locator('#query textarea');
+      const button = page.locator('#query .query-run');
       await text.fill('SELECT * FROM pickups');
       await button.click();
-      const alert = page.locator('#place [role=alert]');
+      const alert = page.locator('#query [role=alert]');
       await alert.filter({ hasText: 'there is no table pickups' }).waitFor();
       assert.match((await alert.textContent())!, /Try: the tables are pickup_count, trip_duration/);
       await text.fill(`SELECT 1 -- ${'é'.repeat(50_000)}`);
@@ -295,19 +283,19 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
       await button.click();
       await page.getByText('Cut after 1,000 rows').waitFor();
       assert.deepEqual(
-        await page.locator('#place tbody tr').last().locator('th, td').allTextContents(),
+        await page.locator('#query tbody tr').last().locator('th, td').allTextContents(),
         ['1000', '<b>1000', 'null'],
         'text is text',
       );
       await text.fill(ENDLESS);
       await button.click();
       await page.getByRole('button', { name: 'Stop' }).click();
-      await page.locator('#place [role=status]', { hasText: 'Stopped' }).waitFor();
+      await page.locator('#query [role=status]', { hasText: 'Stopped' }).waitFor();
       await text.fill('SELECT 42 AS answer');
       await until('there is room again', async () => {
         await button.click();
-        await page.locator('#place [role=status]', { hasText: /Failed|1 row in/ }).waitFor();
-        return (await page.locator('#place td, #place th[scope=row]').allTextContents()).includes('42');
+        await page.locator('#query [role=status]', { hasText: /Failed|1 row in/ }).waitFor();
+        return (await page.locator('#query td, #query th[scope=row]').allTextContents()).includes('42');
       });
     }));
 
@@ -320,13 +308,13 @@ describe('the box for queries in a browser', { skip: withoutChromium }, () => {
       box(
         t,
         async (page) => {
-          const text = page.locator('#place textarea');
+          const text = page.locator('#query textarea');
           await text.fill('SELECT * FROM trip_duration');
           await text.press('Control+Enter');
-          await page.locator('#place tbody tr').first().waitFor();
+          await page.locator('#query tbody tr').first().waitFor();
           await page.evaluate(AXE);
           const serious = await page.evaluate(
-            `axe.run('#place').then(({ violations }) => violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id }) => id))`,
+            `axe.run('#query').then(({ violations }) => violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id }) => id))`,
           );
           assert.deepEqual(serious, []);
           const overflow = await page.evaluate<number>(
