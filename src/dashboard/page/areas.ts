@@ -161,6 +161,10 @@ export function boxOf(polygons: Area['polygons']): Box | undefined {
   return west > east ? undefined : { west, south, east, north };
 }
 
+function isWithin({ west, south, east, north }: Box, limits: Box): boolean {
+  return west >= limits.west && south >= limits.south && east <= limits.east && north <= limits.north;
+}
+
 /** The box around two boxes. */
 export function around(a: Box, b: Box): Box {
   return {
@@ -174,11 +178,11 @@ export function around(a: Box, b: Box): Box {
 /** Share of the weight on each side that a view of the data leaves out. */
 const OUTER = 0.01;
 
-/** The box that holds nearly all of the weight of some areas. */
-export function coreBox(areas: readonly Area[], weights: Float64Array): Box | undefined {
+/** The box that holds nearly all of the weight of some areas; areas that are not within limits are left out. */
+export function coreBox(areas: readonly Area[], weights: Float64Array, limits: Box): Box | undefined {
   const boxes = areas.flatMap(({ polygons, index }) => {
     const box = boxOf(polygons);
-    return box && weights[index]! > 0 ? { ...box, weight: weights[index]! } : [];
+    return box && weights[index]! > 0 && isWithin(box, limits) ? { ...box, weight: weights[index]! } : [];
   });
   if (boxes.length === 0) return undefined;
   const total = boxes.reduce((sum, { weight }) => sum + weight, 0);

@@ -66,12 +66,7 @@ const listener: Listener = {
     heardAt = Date.now();
     const grows = now.running && source.isLive;
     results.grows = grows;
-    if (isFirst && !grows && choice.at === undefined) {
-      const told = nonsense;
-      results.showBusiest();
-      // The user chose nothing by this.
-      [nonsense, isTouched] = [told, false];
-    }
+    if (isFirst && !grows && choice.at === undefined) results.showBusiest();
     job.show(now);
     render();
   },
@@ -130,9 +125,9 @@ function begin(history: History): void {
   );
   useZone(zones.size === 1 ? [...zones][0] : undefined);
   const isAsked = choice.view === undefined || history.view === null || choice.view === history.view;
-  if (!isAsked) nonsense = [...nonsense, `this job has no view “${choice.view}”`];
-  const found = results.begin(history, choice);
-  nonsense = [...nonsense, ...found];
+  const unknown = isAsked ? [] : [`this job has no view “${choice.view}”`];
+  // A page that begins anew has told it already.
+  nonsense = [...new Set([...nonsense, ...unknown, ...results.begin(history, choice)])];
   render();
 }
 
@@ -159,7 +154,11 @@ function follow(): void {
   const read = readAddress(location.hash, tabs);
   choice = read.choice;
   nonsense = read.nonsense;
-  if (choice.app !== before.app) status = undefined;
+  if (choice.app !== before.app) {
+    status = undefined;
+    isTouched = false;
+    results.leave();
+  }
   if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
   else nonsense = [...nonsense, ...results.choose(choice)];
   turn();

@@ -39,7 +39,8 @@ export interface MapOptions extends MapParts {
 
 /** Manhattan and both airports: where the map begins without data. */
 export const HOME: Box = { west: -74.07, south: 40.615, east: -73.755, north: 40.83 };
-const LIMITS: [number, number, number, number] = [-74.75, 40.2, -73.25, 41.15];
+/** The part of the world that the map shows. */
+export const LIMITS: Box = { west: -74.75, south: 40.2, east: -73.25, north: 41.15 };
 /** Gap between cells, as a share of their size; finer cells than `GAP_PRECISION` have none. */
 const GAP = 0.035;
 const GAP_PRECISION = 6;
@@ -89,7 +90,7 @@ export class CityMap {
       style: style(options.land, options.tiles),
       bounds: [west, south, east, north],
       fitBoundsOptions: { padding: 16 },
-      maxBounds: LIMITS,
+      maxBounds: [LIMITS.west, LIMITS.south, LIMITS.east, LIMITS.north],
       minZoom: 8,
       maxZoom: 16,
       dragRotate: false,

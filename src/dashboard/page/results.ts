@@ -9,7 +9,7 @@ import { type Frame, Frames } from './frames.ts';
 import { ScaleKeeper } from './legend.ts';
 import { Lines } from './lines.ts';
 import { Loader } from './loader.ts';
-import { CityMap, HOME, type MapParts } from './map.ts';
+import { CityMap, HOME, LIMITS, type MapParts } from './map.ts';
 import { captionOf, figureText, pictureOf, placeOf, timeWords, wordsOf } from './metrics.ts';
 import { Others } from './others.ts';
 import { type Shown, showFigures, showTables, showTip } from './panel.ts';
@@ -202,6 +202,12 @@ export class Results {
     }
     this.#loader.begin(shape?.name ?? '');
     return nonsense;
+  }
+
+  /** Forgets the view, so that another job begins with nothing of this one. */
+  leave(): void {
+    this.#selection = undefined;
+    this.#grows = undefined;
   }
 
   /** Shows what an address says of the view; returns what in it makes no sense, in words. */
@@ -440,7 +446,7 @@ export class Results {
     const { areas, list } = this.#frames;
     const weights = new Float64Array(areas.all.length);
     for (const { rows } of list) for (const area of rows?.areas ?? []) weights[area] = weights[area]! + 1;
-    return coreBox(areas.all, weights);
+    return coreBox(areas.all, weights, LIMITS);
   }
 }
 
