@@ -288,10 +288,13 @@ test('the part of the city with nearly all of the data leaves single far cells o
     [40.7, -74.0],
   ].map(([lat, lon]) => areas.ofCell(cell(lat!, lon!, 6), 6));
   const far = areas.ofCell(cell(40.95, -73.4, 6), 6);
-  const weights = new Float64Array(4);
+  const sea = areas.ofCell(cell(0, 0, 6), 6);
+  const limits = { west: -75, south: 40, east: -73, north: 42 };
+  const weights = new Float64Array(5);
+  weights[sea] = 1_000;
   for (const area of core) weights[area] = 500;
   weights[far] = 2;
-  const box = coreBox(areas.all, weights)!;
+  const box = coreBox(areas.all, weights, limits)!;
   for (const area of core) {
     const own = boxOf(areas.all[area]!.polygons)!;
     assert.ok(own.west >= box.west && own.east <= box.east, 'from west to east');
@@ -299,8 +302,9 @@ test('the part of the city with nearly all of the data leaves single far cells o
   }
   assert.ok(box.east < -73.9 && box.north < 40.8, 'without the far cell');
   weights[far] = 100;
-  assert.ok(coreBox(areas.all, weights)!.east > -73.5, 'which is in it if it is not alone');
-  assert.equal(coreBox(areas.all, new Float64Array(4)), undefined);
+  assert.ok(coreBox(areas.all, weights, limits)!.east > -73.5, 'which is in it if it is not alone');
+  assert.ok(coreBox(areas.all, weights, limits)!.south > 40.6, 'but never what is out of its limits');
+  assert.equal(coreBox(areas.all, new Float64Array(5), limits), undefined);
 });
 
 test('commands can be pasted: as taxiflow was called, with app and folder, each quoted as a word', () => {
