@@ -12,6 +12,8 @@ const TICKS = [10, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200].
   (minutes) => minutes * MINUTE,
 );
 const DAY = 1440 * MINUTE;
+/** Values closer together than this are drawn as one: steps between them would have no exact length. */
+const LEAST_SPAN = 1e-100;
 
 /** Position of a window on an axis of all windows, in pixels. */
 export function placeOf(index: number, windows: number, width: number): number {
@@ -68,7 +70,7 @@ export function axisOf(
     }
   }
   if (!Number.isFinite(low)) low = 0;
-  if (!(high > low)) high = low + 1;
+  if (!(high - low > LEAST_SPAN)) high = low + 1;
   const least = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(least));
   const every = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= least) ?? 10 * power;
