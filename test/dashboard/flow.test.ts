@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { roundTicks, TimeAxis, timeTicks } from '../../src/dashboard/page/axes.ts';
 import { flowOf } from '../../src/dashboard/page/flow.ts';
+import { roundTicks, TimeAxis, timeTicks } from '../../src/dashboard/page/wall-axis.ts';
 import type { JobStatus, PastPoint, SinkStatus } from '../../src/dashboard/page/wire.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 12);

@@ -1,8 +1,9 @@
 /** The last checkpoints: how long each took and what it wrote, as bars, in figures and as a table. */
-import { roundTicks } from './axes.ts';
+
 import { Chart, type Drawing, type Frame, peakMark, sideAxis } from './charts.ts';
 import { type Content, draw, make, renew, table } from './elements.ts';
 import { bytes, count, rate } from './format.ts';
+import { roundTicks } from './wall-axis.ts';
 import { wallStamp, ZONE } from './wall-time.ts';
 import type { PastCheckpoint } from './wire.ts';
 

@@ -1,9 +1,10 @@
 /** A chart of figures over event time: lines, bands of percentiles, single points, and the window under the pointer. */
-import { axisOf, INSET, placeOf, steps, ticks } from './axis.ts';
+
 import { type Content, draw, fill, make } from './elements.ts';
 import type { Series } from './figures.ts';
 import { stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
+import { axisOf, INSET, placeOf, steps, ticks } from './window-axis.ts';
 
 export interface Line extends Series {
   /** Number of its colour, from 1. */

@@ -1,8 +1,9 @@
 /** The course of a job over wall time: rates, watermark and lag, each with its peak, and with the times when no processor ran. */
-import { roundTicks, TimeAxis, timeTicks } from './axes.ts';
+
 import { Chart, type Drawing, type Frame, lowerAxis, peakMark, sideAxis } from './charts.ts';
 import { type Content, draw, make, renew } from './elements.ts';
 import { age, count, rate, shortDayOf, stamp, timeOf } from './format.ts';
+import { roundTicks, TimeAxis, timeTicks } from './wall-axis.ts';
 import { wallStamp, ZONE } from './wall-time.ts';
 import type { Past, PastPoint } from './wire.ts';
 

@@ -47,7 +47,7 @@ export function coreRange(values: readonly number[]): Range | undefined {
 
 /** A scale for other figures: round numbers at even distances. */
 export function evenScale({ low, high }: Range): Scale {
-  const every = Math.max(nice((high - low) / STEPS), Number.MIN_VALUE * 1e6);
+  const every = Math.max(roundStep((high - low) / STEPS), Number.MIN_VALUE * 1e6);
   const first = Math.floor(low / every) * every;
   return { least: Array.from({ length: STEPS }, (_, i) => Number((first + i * every).toPrecision(15))) };
 }
@@ -77,8 +77,9 @@ function roundish(value: number): number {
   return Math.round(nearest * power);
 }
 
-function nice(value: number): number {
-  if (!(value > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= value) ?? value;
+/** The least round step that is at least so large. */
+export function roundStep(least: number): number {
+  if (!(least > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= least) ?? 10 * power;
 }

@@ -1,8 +1,9 @@
 /** The slider over all windows: drag, keys, play, pause, follow the newest; a tip with the window under the pointer. */
-import { INSET, placeOf, ticks } from './axis.ts';
+
 import { byId, draw, fill, make, setText } from './elements.ts';
 import { dayOf, stamp, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
+import { INSET, placeOf, ticks } from './window-axis.ts';
 
 export interface TimelineOptions {
   /** The current window is another; `settled` is false while it moves on by itself or is dragged. */

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { axisOf, INSET, placeOf, steps, ticks } from '../../src/dashboard/page/axis.ts';
 import type { Frame } from '../../src/dashboard/page/frames.ts';
+import { axisOf, INSET, placeOf, steps, ticks } from '../../src/dashboard/page/window-axis.ts';
 
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;

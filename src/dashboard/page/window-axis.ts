@@ -2,6 +2,7 @@
 import type { Series } from './figures.ts';
 import { localMs, shortDayOf, timeOf } from './format.ts';
 import type { Frame } from './frames.ts';
+import { roundStep } from './scale.ts';
 
 /** Least distance of the thumb's centre from the ends of the track, in pixels. */
 export const INSET = 9;
@@ -71,9 +72,7 @@ export function axisOf(
   }
   if (!Number.isFinite(low)) low = 0;
   if (!(high - low > LEAST_SPAN)) high = low + 1;
-  const least = (high - low) / most;
-  const power = 10 ** Math.floor(Math.log10(least));
-  const every = [1, 2, 2.5, 5, 10].map((digit) => digit * power).find((step) => step >= least) ?? 10 * power;
+  const every = roundStep((high - low) / most);
   return [Math.floor(low / every) * every, Math.ceil(high / every) * every, every];
 }
 

@@ -1,4 +1,5 @@
 /** Axes of charts: round values at the side, and wall time below, in which times without a processor are cut short. */
+import { roundStep } from './scale.ts';
 import { wallClock, wallDay, wallMinute } from './wall-time.ts';
 import type { PastPoint } from './wire.ts';
 
@@ -23,9 +24,7 @@ export function timeStep(span: number, most: number): number {
 
 /** Values from 0 to at least `most`, round and not many. */
 export function roundTicks(most: number, number = 4): number[] {
-  const raw = Math.max(most, Number.MIN_VALUE) / number;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((found) => found >= raw) ?? raw;
+  const step = roundStep(most / number);
   const ticks: number[] = [];
   for (let i = 0; ; i++) {
     ticks.push(Number((i * step).toPrecision(12)));
