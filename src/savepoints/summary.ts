@@ -2,7 +2,7 @@
 import type { Counters } from '../engine/state-store.ts';
 import { PackedColumns } from '../packed-columns.ts';
 import { readCheckpoint } from '../state/checkpoint-row.ts';
-import { streamName } from '../state/identity.ts';
+import { readIdentity, streamName } from '../state/identity.ts';
 import type { StateRows } from '../state/rows.ts';
 import type { Position } from '../streams/ports.ts';
 import type { View } from '../views/language.ts';
@@ -55,16 +55,12 @@ export interface StateSummary {
 export function summaryOf(rows: StateRows): StateSummary {
   return rows.attempt(() => {
     const checkpoint = readCheckpoint(rows.db)!;
-    const identity = new Map(
-      (rows.prepare('SELECT name, value FROM identity').all() as { name: string; value: string }[]).map(
-        ({ name, value }) => [name, value],
-      ),
-    );
+    const identity = readIdentity(rows.db);
     const windows = windowsIn(rows);
     return {
-      stream: streamName(identity.get('stream') ?? ''),
-      views: JSON.parse(identity.get('views') ?? '[]') as View[],
-      settings: identity.get('settings') ?? '',
+      stream: streamName(identity.stream),
+      views: JSON.parse(identity.views) as View[],
+      settings: identity.settings,
       checkpoint: { number: checkpoint.number, at: checkpoint.at },
       watermark: checkpoint.watermark,
       counters: checkpoint.counters,

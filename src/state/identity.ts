@@ -1,15 +1,43 @@
 /** What a state was made of (C5): a state of another stream, other views or other settings is refused. */
 import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
-import type { Sqlite } from '../sqlite.ts';
+import { formatOf, type Sqlite } from '../sqlite.ts';
+import { corruptRow, rowCrc } from './rows.ts';
+
+/** The format from which on the rows have checksums. */
+const CHECKED_FORMAT = 7;
+
+interface IdentityRow {
+  readonly name: keyof StateIdentity;
+  readonly value: string;
+}
+
+/** What a state was made of. Throws as SQLite does of a damaged page. */
+export function readIdentity(db: Sqlite): StateIdentity {
+  return Object.fromEntries(
+    identityRows(db).map(({ name, value }) => [name, value]),
+  ) as unknown as StateIdentity;
+}
+
+function identityRows(db: Sqlite): IdentityRow[] {
+  if (formatOf(db) < CHECKED_FORMAT)
+    return db.prepare('SELECT name, value FROM identity').all() as IdentityRow[];
+  const rows = db.prepare('SELECT name, value, crc FROM identity').all() as (IdentityRow & { crc: number })[];
+  for (const { name, value, crc } of rows)
+    if (rowCrc([name], value) !== crc)
+      throw corruptRow('what the state was made of differs from its checksum');
+  return rows;
+}
+
+/** Writes what a state is made of, or the parts of it that change. */
+export function writeIdentity(db: Sqlite, identity: Partial<StateIdentity>): void {
+  const write = db.prepare('INSERT OR REPLACE INTO identity (name, value, crc) VALUES (?, ?, ?)');
+  for (const [name, value] of Object.entries(identity)) write.run(name, value, rowCrc([name], value));
+}
 
 /** Throws `other-state` where a state was made of something else than `identity`. */
 export function checkIdentity(db: Sqlite, identity: StateIdentity, app: string, mayChange = false): void {
-  const rows = db.prepare('SELECT name, value FROM identity').all() as {
-    name: keyof StateIdentity;
-    value: string;
-  }[];
-  for (const { name, value } of rows) {
+  for (const { name, value } of identityRows(db)) {
     if (identity[name] === value) continue;
     if (mayChange && (name === 'views' || (name === 'settings' && growsOnly(value, identity.settings))))
       continue;

@@ -5,6 +5,7 @@
 import { packPanes, packValues } from '../engine/windows/pane-blocks.ts';
 import { withoutSecrets } from '../printable.ts';
 import { formatOf, type Sqlite, transaction } from '../sqlite.ts';
+import { writeIdentity } from './identity.ts';
 import { dropResultViews } from './result-views.ts';
 import { rowCrc, type StateRows } from './rows.ts';
 import { FORMAT } from './schema.ts';
@@ -162,10 +163,25 @@ CREATE TABLE archive_trips (
 ) STRICT;
 `;
 
-/** Format 6 had no totals; windows that have fired stay without them. */
+/** Format 6 had no totals; windows that have fired stay without them. What a state is made of had no checksum. */
 function fromFormat6(rows: StateRows): void {
   rows.db.exec(TABLE_OF_TOTALS);
+  const identity = rows.prepare('SELECT name, value FROM identity').all() as {
+    name: string;
+    value: string;
+  }[];
+  rows.db.exec(IDENTITY_OF_FORMAT_7);
+  writeIdentity(rows.db, Object.fromEntries(identity.map(({ name, value }) => [name, value])));
 }
+
+const IDENTITY_OF_FORMAT_7 = `
+DROP TABLE identity;
+CREATE TABLE identity (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
 
 const TABLE_OF_TOTALS = `
 CREATE TABLE totals (

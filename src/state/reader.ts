@@ -14,7 +14,7 @@ import { hasOwnStarts } from '../views/windows.ts';
 import { type ArchiveStatus, archiveStatus } from './archive.ts';
 import { readCheckpoint, type StoredCheckpoint } from './checkpoint-row.ts';
 import { chooseApp, statePath } from './files.ts';
-import { streamName } from './identity.ts';
+import { readIdentity, streamName } from './identity.ts';
 import { prepareQuery, type Query, type QueryOptions } from './query.ts';
 import { type ResultTable, resultTables } from './result-views.ts';
 import {
@@ -132,23 +132,12 @@ export class StateReader {
 
   /** The stream as the processor wrote it into the state. */
   streamIdentity(): string {
-    return translating(this.#what, this.path, () => {
-      const row = this.#db.prepare("SELECT value FROM identity WHERE name = 'stream'").get() as
-        | { value: string }
-        | undefined;
-      return row?.value ?? '';
-    });
+    return this.identity().stream ?? '';
   }
 
   /** What the state was made of. */
   identity(): StateIdentity {
-    return translating(this.#what, this.path, () => {
-      const rows = this.#db.prepare('SELECT name, value FROM identity').all() as {
-        name: string;
-        value: string;
-      }[];
-      return Object.fromEntries(rows.map(({ name, value }) => [name, value])) as unknown as StateIdentity;
-    });
+    return translating(this.#what, this.path, () => readIdentity(this.#db));
   }
 
   /** The number the next result will get. */

@@ -4,6 +4,7 @@ import type { StateIdentity } from '../engine/state-store.ts';
 import { TaxiflowError } from '../errors.ts';
 import { formatOf, refuseNewerFormat, type Sqlite, transaction } from '../sqlite.ts';
 import { ARCHIVE_SCHEMA } from './archive.ts';
+import { writeIdentity } from './identity.ts';
 import { damage, rowCrc } from './rows.ts';
 
 /** `PRAGMA user_version` of a state; `migrations.ts` brings older ones up to it. */
@@ -12,7 +13,11 @@ export const FORMAT = 7;
 const OLDEST_FORMAT = 3;
 
 const SCHEMA = `
-CREATE TABLE identity (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE identity (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE checkpoint (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   number INTEGER NOT NULL,
@@ -122,8 +127,7 @@ export function createTables(db: Sqlite, identity: StateIdentity): void {
 function create(db: Sqlite, identity: StateIdentity): void {
   transaction(db, () => {
     db.exec(SCHEMA);
-    const insert = db.prepare('INSERT INTO identity (name, value) VALUES (?, ?)');
-    for (const [name, value] of Object.entries(identity)) insert.run(name, value);
+    writeIdentity(db, identity);
     const now = Date.now();
     db.prepare('INSERT INTO run (id, created, crc) VALUES (1, ?, ?)').run(now, rowCrc([now], ''));
   });

@@ -7,7 +7,7 @@ import { checkViews } from '../views/check.ts';
 import type { View } from '../views/language.ts';
 import { amendCheckpoint, readCheckpoint } from './checkpoint-row.ts';
 import { type FilledViews, joinFilled } from './filled-views.ts';
-import { latenessIn } from './identity.ts';
+import { latenessIn, readIdentity, writeIdentity } from './identity.ts';
 import { corruptRow, type StateRows } from './rows.ts';
 
 /**
@@ -26,10 +26,10 @@ const FILLED = 'it is filled from the start of the stream';
 
 /** The views a state was made with. What is no view any more is damage. */
 export function storedViews(db: Sqlite): View[] {
-  const text = db.prepare("SELECT value FROM identity WHERE name = 'views'").pluck().get();
+  const { views: text } = readIdentity(db);
   if (text === '[]') return [];
   try {
-    return checkViews(JSON.parse(String(text)));
+    return checkViews(JSON.parse(text));
   } catch {
     throw corruptRow('views');
   }
@@ -37,7 +37,7 @@ export function storedViews(db: Sqlite): View[] {
 
 /** Ms of lateness that a state was made to allow. */
 export function storedLateness(db: Sqlite): number {
-  return latenessIn(String(db.prepare("SELECT value FROM identity WHERE name = 'settings'").pluck().get()));
+  return latenessIn(readIdentity(db).settings);
 }
 
 /** What is to become of a state whose job goes on with other views. */
@@ -135,9 +135,7 @@ export function changeViews(
     if (allowsMore || changes.length > 0)
       keepClosed(db, JSON.parse(views) as View[], { changes, filled }, allowsMore);
     if (filled) joinFilled(rows, filled);
-    const write = db.prepare('UPDATE identity SET value = ? WHERE name = ?');
-    write.run(views, 'views');
-    write.run(settings, 'settings');
+    writeIdentity(db, { views, settings });
   });
 }
 
