@@ -127,7 +127,7 @@ describe('what is chosen on the page', { skip: withoutChromium }, () => {
       /no view “"><img src=x onerror=alert\(1\)>”/,
     ],
     ['broken escapes', 'view=%E0%A4%A&area=%', /no view/],
-    ['much', `view=fares&at=${'9'.repeat(10_000)}`, /is no time/],
+    ['much', `view=fares&at=${'9'.repeat(10_000)}`, /“9{200,300}…$/],
   ] as const) {
     it(`nonsense in an address is told, and the rest is shown: ${what}`, (t) =>
       own(t, `#results?${query}`, async (page) => {
@@ -137,7 +137,7 @@ describe('what is chosen on the page', { skip: withoutChromium }, () => {
         assert.notEqual(await page.locator('#total').textContent(), '');
         const [wide, there] = (await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]')) as [number, number]; // biome-ignore format: one question
         assert.ok(wide <= there, 'it makes nothing wider');
-        await page.locator('#slider').press('Home');
+        for (const key of ['Home', 'End']) await page.locator('#slider').press(key);
         await page.locator('#notice[data-state=nonsense]').waitFor({ state: 'hidden' });
       }));
   }
