@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { startChromium, withoutChromium } from '../services/chromium.ts';
+import { until } from '../until.ts';
 import { accessible } from './looking.ts';
 import { ownViews } from './own-views.ts';
 import { looked, settled } from './results-page.ts';
@@ -33,7 +34,9 @@ const CLIPPED = `[...document.querySelectorAll('main *, header *')].filter((foun
   if (width === 0 || height === 0) return false;
   const scrolls = found.closest('.chart.sessions, .ranking, .side');
   const box = scrolls ? scrolls.getBoundingClientRect() : { left: 0, right: innerWidth };
-  return left < box.left - 1 || right > box.right + 1;
+  const spills = !found.firstElementChild && found.scrollWidth > found.clientWidth + 1 && found.clientWidth > 0
+    && getComputedStyle(found).overflowX === 'visible' && getComputedStyle(found).display !== 'inline';
+  return spills || left < box.left - 1 || right > box.right + 1;
 }).map((found) => found.id || found.className || found.tagName)`;
 
 /** Whether the map's canvas is as large as its box, in its pixels too, and painted to its corners. */
@@ -108,12 +111,12 @@ describe('the looks of the page', { skip: withoutChromium }, () => {
 });
 
 async function painted(page: Page, picture: string, what: string): Promise<void> {
+  assert.deepEqual(await page.evaluate(CLIPPED), [], `${what}: what is cut off`);
   const [needed, there] = (await page.evaluate('[document.scrollingElement.scrollWidth, innerWidth]')) as [number, number]; // biome-ignore format: one question
   assert.ok(needed <= there, `${what} is ${needed} px wide, the window ${there}`);
-  assert.deepEqual(await page.evaluate(CLIPPED), [], `${what}: what is cut off`);
   if (picture !== 'map') return;
   const isWhole = `(({ box, drawn, pixels }) => String(drawn) === String(box) && String(pixels) === String(box))(${PAINTED})`;
-  await page.waitForFunction(isWhole);
+  await until(`${what}: the map is painted whole`, async () => (await page.evaluate(isWhole)) === true);
   const { box } = (await page.evaluate(PAINTED)) as { box: [number, number] };
   assert.ok(box[0] > 200 && box[1] > 120, `${what}: a map of ${box.join('×')}`);
 }
