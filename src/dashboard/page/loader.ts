@@ -40,7 +40,7 @@ export class Loader {
     if (this.#isLoading) return;
     const turn = this.#turn;
     this.#isLoading = true;
-    const { frames, source, onLoaded } = this.#o;
+    const { frames, source, at, onLoaded } = this.#o;
     let drawnAt = Date.now();
     try {
       for (let label = this.#next(); label !== undefined; label = this.#next()) {
@@ -49,7 +49,8 @@ export class Loader {
         frames.take(windows, true);
         // What the state has no more is empty.
         if (frames.at(label)?.rows === undefined) frames.takeNone(label);
-        if (Date.now() - drawnAt < DRAW_MS && this.#next() !== undefined) continue;
+        const isAtHand = frames.list[at().index]?.label === label;
+        if (!isAtHand && Date.now() - drawnAt < DRAW_MS && this.#next() !== undefined) continue;
         onLoaded();
         drawnAt = Date.now();
       }
