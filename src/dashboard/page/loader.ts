@@ -27,6 +27,12 @@ export class Loader {
     this.#o = options;
   }
 
+  /** Drops what is on its way; nothing is loaded until it begins again. */
+  hold(): void {
+    this.#turn++;
+    this.#isLoading = true;
+  }
+
   /** Loads from another view, or the same one anew. */
   begin(view: string): void {
     this.#view = view;
