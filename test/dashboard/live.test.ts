@@ -58,11 +58,11 @@ describe('a page whose state changes', { skip: withoutChromium }, () => {
         if (passed++ > 0) await gate;
         await route.continue();
       });
-      await page.goto(`${url}#results?at=2016-01-14T10:00`);
+      await page.goto(`${url}#results?at=2016-01-15T09:20`);
       await page.locator('#areas button').first().waitFor();
-      const at = START + 60 * MINUTES;
+      const at = START + 200 * MINUTES;
       assert.equal(asked[0], at + 1, 'the window that is asked for comes first');
-      assert.equal(await figure(page), many * (1 + (60 % 7)));
+      assert.equal(await figure(page), many * (1 + (200 % 7)));
       await page.locator('#slider').press('Home');
       assert.equal(await figure(page), many, 'totals are there before the results');
       assert.equal(await page.locator('#areas-none').textContent(), 'Loading …');
@@ -123,7 +123,7 @@ describe('a page whose state changes', { skip: withoutChromium }, () => {
     state.fire(fired(0, cells(40, 4)));
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
     await looked(browser, url, async ({ page }) => {
-      await page.locator('#legend').waitFor();
+      await page.locator('#scale .step').first().waitFor();
       const scale = () => page.locator('#scale').textContent();
       const before = await scale();
       for (let i = 1; i < 6; i++) state.fire(fired(i, cells(40, 4 + i)));
