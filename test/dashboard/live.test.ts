@@ -41,7 +41,7 @@ describe('a page whose state changes', { skip: withoutChromium }, () => {
     const dataDir = temporaryFolder(t);
     const state = writtenState(dataDir, 'a', taxiViews());
     t.after(() => state.close());
-    const [windows, many] = [400, 1_000];
+    const [windows, many] = [150, 1_000];
     for (let i = 0; i < windows; i += 50)
       state.fire(...Array.from({ length: 50 }, (_, n) => fired(i + n, cells(many, 1 + ((i + n) % 7)))));
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
@@ -58,11 +58,11 @@ describe('a page whose state changes', { skip: withoutChromium }, () => {
         if (passed++ > 0) await gate;
         await route.continue();
       });
-      await page.goto(`${url}#results?at=2016-01-15T09:20`);
+      await page.goto(`${url}#results?at=2016-01-14T16:40`);
       await page.locator('#areas button').first().waitFor();
-      const at = START + 200 * MINUTES;
+      const at = START + 100 * MINUTES;
       assert.equal(asked[0], at + 1, 'the window that is asked for comes first');
-      assert.equal(await figure(page), many * (1 + (200 % 7)));
+      assert.equal(await figure(page), many * (1 + (100 % 7)));
       await page.locator('#slider').press('Home');
       assert.equal(await figure(page), many, 'totals are there before the results');
       assert.equal(await page.locator('#areas-none').textContent(), 'Loading …');
