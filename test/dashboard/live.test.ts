@@ -45,7 +45,8 @@ describe('a page whose state changes', { skip: withoutChromium }, () => {
     for (let i = 0; i < windows; i += 50)
       state.fire(...Array.from({ length: 50 }, (_, n) => fired(i + n, cells(many, 1 + ((i + n) % 7)))));
     const { url } = await dashboard(t, ['--data-dir', dataDir, '--port', '0']);
-    await looked(browser, 'about:blank', async ({ page }) => {
+    await looked(browser, url, async ({ page }) => {
+      await page.goto('about:blank');
       // Answers are held back, one by one.
       let asked: number[] = [];
       let open: () => void = () => {};
