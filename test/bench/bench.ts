@@ -42,6 +42,7 @@ import { kinesisBench } from './kinesis.ts';
 import { compare, ROUNDS, TRIPS } from './measure.ts';
 import { openSearchBench } from './opensearch.ts';
 import { pagesBench } from './pages.ts';
+import { playingBench } from './playing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'taxiflow-bench-'));
 const csv = join(folder, 'trips.csv');
@@ -376,11 +377,12 @@ const PARTS: Record<string, (data: string, batches: readonly RecordBatch[]) => P
   kinesis: (_, batches) => kinesisBench(batches),
   opensearch: searchBench,
   pages: (data) => pagesBench(data, processAll),
+  playing: () => playingBench(),
   flink: besideFlink,
   cluster: () => clusterBench(folder, csv),
 };
 /** Minutes long; it is measured when it is asked for. */
-const BY_NAME_ONLY = new Set(['flink', 'cluster']);
+const BY_NAME_ONLY = new Set(['flink', 'cluster', 'playing']);
 
 async function main(): Promise<boolean> {
   const wanted = process.argv.slice(2);

@@ -10,7 +10,7 @@ function opened(path: string): Promise<void> {
       response.resume();
       response.on('error', () => {});
       // The history ends, the events go on.
-      if (path === '/api/events') response.once('data', () => resolve());
+      if (path.startsWith('/api/events')) response.once('data', () => resolve());
       else response.once('end', resolve);
     }).on('error', reject);
   });

@@ -27,6 +27,12 @@ export class Loader {
     this.#o = options;
   }
 
+  /** Drops what is on its way; nothing is loaded until it begins again. */
+  hold(): void {
+    this.#turn++;
+    this.#isLoading = true;
+  }
+
   /** Loads from another view, or the same one anew. */
   begin(view: string): void {
     this.#view = view;
@@ -40,7 +46,7 @@ export class Loader {
     if (this.#isLoading) return;
     const turn = this.#turn;
     this.#isLoading = true;
-    const { frames, source, onLoaded } = this.#o;
+    const { frames, source, at, onLoaded } = this.#o;
     let drawnAt = Date.now();
     try {
       for (let label = this.#next(); label !== undefined; label = this.#next()) {
@@ -49,7 +55,8 @@ export class Loader {
         frames.take(windows, true);
         // What the state has no more is empty.
         if (frames.at(label)?.rows === undefined) frames.takeNone(label);
-        if (Date.now() - drawnAt < DRAW_MS && this.#next() !== undefined) continue;
+        const isAtHand = frames.list[at().index]?.label === label;
+        if (!isAtHand && Date.now() - drawnAt < DRAW_MS && this.#next() !== undefined) continue;
         onLoaded();
         drawnAt = Date.now();
       }

@@ -19,6 +19,8 @@ import { loadZones, type StoredZones, shoresOf } from './zones.ts';
 const IDLE_MS = 10_000;
 /** Trips of a day end within it, or soon after. */
 const MOST_OF_A_DAY = 30 * 3_600_000;
+/** Characters of an address that are repeated, at most. */
+const MOST_NONSENSE = 300;
 
 type State =
   | 'connecting'
@@ -203,7 +205,9 @@ function render(): void {
 }
 
 function nonsenseNotice(): readonly [text: string, hint: string] {
-  return [`In the address, ${nonsense.join('; ')}.`, 'The rest of it is shown.'];
+  const words = nonsense.join('; ');
+  const said = words.length > MOST_NONSENSE ? `${words.slice(0, MOST_NONSENSE)}…` : `${words}.`;
+  return [`In the address, ${said}`, 'The rest of it is shown.'];
 }
 
 function notice(state: State): readonly [text: string, hint: string] {

@@ -188,6 +188,7 @@ export class Results {
     const shape = shapes.find(({ name }) => name === view);
     const isAgain = shape !== undefined && JSON.stringify(shape) === JSON.stringify(this.#selection?.shape);
     const at = isAgain ? this.#at : choice.at;
+    this.#loader.hold();
     this.#shapes = shapes;
     if (!shape) this.#selection = undefined;
     this.#frames.begin(shape, labels, totals.find((found) => found.view === view)?.windows ?? []);

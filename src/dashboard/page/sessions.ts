@@ -146,9 +146,10 @@ export class Sessions {
   #drawNow(): void {
     const band = this.#svg.querySelector('.now-span');
     if (!band || !this.#now) return;
-    const from = Math.max(this.#left, this.#x(this.#now.start));
+    const within = (x: number) => Math.max(this.#left, Math.min(x, this.#width));
+    const from = within(this.#x(this.#now.start));
     band.setAttribute('x', from.toFixed(1));
-    band.setAttribute('width', Math.max(1, this.#x(this.#now.end) - from).toFixed(1));
+    band.setAttribute('width', Math.max(1, within(this.#x(this.#now.end)) - from).toFixed(1));
   }
 
   #ticks(): { x: string; text: string }[] {
