@@ -82,7 +82,7 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
         assert.equal(await page.locator('#zones-note').isVisible(), ofZones, 'the note of zones');
         await pickupsOf(page, found);
         await page.locator('#view').selectOption('trip_duration');
-        await page.locator('#total').waitFor();
+        await page.locator('#figure option:checked[value=avg_trip_duration]').waitFor({ state: 'attached' });
         await minutesOf(page, found);
       });
     });

@@ -48,7 +48,7 @@ const SWEEP = `(() => {
     slider.dispatchEvent(new Event('input'));
     const facts = [...document.querySelectorAll('#figures dd')];
     const spoken = slider.getAttribute('aria-valuetext');
-    const [, date, clock] = /^\\w+,? (\\d+ \\w+ \\d+), ([\\d:]+) to/.exec(spoken);
+    const [, date, clock = '00:00'] = /^\\w+,? (\\d+ \\w+ \\d+), (?:(\\d+:[\\d:]+) to|all day|\\d+ \\w+ to)/.exec(spoken);
     const tables = [...document.querySelectorAll('#table-boxes section')];
     const results = tables.find((box) => box.ariaLabel.startsWith('Results of the window'));
     found.push({

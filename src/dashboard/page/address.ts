@@ -12,8 +12,8 @@ export interface Choice {
   readonly view?: string;
   /** An aggregate of the view. */
   readonly figure?: string;
-  /** Label of a window, epoch ms; without one, the newest is followed. */
-  readonly at?: number;
+  /** Label of a window, epoch ms. Without one, a running job shows its newest window and another one its busiest. */
+  readonly at?: number | 'newest';
   /** Codes of pinned areas, or names of pinned keys. */
   readonly pins: readonly string[];
   /** Chosen words by key field. */
@@ -73,7 +73,7 @@ export function addressOf({ tab, app, view, figure, at, pins, filter, sql }: Cho
   if (app !== undefined) query.set('app', app);
   if (view !== undefined) query.set('view', view);
   if (figure !== undefined) query.set('figure', figure);
-  if (at !== undefined) query.set('at', timeText(at));
+  if (at !== undefined) query.set('at', at === 'newest' ? at : timeText(at));
   for (const pin of pins) query.append('area', pin);
   for (const [key, word] of filter) query.set(`${FILTER}${key}`, word);
   if (sql !== undefined && tab === 'sql') query.set('sql', sql);
@@ -85,8 +85,9 @@ function partOf<K extends string, V>(key: K, value: V | undefined): { readonly [
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V };
 }
 
-function timeIn(text: string | null, nonsense: string[]): number | undefined {
+function timeIn(text: string | null, nonsense: string[]): Choice['at'] {
   if (text === null || text === '') return undefined;
+  if (text === 'newest') return text;
   const ms = /^[+-]?\d{4,6}-\d\d-\d\dT[\d:.]+$/.test(text) ? Date.parse(`${text}Z`) : Number.NaN;
   if (!Number.isNaN(ms)) return ms;
   nonsense.push(`“${text}” is no time`);

@@ -176,7 +176,7 @@ export function around(a: Box, b: Box): Box {
 }
 
 /** Share of the weight on each side that a view of the data leaves out. */
-const OUTER = 0.01;
+const OUTER = 0.003;
 
 /** The box that holds nearly all of the weight of some areas; areas that are not within limits are left out. */
 export function coreBox(areas: readonly Area[], weights: Float64Array, limits: Box): Box | undefined {

@@ -6,6 +6,9 @@ import type { KeyShape, Total, ViewShape } from './wire.ts';
 /** Chosen words by key field that is no place; without one, all of them. */
 export type Filter = ReadonlyMap<number, string>;
 
+/** Windows in order. */
+type Windows = Pick<Frames, 'list'>;
+
 /** A value, and of how many trips it was made where that is known. */
 export interface Known {
   readonly value: number;
@@ -95,7 +98,7 @@ export function areaSeries(frames: Frames, area: number, metric: Metric, filter:
 
 /** How a figure goes through the windows, word by word: from before anything was left out, where that is known. */
 export function wordSeries(
-  frames: Frames,
+  frames: Windows,
   shape: ViewShape,
   metric: Metric,
   filter: Filter,
@@ -137,7 +140,7 @@ function matchesWords(key: readonly Word[], filter: Filter): boolean {
 }
 
 /** How the figure of whole windows goes. */
-export function wholeSeries(frames: Frames, metric: Metric, filter: Filter): Series {
+export function wholeSeries(frames: Windows, metric: Metric, filter: Filter): Series {
   const found = new Figures(frames, metric);
   frames.list.forEach((frame, i) => {
     const total = wholeOf(frame, metric, filter);
@@ -176,7 +179,7 @@ function sumOf(all: readonly number[], metric: Metric): Total {
   return { values, of: [] };
 }
 
-function fresh({ list }: Frames): Float64Array {
+function fresh({ list }: Windows): Float64Array {
   return new Float64Array(list.length).fill(Number.NaN);
 }
 
@@ -187,7 +190,7 @@ class Figures {
   readonly #of: Float64Array;
   readonly #band: readonly [Float64Array, Float64Array] | undefined;
 
-  constructor(frames: Frames, metric: Metric) {
+  constructor(frames: Windows, metric: Metric) {
     this.#metric = metric;
     this.#values = fresh(frames);
     this.#of = fresh(frames);

@@ -100,6 +100,22 @@ export function instant(ms: number): string {
   return moment.format(ms);
 }
 
+const DAY = 86_400_000;
+
+/** From when to when, as on a clock; whole days by their dates. `day` is the time of a day that need not be named. */
+export function spanWords(start: number, end: number, day = start): string {
+  const [from, to] = [localMs(start), localMs(end)];
+  const isOther = Math.floor(from / DAY) !== Math.floor(localMs(day) / DAY);
+  if (from % DAY === 0 && to % DAY === 0) {
+    const last = shortDayOf(end - 1);
+    if (to - from > DAY) return `${shortDayOf(start)} – ${last}`;
+    return isOther ? last : 'all day';
+  }
+  const begins = isOther ? `${shortDayOf(start)} ${timeOf(start)}` : timeOf(start);
+  const isLong = to - from > DAY;
+  return `${begins} – ${isLong ? `${shortDayOf(end)} ` : ''}${timeOf(end)}`;
+}
+
 /** A duration (ms) in its largest unit; hours with minutes. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));

@@ -203,26 +203,34 @@ export class Frames {
     let labels = [...this.#frames.keys()].sort((a, b) => a - b);
     for (const label of labels.slice(0, -MOST_FRAMES)) this.#frames.delete(label);
     labels = labels.slice(-MOST_FRAMES);
-    const step = stepOf(this.#shape);
-    const list: Frame[] = [];
-    for (const label of labels) {
-      const last = list.at(-1);
-      const frame = this.#frames.get(label)!;
-      if (last && step > 0 && (label - last.label) / step <= MOST_FILLED) {
-        const [before, size] = [frame.start - label, frame.end - label];
-        for (let missing = last.label + step; missing < label; missing += step)
-          list.push({
-            label: missing,
-            start: missing + before,
-            end: missing + size,
-            rows: NONE,
-            total: undefined,
-          });
-      }
-      list.push(frame);
-    }
-    this.list = list;
+    this.list = filled(
+      labels.map((label) => this.#frames.get(label)!),
+      this.#shape,
+    );
   }
+}
+
+/** Windows in order, with empty ones in their gaps, unless those are long. */
+export function filled(frames: readonly Frame[], shape: ViewShape | undefined): Frame[] {
+  const step = stepOf(shape);
+  const list: Frame[] = [];
+  for (const frame of frames) {
+    const { label } = frame;
+    const last = list.at(-1);
+    if (last && step > 0 && (label - last.label) / step <= MOST_FILLED) {
+      const [before, size] = [frame.start - label, frame.end - label];
+      for (let missing = last.label + step; missing < label; missing += step)
+        list.push({
+          label: missing,
+          start: missing + before,
+          end: missing + size,
+          rows: NONE,
+          total: undefined,
+        });
+    }
+    list.push(frame);
+  }
+  return list;
 }
 
 /** Ms from one window to the next; 0 if that is not always the same. */

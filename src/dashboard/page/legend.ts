@@ -1,9 +1,12 @@
 /** Keeps the colour scale of a figure, and draws it. It changes only when it must, and then says so. */
 import { byId, fill, make, setText } from './elements.ts';
+import { byArea, type Filter } from './figures.ts';
 import { stamp } from './format.ts';
 import type { Frame, Frames } from './frames.ts';
-import { figureText, type Metric } from './metrics.ts';
+import { figureText, keysOf, type Metric, placeOf } from './metrics.ts';
 import { coreRange, countScale, evenScale, fits, type Range, type Scale, STEPS, stepOf } from './scale.ts';
+import type { Selection } from './selection.ts';
+import type { ViewShape } from './wire.ts';
 
 /** Values that a scale of other figures than counts is made from, at most. */
 const SAMPLE = 20_000;
@@ -22,9 +25,11 @@ export class ScaleKeeper {
   }
 
   /** Makes a scale if there is none, or if it doesn't fit any more; `grows`: more is to come. Returns whether it had to change. */
-  fit(frames: Frames, metric: Metric, grows: boolean): boolean {
-    const isCount = metric.combine !== undefined && !metric.isTime;
-    const range = isCount ? wholeRange(frames, metric) : coreRange(sample(frames, metric));
+  fit(frames: Frames, { shape, metric }: Selection, filter: Filter, grows: boolean): boolean {
+    // The first of many are close together.
+    const isCount = metric.combine !== undefined && !metric.isTime && !shape.top;
+    const drawn = drawnValues(frames, shape, metric, filter);
+    const range = isCount ? wholeRange(drawn) : coreRange(sample(drawn));
     if (!range) return false;
     const isFirst = this.#scale.least.length === 0;
     if (!isFirst && fits(this.#scale, range, metric.isTime)) return false;
@@ -53,10 +58,20 @@ export class ScaleKeeper {
   }
 }
 
-function wholeRange({ list }: Frames, metric: Metric): Range | undefined {
+/** The values of each window as they are drawn: those of several keys of an area together. */
+function drawnValues(frames: Frames, shape: ViewShape, metric: Metric, filter: Filter): Float64Array[] {
+  const isJoined = placeOf(shape) !== undefined && keysOf(shape).length > 0;
+  return frames.list.flatMap(({ rows }) => {
+    const own = rows?.values[metric.at];
+    if (!rows || !own) return [];
+    return isJoined ? byArea(rows, metric, filter, frames.areas.all.length) : own;
+  });
+}
+
+function wholeRange(windows: readonly Float64Array[]): Range | undefined {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const { rows } of list) {
-    for (const value of rows?.values[metric.at] ?? []) {
+  for (const values of windows) {
+    for (const value of values) {
       if (value < low) low = value;
       if (value > high) high = value;
     }
@@ -65,13 +80,12 @@ function wholeRange({ list }: Frames, metric: Metric): Range | undefined {
 }
 
 /** Values of all windows, evenly picked. */
-function sample({ list }: Frames, metric: Metric): number[] {
-  const count = list.reduce((sum, { rows }) => sum + (rows?.count ?? 0), 0);
+function sample(windows: readonly Float64Array[]): number[] {
+  const count = windows.reduce((sum, { length }) => sum + length, 0);
   const every = Math.max(1, Math.ceil(count / SAMPLE));
   const found: number[] = [];
   let skip = 0;
-  for (const { rows } of list) {
-    const values = rows?.values[metric.at] ?? [];
+  for (const values of windows) {
     for (; skip < values.length; skip += every) {
       const value = values[skip]!;
       if (!Number.isNaN(value)) found.push(value);

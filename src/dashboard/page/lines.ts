@@ -2,7 +2,7 @@
 
 import { type Content, draw, fill, make } from './elements.ts';
 import type { Series } from './figures.ts';
-import { stamp, timeOf } from './format.ts';
+import { shortDayOf, spanWords } from './format.ts';
 import type { Frame } from './frames.ts';
 import { axisOf, INSET, placeOf, steps, ticks } from './window-axis.ts';
 
@@ -86,7 +86,7 @@ export class Lines {
 
   #render(): void {
     const index = this.#pointed ?? this.#index;
-    const x = this.#x(index);
+    const x = index < 0 ? -10 : this.#x(index);
     const bottom = this.#height - BOTTOM;
     this.#svg.querySelector('.cursor')?.setAttribute('d', `M${x.toFixed(1)} ${TOP}V${bottom}`);
     this.#svg.querySelectorAll<SVGCircleElement>('circle').forEach((dot, i) => {
@@ -102,7 +102,11 @@ export class Lines {
     this.#tip.hidden = !frame;
     if (!frame) return;
     const rows = this.#lines.flatMap((line) => this.#tipRow(line));
-    fill(this.#tip, make('p', { class: 'where' }, `${stamp(frame.start)} – ${timeOf(frame.end)}`), rows);
+    fill(
+      this.#tip,
+      make('p', { class: 'where' }, `${shortDayOf(frame.start)}, ${spanWords(frame.start, frame.end)}`),
+      rows,
+    );
     const left = x > this.#width / 2 ? x - this.#tip.offsetWidth - 12 : x + 12;
     this.#tip.style.transform = `translate(${Math.round(Math.max(0, left))}px, 4px)`;
   }
@@ -227,11 +231,19 @@ export function chartKey(
   index: number,
   text: (value: number) => string,
 ): HTMLElement[] {
-  return lines.map(({ name, values, of, colour }) => {
+  return lines.map(({ name, values, of, band, colour }) => {
     const value = values[index] ?? Number.NaN;
     const n = of?.[index] ?? Number.NaN;
     const made = Number.isNaN(n) || n === value ? '' : ` n ${text(n)}`;
     const figure = make('b', {}, Number.isNaN(value) ? '–' : text(value));
-    return make('span', { class: `series s${colour}` }, `${name} `, figure, make('small', {}, made));
+    const range =
+      band && !Number.isNaN(value) ? ` (${text(band[0][index]!)} – ${text(band[1][index]!)})` : '';
+    return make(
+      'span',
+      { class: `series s${colour}` },
+      `${name} `,
+      figure,
+      make('small', {}, `${range}${made}`),
+    );
   });
 }

@@ -28,6 +28,8 @@ type State =
   | 'waiting'
   | 'done'
   | 'stopped'
+  | 'failed'
+  | 'killed'
   | 'empty'
   | 'offline'
   | 'crowded'
@@ -40,12 +42,16 @@ const PILLS: Readonly<Record<State, string>> = {
   waiting: 'Waiting for trips',
   done: 'Finished',
   stopped: 'Stopped',
+  failed: 'Failed',
+  killed: 'Ended',
   empty: 'No results yet',
   offline: 'No connection',
   crowded: 'Paused',
   'no-job': 'No such job',
   exported: 'Exported',
 };
+
+const ENDS = { 'all-read': 'done', stopped: 'stopped', failed: 'failed', killed: 'killed' } as const;
 
 let status: JobStatus | undefined;
 let heardAt = 0;
@@ -55,6 +61,8 @@ let missing: string | undefined;
 let announced = '';
 /** Whether the user has chosen something. */
 let isTouched = false;
+/** Whether the user chose the view that is being opened, so that its address blames no one. */
+let isOwnView = false;
 
 const listener: Listener = {
   history: (history) => begin(history),
@@ -64,11 +72,12 @@ const listener: Listener = {
   },
   status: (now) => {
     const isFirst = status === undefined;
+    const isOver = status?.running === true && !now.running && !isTouched;
     status = now;
     heardAt = Date.now();
     const grows = now.running && source.isLive;
     results.grows = grows;
-    if (isFirst && !grows && choice.at === undefined) results.showBusiest();
+    if ((isFirst || isOver) && !grows && choice.at === undefined) results.showBusiest();
     job.show(now);
     render();
   },
@@ -105,8 +114,13 @@ const results = new Results({
     render();
   },
   onView: (view, at) => {
+    [isTouched, isOwnView] = [true, true];
     keep({ ...here(), pins: [], filter: new Map(), view, ...(at === undefined ? {} : { at }) }, true);
     source.open(choice.app, view);
+  },
+  onUnknown: (codes) => {
+    const told = codes.map((code) => `no results are of the area “${code}”`);
+    nonsense = [...new Set([...nonsense, ...told])];
   },
 });
 const job = new Job({
@@ -129,7 +143,10 @@ function begin(history: History): void {
   const isAsked = choice.view === undefined || history.view === null || choice.view === history.view;
   const unknown = isAsked ? [] : [`this job has no view “${choice.view}”`];
   // A page that begins anew has told it already.
-  nonsense = [...new Set([...nonsense, ...unknown, ...results.begin(history, choice)])];
+  const told = results.begin(history, choice);
+  if (isOwnView) keep({ ...here(), ...results.choice }, false);
+  else nonsense = [...new Set([...nonsense, ...unknown, ...told])];
+  isOwnView = false;
   render();
 }
 
@@ -161,7 +178,8 @@ function follow(): void {
     isTouched = false;
     results.leave();
   }
-  if (choice.app !== before.app || choice.view !== before.view) source.open(choice.app, choice.view);
+  const isOther = (choice.view ?? results.firstView) !== results.view;
+  if (choice.app !== before.app || isOther) source.open(choice.app, choice.view);
   else nonsense = [...nonsense, ...results.choose(choice)];
   turn();
 }
@@ -173,7 +191,7 @@ function stateNow(): State {
   if (connected === false) return 'offline';
   if (!status) return 'connecting';
   if (status.trouble) return 'empty';
-  if (!status.running) return status.run?.end === 'all-read' ? 'done' : 'stopped';
+  if (!status.running) return status.run ? ENDS[status.run.end ?? 'killed'] : 'stopped';
   if (results.isEmpty && !status.totals) return 'empty';
   return sinceCheckpoint() > IDLE_MS ? 'waiting' : 'live';
 }
@@ -210,6 +228,12 @@ function nonsenseNotice(): readonly [text: string, hint: string] {
   return [`In the address, ${said}`, 'The rest of it is shown.'];
 }
 
+const ENDED = {
+  stopped: 'No processor runs',
+  failed: 'The last run failed: the page “Job” says why',
+  killed: 'The processor ended without a word, as if it was killed',
+} as const;
+
 function notice(state: State): readonly [text: string, hint: string] {
   const figures = status?.checkpoint
     ? `figures are from ${age(sinceCheckpoint())} ago`
@@ -226,7 +250,9 @@ function notice(state: State): readonly [text: string, hint: string] {
       const since = heardAt > 0 ? `; figures are from ${age(Date.now() - heardAt)} ago` : '';
       return [
         `No connection to the server${since}.`,
-        `The page reconnects by itself when “${status?.command ?? 'taxiflow'} dashboard” runs again.`,
+        `The page reconnects by itself when “${status?.command ?? 'taxiflow'} dashboard${
+          status?.app ? ` --app ${status.app}` : ''
+        }” runs again.`,
       ];
     }
     case 'crowded':
@@ -244,8 +270,10 @@ function notice(state: State): readonly [text: string, hint: string] {
     case 'done':
       return results.isEmpty ? noResults() : isTouched || choice.tab !== 'results' ? ['', ''] : overNotice();
     case 'stopped':
+    case 'failed':
+    case 'killed':
       return [
-        `No processor runs; ${figures}.`,
+        `${ENDED[state]}; ${figures}.`,
         `${status ? processCommand(status) : 'Its processor'}, with the same options, goes on where it was.`,
       ];
     default:
@@ -273,7 +301,8 @@ function overNotice(): readonly [string, string] {
 
 function noResults(): readonly [string, string] {
   if (!status) return ['', ''];
-  if (!status.totals?.read) return ['No trips yet.', `Run ${`“${status.command} replay”`} to send some.`];
+  if (!status.totals?.read)
+    return ['No trips yet.', `They appear as they come; “${status.command} replay” sends some.`];
   if (status.watermark === null)
     return ['No window has fired yet.', 'A window fires when the watermark passes its end.'];
   return [
@@ -297,7 +326,7 @@ function turn(): void {
   }
   if (choice.tab === 'sql') {
     // A link fills the box, and the user runs it.
-    if (choice.sql !== undefined) queryBox.sql = choice.sql;
+    if (choice.sql !== undefined && choice.sql !== queryBox.sql) queryBox.offer(choice.sql);
     void queryBox.show();
   }
   link();
@@ -326,6 +355,7 @@ new Keys([
     run: () => timeline.step(Number.MAX_SAFE_INTEGER),
   },
   { key: 'l', shown: 'L', does: 'follow the newest window', run: () => timeline.follow() },
+  { key: 'Escape', shown: 'Esc', does: 'let go of what is compared', run: () => results.clearPins() },
   { key: 'f', shown: 'F', does: 'show all of the data on the map', run: () => results.fit() },
   { key: '/', shown: '/', does: 'find an area', run: () => results.search.focus() },
   ...tabs.map((tab, i) => ({

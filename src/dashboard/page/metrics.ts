@@ -37,9 +37,17 @@ const MEANINGS: ReadonlyMap<string, readonly string[]> = new Map([
   ['store_and_fwd_flag', ['sent at once', 'kept in the vehicle']],
 ]);
 
+let zoneNames: (id: number) => string = (id) => `zone ${id}`;
+
+/** Names zones from now on. */
+export function useZoneNames(names: (id: number) => string): void {
+  zoneNames = names;
+}
+
 /** A word of a key in words: what a number stands for, or else what it is a number of. */
-export function meaningOf({ name, field = '' }: KeyShape, word: string): string {
+export function meaningOf({ name, kind, field = '' }: KeyShape, word: string): string {
   if (!/^-?[\d.]+$/.test(word)) return word;
+  if (kind === 'zone') return zoneNames(Number(word));
   return MEANINGS.get(field)?.[Number(word)] || `${wordsOf(name)} ${word}`;
 }
 
@@ -111,6 +119,14 @@ export function figureText(value: number | null | undefined, { isTime }: Pick<Me
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (isTime) return stamp(value);
   return Number.isInteger(value) ? count(value) : decimal(value);
+}
+
+/** A figure's label behind a value: one pick-up, two pick-ups. */
+export function labelOf(
+  value: number | null | undefined,
+  { label, isCount }: Pick<Metric, 'label' | 'isCount'>,
+): string {
+  return value === 1 && isCount && label.endsWith('s') ? label.slice(0, -1) : label;
 }
 
 /** The key field that places are of, and those that are no places. */

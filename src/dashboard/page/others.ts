@@ -1,18 +1,10 @@
 /** The other views of the job, each as a small chart of its totals; a click goes to it. */
 import { byId, fill, make, setText } from './elements.ts';
-import type { Series } from './figures.ts';
-import type { Frame } from './frames.ts';
+import { wholeSeries, wordSeries } from './figures.ts';
+import { spanWords } from './format.ts';
+import { type Frame, filled } from './frames.ts';
 import { chartKey, type Line, Lines } from './lines.ts';
-import {
-  captionOf,
-  figureText,
-  firstMetric,
-  keysOf,
-  lineOf,
-  type Metric,
-  metricsOf,
-  placeOf,
-} from './metrics.ts';
+import { captionOf, figureText, firstMetric, keysOf, type Metric, metricsOf, placeOf } from './metrics.ts';
 import type { TotalUpdate, ViewShape, ViewTotals } from './wire.ts';
 
 const MOST_SHOWN = 3;
@@ -100,48 +92,36 @@ class OtherView {
     if (!metric) return;
     this.#metric = metric;
     totals.sort((a, b) => a.label - b.label);
-    this.#frames = totals.map((total) => ({ ...total, rows: undefined, total }));
-    this.#lines = linesOf(shape, totals, metric);
+    const frames = totals.map(({ label, start, end, ...rest }) => ({
+      label,
+      start,
+      end,
+      rows: undefined,
+      total: { label, start, end, ...rest },
+    }));
+    this.#frames = filled(frames, shape);
+    this.#lines = linesOf(shape, this.#frames, metric);
     setText(this.#title, captionOf(shape, metric));
     this.#chart.show(this.#frames, this.#lines, metric.isTime);
   }
 
-  /** Marks the window at the time of another view's. */
-  mark({ start }: Frame): void {
-    const index = this.#frames.findLastIndex((frame) => frame.start <= start);
-    this.#chart.mark(Math.max(0, index));
+  /** Marks the last window that has a part in another view's; the key says which one that is if it has other times. */
+  mark({ start, end }: Frame): void {
+    const index = this.#frames.findLastIndex((frame) => frame.start < end && frame.end > start);
+    const found = this.#frames[index];
+    this.#chart.mark(index);
     const text = (value: number) => figureText(value, this.#metric!);
-    fill(this.#key, chartKey(this.#lines, index, text));
+    const isSame = !found || (found.start === start && found.end === end);
+    const when = isSame ? [] : make('small', {}, spanWords(found.start, found.end, start));
+    fill(this.#key, when, chartKey(this.#lines, index, text));
   }
 }
 
-function linesOf(shape: ViewShape, totals: readonly TotalUpdate[], { at, label }: Metric): Line[] {
-  const keys = keysOf(shape);
-  const names = new Map<string, number>();
-  if (placeOf(shape) || shape.keys.length === 1) {
-    for (const { groups } of totals) {
-      for (const { key, values, of } of groups ?? []) {
-        const name = lineOf(keys, key);
-        if (name !== '') names.set(name, (names.get(name) ?? 0) + Math.abs(of[at] ?? values[at] ?? 0));
-      }
-    }
-  }
-  const series = (
-    name: string,
-    total: (
-      update: TotalUpdate,
-    ) => { values: readonly (number | null)[]; of: readonly (number | null)[] } | undefined,
-  ): Series => ({
-    name,
-    values: Float64Array.from(totals, (update) => total(update)?.values[at] ?? Number.NaN),
-    of: Float64Array.from(totals, (update) => total(update)?.of[at] ?? Number.NaN),
-  });
-  const shown = [...names].sort((a, b) => b[1] - a[1]).slice(0, MOST_LINES);
+/** The most frequent words of a view, or the whole of its windows. */
+function linesOf(shape: ViewShape, list: readonly Frame[], metric: Metric): Line[] {
+  const hasWords = keysOf(shape).length > 0 && (placeOf(shape) !== undefined || shape.keys.length === 1);
+  const words = hasWords ? wordSeries({ list }, shape, metric, new Map(), MOST_LINES, []) : [];
   const all =
-    shown.length === 0
-      ? [series(label, ({ all }) => all)]
-      : shown.map(([name]) =>
-          series(name, ({ groups }) => groups?.find(({ key }) => lineOf(keys, key) === name)),
-        );
+    words.length > 0 ? words : [{ ...wholeSeries({ list }, metric, new Map()), name: metric.label }];
   return all.map((line, i) => ({ ...line, colour: i + 1 }));
 }

@@ -4,7 +4,7 @@ import { type Filter, matcher, type Series, wholeOf } from './figures.ts';
 import { count, stamp } from './format.ts';
 import type { Frame, Frames } from './frames.ts';
 import { chartKey, type Line } from './lines.ts';
-import { figureText, keysOf, meaningOf, placeOf, wordKeys, wordsOf } from './metrics.ts';
+import { figureText, keysOf, labelOf, meaningOf, placeOf, wordKeys, wordsOf } from './metrics.ts';
 import type { Selection } from './selection.ts';
 
 /** What is shown: a window of a view. */
@@ -26,7 +26,7 @@ export function showFigures(shown: Shown, lines: readonly Line[], index: number)
   const of = whole?.of[metric.at];
   const words = filterWords(shown);
   const facts: (readonly [id: string, term: string, value: string])[] = [
-    ['total', words === '' ? metric.label : `${metric.label}, ${words}`, figureText(value, metric)],
+    ['total', `${labelOf(value, metric)}${words === '' ? '' : `, ${words}`}`, figureText(value, metric)],
   ];
   if (typeof of === 'number' && of !== value) facts.push(['total-n', of === 1 ? 'trip' : 'trips', count(of)]);
   if (shown.shape.keys.length > 0) facts.push(['areas-count', ...keysText(shown)]);
@@ -90,7 +90,7 @@ export function showTip(tip: HTMLElement, shown: Shown, area: number, value: num
         'p',
         { class: 'picked' },
         make('b', {}, figureText(value, metric)),
-        ` ${metric.label}${words === '' ? '' : `, ${words}`}`,
+        ` ${labelOf(value, metric)}${words === '' ? '' : `, ${words}`}`,
       );
   fill(
     tip,

@@ -69,6 +69,12 @@ export class QueryBox {
     this.#text.value = sql;
   }
 
+  /** Puts a query into the box that somebody else wrote. */
+  offer(sql: string): void {
+    this.#text.value = sql;
+    setText(this.#said, 'This query came with the address: Run runs it');
+  }
+
   /** Lists the tables there are. Call it whenever the box comes into view. */
   async show(): Promise<void> {
     const answer = await this.#answerTo('', new AbortController().signal);

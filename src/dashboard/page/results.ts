@@ -4,13 +4,23 @@ import { Areas, around, type Box, coreBox } from './areas.ts';
 import { type Comparison, comparisonOf, filterOf } from './compare.ts';
 import { byId, setText } from './elements.ts';
 import { byArea, type Filter, type Series, wholeSeries } from './figures.ts';
-import { dayOf, stamp, timeOf, zoneWords } from './format.ts';
+import { dayOf, spanWords, stamp, zoneWords } from './format.ts';
 import { type Frame, Frames } from './frames.ts';
 import { ScaleKeeper } from './legend.ts';
 import { Lines } from './lines.ts';
 import { Loader } from './loader.ts';
 import { CityMap, HOME, LIMITS, type MapParts } from './map.ts';
-import { captionOf, figureText, pictureOf, placeOf, timeWords, wordsOf } from './metrics.ts';
+import {
+  captionOf,
+  figureText,
+  keysOf,
+  labelOf,
+  pictureOf,
+  placeOf,
+  timeWords,
+  useZoneNames,
+  wordsOf,
+} from './metrics.ts';
 import { Others } from './others.ts';
 import { type Shown, showFigures, showTables, showTip } from './panel.ts';
 import type { Place } from './places.ts';
@@ -23,7 +33,7 @@ import type { Source } from './source.ts';
 import { Timeline } from './timeline.ts';
 import { Toolbar } from './toolbar.ts';
 import type { Changes, History, ViewShape } from './wire.ts';
-import type { Zone } from './zones.ts';
+import { type Zone, zoneName } from './zones.ts';
 
 export interface ResultsOptions {
   readonly places: readonly Place[];
@@ -33,6 +43,8 @@ export interface ResultsOptions {
   onChoice(isNew: boolean): void;
   /** The user chose another view. */
   onView(view: string, at: number | undefined): void;
+  /** All is loaded, and has nothing of these areas. */
+  onUnknown(codes: readonly string[]): void;
 }
 
 const AREAS_SHOWN = 10;
@@ -68,6 +80,7 @@ export class Results {
 
   constructor(options: ResultsOptions) {
     this.#o = options;
+    useZoneNames((id) => zoneName(options.zones, id));
     this.#frames = new Frames(new Areas(options.places, options.zones));
     this.#timeline = new Timeline({
       onChange: (settled) => {
@@ -104,6 +117,7 @@ export class Results {
       () => this.#frames.areas.all,
       (area) => this.#found(area),
     );
+    byId('clear-pins').addEventListener('click', () => this.clearPins());
     this.#tables.addEventListener('toggle', () => this.#drawTables());
   }
 
@@ -133,6 +147,15 @@ export class Results {
     return this.#frames.list.length === 0;
   }
 
+  /** Name of the view that is shown, and of the one that a job begins with. */
+  get view(): string | undefined {
+    return this.#selection?.shape.name;
+  }
+
+  get firstView(): string | undefined {
+    return this.#shapes[0]?.name;
+  }
+
   get timeline(): Timeline {
     return this.#timeline;
   }
@@ -148,8 +171,13 @@ export class Results {
     return {
       ...choiceOf(selection),
       ...(selection.shape.name === this.#shapes[0]?.name ? {} : { view: selection.shape.name }),
-      ...(this.#at === undefined ? {} : { at: this.#at }),
+      ...(this.#at === undefined ? this.#newest : { at: this.#at }),
     };
+  }
+
+  /** While a job runs, an address without a time follows the newest window; later, it must say so. */
+  get #newest(): Pick<Choice, 'at'> {
+    return this.#grows === false ? { at: 'newest' } : {};
   }
 
   /** Whether the job goes on, so that the colour scale leaves room for more. */
@@ -187,7 +215,7 @@ export class Results {
   begin({ shapes, view, labels, totals }: History, choice: Choice): string[] {
     const shape = shapes.find(({ name }) => name === view);
     const isAgain = shape !== undefined && JSON.stringify(shape) === JSON.stringify(this.#selection?.shape);
-    const at = isAgain ? this.#at : choice.at;
+    const at = isAgain ? this.#at : undefined;
     this.#loader.hold();
     this.#shapes = shapes;
     if (!shape) this.#selection = undefined;
@@ -221,11 +249,11 @@ export class Results {
     this.#selection = selectionOf(shape, choice, nonsense);
     this.#scale.clear();
     this.#drawData();
-    if (choice.at === undefined) this.#timeline.turnTo('newest');
+    if (choice.at === undefined || choice.at === 'newest') this.#timeline.turnTo('newest');
     else if (!this.isEmpty) {
       const index = this.#frames.indexOf(choice.at);
-      if (this.#frames.list[index]?.label !== choice.at)
-        nonsense.push(`no window is that of ${stamp(choice.at)}`);
+      const { start = 0, end = 0 } = this.#frames.list[index] ?? {};
+      if (choice.at < start || choice.at >= end) nonsense.push(`no window is that of ${stamp(choice.at)}`);
       this.#timeline.turnTo(index);
     }
     return nonsense;
@@ -283,9 +311,10 @@ export class Results {
     this.#toolbar.show(this.#shapes, selection, this.#filter, frames);
     this.#whole = wholeSeries(frames, metric, this.#filter);
     this.#comparison = comparisonOf(frames, selection, this.#filter, this.#whole);
-    const didGrow = this.#scale.fit(frames, metric, this.#grows === true);
+    const didGrow = this.#scale.fit(frames, selection, this.#filter, this.#grows === true);
     this.#scale.draw(metric, didGrow ? this.#frame : undefined);
     this.#drawPicture(selection);
+    this.#tellUnknown(selection);
     this.#timeline.show(frames.list, this.#profile(), (label) => frames.indexOf(label));
     this.#others.show(shape);
     if (!this.#isFitted && this.#map && frames.areas.all.length > 0) {
@@ -295,6 +324,11 @@ export class Results {
       if (box) this.#map.fit(this.#grows ? around(box, HOME) : box);
     }
     this.#drawWindow();
+  }
+
+  #tellUnknown({ shape, pins }: Selection): void {
+    if (!placeOf(shape) || this.#frames.isPartial || this.isEmpty) return;
+    this.#o.onUnknown(pins.filter((code) => this.#frames.areas.find(code) === undefined));
   }
 
   /** The heights behind the slider: the figure itself if it grows with the trips, else of how many it is made. */
@@ -318,6 +352,7 @@ export class Results {
     byId('zones-note').hidden = !this.#frames.areas.drawsZones;
     byId('legend').hidden = this.isEmpty || picture !== 'map';
     byId('through').hidden = !isThrough;
+    byId('clear-pins').hidden = pins.length === 0;
     setText(byId('stage-title'), captionOf(shape, metric));
     setText(byId('through-title'), `${capital(metric.label)} through time`);
     if (picture === 'lines') this.#stage.show(this.#frames.list, lines, metric.isTime);
@@ -335,7 +370,7 @@ export class Results {
   #drawWindow(): void {
     const shown = this.#shown;
     setText(byId('window-day'), shown ? dayOf(shown.frame.start) : 'Nothing to show');
-    setText(byId('window-time'), shown ? `${timeOf(shown.frame.start)} – ${timeOf(shown.frame.end)}` : '–');
+    setText(byId('window-time'), shown ? spanWords(shown.frame.start, shown.frame.end) : '–');
     byId('window-by').hidden = !shown;
     if (!shown) return;
     const { shape, metric, frame } = shown;
@@ -371,6 +406,7 @@ export class Results {
     byId('areas-box').hidden = isList || shape.keys.length === 0;
     byId('areas-none').hidden = items.length > 0;
     setText(byId('areas-none'), noneText(frame));
+    byId('areas-note').hidden = !addsUpPart(shown) || items.length === 0;
     this.#ranking.show(isList ? [] : items.slice(0, most));
     this.#list.show(isList ? items : []);
   }
@@ -382,7 +418,9 @@ export class Results {
 
   #words(index: number): string {
     const metric = this.#selection?.metric;
-    return metric ? `${figureText(this.#whole.values[index], metric)} ${metric.label}` : '';
+    if (!metric) return '';
+    const value = this.#whole.values[index];
+    return `${figureText(value, metric)} ${labelOf(value, metric)}`;
   }
 
   #chooseFigure(name: string): void {
@@ -411,6 +449,11 @@ export class Results {
     if (isOther) this.#scale.clear();
     this.#drawData();
     this.#o.onChoice(true);
+  }
+
+  /** Lets go of all areas and keys that are compared. */
+  clearPins(): void {
+    if (this.#selection && this.#selection.pins.length > 0) this.#change({ pins: [] }, false);
   }
 
   #found(area: number): void {
@@ -453,6 +496,12 @@ export class Results {
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Whether an area's figure is made of those of its keys that the view shows, so that it may be less than of all its trips. */
+function addsUpPart({ shape, filter }: Shown): boolean {
+  const keys = keysOf(shape).length;
+  return shape.isCut && placeOf(shape) !== undefined && keys > 0 && filter.size < keys;
 }
 
 /** Why a window has no areas or keys. */

@@ -90,7 +90,7 @@ export class Sessions {
     this.#span = from < to ? [from, to] : [0, 1];
     this.#now = now;
     const more = rows.size - this.#rows.length;
-    const cut = more > 0 ? `; ${count(more)} more have fewer, see the tables` : '';
+    const cut = more > 0 ? `; those ${count(this.#rows.length)} with the most sessions are drawn` : '';
     fill(this.#note, `${count(sessions.length)} sessions of ${count(rows.size)} keys${cut}`);
     this.#draw();
   }

@@ -1,7 +1,7 @@
 /** The slider over all windows: drag, keys, play, pause, follow the newest; a tip with the window under the pointer. */
 
 import { byId, draw, fill, make, setText } from './elements.ts';
-import { dayOf, stamp, timeOf } from './format.ts';
+import { dayOf, shortDayOf, spanWords } from './format.ts';
 import type { Frame } from './frames.ts';
 import { INSET, placeOf, ticks } from './window-axis.ts';
 
@@ -146,7 +146,7 @@ export class Timeline {
     this.#live.setAttribute('aria-pressed', String(this.#following));
     const frame = this.#frames[this.#index];
     if (!frame) return;
-    const text = `${dayOf(frame.start)}, ${timeOf(frame.start)} to ${timeOf(frame.end)}: ${this.#o.words(this.#index)}`;
+    const text = `${dayOf(frame.start)}, ${spanWords(frame.start, frame.end).replace(' – ', ' to ')}: ${this.#o.words(this.#index)}`;
     this.#slider.setAttribute('aria-valuetext', text);
     this.#profile.querySelector('.done')?.setAttribute('width', String(this.#doneWidth));
   }
@@ -165,7 +165,7 @@ export class Timeline {
     if (!frame) return;
     fill(
       this.#tip,
-      make('b', {}, `${stamp(frame.start)} – ${timeOf(frame.end)}`),
+      make('b', {}, `${shortDayOf(frame.start)}, ${spanWords(frame.start, frame.end)}`),
       ` ${this.#o.words(index)}`,
     );
     const at = placeOf(index, this.#frames.length, this.#width) - this.#tip.offsetWidth / 2;

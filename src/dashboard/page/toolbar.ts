@@ -24,7 +24,12 @@ export class Toolbar {
   constructor(options: ToolbarOptions) {
     this.#o = options;
     byId('toolbar').addEventListener('submit', (event) => event.preventDefault());
-    this.#view.addEventListener('change', () => options.onView(this.#view.value));
+    this.#view.addEventListener('change', () => {
+      // What there is to choose of it is not known yet.
+      for (const select of [this.#figure, ...this.#filters.querySelectorAll('select')])
+        select.disabled = true;
+      options.onView(this.#view.value);
+    });
     this.#figure.addEventListener('change', () => options.onFigure(this.#figure.value));
     const copy = byId<HTMLButtonElement>('copy-link');
     // An address of a file leads nobody else to it.
@@ -56,6 +61,7 @@ export class Toolbar {
       metrics.map(({ name, label }) => [name, label] as const),
       metric.name,
     );
+    this.#figure.disabled = false;
     byId('figure-box').hidden = metrics.length < 2;
     this.#showFilters(shape, metric, filter, frames);
   }
@@ -68,9 +74,11 @@ export class Toolbar {
     keys.forEach((key, at) => {
       const select = this.#select(at, wordsOf(shape.keys[key]!.name));
       const all = words[at] ?? [];
+      select.disabled = false;
       select.parentElement!.hidden = all.length < 2;
       const needsOne = metric.combine === undefined && placeOf(shape) !== undefined;
       const options = all.map((word) => [word, meaningOf(shape.keys[key]!, word)] as const);
+      options.sort(([, a], [, b]) => a.localeCompare(b, 'en', { numeric: true }));
       setOptions(select, needsOne ? options : [['', 'all'], ...options], filter.get(at) ?? '');
     });
     while (this.#filters.children.length > keys.length) this.#filters.lastElementChild!.remove();
