@@ -107,7 +107,8 @@ describe('an exported page', { skip: withoutChromium }, () => {
         // Sessions are listed by when they ended, each with its own times.
         const windowOf = (time: string) => (view === 'shifts' ? '' : time);
         const wanted = results.map((result) => {
-          const time = `${clock(result.window_start)} – ${clock(result.window_end)}`;
+          const day = [result.window_start, result.window_end].every((at) => clock(at) === '00:00');
+          const time = day ? 'all day' : `${clock(result.window_start)} – ${clock(result.window_end)}`;
           const row = fields.map((field) => shown(result[field] ?? null, field === 'place'));
           return [windowOf(time), ...row].join(' | ');
         });
@@ -261,12 +262,18 @@ describe('an exported page', { skip: withoutChromium }, () => {
   });
 });
 
-/** The map at one place and size, as PNG. */
+/** The map at one place and size, once it doesn't move any more, as PNG. */
 async function mapOf(page: Page): Promise<Buffer> {
   await page.locator('#map-note').waitFor({ state: 'hidden' });
   await page.evaluate("document.getElementById('notice').style.display = 'none'");
+  await page.emulateMedia({ reducedMotion: 'reduce' });
   await page.keyboard.press('f');
-  return page.locator('#map').screenshot();
+  let [before, now]: [Buffer, Buffer] = [Buffer.alloc(0), Buffer.alloc(1)];
+  await until('a map that stands still', async () => {
+    [before, now] = [now, await page.locator('#map').screenshot()];
+    return now.equals(before);
+  });
+  return now;
 }
 
 /** The last columns of the table of each window, from the first to the last. */
