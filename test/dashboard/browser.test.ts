@@ -272,10 +272,10 @@ describe('the page in a browser', { skip: withoutChromium }, () => {
     await page.locator('#window-time', { hasText: /01:40 – 01:50|01:50 – 02:00/ }).waitFor();
     await page.locator('#pill[data-state=live], #pill[data-state=waiting]').waitFor();
     await kill(first);
-    await page.locator('#pill[data-state=stopped]').waitFor();
+    await page.locator('#pill[data-state=killed]').waitFor();
     assert.match(
       (await page.locator('#notice').textContent())!,
-      /No processor runs; figures are from \d+ s ago\. “(npx )?taxiflow process --stream local:taxi-trip-events --app live --data-dir \S+”, with the same options, goes on/,
+      /The processor ended without a word, as if it was killed; figures are from \d+ s ago\. “(npx )?taxiflow process --stream local:taxi-trip-events --app live --data-dir \S+”, with the same options, goes on/,
     );
 
     const second = running(t, flow);
