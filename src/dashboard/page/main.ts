@@ -121,6 +121,7 @@ const results = new Results({
   onUnknown: (codes) => {
     const told = codes.map((code) => `no results are of the area “${code}”`);
     nonsense = [...new Set([...nonsense, ...told])];
+    render();
   },
 });
 const job = new Job({

@@ -75,6 +75,8 @@ export class Results {
   /** The figure of each area in the current window. */
   #values: Float64Array = new Float64Array();
   #hovered: number | undefined;
+  /** Areas of the address that no results are of. */
+  readonly #unknown = new Set<string>();
   #isFitted = false;
   #grows: boolean | undefined;
 
@@ -328,7 +330,11 @@ export class Results {
 
   #tellUnknown({ shape, pins }: Selection): void {
     if (!placeOf(shape) || this.#frames.isPartial || this.isEmpty) return;
-    this.#o.onUnknown(pins.filter((code) => this.#frames.areas.find(code) === undefined));
+    const unknown = pins.filter((code) => this.#frames.areas.find(code) === undefined);
+    // Each is told once.
+    const untold = unknown.filter((code) => !this.#unknown.has(code));
+    for (const code of untold) this.#unknown.add(code);
+    if (untold.length > 0) this.#o.onUnknown(untold);
   }
 
   /** The heights behind the slider: the figure itself if it grows with the trips, else of how many it is made. */
