@@ -141,8 +141,9 @@ export async function takeState(options: RemoteOptions, seen?: Found | null): Pr
   };
   const head = await OwnHead.take(store, key, job, found);
   const from = found?.content.base ? found.content : undefined;
-  if (from) await whileBeating(head, options, () => restore(options, from, head.content));
+  // A state that is restored and not marked would be refused as one that was never of this head.
   markRemote(dataDir, app, store.url(key));
+  if (from) await whileBeating(head, options, () => restore(options, from, head.content));
   return { head, from };
 }
 
