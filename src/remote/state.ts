@@ -22,7 +22,7 @@ import { gunzip, gzip } from 'node:zlib';
 import { type Clock, hasPassed } from '../clock.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock, WindowSpan } from '../engine/windows/pane-runs.ts';
-import { EXIT, TaxiflowError } from '../errors.ts';
+import { EXIT, TaxiflowError, translate } from '../errors.ts';
 import { Attempts } from '../net/retry.ts';
 import { makeFolder } from '../private-files.ts';
 import { isOutOfReach, OUT_OF_REACH } from '../s3/errors.ts';
@@ -239,6 +239,8 @@ async function restore(
       for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
       renameSync(state, path);
     });
+  } catch (error) {
+    throw translate(error, `the state of app "${options.app}"`, path);
   } finally {
     lock.close();
   }
