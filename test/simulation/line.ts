@@ -1,0 +1,315 @@
+/**
+ * One seed: the whole line, from files to sinks, in a world of its own. Replay and processor are killed and run again, the
+ * stream is resharded, and every server fails in its ways; then the faults stop, and what is there must be what a naive
+ * group-by says.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openProcessor, type ProcessSummary } from '../../src/app/processor.ts';
+import type { ProcessorOptions } from '../../src/app/processor-options.ts';
+import { openReplay } from '../../src/app/replay.ts';
+import { TaxiflowError } from '../../src/errors.ts';
+import { type Random, randomNumbers } from '../random.ts';
+import { StreamChecks } from './checks.ts';
+import { Faults } from './faults.ts';
+import { answerKinesis, KinesisModel } from './kinesis-model.ts';
+import { Network } from './network.ts';
+import { enter } from './surroundings.ts';
+import { resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
+import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
+
+const BEGIN = Date.UTC(2026, 0, 1);
+/** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
+const TROUBLE_MS = 90_000;
+const PATIENCE_MS = 1_200_000;
+/** By then readers see what was written. */
+const SEEN_MS = 2_000;
+
+/** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted']); // biome-ignore format: one list
+
+export interface Verdict {
+  readonly seed: number;
+  readonly error: unknown;
+  readonly faults: readonly string[];
+  readonly coverage: ReadonlyMap<string, number>;
+  readonly events: number;
+  readonly digest: number;
+}
+
+export interface SimulateOptions {
+  readonly without?: ReadonlySet<string>;
+  readonly tell?: ((line: string) => void) | undefined;
+}
+
+/** tmpfs, where there is one: nothing here is to outlive the run. */
+const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+export async function simulate(
+  seed: number,
+  { without = new Set(), tell }: SimulateOptions = {},
+): Promise<Verdict> {
+  const folder = mkdtempSync(join(SCRATCH, 'taxiflow-simulation-'));
+  const world = new World(seed, BEGIN);
+  world.tell = tell;
+  const faults = new Faults(world, seed, without);
+  const line = new Line(world, faults, seed, folder);
+  const rejected = (error: unknown) => world.broken(error);
+  process.on('unhandledRejection', rejected);
+  let error: unknown;
+  enter(world);
+  try {
+    await line.run();
+  } catch (caught) {
+    error = caught;
+  } finally {
+    for (const one of line.processes) world.kill(one);
+    enter(undefined);
+    answerKinesis(undefined);
+    process.off('unhandledRejection', rejected);
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const { happened, coverage } = faults;
+  return { seed, error, faults: happened, coverage, events: world.events, digest: world.digest };
+}
+
+/** What runs on a machine, by one process after another. */
+interface Role {
+  readonly name: string;
+  process: Process | undefined;
+  /** Its next start. */
+  again: Scheduled | undefined;
+  start: () => void;
+}
+
+function roleOf(name: string): Role {
+  return { name, process: undefined, again: undefined, start: () => {} };
+}
+
+class Line {
+  readonly processes = new Set<Process>();
+  readonly #world: World;
+  readonly #faults: Faults;
+  readonly #random: Random;
+  readonly #load: Workload;
+  readonly #kinesis: KinesisModel;
+  readonly #checks: StreamChecks;
+  readonly #replayer: Machine;
+  readonly #worker: Machine;
+  readonly #output: string;
+  readonly #replay = roleOf('replay');
+  readonly #processor = roleOf('processor');
+  #isReplayed = false;
+  /** The last run of the processor, to the end of the stream. */
+  #last: ProcessSummary | undefined;
+  #lives = 0;
+
+  constructor(world: World, faults: Faults, seed: number, folder: string) {
+    this.#world = world;
+    this.#faults = faults;
+    this.#random = randomNumbers(hash(`${seed} line`));
+    this.#load = workloadOf(randomNumbers(hash(`${seed} workload`)));
+    const network = new Network(world, faults);
+    this.#kinesis = new KinesisModel(world, faults, network, this.#load.shards);
+    answerKinesis(this.#kinesis);
+    this.#checks = new StreamChecks(world, this.#kinesis, this.#load.trips);
+    this.#replayer = machineIn(folder, 'replayer');
+    this.#worker = machineIn(folder, 'worker');
+    this.#output = join(folder, 'results.ndjson');
+    writeFileSync(join(folder, 'trips.csv'), this.#load.csv);
+  }
+
+  async run(): Promise<void> {
+    const trouble = this.#plan();
+    this.#startReplay();
+    this.#startProcessor();
+    await this.#world.run(() => this.#world.now - BEGIN > trouble, TROUBLE_MS * 2);
+    this.#calm();
+    await this.#world.run(() => this.#isReplayed, PATIENCE_MS);
+    this.#checks.afterReplay();
+    await this.#finish();
+    this.#checkResults();
+  }
+
+  /** What happens at times of its own; returns how long it goes on, ms. */
+  #plan(): number {
+    const random = this.#random;
+    const end = 5_000 + random() ** 2 * (TROUBLE_MS - 5_000);
+    const often = (most: number) => Math.floor(random() ** 2 * (most + 1));
+    const plan = (kind: string, most: number, happen: (random: Random) => void) => {
+      for (let n = often(most); n > 0; n--) {
+        const details = randomNumbers(Math.floor(random() * 2 ** 32));
+        this.#world.after(random() * end, undefined, kind, () => {
+          if (!this.#faults.areOver && this.#faults.note(`${kind}#${n}`, `plan ${kind}`)) happen(details);
+        });
+      }
+    };
+    plan('kill replay', 3, (details) => this.#kill(this.#replay, details));
+    plan('kill processor', 4, (details) => this.#kill(this.#processor, details));
+    plan('stall', 2, (details) => {
+      const machine = details() < 0.5 ? this.#worker : this.#replayer;
+      machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
+    });
+    plan('clock', 2, (details) => {
+      const machine = details() < 0.5 ? this.#worker : this.#replayer;
+      machine.ahead += (details() - 0.5) * 120_000;
+    });
+    plan('split', 3, (details) => {
+      const open = this.#kinesis.openShards;
+      if (open.length < 6) this.#kinesis.split(open[Math.floor(details() * open.length)]!);
+      this.#faults.state = 'resharded';
+    });
+    plan('merge', 2, (details) => {
+      const open = this.#kinesis.openShards;
+      if (open.length < 2) return;
+      const low = Math.floor(details() * (open.length - 1));
+      this.#kinesis.merge(open[low]!, open[low + 1]!);
+      this.#faults.state = 'resharded';
+    });
+    plan('list-lags', 1, () => {
+      this.#kinesis.lag = 5_000;
+    });
+    return end;
+  }
+
+  #kill(role: Role, details: Random): void {
+    if (!role.process?.alive) return;
+    this.#world.kill(role.process);
+    this.#faults.state = 'after a kill';
+    this.#startLater(role, 200 + details() ** 2 * 15_000);
+  }
+
+  #calm(): void {
+    this.#faults.areOver = true;
+    this.#kinesis.lag = 0;
+    this.#world.say(undefined, 'no more faults');
+  }
+
+  #startReplay(): void {
+    const { speedup, aggregate, watermarkInterval } = this.#load;
+    this.#start(this.#replay, this.#replayer, async () => {
+      const replay = await openReplay({
+        paths: [join(this.#replayer.folder, '..', 'trips.csv')],
+        dataDir: this.#replayer.folder,
+        stream: 'kinesis:trips',
+        region: 'us-east-1',
+        speedup,
+        aggregate,
+        watermarkInterval,
+        resume: true,
+      });
+      const { interrupted } = await replay.run();
+      this.#isReplayed = !interrupted;
+    });
+  }
+
+  #startProcessor(): void {
+    this.#start(this.#processor, this.#worker, async () => {
+      const processor = await openProcessor(this.#options({}));
+      await processor.run();
+    });
+  }
+
+  #options(more: Partial<ProcessorOptions>): ProcessorOptions {
+    return {
+      stream: 'kinesis:trips',
+      region: 'us-east-1',
+      dataDir: this.#worker.folder,
+      views: this.#load.views,
+      checkpointInterval: this.#load.checkpointInterval,
+      output: this.#output,
+      onProgress: ({ counters }) => this.#checks.counters(counters),
+      ...more,
+    };
+  }
+
+  /** Starts a process; if it fails as it may, it is started again. */
+  #start(role: Role, machine: Machine, main: () => Promise<void>): void {
+    const world = this.#world;
+    role.start = () => {
+      const process = world.start(`${role.name} ${++this.#lives}`, machine, async () => {
+        try {
+          await main();
+        } catch (error) {
+          if (!(error instanceof TaxiflowError) || !PASSES.has(error.code)) return world.broken(error);
+          world.say(process, `ends: ${error.code}: ${error.message}`);
+          this.#startLater(role, 1_000);
+        }
+        process.alive = false;
+        this.#checks.ended(process);
+      });
+      role.process = process;
+      this.processes.add(process);
+    };
+    if (role.again) role.again.isCancelled = true;
+    role.start();
+  }
+
+  #startLater(role: Role, ms: number): void {
+    role.again = this.#world.after(ms, undefined, `${role.name} is started again`, () => role.start());
+  }
+
+  /** A last run, to the end of the stream. */
+  async #finish(): Promise<void> {
+    const world = this.#world;
+    const { process, again } = this.#processor;
+    if (again) again.isCancelled = true;
+    if (process) world.kill(process);
+    // What was written last is seen by readers.
+    let isSeen = false;
+    world.after(SEEN_MS, undefined, 'all is seen', () => {
+      isSeen = true;
+    });
+    await world.run(() => isSeen, PATIENCE_MS);
+    this.#start(this.#processor, this.#worker, async () => {
+      const processor = await openProcessor(this.#options({ untilEnd: true, drain: true }));
+      this.#last = await processor.run();
+    });
+    await world.run(() => this.#last !== undefined, PATIENCE_MS);
+  }
+
+  #checkResults(): void {
+    const { totals, lost } = this.#last!;
+    const found = readFileSync(this.#output, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((text) => JSON.parse(text));
+    same(
+      textsOf(found),
+      resultsOf(this.#load.views, this.#load.trips),
+      'the results are those of the trips, each once',
+    );
+    if (lost.length > 0) throw new Broken(`nothing was lost, and the run says so: ${lost.join()}`);
+    const { late, dead, processed, filtered } = totals;
+    if (late > 0 || dead > 0 || processed + filtered !== this.#load.trips.length)
+      throw new Broken(`W1, W7, C7: ${this.#load.trips.length} trips, but ${JSON.stringify(totals)}`);
+  }
+}
+
+function machineIn(folder: string, name: string): Machine {
+  const own = join(folder, name);
+  mkdirSync(own);
+  return new Machine(name, own);
+}
+
+/** Compares sorted texts, and names the first that differ. */
+function same(found: readonly string[], expected: readonly string[], what: string): void {
+  const missing = without(expected, found);
+  const unexpected = without(found, expected);
+  if (missing.length + unexpected.length === 0) return;
+  const some = (texts: readonly string[]) => texts.slice(0, 3).join('\n  ');
+  throw new Broken(
+    `not so: ${what}\n${missing.length} missing:\n  ${some(missing)}\n${unexpected.length} unexpected:\n  ${some(unexpected)}`,
+  );
+}
+
+function without(texts: readonly string[], taken: readonly string[]): string[] {
+  const left = new Map<string, number>();
+  for (const text of taken) left.set(text, (left.get(text) ?? 0) + 1);
+  return texts.filter((text) => {
+    const n = left.get(text) ?? 0;
+    left.set(text, n - 1);
+    return n <= 0;
+  });
+}
