@@ -86,8 +86,11 @@ export class StreamChecks {
 
   /** A process that has ended leaves nothing open. */
   ended(process: Process): void {
-    if (process.opened.size > 0 || process.timers.size > 0)
-      this.#broken(`${process.name} ends with ${process.opened.size} open and ${process.timers.size} timers`);
+    const left = [
+      ...[...process.opened.keys()].map((one) => one.constructor.name),
+      ...[...process.timers].map(({ ms, from }) => `a timer of ${ms} ms ${from}`),
+    ];
+    if (left.length > 0) this.#broken(`${process.name} ends and leaves ${left.join(', ')}`);
   }
 }
 

@@ -16,6 +16,8 @@ import { Broken, type Process, type World } from './world.ts';
 
 const HASHES = 1n << 128n;
 const RETENTION_HOURS = 24;
+/** Of the stream when a world begins. */
+const AGE_MS = 3_600_000;
 const SEEN_MS = 1_000;
 const ITERATOR_MS = 300_000;
 /** Lists lag by less than what the reader expects (10 s). */
@@ -103,7 +105,12 @@ export class KinesisModel {
     this.#network = network;
     this.#created = world.now;
     for (let i = 0n; i < shards; i++)
-      this.#open([], (i * HASHES) / BigInt(shards), ((i + 1n) * HASHES) / BigInt(shards) - 1n);
+      this.#open(
+        [],
+        (i * HASHES) / BigInt(shards),
+        ((i + 1n) * HASHES) / BigInt(shards) - 1n,
+        world.now - AGE_MS,
+      );
   }
 
   get openShards(): KinesisShard[] {
@@ -139,9 +146,9 @@ export class KinesisModel {
     this.#store(shard, Buffer.from(data).toString('base64'));
   }
 
-  #open(parents: readonly string[], first: bigint, last: bigint): void {
+  #open(parents: readonly string[], first: bigint, last: bigint, opened = this.#world.now): void {
     const id = `shardId-${String(this.shards.length).padStart(12, '0')}`;
-    this.shards.push({ id, parents, first, last, opened: this.#world.now, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, isGone: false, records: [], reads: [] }); // biome-ignore format: one shard
+    this.shards.push({ id, parents, first, last, opened, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, isGone: false, records: [], reads: [] }); // biome-ignore format: one shard
   }
 
   /** As those of version 2: 186 bits that grow. */

@@ -11,10 +11,12 @@ import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { openReplay } from '../../src/app/replay.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { type Random, randomNumbers } from '../random.ts';
+import type { Snapshot } from '../sinks/opensearch-model.ts';
 import { StreamChecks } from './checks.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
+import { answerHttp, SearchModel } from './search-model.ts';
 import { enter } from './surroundings.ts';
 import { resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
@@ -27,7 +29,7 @@ const PATIENCE_MS = 1_200_000;
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -67,6 +69,7 @@ export async function simulate(
     for (const one of line.processes) world.kill(one);
     enter(undefined);
     answerKinesis(undefined);
+    answerHttp(undefined);
     process.off('unhandledRejection', rejected);
     rmSync(folder, { recursive: true, force: true });
   }
@@ -94,6 +97,7 @@ class Line {
   readonly #random: Random;
   readonly #load: Workload;
   readonly #kinesis: KinesisModel;
+  readonly #search: SearchModel;
   readonly #checks: StreamChecks;
   readonly #replayer: Machine;
   readonly #worker: Machine;
@@ -113,6 +117,8 @@ class Line {
     const network = new Network(world, faults);
     this.#kinesis = new KinesisModel(world, faults, network, this.#load.shards);
     answerKinesis(this.#kinesis);
+    this.#search = new SearchModel(world, faults, network);
+    answerHttp(this.#search);
     this.#checks = new StreamChecks(world, this.#kinesis, this.#load.trips);
     this.#replayer = machineIn(folder, 'replayer');
     this.#worker = machineIn(folder, 'worker');
@@ -170,7 +176,32 @@ class Line {
     plan('list-lags', 1, () => {
       this.#kinesis.lag = 5_000;
     });
+    if (this.#load.opensearch) this.#planSearch(plan);
     return end;
+  }
+
+  /** What becomes of the indices by other hands. */
+  #planSearch(plan: (kind: string, most: number, happen: (random: Random) => void) => void): void {
+    const { server } = this.#search;
+    const viewIn = (details: Random) =>
+      this.#load.views[Math.floor(details() * this.#load.views.length)]!.name;
+    let snapshot: Snapshot[] = [];
+    plan('rollover', 4, (details) => server.rollover(viewIn(details)));
+    plan('index-deleted', 1, () => server.takeAway());
+    plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
+    plan('snapshot', 1, () => {
+      snapshot = server.snapshot();
+    });
+    plan('restored', 1, () => server.restore(snapshot));
+    plan('blocked-index', 1, (details) => {
+      const indices = [...server.indices.values()];
+      const index = indices[Math.floor(details() * indices.length)];
+      if (!index) return;
+      index.isBlocked = true;
+      this.#world.after(details() * 20_000, undefined, 'unblocked', () => {
+        index.isBlocked = false;
+      });
+    });
   }
 
   #kill(role: Role, details: Random): void {
@@ -218,7 +249,8 @@ class Line {
       dataDir: this.#worker.folder,
       views: this.#load.views,
       checkpointInterval: this.#load.checkpointInterval,
-      output: this.#output,
+      ...(this.#load.output ? { output: this.#output } : {}),
+      ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onProgress: ({ counters }) => this.#checks.counters(counters),
       ...more,
     };
@@ -271,15 +303,19 @@ class Line {
 
   #checkResults(): void {
     const { totals, lost } = this.#last!;
-    const found = readFileSync(this.#output, 'utf8')
-      .split('\n')
-      .filter(Boolean)
-      .map((text) => JSON.parse(text));
-    same(
-      textsOf(found),
-      resultsOf(this.#load.views, this.#load.trips),
-      'the results are those of the trips, each once',
-    );
+    const expected = resultsOf(this.#load.views, this.#load.trips);
+    if (this.#load.output) {
+      const lines = readFileSync(this.#output, 'utf8').split('\n').filter(Boolean);
+      same(
+        textsOf(lines.map((text) => JSON.parse(text))),
+        expected,
+        'the file holds the results of the trips, each once (C3)',
+      );
+    }
+    if (this.#load.opensearch) {
+      const documents = this.#search.server.documents.map(({ source }) => JSON.parse(source));
+      same(textsOf(documents), expected, 'OpenSearch holds the results of the trips, each once (O1 to O7)');
+    }
     if (lost.length > 0) throw new Broken(`nothing was lost, and the run says so: ${lost.join()}`);
     const { late, dead, processed, filtered } = totals;
     if (late > 0 || dead > 0 || processed + filtered !== this.#load.trips.length)

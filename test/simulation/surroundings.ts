@@ -60,8 +60,13 @@ class WorldDate extends RealDate {
 class Timer {
   readonly #of: Process;
   readonly #cancel: () => void;
-  constructor(of: Process, cancel: () => void) {
+  readonly ms: number;
+  readonly from: string;
+
+  constructor(of: Process, ms: number, cancel: () => void) {
     this.#of = of;
+    this.ms = ms;
+    this.from = world?.tell ? (new Error().stack ?? '') : '';
     this.#cancel = cancel;
     of.timers.add(this);
   }
@@ -88,7 +93,7 @@ function timer(ms: number, again: boolean, ring: () => void): Timer {
   const [here, of] = [world!, world!.current!];
   const least = Math.max(1, Number.isFinite(ms) ? ms : 1);
   let event = next();
-  const made = new Timer(of, () => {
+  const made = new Timer(of, ms, () => {
     event.isCancelled = true;
   });
   function next() {
@@ -116,7 +121,7 @@ function replaceTimers(): void {
     setImmediate: Object.assign((ring: Ring, ...args: unknown[]) => {
       if (!world?.current) return real.setImmediate(ring, ...args);
       const event = world.soon(world.current, '', () => ring(...args));
-      return new Timer(world.current, () => {
+      return new Timer(world.current, 0, () => {
         event.isCancelled = true;
       }).unref();
     }, real.setImmediate),

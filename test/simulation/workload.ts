@@ -30,11 +30,16 @@ export interface Workload {
   readonly aggregate: boolean;
   readonly watermarkInterval: number | undefined;
   readonly checkpointInterval: number;
+  /** Where results go. */
+  readonly output: boolean;
+  readonly opensearch: boolean;
 }
 
 function pick<T>(random: Random, of: readonly T[]): T {
   return of[Math.floor(random() * of.length)]!;
 }
+
+const SINKS = [{ output: true, opensearch: false }, { output: false, opensearch: true }, { output: true, opensearch: true }]; // biome-ignore format: one list
 
 const HEADER =
   'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,PULocationID,DOLocationID,total_amount';
@@ -90,6 +95,7 @@ export function workloadOf(random: Random): Workload {
     aggregate: random() < 0.3,
     watermarkInterval: pick(random, [undefined, 200, 1_000]),
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
+    ...pick(random, SINKS),
   };
 }
 

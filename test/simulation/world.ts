@@ -35,7 +35,7 @@ export class Process {
   alive = true;
   readonly opened: Opened = new Map();
   /** Timers that would keep it from ending. */
-  readonly timers = new Set<object>();
+  readonly timers = new Set<{ readonly ms: number; readonly from: string }>();
 
   constructor(name: string, machine: Machine) {
     this.name = name;
