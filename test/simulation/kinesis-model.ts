@@ -88,7 +88,7 @@ export class KinesisModel {
   /** Told of each put before it is carried out, by whom it was sent, and of each record that is stored. */
   onPut: (data: readonly string[], of: Process | undefined) => void = () => {};
   onStored: (data: string, shard: KinesisShard) => void = () => {};
-  readonly destroyed = new WeakSet<KinesisClient>();
+  readonly #clients = new WeakMap<KinesisClient, AbortController>();
   /** Lists are so old at most. */
   lag = 0;
   readonly #world: World;
@@ -177,18 +177,15 @@ export class KinesisModel {
     options: { abortSignal?: AbortSignal } = {},
   ): Promise<object> {
     const of = running()!;
-    if (this.destroyed.has(client))
-      this.#world.broken(new Broken(`${of.name} uses a client that it has destroyed`));
+    const life = this.#clients.get(client) ?? new AbortController();
+    this.#clients.set(client, life);
+    if (life.signal.aborted) this.#world.broken(new Broken(`${of.name} uses a client that it has destroyed`));
     of.opened.set(client, () => {});
+    const { abortSignal } = options;
+    const signal = abortSignal ? AbortSignal.any([abortSignal, life.signal]) : life.signal;
     const name = command.constructor.name.replace(/Command$/, '');
     const terminal = async ({ request }: { request: { body?: Uint8Array } }) => {
-      const { output = {}, body } = await this.#attempts(
-        name,
-        command.input,
-        request.body,
-        options.abortSignal,
-        of,
-      );
+      const { output = {}, body } = await this.#attempts(name, command.input, request.body, signal, of);
       return {
         response: {
           statusCode: 200,
@@ -203,12 +200,18 @@ export class KinesisModel {
     return output as object;
   }
 
+  /** A destroyed client breaks the connections under way. */
+  destroyed(client: KinesisClient): void {
+    running()?.opened.delete(client);
+    this.#clients.get(client)?.abort(new NoAnswer('reset'));
+  }
+
   /** The SDK tries a second time by itself. */
   async #attempts(
     name: string,
     input: Input,
     body: Uint8Array | undefined,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
     of: Process,
   ): Promise<Answer> {
     const attempt = () =>
@@ -223,7 +226,7 @@ export class KinesisModel {
       };
       const again =
         ($metadata?.httpStatusCode ?? 500) >= 500 || failed === 'ProvisionedThroughputExceededException';
-      if (signal?.aborted || !again || error instanceof SyntaxError) throw translated(error);
+      if (signal.aborted || !again || error instanceof SyntaxError) throw translated(error);
       await new Promise<void>((resolve) => void this.#world.after(AGAIN_MS, of, '', resolve));
       return attempt().catch((second: unknown) => {
         throw translated(second);
@@ -403,7 +406,6 @@ export function answerKinesis(model: KinesisModel | undefined): void {
     return model.send(this, command, options);
   };
   prototype['destroy'] = function (this: KinesisClient) {
-    model.destroyed.add(this);
-    running()?.opened.delete(this);
+    model.destroyed(this);
   };
 }

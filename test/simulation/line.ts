@@ -10,14 +10,16 @@ import { openProcessor, type ProcessSummary } from '../../src/app/processor.ts';
 import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { openReplay } from '../../src/app/replay.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { copyState } from '../../src/savepoints/savepoints.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
 import { StreamChecks } from './checks.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
+import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
-import { enter } from './surroundings.ts';
+import { enter, workOfThreads } from './surroundings.ts';
 import { resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
@@ -25,11 +27,13 @@ const BEGIN = Date.UTC(2026, 0, 1);
 /** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
 const TROUBLE_MS = 90_000;
 const PATIENCE_MS = 1_200_000;
+/** A process that has nothing to do any more ends within so many ms. */
+const ENDS_MS = 10;
 /** By then readers see what was written. */
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -48,6 +52,12 @@ export interface SimulateOptions {
 /** tmpfs, where there is one: nothing here is to outlive the run. */
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
+const threadWork = async (data: unknown) => {
+  const { state, app, path } = data as { state: string; app: string; path: string };
+  await copyState(state, app, path);
+  return { done: true };
+};
+
 export async function simulate(
   seed: number,
   { without = new Set(), tell }: SimulateOptions = {},
@@ -57,9 +67,11 @@ export async function simulate(
   world.tell = tell;
   const faults = new Faults(world, seed, without);
   const line = new Line(world, faults, seed, folder);
-  const rejected = (error: unknown) => world.broken(error);
-  process.on('unhandledRejection', rejected);
+  const broken = (error: unknown) => world.broken(error);
+  process.on('unhandledRejection', broken);
+  process.on('warning', broken);
   let error: unknown;
+  workOfThreads(threadWork);
   enter(world);
   try {
     await line.run();
@@ -70,7 +82,9 @@ export async function simulate(
     enter(undefined);
     answerKinesis(undefined);
     answerHttp(undefined);
-    process.off('unhandledRejection', rejected);
+    answerS3(undefined);
+    process.off('unhandledRejection', broken);
+    process.off('warning', broken);
     rmSync(folder, { recursive: true, force: true });
   }
   const { happened, coverage } = faults;
@@ -98,12 +112,15 @@ class Line {
   readonly #load: Workload;
   readonly #kinesis: KinesisModel;
   readonly #search: SearchModel;
+  readonly #s3: S3Model;
   readonly #checks: StreamChecks;
   readonly #replayer: Machine;
   readonly #worker: Machine;
+  readonly #other: Machine;
   readonly #output: string;
   readonly #replay = roleOf('replay');
   readonly #processor = roleOf('processor');
+  readonly #standby = roleOf('standby');
   #isReplayed = false;
   /** The last run of the processor, to the end of the stream. */
   #last: ProcessSummary | undefined;
@@ -119,9 +136,12 @@ class Line {
     answerKinesis(this.#kinesis);
     this.#search = new SearchModel(world, faults, network);
     answerHttp(this.#search);
+    this.#s3 = new S3Model(world, faults, network);
+    answerS3(this.#s3);
     this.#checks = new StreamChecks(world, this.#kinesis, this.#load.trips);
     this.#replayer = machineIn(folder, 'replayer');
     this.#worker = machineIn(folder, 'worker');
+    this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
     writeFileSync(join(folder, 'trips.csv'), this.#load.csv);
   }
@@ -129,7 +149,8 @@ class Line {
   async run(): Promise<void> {
     const trouble = this.#plan();
     this.#startReplay();
-    this.#startProcessor();
+    this.#startProcessor(this.#processor, this.#worker);
+    if (this.#load.isRemote) this.#startProcessor(this.#standby, this.#other);
     await this.#world.run(() => this.#world.now - BEGIN > trouble, TROUBLE_MS * 2);
     this.#calm();
     await this.#world.run(() => this.#isReplayed, PATIENCE_MS);
@@ -153,12 +174,19 @@ class Line {
     };
     plan('kill replay', 3, (details) => this.#kill(this.#replay, details));
     plan('kill processor', 4, (details) => this.#kill(this.#processor, details));
-    plan('stall', 2, (details) => {
-      const machine = details() < 0.5 ? this.#worker : this.#replayer;
+    if (this.#load.isRemote) plan('kill standby', 3, (details) => this.#kill(this.#standby, details));
+    const machines = [
+      this.#worker,
+      this.#replayer,
+      ...(this.#load.isRemote ? [this.#other, this.#worker] : []),
+    ];
+    const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
+    plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
+      const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
     });
     plan('clock', 2, (details) => {
-      const machine = details() < 0.5 ? this.#worker : this.#replayer;
+      const machine = machineOf(details);
       machine.ahead += (details() - 0.5) * 120_000;
     });
     plan('split', 3, (details) => {
@@ -235,23 +263,25 @@ class Line {
     });
   }
 
-  #startProcessor(): void {
-    this.#start(this.#processor, this.#worker, async () => {
-      const processor = await openProcessor(this.#options({}));
+  #startProcessor(role: Role, machine: Machine): void {
+    const takeover = this.#load.isRemote ? { takeover: this.#load.takeover } : {};
+    this.#start(role, machine, async () => {
+      const processor = await openProcessor(this.#options(machine, takeover));
       await processor.run();
     });
   }
 
-  #options(more: Partial<ProcessorOptions>): ProcessorOptions {
+  #options({ folder }: Machine, more: Partial<ProcessorOptions>): ProcessorOptions {
     return {
       stream: 'kinesis:trips',
       region: 'us-east-1',
-      dataDir: this.#worker.folder,
+      dataDir: folder,
       views: this.#load.views,
       checkpointInterval: this.#load.checkpointInterval,
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onProgress: ({ counters }) => this.#checks.counters(counters),
+      ...(this.#load.isRemote ? { state: 's3://states/job', stateInterval: this.#load.stateInterval } : {}),
       ...more,
     };
   }
@@ -268,8 +298,10 @@ class Line {
           world.say(process, `ends: ${error.code}: ${error.message}`);
           this.#startLater(role, 1_000);
         }
-        process.alive = false;
-        this.#checks.ended(process);
+        world.after(ENDS_MS, process, '', () => {
+          process.alive = false;
+          this.#checks.ended(process);
+        });
       });
       role.process = process;
       this.processes.add(process);
@@ -285,17 +317,19 @@ class Line {
   /** A last run, to the end of the stream. */
   async #finish(): Promise<void> {
     const world = this.#world;
-    const { process, again } = this.#processor;
-    if (again) again.isCancelled = true;
-    if (process) world.kill(process);
+    for (const { process, again } of [this.#processor, this.#standby]) {
+      if (again) again.isCancelled = true;
+      if (process) world.kill(process);
+    }
+    const machine = this.#load.isRemote && this.#random() < 0.5 ? this.#other : this.#worker;
     // What was written last is seen by readers.
     let isSeen = false;
     world.after(SEEN_MS, undefined, 'all is seen', () => {
       isSeen = true;
     });
     await world.run(() => isSeen, PATIENCE_MS);
-    this.#start(this.#processor, this.#worker, async () => {
-      const processor = await openProcessor(this.#options({ untilEnd: true, drain: true }));
+    this.#start(this.#processor, machine, async () => {
+      const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
       this.#last = await processor.run();
     });
     await world.run(() => this.#last !== undefined, PATIENCE_MS);

@@ -49,7 +49,17 @@ export class Network {
     const fault = this.#faults.of(server, name, CONNECTION);
     const there = USUAL_MS * random() ** 3;
     const back = USUAL_MS * random() ** 3 + (fault === 'slow' ? SLOW_MS * random() : 0);
-    return new Promise<T>((resolve, reject) => {
+    return new Promise<T>((settle, refuse) => {
+      const aborted = () => reject(signal!.reason);
+      const over = () => signal?.removeEventListener('abort', aborted);
+      const resolve = (answer: T) => {
+        over();
+        settle(answer);
+      };
+      const reject = (error: unknown) => {
+        over();
+        refuse(error);
+      };
       const tell = (ms: number, what: string, how: () => void) => world.after(ms, of, what, how);
       const fail = (ms: number, failure: Failure) =>
         tell(ms, `${name}: ${failure}`, () => reject(new NoAnswer(failure)));
@@ -60,7 +70,8 @@ export class Network {
           // Nobody is told.
         }
       };
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      if (signal?.aborted) return aborted();
+      signal?.addEventListener('abort', aborted);
       switch (fault) {
         case 'refused':
           return void fail(there, 'refused');

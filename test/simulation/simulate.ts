@@ -1,6 +1,9 @@
 /** `npm run simulate`: searches seeds for one that fails. */
 import './surroundings.ts';
 import { parseArgs } from 'node:util';
+import { S3Client } from '@aws-sdk/client-s3';
+import { TaxiflowError } from '../../src/errors.ts';
+import { muteVersionWarning } from '../../src/net/aws-sdk.ts';
 import { simulate, type Verdict } from './line.ts';
 
 process.env['AWS_ACCESS_KEY_ID'] = 'none';
@@ -17,9 +20,14 @@ const { values } = parseArgs({
   },
 });
 
+// What the SDK loads and reads at its first use is no part of any world.
+muteVersionWarning();
+await new S3Client({ region: 'us-east-1' }).config.credentials();
+
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
 function words(error: unknown): string {
+  if (error instanceof TaxiflowError) return `${error.code}: ${error.stack}`;
   return error instanceof Error && error.name === 'Broken'
     ? error.message
     : String((error as Error)?.stack ?? error);

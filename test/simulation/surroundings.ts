@@ -3,7 +3,11 @@
  * before anything of taxiflow. Outside of a world, everything is as usual.
  */
 import crypto from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import files from 'node:fs/promises';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { Transform } from 'node:stream';
+import threads from 'node:worker_threads';
 import zlib from 'node:zlib';
 import type { Process, World } from './world.ts';
 
@@ -174,6 +178,62 @@ function replaceThreads(): void {
   };
   atOnce('gzip', 'gzipSync');
   atOnce('gunzip', 'gunzipSync');
+  streamAtOnce('createGzip', 'gzipSync');
+  streamAtOnce('createGunzip', 'gunzipSync');
+  const { Worker } = threads;
+  threads.Worker = new Proxy(Worker, {
+    construct: (usual, [file, options]) =>
+      world?.current ? new Thread((options as { workerData: unknown }).workerData) : new usual(file, options),
+  });
+}
+
+/** Packs or unpacks all of a stream at its end. */
+function streamAtOnce(name: 'createGzip' | 'createGunzip', sync: 'gzipSync' | 'gunzipSync'): void {
+  const usual = zlib[name] as (options?: object) => Transform;
+  const instead = (options: object = {}) => {
+    if (!world?.current) return usual(options);
+    const pieces: Buffer[] = [];
+    return new Transform({
+      transform: (piece: Buffer, _, done) => {
+        pieces.push(piece);
+        done();
+      },
+      flush: (done) => {
+        try {
+          done(null, zlib[sync](Buffer.concat(pieces), options));
+        } catch (error) {
+          done(error as Error);
+        }
+      },
+    });
+  };
+  Object.defineProperty(zlib, name, { value: instead });
+}
+
+/** What threads do, since a world has none. */
+let work: (data: unknown) => Promise<unknown> = () => Promise.reject(new Error('no work is known'));
+
+/** Says what a thread does with its data; what it resolves to is its message. */
+export function workOfThreads(given: typeof work): void {
+  work = given;
+}
+
+/** A thread whose work is done by the process itself, and whose message arrives a little later. */
+class Thread extends EventEmitter {
+  constructor(data: unknown) {
+    super();
+    const [here, of] = [world!, world!.current!];
+    const tell = (what: string, value: unknown) =>
+      here.after(50 * here.chance('thread')(), of, 'a thread ends', () => this.emit(what, value));
+    work(data).then(
+      (message) => tell('message', message),
+      (error: unknown) => tell('error', error),
+    );
+  }
+
+  async terminate(): Promise<number> {
+    return 0;
+  }
 }
 
 /** A killed process loses its databases, like anything that the system closes for it. */
@@ -196,6 +256,22 @@ function followDatabases(): void {
   };
 }
 
+/** A killed process loses its files too. */
+function followFiles(): void {
+  const usual = files.open;
+  files.open = async (...args) => {
+    const file = await usual(...args);
+    const of = running();
+    const close = file.close.bind(file);
+    of?.opened.set(file, () => void close());
+    file.close = () => {
+      of?.opened.delete(file);
+      return close();
+    };
+    return file;
+  };
+}
+
 type Method = (this: object, ...args: unknown[]) => unknown;
 
 globalThis.Date = WorldDate as DateConstructor;
@@ -205,4 +281,5 @@ replaceTimers();
 replaceChance();
 replaceThreads();
 followDatabases();
+followFiles();
 syncBuiltinESMExports();

@@ -33,13 +33,18 @@ export interface Workload {
   /** Where results go. */
   readonly output: boolean;
   readonly opensearch: boolean;
+  /** The state is in S3, and a standby waits for so many ms. */
+  readonly isRemote: boolean;
+  readonly takeover: number;
+  readonly stateInterval: number;
 }
 
 function pick<T>(random: Random, of: readonly T[]): T {
   return of[Math.floor(random() * of.length)]!;
 }
 
-const SINKS = [{ output: true, opensearch: false }, { output: false, opensearch: true }, { output: true, opensearch: true }]; // biome-ignore format: one list
+// A file lies on one machine, and a state in S3 may move to another.
+const SINKS = [{ output: true, opensearch: false, isRemote: false }, { output: false, opensearch: true, isRemote: false }, { output: true, opensearch: true, isRemote: false }, { output: false, opensearch: true, isRemote: true }]; // biome-ignore format: one list
 
 const HEADER =
   'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,PULocationID,DOLocationID,total_amount';
@@ -96,6 +101,8 @@ export function workloadOf(random: Random): Workload {
     watermarkInterval: pick(random, [undefined, 200, 1_000]),
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     ...pick(random, SINKS),
+    takeover: pick(random, [3_000, 10_000]),
+    stateInterval: pick(random, [500, 1_000, 5_000]),
   };
 }
 
