@@ -21,13 +21,22 @@ export const KINDS = {
   kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie'],
   opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'broken-off'],
   s3: [...CONNECTION, 'throttled', 'torn', 'conflict'],
+  /** At a commit of SQLite, or a write to a file. */
+  disk: ['killed-before', 'killed-after', 'full'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill', 'stall', 'clock', 'split', 'merge', 'list-lags', 'foreign', 'rollover', 'index-deleted', 'alias-swapped', 'restored', 'blocked-index', 'take-over'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
 
 const RATES = [0.005, 0.02, 0.08, 0.25];
+/** Bulk requests are few. Commits are many, and a process that never comes to anything shows nothing. */
+const OFTEN: Readonly<Record<string, number>> = {
+  'opensearch some-turned-away': 20,
+  'opensearch some-unavailable': 20,
+  'opensearch blocked': 10,
+  disk: 1 / 8,
+};
 
 export class Faults {
   /** Those that happened, in order, by name. */
@@ -38,24 +47,29 @@ export class Faults {
   areOver = false;
   /** What the run is doing, for the coverage. */
   state = 'first run';
-  /** Names of faults that do not happen, to find those that matter. */
-  readonly #without: ReadonlySet<string>;
+  /** Names of those that may happen, to find the few that matter. */
+  readonly #only: ReadonlySet<string> | undefined;
   readonly #world: World;
   readonly #rates = new Map<string, number>();
   readonly #seed: number;
   readonly #counts = new Map<string, number>();
 
-  constructor(world: World, seed: number, without: ReadonlySet<string>) {
+  constructor(world: World, seed: number, only: ReadonlySet<string> | undefined) {
     this.#world = world;
     this.#seed = seed;
-    this.#without = without;
+    this.#only = only;
     // Some seeds meet few kinds often, some many seldom.
     const random = randomNumbers(hash(`${seed} rates`));
     const share = random();
-    for (const server of ['kinesis', 'opensearch', 's3'] as const)
+    for (const server of ['kinesis', 'opensearch', 's3', 'disk'] as const)
       for (const kind of KINDS[server])
-        if (random() < share)
-          this.#rates.set(`${server} ${kind}`, RATES[Math.floor(random() * RATES.length)]!);
+        if (random() < share) {
+          const rate = RATES[Math.floor(random() * RATES.length)]!;
+          this.#rates.set(
+            `${server} ${kind}`,
+            Math.min(0.5, rate * (OFTEN[`${server} ${kind}`] ?? OFTEN[server] ?? 1)),
+          );
+        }
   }
 
   /** The fault that a request meets, of those that are possible. */
@@ -81,7 +95,7 @@ export class Faults {
 
   /** Counts a fault; false where it is left out. */
   note(name: string, kind: string): boolean {
-    if (this.#without.has(name)) return false;
+    if (this.#only && !this.#only.has(name)) return false;
     this.happened.push(name);
     const cell = `${kind}\t${this.state}`;
     this.coverage.set(cell, (this.coverage.get(cell) ?? 0) + 1);

@@ -89,13 +89,12 @@ export class KinesisModel {
   onPut: (data: readonly string[], of: Process | undefined) => void = () => {};
   onStored: (data: string, shard: KinesisShard) => void = () => {};
   readonly #clients = new WeakMap<KinesisClient, AbortController>();
-  /** Lists are so old at most. */
-  lag = 0;
   readonly #world: World;
   readonly #faults: Faults;
   readonly #network: Network;
   readonly #iterators = new Map<string, Iterator>();
-  #listedUpTo = 0;
+  #lagsSince = 0;
+  #lagsUntil = 0;
   #sequences = 0;
   readonly #created: number;
 
@@ -111,6 +110,15 @@ export class KinesisModel {
         ((i + 1n) * HASHES) / BigInt(shards) - 1n,
         world.now - AGE_MS,
       );
+  }
+
+  /** For some seconds, lists are as of now. No list is older than the one before it. */
+  lag(share: number): void {
+    const { now } = this.#world;
+    if (now < this.#lagsUntil) return;
+    // What changes in this moment is left out.
+    this.#lagsSince = now - 1;
+    this.#lagsUntil = now + share * LIST_LAG_MS;
   }
 
   get openShards(): KinesisShard[] {
@@ -276,9 +284,8 @@ export class KinesisModel {
       .split(' ')
       .map(Number) as [number, number];
     if (input['NextToken'] === undefined) {
-      // A list may be old, but what one client saw all see.
-      asOf = Math.max(this.#listedUpTo, this.#world.now - Math.min(this.lag, LIST_LAG_MS) * random());
-      this.#listedUpTo = asOf;
+      const { now } = this.#world;
+      asOf = now < this.#lagsUntil ? this.#lagsSince : now;
       from = 0;
     } else if (this.#faults.of('kinesis', 'ListShards token', ['token-expired']))
       throw awsError('ExpiredNextTokenException', 400);

@@ -55,9 +55,9 @@ export class S3Model {
     this.#network = network;
   }
 
-  /** How often the state was taken over. */
-  get epoch(): number {
-    return this.#head?.epoch ?? 0;
+  /** The number behind the last result that a head covers. */
+  get nextResult(): number {
+    return this.#head?.next_result ?? 1;
   }
 
   /** In the place of the SDK's client, which tries once. */
@@ -75,6 +75,7 @@ export class S3Model {
   }
 
   #serve(request: string, input: Input): object {
+    this.#world.say(this.#world.current, `${request} ${input.Key ?? ''}`);
     const fault = this.#faults.of('s3', `${request} served`, ['throttled', 'torn', 'conflict']);
     if (fault === 'throttled') throw awsError('SlowDown', 503);
     const { Key: key = '', Body } = input;
@@ -137,6 +138,11 @@ export class S3Model {
   }
 
   #checkHead(head: Head): void {
+    const { epoch, sequence, checkpoint, next_result } = head;
+    this.#world.say(
+      undefined,
+      `head ${epoch} ${sequence} covers checkpoint ${checkpoint}, results below ${next_result}`,
+    );
     const before = this.#head;
     this.#head = head;
     if (before) {

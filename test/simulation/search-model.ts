@@ -6,7 +6,15 @@ import { EventEmitter } from 'node:events';
 import http from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
 import { Readable } from 'node:stream';
-import { type Asked, type answered, FULL, ModelServer, type TurnedAway } from '../sinks/opensearch-model.ts';
+import { gunzipSync } from 'node:zlib';
+import {
+  type Asked,
+  type answered,
+  type BulkAnswer,
+  FULL,
+  ModelServer,
+  type TurnedAway,
+} from '../sinks/opensearch-model.ts';
 import type { Faults } from './faults.ts';
 import type { Network, NoAnswer } from './network.ts';
 import { running } from './surroundings.ts';
@@ -20,10 +28,17 @@ interface Answer {
   readonly breaksOff?: boolean;
 }
 
+const VERSION = /"version":(\d+),"version_type"/g;
+/** The bits of a version that count results. */
+const RESULT = (1n << 30n) - 1n;
 const RUBBISH = ['<html>', '{}', 'null', '{"errors":true,"items":[]}', '{"errors":false,"items":[]}', '{"took":1}', '']; // biome-ignore format: one list
 
 export class SearchModel {
   readonly server: ModelServer;
+  /** Numbers of the results that it has stored at some time. */
+  readonly settled = new Set<number>();
+  /** Told the number of each result that arrives. */
+  onResults: (number: number) => void = () => {};
   readonly #world: World;
   readonly #faults: Faults;
   readonly #network: Network;
@@ -44,6 +59,13 @@ export class SearchModel {
     this.server.limit = 10_000_000;
   }
 
+  #settle(numbers: readonly number[], { items }: BulkAnswer): void {
+    // A conflict says that a later result of the document is there.
+    for (const [i, item] of items.entries())
+      for (const { status, error } of Object.values(item))
+        if (!error || status === 409) this.settled.add(numbers[i]!);
+  }
+
   ask(asked: Asked): Promise<Answer> {
     const name = asked.bulkBody ? 'bulk' : `${asked.method} ${asked.path.replace(/^\/[^_/]+/, '/NAME')}`;
     return this.#network.ask({ server: 'opensearch', name, serve: () => this.#serve(asked, name) });
@@ -51,6 +73,8 @@ export class SearchModel {
 
   #serve(asked: Asked, name: string): Answer {
     const { server } = this;
+    const numbers = asked.bulkBody ? numbersIn(gunzipSync(asked.bulkBody).toString()) : [];
+    for (const number of numbers) this.onResults(number);
     const random = this.#faults.details(name);
     const possible = asked.bulkBody
       ? ([
@@ -74,7 +98,9 @@ export class SearchModel {
     const turnedAway = fault && away[fault];
     server.script = turnedAway && (() => turnedAway);
     try {
-      const body = JSON.stringify(server.carryOut(asked));
+      const answer = server.carryOut(asked);
+      if (asked.bulkBody) this.#settle(numbers, answer as BulkAnswer);
+      const body = JSON.stringify(answer);
       return { status: 200, body, breaksOff: fault === 'broken-off' };
     } catch (error) {
       const { meta } = error as ReturnType<typeof answered> & {
@@ -89,6 +115,11 @@ export class SearchModel {
       server.script = undefined;
     }
   }
+}
+
+/** The number of each result in a bulk request. */
+function numbersIn(text: string): number[] {
+  return [...text.matchAll(VERSION)].map(([, version]) => Number(BigInt(version!) & RESULT));
 }
 
 interface Params {
