@@ -36,12 +36,19 @@ async function run(args, mutant) {
   }
 }
 
-function mutate(build, { name, file, find, replace }) {
+/** A mutant is one change of the sources, or several that are nothing alone. */
+function mutate(build, { name, file, find, replace, also = [] }) {
   build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-    if (path !== join(root, file)) return undefined;
-    const [before, ...after] = readFileSync(path, 'utf8').split(find);
-    if (after.length !== 1) throw new Error(`the mutant "${name}" fits ${after.length} places of ${file}`);
-    return { contents: before + replace + after[0], loader: 'ts' };
+    const changes = [{ file, find, replace }, ...also].filter((change) => path === join(root, change.file));
+    if (changes.length === 0) return undefined;
+    let contents = readFileSync(path, 'utf8');
+    for (const change of changes) {
+      const [before, ...after] = contents.split(change.find);
+      if (after.length !== 1)
+        throw new Error(`the mutant "${name}" fits ${after.length} places of ${change.file}`);
+      contents = before + change.replace + after[0];
+    }
+    return { contents, loader: 'ts' };
   });
 }
 

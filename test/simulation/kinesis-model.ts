@@ -8,6 +8,7 @@
  *  - a split or merge closes its parents; a closed shard ends once it is read to its end, and leaves the list once its
  *    records are gone
  */
+import { setMaxListeners } from 'node:events';
 import { KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Faults } from './faults.ts';
 import { type Network, NoAnswer } from './network.ts';
@@ -187,6 +188,8 @@ export class KinesisModel {
     const of = running()!;
     const life = this.#clients.get(client) ?? new AbortController();
     this.#clients.set(client, life);
+    // Each request under way listens to it.
+    setMaxListeners(0, life.signal);
     if (life.signal.aborted) this.#world.broken(new Broken(`${of.name} uses a client that it has destroyed`));
     of.opened.set(client, () => {});
     const { abortSignal } = options;

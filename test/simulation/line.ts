@@ -32,6 +32,8 @@ const TROUBLE_MS = 90_000;
 const PATIENCE_MS = 1_200_000;
 /** A process that has nothing to do any more ends within so many ms. */
 const ENDS_MS = 10;
+/** A process that is asked to end does so in this time, once nothing goes wrong. */
+const STOP_MS = 120_000;
 /** By then readers see what was written. */
 const SEEN_MS = 2_000;
 
@@ -102,10 +104,12 @@ interface Role {
   /** Its next start. */
   again: Scheduled | undefined;
   start: () => void;
+  /** Asks the process to end. */
+  stop: AbortController;
 }
 
 function roleOf(name: string): Role {
-  return { name, process: undefined, again: undefined, start: () => {} };
+  return { name, process: undefined, again: undefined, start: () => {}, stop: new AbortController() };
 }
 
 type Plan = (kind: string, most: number, happen: (details: Random) => void) => void;
@@ -327,7 +331,8 @@ class Line {
   #startProcessor(role: Role, machine: Machine): void {
     const takeover = this.#load.isRemote ? { takeover: this.#load.takeover } : {};
     this.#start(role, machine, async () => {
-      const processor = await openProcessor(this.#options(machine, takeover));
+      const { signal } = role.stop;
+      const processor = await openProcessor(this.#options(machine, { ...takeover, signal }));
       await processor.run();
     });
   }
@@ -354,6 +359,7 @@ class Line {
   #start(role: Role, machine: Machine, main: () => Promise<void>): void {
     const world = this.#world;
     role.start = () => {
+      role.stop = new AbortController();
       const process = world.start(`${role.name} ${++this.#lives}`, machine, async () => {
         try {
           await main();
@@ -379,13 +385,21 @@ class Line {
     role.again = this.#world.after(ms, undefined, `${role.name} is started again`, () => role.start());
   }
 
+  /** Ends what runs on a machine for good: it is asked to, and does so soon, or it is killed. */
+  async #end(role: Role): Promise<void> {
+    const { process, stop } = role;
+    if (process?.alive && this.#random() < 0.7) {
+      this.#world.soon(process, 'is asked to end', () => stop.abort());
+      await this.#world.run(() => !process.alive, STOP_MS);
+    }
+    if (role.again) role.again.isCancelled = true;
+    if (process) this.#world.kill(process);
+  }
+
   /** A last run, to the end of the stream. */
   async #finish(): Promise<void> {
     const world = this.#world;
-    for (const { process, again } of [this.#processor, this.#standby]) {
-      if (again) again.isCancelled = true;
-      if (process) world.kill(process);
-    }
+    for (const role of [this.#processor, this.#standby]) await this.#end(role);
     const machine = this.#load.isRemote && this.#random() < 0.5 ? this.#other : this.#worker;
     // What was written last is seen by readers.
     let isSeen = false;
