@@ -30,11 +30,13 @@ export const KINDS = {
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
 
 const RATES = [0.005, 0.02, 0.08, 0.25];
-/** Bulk requests are few. Commits are many, and a process that never comes to anything shows nothing. */
+/** Requests to OpenSearch and S3 are few. Commits are many, and a process that never comes to anything shows nothing. */
 const OFTEN: Readonly<Record<string, number>> = {
   'opensearch some-turned-away': 20,
   'opensearch some-unavailable': 20,
   'opensearch blocked': 10,
+  'opensearch rubbish': 2,
+  s3: 2,
   disk: 1 / 8,
 };
 

@@ -38,7 +38,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -175,6 +175,9 @@ class Line {
   }
 
   async run(): Promise<void> {
+    // Clocks differ from the beginning.
+    for (const machine of [this.#replayer, this.#worker, this.#other])
+      if (this.#random() < 0.5) machine.ahead = (this.#random() - 0.5) * 120_000;
     const trouble = this.#plan();
     this.#startReplay();
     this.#startProcessor(this.#processor, this.#worker);
@@ -263,7 +266,7 @@ class Line {
       const index = indices[Math.floor(details() * indices.length)];
       if (!index) return;
       index.isBlocked = true;
-      this.#world.after(details() * 20_000, undefined, 'unblocked', () => {
+      this.#world.after(details() ** 2 * 150_000, undefined, 'unblocked', () => {
         index.isBlocked = false;
       });
     });
@@ -332,8 +335,10 @@ class Line {
     const takeover = this.#load.isRemote ? { takeover: this.#load.takeover } : {};
     this.#start(role, machine, async () => {
       const { signal } = role.stop;
-      const processor = await openProcessor(this.#options(machine, { ...takeover, signal }));
+      const { untilEnd } = this.#load;
+      const processor = await openProcessor(this.#options(machine, { ...takeover, signal, untilEnd }));
       await processor.run();
+      if (!signal.aborted) this.#startLater(role, 2_000);
     });
   }
 

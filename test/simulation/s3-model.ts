@@ -20,6 +20,7 @@ interface Head {
   readonly owner: string;
   readonly checkpoint: number;
   readonly next_result: number;
+  readonly created: number;
   readonly base: Part | null;
   readonly increments: readonly Part[];
 }
@@ -150,6 +151,8 @@ export class S3Model {
       if (head.sequence !== before.sequence + 1) this.#broken('H1: the heads are not one line');
       if (head.epoch !== before.epoch + (isTaken ? 1 : 0))
         this.#broken('H2: a take-over raises the epoch by one');
+      if (isTaken && head.created <= before.created)
+        this.#broken('H2, O2: an owner does not write later versions than the one before it');
       // Who takes over may not have what was committed after the head that it took.
       if (head.checkpoint < before.checkpoint || head.next_result < before.next_result)
         this.#broken('H1, C8: a head covers less than the one before it');

@@ -35,6 +35,8 @@ export interface Workload {
   /** Ms. */
   readonly allowedLateness: number;
   readonly retain: number | undefined;
+  /** A run ends where the stream does, and the next one follows. */
+  readonly untilEnd: boolean;
   /** Another producer writes trips as it likes, and what is none. */
   readonly hasForeign: boolean;
   /** Where results go. */
@@ -113,6 +115,7 @@ export function workloadOf(random: Random): Workload {
     watermarkInterval: pick(random, [undefined, 200, 1_000]),
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     hasForeign,
+    untilEnd: random() < 0.3,
     allowedLateness: pick(random, [0, 0, 60_000, 600_000]),
     // What is gone can't be sent again, and a file on another machine would need it.
     retain: sinks.output && !sinks.opensearch && random() < 0.3 ? 60_000 : undefined,
