@@ -94,9 +94,15 @@ export class KinesisReader implements StreamReader {
   }
 
   async shards(): Promise<readonly Shard[]> {
-    const found = await listShards(this.#client, this.#stream, (request) =>
-      untilDone(request, this.#stream, this.#clock, this.#over.signal),
-    );
+    const { signal } = this.#over;
+    const found = await listShards(this.#client, this.#stream, (request) => {
+      // The end of a wait is no reason to ask again.
+      const unlessOver = async () => {
+        signal.throwIfAborted();
+        return request();
+      };
+      return untilDone(unlessOver, this.#stream, this.#clock, signal);
+    });
     this.#closed = new Set(found.filter((shard) => !shard.open).map((shard) => shard.id));
     return found;
   }
