@@ -489,26 +489,31 @@ export class Processor {
   }
 
   async #openSinks(clock: Clock, signal: AbortSignal): Promise<Sink[]> {
-    const { output, onNote, checkpointInterval = 1_000 } = this.#o;
+    const { checkpointInterval = 1_000 } = this.#o;
     const sinks: Sink[] = [];
-    if (output !== undefined)
-      sinks.push(new NdjsonSink(this.#state.outbox, output, (note) => onNote?.(note)));
-    if (this.#search) sinks.push(await this.#openSearchSink(this.#search, clock));
-    if (this.#archive) sinks.push(await this.#archiveSink(this.#archive, clock));
-    this.#notes = new RunNotes({
-      state: this.#state,
-      sinks,
-      checkpointInterval,
-      remote: () => this.#remote?.status,
-      interrupted: () => signal.aborted,
-    });
     try {
+      for await (const sink of this.#makeSinks(clock)) sinks.push(sink);
+      this.#notes = new RunNotes({
+        state: this.#state,
+        sinks,
+        checkpointInterval,
+        remote: () => this.#remote?.status,
+        interrupted: () => signal.aborted,
+      });
       for (const sink of sinks) await sink.open?.(signal);
     } catch (error) {
-      for (const sink of sinks) if (sink.open) await sink.close(true);
+      // The first failure is the cause.
+      for (const sink of sinks) await closed(sink).catch(() => {});
       throw error;
     }
     return sinks;
+  }
+
+  async *#makeSinks(clock: Clock): AsyncGenerator<Sink> {
+    const { output, onNote } = this.#o;
+    if (output !== undefined) yield new NdjsonSink(this.#state.outbox, output, (note) => onNote?.(note));
+    if (this.#search) yield await this.#openSearchSink(this.#search, clock);
+    if (this.#archive) yield await this.#archiveSink(this.#archive, clock);
   }
 
   async #archiveSink(place: ArchivePlace, clock: Clock): Promise<Sink> {
@@ -553,6 +558,10 @@ export class Processor {
     const onNote = (note: string) => this.#o.onNote?.(note);
     return new DashboardTimes({ access, dashboards, prefix, views: this.#views, clock, onNote });
   }
+}
+
+async function closed(sink: Sink): Promise<void> {
+  await sink.close(true);
 }
 
 /** Windows that are closed without a watermark: at the end, or after so many ms without a record. */

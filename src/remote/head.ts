@@ -3,7 +3,7 @@
  *
  *  H1 it is replaced only by a conditional write on the version that its owner wrote, so the heads of a state are one line.
  *  H2 a take-over raises the epoch. Whoever finds a head that it did not write has been taken over, and writes no more.
- *  H3 a write whose answer was lost is known as one's own by owner, epoch and sequence.
+ *  H3 a write whose answer was lost is known by what it wrote. One that was given up, and succeeded all the same, is written over.
  */
 import { randomUUID } from 'node:crypto';
 import { EXIT, TaxiflowError } from '../errors.ts';
@@ -144,8 +144,7 @@ export class OwnHead {
       created: Math.max(Date.now(), from.created + QUARTER_MS),
       at: new Date().toISOString(),
     };
-    const etag = await write(store, key, content, seen?.etag);
-    return new OwnHead(store, key, owner, { content, etag });
+    return new OwnHead(store, key, owner, await write(store, key, content, seen?.etag));
   }
 
   /** Commits a state of the job `stream`; throws `taken-over` if the head is another's by now, and S3's errors, after which it may be tried again. */
@@ -158,8 +157,9 @@ export class OwnHead {
       owner: this.#owner,
       at: new Date().toISOString(),
     };
-    this.#etag = await write(this.#store, this.#key, content, this.#etag);
-    this.#content = content;
+    const { content: written, etag } = await write(this.#store, this.#key, content, this.#etag);
+    this.#content = written;
+    this.#etag = etag;
   }
 }
 
@@ -171,23 +171,30 @@ const changeOf = ({ base, increments, state_format, checkpoint, next_result }: C
   next_result,
 });
 
-/** Writes a head over the version `before`, or as the first; returns its ETag. */
+/** Whether two heads say the same, whenever they were written. */
+function isSame(one: HeadContent, other: HeadContent): boolean {
+  return JSON.stringify({ ...one, at: '' }) === JSON.stringify({ ...other, at: '' });
+}
+
+/** Writes a head over the version `before`, or as the first; returns it as it was written. */
 async function write(
   store: ObjectStore,
   key: string,
   content: HeadContent,
   before: string | undefined,
-): Promise<string> {
+): Promise<Found> {
   const condition = before === undefined ? { IfNoneMatch: '*' as const } : { IfMatch: before };
   try {
-    return await store.put(key, Buffer.from(JSON.stringify(content)), condition);
+    return { content, etag: await store.put(key, Buffer.from(JSON.stringify(content)), condition) };
   } catch (error) {
     if (!(error instanceof TaxiflowError)) throw error;
     // The write may have succeeded without an answer.
     const found = await readHead(store, key);
-    const { owner, epoch, sequence } = content;
     const now = found?.content;
-    if (now?.owner === owner && now.epoch === epoch && now.sequence === sequence) return found!.etag;
+    if (found && isSame(found.content, content)) return found;
+    // An earlier one of ours, which was given up without an answer, has the same sequence and says something else.
+    if (found && found.content.owner === content.owner && found.etag !== before)
+      return write(store, key, { ...content, sequence: found.content.sequence + 1 }, found.etag);
     if (error.code !== 's3-changed' && found?.etag === before) throw error;
     if (!now) {
       throw new TaxiflowError('state-gone', `${store.url(key)} was deleted while it was in use`, {

@@ -22,7 +22,7 @@ import { gunzip, gzip } from 'node:zlib';
 import { type Clock, hasPassed } from '../clock.ts';
 import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engine/state-store.ts';
 import type { BlockPlace, Key, PaneBlock, WindowSpan } from '../engine/windows/pane-runs.ts';
-import { EXIT, TaxiflowError } from '../errors.ts';
+import { EXIT, TaxiflowError, translate, translating } from '../errors.ts';
 import { Attempts } from '../net/retry.ts';
 import { makeFolder } from '../private-files.ts';
 import { isOutOfReach, OUT_OF_REACH } from '../s3/errors.ts';
@@ -141,8 +141,9 @@ export async function takeState(options: RemoteOptions, seen?: Found | null): Pr
   };
   const head = await OwnHead.take(store, key, job, found);
   const from = found?.content.base ? found.content : undefined;
-  if (from) await whileBeating(head, options, () => restore(options, from, head.content));
+  // A state that is restored and not marked would be refused as one that was never of this head.
   markRemote(dataDir, app, store.url(key));
+  if (from) await whileBeating(head, options, () => restore(options, from, head.content));
   return { head, from };
 }
 
@@ -212,8 +213,13 @@ function refuseStrayState(dataDir: string, app: string, url: string): void {
 
 function markRemote(dataDir: string, app: string, url: string): void {
   const path = markPath(dataDir, app);
-  makeFolder(dirname(path));
-  writeFileSync(path, url, { mode: 0o600 });
+  if (existsSync(path) && readFileSync(path, 'utf8') === url) return;
+  translating(`the state of app "${app}"`, path, () => {
+    makeFolder(dirname(path));
+    // Half a mark would be that of another head.
+    writeFileSync(`${path}.new`, url, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  });
 }
 
 /** Makes the local state of what a head names, for the life that its new head begins. */
@@ -238,6 +244,8 @@ async function restore(
       for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
       renameSync(state, path);
     });
+  } catch (error) {
+    throw translate(error, `the state of app "${options.app}"`, path);
   } finally {
     lock.close();
   }

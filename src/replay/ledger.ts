@@ -97,20 +97,28 @@ export class ReplayLedger {
     this.path = ledgerPath(dataDir);
     this.#clock = clock;
     this.#db = openSqlite(this.path, { what: WHAT });
-    this.#translating(() => {
-      const format = () => formatOf(this.#db);
-      if (format() === 0) {
-        transaction(this.#db, () => {
-          if (format() === 0) this.#db.exec(SCHEMA);
-        });
-      }
-      if (format() === 1) {
-        transaction(this.#db, () => {
-          if (format() === 1) this.#db.exec(FROM_FORMAT_1);
-        });
-      }
-      refuseNewerFormat(this.#db, WHAT, FORMAT, 'choose another --data-dir');
-    });
+    try {
+      this.#translating(() => this.#prepare());
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** Makes the tables, or brings them up to date. */
+  #prepare(): void {
+    const format = () => formatOf(this.#db);
+    if (format() === 0) {
+      transaction(this.#db, () => {
+        if (format() === 0) this.#db.exec(SCHEMA);
+      });
+    }
+    if (format() === 1) {
+      transaction(this.#db, () => {
+        if (format() === 1) this.#db.exec(FROM_FORMAT_1);
+      });
+    }
+    refuseNewerFormat(this.#db, WHAT, FORMAT, 'choose another --data-dir');
   }
 
   find(key: string): ReplayEntry | undefined {

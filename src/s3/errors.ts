@@ -138,7 +138,8 @@ function refused(error: unknown, { url, deed }: Place): TaxiflowError | undefine
         : 'check the credentials and the rights to list and get; public data: --no-sign-request, data whose reader pays: --request-payer',
     );
   }
-  if (status === undefined || status < 400 || status >= 500) return undefined;
+  // A write that met another one is no refusal, however often it did.
+  if (status === undefined || status < 400 || status >= 500 || status === 409) return undefined;
   return failure(error, 's3-refused', `S3 refuses ${url}: ${wordsOf(error)}`, 'check the URL and --region');
 }
 

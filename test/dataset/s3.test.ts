@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { Dataset } from '../../src/dataset/dataset.ts';
 import { findInputs, type Input } from '../../src/dataset/inputs.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { isOutOfReach, translateS3 } from '../../src/s3/errors.ts';
 import type { S3Options } from '../../src/s3/object-store.ts';
 import { TestClock } from '../clock.ts';
 import { fixture, fixtureFiles, temporaryFolder } from '../files.ts';
@@ -312,4 +313,12 @@ test('a server that accepts the connection and stays silent is reported within t
     AbortSignal.abort(new DOMException('too long', 'TimeoutError')),
   );
   assert.equal(await code(find(fake, 'x.csv')), 's3-unreachable');
+});
+
+test('a write that always meets another one may be tried again later', () => {
+  const conflict = Object.assign(new Error('a conflicting operation'), {
+    name: 'ConditionalRequestConflict',
+    $metadata: { httpStatusCode: 409 },
+  });
+  assert.ok(isOutOfReach(translateS3(conflict, 'trips', 'head.json', 'written')));
 });

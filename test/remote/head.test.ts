@@ -163,6 +163,39 @@ describe('the head of a state in S3', () => {
     assert.ok(takeOvers > 100 && lost > 100, `${takeOvers} take-overs, ${lost} lost answers`);
   });
 
+  it('H3 a write that was given up, and succeeded, is not taken for the next one', async () => {
+    let lying: { bytes: Buffer; etag: string } | undefined;
+    let isAway = false;
+    let etag = 0;
+    const unreachable = () => new TaxiflowError('s3-unreachable', 'no answer');
+    const store = {
+      url: (key: string) => key,
+      get: async () => {
+        if (isAway) throw unreachable();
+        return lying;
+      },
+      put: async (_: string, body: Uint8Array, condition: Condition) => {
+        if ('IfMatch' in condition && condition.IfMatch !== lying?.etag)
+          throw new TaxiflowError('s3-changed', 'it changed');
+        lying = { bytes: Buffer.from(body), etag: String(++etag) };
+        if (isAway) throw unreachable();
+        return lying.etag;
+      },
+    } as unknown as ObjectStore;
+    const head = await OwnHead.take(store, KEY, { app: 'job', stream: 's', interval: 10 }, null);
+    const change = { ...head.content, checkpoint: 7, next_result: 9 };
+    isAway = true;
+    // A sign of life.
+    await assert.rejects(head.replace(head.content), { code: 's3-unreachable' });
+    isAway = false;
+    await head.replace(change);
+    const found = await readHead(store, KEY);
+    assert.equal(found?.content.checkpoint, 7, 'what was told to be accepted is there');
+    assert.deepEqual(head.content, found?.content);
+    await head.replace({ ...change, checkpoint: 8 });
+    assert.equal((await readHead(store, KEY))?.content.checkpoint, 8);
+  });
+
   it('is refused if it is anything else', async () => {
     for (const text of ['', 'x', '{}', '[]', 'null', '{"format":2}', '{"format":1,"app":"a"}']) {
       const store = { url: (key: string) => key, get: async () => ({ bytes: Buffer.from(text), etag: '1' }) };

@@ -213,11 +213,13 @@ export class ModelServer {
   readonly aliases = new Map<string, Map<string, boolean | undefined>>();
   readonly templates = new Map<string, { index_patterns: string[]; template: { mappings: object } }>();
   readonly #random: Random;
+  readonly #clock: Pick<TestClock, 'sleep' | 'after'>;
   #underWay = 0;
   #identities = 0;
 
-  constructor(random: Random) {
+  constructor(random: Random, clock: Pick<TestClock, 'sleep' | 'after'> = HURRIED) {
     this.#random = random;
+    this.#clock = clock;
   }
 
   /** All that the searches of users find, by name; a document that lies in two indices is found twice. */
@@ -322,16 +324,20 @@ export class ModelServer {
 
   /** Throws like the client for an error answer. */
   async answer(asked: Asked): Promise<{ statusCode: number; body: unknown }> {
-    const { path, bulkBody } = asked;
+    const { path } = asked;
     this.most.requests = Math.max(this.most.requests, ++this.#underWay);
     try {
       await this.front(path);
-      await HURRIED.sleep(this.#random() * ANSWER_MS);
+      await this.#clock.sleep(this.#random() * ANSWER_MS);
     } finally {
       this.#underWay--;
     }
-    const body = bulkBody ? await this.#bulk(gunzipSync(bulkBody).toString()) : this.#other(asked);
-    return { statusCode: 200, body };
+    return { statusCode: 200, body: this.carryOut(asked) };
+  }
+
+  /** What a request does, and its answer; throws like `answer`. */
+  carryOut(asked: Asked): unknown {
+    return asked.bulkBody ? this.#bulk(gunzipSync(asked.bulkBody).toString()) : this.#other(asked);
   }
 
   #other({ method, path, querystring, body }: Asked): unknown {
@@ -354,7 +360,11 @@ export class ModelServer {
     if (what === '_refresh') return { _shards: { failed: 0 } };
     if (what === '_count') return { count: indices.reduce((sum, { documents }) => sum + documents.size, 0) };
     if (what === '_search')
-      return { aggregations: { windows: { buckets: windowsIn(indices, windowsAsked(body)) } } };
+      return {
+        aggregations: {
+          windows: { buckets: rangesIn(indices, body) ?? windowsIn(indices, windowsAsked(body)) },
+        },
+      };
     throw new Error(`the model does not know ${method} ${path}`);
   }
 
@@ -405,7 +415,7 @@ export class ModelServer {
     };
   }
 
-  async #bulk(body: string): Promise<unknown> {
+  #bulk(body: string): unknown {
     const lines = body.slice(0, -1).split('\n');
     this.most.documents = Math.max(this.most.documents, lines.length / 2);
     this.most.characters = Math.max(this.most.characters, body.length);
@@ -440,7 +450,7 @@ export class ModelServer {
         throw reset();
       case 4:
         // The request arrives after it was abandoned.
-        HURRIED.after(this.#random() * LATE_MS, () => this.#done(lines, TAKES_ALL));
+        this.#clock.after(this.#random() * LATE_MS, () => this.#done(lines, TAKES_ALL));
         throw reset();
       case 5:
         return this.#done(lines, { of: half, ...FULL });
@@ -509,7 +519,7 @@ export class ModelServer {
   #bury({ deleted }: ModelIndex, id: string, version: bigint): void {
     const tombstone = { version };
     deleted.set(id, tombstone);
-    HURRIED.after(this.tombstoneMs, () => {
+    this.#clock.after(this.tombstoneMs, () => {
       if (deleted.get(id) === tombstone) deleted.delete(id);
     });
   }
@@ -582,6 +592,29 @@ function windowsIn(indices: readonly ModelIndex[], asked: ReadonlySet<number>): 
         .slice(0, 1),
     },
   }));
+}
+
+type Ranges = Readonly<
+  Record<string, { readonly range: { readonly window_end: { gte: string; lt: string } } }>
+>;
+
+/** As `windowsIn`, for ranges of ends that have names; undefined where a search has none. */
+function rangesIn(indices: readonly ModelIndex[], body: unknown): object | undefined {
+  const { filters } = (body as { aggs: { windows: { filters?: { filters: Ranges } } } }).aggs.windows;
+  if (!filters) return undefined;
+  const named = Object.entries(filters.filters).map(([name, { range }]) => {
+    const isIn = (source: string) => {
+      const { window_end: end } = JSON.parse(source) as { window_end: string };
+      return range.window_end.gte <= end && end < range.window_end.lt;
+    };
+    const counts = indices.map(
+      ({ name: index, documents }) =>
+        [index, [...documents.values()].filter(({ source }) => isIn(source)).length] as const,
+    );
+    const most = counts.filter(([, n]) => n > 0).sort(([, a], [, b]) => b - a);
+    return [name, { indices: { buckets: most.slice(0, 1).map(([key]) => ({ key })) } }];
+  });
+  return Object.fromEntries(named);
 }
 
 export function answered(statusCode: number, headers = {}, type = 'some_exception'): Error {

@@ -13,6 +13,7 @@ import { serve } from '../services/http.ts';
 import { openBothWays } from '../services/kinesis.ts';
 import { refusal } from '../services/sigv4.ts';
 import { taxiflow } from '../taxiflow.ts';
+import { until } from '../until.ts';
 
 const SECRET = { accessKeyId: 'test', secretAccessKey: 'secret' };
 const KEYS = {
@@ -101,6 +102,36 @@ describe('Amazon Kinesis, where emulators differ', () => {
     await stream.broadcast(() => data);
     const batch = await stream.read(shardIdOf(0), { at: 'trim-horizon' }, 10);
     assert.deepEqual(Buffer.from(batch.data), data);
+  });
+
+  it('ends its reads when it is closed, though they would be repeated for minutes', async (t) => {
+    const { options, asked } = await amazon(t, {
+      DescribeStreamSummary: () => summary(),
+      ListShards: () => ({ Shards: shards(12) }),
+      GetShardIterator: () => 'ProvisionedThroughputExceededException',
+    });
+    const waits: string[] = [];
+    const still = {
+      now: () => 0,
+      sleep: (ms: number, signal?: AbortSignal) =>
+        new Promise<void>((resolve) => {
+          waits.push(`${ms}`);
+          signal?.addEventListener('abort', () => resolve());
+        }),
+    };
+    const reader = await KinesisReader.open({ ...options, clock: still });
+    const warned: Error[] = [];
+    const warn = (warning: Error) => warned.push(warning);
+    process.on('warning', warn);
+    t.after(() => process.off('warning', warn));
+    const reads = shards(12).map((_, i) => reader.read(shardIdOf(i), { at: 'trim-horizon' }, 10));
+    const ends = Promise.allSettled(reads);
+    await until('every read waits', () => waits.length === reads.length);
+    await reader.close();
+    const before = asked.length;
+    for (const { status } of await ends) assert.equal(status, 'rejected');
+    assert.equal(asked.length, before, 'nothing is asked any more');
+    assert.deepEqual(warned, []);
   });
 
   it('tells whether a change is going on', async (t) => {

@@ -70,9 +70,19 @@ function firstPatience(error: unknown): Patience | undefined {
   return kind === 'throttled' ? FIRST_CONTACT : { ...FIRST_CONTACT, tries: FIRST_CONTACT_TRIES };
 }
 
-/** The result of one request of a run, repeated for up to five minutes. Throws as `explained`. */
-export function untilDone<T>(request: () => Promise<T>, stream: string, clock: Clock): Promise<T> {
-  return retry(request, { clock, patience, explain: (error) => explained(error, stream) });
+/** The result of one request of a run, repeated for up to five minutes, or until `signal` aborts. Throws as `explained`. */
+export function untilDone<T>(
+  request: () => Promise<T>,
+  stream: string,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<T> {
+  return retry(request, {
+    clock,
+    ...(signal ? { signal } : {}),
+    patience,
+    explain: (error) => explained(error, stream),
+  });
 }
 
 /** Waits before the next attempt of a run's request, or throws as `explained`. */

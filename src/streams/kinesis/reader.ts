@@ -5,6 +5,7 @@
  *     is renewed from that time, never from the new "latest".
  *  K2, K3 in `writer.ts`
  */
+import { setMaxListeners } from 'node:events';
 import { GetShardIteratorCommand, type KinesisClient } from '@aws-sdk/client-kinesis';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
@@ -66,8 +67,12 @@ export class KinesisReader implements StreamReader {
   readonly #readable = new Map<string, number>();
   /** Shards that the last list had as closed. */
   #closed: ReadonlySet<string> = new Set();
+  /** Aborted by `close`: reads under way would be repeated for minutes, and keep the process alive. */
+  readonly #over = new AbortController();
 
   private constructor(options: KinesisReaderOptions, { client, summary, ...found }: Contact) {
+    // Each shard may wait.
+    setMaxListeners(0, this.#over.signal);
     this.#client = client;
     this.#stream = options.stream;
     this.#clock = options.clock;
@@ -89,9 +94,15 @@ export class KinesisReader implements StreamReader {
   }
 
   async shards(): Promise<readonly Shard[]> {
-    const found = await listShards(this.#client, this.#stream, (request) =>
-      untilDone(request, this.#stream, this.#clock),
-    );
+    const { signal } = this.#over;
+    const found = await listShards(this.#client, this.#stream, (request) => {
+      // The end of a wait is no reason to ask again.
+      const unlessOver = async () => {
+        signal.throwIfAborted();
+        return request();
+      };
+      return untilDone(unlessOver, this.#stream, this.#clock, signal);
+    });
     this.#closed = new Set(found.filter((shard) => !shard.open).map((shard) => shard.id));
     return found;
   }
@@ -103,7 +114,8 @@ export class KinesisReader implements StreamReader {
     const again: Position =
       position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
     let from = position;
-    for (const attempts = new Attempts(this.#clock); ; ) {
+    for (const attempts = new Attempts(this.#clock, this.#over.signal); ; ) {
+      this.#over.signal.throwIfAborted();
       try {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
@@ -156,11 +168,12 @@ export class KinesisReader implements StreamReader {
       if (!found?.open) return;
       if (this.#clock.now() - since > LIST_LAG_MS)
         throw badAnswer('GetRecords', 'NextShardIterator, though the shard is open');
-      await this.#clock.sleep(LIST_AGAIN_MS);
+      await this.#clock.sleep(LIST_AGAIN_MS, this.#over.signal);
     }
   }
 
   async close(): Promise<void> {
+    this.#over.abort();
     await this.#fanOut?.close();
     this.#client.destroy();
   }
@@ -182,7 +195,8 @@ export class KinesisReader implements StreamReader {
 
   async #untilReadable(shardId: string): Promise<void> {
     const wait = (this.#readable.get(shardId) ?? Number.NEGATIVE_INFINITY) - this.#clock.now();
-    if (wait > 0) await this.#clock.sleep(wait);
+    if (wait > 0) await this.#clock.sleep(wait, this.#over.signal);
+    this.#over.signal.throwIfAborted();
     this.#readable.set(shardId, this.#clock.now() + READ_INTERVAL);
   }
 

@@ -1,0 +1,343 @@
+/**
+ * Puts a world in the place of what Node.js gives a process: time, timers, chance, threads and databases. It must be loaded
+ * before anything of taxiflow. Outside of a world, everything is as usual.
+ */
+import crypto from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import fs from 'node:fs';
+import files from 'node:fs/promises';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { Transform } from 'node:stream';
+import threads from 'node:worker_threads';
+import zlib from 'node:zlib';
+import type { Process, World } from './world.ts';
+
+let world: World | undefined;
+
+/** The world in which code runs from now on; undefined for the real one. */
+export function enter(entered: World | undefined): void {
+  world = entered;
+}
+
+/** The process that runs. */
+export function running(): Process | undefined {
+  return world?.current;
+}
+
+const RealDate = Date;
+const real = {
+  random: Math.random,
+  setTimeout: globalThis.setTimeout,
+  clearTimeout: globalThis.clearTimeout,
+  setInterval: globalThis.setInterval,
+  clearInterval: globalThis.clearInterval,
+  setImmediate: globalThis.setImmediate,
+  clearImmediate: globalThis.clearImmediate,
+  timeout: AbortSignal.timeout,
+  performanceNow: performance.now.bind(performance),
+  randomUUID: crypto.randomUUID,
+};
+
+/** A real turn of the event loop: runs everything that needs no event, such as promises and ticks. */
+export const turn = real.setImmediate;
+
+/** Time by the clock of the process that runs. */
+function now(): number {
+  return world?.current ? world.timeOn(world.current.machine) : RealDate.now();
+}
+
+class WorldDate extends RealDate {
+  constructor(...given: []) {
+    if (given.length === 0) super(now());
+    else super(...given);
+  }
+
+  static override now(): number {
+    return now();
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof RealDate;
+  }
+}
+
+/** A timer of a world, as far as anybody uses it. */
+class Timer {
+  readonly #of: Process;
+  readonly #cancel: () => void;
+  readonly ms: number;
+  readonly from: string;
+
+  constructor(of: Process, ms: number, cancel: () => void) {
+    this.#of = of;
+    this.ms = ms;
+    this.from = world?.tell ? (new Error().stack ?? '') : '';
+    this.#cancel = cancel;
+    of.timers.add(this);
+  }
+  ref(): this {
+    return this;
+  }
+  unref(): this {
+    this.#of.timers.delete(this);
+    return this;
+  }
+  hasRef(): boolean {
+    return this.#of.timers.has(this);
+  }
+  clear(): void {
+    this.#of.timers.delete(this);
+    this.#cancel();
+  }
+}
+
+/** A timer is never early, and often a little late. */
+const LATE_MS = 2;
+
+function timer(ms: number, again: boolean, ring: () => void): Timer {
+  const [here, of] = [world!, world!.current!];
+  const least = Math.max(1, Number.isFinite(ms) ? ms : 1);
+  let event = next();
+  const made = new Timer(of, ms, () => {
+    event.isCancelled = true;
+  });
+  function next() {
+    const late = here.chance('timer')() * LATE_MS;
+    return here.after(least + late, of, '', () => {
+      if (again) event = next();
+      else of.timers.delete(made);
+      ring();
+    });
+  }
+  return made;
+}
+
+type Ring = (...args: unknown[]) => void;
+
+function replaceTimers(): void {
+  Object.assign(globalThis, {
+    setTimeout: Object.assign(
+      (ring: Ring, ms = 0, ...args: unknown[]) =>
+        world?.current ? timer(ms, false, () => ring(...args)) : real.setTimeout(ring, ms, ...args),
+      real.setTimeout,
+    ),
+    setInterval: (ring: Ring, ms = 0, ...args: unknown[]) =>
+      world?.current ? timer(ms, true, () => ring(...args)) : real.setInterval(ring, ms, ...args),
+    setImmediate: Object.assign((ring: Ring, ...args: unknown[]) => {
+      if (!world?.current) return real.setImmediate(ring, ...args);
+      const event = world.soon(world.current, '', () => ring(...args));
+      return new Timer(world.current, 0, () => {
+        event.isCancelled = true;
+      }).unref();
+    }, real.setImmediate),
+    clearTimeout: (given: unknown) =>
+      given instanceof Timer ? given.clear() : real.clearTimeout(given as never),
+    clearInterval: (given: unknown) =>
+      given instanceof Timer ? given.clear() : real.clearInterval(given as never),
+    clearImmediate: (given: unknown) =>
+      given instanceof Timer ? given.clear() : real.clearImmediate(given as never),
+  });
+  AbortSignal.timeout = (ms) => {
+    if (!world?.current) return real.timeout.call(AbortSignal, ms);
+    const controller = new AbortController();
+    timer(ms, false, () =>
+      controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')),
+    ).unref();
+    return controller.signal;
+  };
+}
+
+function replaceChance(): void {
+  Math.random = () => (world?.current ? world.chance('Math.random')() : real.random());
+  crypto.randomUUID = (() => {
+    if (!world?.current) return real.randomUUID();
+    const random = world.chance('uuid');
+    const digits = Array.from({ length: 32 }, () => Math.floor(random() * 16).toString(16)).join('');
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  }) as typeof crypto.randomUUID;
+}
+
+type Packed = (error: Error | null, bytes: Buffer) => void;
+
+/** Threads end when they like; in a world, what they do is done at once. */
+function replaceThreads(): void {
+  const atOnce = (name: 'gzip' | 'gunzip', sync: 'gzipSync' | 'gunzipSync') => {
+    const usual = zlib[name] as (...args: unknown[]) => void;
+    const instead = (bytes: Buffer, options: object | Packed, done?: Packed) => {
+      if (!world?.current) return usual(bytes, options, done);
+      const tell = typeof options === 'function' ? (options as Packed) : done!;
+      const given = typeof options === 'function' ? {} : options;
+      let made: Buffer;
+      try {
+        made = zlib[sync](bytes, given);
+      } catch (error) {
+        return process.nextTick(tell, error as Error, Buffer.alloc(0));
+      }
+      process.nextTick(tell, null, made);
+    };
+    (zlib as unknown as Record<string, unknown>)[name] = instead;
+  };
+  atOnce('gzip', 'gzipSync');
+  atOnce('gunzip', 'gunzipSync');
+  streamAtOnce('createGzip', 'gzipSync');
+  streamAtOnce('createGunzip', 'gunzipSync');
+  const { Worker } = threads;
+  threads.Worker = new Proxy(Worker, {
+    construct: (usual, [file, options]) =>
+      world?.current ? new Thread((options as { workerData: unknown }).workerData) : new usual(file, options),
+  });
+}
+
+/** Packs or unpacks all of a stream at its end. */
+function streamAtOnce(name: 'createGzip' | 'createGunzip', sync: 'gzipSync' | 'gunzipSync'): void {
+  const usual = zlib[name] as (options?: object) => Transform;
+  const instead = (options: object = {}) => {
+    if (!world?.current) return usual(options);
+    const pieces: Buffer[] = [];
+    return new Transform({
+      transform: (piece: Buffer, _, done) => {
+        pieces.push(piece);
+        done();
+      },
+      flush: (done) => {
+        try {
+          done(null, zlib[sync](Buffer.concat(pieces), options));
+        } catch (error) {
+          done(error as Error);
+        }
+      },
+    });
+  };
+  Object.defineProperty(zlib, name, { value: instead });
+}
+
+/** What threads do, since a world has none. */
+let work: (data: unknown) => Promise<unknown> = () => Promise.reject(new Error('no work is known'));
+
+/** Says what a thread does with its data; what it resolves to is its message. */
+export function workOfThreads(given: typeof work): void {
+  work = given;
+}
+
+/** A thread whose work is done by the process itself, and whose message arrives a little later. */
+class Thread extends EventEmitter {
+  constructor(data: unknown) {
+    super();
+    const [here, of] = [world!, world!.current!];
+    const tell = (what: string, value: unknown) =>
+      here.after(50 * here.chance('thread')(), of, 'a thread ends', () => this.emit(what, value));
+    work(data).then(
+      (message) => tell('message', message),
+      (error: unknown) => tell('error', error),
+    );
+  }
+
+  async terminate(): Promise<number> {
+    return 0;
+  }
+}
+
+/** Work of the disk: a commit of SQLite, or of a file that a process has opened; `half` is a write that breaks off. */
+export interface DiskWork {
+  readonly what: 'commit' | 'write' | 'sync';
+  readonly work: () => unknown;
+  readonly half?: () => unknown;
+}
+
+let disk: (asked: DiskWork) => unknown = ({ work }) => work();
+
+/** Says how the disk does its work. */
+export function diskBy(given: typeof disk): void {
+  disk = given;
+}
+
+/** A killed process loses its databases, like anything that the system closes for it. */
+function followDatabases(): void {
+  // The same choice as in src/sqlite.ts.
+  const name = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
+  const { prototype } = createRequire(import.meta.url)(name) as { prototype: Record<string, Method> };
+  const close = prototype['close']!;
+  /** How the last transaction of each was begun. */
+  const begun = new WeakMap<object, string>();
+  for (const method of ['exec', 'prepare', 'pragma']) {
+    const usual = prototype[method]!;
+    prototype[method] = function (...args) {
+      // Whatever opens one uses it at once.
+      running()?.opened.set(this, () => close.call(this));
+      const work = () => usual.apply(this, args);
+      if (method === 'exec' && String(args[0]).startsWith('BEGIN')) begun.set(this, String(args[0]));
+      // Others than these leave the file as it is.
+      const writes = begun.get(this) === 'BEGIN IMMEDIATE';
+      return writes && method === 'exec' && args[0] === 'COMMIT' && running()
+        ? disk({ what: 'commit', work })
+        : work();
+    };
+  }
+  prototype['close'] = function () {
+    running()?.opened.delete(this);
+    return close.call(this);
+  };
+}
+
+/** A killed process loses its files too. */
+function followFiles(): void {
+  const { openSync, closeSync, close, writeSync, fdatasyncSync } = fs;
+  const opened = new Map<number, { readonly of: Process; readonly file: object }>();
+  fs.openSync = (...args) => {
+    const file = openSync(...args);
+    const of = running();
+    if (!of) return file;
+    const key = { file };
+    opened.set(file, { of, file: key });
+    of.opened.set(key, () => fs.closeSync(file));
+    return file;
+  };
+  const forget = (file: number) => {
+    const known = opened.get(file);
+    known?.of.opened.delete(known.file);
+    opened.delete(file);
+  };
+  fs.closeSync = (file) => {
+    forget(file);
+    closeSync(file);
+  };
+  fs.writeSync = ((file: number, bytes: Uint8Array, at: number, length: number) => {
+    const write = (length: number) => writeSync(file, bytes, at, length);
+    if (!opened.has(file)) return write(length);
+    return disk({ what: 'write', work: () => write(length), half: () => write(length >> 1) });
+  }) as never;
+  fs.fdatasyncSync = (file) => {
+    const work = () => fdatasyncSync(file);
+    if (opened.has(file)) disk({ what: 'sync', work });
+    else work();
+  };
+  // Streams close the file that they were given.
+  fs.close = ((file: number, done?: () => void) => {
+    forget(file);
+    close(file, done);
+  }) as typeof fs.close;
+  const usual = files.open;
+  files.open = async (...args) => {
+    const file = await usual(...args);
+    const of = running();
+    const close = file.close.bind(file);
+    of?.opened.set(file, () => void close());
+    file.close = () => {
+      of?.opened.delete(file);
+      return close();
+    };
+    return file;
+  };
+}
+
+type Method = (this: object, ...args: unknown[]) => unknown;
+
+globalThis.Date = WorldDate as DateConstructor;
+performance.now = () =>
+  world?.current ? world.now - Math.floor(world.now / 1e9) * 1e9 : real.performanceNow();
+replaceTimers();
+replaceChance();
+replaceThreads();
+followDatabases();
+followFiles();
+syncBuiltinESMExports();
