@@ -23,8 +23,9 @@ function identityRows(db: Sqlite): IdentityRow[] {
   if (formatOf(db) < CHECKED_FORMAT)
     return db.prepare('SELECT name, value FROM identity').all() as IdentityRow[];
   const rows = db.prepare('SELECT name, value, crc FROM identity').all() as (IdentityRow & { crc: number })[];
+  // A damaged row may have lost its value.
   for (const { name, value, crc } of rows)
-    if (rowCrc([name], value) !== crc)
+    if (typeof value !== 'string' || rowCrc([name], value) !== crc)
       throw corruptRow('what the state was made of differs from its checksum');
   return rows;
 }
