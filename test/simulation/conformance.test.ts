@@ -1,6 +1,7 @@
 /** The same requests to the models and to what they stand for: a model must not be kinder, or other, than the server. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { gzipSync } from 'node:zlib';
 // It must come before what it surrounds.
 import './surroundings.ts';
 import {
@@ -12,6 +13,7 @@ import {
   type Shard,
   SplitShardCommand,
 } from '@aws-sdk/client-kinesis';
+import type { Client } from '@opensearch-project/opensearch';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { systemClock } from '../../src/clock.ts';
 import type { TaxiflowError } from '../../src/errors.ts';
@@ -32,9 +34,19 @@ import { Machine, World } from './world.ts';
 const STREAM = 'trips';
 const SECRET = { accessKeyId: 'test', secretAccessKey: 'test' };
 
-/** What `main` comes to in a world without faults, with the models of all servers. */
-async function inWorld<T>(
-  main: (models: { kinesis: KinesisModel; s3: S3Model; search: SearchModel }) => Promise<T>,
+interface Models {
+  readonly kinesis: KinesisModel;
+  readonly s3: S3Model;
+  readonly search: SearchModel;
+}
+
+/**
+ * What `main` comes to in a world without faults, with the models of all servers. `open` comes before it: what it loads takes time that a
+ * world does not have.
+ */
+async function inWorld<C, T>(
+  open: () => Promise<C>,
+  main: (opened: C, models: Models) => Promise<T>,
 ): Promise<T> {
   const world = new World(1, Date.now());
   const faults = new Faults(world, 1, new Set());
@@ -45,10 +57,11 @@ async function inWorld<T>(
   answerKinesis(kinesis);
   answerS3(s3);
   answerHttp(search);
+  const opened = await open();
   let done: { result: T } | undefined;
   world.start('script', new Machine('here', '.'), async () => {
     try {
-      done = { result: await main({ kinesis, s3, search }) };
+      done = { result: await main(opened, { kinesis, s3, search }) };
     } catch (error) {
       world.broken(error);
     }
@@ -168,8 +181,9 @@ describe('the models are what they stand for', () => {
       while ((await real.send(summary)).StreamDescriptionSummary?.StreamStatus !== 'ACTIVE')
         await systemClock.sleep(10);
     });
-    const model = await inWorld(({ kinesis }) =>
-      askKinesis(client('http://model'), async (shard) => kinesis.split(kinesis.shard(shard))),
+    const model = await inWorld(
+      async () => client('http://model'),
+      (client, { kinesis }) => askKinesis(client, async (shard) => kinesis.split(kinesis.shard(shard))),
     );
     assert.deepEqual(model, found);
   });
@@ -180,14 +194,14 @@ describe('the models are what they stand for', () => {
     await storeObject(ministack, 'states', 'other', 'x');
     const real = await ObjectStore.open('states', { endpointUrl: ministack.endpoint });
     const found = await askS3(real);
-    const model = await inWorld(async () => askS3(await ObjectStore.open('states', { region: 'us-east-1' })));
+    const model = await inWorld(() => ObjectStore.open('states', { region: 'us-east-1' }), askS3);
     assert.deepEqual(model, found);
   });
 
   it('OpenSearch: a real one', { skip: withoutOpenSearch }, async (t: TestContext) => {
     const { endpoint } = await startOpenSearch(t);
-    const found = await askSearch(endpoint);
-    const model = await inWorld(() => askSearch('http://model:9200'));
+    const found = await askSearch(await connect({ url: endpoint }, {}));
+    const model = await inWorld(() => connect({ url: 'http://model:9200' }, {}), askSearch);
     assert.deepEqual(model, found);
   });
 });
@@ -235,9 +249,8 @@ async function askS3(store: ObjectStore): Promise<unknown[]> {
 
 type Items = { items: Record<string, { status: number; error?: { type: string }; _index: string }>[] };
 
-async function askSearch(url: string): Promise<unknown[]> {
+async function askSearch(client: Client): Promise<unknown[]> {
   const seen: unknown[] = [];
-  const client = await connect({ url }, {});
   const request = async (method: 'GET' | 'PUT' | 'POST', path: string, body?: object) => {
     try {
       return (await client.transport.request({ method, path, ...(body ? { body } : {}) })).body as Record<
@@ -254,7 +267,6 @@ async function askSearch(url: string): Promise<unknown[]> {
       { [action]: { ...target, version, version_type: 'external_gte' } },
       ...(action === 'index' ? [{ view: 'v', n: version }] : []),
     ];
-    const { gzipSync } = await import('node:zlib');
     const bulkBody = gzipSync(`${lines.map((line) => JSON.stringify(line)).join('\n')}\n`);
     const headers = { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' };
     const { body } = await client.transport.request(
