@@ -127,7 +127,7 @@ describe('what is chosen on the page', { skip: withoutChromium }, () => {
       'view=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E',
       /no view “"><img src=x onerror=alert\(1\)>”/,
     ],
-    ['broken escapes', 'view=%E0%A4%A&area=%', /no view/],
+    ['broken escapes', 'view=%E0%A4%A&figure=%', /no view/],
     ['much', `view=fares&at=${'9'.repeat(10_000)}`, /“9{200,300}…$/],
   ] as const) {
     it(`nonsense in an address is told, and the rest is shown: ${what}`, (t) =>
@@ -211,7 +211,7 @@ describe('what is chosen on the page', { skip: withoutChromium }, () => {
       await page.keyboard.press('?');
       await dialog.waitFor();
       const keys = await dialog.locator('kbd').allTextContents();
-      assert.deepEqual(keys, ['Space', '←', '→', 'Home', 'End', 'L', 'F', '/', '1', '2', '3', '?']);
+      assert.deepEqual(keys, ['Space', '←', '→', 'Home', 'End', 'L', 'Esc', 'F', '/', '1', '2', '3', '?']);
       await accessible(page, 'the list of keys');
       await page.keyboard.press('Escape');
       await dialog.waitFor({ state: 'hidden' });
