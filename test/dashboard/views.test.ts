@@ -72,7 +72,10 @@ function holds(view: string, { start, time }: ShownWindow, doc: Document): boole
   const [from, to] = [Date.parse(String(doc['window_start'])), Date.parse(String(doc['window_end']))];
   // Sessions are listed by when they ended; the windows of a day that grows, by their last hour.
   if (view === 'shifts') return to >= start + 20_000 && to < start + 40_000;
-  if (view === 'today') return time.endsWith(String(doc['window_end']).slice(11, 16));
+  if (view === 'today') {
+    const end = time === 'all day' ? '00:00' : time.slice(-5);
+    return end === String(doc['window_end']).slice(11, 16);
+  }
   return from === start;
 }
 
