@@ -1,6 +1,6 @@
 /** Views of every kind on the page, against what `taxiflow results` prints of them. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -23,6 +23,15 @@ interface Own {
   readonly rank?: string;
 }
 
+/** Names of zones by number. */
+const ZONES = new Map(
+  (
+    JSON.parse(readFileSync(new URL('../../src/dashboard/page/zones.json', import.meta.url), 'utf8')) as {
+      zones: [id: number, name: string][];
+    }
+  ).zones,
+);
+
 /** What a table of each view has, in this order. */
 const OWN: Readonly<Record<string, Own>> = {
   fares: { hasPlace: true, keys: ['location'], figures: ['trips', 'average', 'tips'] },
@@ -44,6 +53,7 @@ const PAYMENTS = ['flex fare', 'credit card', 'cash', 'no charge', 'dispute', 'u
 /** A word of a key as people read it. */
 function wordOf(key: string, value: string | number | null | undefined): string {
   if (key === 'payment_type') return PAYMENTS[Number(value)] ?? `payment type ${value}`;
+  if (key === 'to') return `${ZONES.get(Number(value))} (${value})`;
   return `${key} ${value}`;
 }
 

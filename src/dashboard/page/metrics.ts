@@ -47,7 +47,8 @@ export function useZoneNames(names: (id: number) => string): void {
 /** A word of a key in words: what a number stands for, or else what it is a number of. */
 export function meaningOf({ name, kind, field = '' }: KeyShape, word: string): string {
   if (!/^-?[\d.]+$/.test(word)) return word;
-  if (kind === 'zone') return zoneNames(Number(word));
+  // Some zones have the same name.
+  if (kind === 'zone') return `${zoneNames(Number(word))} (${word})`;
   return MEANINGS.get(field)?.[Number(word)] || `${wordsOf(name)} ${word}`;
 }
 
