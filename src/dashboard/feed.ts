@@ -51,11 +51,6 @@ export class Feed {
     return this.#watch.app;
   }
 
-  get path(): string | undefined {
-    this.look();
-    return this.#watch.path;
-  }
-
   close(): void {
     for (const hub of this.#hubs.values()) hub.close();
     this.#watch.close();

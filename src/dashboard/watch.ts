@@ -69,10 +69,6 @@ export class StateWatch {
     return this.#job.app;
   }
 
-  get path(): string | undefined {
-    return this.#job.reader?.path;
-  }
-
   /** The view of a name, or else the first. */
   shape(view: string | undefined): ViewShape | undefined {
     return this.#shapes.find(({ name }) => name === view) ?? this.#shapes[0];
