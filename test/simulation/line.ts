@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { openProcessor, type ProcessSummary } from '../../src/app/processor.ts';
 import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { openReplay } from '../../src/app/replay.ts';
@@ -143,6 +144,8 @@ class Line {
   readonly #worker: Machine;
   readonly #other: Machine;
   readonly #output: string;
+  /** Path or address of the trips. */
+  readonly #source: string;
   readonly #replay = roleOf('replay');
   readonly #processor = roleOf('processor');
   readonly #standby = roleOf('standby');
@@ -171,7 +174,16 @@ class Line {
     this.#worker = machineIn(folder, 'worker');
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
-    writeFileSync(join(folder, 'trips.csv'), this.#load.csv);
+    this.#source = this.#place(folder);
+  }
+
+  /** Puts the file of trips where it is read. */
+  #place(folder: string): string {
+    const { source, csv } = this.#load;
+    const name = source === 's3, packed' ? 'trips.csv.gz' : 'trips.csv';
+    if (source === 'disk') writeFileSync(join(folder, name), csv);
+    else this.#s3.put(name, source === 's3' ? Buffer.from(csv) : gzipSync(csv));
+    return source === 'disk' ? join(folder, name) : `s3://trips/${name}`;
   }
 
   async run(): Promise<void> {
@@ -318,7 +330,7 @@ class Line {
     const { speedup, aggregate, watermarkInterval } = this.#load;
     this.#start(this.#replay, this.#replayer, async () => {
       const replay = await openReplay({
-        paths: [join(this.#replayer.folder, '..', 'trips.csv')],
+        paths: [this.#source],
         dataDir: this.#replayer.folder,
         stream: 'kinesis:trips',
         region: 'us-east-1',

@@ -26,6 +26,8 @@ export interface Workload {
   readonly trips: readonly Trip[];
   readonly csv: string;
   readonly rejected: number;
+  /** Where the file is. */
+  readonly source: 'disk' | 's3' | 's3, packed';
   readonly views: readonly l.View[];
   readonly shards: number;
   readonly speedup: number;
@@ -107,6 +109,7 @@ export function workloadOf(random: Random): Workload {
     trips,
     csv: `${[HEADER, ...rows].join('\n')}\n`,
     rejected,
+    source: pick(random, ['disk', 'disk', 's3', 's3, packed']),
     views: views.length > 0 ? views : [pick(random, possible)],
     shards: pick(random, [1, 2, 2, 3, 4]),
     // So many seconds it takes, or none.
