@@ -23,6 +23,7 @@ import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
+import { setUp } from './setups.ts';
 import { type DiskWork, diskBy, enter, running, workOfThreads } from './surroundings.ts';
 import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
@@ -274,6 +275,7 @@ class Line {
       snapshot = server.snapshot();
     });
     plan('restored', 1, () => server.restore(snapshot));
+    plan('es-setup', 2, (details) => this.#setUp(details() < 0.3));
     plan('blocked-index', 1, (details) => {
       const indices = [...server.indices.values()];
       const index = indices[Math.floor(details() * indices.length)];
@@ -283,6 +285,25 @@ class Line {
         index.isBlocked = false;
       });
     });
+  }
+
+  /** A person sets up the server, by a process that may be killed; `onDone` is told how many steps it took. */
+  #setUp(isKilled: boolean, onDone = (_steps: number) => {}): void {
+    const role = roleOf('es-setup');
+    this.#start(role, this.#replayer, async () => onDone(await setUp(this.#load.views, this.#search)));
+    if (!isKilled) return;
+    const random = this.#world.chance('es-setup');
+    this.#world.after(random() * 100, undefined, 'kill es-setup', () => this.#kill(role, random));
+  }
+
+  /** Where nobody is in the way, a plan that was carried out is followed by one without steps. */
+  async #checkSetUp(): Promise<void> {
+    const steps: number[] = [];
+    for (let n = 1; n <= 2; n++) {
+      this.#setUp(false, (done) => steps.push(done));
+      await this.#world.run(() => steps.length === n, PATIENCE_MS);
+    }
+    if (steps[1] !== 0) throw new Broken(`es-setup finds ${steps[1]} steps left after its own`);
   }
 
   /** Splits a shard, or merges two. */
@@ -426,6 +447,7 @@ class Line {
       isSeen = true;
     });
     await world.run(() => isSeen, PATIENCE_MS);
+    if (this.#load.opensearch) await this.#checkSetUp();
     this.#start(this.#processor, machine, async () => {
       const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
       this.#last = await processor.run();
