@@ -15,6 +15,7 @@ import { TaxiflowError } from '../../src/errors.ts';
 import { copyState } from '../../src/savepoints/savepoints.ts';
 import { Outbox } from '../../src/state/outbox.ts';
 import { SqliteState } from '../../src/state/store.ts';
+import { openAdmin, parseTarget } from '../../src/streams/connectors.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
 import { StreamChecks } from './checks.ts';
@@ -40,7 +41,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -133,6 +134,7 @@ SqliteState.prototype.commit = function (checkpoint) {
 
 class Line {
   readonly processes = new Set<Process>();
+  readonly #roles = new Set<Role>();
   readonly #world: World;
   readonly #faults: Faults;
   readonly #random: Random;
@@ -144,6 +146,7 @@ class Line {
   readonly #replayer: Machine;
   readonly #worker: Machine;
   readonly #other: Machine;
+  readonly #stream: string;
   readonly #output: string;
   /** Path or address of the trips. */
   readonly #source: string;
@@ -171,8 +174,9 @@ class Line {
     if (this.#load.isRemote) this.#search.onResults = (number) => this.#checkCovered(number);
     answerS3(this.#s3);
     this.#checks = new StreamChecks(world, this.#kinesis, this.#load.trips);
-    this.#replayer = machineIn(folder, 'replayer');
     this.#worker = machineIn(folder, 'worker');
+    this.#replayer = this.#load.isEmbedded ? this.#worker : machineIn(folder, 'replayer');
+    this.#stream = this.#load.isEmbedded ? 'local:trips' : 'kinesis:trips';
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
     this.#source = this.#place(folder);
@@ -198,7 +202,7 @@ class Line {
     await this.#world.run(() => this.#world.now - BEGIN > trouble, TROUBLE_MS * 2);
     this.#calm();
     await this.#world.run(() => this.#isReplayed, PATIENCE_MS);
-    this.#checks.afterReplay();
+    if (!this.#load.isEmbedded) this.#checks.afterReplay();
     await this.#finish();
     this.#checkResults();
   }
@@ -235,11 +239,12 @@ class Line {
       machine.ahead += (details() - 0.5) * 120_000;
     });
     plan('reshard', 5, (details) => this.#reshard(details));
-    plan('list-lags', 3, (details) => {
-      this.#kinesis.lag(details());
-      // It matters where something changes meanwhile.
-      if (details() < 0.7) this.#reshard(details);
-    });
+    if (!this.#load.isEmbedded)
+      plan('list-lags', 3, (details) => {
+        this.#kinesis.lag(details());
+        // It matters where something changes meanwhile.
+        if (details() < 0.7) this.#reshard(details);
+      });
     if (this.#load.hasForeign) this.#planForeign(plan);
     if (this.#load.opensearch) this.#planSearch(plan);
     return end;
@@ -308,12 +313,16 @@ class Line {
 
   /** Splits a shard, or merges two. */
   #reshard(details: Random): void {
+    this.#faults.state = 'resharded';
+    if (this.#load.isEmbedded) {
+      this.#start(roleOf('reshard'), this.#worker, () => reshardEmbedded(this.#worker, details));
+      return;
+    }
     const open = this.#kinesis.openShards;
     const at = Math.floor(details() * open.length);
     const next = open[at + 1];
     if (details() < 0.4 && next) this.#kinesis.merge(open[at]!, next);
     else if (open.length < 6) this.#kinesis.split(open[at]!);
-    this.#faults.state = 'resharded';
   }
 
   /** Work of the disk, before, in or after which its process may be killed, or for which there is no room. */
@@ -329,7 +338,7 @@ class Line {
     if (fault === 'killed-after') work();
     else half();
     const process = running();
-    for (const role of [this.#replay, this.#processor, this.#standby])
+    for (const role of this.#roles)
       if (role.process === process) this.#kill(role, this.#faults.details(`disk ${what}`));
     throw new Error('killed');
   }
@@ -353,7 +362,8 @@ class Line {
       const replay = await openReplay({
         paths: [this.#source],
         dataDir: this.#replayer.folder,
-        stream: 'kinesis:trips',
+        stream: this.#stream,
+        shards: this.#load.shards,
         region: 'us-east-1',
         speedup,
         aggregate,
@@ -378,7 +388,7 @@ class Line {
 
   #options({ folder }: Machine, more: Partial<ProcessorOptions>): ProcessorOptions {
     return {
-      stream: 'kinesis:trips',
+      stream: this.#stream,
       region: 'us-east-1',
       dataDir: folder,
       views: this.#load.views,
@@ -414,6 +424,7 @@ class Line {
         });
       });
       role.process = process;
+      this.#roles.add(role);
       this.processes.add(process);
     };
     if (role.again) role.again.isCancelled = true;
@@ -476,11 +487,12 @@ class Line {
   #checkResults(): void {
     const { totals, lost } = this.#last!;
     const { views, trips, hasForeign, allowedLateness } = this.#load;
-    const { contents } = this.#checks;
+    // Nobody else writes to an embedded stream.
+    const all = trips.map((trip) => ({ trip, watermark: Number.NEGATIVE_INFINITY }));
+    const contents = this.#load.isEmbedded ? { trips: all, dead: 0 } : this.#checks.contents;
     this.#world.say(undefined, `totals ${JSON.stringify(totals)}`);
     const expected = resultsOf(views, contents.trips, allowedLateness);
     if (!hasForeign) {
-      const all = trips.map((trip) => ({ trip, watermark: Number.NEGATIVE_INFINITY }));
       same(expected, resultsOf(views, all, 0), 'no trip of the replay is behind its watermark (W1)');
     }
     if (this.#load.output) {
@@ -502,6 +514,19 @@ class Line {
     )
       throw new Broken(`W1, W7, C7: ${contents.trips.length} trips, but ${JSON.stringify(totals)}`);
   }
+}
+
+/** Splits a shard of the embedded stream, or merges two. */
+async function reshardEmbedded({ folder }: Machine, details: Random): Promise<void> {
+  const admin = await openAdmin(parseTarget('local:trips'), { dataDir: folder });
+  const open = (await admin.describe())
+    .filter((shard) => shard.open)
+    .sort((a, b) => (BigInt(a.first_hash_key) < BigInt(b.first_hash_key) ? -1 : 1));
+  const at = Math.floor(details() * open.length);
+  const next = open[at + 1];
+  if (details() < 0.4 && next) await admin.merge(open[at]!.shard, next.shard);
+  else if (open.length < 6) await admin.split(open[at]!.shard);
+  admin.close();
 }
 
 function machineIn(folder: string, name: string): Machine {

@@ -29,6 +29,8 @@ export interface Workload {
   /** Where the file is. */
   readonly source: 'disk' | 's3' | 's3, packed';
   readonly views: readonly l.View[];
+  /** The stream is an embedded one, and all runs on one machine. */
+  readonly isEmbedded: boolean;
   readonly shards: number;
   readonly speedup: number;
   readonly aggregate: boolean;
@@ -100,17 +102,22 @@ export function workloadOf(random: Random): Workload {
     rows.splice(Math.floor(random() * rows.length), 0, '1,soon,later,1,1,1,1,1');
   }
   const span = (time - START) / 1_000;
-  const hasForeign = random() < 0.4;
+  const isEmbedded = random() < 0.2;
+  const hasForeign = !isEmbedded && random() < 0.4;
   // Whether a trip that is late goes on a session is not for a naive model to say.
   const possible = VIEWS.filter(({ window }) => !hasForeign || window.kind !== 'session');
   const views = possible.filter(() => random() < 0.4);
-  const sinks = pick(random, SINKS);
+  const sinks = pick(
+    random,
+    SINKS.filter(({ isRemote }) => !isEmbedded || !isRemote),
+  );
   return {
     trips,
     csv: `${[HEADER, ...rows].join('\n')}\n`,
     rejected,
     source: pick(random, ['disk', 'disk', 's3', 's3, packed']),
     views: views.length > 0 ? views : [pick(random, possible)],
+    isEmbedded,
     shards: pick(random, [1, 2, 2, 3, 4]),
     // So many seconds it takes, or none.
     speedup: pick(random, [Math.max(1, span / 30), Math.max(1, span / 15), Math.max(1, span / 5), Number.POSITIVE_INFINITY]), // biome-ignore format: one list
