@@ -17,12 +17,14 @@ import { SqliteState } from '../../src/state/store.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
 import { StreamChecks } from './checks.ts';
+import { Disks } from './disk.ts';
+import { answerDisk } from './disk-calls.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
-import { type DiskWork, diskBy, enter, running, workOfThreads } from './surroundings.ts';
+import { enter, running, workOfThreads } from './surroundings.ts';
 import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
@@ -77,7 +79,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
   let error: unknown;
   workOfThreads(threadWork);
   watching = line;
-  diskBy((asked) => line.disk(asked));
+  answerDisk(line.disks);
   enter(world);
   try {
     await line.run();
@@ -89,6 +91,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
     answerKinesis(undefined);
     answerHttp(undefined);
     answerS3(undefined);
+    answerDisk(undefined);
     process.off('unhandledRejection', broken);
     process.off('warning', broken);
     rmSync(folder, { recursive: true, force: true });
@@ -150,6 +153,8 @@ class Line {
   /** The last run of the processor, to the end of the stream. */
   #last: ProcessSummary | undefined;
   #lives = 0;
+  readonly #roles = [this.#replay, this.#processor, this.#standby];
+  readonly disks: Disks;
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
 
@@ -171,6 +176,17 @@ class Line {
     this.#worker = machineIn(folder, 'worker');
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
+    this.disks = new Disks({
+      world,
+      faults,
+      root: folder,
+      logPages: 1 + Math.floor(this.#random() ** 3 * 200),
+      processes: this.processes,
+      onKill: (process, details) => {
+        for (const role of this.#roles) if (role.process === process) this.#kill(role, details);
+      },
+      onCut: (machine, details) => this.#cut(machine, details),
+    });
     writeFileSync(join(folder, 'trips.csv'), this.#load.csv);
   }
 
@@ -213,6 +229,7 @@ class Line {
       ...(this.#load.isRemote ? [this.#other, this.#worker] : []),
     ];
     const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
+    plan('power cut', 3, (details) => this.#cut(machineOf(details), details));
     plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
       const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
@@ -283,29 +300,19 @@ class Line {
     this.#faults.state = 'resharded';
   }
 
-  /** Work of the disk, before, in or after which its process may be killed, or for which there is no room. */
-  disk({ what, work, half = () => {} }: DiskWork): unknown {
-    const fault = this.#faults.of('disk', `disk ${what}`, ['killed-before', 'killed-after', 'full']);
-    if (fault === undefined) return work();
-    if (fault === 'full') {
-      half();
-      throw Object.assign(new Error('no space left on device'), {
-        code: what === 'commit' ? 'SQLITE_FULL' : 'ENOSPC',
-      });
-    }
-    if (fault === 'killed-after') work();
-    else half();
-    const process = running();
-    for (const role of [this.#replay, this.#processor, this.#standby])
-      if (role.process === process) this.#kill(role, this.#faults.details(`disk ${what}`));
-    throw new Error('killed');
-  }
-
   #kill(role: Role, details: Random): void {
     if (!role.process?.alive) return;
-    this.#world.kill(role.process);
+    this.disks.kill(role.process);
     this.#faults.state = 'after a kill';
     this.#startLater(role, 200 + details() ** 2 * 15_000);
+  }
+
+  /** A machine is without power for a while. */
+  #cut(machine: Machine, details: Random): void {
+    this.disks.cut(machine, details);
+    this.#faults.state = 'after a cut';
+    for (const role of this.#roles)
+      if (role.process?.machine === machine) this.#startLater(role, 200 + details() ** 2 * 15_000);
   }
 
   #calm(): void {
@@ -355,6 +362,7 @@ class Line {
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
+      onTrouble: (_, why) => this.#world.say(this.#world.current, `TROUBLE ${why}`),
       onProgress: ({ counters }) => this.#checks.counters(counters),
       ...(this.#load.isRemote ? { state: 's3://states/job', stateInterval: this.#load.stateInterval } : {}),
       ...more,
@@ -371,7 +379,8 @@ class Line {
           await main();
         } catch (error) {
           if (!process.alive) return;
-          if (!(error instanceof TaxiflowError) || !PASSES.has(error.code)) return world.broken(error);
+          if (!(error instanceof TaxiflowError) || !this.#mayFail(process, error.code))
+            return world.broken(error);
           world.say(process, `ends: ${error.code}: ${error.message}`);
           this.#startLater(role, 1_000);
         }
@@ -385,6 +394,10 @@ class Line {
     };
     if (role.again) role.again.isCancelled = true;
     role.start();
+  }
+
+  #mayFail(process: Process, code: string): boolean {
+    return PASSES.has(code) || this.disks.excuses(process, code);
   }
 
   #startLater(role: Role, ms: number): void {
