@@ -5,7 +5,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TaxiflowError, translating } from '../errors.ts';
-import { makeFolder, syncFolder } from '../private-files.ts';
+import { syncFolder } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { Database, formatOf, openSqlite, type Sqlite } from '../sqlite.ts';
 import { detachArchive } from '../state/archive.ts';
@@ -85,6 +85,7 @@ function snapshot(path: string, app: string, copy: string): SavepointHead {
   const db = openSqlite(path, { what, readonly: true });
   try {
     translating(what, path, () => {
+      if (formatOf(db) === 0) throw noCheckpoint(app);
       refuseUnknownFormat(db, what);
       db.prepare('VACUUM INTO ?').run(copy);
     });
@@ -104,13 +105,15 @@ function snapshot(path: string, app: string, copy: string): SavepointHead {
   });
 }
 
+function noCheckpoint(app: string): TaxiflowError {
+  return new TaxiflowError('no-checkpoint', `app "${app}" has made no checkpoint yet`, {
+    hint: 'wait a second, or run "taxiflow process" first',
+  });
+}
+
 function headOf(db: Sqlite, app: string): SavepointHead {
   const checkpoint = readCheckpoint(db);
-  if (!checkpoint) {
-    throw new TaxiflowError('no-checkpoint', `app "${app}" has made no checkpoint yet`, {
-      hint: 'wait a second, or run "taxiflow process" first',
-    });
-  }
+  if (!checkpoint) throw noCheckpoint(app);
   const one = (sql: string) => db.prepare(sql).pluck().get();
   return {
     app,
@@ -199,7 +202,6 @@ export interface RestoreOptions {
 export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions): Promise<Inspected> {
   const path = statePath(dataDir, app);
   return withSavepoint(savepoint, s3, async (file) => {
-    makeFolder(dirname(path));
     const lock = translating(`the state of app "${app}"`, path, () => takeLock(path, app));
     const unpacked = `${path}.restoring`;
     try {

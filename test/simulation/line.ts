@@ -22,6 +22,7 @@ import { answerDisk } from './disk-calls.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
+import { Operator } from './operator.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
 import { enter, running, workOfThreads } from './surroundings.ts';
@@ -145,7 +146,7 @@ class Line {
   readonly #replayer: Machine;
   readonly #worker: Machine;
   readonly #other: Machine;
-  readonly #output: string;
+  #output: string;
   readonly #replay = roleOf('replay');
   readonly #processor = roleOf('processor');
   readonly #standby = roleOf('standby');
@@ -153,7 +154,13 @@ class Line {
   /** The last run of the processor, to the end of the stream. */
   #last: ProcessSummary | undefined;
   #lives = 0;
-  readonly #roles = [this.#replay, this.#processor, this.#standby];
+  readonly #operator = roleOf('operator');
+  readonly #roles = [this.#replay, this.#processor, this.#standby, this.#operator];
+  readonly #savepoints: Operator;
+  /** What the operator is at. */
+  #task: (() => Promise<void>) | undefined;
+  /** The processor waits for a state. */
+  #isHeld = false;
   readonly disks: Disks;
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
@@ -176,6 +183,7 @@ class Line {
     this.#worker = machineIn(folder, 'worker');
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
+    this.#savepoints = new Operator(this.#worker.folder);
     this.disks = new Disks({
       world,
       faults,
@@ -230,6 +238,9 @@ class Line {
     ];
     const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
     plan('power cut', 3, (details) => this.#cut(machineOf(details), details));
+    plan('kill operator', 2, (details) => this.#kill(this.#operator, details));
+    plan('savepoint', 4, () => this.#operate(() => this.#savepoints.create()));
+    if (this.#canBeSetBack) plan('set back', 1, (details) => this.#setBack(details));
     plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
       const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
@@ -247,6 +258,42 @@ class Line {
     if (this.#load.hasForeign) this.#planForeign(plan);
     if (this.#load.opensearch) this.#planSearch(plan);
     return end;
+  }
+
+  /** In a process of its own, one thing at a time. */
+  #operate(task: () => Promise<void>): void {
+    if (this.#task) return;
+    this.#task = task;
+    this.#start(this.#operator, this.#worker, async () => {
+      await this.#task?.();
+      this.#task = undefined;
+    });
+  }
+
+  /**
+   * A state in S3 has its own way back. Results that are removed can't be sent again, and what was corrected since may be right at once,
+   * so that nobody takes back what was sent before.
+   */
+  get #canBeSetBack(): boolean {
+    const { isRemote, retain, allowedLateness, hasForeign } = this.#load;
+    return !isRemote && retain === undefined && (allowedLateness === 0 || !hasForeign);
+  }
+
+  /** The job is stopped, and goes on from an earlier savepoint, with another file. */
+  #setBack(details: Random): void {
+    const { savepoints } = this.#savepoints;
+    if (this.#task || savepoints.length === 0) return;
+    const savepoint = savepoints[Math.floor(details() * savepoints.length)]!;
+    this.#isHeld = true;
+    this.#kill(this.#processor, details);
+    this.#output = `${this.#output}.${this.#lives}`;
+    this.#faults.state = 'set back';
+    let tries = 0;
+    this.#operate(async () => {
+      await this.#savepoints.restore(savepoint, tries++ === 0);
+      this.#isHeld = false;
+      this.#startLater(this.#processor, 500);
+    });
   }
 
   /** Another producer writes trips into any shard, some of them twice, and what is no event. */
@@ -402,6 +449,7 @@ class Line {
 
   #startLater(role: Role, ms: number): void {
     if (role.again) role.again.isCancelled = true;
+    if (role === this.#processor && this.#isHeld) return;
     role.again = this.#world.after(ms, undefined, `${role.name} is started again`, () => role.start());
   }
 
@@ -419,6 +467,7 @@ class Line {
   /** A last run, to the end of the stream. */
   async #finish(): Promise<void> {
     const world = this.#world;
+    await world.run(() => !this.#task, PATIENCE_MS);
     for (const role of [this.#processor, this.#standby]) await this.#end(role);
     const machine = this.#load.isRemote && this.#random() < 0.5 ? this.#other : this.#worker;
     // What was written last is seen by readers.
