@@ -4,7 +4,7 @@
  */
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { TaxiflowError, translating } from '../errors.ts';
+import { TaxiflowError, translate, translating } from '../errors.ts';
 import { syncFolder } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { Database, formatOf, openSqlite, type Sqlite } from '../sqlite.ts';
@@ -202,7 +202,8 @@ export interface RestoreOptions {
 export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions): Promise<Inspected> {
   const path = statePath(dataDir, app);
   return withSavepoint(savepoint, s3, async (file) => {
-    const lock = translating(`the state of app "${app}"`, path, () => takeLock(path, app));
+    const what = `the state of app "${app}"`;
+    const lock = translating(what, path, () => takeLock(path, app));
     const unpacked = `${path}.restoring`;
     try {
       // What a restore that was killed left behind; the lock is ours.
@@ -218,17 +219,32 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
         noteRestored(rows.db, { from: savepoint });
         return summaryOf(rows);
       });
-      // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.
-      for (const suffix of ['-wal', '-shm', '-journal', '.remote']) rmSync(path + suffix, { force: true });
-      syncFolder(dirname(path));
-      renameSync(unpacked, path);
-      syncFolder(dirname(path));
+      giveName(unpacked, path);
       return { place: savepoint, head, summary };
+    } catch (error) {
+      throw translate(error, what, path);
     } finally {
-      for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
+      removeUnpacked(unpacked);
       lock.close();
     }
   });
+}
+
+/** Puts a state in its place, to last. */
+function giveName(unpacked: string, path: string): void {
+  // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.
+  for (const suffix of ['-wal', '-shm', '-journal', '.remote']) rmSync(path + suffix, { force: true });
+  syncFolder(dirname(path));
+  renameSync(unpacked, path);
+  syncFolder(dirname(path));
+}
+
+function removeUnpacked(unpacked: string): void {
+  try {
+    for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
+  } catch {
+    // The next restore removes it.
+  }
 }
 
 /** A new life of a state: what its sinks have taken is theirs no more, and its versions are above those of the life before. */

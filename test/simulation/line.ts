@@ -282,7 +282,14 @@ class Line {
   /** The job is stopped, and goes on from an earlier savepoint, with another file. */
   #setBack(details: Random): void {
     const { savepoints } = this.#savepoints;
-    if (this.#task || savepoints.length === 0) return;
+    if (this.#task) return;
+    if (savepoints.length === 0) {
+      this.#operate(() => this.#savepoints.create());
+      this.#world.after(details() * 20_000, undefined, 'set back', () => {
+        if (savepoints.length > 0 && !this.#faults.areOver) this.#setBack(details);
+      });
+      return;
+    }
     const savepoint = savepoints[Math.floor(details() * savepoints.length)]!;
     this.#isHeld = true;
     this.#kill(this.#processor, details);
