@@ -130,6 +130,7 @@ export type ErrorCode =
   | 'task-failed'
   | 'template-too-large'
   | 'too-many-consumers'
+  | 'too-many-files'
   | 'unknown-header'
   | 'unsupported-dashboards'
   | 'unsupported-server'

@@ -144,7 +144,10 @@ export function translate(error: unknown, what: string, path: string, option = '
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return failure('busy', `${what} is locked by another process`, 'wait for the other process to finish');
   }
-  if (code.startsWith('SQLITE_IOERR')) {
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return failure('too-many-files', `${what} would be one open file too many`, 'raise "ulimit -n"');
+  }
+  if (code.startsWith('SQLITE_IOERR') || code === 'EIO') {
     return failure('io-error', `${what} can't be read or written (${code})`, 'check the disk');
   }
   return error;

@@ -6,13 +6,16 @@ import {
   closeSync,
   constants,
   existsSync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode, TaxiflowError } from './errors.ts';
@@ -21,7 +24,7 @@ const { O_CREAT, O_EXCL, O_RDWR } = constants;
 // Windows lacks the flag, and lets only privileged users create links.
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 
-/** Creates a folder and its parents, unless they exist; by default for its owner alone. */
+/** Creates a folder and its parents, unless they exist; by default for its owner alone. A power cut leaves it where it is. */
 export function makeFolder(path: string, mode = 0o700): void {
   // Node's recursive mkdir never ends where the system denies that a folder's parent exists, as in /proc.
   try {
@@ -33,6 +36,38 @@ export function makeFolder(path: string, mode = 0o700): void {
       mkdirSync(path, { mode });
     } else if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
+  syncFolder(dirname(path));
+}
+
+/** What a folder can't be synced for: who may not list it, and systems that don't do it. */
+const UNSYNCED = new Set(['EACCES', 'EPERM', 'EINVAL', 'EISDIR', 'ENOTSUP']);
+
+/** Makes the names in a folder last through a power cut, as far as the system does that with folders. */
+export function syncFolder(path: string): void {
+  try {
+    const folder = openSync(path, 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  } catch (error) {
+    if (!UNSYNCED.has(systemCode(error) ?? '')) throw error;
+  }
+}
+
+/** Replaces a file whole: after a crash or a power cut, it is the old one or the new one. */
+export function replaceFile(path: string, text: string): void {
+  const made = `${path}.new`;
+  const file = openSync(made, 'w', 0o600);
+  try {
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(made, path);
+  syncFolder(dirname(path));
 }
 
 /** Names of the SQLite files in a folder, sorted, without their suffix; none if there is no such folder. */

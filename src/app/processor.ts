@@ -251,11 +251,11 @@ export class Processor {
       identity: identityOf(options, views, reader),
       planned,
     });
-    this.#remote =
-      remote && makeRemote
-        ? new makeRemote(remote.options, this.#state, remote.taken, () => this.#wakeSinks())
-        : undefined;
     try {
+      this.#remote =
+        remote && makeRemote
+          ? new makeRemote(remote.options, this.#state, remote.taken, () => this.#wakeSinks())
+          : undefined;
       this.#refuseHole();
     } catch (error) {
       this.#state.close();
@@ -324,10 +324,10 @@ export class Processor {
   #tick(): void {
     try {
       this.#notes?.refresh();
+      void this.#fitting?.times.follow(this.#fitting.sink.status().delivered);
     } catch {
-      // A state that can't be written ends the run at its next checkpoint, with the reason.
+      // A state that can't be read or written ends the run at its next checkpoint, with the reason.
     }
-    void this.#fitting?.times.follow(this.#fitting.sink.status().delivered);
   }
 
   #wakeSinks(): void {
@@ -545,7 +545,7 @@ export class Processor {
       clock,
       onTrouble: (trouble) => {
         onTrouble?.(sink.status(), trouble);
-        this.#notes?.refresh();
+        this.#tick();
       },
       onNote: (note) => onNote?.(`opensearch: ${note}`),
     });

@@ -1,17 +1,8 @@
 /** What taxiflow remembers of an app's job on a cluster: `flink/APP.json` in the data folder. No secret is in it. */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TaxiflowError, translating } from '../errors.ts';
-import { makeFolder } from '../private-files.ts';
+import { makeFolder, replaceFile } from '../private-files.ts';
 import type { View } from '../views/language.ts';
 import type { JobDefinition } from './script.ts';
 
@@ -91,10 +82,6 @@ export function writeRecord(dataDir: string, record: JobRecord): void {
   const path = recordPath(dataDir, record.app);
   translating('the record of the job', path, () => {
     makeFolder(join(dataDir, 'flink'));
-    const file = openSync(`${path}.new`, 'w', 0o600);
-    writeSync(file, `${JSON.stringify(record, null, 2)}\n`);
-    fsyncSync(file);
-    closeSync(file);
-    renameSync(`${path}.new`, path);
+    replaceFile(path, `${JSON.stringify(record, null, 2)}\n`);
   });
 }

@@ -2,7 +2,7 @@
  * The rows of a state that changed since they were last taken, found by triggers of this connection, and written as an SQLite file:
  * each changed row under the name of its table, and keys of rows that are gone under `gone_` and its name.
  */
-import type { Sqlite } from '../sqlite.ts';
+import { type Sqlite, transaction } from '../sqlite.ts';
 
 /** Names of the tables of states, which go into statements. */
 const TABLE = /^[a-z_]+$/;
@@ -65,25 +65,29 @@ export class Changes {
     const db = this.#db;
     db.exec("ATTACH ':memory:' AS taken");
     try {
-      let isAny = false;
-      db.exec('BEGIN');
-      for (const { name, key } of this.#tables) {
-        const changed = db.prepare(`SELECT count(*) FROM changed_${name}`).pluck().get() as number;
-        if (changed === 0) continue;
-        isAny = true;
-        const columns = listed(key);
-        db.exec(
-          `CREATE TABLE taken.${name} AS SELECT t.* FROM changed_${name} JOIN main.${name} t USING (${columns});
-           CREATE TABLE taken.gone_${name} AS SELECT ${columns} FROM changed_${name} c
-             WHERE NOT EXISTS (SELECT 1 FROM main.${name} t WHERE ${key.map((column) => `t."${column}" = c."${column}"`).join(' AND ')});
-           DELETE FROM changed_${name};`,
-        );
-      }
-      db.exec('COMMIT');
+      const isAny = transaction(db, () => this.#move());
       return isAny ? db.serialize({ attached: 'taken' }) : undefined;
     } finally {
       db.exec('DETACH taken');
     }
+  }
+
+  #move(): boolean {
+    const db = this.#db;
+    let isAny = false;
+    for (const { name, key } of this.#tables) {
+      const changed = db.prepare(`SELECT count(*) FROM changed_${name}`).pluck().get() as number;
+      if (changed === 0) continue;
+      isAny = true;
+      const columns = listed(key);
+      db.exec(
+        `CREATE TABLE taken.${name} AS SELECT t.* FROM changed_${name} JOIN main.${name} t USING (${columns});
+         CREATE TABLE taken.gone_${name} AS SELECT ${columns} FROM changed_${name} c
+           WHERE NOT EXISTS (SELECT 1 FROM main.${name} t WHERE ${key.map((column) => `t."${column}" = c."${column}"`).join(' AND ')});
+         DELETE FROM changed_${name};`,
+      );
+    }
+    return isAny;
   }
 }
 
@@ -93,8 +97,7 @@ export function applyChanges(db: Sqlite, path: string): void {
   db.prepare('ATTACH ? AS taken').run(path);
   try {
     const there = new Set(tablesOf(db, 'taken').map(({ name }) => name));
-    db.exec('BEGIN IMMEDIATE');
-    try {
+    transaction(db, () => {
       for (const { name, key } of tables) {
         const columns = listed(key);
         if (there.has(`gone_${name}`))
@@ -103,11 +106,7 @@ export function applyChanges(db: Sqlite, path: string): void {
           );
         if (there.has(name)) db.exec(`INSERT OR REPLACE INTO main.${name} SELECT * FROM taken.${name}`);
       }
-      db.exec('COMMIT');
-    } catch (error) {
-      if (db.inTransaction) db.exec('ROLLBACK');
-      throw error;
-    }
+    });
   } finally {
     db.exec('DETACH taken');
   }

@@ -24,7 +24,7 @@ import type { Checkpoint, StateIdentity, StateStore, StoredState } from '../engi
 import type { BlockPlace, Key, PaneBlock, WindowSpan } from '../engine/windows/pane-runs.ts';
 import { EXIT, TaxiflowError, translate, translating } from '../errors.ts';
 import { Attempts } from '../net/retry.ts';
-import { makeFolder } from '../private-files.ts';
+import { makeFolder, replaceFile, syncFolder } from '../private-files.ts';
 import { isOutOfReach, OUT_OF_REACH } from '../s3/errors.ts';
 import type { ObjectStore } from '../s3/object-store.ts';
 import { unpackSavepoint } from '../savepoints/file.ts';
@@ -193,19 +193,22 @@ function otherJob(url: string, content: HeadContent, identity: StateIdentity): T
   });
 }
 
+function inState<T>(app: string, path: string, work: () => T): T {
+  return translating(`the state of app "${app}"`, path, work);
+}
+
 const markPath = (dataDir: string, app: string) => `${statePath(dataDir, app)}.remote`;
 
 /** The head that the local state of an app is a copy of, if it is one. */
 export function headOfLocal(dataDir: string, app: string): string | undefined {
   const path = markPath(dataDir, app);
-  return existsSync(path) && existsSync(statePath(dataDir, app)) ? readFileSync(path, 'utf8') : undefined;
+  if (!existsSync(path) || !existsSync(statePath(dataDir, app))) return undefined;
+  return inState(app, path, () => readFileSync(path, 'utf8'));
 }
 
 function refuseStrayState(dataDir: string, app: string, url: string): void {
   const path = statePath(dataDir, app);
-  const mark = markPath(dataDir, app);
-  if (!existsSync(path)) return;
-  if (existsSync(mark) && readFileSync(mark, 'utf8') === url) return;
+  if (!existsSync(path) || headOfLocal(dataDir, app) === url) return;
   throw new TaxiflowError('other-state', `there is a local state ${path} that is not that of ${url}`, {
     hint: 'give this job a name of its own with --app NAME, or move the file away',
   });
@@ -213,12 +216,11 @@ function refuseStrayState(dataDir: string, app: string, url: string): void {
 
 function markRemote(dataDir: string, app: string, url: string): void {
   const path = markPath(dataDir, app);
-  if (existsSync(path) && readFileSync(path, 'utf8') === url) return;
-  translating(`the state of app "${app}"`, path, () => {
+  inState(app, path, () => {
     makeFolder(dirname(path));
-    // Half a mark would be that of another head.
-    writeFileSync(`${path}.new`, url, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    // Half a mark would be that of another head, and a state without one is refused, so it is safe before there is a state.
+    if (existsSync(path) && readFileSync(path, 'utf8') === url) syncFolder(dirname(path));
+    else replaceFile(path, url);
   });
 }
 
@@ -229,8 +231,7 @@ async function restore(
   { created, epoch }: HeadContent,
 ): Promise<void> {
   const path = statePath(options.dataDir, options.app);
-  makeFolder(dirname(path));
-  const lock = takeLock(path, options.app);
+  const lock = inState(options.app, path, () => takeLock(path, options.app));
   try {
     await withFetched(options, content, (state) => {
       const db = new Database(state);
@@ -242,6 +243,8 @@ async function restore(
         db.close();
       }
       for (const suffix of ['-wal', '-shm', '']) rmSync(path + suffix, { force: true });
+      // The log of the state before must not come back beside this one.
+      syncFolder(dirname(path));
       renameSync(state, path);
     });
   } catch (error) {
@@ -399,7 +402,7 @@ export class RemoteState implements StateStore {
     this.#state = state;
     this.#head = head;
     this.#onCovered = onCovered;
-    this.#changes = new Changes(state.db);
+    this.#changes = inState(options.app, state.path, () => new Changes(state.db));
     // When this life began is to be known to the next one.
     state.db.exec('UPDATE run SET created = created');
     const isUsable = from?.base && from.state_format === FORMAT && from.stream === jobOf(options.identity);
@@ -528,7 +531,7 @@ export class RemoteState implements StateStore {
 
   /** Takes the changes since the last upload, and the place of the commit they lead to. */
   async #take(): Promise<Upload> {
-    const changes = this.#changes.take();
+    const changes = inState(this.#o.app, this.#state.path, () => this.#changes.take());
     // These belong to the same moment.
     const { checkpoint, checkpointAt: at, outbox, archive } = this.#state;
     const { nextResult } = outbox;
@@ -584,7 +587,9 @@ export class RemoteState implements StateStore {
         return { key, sha256: await digestOf(path), bytes: statSync(path).size };
       },
       join(dataDir, 'tmp'),
-    );
+    ).catch((error: unknown) => {
+      throw translate(error, `the copy of the state of app "${app}"`, join(dataDir, 'tmp'));
+    });
   }
 
   async #put(kind: string, bytes: Buffer): Promise<Part> {

@@ -122,23 +122,27 @@ export class ReplayLedger {
   }
 
   find(key: string): ReplayEntry | undefined {
-    const row = this.#db
-      .prepare(
-        `SELECT key, stream, stream_identity AS streamIdentity, replay, inputs, invoked_at AS invokedAt, next_id AS nextId, acknowledged, watermark, finished
-         FROM replays WHERE key = ?`,
-      )
-      .get(key) as (Omit<ReplayEntry, 'finished'> & { finished: number }) | undefined;
+    const row = this.#translating(() =>
+      this.#db
+        .prepare(
+          `SELECT key, stream, stream_identity AS streamIdentity, replay, inputs, invoked_at AS invokedAt, next_id AS nextId, acknowledged, watermark, finished
+           FROM replays WHERE key = ?`,
+        )
+        .get(key),
+    ) as (Omit<ReplayEntry, 'finished'> & { finished: number }) | undefined;
     return row && { ...row, finished: row.finished === 1 };
   }
 
   /** The two replays that have moved a stream's watermark the furthest, furthest first. */
   furthest(streamIdentity: string): StreamWatermark[] {
-    return this.#db
-      .prepare(
-        `SELECT key, inputs, watermark FROM replays
-         WHERE stream_identity = ? AND watermark IS NOT NULL ORDER BY watermark DESC LIMIT 2`,
-      )
-      .all(streamIdentity) as StreamWatermark[];
+    return this.#translating(() =>
+      this.#db
+        .prepare(
+          `SELECT key, inputs, watermark FROM replays
+           WHERE stream_identity = ? AND watermark IS NOT NULL ORDER BY watermark DESC LIMIT 2`,
+        )
+        .all(streamIdentity),
+    ) as StreamWatermark[];
   }
 
   /** Saves the progress of a replay, and the rows rejected since the last save. */

@@ -10,7 +10,7 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { systemCode, TaxiflowError, translate } from '../errors.ts';
-import { makeFile, makeFolder } from '../private-files.ts';
+import { makeFile, makeFolder, syncFolder } from '../private-files.ts';
 
 export const FORMAT = 1;
 const MAGIC = 'taxiflow savepoint ';
@@ -49,6 +49,8 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
   try {
     makeFolder(dirname(path));
   } catch (error) {
+    const told = translate(error, 'the savepoint', path, '--to');
+    if (told instanceof TaxiflowError && told.code !== 'cannot-open') throw told;
     throw new TaxiflowError('cannot-open', `there is no folder for the savepoint ${path}`, {
       hint: 'choose another place with --to',
       cause: error,
@@ -61,14 +63,10 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
   const lines = Buffer.from(`${FIRST_LINE}${JSON.stringify(head)}\n`);
   try {
     const fd = makeFile(partial);
-    const body = createGzip({ level: 6 });
-    createReadStream(state)
-      .on('error', (error) => body.destroy(error))
-      .pipe(body);
     const whole = Readable.from(
       (async function* () {
         yield hashed(hash, lines);
-        for await (const piece of body) yield hashed(hash, piece as Buffer);
+        for await (const piece of packed(state)) yield hashed(hash, piece);
         yield Buffer.from(`${hash.digest('hex')}\n`);
       })(),
     );
@@ -76,11 +74,19 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
     // Unlike a rename, a link never takes the place of another file.
     linkSync(partial, path);
     rmSync(partial);
+    syncFolder(dirname(path));
   } catch (error) {
     rmSync(partial, { force: true });
     if (systemCode(error) === 'EEXIST') throw exists(path);
     throw translate(error, 'the savepoint', path, '--to');
   }
+}
+
+async function* packed(path: string): AsyncGenerator<Buffer> {
+  const body = createGzip({ level: 6 });
+  // What fails comes out of the body too.
+  pipeline(createReadStream(path), body).catch(() => {});
+  for await (const piece of body) yield piece as Buffer;
 }
 
 function exists(path: string): TaxiflowError {
@@ -141,6 +147,8 @@ async function openFile(path: string): Promise<Opened> {
     const head = parsed(lines.toString('utf8', FIRST_LINE.length, end));
     if (!head) throw damaged(path, 'its head');
     return { head, from: end + 1, to: size - TRAILER_BYTES };
+  } catch (error) {
+    throw translate(error, 'the savepoint', path);
   } finally {
     await file.close();
   }
@@ -179,12 +187,7 @@ async function bytesAt(
 /** Checks a savepoint against its checksum and unpacks its state into the new file `into`. Throws `damaged` and as `readHead`. */
 export async function unpackSavepoint(path: string, into: string): Promise<SavepointHead> {
   const { head, from, to } = await openFile(path);
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { end: to - 1 })) hash.update(chunk as Buffer);
-  const chunks: Buffer[] = [];
-  for await (const chunk of createReadStream(path, { start: to })) chunks.push(chunk as Buffer);
-  if (Buffer.concat(chunks).toString('latin1') !== `${hash.digest('hex')}\n`)
-    throw damaged(path, 'it differs from its checksum');
+  if (!(await isWhole(path, to))) throw damaged(path, 'it differs from its checksum');
   let size = 0;
   const counted = new Transform({
     transform(chunk: Buffer, _, done) {
@@ -203,6 +206,19 @@ export async function unpackSavepoint(path: string, into: string): Promise<Savep
     throw isPacked ? damaged(path, 'its state') : translate(error, 'the state', into);
   }
   return head;
+}
+
+/** Whether a savepoint has the checksum that begins at `to`. */
+async function isWhole(path: string, to: number): Promise<boolean> {
+  const hash = createHash('sha256');
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of createReadStream(path, { end: to - 1 })) hash.update(chunk as Buffer);
+    for await (const chunk of createReadStream(path, { start: to })) chunks.push(chunk as Buffer);
+  } catch (error) {
+    throw translate(error, 'the savepoint', path);
+  }
+  return Buffer.concat(chunks).toString('latin1') === `${hash.digest('hex')}\n`;
 }
 
 export function damaged(path: string, detail: string): TaxiflowError {

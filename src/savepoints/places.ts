@@ -36,7 +36,16 @@ export function scratchFolder(parent = tmpdir()): { readonly folder: string; rem
         hint: 'check the permissions, or set TMPDIR to another folder',
       },
     );
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { folder, remove: () => removed(folder) };
+}
+
+/** Removes a folder, or leaves that for later: what was made in it is done. */
+function removed(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {
+    // It is stale in a day.
+  }
 }
 
 /** Runs `work` with a private folder in `parent`, which is removed after it. */
@@ -65,11 +74,7 @@ function removeStale(parent: string): void {
     if (!name.startsWith(SCRATCH)) continue;
     const { mtimeMs = Date.now() } = statSync(join(parent, name), { throwIfNoEntry: false }) ?? {};
     if (Date.now() - mtimeMs < STALE_MS) continue;
-    try {
-      rmSync(join(parent, name), { recursive: true, force: true });
-    } catch {
-      // The folder belongs to another user.
-    }
+    removed(join(parent, name));
   }
 }
 

@@ -5,9 +5,9 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TaxiflowError, translate, translating } from '../errors.ts';
-import { makeFolder } from '../private-files.ts';
+import { syncFolder } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
-import { Database, formatOf, openSqlite } from '../sqlite.ts';
+import { Database, formatOf, openSqlite, type Sqlite } from '../sqlite.ts';
 import { detachArchive } from '../state/archive.ts';
 import { noteRestored, readCheckpoint } from '../state/checkpoint-row.ts';
 import { chooseApp, statePath, takeLock } from '../state/files.ts';
@@ -55,8 +55,7 @@ export async function createSavepoint(options: CreateOptions): Promise<Created> 
   return withScratch(
     async (folder) => {
       const copy = join(folder, 'state.sqlite');
-      snapshot(statePath(dataDir, app), app, copy);
-      const head = headOf(copy, app);
+      const head = snapshot(statePath(dataDir, app), app, copy);
       const to = options.to ?? `${usualFolder(dataDir)}/`;
       const place = placeFor(to, nameOf(head));
       await putSavepoint(place, s3, (path) => packSavepoint(copy, head, path));
@@ -70,8 +69,7 @@ export async function createSavepoint(options: CreateOptions): Promise<Created> 
 export async function copyState(state: string, app: string, path: string): Promise<void> {
   const copy = `${path}.sqlite`;
   try {
-    snapshot(state, app, copy);
-    await packSavepoint(copy, headOf(copy, app), path);
+    await packSavepoint(copy, snapshot(state, app, copy), path);
   } finally {
     rmSync(copy, { force: true });
   }
@@ -81,52 +79,53 @@ function nameOf({ app, checkpoint, at }: SavepointHead): string {
   return `${app}-${String(checkpoint).padStart(8, '0')}-${at.replace(/\.\d+/, '').replaceAll(/[-:]/g, '')}${SUFFIX}`;
 }
 
-/** Copies a state as its last commit left it, without what is of this run only. */
-function snapshot(path: string, app: string, copy: string): void {
+/** Copies a state as its last commit left it, without what is of this run only. Returns what it is. */
+function snapshot(path: string, app: string, copy: string): SavepointHead {
   const what = `the state of app "${app}"`;
   const db = openSqlite(path, { what, readonly: true });
   try {
     translating(what, path, () => {
+      if (formatOf(db) === 0) throw noCheckpoint(app);
       refuseUnknownFormat(db, what);
       db.prepare('VACUUM INTO ?').run(copy);
     });
   } finally {
     db.close();
   }
-  const own = new Database(copy);
-  try {
-    own.exec('UPDATE run SET status = NULL');
-    // A savepoint with any statement in it is refused; the processor makes them again.
-    dropResultViews(own);
-  } finally {
-    own.close();
-  }
+  return translating(`the copy of ${what}`, copy, () => {
+    const own = new Database(copy);
+    try {
+      own.exec('UPDATE run SET status = NULL');
+      // A savepoint with any statement in it is refused; the processor makes them again.
+      dropResultViews(own);
+      return headOf(own, app);
+    } finally {
+      own.close();
+    }
+  });
 }
 
-function headOf(copy: string, app: string): SavepointHead {
-  const db = new Database(copy, { readonly: true });
-  try {
-    const checkpoint = readCheckpoint(db);
-    if (!checkpoint) {
-      throw new TaxiflowError('no-checkpoint', `app "${app}" has made no checkpoint yet`, {
-        hint: 'wait a second, or run "taxiflow process" first',
-      });
-    }
-    const one = (sql: string) => db.prepare(sql).pluck().get();
-    return {
-      app,
-      stream: streamName(String(one("SELECT value FROM identity WHERE name = 'stream'"))),
-      state_format: formatOf(db),
-      checkpoint: checkpoint.number,
-      at: checkpoint.at,
-      watermark: checkpoint.watermark === null ? null : new Date(checkpoint.watermark).toISOString(),
-      results: checkpoint.nextResult - 1,
-      created: new Date().toISOString(),
-      bytes: Number(one('SELECT page_count * page_size FROM pragma_page_count, pragma_page_size')),
-    };
-  } finally {
-    db.close();
-  }
+function noCheckpoint(app: string): TaxiflowError {
+  return new TaxiflowError('no-checkpoint', `app "${app}" has made no checkpoint yet`, {
+    hint: 'wait a second, or run "taxiflow process" first',
+  });
+}
+
+function headOf(db: Sqlite, app: string): SavepointHead {
+  const checkpoint = readCheckpoint(db);
+  if (!checkpoint) throw noCheckpoint(app);
+  const one = (sql: string) => db.prepare(sql).pluck().get();
+  return {
+    app,
+    stream: streamName(String(one("SELECT value FROM identity WHERE name = 'stream'"))),
+    state_format: formatOf(db),
+    checkpoint: checkpoint.number,
+    at: checkpoint.at,
+    watermark: checkpoint.watermark === null ? null : new Date(checkpoint.watermark).toISOString(),
+    results: checkpoint.nextResult - 1,
+    created: new Date().toISOString(),
+    bytes: Number(one('SELECT page_count * page_size FROM pragma_page_count, pragma_page_size')),
+  };
 }
 
 /** A savepoint in a list; `trouble` says why its head can't be read. */
@@ -174,18 +173,18 @@ export function inspectSavepoint(place: string, s3: S3Options): Promise<Inspecte
 /** Brings the unpacked state of a savepoint up to date, checks it, and runs `work` on it. */
 function checked<T>(state: string, place: string, work: (rows: StateRows) => T): T {
   const what = `the state in ${place}`;
-  const db = new Database(state);
-  try {
-    refuseUnknownFormat(db, what);
-    const rows = new StateRows(db, what, state);
-    migrate(rows);
-    if (!verifyState(rows)) throw rows.damage('it has no checkpoint');
-    return work(rows);
-  } catch (error) {
-    throw translate(error, what, place);
-  } finally {
-    db.close();
-  }
+  return translating(what, place, () => {
+    const db = new Database(state);
+    try {
+      refuseUnknownFormat(db, what);
+      const rows = new StateRows(db, what, state);
+      migrate(rows);
+      if (!verifyState(rows)) throw rows.damage('it has no checkpoint');
+      return work(rows);
+    } finally {
+      db.close();
+    }
+  });
 }
 
 export interface RestoreOptions {
@@ -203,8 +202,8 @@ export interface RestoreOptions {
 export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions): Promise<Inspected> {
   const path = statePath(dataDir, app);
   return withSavepoint(savepoint, s3, async (file) => {
-    makeFolder(dirname(path));
-    const lock = translating(`the state of app "${app}"`, path, () => takeLock(path, app));
+    const what = `the state of app "${app}"`;
+    const lock = translating(what, path, () => takeLock(path, app));
     const unpacked = `${path}.restoring`;
     try {
       // What a restore that was killed left behind; the lock is ours.
@@ -220,15 +219,32 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
         noteRestored(rows.db, { from: savepoint });
         return summaryOf(rows);
       });
-      // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.
-      for (const suffix of ['-wal', '-shm', '-journal', '.remote']) rmSync(path + suffix, { force: true });
-      renameSync(unpacked, path);
+      giveName(unpacked, path);
       return { place: savepoint, head, summary };
+    } catch (error) {
+      throw translate(error, what, path);
     } finally {
-      for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
+      removeUnpacked(unpacked);
       lock.close();
     }
   });
+}
+
+/** Puts a state in its place, to last. */
+function giveName(unpacked: string, path: string): void {
+  // A log that was left beside an earlier state of this name is not that of this one, nor is its place in S3.
+  for (const suffix of ['-wal', '-shm', '-journal', '.remote']) rmSync(path + suffix, { force: true });
+  syncFolder(dirname(path));
+  renameSync(unpacked, path);
+  syncFolder(dirname(path));
+}
+
+function removeUnpacked(unpacked: string): void {
+  try {
+    for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
+  } catch {
+    // The next restore removes it.
+  }
 }
 
 /** A new life of a state: what its sinks have taken is theirs no more, and its versions are above those of the life before. */

@@ -24,6 +24,7 @@ import { isatty } from 'node:tty';
 import type { Sink, SinkStatus } from '../engine/sink.ts';
 import { TaxiflowError, translating } from '../errors.ts';
 import { escaped } from '../printable.ts';
+import { syncFolder } from '../private-files.ts';
 import type { Cursor, Outbox as StateOutbox, StoredFiring } from '../state/outbox.ts';
 
 const STDOUT = 1;
@@ -74,11 +75,22 @@ export class NdjsonSink implements Sink {
     this.name = path === '-' ? 'ndjson:-' : `ndjson:${resolve(path)}`;
     this.#file = path === '-' ? STDOUT : this.#translating(() => openSync(path, 'a'));
     this.#regular = path !== '-' && fstatSync(this.#file).isFile();
-    const cursor = outbox.cursor(this.name);
-    if (!cursor && this.#regular) this.#refuseForeign();
-    this.#delivered = cursor?.delivered ?? 1;
-    this.#bytes = cursor ? lengthIn(cursor) : 0;
-    if (!this.#regular) return;
+    try {
+      const cursor = outbox.cursor(this.name);
+      this.#delivered = cursor?.delivered ?? 1;
+      this.#bytes = cursor ? lengthIn(cursor) : 0;
+      if (this.#regular) this.#translating(() => this.#takeUp(cursor === undefined));
+    } catch (error) {
+      if (this.#file !== STDOUT) closeSync(this.#file);
+      throw error;
+    }
+  }
+
+  /** Goes on with the file as the last run left it. */
+  #takeUp(isNew: boolean): void {
+    // The cursor must not outlive the name of the file.
+    syncFolder(dirname(this.#path));
+    if (isNew) this.#refuseForeign();
     this.#refuseReplaced();
     this.#cutBack();
   }
@@ -155,23 +167,20 @@ export class NdjsonSink implements Sink {
     const lines = Buffer.from(linesOf(last));
     if (lines.length > this.#bytes) return;
     const found = Buffer.alloc(lines.length);
-    const file = this.#translating(() => openSync(this.#path, 'r'));
+    const file = openSync(this.#path, 'r');
     try {
       readSync(file, found, 0, found.length, this.#bytes - lines.length);
     } finally {
       closeSync(file);
     }
     if (found.equals(lines)) return;
-    closeSync(this.#file);
     throw this.#foreign(statSync(this.#path).size);
   }
 
   /** Refuses a file with bytes of another writer, rather than cutting them off. */
   #refuseForeign(): void {
     const { size } = fstatSync(this.#file);
-    if (size === 0) return;
-    closeSync(this.#file);
-    throw this.#foreign(size);
+    if (size > 0) throw this.#foreign(size);
   }
 
   #foreign(bytes: number): TaxiflowError {
@@ -197,7 +206,7 @@ export class NdjsonSink implements Sink {
       this.#delivered = 1;
       this.#bytes = 0;
     }
-    if (size > this.#bytes) this.#translating(() => ftruncateSync(this.#file, this.#bytes));
+    if (size > this.#bytes) ftruncateSync(this.#file, this.#bytes);
     this.#moveCursor();
   }
 

@@ -45,7 +45,7 @@ export class StateReader {
     if (!existsSync(this.path)) chooseApp(dataDir, app);
     this.#db = openSqlite(this.path, { what: this.#what, readonly: true });
     try {
-      refuseOtherFormat(this.#db, this.#what, app);
+      translating(this.#what, this.path, () => refuseOtherFormat(this.#db, this.#what, app));
     } catch (error) {
       this.#db.close();
       throw error;

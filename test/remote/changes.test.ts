@@ -78,4 +78,22 @@ describe('changes of a state', () => {
     }
     assert.ok(taken > 40);
   });
+
+  it('are all there the next time where they could not be taken', async (t) => {
+    const db = new Database(await stateOf(t));
+    t.after(() => db.close());
+    const changes = new Changes(db);
+    db.exec("UPDATE run SET status = 'x'");
+    const exec = db.exec.bind(db);
+    db.exec = (sql) => {
+      if (sql.includes('CREATE TABLE taken.run')) throw new Error('read error');
+      return exec(sql);
+    };
+    assert.throws(() => changes.take(), /read error/, 'what went wrong, not what followed from it');
+    assert.equal(db.inTransaction, false);
+    db.exec = exec;
+    const taken = new Database(changes.take()!);
+    t.after(() => taken.close());
+    assert.equal(taken.prepare('SELECT status FROM run').pluck().get(), 'x');
+  });
 });

@@ -8,6 +8,7 @@ import { openProcessor } from '../../src/app/processor.ts';
 import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { differenceOf } from '../../src/savepoints/diff.ts';
+import { packSavepoint } from '../../src/savepoints/file.ts';
 import {
   createSavepoint,
   deleteSavepoint,
@@ -369,5 +370,15 @@ describe('a restored app', () => {
       await assert.rejects(createSavepoint({ dataDir, to, s3 }), TaxiflowError, to);
     for (const place of [dataDir, `${file}/x`, '/dev/null'])
       await assert.rejects(inspectSavepoint(place, s3), failsWith('not-savepoint', 'no-savepoint'), place);
+  });
+
+  it('of a state that can not be read any more is refused, and leaves nothing', async (t) => {
+    const dataDir = await halfDone(t);
+    const { head } = await createSavepoint({ dataDir, s3 });
+    const folder = temporaryFolder(t);
+    await assert.rejects(packSavepoint(join(folder, 'gone.sqlite'), head, join(folder, 'x.savepoint')), {
+      code: 'cannot-open',
+    });
+    assert.deepEqual(readdirSync(folder), []);
   });
 });

@@ -158,7 +158,7 @@ export class StreamChecks {
   /** A process that has ended leaves nothing open. */
   ended(process: Process): void {
     const left = [
-      ...[...process.opened.keys()].map((one) => one.constructor.name),
+      ...[...process.opened.keys()].map((one) => ('path' in one ? one.path : one.constructor.name)),
       ...[...process.timers].map(({ ms, from }) => `a timer of ${ms} ms ${from}`),
     ];
     if (left.length > 0) this.#broken(`${process.name} ends and leaves ${left.join(', ')}`);

@@ -21,16 +21,16 @@ export const KINDS = {
   kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie'],
   opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'broken-off'],
   s3: [...CONNECTION, 'throttled', 'torn', 'conflict'],
-  /** At a commit of SQLite, or a write to a file. */
-  disk: ['killed-before', 'killed-after', 'full'],
+  /** At a call of SQLite or of a file. */
+  disk: ['killed-before', 'killed-after', 'power-cut', 'full', 'io-error', 'too-many-files', 'statement-fails'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'es-setup'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'es-setup'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
 
 const RATES = [0.005, 0.02, 0.08, 0.25];
-/** Requests to OpenSearch and S3 are few. Commits are many, and a process that never comes to anything shows nothing. */
+/** Requests to OpenSearch and S3 are few. Calls of the disk are many, and a process that never comes to anything shows nothing. */
 const OFTEN: Readonly<Record<string, number>> = {
   'opensearch some-turned-away': 20,
   'opensearch some-unavailable': 20,
@@ -38,6 +38,7 @@ const OFTEN: Readonly<Record<string, number>> = {
   'opensearch rubbish': 2,
   s3: 2,
   disk: 1 / 8,
+  'disk statement-fails': 1 / 500,
 };
 
 export class Faults {

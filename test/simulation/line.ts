@@ -19,13 +19,16 @@ import { openAdmin, parseTarget } from '../../src/streams/connectors.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
 import { StreamChecks } from './checks.ts';
+import { Disks } from './disk.ts';
+import { answerDisk } from './disk-calls.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
+import { Operator } from './operator.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
 import { setUp } from './setups.ts';
-import { type DiskWork, diskBy, enter, running, workOfThreads } from './surroundings.ts';
+import { enter, running, workOfThreads } from './surroundings.ts';
 import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
@@ -80,7 +83,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
   let error: unknown;
   workOfThreads(threadWork);
   watching = line;
-  diskBy((asked) => line.disk(asked));
+  answerDisk(line.disks);
   enter(world);
   try {
     await line.run();
@@ -92,6 +95,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
     answerKinesis(undefined);
     answerHttp(undefined);
     answerS3(undefined);
+    answerDisk(undefined);
     process.off('unhandledRejection', broken);
     process.off('warning', broken);
     rmSync(folder, { recursive: true, force: true });
@@ -147,7 +151,7 @@ class Line {
   readonly #worker: Machine;
   readonly #other: Machine;
   readonly #stream: string;
-  readonly #output: string;
+  #output: string;
   /** Path or address of the trips. */
   readonly #source: string;
   readonly #replay = roleOf('replay');
@@ -157,6 +161,13 @@ class Line {
   /** The last run of the processor, to the end of the stream. */
   #last: ProcessSummary | undefined;
   #lives = 0;
+  readonly #operator = roleOf('operator');
+  readonly #savepoints: Operator;
+  /** What the operator is at. */
+  #task: (() => Promise<void>) | undefined;
+  /** The processor waits for a state. */
+  #isHeld = false;
+  readonly disks: Disks;
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
 
@@ -179,6 +190,18 @@ class Line {
     this.#stream = this.#load.isEmbedded ? 'local:trips' : 'kinesis:trips';
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
+    this.#savepoints = new Operator(this.#worker.folder);
+    this.disks = new Disks({
+      world,
+      faults,
+      root: folder,
+      logPages: 1 + Math.floor(this.#random() ** 3 * 200),
+      processes: this.processes,
+      onKill: (process, details) => {
+        for (const role of this.#roles) if (role.process === process) this.#kill(role, details);
+      },
+      onCut: (machine, details) => this.#cut(machine, details),
+    });
     this.#source = this.#place(folder);
   }
 
@@ -230,6 +253,10 @@ class Line {
       ...(this.#load.isRemote ? [this.#other, this.#worker] : []),
     ];
     const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
+    plan('power cut', 3, (details) => this.#cut(machineOf(details), details));
+    plan('kill operator', 2, (details) => this.#kill(this.#operator, details));
+    plan('savepoint', 4, () => this.#operate(() => this.#savepoints.create()));
+    if (this.#canBeSetBack) plan('set back', 1, (details) => this.#setBack(details));
     plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
       const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
@@ -248,6 +275,50 @@ class Line {
     if (this.#load.hasForeign) this.#planForeign(plan);
     if (this.#load.opensearch) this.#planSearch(plan);
     return end;
+  }
+
+  /** In a process of its own, one thing at a time. */
+  #operate(task: () => Promise<void>): void {
+    if (this.#task) return;
+    this.#task = task;
+    this.#start(this.#operator, this.#worker, async () => {
+      await this.#task?.();
+      this.#task = undefined;
+    });
+  }
+
+  /**
+   * A state in S3 has its own way back. Results that are removed can't be sent again, and what was corrected since may be right at once,
+   * so that nobody takes back what was sent before.
+   */
+  get #canBeSetBack(): boolean {
+    const { isRemote, retain, allowedLateness, hasForeign } = this.#load;
+    return !isRemote && retain === undefined && (allowedLateness === 0 || !hasForeign);
+  }
+
+  /** The job is stopped, and goes on from an earlier savepoint, with another file. */
+  #setBack(details: Random): void {
+    const { savepoints } = this.#savepoints;
+    if (this.#task) return;
+    if (savepoints.length === 0) {
+      this.#operate(() => this.#savepoints.create());
+      this.#world.after(details() * 20_000, undefined, 'set back', () => {
+        if (savepoints.length > 0 && !this.#faults.areOver) this.#setBack(details);
+      });
+      return;
+    }
+    const savepoint = savepoints[Math.floor(details() * savepoints.length)]!;
+    this.#isHeld = true;
+    if (this.#processor.again) this.#processor.again.isCancelled = true;
+    this.#kill(this.#processor, details);
+    this.#output = `${this.#output}.${this.#lives}`;
+    this.#faults.state = 'set back';
+    let tries = 0;
+    this.#operate(async () => {
+      await this.#savepoints.restore(savepoint, tries++ === 0);
+      this.#isHeld = false;
+      this.#startLater(this.#processor, 500);
+    });
   }
 
   /** Another producer writes trips into any shard, some of them twice, and what is no event. */
@@ -325,29 +396,23 @@ class Line {
     else if (open.length < 6) this.#kinesis.split(open[at]!);
   }
 
-  /** Work of the disk, before, in or after which its process may be killed, or for which there is no room. */
-  disk({ what, work, half = () => {} }: DiskWork): unknown {
-    const fault = this.#faults.of('disk', `disk ${what}`, ['killed-before', 'killed-after', 'full']);
-    if (fault === undefined) return work();
-    if (fault === 'full') {
-      half();
-      throw Object.assign(new Error('no space left on device'), {
-        code: what === 'commit' ? 'SQLITE_FULL' : 'ENOSPC',
-      });
-    }
-    if (fault === 'killed-after') work();
-    else half();
-    const process = running();
-    for (const role of this.#roles)
-      if (role.process === process) this.#kill(role, this.#faults.details(`disk ${what}`));
-    throw new Error('killed');
-  }
-
   #kill(role: Role, details: Random): void {
     if (!role.process?.alive) return;
-    this.#world.kill(role.process);
+    this.disks.kill(role.process);
     this.#faults.state = 'after a kill';
     this.#startLater(role, 200 + details() ** 2 * 15_000);
+  }
+
+  /** A machine is without power for a while. */
+  #cut(machine: Machine, details: Random): void {
+    const isPending = ({ again }: Role) =>
+      again !== undefined && !again.isCancelled && again.at > this.#world.now;
+    const hit = [...this.#roles].filter(
+      (role) => role.process?.machine === machine && (role.process.alive || isPending(role)),
+    );
+    this.disks.cut(machine, details);
+    this.#faults.state = 'after a cut';
+    for (const role of hit) this.#startLater(role, 200 + details() ** 2 * 15_000);
   }
 
   #calm(): void {
@@ -398,6 +463,7 @@ class Line {
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
+      onTrouble: (_, why) => this.#world.say(this.#world.current, `TROUBLE ${why}`),
       onProgress: ({ counters }) => this.#checks.counters(counters),
       ...(this.#load.isRemote ? { state: 's3://states/job', stateInterval: this.#load.stateInterval } : {}),
       ...more,
@@ -414,7 +480,8 @@ class Line {
           await main();
         } catch (error) {
           if (!process.alive) return;
-          if (!(error instanceof TaxiflowError) || !PASSES.has(error.code)) return world.broken(error);
+          if (!(error instanceof TaxiflowError) || !this.#mayFail(process, error.code))
+            return world.broken(error);
           world.say(process, `ends: ${error.code}: ${error.message}`);
           this.#startLater(role, 1_000);
         }
@@ -431,8 +498,13 @@ class Line {
     role.start();
   }
 
+  #mayFail(process: Process, code: string): boolean {
+    return PASSES.has(code) || this.disks.excuses(process, code);
+  }
+
   #startLater(role: Role, ms: number): void {
     if (role.again) role.again.isCancelled = true;
+    if (role === this.#processor && this.#isHeld) return;
     role.again = this.#world.after(ms, undefined, `${role.name} is started again`, () => role.start());
   }
 
@@ -450,6 +522,7 @@ class Line {
   /** A last run, to the end of the stream. */
   async #finish(): Promise<void> {
     const world = this.#world;
+    await world.run(() => !this.#task, PATIENCE_MS);
     for (const role of [this.#processor, this.#standby]) await this.#end(role);
     const machine = this.#load.isRemote && this.#random() < 0.5 ? this.#other : this.#worker;
     // What was written last is seen by readers.

@@ -1,5 +1,6 @@
 /** `npm run simulate`: searches seeds for one that fails. */
 import './surroundings.ts';
+import './disk-calls.ts';
 import { parseArgs } from 'node:util';
 import { S3Client } from '@aws-sdk/client-s3';
 import { TaxiflowError } from '../../src/errors.ts';

@@ -1,12 +1,10 @@
 /**
- * Puts a world in the place of what Node.js gives a process: time, timers, chance, threads and databases. It must be loaded
- * before anything of taxiflow. Outside of a world, everything is as usual.
+ * Puts a world in the place of what Node.js gives a process: time, timers, chance and threads; `disk-calls.ts` does so with
+ * databases and files. It must be loaded before anything of taxiflow. Outside of a world, everything is as usual.
  */
 import crypto from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import fs from 'node:fs';
-import files from 'node:fs/promises';
-import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { syncBuiltinESMExports } from 'node:module';
 import { Transform } from 'node:stream';
 import threads from 'node:worker_threads';
 import zlib from 'node:zlib';
@@ -239,107 +237,10 @@ class Thread extends EventEmitter {
   }
 }
 
-/** Work of the disk: a commit of SQLite, or of a file that a process has opened; `half` is a write that breaks off. */
-export interface DiskWork {
-  readonly what: 'commit' | 'write' | 'sync';
-  readonly work: () => unknown;
-  readonly half?: () => unknown;
-}
-
-let disk: (asked: DiskWork) => unknown = ({ work }) => work();
-
-/** Says how the disk does its work. */
-export function diskBy(given: typeof disk): void {
-  disk = given;
-}
-
-/** A killed process loses its databases, like anything that the system closes for it. */
-function followDatabases(): void {
-  // The same choice as in src/sqlite.ts.
-  const name = Number(process.versions['napi']) >= 10 ? 'better-sqlite3' : 'better-sqlite3-12';
-  const { prototype } = createRequire(import.meta.url)(name) as { prototype: Record<string, Method> };
-  const close = prototype['close']!;
-  /** How the last transaction of each was begun. */
-  const begun = new WeakMap<object, string>();
-  for (const method of ['exec', 'prepare', 'pragma']) {
-    const usual = prototype[method]!;
-    prototype[method] = function (...args) {
-      // Whatever opens one uses it at once.
-      running()?.opened.set(this, () => close.call(this));
-      const work = () => usual.apply(this, args);
-      if (method === 'exec' && String(args[0]).startsWith('BEGIN')) begun.set(this, String(args[0]));
-      // Others than these leave the file as it is.
-      const writes = begun.get(this) === 'BEGIN IMMEDIATE';
-      return writes && method === 'exec' && args[0] === 'COMMIT' && running()
-        ? disk({ what: 'commit', work })
-        : work();
-    };
-  }
-  prototype['close'] = function () {
-    running()?.opened.delete(this);
-    return close.call(this);
-  };
-}
-
-/** A killed process loses its files too. */
-function followFiles(): void {
-  const { openSync, closeSync, close, writeSync, fdatasyncSync } = fs;
-  const opened = new Map<number, { readonly of: Process; readonly file: object }>();
-  fs.openSync = (...args) => {
-    const file = openSync(...args);
-    const of = running();
-    if (!of) return file;
-    const key = { file };
-    opened.set(file, { of, file: key });
-    of.opened.set(key, () => fs.closeSync(file));
-    return file;
-  };
-  const forget = (file: number) => {
-    const known = opened.get(file);
-    known?.of.opened.delete(known.file);
-    opened.delete(file);
-  };
-  fs.closeSync = (file) => {
-    forget(file);
-    closeSync(file);
-  };
-  fs.writeSync = ((file: number, bytes: Uint8Array, at: number, length: number) => {
-    const write = (length: number) => writeSync(file, bytes, at, length);
-    if (!opened.has(file)) return write(length);
-    return disk({ what: 'write', work: () => write(length), half: () => write(length >> 1) });
-  }) as never;
-  fs.fdatasyncSync = (file) => {
-    const work = () => fdatasyncSync(file);
-    if (opened.has(file)) disk({ what: 'sync', work });
-    else work();
-  };
-  // Streams close the file that they were given.
-  fs.close = ((file: number, done?: () => void) => {
-    forget(file);
-    close(file, done);
-  }) as typeof fs.close;
-  const usual = files.open;
-  files.open = async (...args) => {
-    const file = await usual(...args);
-    const of = running();
-    const close = file.close.bind(file);
-    of?.opened.set(file, () => void close());
-    file.close = () => {
-      of?.opened.delete(file);
-      return close();
-    };
-    return file;
-  };
-}
-
-type Method = (this: object, ...args: unknown[]) => unknown;
-
 globalThis.Date = WorldDate as DateConstructor;
 performance.now = () =>
   world?.current ? world.now - Math.floor(world.now / 1e9) * 1e9 : real.performanceNow();
 replaceTimers();
 replaceChance();
 replaceThreads();
-followDatabases();
-followFiles();
 syncBuiltinESMExports();

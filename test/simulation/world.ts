@@ -124,7 +124,8 @@ export class World {
     if (!process.alive) return;
     process.alive = false;
     this.say(process, 'is killed');
-    for (const close of process.opened.values()) close();
+    // What was opened last may be in the way of what was before it.
+    for (const close of [...process.opened.values()].reverse()) close();
   }
 
   /** Time by a machine's clock, epoch ms. */

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
+  closeSync,
   copyFileSync,
   existsSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -265,5 +267,20 @@ describe('the NDJSON sink', () => {
     const path = join(temporaryFolder(t), 'no', 'such', 'out.ndjson');
     assert.throws(() => new NdjsonSink(new MemoryOutbox(), path), { code: 'cannot-open' });
     assert.equal(existsSync(path), false);
+  });
+
+  it('leaves no file open that it could not go on with', (t) => {
+    const path = join(temporaryFolder(t), 'results.ndjson');
+    const next = () => {
+      const file = openSync(path, 'a');
+      closeSync(file);
+      return file;
+    };
+    const [outbox, before] = [new MemoryOutbox(), next()];
+    outbox.cursor = () => {
+      throw new Error('read error');
+    };
+    assert.throws(() => new NdjsonSink(outbox, path), /read error/);
+    assert.equal(next(), before);
   });
 });

@@ -2,22 +2,11 @@
  * Where an archive lies: a folder, or a prefix in S3. Files there have names such as `day=2016-01-01/NAME-000001.parquet`, and
  * `_taxiflow.json` says whose place it is, so that two archives that begin at the same time don't share it.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { systemCode, TaxiflowError, translate, translating, usageError } from '../../errors.ts';
-import { makeFolder } from '../../private-files.ts';
+import { makeFolder, syncFolder } from '../../private-files.ts';
 import { isS3, placeOf, prefixOf } from '../../s3/addresses.ts';
 import type { ObjectStore, S3Options } from '../../s3/object-store.ts';
 
@@ -126,17 +115,6 @@ class Folder implements ArchivePlace {
 
   #translated(error: unknown): unknown {
     return translate(error, WHAT, this.url, OPTION);
-  }
-}
-
-/** A name must survive a power cut too. Windows can't do this with folders, and needs it less. */
-function syncFolder(path: string): void {
-  if (process.platform === 'win32') return;
-  const folder = openSync(path, 'r');
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
   }
 }
 
