@@ -47,7 +47,8 @@ export interface KinesisShard {
   closed: number | undefined;
   /** Records with lower numbers are gone. */
   trimmed: number;
-  isGone: boolean;
+  /** When it left the list. */
+  gone: number | undefined;
   readonly records: KinesisRecord[];
   readonly reads: number[];
 }
@@ -113,7 +114,7 @@ export class KinesisModel {
       );
   }
 
-  /** For some seconds, lists are as of now. No list is older than the one before it. */
+  /** For some seconds, some lists are as of now, others not; so one may be older than the one before it. */
   lag(share: number): void {
     const { now } = this.#world;
     if (now < this.#lagsUntil) return;
@@ -147,7 +148,7 @@ export class KinesisModel {
   /** Records up to a number are gone; a closed shard without any leaves the list. */
   trim(shard: KinesisShard, before: number): void {
     shard.trimmed = Math.max(shard.trimmed, before);
-    if (shard.closed !== undefined && shard.trimmed === shard.records.length) shard.isGone = true;
+    if (shard.closed !== undefined && shard.trimmed === shard.records.length) shard.gone ??= this.#world.now;
   }
 
   /** Stores a record in a shard, by whoever else writes there. */
@@ -157,7 +158,7 @@ export class KinesisModel {
 
   #open(parents: readonly string[], first: bigint, last: bigint, opened = this.#world.now): void {
     const id = `shardId-${String(this.shards.length).padStart(12, '0')}`;
-    this.shards.push({ id, parents, first, last, opened, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, isGone: false, records: [], reads: [] }); // biome-ignore format: one shard
+    this.shards.push({ id, parents, first, last, opened, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, gone: undefined, records: [], reads: [] }); // biome-ignore format: one shard
   }
 
   /** As those of version 2: 186 bits that grow. */
@@ -288,11 +289,12 @@ export class KinesisModel {
       .map(Number) as [number, number];
     if (input['NextToken'] === undefined) {
       const { now } = this.#world;
-      asOf = now < this.#lagsUntil ? this.#lagsSince : now;
+      const lags = now < this.#lagsUntil && random() < 0.7;
+      asOf = lags ? this.#lagsSince : now;
       from = 0;
     } else if (this.#faults.of('kinesis', 'ListShards token', ['token-expired']))
       throw awsError('ExpiredNextTokenException', 400);
-    const all = this.shards.filter((shard) => shard.opened <= asOf && !shard.isGone);
+    const all = this.shards.filter((shard) => shard.opened <= asOf && (shard.gone ?? asOf) >= asOf);
     const page = random() < 0.2 ? 2 : 1_000;
     const shards = all.slice(from, from + page).map((shard) => ({
       ShardId: shard.id,
@@ -311,7 +313,7 @@ export class KinesisModel {
 
   #iterator({ ShardId, ShardIteratorType, StartingSequenceNumber, Timestamp }: Input): object {
     const shard = this.shard(String(ShardId));
-    if (!shard || shard.isGone) throw awsError('ResourceNotFoundException', 400);
+    if (!shard || shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
     const at = this.#placeOf(shard, String(ShardIteratorType), StartingSequenceNumber, Timestamp as Date);
     return { ShardIterator: this.#iteratorAt(shard, at) };
   }
@@ -338,7 +340,7 @@ export class KinesisModel {
     const { shard, at, until } = this.#iterators.get(String(ShardIterator))!;
     if (now > until || this.#faults.of('kinesis', 'GetRecords iterator', ['iterator-expired']))
       throw awsError('ExpiredIteratorException', 400);
-    if (shard.isGone) throw awsError('ResourceNotFoundException', 400);
+    if (shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
     while (shard.reads.length > 0 && shard.reads[0]! <= now - 1_000) shard.reads.shift();
     if (shard.reads.length >= READS_PER_SECOND) throw awsError('ProvisionedThroughputExceededException', 400);
     shard.reads.push(now);
