@@ -24,7 +24,7 @@ export const KINDS = {
   /** At a commit of SQLite, or a write to a file. */
   disk: ['killed-before', 'killed-after', 'full'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
