@@ -12,10 +12,12 @@ import { openReplay } from '../../src/app/replay.ts';
 import type { Checkpoint } from '../../src/engine/state-store.ts';
 import { TaxiflowError } from '../../src/errors.ts';
 import { copyState } from '../../src/savepoints/savepoints.ts';
+import { dayFiles } from '../../src/sinks/archive/files.ts';
 import { Outbox } from '../../src/state/outbox.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
+import { filesIn, textOf, tripsIn } from './archive.ts';
 import { StreamChecks } from './checks.ts';
 import { Disks } from './disk.ts';
 import { answerDisk } from './disk-calls.ts';
@@ -41,7 +43,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -62,6 +64,7 @@ export interface SimulateOptions {
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 const threadWork = async (data: unknown) => {
+  if (Array.isArray(data)) return { files: dayFiles(data as Uint8Array[]) };
   const { state, app, path } = data as { state: string; app: string; path: string };
   await copyState(state, app, path);
   return { done: true };
@@ -147,6 +150,8 @@ class Line {
   readonly #worker: Machine;
   readonly #other: Machine;
   #output: string;
+  /** Places of the archive: a state that is set back begins another. */
+  readonly #archives: string[];
   readonly #replay = roleOf('replay');
   readonly #processor = roleOf('processor');
   readonly #standby = roleOf('standby');
@@ -183,6 +188,7 @@ class Line {
     this.#worker = machineIn(folder, 'worker');
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
+    this.#archives = [this.#load.archive === 's3' ? 's3://states/trips' : join(folder, 'archive')];
     this.#savepoints = new Operator(this.#worker.folder);
     this.disks = new Disks({
       world,
@@ -212,6 +218,7 @@ class Line {
     this.#checks.afterReplay();
     await this.#finish();
     this.#checkResults();
+    if (this.#load.archive) await this.#checkArchive();
   }
 
   /** What happens at times of its own; returns how long it goes on, ms. */
@@ -294,6 +301,7 @@ class Line {
     this.#isHeld = true;
     this.#kill(this.#processor, details);
     this.#output = `${this.#output}.${this.#lives}`;
+    this.#archives.unshift(`${this.#archives[0]}-${this.#lives}`);
     this.#faults.state = 'set back';
     let tries = 0;
     this.#operate(async () => {
@@ -416,6 +424,9 @@ class Line {
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
+      ...(this.#load.archive
+        ? { archive: this.#archives[0], archiveInterval: this.#load.archiveInterval }
+        : {}),
       onTrouble: (_, why) => this.#world.say(this.#world.current, `TROUBLE ${why}`),
       onProgress: ({ counters }) => this.#checks.counters(counters),
       ...(this.#load.isRemote ? { state: 's3://states/job', stateInterval: this.#load.stateInterval } : {}),
@@ -506,6 +517,23 @@ class Line {
   #checkCovered(number: number): void {
     if (number >= this.#s3.nextResult)
       this.#world.broken(new Broken(`C8: result ${number} leaves before a head covers it`));
+  }
+
+  /** C11 */
+  async #checkArchive(): Promise<void> {
+    const files = this.#archives.flatMap((place) =>
+      this.#load.archive === 's3' ? this.#s3.under(place.replace('s3://states/', '')) : filesIn(place),
+    );
+    const found = await tripsIn(files);
+    const expected = this.#checks.contents.trips.map(({ trip }) => textOf(trip)).sort();
+    // Trips from before the savepoint are in the place before, with those that came after it.
+    if (this.#archives.length === 1) same(found, expected, 'the archive holds each trip once (C11)');
+    else
+      same(
+        expected,
+        expected.filter((text) => found.includes(text)),
+        'no trip is missing in the archives (C11)',
+      );
   }
 
   #checkResults(): void {

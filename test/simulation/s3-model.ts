@@ -61,6 +61,13 @@ export class S3Model {
     return this.#head?.next_result ?? 1;
   }
 
+  /** The Parquet files below a prefix. */
+  under(prefix: string): { name: string; bytes: Buffer }[] {
+    return [...this.objects]
+      .filter(([key]) => key.startsWith(`${prefix}/`) && key.endsWith('.parquet'))
+      .map(([name, { bytes }]) => ({ name, bytes }));
+  }
+
   /** In the place of the SDK's client, which tries once. */
   async send(
     { constructor: { name }, input }: Command,
@@ -83,7 +90,8 @@ export class S3Model {
     const found = this.objects.get(key);
     switch (request) {
       case 'PutObject': {
-        if (fault === 'conflict') throw awsError('ConditionalRequestConflict', 409);
+        if (fault === 'conflict' && (input.IfMatch ?? input.IfNoneMatch) !== undefined)
+          throw awsError('ConditionalRequestConflict', 409);
         if (input.IfNoneMatch === '*' && found) throw awsError('PreconditionFailed', 412);
         if (input.IfMatch !== undefined && !found) throw awsError('NoSuchKey', 404);
         if (input.IfMatch !== undefined && found?.etag !== input.IfMatch)

@@ -42,6 +42,9 @@ export interface Workload {
   /** Where results go. */
   readonly output: boolean;
   readonly opensearch: boolean;
+  /** Where each trip goes as Parquet, and ms after which a file is closed. */
+  readonly archive: 'folder' | 's3' | undefined;
+  readonly archiveInterval: number | undefined;
   /** The state is in S3, and a standby waits for so many ms. */
   readonly isRemote: boolean;
   readonly takeover: number;
@@ -122,6 +125,9 @@ export function workloadOf(random: Random): Workload {
     ...sinks,
     takeover: pick(random, [3_000, 10_000]),
     stateInterval: pick(random, [500, 1_000, 5_000]),
+    // A folder lies on one machine.
+    archive: pick(random, ['s3', sinks.isRemote ? 's3' : 'folder', undefined, undefined]),
+    archiveInterval: pick(random, [500, 5_000, 20_000, undefined]),
   };
 }
 
