@@ -85,6 +85,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
   watching = line;
   answerDisk(line.disks);
   enter(world);
+  Object.assign(globalThis, { simulatedMemory: line.memoryLimit });
   try {
     await line.run();
   } catch (caught) {
@@ -132,8 +133,16 @@ Outbox.prototype.moveCursor = function (sink, cursor, refused) {
 
 const { commit } = SqliteState.prototype;
 SqliteState.prototype.commit = function (checkpoint) {
-  commit.call(this, checkpoint);
-  if (running()) watching?.committed(this, checkpoint);
+  if (!running() || !watching) return commit.call(this, checkpoint);
+  let blocks = 0;
+  const counted = function* () {
+    for (const block of checkpoint.blocks) {
+      blocks++;
+      yield block;
+    }
+  };
+  commit.call(this, { ...checkpoint, blocks: counted() });
+  watching.committed(this, checkpoint, blocks);
 };
 
 class Line {
@@ -160,7 +169,8 @@ class Line {
   #last: ProcessSummary | undefined;
   #lives = 0;
   readonly #operator = roleOf('operator');
-  readonly #roles = [this.#replay, this.#processor, this.#standby, this.#operator];
+  readonly #second = roleOf('second processor');
+  readonly #roles = [this.#replay, this.#processor, this.#standby, this.#operator, this.#second];
   readonly #savepoints: Operator;
   /** What the operator is at. */
   #task: (() => Promise<void>) | undefined;
@@ -169,6 +179,11 @@ class Line {
   readonly disks: Disks;
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
+
+  /** Bytes for open windows. */
+  get memoryLimit(): number | undefined {
+    return this.#load.memoryLimit;
+  }
 
   constructor(world: World, faults: Faults, seed: number, folder: string) {
     this.#world = world;
@@ -246,8 +261,9 @@ class Line {
     const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
     plan('power cut', 3, (details) => this.#cut(machineOf(details), details));
     plan('kill operator', 2, (details) => this.#kill(this.#operator, details));
-    plan('savepoint', 4, () => this.#operate(() => this.#savepoints.create()));
+    plan('savepoint', 2, () => this.#operate(() => this.#savepoints.create()));
     if (this.#canBeSetBack) plan('set back', 1, (details) => this.#setBack(details));
+    if (!this.#load.isRemote) plan('second processor', 1, () => this.#startSecond());
     plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
       const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
@@ -274,6 +290,22 @@ class Line {
     this.#start(this.#operator, this.#worker, async () => {
       await this.#task?.();
       this.#task = undefined;
+    });
+  }
+
+  /** C4: a second process of the same state is refused for as long as the first one has it. */
+  #startSecond(): void {
+    const { process: first } = this.#processor;
+    const holds = () => [...(first?.opened.keys() ?? [])].some(isLock) && first!.alive;
+    this.#start(this.#second, this.#worker, async () => {
+      const wasHeld = holds();
+      try {
+        const processor = await openProcessor({ ...this.#options(this.#worker, {}), untilEnd: false });
+        if (wasHeld && holds()) this.#world.broken(new Broken('C4: a state has two processors'));
+        await processor.close();
+      } catch (error) {
+        if (!(error instanceof TaxiflowError && error.code === 'app-running')) throw error;
+      }
     });
   }
 
@@ -444,6 +476,8 @@ class Line {
           await main();
         } catch (error) {
           if (!process.alive) return;
+          if (error instanceof TaxiflowError && error.code === 'taken-over' && this.#s3.isOwnedBy(process))
+            return world.broken(new Broken('H3: a process takes a head of its own for that of another'));
           if (!(error instanceof TaxiflowError) || !this.#mayFail(process, error.code))
             return world.broken(error);
           world.say(process, `ends: ${error.code}: ${error.message}`);
@@ -462,6 +496,7 @@ class Line {
   }
 
   #mayFail(process: Process, code: string): boolean {
+    if (code === 'app-running' && this.#second.process?.alive) return true;
     return PASSES.has(code) || this.disks.excuses(process, code);
   }
 
@@ -501,8 +536,9 @@ class Line {
     await world.run(() => this.#last !== undefined, PATIENCE_MS);
   }
 
-  committed(state: SqliteState, checkpoint: Checkpoint): void {
+  committed(state: SqliteState, checkpoint: Checkpoint, blocks: number): void {
     this.#checks.committed(state, checkpoint, !this.#load.hasForeign);
+    this.#checks.wrote(state, checkpoint, blocks);
   }
 
   /** O3 */
@@ -566,6 +602,8 @@ class Line {
       throw new Broken(`W1, W7, C7: ${contents.trips.length} trips, but ${JSON.stringify(totals)}`);
   }
 }
+
+const isLock = (one: object) => 'name' in one && String(one.name).endsWith('.sqlite.lock');
 
 function machineIn(folder: string, name: string): Machine {
   const own = join(folder, name);

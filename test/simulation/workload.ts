@@ -45,6 +45,8 @@ export interface Workload {
   /** Where each trip goes as Parquet, and ms after which a file is closed. */
   readonly archive: 'folder' | 's3' | undefined;
   readonly archiveInterval: number | undefined;
+  /** Bytes that open windows may take (C9); as much as they like by default. */
+  readonly memoryLimit: number | undefined;
   /** The state is in S3, and a standby waits for so many ms. */
   readonly isRemote: boolean;
   readonly takeover: number;
@@ -127,6 +129,7 @@ export function workloadOf(random: Random): Workload {
     stateInterval: pick(random, [500, 1_000, 5_000]),
     // A folder lies on one machine.
     archive: pick(random, ['s3', sinks.isRemote ? 's3' : 'folder', undefined, undefined]),
+    memoryLimit: pick(random, [undefined, undefined, 1_000, 10_000]),
     archiveInterval: pick(random, [500, 5_000, 20_000, undefined]),
   };
 }
