@@ -40,23 +40,38 @@ export function scratchFolder(parent = tmpdir()): { readonly folder: string; rem
 }
 
 /** Runs `work` with a private folder in `parent`, which is removed after it. */
-export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
-  const { folder, remove } = scratchFolder(parent);
+export function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+  return within(scratchFolder(parent).folder, work);
+}
+
+/** As `withScratch`, in no other place than `parent`: what is made there can be renamed into the folders beside it. */
+export function withScratchBeside<T>(work: (folder: string) => Promise<T>, parent: string): Promise<T> {
+  return within(
+    translating('a temporary folder', parent, () => madeIn(parent)),
+    work,
+  );
+}
+
+async function within<T>(folder: string, work: (folder: string) => Promise<T>): Promise<T> {
   try {
     return await work(folder);
   } finally {
-    remove();
+    tidyAway(folder);
   }
 }
 
 function scratchIn(parent: string): string | undefined {
   try {
-    makeFolder(parent);
-    removeStale(parent);
-    return mkdtempSync(join(parent, SCRATCH));
+    return madeIn(parent);
   } catch {
     return undefined;
   }
+}
+
+function madeIn(parent: string): string {
+  makeFolder(parent);
+  removeStale(parent);
+  return mkdtempSync(join(parent, SCRATCH));
 }
 
 /** A process elsewhere may use the same folder, so only age tells what nobody uses any more. */
