@@ -161,8 +161,8 @@ export class StreamChecks {
   }
 
   /**
-   * C2: a checkpoint writes panes that records have changed since the last one, in so many windows of so many views, or that leave
-   * memory; and no others.
+   * C2: a checkpoint writes panes that records have changed since the last one, in so many windows of so many views, and no
+   * others.
    */
   wrote(state: object, { counters }: Checkpoint, blocks: number): void {
     const before = this.#read.get(state) ?? 0;

@@ -31,6 +31,7 @@ import { enter, running, workOfThreads } from './surroundings.ts';
 import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
+const SEARCH = 'http://search:9200';
 const BEGIN = Date.UTC(2026, 0, 1);
 /** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
 const TROUBLE_MS = 90_000;
@@ -179,6 +180,9 @@ class Line {
   readonly disks: Disks;
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
+  /** Of OpenSearch, as it was moved last. */
+  #cursor = 1;
+  #isEmptied = false;
 
   /** Bytes for open windows. */
   get memoryLimit(): number | undefined {
@@ -368,7 +372,11 @@ class Line {
     plan('index-deleted', 1, () => server.takeAway());
     plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
     // What lies behind the cursor of a restored state hides what is missing before it (O7), so there it is left out.
-    if (!this.#load.isRemote) plan('documents-deleted', 1, (details) => server.empty(viewIn(details)));
+    if (!this.#load.isRemote)
+      plan('documents-deleted', 1, (details) => {
+        server.empty(viewIn(details));
+        this.#isEmptied = true;
+      });
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
@@ -454,7 +462,7 @@ class Line {
       allowedLateness: this.#load.allowedLateness,
       retain: this.#load.retain,
       ...(this.#load.output ? { output: this.#output } : {}),
-      ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
+      ...(this.#load.opensearch ? { opensearch: { url: SEARCH } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
       ...(this.#load.archive
         ? { archive: this.#archives[0], archiveInterval: this.#load.archiveInterval }
@@ -530,15 +538,24 @@ class Line {
     });
     await world.run(() => isSeen, PATIENCE_MS);
     this.#start(this.#processor, machine, async () => {
-      const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
+      const processor = await openProcessor(
+        this.#options(machine, { untilEnd: true, drain: true, ...this.#resending() }),
+      );
       this.#last = await processor.run();
     });
     await world.run(() => this.#last !== undefined, PATIENCE_MS);
   }
 
+  /** Results that were sent and lie behind the cursor hide those that were deleted before it (O7), so somebody asks for all again. */
+  #resending(): Partial<ProcessorOptions> {
+    const isHidden = this.#isEmptied && [...this.#search.settled].some((number) => number >= this.#cursor);
+    return isHidden ? { opensearch: { url: SEARCH, resend: true } } : {};
+  }
+
   committed(state: SqliteState, checkpoint: Checkpoint, blocks: number): void {
     this.#checks.committed(state, checkpoint, !this.#load.hasForeign);
-    this.#checks.wrote(state, checkpoint, blocks);
+    // Windows that leave memory are written whole, at any checkpoint.
+    if (this.memoryLimit === undefined) this.#checks.wrote(state, checkpoint, blocks);
   }
 
   /** O3 */
@@ -548,6 +565,7 @@ class Line {
       if (!this.#search.settled.has(number))
         this.#world.broken(new Broken(`O3: the cursor passes result ${number}, which OpenSearch never had`));
     this.#delivered.set(outbox, delivered);
+    this.#cursor = delivered;
   }
 
   #checkCovered(number: number): void {
