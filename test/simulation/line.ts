@@ -336,6 +336,7 @@ class Line {
     const savepoint = savepoints[Math.floor(details() * savepoints.length)]!;
     this.#isHeld = true;
     this.#kill(this.#processor, details);
+    if (this.#processor.again) this.#processor.again.isCancelled = true;
     this.#output = `${this.#output}.${this.#lives}`;
     this.#archives.unshift(`${this.#archives[0]}-${this.#lives}`);
     this.#faults.state = 'set back';
@@ -504,6 +505,8 @@ class Line {
   }
 
   #mayFail(process: Process, code: string): boolean {
+    // Who has been taken over and does not know it yet finds the files of who did it.
+    if (code === 'output-in-use' && this.#load.isRemote && !this.#s3.isOwnedBy(process)) return true;
     if (code === 'app-running' && this.#second.process?.alive) return true;
     return PASSES.has(code) || this.disks.excuses(process, code);
   }
