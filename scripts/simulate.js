@@ -24,7 +24,7 @@ async function run(args, mutant) {
     packages: 'external',
     sourcemap: 'inline',
     logLevel: 'warning',
-    plugins: mutant ? [{ name: 'mutant', setup: (build) => mutate(build, mutant) }] : [],
+    plugins: [{ name: 'changes', setup: (build) => change(build, mutant) }],
   });
   try {
     return spawnSync(process.execPath, ['--enable-source-maps', outfile, ...args], {
@@ -36,10 +36,18 @@ async function run(args, mutant) {
   }
 }
 
-/** A mutant is one change of the sources, or several that are nothing alone. */
-function mutate(build, { name, file, find, replace, also = [] }) {
+/** Windows leave memory where a world is to have little of it. */
+const BUDGET = {
+  file: 'src/engine/run.ts',
+  find: 'options.memoryLimit ?? MEMORY_LIMIT',
+  replace: 'globalThis.simulatedMemory ?? MEMORY_LIMIT',
+};
+
+/** Changes the sources: a mutant is one change, or several that are nothing alone. */
+function change(build, { name = 'none', also = [], ...mutant } = {}) {
+  const all = [BUDGET, ...(mutant.file ? [mutant] : []), ...also];
   build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-    const changes = [{ file, find, replace }, ...also].filter((change) => path === join(root, change.file));
+    const changes = all.filter((change) => path === join(root, change.file));
     if (changes.length === 0) return undefined;
     let contents = readFileSync(path, 'utf8');
     for (const change of changes) {

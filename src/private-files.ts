@@ -2,11 +2,13 @@
  * Creates and lists taxiflow's own files and folders, which only their owner can read. None is opened through a link, because its
  * target may belong to someone else.
  */
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   constants,
   existsSync,
   fsyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -14,6 +16,7 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -59,15 +62,45 @@ export function syncFolder(path: string): void {
 /** Replaces a file whole: after a crash or a power cut, it is the old one or the new one. */
 export function replaceFile(path: string, text: string): void {
   const made = `${path}.new`;
-  const file = openSync(made, 'w', 0o600);
+  writeSynced(made, text, 0o600);
+  renameSync(made, path);
+  syncFolder(dirname(path));
+}
+
+/** Makes a file whole, unless there is one: then it returns false. Others may read it as the system lets them. */
+export function claimFile(path: string, text: string): boolean {
+  const made = `${path}.${randomUUID()}`;
+  try {
+    writeSynced(made, text, 0o666);
+    // Unlike a rename, a link never takes the place of another file.
+    linkSync(made, path);
+    syncFolder(dirname(path));
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    tidyAway(made);
+  }
+}
+
+/** Removes what nobody needs any more, or leaves it lying: nobody minds it. */
+export function tidyAway(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // What it was for is done, or has failed for a reason of its own.
+  }
+}
+
+function writeSynced(path: string, text: string, mode: number): void {
+  const file = openSync(path, 'w', mode);
   try {
     writeFileSync(file, text);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  renameSync(made, path);
-  syncFolder(dirname(path));
 }
 
 /** Names of the SQLite files in a folder, sorted, without their suffix; none if there is no such folder. */

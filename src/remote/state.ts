@@ -28,7 +28,7 @@ import { makeFolder, replaceFile, syncFolder } from '../private-files.ts';
 import { isOutOfReach, OUT_OF_REACH } from '../s3/errors.ts';
 import type { ObjectStore } from '../s3/object-store.ts';
 import { unpackSavepoint } from '../savepoints/file.ts';
-import { withScratch } from '../savepoints/places.ts';
+import { withScratch, withScratchBeside } from '../savepoints/places.ts';
 import { Database } from '../sqlite.ts';
 import { noteRestored } from '../state/checkpoint-row.ts';
 import { isRunning, statePath, takeLock } from '../state/files.ts';
@@ -233,7 +233,7 @@ async function restore(
   const path = statePath(options.dataDir, options.app);
   const lock = inState(options.app, path, () => takeLock(path, options.app));
   try {
-    await withFetched(options, content, (state) => {
+    const move = (state: string) => {
       const db = new Database(state);
       try {
         beginLife(db, created);
@@ -246,7 +246,8 @@ async function restore(
       // The log of the state before must not come back beside this one.
       syncFolder(dirname(path));
       renameSync(state, path);
-    });
+    };
+    await withFetched(options, content, move, withScratchBeside);
   } catch (error) {
     throw translate(error, `the state of app "${options.app}"`, path);
   } finally {
@@ -259,8 +260,9 @@ function withFetched<T>(
   { store, dataDir }: Pick<RemoteOptions, 'store' | 'dataDir'>,
   content: HeadContent,
   work: (state: string) => T,
+  scratch: (work: (folder: string) => Promise<T>, parent: string) => Promise<T> = withScratch,
 ): Promise<T> {
-  return withScratch(
+  return scratch(
     async (folder) => {
       const base = join(folder, 'base.savepoint');
       await fetchPart(store, content.base!, base);

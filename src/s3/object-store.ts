@@ -241,7 +241,17 @@ export class ObjectStore {
   async fetch(key: string, path: string): Promise<boolean> {
     const object = await this.#ifThere(() => this.#headed(key));
     if (!object) return false;
-    await pipeline(this.bytes(object, 0, object.size), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
+    const over = new AbortController();
+    try {
+      await pipeline(
+        this.bytes(object, 0, object.size, () => {}, over.signal),
+        file,
+      );
+    } finally {
+      // Nothing waits for bytes that can't be written.
+      over.abort();
+    }
     return true;
   }
 
@@ -262,15 +272,16 @@ export class ObjectStore {
     );
   }
 
-  /** All bytes of an object from `start` up to `end`; anything less is an error. */
+  /** All bytes of an object from `start` up to `end`; anything less is an error, unless nobody wants more of it. */
   async *bytes(
     object: StoredObject,
     start: number,
     end: number,
     onBytes: (count: number) => void = () => {},
+    unwanted?: AbortSignal,
   ): AsyncGenerator<Buffer> {
     let at = start;
-    for (let attempts = new Attempts(this.#clock); at < end; ) {
+    for (let attempts = new Attempts(this.#clock, unwanted); at < end && !unwanted?.aborted; ) {
       const began = at;
       const cut = new AbortController();
       const client = this.#client;
@@ -284,7 +295,7 @@ export class ObjectStore {
         }
         if (at < end) throw new BrokenOff(`its body breaks off at byte ${at} of ${object.size}`);
       } catch (error) {
-        if (at > began) attempts = new Attempts(this.#clock);
+        if (at > began) attempts = new Attempts(this.#clock, unwanted);
         const patience = await this.#patience(error, client, BODY_TRIES);
         if (!(await attempts.again(patience))) throw this.#translate(error, object.key);
       } finally {

@@ -3,14 +3,14 @@
  * the SHA-256 of all before it in hex with a newline. docs/formats.md has it as a contract.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream, linkSync, rmSync, type Stats, statSync } from 'node:fs';
+import { createReadStream, createWriteStream, linkSync, type Stats, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { systemCode, TaxiflowError, translate } from '../errors.ts';
-import { makeFile, makeFolder, syncFolder } from '../private-files.ts';
+import { makeFile, makeFolder, syncFolder, tidyAway } from '../private-files.ts';
 
 export const FORMAT = 1;
 const MAGIC = 'taxiflow savepoint ';
@@ -73,12 +73,12 @@ export async function packSavepoint(state: string, head: SavepointHead, path: st
     await pipeline(whole, createWriteStream(partial, { fd, flush: true }));
     // Unlike a rename, a link never takes the place of another file.
     linkSync(partial, path);
-    rmSync(partial);
     syncFolder(dirname(path));
   } catch (error) {
-    rmSync(partial, { force: true });
     if (systemCode(error) === 'EEXIST') throw exists(path);
     throw translate(error, 'the savepoint', path, '--to');
+  } finally {
+    tidyAway(partial);
   }
 }
 
@@ -200,7 +200,7 @@ export async function unpackSavepoint(path: string, into: string): Promise<Savep
     await pipeline(createReadStream(path, { start: from, end: to - 1 }), createGunzip(), counted, target);
     if (size !== head.bytes) throw damaged(path, 'its state is shorter than its head says');
   } catch (error) {
-    rmSync(into, { force: true });
+    tidyAway(into);
     if (error instanceof TaxiflowError) throw error;
     const isPacked = (error as { code?: string }).code?.startsWith('Z_') ?? false;
     throw isPacked ? damaged(path, 'its state') : translate(error, 'the state', into);

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TaxiflowError, translating, usageError } from '../errors.ts';
-import { makeFolder } from '../private-files.ts';
+import { makeFolder, tidyAway } from '../private-files.ts';
 import { isS3, placeOf } from '../s3/addresses.ts';
 import type { ObjectStore, S3Options } from '../s3/object-store.ts';
 import { statsOf } from './file.ts';
@@ -36,36 +36,42 @@ export function scratchFolder(parent = tmpdir()): { readonly folder: string; rem
         hint: 'check the permissions, or set TMPDIR to another folder',
       },
     );
-  return { folder, remove: () => removed(folder) };
-}
-
-/** Removes a folder, or leaves that for later: what was made in it is done. */
-function removed(folder: string): void {
-  try {
-    rmSync(folder, { recursive: true, force: true });
-  } catch {
-    // It is stale in a day.
-  }
+  return { folder, remove: () => tidyAway(folder) };
 }
 
 /** Runs `work` with a private folder in `parent`, which is removed after it. */
-export async function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
-  const { folder, remove } = scratchFolder(parent);
+export function withScratch<T>(work: (folder: string) => Promise<T>, parent = tmpdir()): Promise<T> {
+  return within(scratchFolder(parent).folder, work);
+}
+
+/** As `withScratch`, in no other place than `parent`: what is made there can be renamed into the folders beside it. */
+export function withScratchBeside<T>(work: (folder: string) => Promise<T>, parent: string): Promise<T> {
+  return within(
+    translating('a temporary folder', parent, () => madeIn(parent)),
+    work,
+  );
+}
+
+async function within<T>(folder: string, work: (folder: string) => Promise<T>): Promise<T> {
   try {
     return await work(folder);
   } finally {
-    remove();
+    tidyAway(folder);
   }
 }
 
 function scratchIn(parent: string): string | undefined {
   try {
-    makeFolder(parent);
-    removeStale(parent);
-    return mkdtempSync(join(parent, SCRATCH));
+    return madeIn(parent);
   } catch {
     return undefined;
   }
+}
+
+function madeIn(parent: string): string {
+  makeFolder(parent);
+  removeStale(parent);
+  return mkdtempSync(join(parent, SCRATCH));
 }
 
 /** A process elsewhere may use the same folder, so only age tells what nobody uses any more. */
@@ -74,7 +80,7 @@ function removeStale(parent: string): void {
     if (!name.startsWith(SCRATCH)) continue;
     const { mtimeMs = Date.now() } = statSync(join(parent, name), { throwIfNoEntry: false }) ?? {};
     if (Date.now() - mtimeMs < STALE_MS) continue;
-    removed(join(parent, name));
+    tidyAway(join(parent, name));
   }
 }
 

@@ -5,7 +5,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TaxiflowError, translate, translating } from '../errors.ts';
-import { syncFolder } from '../private-files.ts';
+import { syncFolder, tidyAway } from '../private-files.ts';
 import type { S3Options } from '../s3/object-store.ts';
 import { Database, formatOf, openSqlite, type Sqlite } from '../sqlite.ts';
 import { detachArchive } from '../state/archive.ts';
@@ -71,7 +71,7 @@ export async function copyState(state: string, app: string, path: string): Promi
   try {
     await packSavepoint(copy, snapshot(state, app, copy), path);
   } finally {
-    rmSync(copy, { force: true });
+    tidyAway(copy);
   }
 }
 
@@ -224,7 +224,7 @@ export function restoreSavepoint({ savepoint, dataDir, app, s3 }: RestoreOptions
     } catch (error) {
       throw translate(error, what, path);
     } finally {
-      removeUnpacked(unpacked);
+      for (const suffix of SIDES) tidyAway(unpacked + suffix);
       lock.close();
     }
   });
@@ -237,14 +237,6 @@ function giveName(unpacked: string, path: string): void {
   syncFolder(dirname(path));
   renameSync(unpacked, path);
   syncFolder(dirname(path));
-}
-
-function removeUnpacked(unpacked: string): void {
-  try {
-    for (const suffix of SIDES) rmSync(unpacked + suffix, { force: true });
-  } catch {
-    // The next restore removes it.
-  }
 }
 
 /** A new life of a state: what its sinks have taken is theirs no more, and its versions are above those of the life before. */

@@ -1,7 +1,7 @@
 /** Savepoints: what was copied goes on elsewhere as it would have here, and nothing that is damaged is taken for one. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { openProcessor } from '../../src/app/processor.ts';
@@ -380,5 +380,12 @@ describe('a restored app', () => {
       code: 'cannot-open',
     });
     assert.deepEqual(readdirSync(folder), []);
+  });
+
+  it('of a state that holds nothing yet is refused as one without a checkpoint', async (t) => {
+    const dataDir = temporaryFolder(t);
+    mkdirSync(join(dataDir, 'apps'));
+    writeFileSync(statePath(dataDir, 'job'), '');
+    await assert.rejects(createSavepoint({ dataDir, s3 }), failsWith('no-checkpoint'));
   });
 });

@@ -8,6 +8,8 @@ import type { JudgedTrip } from './workload.ts';
 import { Broken, type Process, type World } from './world.ts';
 
 const UNKNOWN = Number.NEGATIVE_INFINITY;
+/** Blocks of panes that a record may change: of some views, in the windows of each that it lies in, and its session's. */
+const MOST_BLOCKS = 24;
 
 type Event = Trip & { readonly type: 'trip' | 'watermark'; readonly watermark?: string };
 
@@ -30,6 +32,8 @@ export class StreamChecks {
   #watermark = Number.NEGATIVE_INFINITY;
   readonly #committed = new WeakMap<object, number>();
   readonly #events = new WeakMap<KinesisRecord, readonly (Event | undefined)[]>();
+  /** Records read by the last commit of each state. */
+  readonly #read = new WeakMap<object, number>();
   #lastWatermarks = new Map<string, number>();
 
   constructor(world: World, kinesis: KinesisModel, trips: readonly Trip[]) {
@@ -159,6 +163,19 @@ export class StreamChecks {
   counters({ read, watermarks, processed, filtered, duplicate, late, dead }: Counters): void {
     if (read !== watermarks + processed + filtered + duplicate + late + dead)
       this.#broken('C7: a record has no outcome, or two');
+  }
+
+  /**
+   * C2: a checkpoint writes panes that records have changed since the last one, in so many windows of so many views, and no
+   * others.
+   */
+  wrote(state: object, { counters }: Checkpoint, blocks: number): void {
+    const before = this.#read.get(state) ?? 0;
+    this.#read.set(state, counters.read);
+    if (blocks > (counters.read - before) * MOST_BLOCKS)
+      this.#broken(
+        `C2: a checkpoint after ${counters.read - before} records writes ${blocks} blocks of panes`,
+      );
   }
 
   /** A process that has ended leaves nothing open. */

@@ -85,6 +85,8 @@ function followDatabases(): void {
       const made = ask({ what: commits ? 'commit' : 'statement', path: db.name, work, db });
       if (text === 'journal_mode = WAL' && process && disk)
         pragma!.call(this, `wal_autocheckpoint = ${disk.logPages}`);
+      // Nobody else comes to anything meanwhile.
+      if (text === 'locking_mode = EXCLUSIVE' && process) pragma!.call(this, 'busy_timeout = 0');
       return made;
     };
   }
@@ -290,7 +292,13 @@ function followHandles(): void {
     if (!of) return usual(...args);
     const path = resolve(String(args[0]));
     const what = /[wa]/.test(String(args[1] ?? 'r')) && isNew(path) ? 'make' : 'open';
-    const file = await (ask({ what, path, work: () => usual(...args) }) as ReturnType<typeof usual>);
+    const work = async () => {
+      const file = await usual(...args);
+      if (of.alive) return file;
+      await file.close();
+      throw new Error('killed');
+    };
+    const file = await (ask({ what, path, work }) as ReturnType<typeof work>);
     const close = file.close.bind(file);
     of.opened.set(file, () => void close());
     file.close = () => {

@@ -34,14 +34,18 @@ const POSSIBLE: Readonly<Record<DiskCall['what'], readonly Kind[]>> = {
 /** Of SQLite, for a statement; those that can't happen to a read are last. */
 const STATEMENT_CODES = ['SQLITE_IOERR_READ', 'SQLITE_CORRUPT', 'SQLITE_BUSY', 'SQLITE_FULL', 'SQLITE_IOERR_WRITE']; // biome-ignore format: one list
 
-/** With which codes a run may end that met a fault. */
-const EXCUSES: Readonly<Partial<Record<Kind, readonly string[]>>> = {
-  'io-error': ['io-error', 'input-unreadable'],
-  'statement-fails': ['io-error', 'corrupt', 'damaged', 'busy'],
-  'too-many-files': ['too-many-files', 'input-unreadable'],
+/** With which codes a run may end that met an error. */
+const EXCUSES: Readonly<Record<string, readonly string[]>> = {
+  EIO: ['io-error', 'input-unreadable'],
+  EMFILE: ['too-many-files', 'input-unreadable'],
+  SQLITE_IOERR_READ: ['io-error'],
+  SQLITE_BUSY: ['busy'],
+  SQLITE_CORRUPT: ['corrupt', 'damaged'],
 };
 
 const SECTOR = 512;
+/** `PRAGMA synchronous`, from which on each commit is synced. */
+const SYNCED = 2;
 /** The header of a write-ahead log, which is synced before anything is written behind it. */
 const LOG_HEADER = 32;
 
@@ -81,9 +85,11 @@ export class Disks implements Disk {
   readonly logPages: number;
   readonly #o: DisksOptions;
   readonly #unsynced = new Map<Machine, Unsynced>();
-  readonly #met = new WeakMap<Process, Set<Kind>>();
+  /** Codes of the errors that each process has met. */
+  readonly #met = new WeakMap<Process, string[]>();
   /** Connections that have synced the folder of their log. */
   readonly #settled = new WeakSet<object>();
+  readonly #lazy = new WeakMap<object, boolean>();
   /** Databases as a power cut leaves them that comes in the middle of a commit. */
   #torn: Image | undefined;
 
@@ -95,7 +101,7 @@ export class Disks implements Disk {
 
   /** Whether a process may end with an error of this code, for what happened to it. */
   excuses(process: Process, code: string): boolean {
-    return [...(this.#met.get(process) ?? [])].some((kind) => EXCUSES[kind]?.includes(code));
+    return this.#met.get(process)?.some((met) => EXCUSES[met]?.includes(code)) ?? false;
   }
 
   call(call: DiskCall): unknown {
@@ -104,13 +110,13 @@ export class Disks implements Disk {
     const request = `disk ${call.what}`;
     const fault = faults.of('disk', request, POSSIBLE[call.what]);
     if (fault === undefined) return this.#carryOut(call, process);
-    const met = this.#met.get(process) ?? new Set();
-    this.#met.set(process, met.add(fault));
     const details = faults.details(request);
     if (fault === 'killed-before' || fault === 'killed-after' || fault === 'power-cut')
       return this.#end(fault, call, process, details);
     if (call.half) this.#carryOut({ ...call, work: call.half }, process);
-    throw errorOf(fault, call, details);
+    const error = errorOf(fault, call, details);
+    this.#met.set(process, [...(this.#met.get(process) ?? []), error.code]);
+    throw error;
   }
 
   #end(fault: Kind, call: DiskCall, process: Process, details: Random): never {
@@ -134,6 +140,7 @@ export class Disks implements Disk {
     else if (what === 'remove') noteRemoval(unsynced, path);
     else if (what === 'write') noteWrite(files, call);
     else if (what === 'cut') files.set(path, contentOf(files, path));
+    if (what === 'commit' && db && this.#isUnsynced(db)) noteWrite(files, { ...call, path: `${path}-wal` });
     const done = work();
     if (what === 'sync') {
       files.delete(path);
@@ -144,6 +151,16 @@ export class Disks implements Disk {
       unsynced.names = unsynced.names.filter((name) => dirname(name.path) !== dirname(path));
     }
     return done;
+  }
+
+  /** Whether SQLite leaves the log of a database to the system. */
+  #isUnsynced(db: BetterSqlite3.Database): boolean {
+    let is = this.#lazy.get(db);
+    if (is === undefined) {
+      is = (db.pragma('synchronous', { simple: true }) as number) < SYNCED;
+      this.#lazy.set(db, is);
+    }
+    return is;
   }
 
   #of(machine: Machine): Unsynced {
@@ -209,7 +226,7 @@ export class Disks implements Disk {
 
 const REMOVE = { recursive: true, force: true };
 
-function errorOf(fault: Kind, { what, db }: DiskCall, details: Random): Error {
+function errorOf(fault: Kind, { what, db }: DiskCall, details: Random): Error & { code: string } {
   const failed = (code: string) => Object.assign(new Error(`${code}: ${fault}`), { code });
   if (fault === 'full') return failed(what === 'commit' ? 'SQLITE_FULL' : 'ENOSPC');
   if (fault === 'too-many-files') return failed('EMFILE');
@@ -222,7 +239,7 @@ function errorOf(fault: Kind, { what, db }: DiskCall, details: Random): Error {
 }
 
 function noteWrite(files: Map<string, Buffer | number>, { path, appends }: DiskCall): void {
-  if (files.has(path)) return;
+  if (files.has(path) || !existsSync(path)) return;
   const content = readFileSync(path);
   files.set(path, appends ? content.length : content);
 }

@@ -24,7 +24,7 @@ export const KINDS = {
   /** At a call of SQLite or of a file. */
   disk: ['killed-before', 'killed-after', 'power-cut', 'full', 'io-error', 'too-many-files', 'statement-fails'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'es-setup'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'second processor', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'es-setup'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
@@ -37,8 +37,8 @@ const OFTEN: Readonly<Record<string, number>> = {
   'opensearch blocked': 10,
   'opensearch rubbish': 2,
   s3: 2,
-  disk: 1 / 8,
-  'disk statement-fails': 1 / 500,
+  disk: 1 / 14,
+  'disk statement-fails': 1 / 1_000,
 };
 
 export class Faults {

@@ -12,13 +12,16 @@ import type { ProcessorOptions } from '../../src/app/processor-options.ts';
 import { openReplay } from '../../src/app/replay.ts';
 import type { Checkpoint } from '../../src/engine/state-store.ts';
 import { TaxiflowError } from '../../src/errors.ts';
+import { TRIP_FIELD_NAMES, type Trip } from '../../src/events/trip.ts';
 import { copyState } from '../../src/savepoints/savepoints.ts';
+import { dayFiles } from '../../src/sinks/archive/files.ts';
 import { Outbox } from '../../src/state/outbox.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { openAdmin, parseTarget } from '../../src/streams/connectors.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
-import { StreamChecks } from './checks.ts';
+import { filesIn, textOf, tripsIn } from './archive.ts';
+import { type Contents, StreamChecks } from './checks.ts';
 import { Disks } from './disk.ts';
 import { answerDisk } from './disk-calls.ts';
 import { Faults } from './faults.ts';
@@ -30,9 +33,20 @@ import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
 import { setUp } from './setups.ts';
 import { enter, running, workOfThreads } from './surroundings.ts';
-import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
+import {
+  foreignTrip,
+  GARBAGE,
+  type JudgedTrip,
+  lastOf,
+  ROW_FIELDS,
+  resultsOf,
+  textsOf,
+  type Workload,
+  workloadOf,
+} from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
+const SEARCH = 'http://search:9200';
 const BEGIN = Date.UTC(2026, 0, 1);
 /** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
 const TROUBLE_MS = 90_000;
@@ -45,7 +59,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 12_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -66,6 +80,7 @@ export interface SimulateOptions {
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 const threadWork = async (data: unknown) => {
+  if (Array.isArray(data)) return { files: dayFiles(data as Uint8Array[]) };
   const { state, app, path } = data as { state: string; app: string; path: string };
   await copyState(state, app, path);
   return { done: true };
@@ -86,6 +101,7 @@ export async function simulate(seed: number, { only, tell }: SimulateOptions = {
   watching = line;
   answerDisk(line.disks);
   enter(world);
+  Object.assign(globalThis, { simulatedMemory: line.memoryLimit });
   try {
     await line.run();
   } catch (caught) {
@@ -133,10 +149,18 @@ Outbox.prototype.moveCursor = function (sink, cursor, refused) {
 
 const { commit } = SqliteState.prototype;
 SqliteState.prototype.commit = function (checkpoint) {
+  if (!running() || !watching) return commit.call(this, checkpoint);
   // It may be killed once it has committed.
-  if (running()) watching?.commits(this, checkpoint);
-  commit.call(this, checkpoint);
-  if (running()) watching?.committed(this, checkpoint);
+  watching.commits(this, checkpoint);
+  let blocks = 0;
+  const counted = function* () {
+    for (const block of checkpoint.blocks) {
+      blocks++;
+      yield block;
+    }
+  };
+  commit.call(this, { ...checkpoint, blocks: counted() });
+  watching.committed(this, checkpoint, blocks);
 };
 
 const { open } = SqliteState;
@@ -167,6 +191,8 @@ class Line {
   #output: string;
   /** Path or address of the trips. */
   readonly #source: string;
+  /** Places of the archive: a state that is set back begins another. */
+  readonly #archives: string[];
   readonly #replay = roleOf('replay');
   readonly #processor = roleOf('processor');
   readonly #standby = roleOf('standby');
@@ -175,6 +201,7 @@ class Line {
   #last: ProcessSummary | undefined;
   #lives = 0;
   readonly #operator = roleOf('operator');
+  readonly #second = roleOf('second processor');
   readonly #savepoints: Operator;
   /** What the operator is at. */
   #task: (() => Promise<void>) | undefined;
@@ -188,6 +215,14 @@ class Line {
   readonly #allowed = new WeakSet<Process>();
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
+  /** Of OpenSearch, as it was moved last. */
+  #cursor = 1;
+  #isEmptied = false;
+
+  /** Bytes for open windows. */
+  get memoryLimit(): number | undefined {
+    return this.#load.memoryLimit;
+  }
 
   constructor(world: World, faults: Faults, seed: number, folder: string) {
     this.#world = world;
@@ -210,6 +245,7 @@ class Line {
     this.#stream = this.#load.isEmbedded ? 'local:trips' : 'kinesis:trips';
     this.#other = machineIn(folder, 'other');
     this.#output = join(folder, 'results.ndjson');
+    this.#archives = [this.#load.archive === 's3' ? 's3://states/trips' : join(folder, 'archive')];
     this.#savepoints = new Operator(this.#worker.folder);
     this.disks = new Disks({
       world,
@@ -248,6 +284,7 @@ class Line {
     if (!this.#load.isEmbedded) this.#checks.afterReplay();
     await this.#finish();
     this.#checkResults();
+    if (this.#load.archive) await this.#checkArchive();
   }
 
   /** What happens at times of its own; returns how long it goes on, ms. */
@@ -277,8 +314,9 @@ class Line {
     const machineOf = (details: Random) => machines[Math.floor(details() * machines.length)]!;
     plan('power cut', 3, (details) => this.#cut(machineOf(details), details));
     plan('kill operator', 2, (details) => this.#kill(this.#operator, details));
-    plan('savepoint', 4, () => this.#operate(() => this.#savepoints.create()));
+    plan('savepoint', 2, () => this.#operate(() => this.#savepoints.create()));
     if (this.#canBeSetBack) plan('set back', 1, (details) => this.#setBack(details));
+    if (!this.#load.isRemote) plan('second processor', 1, () => this.#startSecond());
     plan('stall', this.#load.isRemote ? 5 : 2, (details) => {
       const machine = machineOf(details);
       machine.stalledUntil = this.#world.now + details() ** 2 * 30_000;
@@ -324,6 +362,22 @@ class Line {
     });
   }
 
+  /** C4: a second process of the same state is refused for as long as the first one has it. */
+  #startSecond(): void {
+    const { process: first } = this.#processor;
+    const holds = () => [...(first?.opened.keys() ?? [])].some(isLock) && first!.alive;
+    this.#start(this.#second, this.#worker, async () => {
+      const wasHeld = holds();
+      try {
+        const processor = await openProcessor({ ...this.#options(this.#worker, {}), untilEnd: false });
+        if (wasHeld && holds()) this.#world.broken(new Broken('C4: a state has two processors'));
+        await processor.close();
+      } catch (error) {
+        if (!(error instanceof TaxiflowError && error.code === 'app-running')) throw error;
+      }
+    });
+  }
+
   /**
    * A state in S3 has its own way back. Results that are removed can't be sent again, and what was corrected since may be right at once,
    * so that nobody takes back what was sent before.
@@ -346,9 +400,10 @@ class Line {
     }
     const savepoint = savepoints[Math.floor(details() * savepoints.length)]!;
     this.#isHeld = true;
-    if (this.#processor.again) this.#processor.again.isCancelled = true;
     this.#kill(this.#processor, details);
+    if (this.#processor.again) this.#processor.again.isCancelled = true;
     this.#output = `${this.#output}.${this.#lives}`;
+    this.#archives.unshift(`${this.#archives[0]}-${this.#lives}`);
     this.#faults.state = 'set back';
     let tries = 0;
     this.#operate(async () => {
@@ -385,7 +440,11 @@ class Line {
     plan('index-deleted', 1, () => server.takeAway());
     plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
     // What lies behind the cursor of a restored state hides what is missing before it (O7), so there it is left out.
-    if (!this.#load.isRemote) plan('documents-deleted', 1, (details) => server.empty(viewIn(details)));
+    if (!this.#load.isRemote)
+      plan('documents-deleted', 1, (details) => {
+        server.empty(viewIn(details));
+        this.#isEmptied = true;
+      });
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
@@ -503,8 +562,11 @@ class Line {
       retain: this.#load.retain,
       allowGap: this.#allowsGap,
       ...(this.#load.output ? { output: this.#output } : {}),
-      ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
+      ...(this.#load.opensearch ? { opensearch: { url: SEARCH } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
+      ...(this.#load.archive
+        ? { archive: this.#archives[0], archiveInterval: this.#load.archiveInterval }
+        : {}),
       onTrouble: (_, why) => this.#world.say(this.#world.current, `TROUBLE ${why}`),
       onProgress: ({ counters }) => this.#checks.counters(counters),
       ...(this.#load.isRemote ? { state: 's3://states/job', stateInterval: this.#load.stateInterval } : {}),
@@ -522,6 +584,8 @@ class Line {
           await main();
         } catch (error) {
           if (!process.alive) return;
+          if (error instanceof TaxiflowError && error.code === 'taken-over' && this.#s3.isOwnedBy(process))
+            return world.broken(new Broken('H3: a process takes a head of its own for that of another'));
           if (!(error instanceof TaxiflowError) || !this.#mayFail(process, error)) return world.broken(error);
           world.say(process, `ends: ${error.code}: ${error.message}`);
           this.#startLater(role, 1_000);
@@ -541,7 +605,11 @@ class Line {
 
   /** Whether a run may end with this error, and be run again. */
   #mayFail(process: Process, error: TaxiflowError): boolean {
-    if (error.code !== 'gap') return PASSES.has(error.code) || this.disks.excuses(process, error.code);
+    const { code } = error;
+    // Who has been taken over and does not know it yet finds the files of who did it.
+    if (code === 'output-in-use' && this.#load.isRemote && !this.#s3.isOwnedBy(process)) return true;
+    if (code === 'app-running' && this.#second.process?.alive) return true;
+    if (code !== 'gap') return PASSES.has(code) || this.disks.excuses(process, code);
     if (this.#allowed.has(process)) return false;
     this.#reads.refused(process, this.began.get(process)?.stored, error);
     this.#faults.note(`gap of ${process.name}`, 'plan gap');
@@ -583,7 +651,9 @@ class Line {
     await world.run(() => isSeen, PATIENCE_MS);
     if (this.#load.opensearch) await this.#checkSetUp();
     this.#start(this.#processor, machine, async () => {
-      const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
+      const processor = await openProcessor(
+        this.#options(machine, { untilEnd: true, drain: true, ...this.#resending() }),
+      );
       this.#last = await processor.run();
     });
     await world.run(() => this.#last !== undefined, PATIENCE_MS);
@@ -594,8 +664,16 @@ class Line {
     this.#reads.commits(running()!, state.stored, checkpoint, this.#allowed.has(running()!));
   }
 
-  committed(state: SqliteState, checkpoint: Checkpoint): void {
+  /** Results that were sent and lie behind the cursor hide those that were deleted before it (O7), so somebody asks for all again. */
+  #resending(): Partial<ProcessorOptions> {
+    const isHidden = this.#isEmptied && [...this.#search.settled].some((number) => number >= this.#cursor);
+    return isHidden ? { opensearch: { url: SEARCH, resend: true } } : {};
+  }
+
+  committed(state: SqliteState, checkpoint: Checkpoint, blocks: number): void {
     this.#checks.committed(state, checkpoint, !this.#load.hasForeign);
+    // Windows that leave memory are written whole, at any checkpoint.
+    if (this.memoryLimit === undefined) this.#checks.wrote(state, checkpoint, blocks);
   }
 
   /** O3 */
@@ -605,6 +683,7 @@ class Line {
       if (!this.#search.settled.has(number))
         this.#world.broken(new Broken(`O3: the cursor passes result ${number}, which OpenSearch never had`));
     this.#delivered.set(outbox, delivered);
+    this.#cursor = delivered;
   }
 
   #checkCovered(number: number): void {
@@ -612,20 +691,49 @@ class Line {
       this.#world.broken(new Broken(`C8: result ${number} leaves before a head covers it`));
   }
 
+  /** C11 */
+  async #checkArchive(): Promise<void> {
+    const files = this.#archives.flatMap((place) =>
+      this.#load.archive === 's3' ? this.#s3.under(place.replace('s3://states/', '')) : filesIn(place),
+    );
+    // What the replay adds to a row is seen in the Kinesis model alone.
+    const fields = this.#load.isEmbedded ? ROW_FIELDS : TRIP_FIELD_NAMES;
+    const found = await tripsIn(files, fields);
+    const expected = this.#contents()
+      .trips.map(({ trip }) => textOf(trip, fields))
+      .sort();
+    // Trips from before the savepoint are in the place before, with those that came after it.
+    if (this.#archives.length === 1) same(found, expected, 'the archive holds each trip once (C11)');
+    else
+      same(
+        expected,
+        expected.filter((text) => found.includes(text)),
+        'no trip is missing in the archives (C11)',
+      );
+  }
+
+  /** What the processor has read of the stream. Nobody but the replay writes to an embedded one. */
+  #contents(): Contents {
+    const { isEmbedded, trips } = this.#load;
+    if (isEmbedded) return { trips: untimed(trips), dead: 0, isWhole: true };
+    const process = this.#processor.process!;
+    return this.#checks.contents(this.#reads.readBy(process), this.#reads.hadBy(process));
+  }
+
   #checkResults(): void {
     const { totals, lost } = this.#last!;
     const { views, trips, hasForeign, allowedLateness } = this.#load;
-    const process = this.#processor.process!;
-    // Nobody else writes to an embedded stream.
-    const all = trips.map((trip) => ({ trip, watermark: Number.NEGATIVE_INFINITY }));
-    if (!this.#load.isEmbedded) this.#reads.ended(process, lost);
-    const contents = this.#load.isEmbedded
-      ? { trips: all, dead: 0, isWhole: true }
-      : this.#checks.contents(this.#reads.readBy(process), this.#reads.hadBy(process));
+    if (!this.#load.isEmbedded) this.#reads.ended(this.#processor.process!, lost);
+    else if (lost.length > 0) throw new Broken(`nothing was lost, and the run says so: ${lost.join()}`);
+    const contents = this.#contents();
     this.#world.say(undefined, `totals ${JSON.stringify(totals)}`);
     const expected = resultsOf(views, contents.trips, allowedLateness);
     if (!hasForeign && contents.isWhole) {
-      same(expected, resultsOf(views, all, 0), 'no trip of the replay is behind its watermark (W1)');
+      same(
+        expected,
+        resultsOf(views, untimed(trips), 0),
+        'no trip of the replay is behind its watermark (W1)',
+      );
     }
     if (this.#load.output) {
       const lines = readFileSync(this.#output, 'utf8').split('\n').filter(Boolean);
@@ -658,6 +766,12 @@ async function reshardEmbedded({ folder }: Machine, details: Random): Promise<vo
   if (details() < 0.4 && next) await admin.merge(open[at]!.shard, next.shard);
   else if (open.length < 6) await admin.split(open[at]!.shard);
   admin.close();
+}
+const isLock = (one: object) => 'name' in one && String(one.name).endsWith('.sqlite.lock');
+
+/** Trips of which none is late. */
+function untimed(trips: readonly Trip[]): JudgedTrip[] {
+  return trips.map((trip) => ({ trip, watermark: Number.NEGATIVE_INFINITY }));
 }
 
 function machineIn(folder: string, name: string): Machine {

@@ -7,7 +7,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import type { Faults } from './faults.ts';
 import { awsError, sdkError } from './kinesis-model.ts';
 import { type Network, NoAnswer } from './network.ts';
-import { Broken, type World } from './world.ts';
+import { Broken, type Process, type World } from './world.ts';
 
 interface Stored {
   readonly bytes: Buffer;
@@ -49,6 +49,8 @@ export class S3Model {
   readonly #faults: Faults;
   readonly #network: Network;
   #writes = 0;
+  /** As whom a process has written heads. */
+  readonly #owners = new WeakMap<Process, string>();
 
   constructor(world: World, faults: Faults, network: Network) {
     this.#world = world;
@@ -61,12 +63,26 @@ export class S3Model {
     return this.#head?.next_result ?? 1;
   }
 
+  /** H3: whether the last head is that of a process, which then has not been taken over. */
+  isOwnedBy(process: Process): boolean {
+    return this.#head !== undefined && this.#owners.get(process) === this.#head.owner;
+  }
+
+  /** The Parquet files below a prefix. */
+  under(prefix: string): { name: string; bytes: Buffer }[] {
+    return [...this.objects]
+      .filter(([key]) => key.startsWith(`${prefix}/`) && key.endsWith('.parquet'))
+      .map(([name, { bytes }]) => ({ name, bytes }));
+  }
+
   /** In the place of the SDK's client, which tries once. */
   async send(
     { constructor: { name }, input }: Command,
     { abortSignal }: { abortSignal?: AbortSignal } = {},
   ): Promise<object> {
     const request = name.replace(/Command$/, '');
+    if (request === 'PutObject' && input.Key?.endsWith('/head.json'))
+      this.#owners.set(this.#world.current!, (JSON.parse(Buffer.from(input.Body!).toString()) as Head).owner);
     const serve = () => this.#serve(request, input);
     try {
       return await this.#network.ask({ server: 's3', name: request, signal: abortSignal, serve });
@@ -83,7 +99,8 @@ export class S3Model {
     const found = this.objects.get(key);
     switch (request) {
       case 'PutObject': {
-        if (fault === 'conflict') throw awsError('ConditionalRequestConflict', 409);
+        if (fault === 'conflict' && (input.IfMatch ?? input.IfNoneMatch) !== undefined)
+          throw awsError('ConditionalRequestConflict', 409);
         if (input.IfNoneMatch === '*' && found) throw awsError('PreconditionFailed', 412);
         if (input.IfMatch !== undefined && !found) throw awsError('NoSuchKey', 404);
         if (input.IfMatch !== undefined && found?.etag !== input.IfMatch)

@@ -182,7 +182,9 @@ function replaceThreads(): void {
   const { Worker } = threads;
   threads.Worker = new Proxy(Worker, {
     construct: (usual, [file, options]) =>
-      world?.current ? new Thread((options as { workerData: unknown }).workerData) : new usual(file, options),
+      world?.current
+        ? new Thread((options as { workerData: unknown } | undefined)?.workerData)
+        : new usual(file, options),
   });
 }
 
@@ -223,6 +225,10 @@ export function workOfThreads(given: typeof work): void {
 class Thread extends EventEmitter {
   constructor(data: unknown) {
     super();
+    if (data !== undefined) this.postMessage(data);
+  }
+
+  postMessage(data: unknown): void {
     const [here, of] = [world!, world!.current!];
     const tell = (what: string, value: unknown) =>
       here.after(50 * here.chance('thread')(), of, 'a thread ends', () => this.emit(what, value));

@@ -50,6 +50,11 @@ export interface Workload {
   /** Where results go. */
   readonly output: boolean;
   readonly opensearch: boolean;
+  /** Where each trip goes as Parquet, and ms after which a file is closed. */
+  readonly archive: 'folder' | 's3' | undefined;
+  readonly archiveInterval: number | undefined;
+  /** Bytes that open windows may take (C9); as much as they like by default. */
+  readonly memoryLimit: number | undefined;
   /** The state is in S3, and a standby waits for so many ms. */
   readonly isRemote: boolean;
   readonly takeover: number;
@@ -63,6 +68,8 @@ function pick<T>(random: Random, of: readonly T[]): T {
 // A file lies on one machine, and a state in S3 may move to another.
 const SINKS = [{ output: true, opensearch: false, isRemote: false }, { output: false, opensearch: true, isRemote: false }, { output: true, opensearch: true, isRemote: false }, { output: false, opensearch: true, isRemote: true }]; // biome-ignore format: one list
 
+/** Fields of a trip that a row of the file has. */
+export const ROW_FIELDS = ['pickup_datetime', 'dropoff_datetime', 'passenger_count', 'trip_distance', 'pickup_zone', 'dropoff_zone', 'total_amount'] as const; // biome-ignore format: one list
 const HEADER =
   'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,PULocationID,DOLocationID,total_amount';
 
@@ -138,6 +145,10 @@ export function workloadOf(random: Random): Workload {
     ...sinks,
     takeover: pick(random, [3_000, 10_000]),
     stateInterval: pick(random, [500, 1_000, 5_000]),
+    // A folder lies on one machine.
+    archive: pick(random, ['s3', sinks.isRemote ? 's3' : 'folder', undefined, undefined]),
+    memoryLimit: pick(random, [undefined, undefined, 1_000, 10_000]),
+    archiveInterval: pick(random, [500, 5_000, 20_000, undefined]),
   };
 }
 

@@ -2,11 +2,11 @@
  * Where an archive lies: a folder, or a prefix in S3. Files there have names such as `day=2016-01-01/NAME-000001.parquet`, and
  * `_taxiflow.json` says whose place it is, so that two archives that begin at the same time don't share it.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { systemCode, TaxiflowError, translate, translating, usageError } from '../../errors.ts';
-import { makeFolder, syncFolder } from '../../private-files.ts';
+import { TaxiflowError, translate, translating, usageError } from '../../errors.ts';
+import { claimFile, makeFolder, syncFolder } from '../../private-files.ts';
 import { isS3, placeOf, prefixOf } from '../../s3/addresses.ts';
 import type { ObjectStore, S3Options } from '../../s3/object-store.ts';
 
@@ -75,21 +75,14 @@ class Folder implements ArchivePlace {
   }
 
   async own(text: string): Promise<boolean> {
-    try {
-      writeFileSync(join(this.url, OWNER), text, { flag: 'wx' });
-      return true;
-    } catch (error) {
-      if (systemCode(error) === 'EEXIST') return false;
-      throw this.#translated(error);
-    }
+    return this.#attempt(() => claimFile(join(this.url, OWNER), text));
   }
 
   async write(name: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.url, name);
     const partial = `${path}.partial`;
     try {
-      const isNewDay = !existsSync(dirname(path));
-      if (isNewDay) mkdirSync(dirname(path));
+      if (!existsSync(dirname(path))) mkdirSync(dirname(path));
       const file = await open(partial, 'w');
       try {
         await file.writeFile(bytes);
@@ -98,8 +91,8 @@ class Folder implements ArchivePlace {
         await file.close();
       }
       renameSync(partial, path);
-      syncFolder(dirname(path));
-      if (isNewDay) syncFolder(this.url);
+      // Who made the folder of the day may not have come to this.
+      for (const folder of [dirname(path), this.url]) syncFolder(folder);
     } catch (error) {
       throw this.#translated(error);
     }
