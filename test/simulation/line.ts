@@ -256,8 +256,10 @@ class Line {
     plan('rollover', 4, (details) => server.rollover(viewIn(details)));
     plan('index-deleted', 1, () => server.takeAway());
     plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
-    // What lies behind the cursor of a restored state hides what is missing before it (O7), so there it is left out.
-    if (!this.#load.isRemote) plan('documents-deleted', 1, (details) => server.empty(viewIn(details)));
+    plan('documents-deleted', 1, (details) => {
+      const share = details() < 0.5 ? 1 : details();
+      server.empty(viewIn(details), () => details() < share);
+    });
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
