@@ -19,12 +19,12 @@ export const CONNECTION = [
 /** By server; each can happen to a request of it. */
 export const KINDS = {
   kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie'],
-  opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'broken-off'],
+  opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'another-answer', 'broken-off', 'too-large'],
   s3: [...CONNECTION, 'throttled', 'torn', 'conflict'],
   /** At a commit of SQLite, or a write to a file. */
   disk: ['killed-before', 'killed-after', 'full'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'closed-index', 'disk-full', 'no-write-index', 'mapping-changed', 'template-deleted', 'unauthorized', 'restarted'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
@@ -36,6 +36,7 @@ const OFTEN: Readonly<Record<string, number>> = {
   'opensearch some-unavailable': 20,
   'opensearch blocked': 10,
   'opensearch rubbish': 2,
+  'opensearch too-large': 10,
   s3: 2,
   disk: 1 / 8,
 };

@@ -22,6 +22,7 @@ import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
+import { planTroubles } from './search-troubles.ts';
 import { type DiskWork, diskBy, enter, running, workOfThreads } from './surroundings.ts';
 import { foreignTrip, GARBAGE, lastOf, resultsOf, textsOf, type Workload, workloadOf } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
@@ -38,7 +39,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 2_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'unsupported-server', 'opensearch-unauthorized', 'opensearch-forbidden', 'taken-over', 's3-unreachable', 's3-throttled', 's3-changed', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -260,6 +261,7 @@ class Line {
       const share = details() < 0.5 ? 1 : details();
       server.empty(viewIn(details), () => details() < share);
     });
+    planTroubles(plan, this.#world, this.#search);
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
