@@ -10,7 +10,7 @@ import type { View } from '../views/language.ts';
 import type { Dashboards } from './dashboards.ts';
 import { badAnswer, explained, statusOf } from './errors.ts';
 import type { SavedObject } from './saved-objects.ts';
-import type { LiveMapping, TemplateNotes } from './templates.ts';
+import { isDataStream, type LiveMapping, type TemplateNotes } from './templates.ts';
 
 export interface Target {
   readonly client: Client;
@@ -99,9 +99,13 @@ export async function readIndices(
   const path = `/${name}`;
   const found = await read(target, path);
   if (!found) return undefined;
-  const indices = Object.values(found) as Partial<LiveIndex>[];
-  if (indices.length === 0 || !indices.every((index) => isObject(index?.mappings) && isObject(index.aliases)))
+  const indices = Object.entries(found) as [string, Partial<LiveIndex>][];
+  const isOurs = ([index, { aliases }]: [string, Partial<LiveIndex>]) =>
+    index === name || name in aliases! || isDataStream(name, [index]);
+  if (!indices.every(([, index]) => isObject(index?.mappings) && isObject(index.aliases)))
     throw badAnswer(path);
+  // A proxy may mix answers up.
+  if (indices.length === 0 || !indices.every(isOurs)) throw badAnswer(path);
   return found as Record<string, LiveIndex>;
 }
 
@@ -111,7 +115,7 @@ export async function readTemplate(target: Reached, name: string): Promise<LiveT
   const body = await read(target, path);
   if (!body) return undefined;
   const [found] = Array.isArray(body['index_templates']) ? body['index_templates'] : [];
-  if (!isObject(found?.index_template)) throw badAnswer(path);
+  if (found?.name !== name || !isObject(found.index_template)) throw badAnswer(path);
   return found.index_template as LiveTemplate;
 }
 

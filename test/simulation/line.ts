@@ -31,6 +31,7 @@ import { Operator } from './operator.ts';
 import { Reads } from './reads.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
+import { planTroubles } from './search-troubles.ts';
 import { setUp } from './setups.ts';
 import { enter, running, workOfThreads } from './surroundings.ts';
 import {
@@ -59,7 +60,7 @@ const STOP_MS = 120_000;
 const SEEN_MS = 12_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'unsupported-server', 'opensearch-unauthorized', 'opensearch-forbidden', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -215,9 +216,6 @@ class Line {
   readonly #allowed = new WeakSet<Process>();
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
-  /** Of OpenSearch, as it was moved last. */
-  #cursor = 1;
-  #isEmptied = false;
 
   /** Bytes for open windows. */
   get memoryLimit(): number | undefined {
@@ -439,12 +437,11 @@ class Line {
     plan('rollover', 4, (details) => server.rollover(viewIn(details)));
     plan('index-deleted', 1, () => server.takeAway());
     plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
-    // What lies behind the cursor of a restored state hides what is missing before it (O7), so there it is left out.
-    if (!this.#load.isRemote)
-      plan('documents-deleted', 1, (details) => {
-        server.empty(viewIn(details));
-        this.#isEmptied = true;
-      });
+    plan('documents-deleted', 1, (details) => {
+      const share = details() < 0.5 ? 1 : details();
+      server.empty(viewIn(details), () => details() < share);
+    });
+    planTroubles(plan, this.#world, this.#search);
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
@@ -608,6 +605,8 @@ class Line {
     const { code } = error;
     // Who has been taken over and does not know it yet finds the files of who did it.
     if (code === 'output-in-use' && this.#load.isRemote && !this.#s3.isOwnedBy(process)) return true;
+    // A person tries again.
+    if (process.name.startsWith('es-setup') && code.startsWith('opensearch-')) return true;
     if (code === 'app-running' && this.#second.process?.alive) return true;
     if (code !== 'gap') return PASSES.has(code) || this.disks.excuses(process, code);
     if (this.#allowed.has(process)) return false;
@@ -651,9 +650,7 @@ class Line {
     await world.run(() => isSeen, PATIENCE_MS);
     if (this.#load.opensearch) await this.#checkSetUp();
     this.#start(this.#processor, machine, async () => {
-      const processor = await openProcessor(
-        this.#options(machine, { untilEnd: true, drain: true, ...this.#resending() }),
-      );
+      const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
       this.#last = await processor.run();
     });
     await world.run(() => this.#last !== undefined, PATIENCE_MS);
@@ -662,12 +659,6 @@ class Line {
   commits(state: SqliteState, checkpoint: Checkpoint): void {
     if (this.#load.isEmbedded) return;
     this.#reads.commits(running()!, state.stored, checkpoint, this.#allowed.has(running()!));
-  }
-
-  /** Results that were sent and lie behind the cursor hide those that were deleted before it (O7), so somebody asks for all again. */
-  #resending(): Partial<ProcessorOptions> {
-    const isHidden = this.#isEmptied && [...this.#search.settled].some((number) => number >= this.#cursor);
-    return isHidden ? { opensearch: { url: SEARCH, resend: true } } : {};
   }
 
   committed(state: SqliteState, checkpoint: Checkpoint, blocks: number): void {
@@ -683,7 +674,6 @@ class Line {
       if (!this.#search.settled.has(number))
         this.#world.broken(new Broken(`O3: the cursor passes result ${number}, which OpenSearch never had`));
     this.#delivered.set(outbox, delivered);
-    this.#cursor = delivered;
   }
 
   #checkCovered(number: number): void {

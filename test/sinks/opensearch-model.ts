@@ -10,6 +10,7 @@ import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { TestClock } from '../clock.ts';
 import type { Random } from '../random.ts';
+import { count, type Found, Refused, type Search, search } from './opensearch-queries.ts';
 
 export const LARGEST_REQUEST = 30_000;
 const TAXI_VIEWS = checkViews(taxiViews());
@@ -70,6 +71,7 @@ export class ModelState {
       created: this.created,
       cursor: () => state.cursor,
       refused: () => state.letters.length,
+      refusedDocuments: () => state.letters.map(({ raw }) => raw),
       moveCursor: (_name, cursor, refused) => {
         if (!alive()) return;
         state.cursor = cursor;
@@ -101,11 +103,12 @@ export class ModelState {
     for (const firing of this.firings) {
       if (firing.view !== view) continue;
       const { first, windowStart, correction } = firing;
-      const old = windows.get(windowStart) ?? { windowStart, first, count: 0, corrected: false };
+      const old = windows.get(windowStart) ?? { windowStart, first, count: 0, end: 0, corrected: false };
       const count = Math.max(0, Math.min(firing.count, before - first));
       windows.set(windowStart, {
         ...old,
         count: old.count + count,
+        end: Math.max(old.end, first + firing.count),
         corrected: old.corrected || correction,
       });
     }
@@ -158,8 +161,16 @@ export class ModelIndex {
   mappings: Record<string, unknown>;
   history: string;
   isBlocked = false;
+  /** The disk is over its flood stage: `read_only_allow_delete`. */
+  isFull = false;
   isClosed = false;
+  /** After a restart, no copy of its shards is there for a while. */
+  isRecovering = false;
+  /** `index.gc_deletes`, ms; the server's by default. */
+  tombstoneMs: number | undefined;
   documents = new Map<string, Held>();
+  /** What searches find: the documents as the last refresh left them. */
+  shown: Found[] = [];
   deleted = new Map<string, { readonly version: bigint }>();
 
   constructor(name: string, mappings: Record<string, unknown>, identity: string) {
@@ -167,6 +178,24 @@ export class ModelIndex {
     this.mappings = mappings;
     this.uuid = identity;
     this.history = identity;
+  }
+
+  /** Settings as their requests name them. */
+  set(settings: Settings): void {
+    for (const [name, value] of Object.entries(settings)) {
+      if (name === 'index.blocks.write') this.isBlocked = value === true;
+      else if (name === 'index.blocks.read_only_allow_delete') this.isFull = value === true;
+      else if (name === 'index.gc_deletes') this.tombstoneMs = Number.parseInt(String(value), 10);
+      else throw new Error(`the model does not know the setting ${name}`);
+    }
+  }
+
+  refresh(): void {
+    this.shown = [...this.documents].map(([id, { source }]) => ({
+      index: this.name,
+      id,
+      fields: JSON.parse(source) as Record<string, unknown>,
+    }));
   }
 }
 
@@ -251,9 +280,35 @@ export class ModelServer {
     }
   }
 
-  /** Somebody deletes all documents of a view. */
-  empty(view: string): void {
-    for (const index of this.indices.values()) if (index.name.startsWith(view)) index.documents.clear();
+  /** Somebody deletes documents of a view, all of them or some. */
+  empty(view: string, isMeant: () => boolean = () => true): void {
+    for (const index of this.indices.values())
+      if (index.name.startsWith(view))
+        for (const id of index.documents.keys()) if (isMeant()) this.#remove(index, id);
+  }
+
+  /** At once, without a refresh. */
+  #gotten({ docs }: Gets): object {
+    const found = docs.map(({ _index, _id }) => {
+      const index = this.indices.get(_index);
+      if (!index || index.isClosed || index.isRecovering)
+        return { _index, _id, error: { type: 'of the model' } };
+      return { _index, _id, found: index.documents.has(_id) };
+    });
+    return { docs: found };
+  }
+
+  #deleteFound(index: ModelIndex, { query = {} }: Search): void {
+    const { hits } = searched([index], '_search', { query, size: 10_000 }) as ReturnType<typeof search>;
+    for (const { _id } of hits.hits) this.#remove(index, _id);
+  }
+
+  /** By the server's own version, the next one, which it remembers too. */
+  #remove(index: ModelIndex, id: string): void {
+    const held = index.documents.get(id);
+    if (!held) return;
+    index.documents.delete(id);
+    this.#bury(index, id, held.version + 1n);
   }
 
   make(name: string, mappings: Record<string, unknown> = {}): ModelIndex {
@@ -303,6 +358,7 @@ export class ModelServer {
       if (index?.uuid !== uuid) continue;
       index.documents = new Map(documents);
       index.deleted = new Map();
+      index.refresh();
       index.history = `identity ${++this.#identities}`;
     }
   }
@@ -345,27 +401,43 @@ export class ModelServer {
     const [, first = '', what] = path.split('/');
     if (path === '/_cluster/health') return { status: 'green' };
     if (first === '_index_template') return this.#template(method, what!, body);
+    if (first === '_mget') return this.#gotten(body as Gets);
     if (first === '_aliases') return this.#alias(body as AliasActions);
     if (method === 'PUT' && what === undefined) return this.#create(first, body as Creation);
     const lenient = querystring?.['ignore_unavailable'] === 'true';
     const indices = first.split(',').flatMap((name) => this.#resolve(name, lenient));
     if (what === undefined)
       return Object.fromEntries(indices.map((index) => [index.name, this.#described(index)]));
+    if (what === '_settings') {
+      for (const index of indices) index.set(body as Settings);
+      return { acknowledged: true };
+    }
+    if (what === '_close' || what === '_open') {
+      for (const index of indices) index.isClosed = what === '_close';
+      return { acknowledged: true };
+    }
+    if (what === '_rollover') {
+      this.rollover(first);
+      return { acknowledged: true };
+    }
     if (what === '_mapping') {
-      if (indices.some(({ isBlocked }) => isBlocked)) throw answered(403, {}, 'cluster_block_exception');
+      if (indices.some(({ isFull }) => isFull)) throw answered(429, {}, 'cluster_block_exception');
       for (const index of indices) index.mappings = { ...index.mappings, ...(body as object) };
       return { acknowledged: true };
     }
     if (what === '_stats') return { indices: Object.fromEntries(indices.map(statsOf)) };
     if (indices.some(({ isClosed }) => isClosed)) throw answered(400, {}, 'index_closed_exception');
-    if (what === '_refresh') return { _shards: { failed: 0 } };
-    if (what === '_count') return { count: indices.reduce((sum, { documents }) => sum + documents.size, 0) };
-    if (what === '_search')
-      return {
-        aggregations: {
-          windows: { buckets: rangesIn(indices, body) ?? windowsIn(indices, windowsAsked(body)) },
-        },
-      };
+    if (what === '_refresh') {
+      for (const index of indices) index.refresh();
+      return { _shards: { failed: 0 } };
+    }
+    if (what === '_delete_by_query') {
+      for (const index of indices) this.#deleteFound(index, body as Search);
+      return { failures: [] };
+    }
+    if (indices.some(({ isRecovering }) => isRecovering))
+      throw answered(503, {}, 'search_phase_execution_exception');
+    if (what === '_count' || what === '_search') return searched(indices, what, (body ?? {}) as Search);
     throw new Error(`the model does not know ${method} ${path}`);
   }
 
@@ -404,13 +476,14 @@ export class ModelServer {
     return index ? [index] : [...of!.keys()].map((behind) => this.indices.get(behind)!);
   }
 
-  #described({ name, uuid, mappings, isBlocked, isClosed }: ModelIndex): unknown {
+  #described({ name, uuid, mappings, isBlocked, isFull, isClosed }: ModelIndex): unknown {
     const aliases = [...this.aliases].flatMap(([alias, of]) => {
       if (!of.has(name)) return [];
       const isWriteIndex = of.get(name);
       return [[alias, isWriteIndex === undefined ? {} : { is_write_index: isWriteIndex }] as const];
     });
-    const blocks = isBlocked ? { blocks: { write: 'true' } } : {};
+    const block = isFull ? 'read_only_allow_delete' : isBlocked ? 'write' : undefined;
+    const blocks = block ? { blocks: { [block]: 'true' } } : {};
     const closed = isClosed ? { verified_before_close: 'true' } : {};
     return {
       aliases: Object.fromEntries(aliases),
@@ -488,21 +561,32 @@ export class ModelServer {
       const source = what === 'delete' ? '' : lines[i++]!;
       const index = this.#written(target);
       const item = (status: number, type?: string, reason = 'of the model') => {
-        const _index = index?.name ?? target._index;
+        const _index = index && !index.isClosed ? index.name : target._index;
         items.push({
           [what]: { _index, _id: target._id, status, ...(type ? { error: { type, reason } } : {}) },
         });
       };
-      if (!index) item(404, 'index_not_found_exception');
+      if (!index && this.aliases.has(target._index))
+        item(400, 'illegal_argument_exception', `no write index is defined for alias [${target._index}]`);
+      else if (!index) item(404, 'index_not_found_exception');
       else if (index.isClosed) item(400, 'index_closed_exception');
       else if (index.isBlocked) item(403, 'cluster_block_exception');
+      else if (index.isFull) item(429, 'cluster_block_exception');
+      else if (index.isRecovering) item(503, 'unavailable_shards_exception');
       else if (turnedAway.of(what)) item(turnedAway.status, turnedAway.type, turnedAway.reason);
       else if (source !== '' && fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
-      else if (versionIn(index, target._id) > version) item(409, 'version_conflict_engine_exception');
+      else if (versionIn(index, target._id) > version)
+        item(
+          409,
+          'version_conflict_engine_exception',
+          `[${target._id}]: version conflict, current version [${versionIn(index, target._id)}] is higher than the one provided [${version}]`,
+        );
       else if (what === 'delete') {
         item(index.documents.delete(target._id) ? 200 : 404);
         this.#bury(index, target._id, version);
       } else {
+        // Of an index without a mapping, the server guesses one.
+        index.mappings['properties'] ??= { view: { type: 'text' } };
         index.documents.set(target._id, { version, source });
         item(201);
       }
@@ -520,14 +604,20 @@ export class ModelServer {
   }
 
   /** A repeated deletion is remembered for the full time again. */
-  #bury({ deleted }: ModelIndex, id: string, version: bigint): void {
+  #bury({ deleted, tombstoneMs = this.tombstoneMs }: ModelIndex, id: string, version: bigint): void {
     const tombstone = { version };
     deleted.set(id, tombstone);
-    this.#clock.after(this.tombstoneMs, () => {
+    this.#clock.after(tombstoneMs, () => {
       if (deleted.get(id) === tombstone) deleted.delete(id);
     });
   }
 }
+
+interface Gets {
+  readonly docs: readonly { readonly _index: string; readonly _id: string }[];
+}
+
+type Settings = Readonly<Record<string, unknown>>;
 
 interface Creation {
   readonly mappings?: Record<string, unknown>;
@@ -554,71 +644,26 @@ function writeOf(of: ReadonlyMap<string, boolean | undefined>): string | undefin
   );
 }
 
+/** A search sees what the last refresh has seen. */
+function searched(indices: readonly ModelIndex[], what: '_count' | '_search', asked: Search): object {
+  const documents = indices.flatMap((index) => index.shown);
+  try {
+    return what === '_count' ? { count: count(documents, asked) } : search(documents, asked);
+  } catch (error) {
+    throw error instanceof Refused ? answered(error.status, {}, error.message) : error;
+  }
+}
+
 function isGuard(alias: string): boolean {
   return alias.endsWith('-writer');
 }
 
-function statsOf({ name, history }: ModelIndex): [string, object] {
+function statsOf({ name, history, isRecovering }: ModelIndex): [string, object] {
+  if (isRecovering) return [name, { shards: {} }];
   return [
     name,
     { shards: { 0: [{ routing: { primary: true }, commit: { user_data: { history_uuid: history } } }] } },
   ];
-}
-
-/** Windows, and the indices that their documents lie in, the one with most of them first. */
-/** `indices.query.bool.max_clause_count` of a server as it comes; each of the terms is a clause. */
-const MOST_CLAUSES = 1_024;
-
-/** The windows that a search is about, as epoch ms. */
-function windowsAsked(body: unknown): ReadonlySet<number> {
-  const { query } = body as { query: { bool: { filter: { terms?: { window_start: string[] } }[] } } };
-  const starts = query.bool.filter.flatMap(({ terms }) => terms?.window_start ?? []);
-  if (starts.length > MOST_CLAUSES) throw answered(500, {}, 'too_many_nested_clauses');
-  return new Set(starts.map((start) => Date.parse(start)));
-}
-
-function windowsIn(indices: readonly ModelIndex[], asked: ReadonlySet<number>): object[] {
-  const windows = new Map<number, Map<string, number>>();
-  for (const { name, documents } of indices) {
-    for (const { source } of documents.values()) {
-      const start = startOf(JSON.parse(source) as object);
-      if (!asked.has(start)) continue;
-      const counts = windows.get(start) ?? new Map<string, number>();
-      windows.set(start, counts.set(name, (counts.get(name) ?? 0) + 1));
-    }
-  }
-  return [...windows].map(([key, counts]) => ({
-    key,
-    indices: {
-      buckets: [...counts]
-        .sort(([, a], [, b]) => b - a)
-        .map(([index]) => ({ key: index }))
-        .slice(0, 1),
-    },
-  }));
-}
-
-type Ranges = Readonly<
-  Record<string, { readonly range: { readonly window_end: { gte: string; lt: string } } }>
->;
-
-/** As `windowsIn`, for ranges of ends that have names; undefined where a search has none. */
-function rangesIn(indices: readonly ModelIndex[], body: unknown): object | undefined {
-  const { filters } = (body as { aggs: { windows: { filters?: { filters: Ranges } } } }).aggs.windows;
-  if (!filters) return undefined;
-  const named = Object.entries(filters.filters).map(([name, { range }]) => {
-    const isIn = (source: string) => {
-      const { window_end: end } = JSON.parse(source) as { window_end: string };
-      return range.window_end.gte <= end && end < range.window_end.lt;
-    };
-    const counts = indices.map(
-      ({ name: index, documents }) =>
-        [index, [...documents.values()].filter(({ source }) => isIn(source)).length] as const,
-    );
-    const most = counts.filter(([, n]) => n > 0).sort(([, a], [, b]) => b - a);
-    return [name, { indices: { buckets: most.slice(0, 1).map(([key]) => ({ key })) } }];
-  });
-  return Object.fromEntries(named);
 }
 
 export function answered(statusCode: number, headers = {}, type = 'some_exception'): Error {
