@@ -17,7 +17,7 @@ import { Outbox } from '../../src/state/outbox.ts';
 import { SqliteState } from '../../src/state/store.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
-import { filesIn, textOf, tripsIn } from './archive.ts';
+import { filesIn, halfOf, textOf, tripsIn } from './archive.ts';
 import { StreamChecks } from './checks.ts';
 import { Disks } from './disk.ts';
 import { answerDisk } from './disk-calls.ts';
@@ -447,6 +447,7 @@ class Line {
     this.#start(role, machine, async () => {
       const { signal } = role.stop;
       const { untilEnd } = this.#load;
+      this.#checkWhole();
       const processor = await openProcessor(this.#options(machine, { ...takeover, signal, untilEnd }));
       await processor.run();
       if (!signal.aborted && running()?.alive) this.#startLater(role, 2_000);
@@ -574,6 +575,13 @@ class Line {
   #checkCovered(number: number): void {
     if (number >= this.#s3.nextResult)
       this.#world.broken(new Broken(`C8: result ${number} leaves before a head covers it`));
+  }
+
+  /** C11, as whoever reads the archive now and then sees it. */
+  #checkWhole(): void {
+    if (this.#load.archive !== 'folder') return;
+    const half = halfOf(this.#archives.flatMap(filesIn));
+    if (half !== undefined) throw new Broken(`C11: ${half} is half a file`);
   }
 
   /** C11 */
