@@ -1,6 +1,7 @@
 // Runs the tests with node:test, and lists the skipped ones at the end.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,6 +23,8 @@ const { status } = spawnSync(
     '--import',
     'tsx',
     '--test',
+    // Much of the time of a test goes to waiting for processes and servers.
+    `--test-concurrency=${Math.max(2, availableParallelism() - 1)}`,
     ...reporter,
     '--test-reporter=./scripts/skipped.js',
     '--test-reporter-destination=stderr',

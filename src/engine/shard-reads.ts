@@ -54,6 +54,10 @@ export class ShardReads {
   #polledAt = Number.NEGATIVE_INFINITY;
   /** A shard was read to its end, and its children are not listed yet. */
   #childless = false;
+  /** When this run first knew of each shard, clock ms. */
+  readonly #knownSince = new Map<string, number>();
+  /** Shards that a read has not found. */
+  readonly #notFound = new Set<string>();
 
   constructor(options: ShardReadsOptions) {
     this.#o = options;
@@ -74,10 +78,12 @@ export class ShardReads {
     for (const since = clock.now(); ; ) {
       try {
         const batch = await this.#o.unlessStopped(feed.take());
+        this.#notFound.delete(feed.shardId);
         if (batch?.lost) this.#acceptLoss(this.#o.shards.get(feed.shardId)!, batch.lost);
         return batch;
       } catch (error) {
         if (!(error instanceof TaxiflowError) || error.code !== 'no-shard') throw error;
+        this.#notFound.add(feed.shardId);
         // The next look at the list handles the loss (C5).
         await this.discover(false);
         if (signal.aborted || !this.#feeds.has(feed.shardId)) return undefined;
@@ -145,8 +151,9 @@ export class ShardReads {
     if (!found && !this.hasList) return;
     this.#listed = found ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
-    this.#refuseVanished();
+    for (const { id } of shards.all) if (!this.#knownSince.has(id)) this.#knownSince.set(id, this.#listedAt);
     const listed = new Set(this.#listed.map((shard) => shard.id));
+    this.#refuseVanished(listed);
     const atOnce = first && this.#o.from.at === 'latest';
     const waiting: Shard[] = [];
     for (const shard of this.#listed) {
@@ -182,8 +189,9 @@ export class ShardReads {
     const awaited = new Set(waiting.flatMap((shard) => shard.parents));
     shards.blocked = [...awaited].some((parent) => !listed.has(parent) && !shards.get(parent));
     // The list may lag: a shard that ended has children, and they are listed before it leaves.
-    const parents = new Set(this.#listed.flatMap((shard) => shard.parents));
-    const childless = this.#listed.filter(({ id }) => shards.get(id)?.ended && !parents.has(id));
+    const parents = this.#parents;
+    const isAwaited = (id: string) => !parents.has(id) && (listed.has(id) || this.#mayBeNewer(id));
+    const childless = [...shards.all].filter(({ id, ended }) => ended && isAwaited(id));
     this.#childless = childless.length > 0;
     shards.standIns = new Set([...awaited, ...childless.map(({ id }) => id)]);
   }
@@ -210,17 +218,35 @@ export class ShardReads {
     this.#feeds.set(shard.id, new Feed(reader, shard.id, shard.position, this.#o.batchRecords, now));
   }
 
-  /** Handles shards that were being read and are no longer listed: their unread records are gone (C5). */
-  #refuseVanished(): void {
-    const listed = new Set(this.#listed.map((shard) => shard.id));
+  /**
+   * Handles shards that were being read and are no longer listed: their unread records are gone (C5). A list that has no
+   * children of such a shard may be older than the shard, so the shard itself is asked.
+   */
+  #refuseVanished(listed: ReadonlySet<string>): void {
+    const parents = this.#parents;
     for (const shard of this.#o.shards.all) {
       if (shard.ended || listed.has(shard.id)) continue;
+      if (!parents.has(shard.id) && !this.#notFound.has(shard.id)) {
+        if (!this.#feeds.has(shard.id)) this.#follow(shard);
+        continue;
+      }
       const { position } = shard;
       const since = position.at === 'latest' ? undefined : position.arrival;
       const left = since === undefined ? '' : ` after ${new Date(since).toISOString()}`;
       this.#acceptLoss(shard, `the rest${left}`);
       this.#drop(shard);
     }
+  }
+
+  /** Shards that the list names as parents. */
+  get #parents(): ReadonlySet<string> {
+    return new Set(this.#listed.flatMap((shard) => shard.parents));
+  }
+
+  /** Whether a shard may be missing in the list because the list is older than the shard. */
+  #mayBeNewer(id: string): boolean {
+    const since = this.#knownSince.get(id);
+    return since === undefined || !hasPassed(this.#o.clock, since, LIST_LAG_MS);
   }
 
   /** Whether this state never saw the parents of a later shard: they came and went between runs (C5). */
@@ -302,7 +328,10 @@ export class ShardReads {
   forgetGone(): void {
     const { shards } = this.#o;
     const listed = new Set(this.#listed.map((shard) => shard.id));
-    for (const { id, ended } of shards.all)
-      if (ended && !listed.has(id) && !shards.standIns.has(id)) shards.forget(id);
+    for (const { id, ended } of shards.all) {
+      if (!ended || listed.has(id) || shards.standIns.has(id)) continue;
+      shards.forget(id);
+      this.#knownSince.delete(id);
+    }
   }
 }

@@ -13,9 +13,9 @@ import type { View } from '../views/language.ts';
 import { isServerless } from './amazon.ts';
 import { type Access, connect, type Environment } from './connection.ts';
 import { type Dashboards, readObject, saveTimes } from './dashboards.ts';
-import { read, type Target } from './plan.ts';
+import { readTemplate, type Target } from './plan.ts';
 import { dashboardId, type LiveObject, savedObjectsOf } from './saved-objects.ts';
-import { indexName, type TemplateNotes, templateName } from './templates.ts';
+import { indexName, templateName } from './templates.ts';
 import { areOurs, grown, isSame, type TimeRange, timesOfDashboard, timesOfResults } from './time-range.ts';
 
 export interface DashboardTimesOptions {
@@ -176,10 +176,8 @@ export class DashboardTimes {
 
   async #readNote(target: Target): Promise<string | undefined> {
     for (const { name } of target.views) {
-      const body = (await read(target, `/_index_template/${templateName(target.prefix, name)}`)) as
-        | { index_templates?: readonly { index_template?: { _meta?: TemplateNotes } }[] }
-        | undefined;
-      const url = body?.index_templates?.[0]?.index_template?._meta?.dashboards;
+      const template = await readTemplate(target, templateName(target.prefix, name));
+      const url = template?._meta?.dashboards;
       if (typeof url === 'string' && URL.canParse(url)) return url;
     }
     return undefined;

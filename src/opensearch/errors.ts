@@ -214,3 +214,10 @@ function isBlock(error: unknown): boolean {
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }
+
+/** An answer with status 2xx that isn't what OpenSearch says at `path`. */
+export function badAnswer(path: string): TaxiflowError {
+  return new TaxiflowError('opensearch-bad-answer', `the answer to ${path} is not one of OpenSearch`, {
+    hint: 'check the URL, and any proxy in front of the server',
+  });
+}

@@ -8,8 +8,9 @@ import type { Client } from '@opensearch-project/opensearch';
 import { TaxiflowError } from '../errors.ts';
 import type { View } from '../views/language.ts';
 import type { Dashboards } from './dashboards.ts';
-import { explained } from './errors.ts';
+import { badAnswer, explained, statusOf } from './errors.ts';
 import type { SavedObject } from './saved-objects.ts';
+import type { LiveMapping, TemplateNotes } from './templates.ts';
 
 export interface Target {
   readonly client: Client;
@@ -70,33 +71,92 @@ export async function carryOut(plan: Plan, onDone: (step: Step) => void): Promis
   }
 }
 
-/** What OpenSearch says to a GET; undefined where it has nothing at the path. Throws as `explained`. */
+/** An index as the server describes it. */
+export interface LiveIndex {
+  readonly aliases: Readonly<Record<string, { readonly is_write_index?: boolean }>>;
+  readonly mappings: LiveMapping;
+}
+
+export interface LiveTemplate {
+  readonly index_patterns?: unknown;
+  readonly priority?: unknown;
+  readonly data_stream?: unknown;
+  readonly _meta?: TemplateNotes;
+  readonly template?: {
+    readonly mappings?: LiveMapping;
+    readonly settings?: unknown;
+    readonly aliases?: object;
+  };
+}
+
+type Reached = Pick<Target, 'client' | 'url' | 'isAssumedEmpty'>;
+
+/** The indices behind the name of an index or alias; undefined where there is none. Throws as `read`. */
+export async function readIndices(
+  target: Reached,
+  name: string,
+): Promise<Readonly<Record<string, LiveIndex>> | undefined> {
+  const path = `/${name}`;
+  const found = await read(target, path);
+  if (!found) return undefined;
+  const indices = Object.values(found) as Partial<LiveIndex>[];
+  if (indices.length === 0 || !indices.every((index) => isObject(index?.mappings) && isObject(index.aliases)))
+    throw badAnswer(path);
+  return found as Record<string, LiveIndex>;
+}
+
+/** An index template; undefined where there is none. Throws as `read`. */
+export async function readTemplate(target: Reached, name: string): Promise<LiveTemplate | undefined> {
+  const path = `/_index_template/${name}`;
+  const body = await read(target, path);
+  if (!body) return undefined;
+  const [found] = Array.isArray(body['index_templates']) ? body['index_templates'] : [];
+  if (!isObject(found?.index_template)) throw badAnswer(path);
+  return found.index_template as LiveTemplate;
+}
+
+/** What OpenSearch says to a GET; undefined where it has nothing at the path. Throws as `ask`. */
 export async function read(
-  { client, url, isAssumedEmpty }: Pick<Target, 'client' | 'url' | 'isAssumedEmpty'>,
+  target: Reached,
   path: string,
-): Promise<unknown> {
-  if (isAssumedEmpty) return undefined;
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  if (target.isAssumedEmpty) return undefined;
   try {
-    const { body, statusCode } = await client.transport.request({ method: 'GET', path }, { ignore: [404] });
-    return statusCode === 404 ? undefined : body;
+    return await ask(target, { method: 'GET', path });
   } catch (error) {
-    throw explained(error, url);
+    if (statusOf((error as TaxiflowError).cause) === 404) return undefined;
+    throw error;
   }
 }
 
-/** A step that sends one request to OpenSearch. */
+/** What OpenSearch says. Throws as `explained`, and `opensearch-bad-answer` where that is no object. */
+export async function ask(
+  { client, url }: Pick<Target, 'client' | 'url'>,
+  { method, path, body }: Pick<Request, 'path' | 'body'> & { readonly method: 'GET' | Request['method'] },
+): Promise<Readonly<Record<string, unknown>>> {
+  let answer: unknown;
+  try {
+    ({ body: answer } = await client.transport.request({ method, path, ...(body ? { body } : {}) }));
+  } catch (error) {
+    throw explained(error, url);
+  }
+  if (!isObject(answer)) throw badAnswer(path);
+  return answer;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** A step that sends one request to OpenSearch, which it must acknowledge. */
 export function step(target: Target, request: Omit<Request, 'to'>, difference: string, done: string): Step {
-  const { method, path, body } = request;
   return {
     differences: [difference],
     done,
     request: { to: 'opensearch', ...request },
     send: async () => {
-      try {
-        await target.client.transport.request({ method, path, ...(body ? { body } : {}) });
-      } catch (error) {
-        throw explained(error, target.url);
-      }
+      const { acknowledged } = await ask(target, request);
+      if (acknowledged !== true) throw badAnswer(request.path);
     },
   };
 }

@@ -14,7 +14,18 @@ import {
 } from './dashboards.ts';
 import { explained, isAway } from './errors.ts';
 import { keptDashboard } from './kept-dashboard.ts';
-import { emptyPlan, type Mutable, nameOf, type Plan, read, type Step, step, type Target } from './plan.ts';
+import {
+  emptyPlan,
+  type LiveTemplate,
+  type Mutable,
+  nameOf,
+  type Plan,
+  readIndices,
+  readTemplate,
+  type Step,
+  step,
+  type Target,
+} from './plan.ts';
 import { type LiveObject, objectDifferences, type SavedObject, savedObjectsOf } from './saved-objects.ts';
 import {
   compareMapping,
@@ -24,7 +35,6 @@ import {
   isDataStream,
   type LiveMapping,
   mappingOf,
-  type TemplateNotes,
   templateName,
   templateOf,
   writeIndexOf,
@@ -94,27 +104,12 @@ export async function planSetup(target: Target): Promise<Plan> {
   return plan;
 }
 
-interface LiveTemplate {
-  readonly index_patterns?: unknown;
-  readonly priority?: unknown;
-  readonly data_stream?: unknown;
-  readonly _meta?: TemplateNotes;
-  readonly template?: {
-    readonly mappings?: LiveMapping;
-    readonly settings?: unknown;
-    readonly aliases?: object;
-  };
-}
-
 /** What makes or mends the index template of a view, and notes in it where Dashboards is; undefined where nothing does. */
 export async function templateStep(target: Target, view: View): Promise<Step | undefined> {
   const name = templateName(target.prefix, view.name);
   const path = `/_index_template/${name}`;
   const expected = templateOf(target.prefix, view);
-  const body = (await read(target, path)) as
-    | { index_templates?: { index_template: LiveTemplate }[] }
-    | undefined;
-  const live = body?.index_templates?.[0]?.index_template;
+  const live = await readTemplate(target, name);
   const found = live ? templateDifferences(live, expected) : ['it is missing'];
   const dashboards = target.dashboards?.url ?? live?._meta?.dashboards;
   if (found.length === 0 && dashboards === live?._meta?.dashboards) return undefined;
@@ -147,19 +142,12 @@ function templateDifferences(live: LiveTemplate, expected: ReturnType<typeof tem
   return [...found, ...compareMapping(mapping, expected.template.mappings).map(({ text }) => text)];
 }
 
-interface LiveIndex {
-  readonly aliases: Readonly<Record<string, { readonly is_write_index?: boolean }>>;
-  readonly mappings: LiveMapping;
-}
-
-type LiveIndices = Readonly<Record<string, LiveIndex>>;
-
 async function planIndex(target: Target, view: View, plan: Mutable<Plan>): Promise<void> {
   const name = indexName(target.prefix, view.name);
   const first = firstIndex(target.prefix, view.name);
-  let live = (await read(target, `/${name}`)) as LiveIndices | undefined;
+  let live = await readIndices(target, name);
   if (!live) {
-    live = (await read(target, `/${first}`)) as LiveIndices | undefined;
+    live = await readIndices(target, first);
     plan.steps.push(live ? aliasStep(target, name, first, 'is missing') : indexStep(target, view));
   } else if (name in live) {
     plan.notes.push(`${name} is an index of its own, not an alias; it is used as it is`);

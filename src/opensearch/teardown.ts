@@ -7,8 +7,19 @@ import type { TaxiflowError } from '../errors.ts';
 import type { View } from '../views/language.ts';
 import { isServerless } from './amazon.ts';
 import { type Dashboards, deleteObject, objectPath, readObject } from './dashboards.ts';
-import { statusOf } from './errors.ts';
-import { emptyPlan, type Mutable, nameOf, type Plan, read, type Step, step, type Target } from './plan.ts';
+import { badAnswer, statusOf } from './errors.ts';
+import {
+  ask,
+  emptyPlan,
+  type Mutable,
+  nameOf,
+  type Plan,
+  readIndices,
+  readTemplate,
+  type Step,
+  step,
+  type Target,
+} from './plan.ts';
 import { savedObjectsOf } from './saved-objects.ts';
 import { firstIndex, indexName, isDataStream, templateName } from './templates.ts';
 
@@ -18,9 +29,9 @@ export async function planDelete(target: Target, withData: boolean): Promise<Pla
   if (target.dashboards) await planObjectsAway(target, target.dashboards, plan.steps);
   for (const view of target.views) {
     await planIndicesAway(target, view, withData, plan);
-    const path = `/_index_template/${templateName(target.prefix, view.name)}`;
-    if (await read(target, path))
-      plan.steps.push(deleteStep(target, path, `index template ${path.split('/').at(-1)}`));
+    const name = templateName(target.prefix, view.name);
+    if (await readTemplate(target, name))
+      plan.steps.push(deleteStep(target, `/_index_template/${name}`, `index template ${name}`));
   }
   return plan;
 }
@@ -45,9 +56,10 @@ async function planIndicesAway(
   plan: Mutable<Plan>,
 ): Promise<void> {
   const name = indexName(target.prefix, view.name);
-  const live = ((await read(target, `/${name}`)) ??
-    (await read(target, `/${firstIndex(target.prefix, view.name)}`)) ??
-    {}) as object;
+  const live =
+    (await readIndices(target, name)) ??
+    (await readIndices(target, firstIndex(target.prefix, view.name))) ??
+    {};
   if (isDataStream(name, Object.keys(live))) {
     plan.notes.push(`kept: ${name} is a data stream, and not from here`);
     return;
@@ -75,9 +87,10 @@ async function planIndicesAway(
 async function countOf(target: Target, index: string): Promise<number | undefined> {
   try {
     // After a refresh, documents that weren't searchable yet count too.
-    if (!isServerless(target.url))
-      await step(target, { method: 'POST', path: `/${index}/_refresh` }, '', '').send();
-    const { count } = (await read(target, `/${index}/_count`)) as { count: number };
+    if (!isServerless(target.url)) await ask(target, { method: 'POST', path: `/${index}/_refresh` });
+    const path = `/${index}/_count`;
+    const { count } = await ask(target, { method: 'GET', path });
+    if (typeof count !== 'number') throw badAnswer(path);
     return count;
   } catch (error) {
     if (statusOf((error as TaxiflowError).cause) === 400) return undefined;

@@ -60,7 +60,9 @@ describe('the job page in a browser', { skip: withoutChromium }, () => {
   async function golden(t: TestContext, look: (opened: OpenPage) => Promise<void>, options?: PageOptions) {
     const { url } = await dashboard(t, ['--data-dir', folder, '--app', 'golden', '--port', '0']);
     const opened = await openPage(browser, `${url}#job`, options);
-    await opened.page.locator('.course .chart .most').first().waitFor();
+    // Status, past and jobs come one after the other.
+    for (const part of ['.course .chart .most', '.checkpoints .bar', '.jobs a'])
+      await opened.page.locator(part).first().waitFor();
     await look(opened);
     assert.deepEqual(opened.complaints, [], 'nothing on the console');
     await opened.page.context().close();

@@ -13,6 +13,7 @@ export function number(text: string): number {
 /** Texts of a table's cells, by row. */
 export async function cells(page: Page, label: string): Promise<string[][]> {
   const rows = page.getByLabel(label).locator('tbody tr');
+  await rows.first().waitFor({ state: 'attached' });
   return rows.evaluateAll((found) =>
     found.map((row) =>
       [...(row as unknown as { cells: Iterable<{ textContent: string }> }).cells].map(

@@ -952,8 +952,31 @@ describe('records that are gone', () => {
     reader.put(reader.add([unseen]), tripAt(9));
     for (const gone of [parent!, unseen]) reader.list.splice(reader.list.indexOf(gone), 1);
     const { lost, totals } = await run(reader, store, { allowGap: true });
-    assert.deepEqual(lost, [`the rest of ${parent!.id}`, `the records of ${unseen.id}`]);
+    assert.deepEqual(lost.toSorted(), [`the records of ${unseen.id}`, `the rest of ${parent!.id}`]);
     assert.equal(totals.read, 5);
+  });
+
+  it('are none where a list is older than the shard (C5), and what was drained is not read again', async () => {
+    for (const before of ['the split', 'the split of its child']) {
+      const reader = new MemoryReader(1);
+      const lists: (typeof reader.list)[] = [];
+      for (let i = 0, shard = reader.list[0]!; i < 2; i++) {
+        lists.push(reader.list.map((one) => ({ ...one })));
+        reader.put(shard, tripAt(i));
+        shard = reader.add([shard]);
+      }
+      reader.put(reader.list[2]!, tripAt(9));
+      const store = new MemoryStore();
+      assert.equal((await run(reader, store)).totals.read, 3);
+      reader.put(reader.list[2]!, tripAt(10));
+      const old = lists[before === 'the split' ? 0 : 1]!;
+      let calls = 0;
+      const now = reader.shards.bind(reader);
+      reader.shards = async () => (++calls < 8 ? old : now());
+      const { lost, totals } = await run(reader, store);
+      assert.deepEqual([lost, totals.read], [[], 4], before);
+      assert.ok(calls >= 8, 'an old list is not the end');
+    }
   });
 
   it('before the first read are not reported', async () => {

@@ -11,7 +11,7 @@ import { lines, run } from '../cli/model.ts';
 import { TestClock } from '../clock.ts';
 import { fixture, temporaryFolder } from '../files.ts';
 import { startDashboards } from '../services/dashboards.ts';
-import { emptyOpenSearch, serve } from '../services/http.ts';
+import { type Asked, emptyOpenSearch, serve } from '../services/http.ts';
 import {
   type OpenSearch,
   productOf,
@@ -497,6 +497,24 @@ describe('with something else', { concurrency: 2 }, () => {
       ['/', '/_cluster/health', '/', '/_cluster/health', '/'],
     );
   });
+
+  for (const [what, isMet, args] of [
+    ['a template', (one) => one.method === 'GET' && one.path.startsWith('/_index_template'), []],
+    ['an index', (one) => one.method === 'GET' && one.path === '/pickup_count', []],
+    ['a template that is put', (one) => one.method === 'PUT' && one.path.startsWith('/_index_template'), []],
+    ['an index that is made', (one) => one.method === 'PUT' && one.path === '/pickup_count-000001', []],
+    ['a template to delete', (one) => one.path.startsWith('/_index_template'), ['--delete']],
+    ['an index to delete', (one) => one.path === '/pickup_count', ['--delete']],
+  ] as [string, (one: Pick<Asked, 'method' | 'path'>) => boolean, string[]][])
+    test(`a proxy that answers for ${what} in place of the server is told`, async (t) => {
+      const bodies = ['<html>', '', {}, { took: 1, index_templates: [] }];
+      for (const body of bodies) {
+        const { url } = await serve(t, (one) => (isMet(one) ? { body } : emptyOpenSearch(one)));
+        const { stdout, stderr } = await run(['es-setup', '--endpoint', url, ...args], { code: 1 });
+        assert.match(stderr, /^Error: [^\n]*answer[^\n]*\nTry: [^\n]+\n$/m, JSON.stringify(body));
+        assert.equal(stdout, '');
+      }
+    });
 
   test('--wait does not wait for a server that is something else', async (t) => {
     const { url, asked } = await serve(t, () => ({ body: { version: { number: '8.13.0' } } }));

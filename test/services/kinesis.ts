@@ -29,9 +29,12 @@ export interface Emulator {
   readonly env: Record<string, string>;
 }
 
-/** Starts an emulator that knows how to reshard; it goes with the test. */
-export async function startKinesis(t: TestContext): Promise<Emulator> {
+/** Starts an emulator that knows how to reshard; it goes with the test. Its answers tell the time `now`, epoch ms. */
+export async function startKinesis(t: TestContext, now = Date.now): Promise<Emulator> {
   const server = kinesalite({ createStreamMs: 5, updateStreamMs: 5, deleteStreamMs: 5, shardLimit: 1_000 });
+  server.prependListener('request', (_: IncomingMessage, answer: ServerResponse) =>
+    answer.setHeader('date', new Date(now()).toUTCString()),
+  );
   const endpoint = await listening(t, server);
   Object.assign(process.env, CREDENTIALS);
   return { endpoint, env: { ...CREDENTIALS, AWS_ENDPOINT_URL: endpoint } };

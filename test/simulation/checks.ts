@@ -3,11 +3,13 @@ import type { Checkpoint, Counters } from '../../src/engine/state-store.ts';
 import type { Trip } from '../../src/events/trip.ts';
 import { piecesOf } from '../../src/streams/kinesis/aggregation.ts';
 import type { KinesisModel, KinesisRecord, KinesisShard } from './kinesis-model.ts';
+import { placeOf } from './reads.ts';
 import type { JudgedTrip } from './workload.ts';
 import { Broken, type Process, type World } from './world.ts';
 
 /** Blocks of panes that a record may change: of some views, in the windows of each that it lies in, and its session's. */
 const MOST_BLOCKS = 24;
+const UNKNOWN = Number.NEGATIVE_INFINITY;
 
 type Event = Trip & { readonly type: 'trip' | 'watermark'; readonly watermark?: string };
 
@@ -15,6 +17,8 @@ type Event = Trip & { readonly type: 'trip' | 'watermark'; readonly watermark?: 
 export interface Contents {
   readonly trips: readonly JudgedTrip[];
   readonly dead: number;
+  /** Nothing was lost. */
+  readonly isWhole: boolean;
 }
 
 export class StreamChecks {
@@ -88,15 +92,19 @@ export class StreamChecks {
     return parents.length === 0 ? own : Math.max(own, Math.min(...inherited));
   }
 
-  /** Reads all shards from their first record, each with the watermark that it has by then. */
-  get contents(): Contents {
+  /** What was read of all shards, each trip with the watermark that its shard has by then. */
+  contents(isRead: (shard: KinesisShard, i: number) => boolean, wasBegun: (id: string) => boolean): Contents {
     const [trips, ends] = [new Map<string, JudgedTrip>(), new Map<string, number>()];
     let dead = 0;
+    let isWhole = true;
     // Parents were opened before their children.
-    for (const { id, parents, records } of this.#kinesis.shards) {
-      const inherited = parents.map((parent) => ends.get(parent)!);
-      let watermark = parents.length === 0 ? Number.NEGATIVE_INFINITY : Math.min(...inherited);
-      for (const [i, event] of records.flatMap(({ data }) => eventsIn(data)).entries()) {
+    for (const shard of this.#kinesis.shards) {
+      const { id, parents } = shard;
+      const inherited = parents.map((parent) => (wasBegun(parent) ? ends.get(parent)! : UNKNOWN));
+      let watermark = parents.length === 0 ? UNKNOWN : Math.min(...inherited);
+      const records = shard.records.filter((_, i) => isRead(shard, i));
+      isWhole &&= records.length === shard.records.length;
+      for (const [i, event] of records.flatMap((record) => this.#eventsOf(record)).entries()) {
         if (!event) dead++;
         else if (event.type === 'watermark') watermark = Math.max(watermark, Date.parse(event.watermark!));
         else {
@@ -108,7 +116,7 @@ export class StreamChecks {
       }
       ends.set(id, watermark);
     }
-    return { trips: [...trips.values()], dead };
+    return { trips: [...trips.values()], dead, isWhole };
   }
 
   /**
@@ -125,18 +133,15 @@ export class StreamChecks {
     const inState = new Map(shards.map((shard) => [shard.id, shard]));
     const read = new Set<number>();
     const unread: Trip[] = [];
-    for (const { id, records } of this.#kinesis.shards) {
-      const { position, ended = false } = inState.get(id) ?? {};
-      const from = ended
-        ? records.length
-        : position?.at === 'after'
-          ? placeAfter(records, position.sequence)
-          : 0;
+    for (const shard of this.#kinesis.shards) {
+      const { position, ended = false } = inState.get(shard.id) ?? {};
+      const { records, trimmed } = shard;
+      const from = ended ? records.length : position ? placeOf(shard, position) : 0;
       for (const [i, record] of records.entries())
         for (const event of this.#eventsOf(record)) {
           if (event?.type !== 'trip') continue;
           if (i < from) read.add(event.trip_id!);
-          else unread.push(event);
+          else if (i >= trimmed) unread.push(event);
         }
     }
     for (const { trip_id, dropoff_datetime } of unread)
@@ -181,12 +186,6 @@ export class StreamChecks {
     ];
     if (left.length > 0) this.#broken(`${process.name} ends and leaves ${left.join(', ')}`);
   }
-}
-
-/** The number of the first record behind a sequence number. */
-function placeAfter(records: readonly KinesisRecord[], sequence: string): number {
-  const found = records.findIndex((record) => BigInt(record.sequence) > BigInt(sequence));
-  return found < 0 ? records.length : found;
 }
 
 /** The events in a record, which may be an aggregated one; undefined for what is none. */

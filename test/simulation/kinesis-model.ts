@@ -17,6 +17,8 @@ import { Broken, type Process, type World } from './world.ts';
 
 const HASHES = 1n << 128n;
 const RETENTION_HOURS = 24;
+/** Records go a little after their time: the Date of an answer, from which a reader knows the time, is in whole seconds. */
+const GRACE_MS = 2_000;
 /** Of the stream when a world begins. */
 const AGE_MS = 3_600_000;
 const SEEN_MS = 1_000;
@@ -47,7 +49,8 @@ export interface KinesisShard {
   closed: number | undefined;
   /** Records with lower numbers are gone. */
   trimmed: number;
-  isGone: boolean;
+  /** When it left the list. */
+  gone: number | undefined;
   readonly records: KinesisRecord[];
   readonly reads: number[];
 }
@@ -62,6 +65,8 @@ interface Answer {
   readonly output?: object;
   /** Of a request whose body is read by taxiflow itself. */
   readonly body?: string;
+  /** What it brings. */
+  readonly records?: readonly KinesisRecord[];
 }
 
 type Input = Readonly<Record<string, unknown>>;
@@ -89,6 +94,9 @@ export class KinesisModel {
   /** Told of each put before it is carried out, by whom it was sent, and of each record that is stored. */
   onPut: (data: readonly string[], of: Process | undefined) => void = () => {};
   onStored: (data: string, shard: KinesisShard) => void = () => {};
+  /** Told of records when an answer with them has come to a process. */
+  onReceived: (of: Process, records: readonly KinesisRecord[]) => void = () => {};
+  readonly retentionMs = RETENTION_HOURS * 3_600_000;
   readonly #clients = new WeakMap<KinesisClient, AbortController>();
   readonly #world: World;
   readonly #faults: Faults;
@@ -113,7 +121,7 @@ export class KinesisModel {
       );
   }
 
-  /** For some seconds, lists are as of now. No list is older than the one before it. */
+  /** For some seconds, some lists are as of now, others not; so one may be older than the one before it. */
   lag(share: number): void {
     const { now } = this.#world;
     if (now < this.#lagsUntil) return;
@@ -144,10 +152,22 @@ export class KinesisModel {
     this.#open([low.id, high.id], low.first, high.last);
   }
 
-  /** Records up to a number are gone; a closed shard without any leaves the list. */
-  trim(shard: KinesisShard, before: number): void {
-    shard.trimmed = Math.max(shard.trimmed, before);
-    if (shard.closed !== undefined && shard.trimmed === shard.records.length) shard.isGone = true;
+  /** Takes away what is older than the retention. */
+  #age(): void {
+    const oldest = this.#world.now - this.retentionMs - GRACE_MS;
+    for (const shard of this.shards) {
+      const { records, closed } = shard;
+      while (shard.trimmed < records.length && records[shard.trimmed]!.arrival < oldest) shard.trimmed++;
+      if (
+        closed !== undefined &&
+        closed < oldest &&
+        shard.trimmed === records.length &&
+        shard.gone === undefined
+      ) {
+        shard.gone = this.#world.now;
+        this.#faults.note(`shard expired#${shard.id}`, 'plan shard expired');
+      }
+    }
   }
 
   /** Stores a record in a shard, by whoever else writes there. */
@@ -157,7 +177,7 @@ export class KinesisModel {
 
   #open(parents: readonly string[], first: bigint, last: bigint, opened = this.#world.now): void {
     const id = `shardId-${String(this.shards.length).padStart(12, '0')}`;
-    this.shards.push({ id, parents, first, last, opened, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, isGone: false, records: [], reads: [] }); // biome-ignore format: one shard
+    this.shards.push({ id, parents, first, last, opened, firstSequence: this.#sequence(), closed: undefined, trimmed: 0, gone: undefined, records: [], reads: [] }); // biome-ignore format: one shard
   }
 
   /** As those of version 2: 186 bits that grow. */
@@ -196,7 +216,9 @@ export class KinesisModel {
     const signal = abortSignal ? AbortSignal.any([abortSignal, life.signal]) : life.signal;
     const name = command.constructor.name.replace(/Command$/, '');
     const terminal = async ({ request }: { request: { body?: Uint8Array } }) => {
-      const { output = {}, body } = await this.#attempts(name, command.input, request.body, signal, of);
+      const answer = await this.#attempts(name, command.input, request.body, signal, of);
+      const { output = {}, body, records } = answer;
+      if (records) this.onReceived(of, records);
       return {
         response: {
           statusCode: 200,
@@ -206,7 +228,8 @@ export class KinesisModel {
         output: { $metadata: { httpStatusCode: 200 }, ...output },
       };
     };
-    const handler = command.middlewareStack.resolve(terminal as never, {} as never);
+    const stack = ownOf(client).concat(command.middlewareStack as never);
+    const handler = stack.resolve(terminal as never, {} as never) as Handler;
     const { output } = await handler({ input: command.input, request: {} } as never);
     return output as object;
   }
@@ -265,6 +288,7 @@ export class KinesisModel {
   }
 
   #answer(name: string, input: Input, body: Uint8Array | undefined, of: Process): Answer {
+    this.#age();
     switch (name) {
       case 'DescribeStreamSummary':
         return { output: { StreamDescriptionSummary: { StreamName: this.name, StreamARN: `arn:aws:kinesis:us-east-1:1:stream/${this.name}`, StreamStatus: 'ACTIVE', RetentionPeriodHours: RETENTION_HOURS, StreamCreationTimestamp: new Date(this.#created), OpenShardCount: this.openShards.length, StreamModeDetails: { StreamMode: 'PROVISIONED' } } } }; // biome-ignore format: one answer
@@ -273,7 +297,7 @@ export class KinesisModel {
       case 'GetShardIterator':
         return { output: this.#iterator(input) };
       case 'GetRecords':
-        return { body: JSON.stringify(this.#get(input)) };
+        return this.#get(input);
       case 'PutRecords':
         return { body: JSON.stringify(this.#put(JSON.parse(Buffer.from(body!).toString()), of)) };
       default:
@@ -288,11 +312,12 @@ export class KinesisModel {
       .map(Number) as [number, number];
     if (input['NextToken'] === undefined) {
       const { now } = this.#world;
-      asOf = now < this.#lagsUntil ? this.#lagsSince : now;
+      const lags = now < this.#lagsUntil && random() < 0.7;
+      asOf = lags ? this.#lagsSince : now;
       from = 0;
     } else if (this.#faults.of('kinesis', 'ListShards token', ['token-expired']))
       throw awsError('ExpiredNextTokenException', 400);
-    const all = this.shards.filter((shard) => shard.opened <= asOf && !shard.isGone);
+    const all = this.shards.filter((shard) => shard.opened <= asOf && (shard.gone ?? asOf) >= asOf);
     const page = random() < 0.2 ? 2 : 1_000;
     const shards = all.slice(from, from + page).map((shard) => ({
       ShardId: shard.id,
@@ -311,7 +336,7 @@ export class KinesisModel {
 
   #iterator({ ShardId, ShardIteratorType, StartingSequenceNumber, Timestamp }: Input): object {
     const shard = this.shard(String(ShardId));
-    if (!shard || shard.isGone) throw awsError('ResourceNotFoundException', 400);
+    if (!shard || shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
     const at = this.#placeOf(shard, String(ShardIteratorType), StartingSequenceNumber, Timestamp as Date);
     return { ShardIterator: this.#iteratorAt(shard, at) };
   }
@@ -333,16 +358,17 @@ export class KinesisModel {
     return iterator;
   }
 
-  #get({ ShardIterator, Limit }: Input): object {
+  #get({ ShardIterator, Limit }: Input): Answer {
     const { now } = this.#world;
     const { shard, at, until } = this.#iterators.get(String(ShardIterator))!;
     if (now > until || this.#faults.of('kinesis', 'GetRecords iterator', ['iterator-expired']))
       throw awsError('ExpiredIteratorException', 400);
-    if (shard.isGone) throw awsError('ResourceNotFoundException', 400);
+    if (shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
     while (shard.reads.length > 0 && shard.reads[0]! <= now - 1_000) shard.reads.shift();
     if (shard.reads.length >= READS_PER_SECOND) throw awsError('ProvisionedThroughputExceededException', 400);
     shard.reads.push(now);
     const from = Math.max(at, shard.trimmed);
+    if (from > at) this.#faults.note(`records expired#${shard.id}:${from}`, 'plan records expired');
     const fault = this.#faults.of('kinesis', 'GetRecords answer', ['no-records', 'few-records', 'tip-lie']);
     const random = this.#faults.details('GetRecords answer');
     const most = fault === 'no-records' ? 0 : fault ? 1 + Math.floor(3 * random()) : Number(Limit);
@@ -355,13 +381,14 @@ export class KinesisModel {
     const behind = isBehind ? Math.max(1, Math.floor(now - oldest.arrival)) : 0;
     const told = fault !== 'tip-lie' ? behind : isBehind && to - from === Number(Limit) ? 0 : behind + 500;
     const ended = shard.closed !== undefined && to === shard.records.length && fault !== 'no-records';
-    return {
+    const answer = {
       Records: taken.map(({ data, sequence, arrival }) => ({ Data: data, SequenceNumber: sequence, PartitionKey: 'p', ApproximateArrivalTimestamp: arrival / 1_000 })),
       MillisBehindLatest: told,
       ...(ended
         ? { ChildShards: this.shards.filter(({ parents }) => parents.includes(shard.id)).map(({ id }) => ({ ShardId: id })) }
         : { NextShardIterator: this.#iteratorAt(shard, to) }),
     }; // biome-ignore format: one answer
+    return { body: JSON.stringify(answer), records: taken };
   }
 
   #put({ Records }: { Records: readonly { Data: string; ExplicitHashKey: string }[] }, of: Process): object {
@@ -389,11 +416,26 @@ export class KinesisModel {
   }
 }
 
+const owns = new WeakMap<KinesisClient, Stack>();
+
+type Stack = KinesisClient['middlewareStack'];
+
+/** What taxiflow has put into the way of a client's requests, without what the SDK does. */
+function ownOf(client: KinesisClient): Stack {
+  const known = owns.get(client);
+  if (known) return known;
+  const own = client.middlewareStack.clone();
+  owns.set(client, own);
+  const names = [...own.identify().map((name) => name.split(' ')[0]!), 'httpAuthSchemeMiddleware'];
+  for (const name of names) if (name !== 'timeAt') own.remove(name);
+  return own;
+}
+
+type Handler = (args: never) => Promise<{ output: object }>;
+
 interface Command {
   readonly input: Input;
-  readonly middlewareStack: {
-    resolve: (handler: never, context: never) => (args: never) => Promise<{ output: object }>;
-  };
+  readonly middlewareStack: object;
 }
 
 async function* pieces(body: string): AsyncGenerator<Buffer> {

@@ -3,7 +3,7 @@
  * may be killed or lose its power at any moment. What was said to be made is there from then on.
  */
 import { rmSync } from 'node:fs';
-import { TaxiflowError } from '../../src/errors.ts';
+import { TaxiflowError, translating } from '../../src/errors.ts';
 import { createSavepoint, restoreSavepoint } from '../../src/savepoints/savepoints.ts';
 import { statePath } from '../../src/state/files.ts';
 import { Broken } from './world.ts';
@@ -34,7 +34,9 @@ export class Operator {
   async restore(savepoint: string, isFirst: boolean): Promise<void> {
     const path = statePath(this.#dataDir, APP);
     // What a power cut brings back of the state before is no worse than that state.
-    if (isFirst) for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+    if (isFirst)
+      for (const suffix of ['', '-wal', '-shm'])
+        translating('the state', path, () => rmSync(path + suffix, { force: true }));
     try {
       await restoreSavepoint({ savepoint, dataDir: this.#dataDir, app: APP, s3: {} });
     } catch (error) {

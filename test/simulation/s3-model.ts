@@ -105,7 +105,7 @@ export class S3Model {
         if (input.IfMatch !== undefined && !found) throw awsError('NoSuchKey', 404);
         if (input.IfMatch !== undefined && found?.etag !== input.IfMatch)
           throw awsError('PreconditionFailed', 412);
-        return { ETag: this.#put(key, Buffer.from(Body!)) };
+        return { ETag: this.put(key, Buffer.from(Body!)) };
       }
       case 'DeleteObject':
         this.#delete(key);
@@ -138,7 +138,8 @@ export class S3Model {
     return { Contents: contents, KeyCount: page.length, ...more };
   }
 
-  #put(key: string, bytes: Buffer): string {
+  /** Stores an object, and returns its ETag. */
+  put(key: string, bytes: Buffer): string {
     // Two writes of the same bytes are two versions: their ETags would be equal in S3, and are not here, to tell them apart.
     const etag = `"${createHash('md5').update(bytes).digest('hex')}-${++this.#writes}"`;
     this.objects.set(key, { bytes, etag });

@@ -31,12 +31,16 @@ interface Answer {
 const VERSION = /"version":(\d+),"version_type"/g;
 /** The bits of a version that count results. */
 const RESULT = (1n << 30n) - 1n;
+/** Paths that read, whatever the method. */
+const READS = /\/(_search|_count|_refresh|_mget)$/;
 const RUBBISH = ['<html>', '{}', 'null', '{"errors":true,"items":[]}', '{"errors":false,"items":[]}', '{"took":1}', '']; // biome-ignore format: one list
 
 export class SearchModel {
   readonly server: ModelServer;
   /** Numbers of the results that it has stored at some time. */
   readonly settled = new Set<number>();
+  /** Processes that have changed something. */
+  readonly writers = new WeakSet<Process>();
   /** Told the number of each result that arrives. */
   onResults: (number: number) => void = () => {};
   readonly #world: World;
@@ -67,6 +71,7 @@ export class SearchModel {
   }
 
   ask(asked: Asked): Promise<Answer> {
+    if (asked.method !== 'GET' && !READS.test(asked.path)) this.writers.add(running()!);
     const name = asked.bulkBody ? 'bulk' : `${asked.method} ${asked.path.replace(/^\/[^_/]+/, '/NAME')}`;
     return this.#network.ask({ server: 'opensearch', name, serve: () => this.#serve(asked, name) });
   }

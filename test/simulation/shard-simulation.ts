@@ -145,7 +145,7 @@ export class Simulation implements StreamReader {
   #from: Position = { at: 'trim-horizon' };
   #watermark = Number.NEGATIVE_INFINITY;
   #listed = new Set<string>();
-  /** Shards in the last commit that left the list and have no children waiting: the next commit must drop them. */
+  /** Shards in the last commit that left the list before their children, which are not waiting: the next commit must drop them. */
   #gone = new Set<string>();
 
   constructor(plan: Plan, stream = new ModelStream(plan.shards, plan.moods), real?: Real) {
@@ -464,7 +464,13 @@ export class Simulation implements StreamReader {
         .filter(({ id }) => this.#listed.has(id) && !inState.has(id))
         .flatMap(({ parents }) => parents),
     );
-    const gone = [...inState.keys()].filter((id) => !this.#listed.has(id) && !waiting.has(id));
+    // A list without children may be older than the shard.
+    const parents = new Set(
+      this.stream.all.filter(({ id }) => this.#listed.has(id)).flatMap(({ parents }) => parents),
+    );
+    const gone = [...inState.keys()].filter(
+      (id) => !this.#listed.has(id) && parents.has(id) && !waiting.has(id),
+    );
     for (const id of gone) assert.ok(!this.#gone.has(id), `${id} is in the state, and nobody needs it`);
     this.#gone = new Set(gone);
   }

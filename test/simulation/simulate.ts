@@ -7,6 +7,7 @@ import { TaxiflowError } from '../../src/errors.ts';
 import { muteVersionWarning } from '../../src/net/aws-sdk.ts';
 import { KINDS } from './faults.ts';
 import { simulate, type Verdict } from './line.ts';
+import { search, serve } from './spread.ts';
 
 process.env['AWS_ACCESS_KEY_ID'] = 'none';
 process.env['AWS_SECRET_ACCESS_KEY'] = 'none';
@@ -98,29 +99,28 @@ function printCoverage(coverage: ReadonlyMap<string, number>): void {
 async function many(): Promise<boolean> {
   const started = performance.now();
   const from = Number(values.from);
-  const deadline =
-    values.minutes === undefined ? Number.POSITIVE_INFINITY : started + Number(values.minutes) * 60_000;
-  const most = values.minutes === undefined ? Number(values.seeds) : Number.POSITIVE_INFINITY;
-  const coverage = new Map<string, number>();
-  let held = 0;
-  let failed: Verdict | undefined;
-  while (held < most && performance.now() < deadline && !failed) {
-    const verdict = await simulate(from + held);
-    for (const [cell, count] of verdict.coverage) coverage.set(cell, (coverage.get(cell) ?? 0) + count);
-    if (verdict.error === undefined) held++;
-    else failed = verdict;
-  }
-  if (values.coverage) printCoverage(coverage);
+  const { held, coverage, failed } = await search(
+    values.minutes === undefined
+      ? { from, most: Number(values.seeds), deadline: Number.POSITIVE_INFINITY }
+      : { from, most: Number.MAX_SAFE_INTEGER, deadline: started + Number(values.minutes) * 60_000 },
+  );
   const seconds = (performance.now() - started) / 1_000;
-  if (failed) {
-    print(words(failed.error));
-    if (values.shrink) await shrink(failed);
+  if (values.coverage) printCoverage(coverage);
+  if (failed !== undefined) {
+    const verdict = await simulate(failed);
+    print(words(verdict.error));
+    if (values.shrink) await shrink(verdict);
     print(
-      `seed ${failed.seed} fails after ${failed.faults.length} faults; see it with: npm run simulate -- --seed ${failed.seed} --trace`,
+      `seed ${failed} fails after ${verdict.faults.length} faults; see it with: npm run simulate -- --seed ${failed} --trace`,
     );
   }
   print(`${held} seeds held, from ${from} on; ${(held / seconds).toFixed(1)} a second`);
-  return !failed;
+  return failed === undefined;
 }
 
-process.exitCode = (await (values.seed === undefined ? many() : one(Number(values.seed)))) ? 0 : 1;
+const isServing = serve(async (seed) => {
+  const { error, coverage } = await simulate(seed);
+  return { seed, failed: error !== undefined, coverage: [...coverage] };
+});
+if (!isServing)
+  process.exitCode = (await (values.seed === undefined ? many() : one(Number(values.seed)))) ? 0 : 1;

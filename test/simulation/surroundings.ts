@@ -194,9 +194,10 @@ function streamAtOnce(name: 'createGzip' | 'createGunzip', sync: 'gzipSync' | 'g
   const instead = (options: object = {}) => {
     if (!world?.current) return usual(options);
     const pieces: Buffer[] = [];
-    return new Transform({
+    const stream = new Transform({
       transform: (piece: Buffer, _, done) => {
         pieces.push(piece);
+        Object.assign(stream, { bytesWritten: stream.bytesWritten + piece.length });
         done();
       },
       flush: (done) => {
@@ -206,7 +207,8 @@ function streamAtOnce(name: 'createGzip' | 'createGunzip', sync: 'gzipSync' | 'g
           done(error as Error);
         }
       },
-    });
+    }) as Transform & { readonly bytesWritten: number };
+    return Object.assign(stream, { bytesWritten: 0 });
   };
   Object.defineProperty(zlib, name, { value: instead });
 }

@@ -26,7 +26,11 @@ export interface Workload {
   readonly trips: readonly Trip[];
   readonly csv: string;
   readonly rejected: number;
+  /** Where the file is. */
+  readonly source: 'disk' | 's3' | 's3, packed';
   readonly views: readonly l.View[];
+  /** The stream is an embedded one, and all runs on one machine. */
+  readonly isEmbedded: boolean;
   readonly shards: number;
   readonly speedup: number;
   readonly aggregate: boolean;
@@ -39,6 +43,10 @@ export interface Workload {
   readonly untilEnd: boolean;
   /** Another producer writes trips as it likes, and what is none. */
   readonly hasForeign: boolean;
+  /** The processor is away for about as long as records are kept. */
+  readonly isAway: boolean;
+  /** It may go on when records are lost to it. */
+  readonly allowsGap: boolean;
   /** Where results go. */
   readonly output: boolean;
   readonly opensearch: boolean;
@@ -103,16 +111,22 @@ export function workloadOf(random: Random): Workload {
     rows.splice(Math.floor(random() * rows.length), 0, '1,soon,later,1,1,1,1,1');
   }
   const span = (time - START) / 1_000;
-  const hasForeign = random() < 0.4;
-  // Whether a trip that is late goes on a session is not for a naive model to say.
-  const possible = VIEWS.filter(({ window }) => !hasForeign || window.kind !== 'session');
-  const views = possible.filter(() => random() < 0.4);
-  const sinks = pick(random, SINKS);
+  const isEmbedded = random() < 0.2;
+  const isAway = !isEmbedded && random() < 0.15;
+  // Whether a trip is late may depend on watermarks that are lost, in ways that only the order of reads tells.
+  const hasForeign = !isEmbedded && !isAway && random() < 0.4;
+  const views = VIEWS.filter(() => random() < 0.4);
+  const sinks = pick(
+    random,
+    SINKS.filter(({ isRemote }) => !isEmbedded || !isRemote),
+  );
   return {
     trips,
     csv: `${[HEADER, ...rows].join('\n')}\n`,
     rejected,
-    views: views.length > 0 ? views : [pick(random, possible)],
+    source: pick(random, ['disk', 'disk', 's3', 's3, packed']),
+    views: views.length > 0 ? views : [pick(random, VIEWS)],
+    isEmbedded,
     shards: pick(random, [1, 2, 2, 3, 4]),
     // So many seconds it takes, or none.
     speedup: pick(random, [Math.max(1, span / 30), Math.max(1, span / 15), Math.max(1, span / 5), Number.POSITIVE_INFINITY]), // biome-ignore format: one list
@@ -120,6 +134,8 @@ export function workloadOf(random: Random): Workload {
     watermarkInterval: pick(random, [undefined, 200, 1_000]),
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     hasForeign,
+    isAway,
+    allowsGap: random() < 0.5,
     untilEnd: random() < 0.3,
     allowedLateness: pick(random, [0, 0, 60_000, 600_000]),
     // What is gone can't be sent again, and a file on another machine would need it.
@@ -178,11 +194,17 @@ export function resultsOf(
 ): string[] {
   const documents = views.flatMap((view) => {
     const { window } = view;
-    if (window.kind === 'session')
+    if (window.kind === 'session') {
+      // Times are cut into spans as long as the gap, and a trip counts unless its span was over.
+      const gap = window.gap_ms;
+      const endOf = ({ dropoff_datetime }: Trip) =>
+        (Math.floor(Date.parse(dropoff_datetime) / gap) + 1) * gap;
+      const inTime = judged.filter(({ trip, watermark }) => watermark < endOf(trip) - 1 + lateness);
       return sessionsOf(
         view,
-        judged.map(({ trip }) => trip),
+        inTime.map(({ trip }) => trip),
       );
+    }
     // A trip counts in those of its windows that were not over.
     const byEnd = new Map<number, Trip[]>();
     for (const { trip, watermark } of judged)

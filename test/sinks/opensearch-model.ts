@@ -343,6 +343,7 @@ export class ModelServer {
   #other({ method, path, querystring, body }: Asked): unknown {
     if (path === '/') return { version: { number: '3.8.0', distribution: 'opensearch' } };
     const [, first = '', what] = path.split('/');
+    if (path === '/_cluster/health') return { status: 'green' };
     if (first === '_index_template') return this.#template(method, what!, body);
     if (first === '_aliases') return this.#alias(body as AliasActions);
     if (method === 'PUT' && what === undefined) return this.#create(first, body as Creation);
@@ -370,8 +371,11 @@ export class ModelServer {
 
   #template(method: string, name: string, body: unknown): unknown {
     const template = this.templates.get(name);
-    if (method === 'PUT') this.templates.set(name, body as never);
-    else if (!template) throw answered(404);
+    if (method === 'PUT') {
+      this.templates.set(name, body as never);
+      return { acknowledged: true };
+    }
+    if (!template) throw answered(404);
     return { index_templates: [{ name, index_template: template }] };
   }
 

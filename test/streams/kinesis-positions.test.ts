@@ -19,8 +19,8 @@ const SHARD = 'shardId-000000000000';
 
 /** A stream, with a clock that is `ahead` ms ahead of that of Kinesis and that sleeps move on. */
 async function streamOf(t: TestContext, shards: number, ahead = 0) {
-  const { endpoint } = await startKinesis(t);
   const clock = new TestClock({ base: () => Date.now() + ahead });
+  const { endpoint } = await startKinesis(t, () => clock.time - ahead);
   const options = { stream: 'trips', endpointUrl: endpoint, clock };
   const admin = new KinesisAdmin(options);
   t.after(() => admin.close());
@@ -167,6 +167,21 @@ describe('positions in Kinesis', () => {
     const { next: quiet } = await first.read(SHARD, next, 10);
     await clock.sleep(24 * 3_600_000 + 90_000);
     assert.equal((await first.read(SHARD, quiet, 10)).lost, '2 minutes', 'an iterator at hand keeps nothing');
+  });
+
+  it('C5 knows what has expired by the clock of Kinesis, and that a run that came to the tip had all', async (t) => {
+    for (const ahead of [3_600_000, -3_600_000]) {
+      const { stream, open, clock } = await streamOf(t, 1, ahead);
+      await put(stream, 'a');
+      await clock.sleep(12 * 3_600_000);
+      const { next } = await stream.read(SHARD, { at: 'trim-horizon' }, 10);
+      const lostAfter = async (hours: number) => {
+        await clock.sleep(hours * 3_600_000);
+        return (await (await open()).read(SHARD, next, 10)).lost;
+      };
+      assert.equal(await lostAfter(23.5), undefined, 'its last record is old, but it had all until it ended');
+      assert.equal(await lostAfter(1), '0.5 hours');
+    }
   });
 
   it('C5 a reader from the oldest records is not told of those that expire while it starts, only of later ones', async (t) => {

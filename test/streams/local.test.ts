@@ -508,6 +508,17 @@ describe('the embedded stream', () => {
     assert.equal((await again.shards()).length, 3);
   });
 
+  it('is not there yet for a reader while it is made, and has the shards of its maker', async (t) => {
+    const { folder, clock } = open(t);
+    const options = { dataDir: folder, name: 'half', clock };
+    // What a maker leaves that was killed between file and tables.
+    new Database(localStreamPath(folder, 'half')).close();
+    assert.throws(() => LocalStream.open(options), fails('no-stream'));
+    const made = LocalStream.open({ ...options, createShards: 4 });
+    t.after(() => made.close());
+    assert.equal((await made.shards()).length, 4);
+  });
+
   it('says what is wrong, and what to do', async (t) => {
     const { stream, folder, clock } = open(t, 3);
     for (const name of ['', 'a/b', '../x', '.hidden', 'x'.repeat(129), 'ö']) {

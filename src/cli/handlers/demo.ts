@@ -203,8 +203,10 @@ function show(args: DemoArguments, dataDir: string, { replay, processed }: Line,
   out.write(
     [
       '',
-      `Results   ${join(dataDir, 'apps', `${NAME}.sqlite`)} (a SQLite file: SELECT * FROM results)`,
+      `Results   ${join(dataDir, 'apps', `${NAME}.sqlite`)} (a SQLite file: SELECT * FROM trip_duration)`,
       'Try next',
+      `  npx taxiflow query --app ${NAME}${at} "SELECT location, sum(pickup_count) FROM pickup_count GROUP BY 1"`,
+      `  npx taxiflow dashboard --app ${NAME}${at} --export demo.html`,
       `  npx taxiflow results --app ${NAME}${at} --view trip_duration`,
       `  npx taxiflow stream describe local:${NAME}${at}`,
       `  npx taxiflow process --stream local:${NAME} --app hourly --window 1h --until-end${at}`,

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
 import { isServerless } from '../../opensearch/amazon.ts';
 import { serverOf } from '../../opensearch/connection.ts';
-import { explained, statusOf } from '../../opensearch/errors.ts';
+import { badAnswer, explained, statusOf } from '../../opensearch/errors.ts';
 import { templateStep } from '../../opensearch/setup.ts';
 import {
   differences,
@@ -171,7 +171,7 @@ export class OpenSearchIndices {
       const body = { query: { term: { view: view.name } } };
       const answer = await this.#request('POST', `/${names}/_count`, { expected: [400, 403], body });
       const count = answer?.['count'];
-      if (answer && typeof count !== 'number') throw unusable(`/${names}/_count`);
+      if (answer && typeof count !== 'number') throw badAnswer(`/${names}/_count`);
       return count as number | undefined;
     };
     if (!isServerless(url)) {
@@ -217,7 +217,7 @@ export class OpenSearchIndices {
     });
     const { aggregations } = answer as { aggregations?: { windows?: { buckets?: unknown } } };
     const buckets = aggregations?.windows?.buckets;
-    if (typeof buckets !== 'object' || buckets === null) throw unusable(`/${names}/_search`);
+    if (typeof buckets !== 'object' || buckets === null) throw badAnswer(`/${names}/_search`);
     const found: [key: unknown, bucket: Bucket][] = Array.isArray(buckets)
       ? (buckets as Bucket[]).map((bucket) => [bucket.key, bucket])
       : Object.entries(buckets as Record<string, Bucket>);
@@ -238,7 +238,7 @@ export class OpenSearchIndices {
     const answer = await this.#request('GET', `/${name}`, { expected: [404], querystring });
     if (answer === undefined) return undefined;
     const indices = Object.values(answer) as Described[];
-    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw unusable(`/${name}`);
+    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw badAnswer(`/${name}`);
     return answer as Indices;
   }
 
@@ -414,7 +414,7 @@ export class OpenSearchIndices {
       if (expected.includes(statusOf(error) ?? 0)) return undefined;
       throw explained(error, url);
     }
-    if (typeof answer !== 'object' || answer === null) throw unusable(path);
+    if (typeof answer !== 'object' || answer === null) throw badAnswer(path);
     return answer as Record<string, unknown>;
   }
 }
@@ -468,12 +468,6 @@ export function fingerprintOf(indices: readonly LiveIndex[], write: string | und
     shape: indices.length === 0 ? '' : JSON.stringify([shape, write ?? null]),
     identity: indices.map(({ uuid }) => uuid).join(),
   };
-}
-
-function unusable(path: string): TaxiflowError {
-  return new TaxiflowError('opensearch-bad-answer', `the answer to ${path} is not one of OpenSearch`, {
-    hint: 'check the URL, and any proxy in front of the server',
-  });
 }
 
 function missing(name: string): TaxiflowError {

@@ -58,8 +58,12 @@ export function toBatch(records: readonly FetchedRecord[], position: Position): 
   };
 }
 
-/** A position that no record came after until `ms`, so that a quiet shard is not taken for a gap. */
+/** The longest time from the arrival of a record until readers see it, and more than clocks within Kinesis differ. */
+const UNSEEN_MS = 5_000;
+
+/** A position of which everything is read at the time `ms` of Kinesis, so that a quiet shard is not taken for a gap. */
 export function quietUntil(position: Position, ms: number): Position {
   if (position.at === 'latest') return position;
-  return { ...position, arrival: Math.max(position.arrival ?? ms, ms) };
+  const until = ms - UNSEEN_MS;
+  return { ...position, arrival: Math.max(position.arrival ?? until, until) };
 }

@@ -48,18 +48,26 @@ interface Subscription {
   heard: number;
 }
 
+export interface FanOutOptions extends KinesisOptions {
+  readonly clock: Clock;
+  readonly timeThere: () => number;
+}
+
 /** A consumer of a stream and its subscriptions; the first read registers it. Throws the SDK's errors. */
 export class FanOut {
   readonly #client: KinesisClient;
   readonly #input: { readonly StreamARN: string; readonly ConsumerName: string };
   readonly #clock: Clock;
+  readonly #timeThere: () => number;
   readonly #subscriptions = new Map<string, Subscription>();
   #consumer: Promise<string> | undefined;
 
-  constructor(options: KinesisOptions, streamArn: string, name: string, clock: Clock) {
+  /** `timeThere` is the time of Kinesis, epoch ms. */
+  constructor(options: FanOutOptions, streamArn: string, name: string) {
     this.#client = pushClient(options);
     this.#input = { StreamARN: streamArn, ConsumerName: name };
-    this.#clock = clock;
+    this.#clock = options.clock;
+    this.#timeThere = options.timeThere;
   }
 
   /** `again` is the position to resume from, since a moment later `latest` is another one. */
@@ -115,17 +123,18 @@ export class FanOut {
     }));
     const behind = required(MillisBehindLatest, PUSHED, 'MillisBehindLatest');
     const ended = (ChildShards?.length ?? 0) > 0;
-    const seen = this.#clock.now() - behind;
-    const batch = toBatch(records, ended ? again : quietUntil(again, seen));
+    const batch = toBatch(records, again);
+    const isQuiet = !ended && (records.length === 0 || behind === 0);
+    const next = isQuiet ? quietUntil(batch.next, this.#timeThere() - behind) : batch.next;
     const atTip = ended || behind === 0;
     if (ended) this.#drop(shardId);
     else {
-      subscription.after = JSON.stringify(batch.next);
+      subscription.after = JSON.stringify(next);
       subscription.atTip = atTip;
       subscription.heard = this.#clock.now();
       subscription.next = nextOf(subscription.events);
     }
-    return { ...batch, atTip, ended };
+    return { ...batch, next, atTip, ended };
   }
 
   async #subscriptionAt(shardId: string, position: Position): Promise<Subscription> {

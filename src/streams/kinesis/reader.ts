@@ -83,7 +83,7 @@ export class KinesisReader implements StreamReader {
     this.#fanOut =
       options.fanOut === undefined
         ? undefined
-        : new FanOut(options, summary.StreamARN, options.fanOut, options.clock);
+        : new FanOut({ ...options, timeThere: this.#timeThere }, summary.StreamARN, options.fanOut);
     this.name = found.name;
     this.identity = found.identity;
   }
@@ -108,8 +108,6 @@ export class KinesisReader implements StreamReader {
   }
 
   async read(shardId: string, position: Position, limit: number): Promise<RecordBatch> {
-    // An iterator at hand does not help: Kinesis silently goes on at the oldest record that is left.
-    const lost = this.#lost(shardId, position);
     // The position to resume from: a moment later "latest" is another one.
     const again: Position =
       position.at === 'latest' ? { at: 'time', ms: this.#timeThere() - CLOCKS_DIFFER_MS } : position;
@@ -120,7 +118,8 @@ export class KinesisReader implements StreamReader {
         const batch = this.#fanOut
           ? await this.#fanOut.read(shardId, from, again)
           : await this.#poll(shardId, from, again, limit);
-        return { ...batch, lost };
+        // An iterator at hand does not help: Kinesis silently goes on at the oldest record that is left.
+        return { ...batch, lost: this.#lost(shardId, position) };
       } catch (error) {
         // A throttled read keeps its iterator, since a new one would cost a request.
         if (verdict(error) !== 'throttled' || !this.#isAt(shardId, from)) {
@@ -147,8 +146,7 @@ export class KinesisReader implements StreamReader {
     const iterator = await this.#iteratorAt(shardId, position);
     const asked = this.#clock.now();
     const answer = await getRecords(this.#client, this.#stream, iterator, Math.min(limit, 10_000));
-    const quiet = this.#closed.has(shardId) ? again : quietUntil(again, asked - answer.behind);
-    const batch = toBatch(answer.records, quiet);
+    const batch = this.#upTo(shardId, toBatch(answer.records, again), answer.behind, limit);
     const took = Math.min(batch.data.length / READ_BYTES_PER_MS, LONGEST_READ_INTERVAL);
     this.#readable.set(shardId, asked + Math.max(took, READ_INTERVAL));
     if (answer.next)
@@ -159,6 +157,13 @@ export class KinesisReader implements StreamReader {
     // A closed shard has its tip at its end only, and more may follow a full answer even if Kinesis says otherwise.
     const tip = answer.behind === 0 && answer.records.length < limit && !this.#closed.has(shardId);
     return { ...batch, atTip: ended || tip, ended };
+  }
+
+  /** A batch with the time up to which everything is read; a full answer may be followed by more, whatever it says. */
+  #upTo(shardId: string, batch: RecordBatch, behind: number, limit: number): RecordBatch {
+    const isQuiet = batch.count === 0 || (behind === 0 && batch.count < limit);
+    if (!isQuiet || this.#closed.has(shardId)) return batch;
+    return { ...batch, next: quietUntil(batch.next, this.#timeThere() - behind) };
   }
 
   /** Only a closed shard ends. If lists, which may lag, show it open for long, the answer lacked its next iterator. */
@@ -185,7 +190,7 @@ export class KinesisReader implements StreamReader {
       this.#atEdge.add(shardId);
       return undefined;
     }
-    const gone = this.#clock.now() - this.retentionMs - position.arrival;
+    const gone = this.#timeThere() - this.retentionMs - position.arrival;
     if (gone < -EDGE_MS) this.#atEdge.delete(shardId);
     if (gone <= 0 || this.#atEdge.has(shardId)) return undefined;
     const minutes = Math.ceil(gone / 60_000);

@@ -130,6 +130,14 @@ export interface LocalStreamOptions {
   readonly retention?: number | undefined;
 }
 
+function makeTables(db: Sqlite, { createShards = 1, clock }: LocalStreamOptions): void {
+  // Another process was faster.
+  if (formatOf(db) !== 0) return;
+  db.exec(SCHEMA);
+  db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
+  insertShards(db, 0, evenRanges(createShards), [], clock.now());
+}
+
 function noStream({ dataDir, name }: LocalStreamOptions): TaxiflowError {
   const others = listLocalStreams(dataDir).map((other) => `local:${other}`);
   const choose = others.length > 0 ? `choose one of ${others.join(', ')}; or ` : '';
@@ -188,24 +196,19 @@ export class LocalStream implements StreamReader, StreamWriter {
     const what = `the stream local:${options.name}`;
     if (!existsSync(path) && options.createShards === undefined) throw noStream(options);
     const db = openSqlite(path, { what, pageSize: 32_768 });
-    return translating(what, path, () => {
-      if (formatOf(db) === 0) {
-        transaction(db, () => {
-          if (formatOf(db) !== 0) return;
-          db.exec(SCHEMA);
-          db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
-          insertShards(db, 0, evenRanges(options.createShards ?? 1), [], options.clock.now());
-        });
-      }
-      try {
+    try {
+      return translating(what, path, () => {
+        // A file without tables is one whose maker was killed, or is about to make them.
+        if (formatOf(db) === 0 && options.createShards === undefined) throw noStream(options);
+        if (formatOf(db) === 0) transaction(db, () => makeTables(db, options));
         refuseNewerFormat(db, what, FORMAT, 'name another stream');
-      } catch (error) {
-        db.close();
-        throw error;
-      }
-      if (formatOf(db) < FORMAT) db.pragma(`user_version = ${FORMAT}`);
-      return new LocalStream(db, path, options);
-    });
+        if (formatOf(db) < FORMAT) db.pragma(`user_version = ${FORMAT}`);
+        return new LocalStream(db, path, options);
+      });
+    } catch (error) {
+      db.close();
+      throw error;
+    }
   }
 
   async shards(): Promise<readonly Shard[]> {
