@@ -21,6 +21,12 @@ export function filesIn(folder: string): ArchiveFile[] {
     .map((name) => ({ name, bytes: readFileSync(join(folder, name)) }));
 }
 
+/** C11: a file is there whole, or not at all. */
+export function halfOf(files: readonly ArchiveFile[]): string | undefined {
+  const isWhole = (bytes: Uint8Array) => Buffer.from(bytes.subarray(-4)).toString('latin1') === 'PAR1';
+  return files.find(({ bytes }) => !isWhole(bytes))?.name;
+}
+
 /** Their trips, each a text of some fields; every one lies in the file of its day. */
 export async function tripsIn(files: readonly ArchiveFile[], fields = TRIP_FIELD_NAMES): Promise<string[]> {
   const texts: string[] = [];

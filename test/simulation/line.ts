@@ -20,7 +20,7 @@ import { SqliteState } from '../../src/state/store.ts';
 import { openAdmin, parseTarget } from '../../src/streams/connectors.ts';
 import { type Random, randomNumbers } from '../random.ts';
 import type { Snapshot } from '../sinks/opensearch-model.ts';
-import { filesIn, textOf, tripsIn } from './archive.ts';
+import { filesIn, halfOf, textOf, tripsIn } from './archive.ts';
 import { type Contents, StreamChecks } from './checks.ts';
 import { Disks } from './disk.ts';
 import { answerDisk } from './disk-calls.ts';
@@ -161,7 +161,7 @@ SqliteState.prototype.commit = function (checkpoint) {
     }
   };
   commit.call(this, { ...checkpoint, blocks: counted() });
-  watching.committed(this, checkpoint, blocks);
+  if (running()) watching.committed(this, checkpoint, blocks);
 };
 
 const { open } = SqliteState;
@@ -620,9 +620,10 @@ class Line {
     if (role.again) role.again.isCancelled = true;
     if (role === this.#processor && this.#isHeld) return;
     const least = role === this.#replay ? 0 : this.#awayUntil - this.#world.now;
-    role.again = this.#world.after(Math.max(ms, least), undefined, `${role.name} is started again`, () =>
-      role.start(),
-    );
+    role.again = this.#world.after(Math.max(ms, least), undefined, `${role.name} is started again`, () => {
+      this.#checkWhole();
+      role.start();
+    });
   }
 
   /** Ends what runs on a machine for good: it is asked to, and does so soon, or it is killed. */
@@ -679,6 +680,13 @@ class Line {
   #checkCovered(number: number): void {
     if (number >= this.#s3.nextResult)
       this.#world.broken(new Broken(`C8: result ${number} leaves before a head covers it`));
+  }
+
+  /** C11, as whoever reads the archive now and then sees it. */
+  #checkWhole(): void {
+    if (this.#load.archive !== 'folder') return;
+    const half = halfOf(this.#archives.flatMap(filesIn));
+    if (half !== undefined) throw new Broken(`C11: ${half} is half a file`);
   }
 
   /** C11 */
