@@ -39,6 +39,10 @@ export interface Workload {
   readonly untilEnd: boolean;
   /** Another producer writes trips as it likes, and what is none. */
   readonly hasForeign: boolean;
+  /** Where a new state begins to read; a number is ms after the world's beginning. */
+  readonly from: 'trim-horizon' | 'latest' | number;
+  /** When the processor begins, ms after the world. */
+  readonly beginsAfter: number;
   /** The processor is away for about as long as records are kept. */
   readonly isAway: boolean;
   /** It may go on when records are lost to it. */
@@ -58,6 +62,8 @@ function pick<T>(random: Random, of: readonly T[]): T {
 
 // A file lies on one machine, and a state in S3 may move to another.
 const SINKS = [{ output: true, opensearch: false, isRemote: false }, { output: false, opensearch: true, isRemote: false }, { output: true, opensearch: true, isRemote: false }, { output: false, opensearch: true, isRemote: true }]; // biome-ignore format: one list
+
+const HORIZONS = new Array<'trim-horizon'>(6).fill('trim-horizon');
 
 const HEADER =
   'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,PULocationID,DOLocationID,total_amount';
@@ -103,6 +109,8 @@ export function workloadOf(random: Random): Workload {
   }
   const span = (time - START) / 1_000;
   const isAway = random() < 0.15;
+  const [beginsAfter, beginsAt] = [isAway ? 0 : random() ** 2 * 20_000, random()];
+  const from = pick(random, [...HORIZONS, 'latest' as const, Math.floor(beginsAfter * beginsAt)]);
   // Whether a trip is late may depend on watermarks that are lost, in ways that only the order of reads tells.
   const hasForeign = random() < 0.4 && !isAway;
   const views = VIEWS.filter(() => random() < 0.4);
@@ -120,6 +128,8 @@ export function workloadOf(random: Random): Workload {
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     hasForeign,
     isAway,
+    from,
+    beginsAfter: from === 'trim-horizon' ? 0 : beginsAfter,
     allowsGap: random() < 0.5,
     untilEnd: random() < 0.3,
     allowedLateness: pick(random, [0, 0, 60_000, 600_000]),
