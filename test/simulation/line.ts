@@ -256,6 +256,7 @@ class Line {
       // It matters where something changes meanwhile.
       if (details() < 0.7) this.#reshard(details);
     });
+    if (this.#load.consumer === 'efo') plan('consumer-deleted', 2, () => this.#kinesis.fanOut.takeAway());
     if (this.#load.hasForeign) this.#planForeign(plan);
     if (this.#load.opensearch) this.#planSearch(plan);
     return end + (back ?? 0);
@@ -391,6 +392,7 @@ class Line {
   }
 
   #options({ folder }: Machine, more: Partial<ProcessorOptions>): ProcessorOptions {
+    this.#reads.starts(running()!);
     if (this.#allowsGap) this.#allowed.add(running()!);
     return {
       stream: 'kinesis:trips',
@@ -402,6 +404,7 @@ class Line {
       retain: this.#load.retain,
       allowGap: this.#allowsGap,
       from: this.#from,
+      consumer: this.#load.consumer,
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),

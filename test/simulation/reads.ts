@@ -69,6 +69,11 @@ export class Reads {
     };
   }
 
+  /** A process begins. */
+  starts(of: Process): void {
+    this.#life(of);
+  }
+
   #life(of: Process): Life {
     let life = this.#lives.get(of);
     if (!life) {

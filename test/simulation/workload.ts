@@ -39,6 +39,7 @@ export interface Workload {
   readonly untilEnd: boolean;
   /** Another producer writes trips as it likes, and what is none. */
   readonly hasForeign: boolean;
+  readonly consumer: 'polling' | 'efo';
   /** Where a new state begins to read; a number is ms after the world's beginning. */
   readonly from: 'trim-horizon' | 'latest' | number;
   /** When the processor begins, ms after the world. */
@@ -128,6 +129,7 @@ export function workloadOf(random: Random): Workload {
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     hasForeign,
     isAway,
+    consumer: random() < 0.25 ? 'efo' : 'polling',
     from,
     beginsAfter: from === 'trim-horizon' ? 0 : beginsAfter,
     allowsGap: random() < 0.5,
