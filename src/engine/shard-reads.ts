@@ -56,6 +56,8 @@ export class ShardReads {
   #childless = false;
   /** When this run first knew of each shard, clock ms. */
   readonly #knownSince = new Map<string, number>();
+  /** Drained shards that left the list. An older list may have one once more, as if nobody had read it. */
+  readonly #forgotten = new Set<string>();
   /** Shards that a read has not found. */
   readonly #notFound = new Set<string>();
 
@@ -149,7 +151,7 @@ export class ShardReads {
     const { shards } = this.#o;
     const found = await this.#o.unlessStopped(this.#o.reader.shards());
     if (!found && !this.hasList) return;
-    this.#listed = found ?? this.#listed;
+    this.#listed = found?.filter(({ id }) => !this.#forgotten.has(id)) ?? this.#listed;
     this.#listedAt = this.#o.clock.now();
     for (const { id } of shards.all) if (!this.#knownSince.has(id)) this.#knownSince.set(id, this.#listedAt);
     const listed = new Set(this.#listed.map((shard) => shard.id));
@@ -332,6 +334,7 @@ export class ShardReads {
       if (!ended || listed.has(id) || shards.standIns.has(id)) continue;
       shards.forget(id);
       this.#knownSince.delete(id);
+      this.#forgotten.add(id);
     }
   }
 }

@@ -18,13 +18,13 @@ export const CONNECTION = [
 
 /** By server; each can happen to a request of it. */
 export const KINDS = {
-  kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie'],
+  kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie', 'subscription-ended', 'subscription-broken', 'subscription-silent', 'events-lost'],
   opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'another-answer', 'broken-off', 'too-large'],
   s3: [...CONNECTION, 'throttled', 'torn', 'conflict'],
   /** At a call of SQLite or of a file. */
   disk: ['killed-before', 'killed-after', 'power-cut', 'full', 'io-error', 'too-many-files', 'statement-fails'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'second processor', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'closed-index', 'disk-full', 'no-write-index', 'mapping-changed', 'template-deleted', 'unauthorized', 'restarted', 'es-setup'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'second processor', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'consumer-deleted', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'closed-index', 'disk-full', 'no-write-index', 'mapping-changed', 'template-deleted', 'unauthorized', 'restarted', 'es-setup'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;

@@ -10,6 +10,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { KinesisClient } from '@aws-sdk/client-kinesis';
+import { FanOutModel } from './fan-out-model.ts';
 import type { Faults } from './faults.ts';
 import { type Network, NoAnswer } from './network.ts';
 import { running } from './surroundings.ts';
@@ -106,12 +107,14 @@ export class KinesisModel {
   #lagsUntil = 0;
   #sequences = 0;
   readonly #created: number;
+  readonly fanOut: FanOutModel;
 
   constructor(world: World, faults: Faults, network: Network, shards: number) {
     this.#world = world;
     this.#faults = faults;
     this.#network = network;
     this.#created = world.now;
+    this.fanOut = new FanOutModel(world, faults, this);
     for (let i = 0n; i < shards; i++)
       this.#open(
         [],
@@ -296,6 +299,14 @@ export class KinesisModel {
         return { output: this.#list(input) };
       case 'GetShardIterator':
         return { output: this.#iterator(input) };
+      case 'RegisterStreamConsumer':
+        return { output: this.fanOut.register(input) };
+      case 'DescribeStreamConsumer':
+        return { output: this.fanOut.describe(input) };
+      case 'DeregisterStreamConsumer':
+        return { output: this.fanOut.deregister(input) };
+      case 'SubscribeToShard':
+        return { output: this.fanOut.subscribe(input, of) };
       case 'GetRecords':
         return this.#get(input);
       case 'PutRecords':
@@ -335,10 +346,31 @@ export class KinesisModel {
   }
 
   #iterator({ ShardId, ShardIteratorType, StartingSequenceNumber, Timestamp }: Input): object {
-    const shard = this.shard(String(ShardId));
-    if (!shard || shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
-    const at = this.#placeOf(shard, String(ShardIteratorType), StartingSequenceNumber, Timestamp as Date);
+    const { shard, at } = this.placeIn(String(ShardId), String(ShardIteratorType), StartingSequenceNumber, Timestamp as Date); // biome-ignore format: one call
     return { ShardIterator: this.#iteratorAt(shard, at) };
+  }
+
+  /** A shard that is there, and the number of its record at a position. */
+  placeIn(id: string, type: string, sequence: unknown, time: Date): { shard: KinesisShard; at: number } {
+    const shard = this.shard(id);
+    if (!shard || shard.gone !== undefined) throw awsError('ResourceNotFoundException', 400);
+    return { shard, at: this.#placeOf(shard, type, sequence, time) };
+  }
+
+  /** What readers see of a shard from a record on. */
+  after(shard: KinesisShard, at: number, most: number) {
+    this.#age();
+    const { now } = this.#world;
+    const from = Math.max(at, shard.trimmed);
+    if (from > at) this.#faults.note(`records expired#${shard.id}:${from}`, 'plan records expired');
+    let to = from;
+    while (to < shard.records.length && to - from < most && shard.records[to]!.seen <= now) to++;
+    const oldest = shard.records[to];
+    // A record that readers don't see yet is behind no tip.
+    const isBehind = oldest !== undefined && oldest.seen <= now;
+    const behind = isBehind ? Math.max(1, Math.floor(now - oldest.arrival)) : 0;
+    const ended = shard.closed !== undefined && to === shard.records.length;
+    return { taken: shard.records.slice(from, to), at: to, behind, isBehind, ended };
   }
 
   #placeOf({ records }: KinesisShard, type: string, sequence: unknown, time: Date): number {
@@ -367,20 +399,13 @@ export class KinesisModel {
     while (shard.reads.length > 0 && shard.reads[0]! <= now - 1_000) shard.reads.shift();
     if (shard.reads.length >= READS_PER_SECOND) throw awsError('ProvisionedThroughputExceededException', 400);
     shard.reads.push(now);
-    const from = Math.max(at, shard.trimmed);
-    if (from > at) this.#faults.note(`records expired#${shard.id}:${from}`, 'plan records expired');
     const fault = this.#faults.of('kinesis', 'GetRecords answer', ['no-records', 'few-records', 'tip-lie']);
     const random = this.#faults.details('GetRecords answer');
     const most = fault === 'no-records' ? 0 : fault ? 1 + Math.floor(3 * random()) : Number(Limit);
-    let to = from;
-    while (to < shard.records.length && to - from < most && shard.records[to]!.seen <= now) to++;
-    const taken = shard.records.slice(from, to);
-    const oldest = shard.records[to];
-    // A record that readers don't see yet is behind no tip. A full answer may deny that more follows it, and an empty one the tip.
-    const isBehind = oldest !== undefined && oldest.seen <= now;
-    const behind = isBehind ? Math.max(1, Math.floor(now - oldest.arrival)) : 0;
-    const told = fault !== 'tip-lie' ? behind : isBehind && to - from === Number(Limit) ? 0 : behind + 500;
-    const ended = shard.closed !== undefined && to === shard.records.length && fault !== 'no-records';
+    const { taken, at: to, behind, isBehind, ...found } = this.after(shard, at, most);
+    // A full answer may deny that more follows it, and an empty one the tip.
+    const told = fault !== 'tip-lie' ? behind : isBehind && taken.length === Number(Limit) ? 0 : behind + 500;
+    const ended = found.ended && fault !== 'no-records';
     const answer = {
       Records: taken.map(({ data, sequence, arrival }) => ({ Data: data, SequenceNumber: sequence, PartitionKey: 'p', ApproximateArrivalTimestamp: arrival / 1_000 })),
       MillisBehindLatest: told,

@@ -185,6 +185,7 @@ class Line {
   readonly #s3: S3Model;
   readonly #checks: StreamChecks;
   readonly #reads: Reads;
+  readonly #from: 'trim-horizon' | 'latest' | number;
   readonly #replayer: Machine;
   readonly #worker: Machine;
   readonly #other: Machine;
@@ -236,7 +237,8 @@ class Line {
     if (this.#load.isRemote) this.#search.onResults = (number) => this.#checkCovered(number);
     answerS3(this.#s3);
     this.#checks = new StreamChecks(world, this.#kinesis, this.#load.trips);
-    this.#reads = new Reads({ world, kinesis: this.#kinesis, since: Number.NEGATIVE_INFINITY });
+    this.#from = typeof this.#load.from === 'number' ? BEGIN + this.#load.from : this.#load.from;
+    this.#reads = new Reads({ world, kinesis: this.#kinesis, from: this.#from });
     this.#allowsGap = this.#load.allowsGap;
     this.#worker = machineIn(folder, 'worker');
     this.#replayer = this.#load.isEmbedded ? this.#worker : machineIn(folder, 'replayer');
@@ -274,8 +276,13 @@ class Line {
       if (this.#random() < 0.5) machine.ahead = (this.#random() - 0.5) * 120_000;
     const trouble = this.#plan();
     this.#startReplay();
-    this.#startProcessor(this.#processor, this.#worker);
-    if (this.#load.isRemote) this.#startProcessor(this.#standby, this.#other);
+    const begin = (role: Role, machine: Machine) => {
+      role.again = this.#world.after(this.#load.beginsAfter, undefined, `${role.name} begins`, () =>
+        this.#startProcessor(role, machine),
+      );
+    };
+    begin(this.#processor, this.#worker);
+    if (this.#load.isRemote) begin(this.#standby, this.#other);
     await this.#world.run(() => this.#world.now - BEGIN > trouble, trouble + TROUBLE_MS);
     this.#calm();
     await this.#world.run(() => this.#isReplayed, PATIENCE_MS);
@@ -330,6 +337,7 @@ class Line {
         // It matters where something changes meanwhile.
         if (details() < 0.7) this.#reshard(details);
       });
+    if (this.#load.consumer === 'efo') plan('consumer-deleted', 2, () => this.#kinesis.fanOut.takeAway());
     if (this.#load.hasForeign) this.#planForeign(plan);
     if (this.#load.opensearch) this.#planSearch(plan);
     return end + (back ?? 0);
@@ -548,6 +556,7 @@ class Line {
   }
 
   #options({ folder }: Machine, more: Partial<ProcessorOptions>): ProcessorOptions {
+    this.#reads.starts(running()!);
     if (this.#allowsGap) this.#allowed.add(running()!);
     return {
       stream: this.#stream,
@@ -558,6 +567,8 @@ class Line {
       allowedLateness: this.#load.allowedLateness,
       retain: this.#load.retain,
       allowGap: this.#allowsGap,
+      from: this.#from,
+      consumer: this.#load.consumer,
       ...(this.#load.output ? { output: this.#output } : {}),
       ...(this.#load.opensearch ? { opensearch: { url: SEARCH } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
@@ -747,7 +758,7 @@ class Line {
     if (
       dead !== contents.dead ||
       late + processed + filtered !== contents.trips.length ||
-      (late > 0 && !hasForeign)
+      (late > 0 && !hasForeign && contents.isWhole)
     )
       throw new Broken(`W1, W7, C7: ${contents.trips.length} trips, but ${JSON.stringify(totals)}`);
   }

@@ -16,6 +16,9 @@ const EDGE_MS = 65_000;
 /** Positions are older than told by the time that a record takes to be seen, and whole seconds. */
 const UNSURE_MS = 3_000;
 
+/** What is read from "latest" on may have arrived so long before the process began. */
+const LATEST_MS = 12_000;
+
 type Stored = Pick<Checkpoint, 'shards' | 'counters'>;
 
 /** What was read up to a commit. */
@@ -26,12 +29,15 @@ interface Account {
   readonly skipped: ReadonlySet<KinesisRecord>;
   /** By shard: its position in the stream, for the time up to which it is known to be read. */
   readonly positions: ReadonlyMap<string, Position>;
+  /** Records that arrived earlier need not be read, epoch ms. */
+  readonly since: number;
 }
 
-const NOTHING: Account = { passed: new Map(), skipped: new Set(), positions: new Map() };
+const NOTHING: Account = { passed: new Map(), skipped: new Set(), positions: new Map(), since: 0 };
 
 /** What a process did to its state. */
 interface Life {
+  readonly started: number;
   readonly received: Set<KinesisRecord>;
   /** Shards that it began to read, not a process before it. */
   readonly begun: Set<string>;
@@ -43,8 +49,8 @@ interface Life {
 export interface ReadsOptions {
   readonly world: World;
   readonly kinesis: KinesisModel;
-  /** Records that arrived earlier are before the beginning, epoch ms. */
-  readonly since: number;
+  /** Where a new state begins; a time is epoch ms. */
+  readonly from: 'trim-horizon' | 'latest' | number;
 }
 
 export class Reads {
@@ -63,10 +69,21 @@ export class Reads {
     };
   }
 
+  /** A process begins. */
+  starts(of: Process): void {
+    this.#life(of);
+  }
+
   #life(of: Process): Life {
     let life = this.#lives.get(of);
     if (!life) {
-      life = { received: new Set(), begun: new Set(), lost: new Set(), account: undefined };
+      life = {
+        started: this.#o.world.now,
+        received: new Set(),
+        begun: new Set(),
+        lost: new Set(),
+        account: undefined,
+      };
       this.#lives.set(of, life);
     }
     return life;
@@ -76,29 +93,38 @@ export class Reads {
   commits(of: Process, before: Stored | undefined, checkpoint: Stored, allowsGap: boolean): void {
     const life = this.#life(of);
     const last = life.account ?? this.#at(before);
+    const { from } = this.#o;
+    const { now } = this.#o.world;
+    const since =
+      last !== NOTHING ? last.since : from === 'latest' ? now : from === 'trim-horizon' ? 0 : from;
+    // A list of shards may lag, and what is read again begins a little before the newest record.
+    const least = last !== NOTHING ? 0 : from === 'latest' ? life.started - LATEST_MS : since;
     const passed = new Map(last.passed);
     const skipped = new Set(last.skipped);
     for (const { id, position, ended } of checkpoint.shards) {
       const shard = this.#o.kinesis.shard(id);
-      const from = last.passed.get(id);
+      const passedOf = last.passed.get(id);
       const taken = placeOf(shard, position);
       const to = ended ? shard.records.length : settledIn(shard, position);
-      if (from === undefined) this.#begin(life, last, shard, allowsGap);
-      if (to < (from ?? 0)) this.#broken(`C1: ${id} goes back from ${from} to ${to}`);
-      for (let i = from ?? 0; i < to; i++) {
+      if (passedOf === undefined) this.#begin(life, last, shard, allowsGap);
+      if (to < (passedOf ?? 0)) this.#broken(`C1: ${id} goes back from ${passedOf} to ${to}`);
+      for (let i = passedOf ?? 0; i < to; i++) {
         const record = shard.records[i]!;
         // What came of a shard that left meanwhile may not have been taken.
-        if (i < taken && life.received.has(record)) continue;
+        if (i < taken && life.received.has(record)) {
+          if (record.arrival < least) this.#broken(`K1: record ${i} of ${id} is from before the beginning`);
+          continue;
+        }
         skipped.add(record);
-        this.#skip(life, last, shard, i, allowsGap);
+        if (record.arrival >= since) this.#skip(life, last, shard, i, allowsGap);
       }
-      passed.set(id, Math.max(to, from ?? 0));
+      passed.set(id, Math.max(to, passedOf ?? 0));
     }
     const positions = new Map([
       ...last.positions,
       ...checkpoint.shards.map(({ id, position }): [string, Position] => [id, position]),
     ]);
-    life.account = { passed, skipped, positions };
+    life.account = { passed, skipped, positions, since };
     this.#accounts.set(keyOf(checkpoint), life.account);
   }
 
@@ -121,9 +147,7 @@ export class Reads {
   }
 
   #skip({ begun, lost }: Life, last: Account, shard: KinesisShard, i: number, allowsGap: boolean): void {
-    const { world, kinesis, since } = this.#o;
-    const { arrival } = shard.records[i]!;
-    if (arrival < since) return;
+    const { world, kinesis } = this.#o;
     if (i >= shard.trimmed) this.#broken(`K1: record ${i} of ${shard.id} is there, and is passed over`);
     const isNew = !this.#wasRead(last, shard);
     const edge = shard.records[i - 1]?.arrival ?? Number.NEGATIVE_INFINITY;
@@ -176,7 +200,7 @@ export class Reads {
       i < (account.passed.get(id) ?? 0) && !account.skipped.has(records[i]!);
     for (const shard of this.#o.kinesis.shards)
       for (const [i, record] of shard.records.entries())
-        if (!isRead(shard, i) && i >= shard.trimmed && record.arrival >= this.#o.since)
+        if (!isRead(shard, i) && i >= shard.trimmed && record.arrival >= account.since)
           throw new Broken(`K1: record ${i} of ${shard.id} is there, and was not read`);
     return isRead;
   }

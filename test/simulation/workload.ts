@@ -43,6 +43,11 @@ export interface Workload {
   readonly untilEnd: boolean;
   /** Another producer writes trips as it likes, and what is none. */
   readonly hasForeign: boolean;
+  readonly consumer: 'polling' | 'efo';
+  /** Where a new state begins to read; a number is ms after the world's beginning. */
+  readonly from: 'trim-horizon' | 'latest' | number;
+  /** When the processor begins, ms after the world. */
+  readonly beginsAfter: number;
   /** The processor is away for about as long as records are kept. */
   readonly isAway: boolean;
   /** It may go on when records are lost to it. */
@@ -70,6 +75,8 @@ const SINKS = [{ output: true, opensearch: false, isRemote: false }, { output: f
 
 /** Fields of a trip that a row of the file has. */
 export const ROW_FIELDS = ['pickup_datetime', 'dropoff_datetime', 'passenger_count', 'trip_distance', 'pickup_zone', 'dropoff_zone', 'total_amount'] as const; // biome-ignore format: one list
+const HORIZONS = new Array<'trim-horizon'>(6).fill('trim-horizon');
+
 const HEADER =
   'VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,PULocationID,DOLocationID,total_amount';
 
@@ -115,6 +122,11 @@ export function workloadOf(random: Random): Workload {
   const span = (time - START) / 1_000;
   const isEmbedded = random() < 0.2;
   const isAway = !isEmbedded && random() < 0.15;
+  const [beginsAfter, beginsAt] = [isAway || isEmbedded ? 0 : random() ** 2 * 20_000, random()];
+  const beginnings = isEmbedded
+    ? HORIZONS
+    : [...HORIZONS, 'latest' as const, Math.floor(beginsAfter * beginsAt)];
+  const from = pick(random, beginnings);
   // Whether a trip is late may depend on watermarks that are lost, in ways that only the order of reads tells.
   const hasForeign = !isEmbedded && !isAway && random() < 0.4;
   const views = VIEWS.filter(() => random() < 0.4);
@@ -137,6 +149,9 @@ export function workloadOf(random: Random): Workload {
     checkpointInterval: pick(random, [1_000, 1_000, 100, 5_000]),
     hasForeign,
     isAway,
+    consumer: !isEmbedded && random() < 0.25 ? 'efo' : 'polling',
+    from,
+    beginsAfter: from === 'trim-horizon' ? 0 : beginsAfter,
     allowsGap: random() < 0.5,
     untilEnd: random() < 0.3,
     allowedLateness: pick(random, [0, 0, 60_000, 600_000]),

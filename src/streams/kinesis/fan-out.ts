@@ -2,6 +2,7 @@
  * Enhanced fan-out: Kinesis pushes the records of each shard over a subscription that shares no limits with other
  * readers. A subscription ends after five minutes; the next one begins after the last record handed out (K1).
  */
+import { setMaxListeners } from 'node:events';
 import {
   DeregisterStreamConsumerCommand,
   DescribeStreamConsumerCommand,
@@ -61,6 +62,8 @@ export class FanOut {
   readonly #timeThere: () => number;
   readonly #subscriptions = new Map<string, Subscription>();
   #consumer: Promise<string> | undefined;
+  /** Aborted by `close`: a read under way must not begin anything. */
+  readonly #over = new AbortController();
 
   /** `timeThere` is the time of Kinesis, epoch ms. */
   constructor(options: FanOutOptions, streamArn: string, name: string) {
@@ -68,6 +71,8 @@ export class FanOut {
     this.#input = { StreamARN: streamArn, ConsumerName: name };
     this.#clock = options.clock;
     this.#timeThere = options.timeThere;
+    // Each shard may wait.
+    setMaxListeners(0, this.#over.signal);
   }
 
   /** `again` is the position to resume from, since a moment later `latest` is another one. */
@@ -87,7 +92,7 @@ export class FanOut {
       this.#drop(shardId);
       const name = error instanceof Error ? error.name : '';
       if (name !== 'ResourceInUseException' && name !== 'ResourceNotFoundException') throw error;
-      if (name === 'ResourceInUseException') await this.#clock.sleep(TAKEOVER_WAIT);
+      if (name === 'ResourceInUseException') await this.#clock.sleep(TAKEOVER_WAIT, this.#over.signal);
       // With the consumer still there, the shard or the stream is missing.
       else if ((await this.#registeredNow()) === consumer) throw error;
       return toBatch([], again);
@@ -98,6 +103,7 @@ export class FanOut {
 
   /** Ends the subscriptions and deregisters the consumer, which costs by the hour. */
   async close(): Promise<void> {
+    this.#over.abort();
     for (const shardId of [...this.#subscriptions.keys()]) this.#drop(shardId);
     const ConsumerARN = await this.#consumer?.catch(() => undefined);
     // Without a network the consumer stays, and the next run takes it over.
@@ -143,6 +149,7 @@ export class FanOut {
     if (known?.after === after) return known;
     this.#drop(shardId);
     const consumer = await this.#registered();
+    this.#over.signal.throwIfAborted();
     const stop = new AbortController();
     const { EventStream: stream } = await this.#client.send(
       new SubscribeToShardCommand({
@@ -174,7 +181,8 @@ export class FanOut {
     subscription?.events.return?.().catch(() => {});
   }
 
-  #registered(): Promise<string> {
+  async #registered(): Promise<string> {
+    this.#over.signal.throwIfAborted();
     this.#consumer ??= this.#register().catch((error: unknown) => {
       this.#consumer = undefined;
       throw error;
