@@ -289,6 +289,7 @@ class Line {
     if (!this.#load.isEmbedded) this.#checks.afterReplay();
     await this.#finish();
     this.#checkResults();
+    this.#savepoints.check();
     if (this.#load.archive) await this.#checkArchive();
   }
 
