@@ -158,6 +158,13 @@ export class DeadLetterTable {
     this.#db.prepare('DELETE FROM dead_letter_counts WHERE scope = ?').run(this.#scope);
   }
 
+  /** The kept letters of this scope with greater ids than `id`, a page of them. */
+  lettersAfter(id: number): { readonly id: number; readonly raw: string }[] {
+    return this.#db
+      .prepare('SELECT id, raw FROM dead_letters WHERE scope = ? AND id > ? ORDER BY id LIMIT 100')
+      .all(this.#scope, id) as { id: number; raw: string }[];
+  }
+
   counts(): DeadLetterCount[] {
     return countDeadLetters(this.#db).filter((row) => row.scope === this.#scope);
   }

@@ -459,7 +459,7 @@ export class Processor {
     return takeResults({
       folder,
       store: this.#state,
-      storedDocs: (view, label) => outbox.firingsOf(view, label).map(({ docs }) => docs),
+      storedDocs: (view, label) => Array.from(outbox.firingsOf(view, label), ({ docs }) => docs),
       views: this.#views,
       deadLetters: this.#deadLetters(),
       sinks,

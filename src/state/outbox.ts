@@ -39,6 +39,8 @@ export interface StoredWindow {
   readonly first: number;
   /** How many of its results have numbers below the one asked for. */
   readonly count: number;
+  /** The number after its last result. */
+  readonly end: number;
   readonly corrected: boolean;
 }
 
@@ -138,6 +140,17 @@ export class Outbox extends DestinationTables {
     return counts.reduce((total, { count }) => total + count, 0);
   }
 
+  /** The results that a sink has refused, as far as they were kept. */
+  *refusedDocuments(sink: string): Iterable<string> {
+    const table = new DeadLetterTable(this.#rows.db, sink);
+    for (let after = 0; ; ) {
+      const letters = this.#rows.attempt(() => table.lettersAfter(after));
+      for (const { raw } of letters) yield raw;
+      if (letters.length === 0) return;
+      after = letters.at(-1)!.id;
+    }
+  }
+
   /** Moves a cursor; what the sink refused of the results it passes is written in the same transaction. */
   moveCursor(sink: string, { delivered, position }: Cursor, refused?: DeadLetterChanges): void {
     const move = () =>
@@ -180,9 +193,14 @@ export class Outbox extends DestinationTables {
   }
 
   /** The firings of a window, in order. */
-  firingsOf(view: string, windowStart: number): StoredFiring[] {
-    const rows = this.#rows.attempt(() => this.#s.firingsOf.all(view, windowStart)) as FiringRow[];
-    return rows.map((row) => this.#firing(row));
+  *firingsOf(view: string, windowStart: number): Iterable<StoredFiring> {
+    for (let next = 0; ; ) {
+      const asked = { view, windowStart, next };
+      const rows = this.#rows.attempt(() => this.#s.firingsOf.all(asked)) as FiringRow[];
+      for (const row of rows) yield this.#firing(row);
+      if (rows.length === 0) return;
+      next = rows.at(-1)!.first + 1;
+    }
   }
 
   #firing({ crc, correction, ...firing }: FiringRow): StoredFiring {
@@ -207,10 +225,12 @@ function prepare(rows: StateRows) {
     firstOf: rows.prepare('SELECT min(first) AS first FROM firings WHERE view = ? AND window_start = ?'),
     windows: rows.prepare(
       `SELECT window_start AS windowStart, min(first) AS first, max(correction) AS corrected,
-         sum(max(0, min(count, :before - first))) AS count
+         sum(max(0, min(count, :before - first))) AS count, max(first + count) AS "end"
        FROM firings WHERE view = :view GROUP BY window_start HAVING min(first) < :before`,
     ),
-    firingsOf: rows.prepare(`${FIRING} WHERE view = ? AND window_start = ? ORDER BY first`),
+    firingsOf: rows.prepare(
+      `${FIRING} WHERE view = :view AND window_start = :windowStart AND first >= :next ORDER BY first LIMIT 64`,
+    ),
     keptFrom: rows.prepare('SELECT coalesce(sum(count), 0) FROM firings WHERE first >= ?').pluck(),
     end: rows.prepare('SELECT first + count FROM firings ORDER BY first DESC LIMIT 1').pluck(),
     sinks: rows.prepare('SELECT sink FROM cursors ORDER BY sink').pluck(),

@@ -37,6 +37,7 @@ export async function openSearchBench(state: Outbox): Promise<boolean> {
       moveCursor: () => {},
       refused: () => 0,
       firstOf: () => undefined,
+      refusedDocuments: () => [],
       firingsOf: () => [],
       windowsBefore: () => [],
       destinations: () => undefined,

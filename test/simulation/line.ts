@@ -46,7 +46,6 @@ import {
 } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
-const SEARCH = 'http://search:9200';
 const BEGIN = Date.UTC(2026, 0, 1);
 /** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
 const TROUBLE_MS = 90_000;
@@ -215,10 +214,6 @@ class Line {
   readonly #allowed = new WeakSet<Process>();
   /** By the state of a process: how far its cursor came. */
   readonly #delivered = new WeakMap<Outbox, number>();
-  /** Of OpenSearch, as it was moved last. */
-  #cursor = 1;
-  #isEmptied = false;
-
   /** Bytes for open windows. */
   get memoryLimit(): number | undefined {
     return this.#load.memoryLimit;
@@ -439,12 +434,10 @@ class Line {
     plan('rollover', 4, (details) => server.rollover(viewIn(details)));
     plan('index-deleted', 1, () => server.takeAway());
     plan('alias-swapped', 1, (details) => server.swap(viewIn(details)));
-    // What lies behind the cursor of a restored state hides what is missing before it (O7), so there it is left out.
-    if (!this.#load.isRemote)
-      plan('documents-deleted', 1, (details) => {
-        server.empty(viewIn(details));
-        this.#isEmptied = true;
-      });
+    plan('documents-deleted', 1, (details) => {
+      const share = details() < 0.5 ? 1 : details();
+      server.empty(viewIn(details), () => details() < share);
+    });
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
@@ -562,7 +555,7 @@ class Line {
       retain: this.#load.retain,
       allowGap: this.#allowsGap,
       ...(this.#load.output ? { output: this.#output } : {}),
-      ...(this.#load.opensearch ? { opensearch: { url: SEARCH } } : {}),
+      ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
       ...(this.#load.archive
         ? { archive: this.#archives[0], archiveInterval: this.#load.archiveInterval }
@@ -652,7 +645,7 @@ class Line {
     if (this.#load.opensearch) await this.#checkSetUp();
     this.#start(this.#processor, machine, async () => {
       const processor = await openProcessor(
-        this.#options(machine, { untilEnd: true, drain: true, ...this.#resending() }),
+        this.#options(machine, { untilEnd: true, drain: true }),
       );
       this.#last = await processor.run();
     });
@@ -662,12 +655,6 @@ class Line {
   commits(state: SqliteState, checkpoint: Checkpoint): void {
     if (this.#load.isEmbedded) return;
     this.#reads.commits(running()!, state.stored, checkpoint, this.#allowed.has(running()!));
-  }
-
-  /** Results that were sent and lie behind the cursor hide those that were deleted before it (O7), so somebody asks for all again. */
-  #resending(): Partial<ProcessorOptions> {
-    const isHidden = this.#isEmptied && [...this.#search.settled].some((number) => number >= this.#cursor);
-    return isHidden ? { opensearch: { url: SEARCH, resend: true } } : {};
   }
 
   committed(state: SqliteState, checkpoint: Checkpoint, blocks: number): void {
@@ -683,7 +670,6 @@ class Line {
       if (!this.#search.settled.has(number))
         this.#world.broken(new Broken(`O3: the cursor passes result ${number}, which OpenSearch never had`));
     this.#delivered.set(outbox, delivered);
-    this.#cursor = delivered;
   }
 
   #checkCovered(number: number): void {

@@ -216,8 +216,103 @@ it('O7 deleted documents are sent again, and retracted ones are not missed', asy
   const index = server.indices.get(FIRST)!;
   for (const id of [...index.documents.keys()].slice(0, 4)) index.documents.delete(id);
   const { notes } = await deliver(state, server);
-  assert.match(notes.join(), /trip_duration holds 5 documents, but 10 were delivered/);
+  assert.match(notes.join(), /trip_duration lacks documents that were delivered; \d+ results are sent again/);
   assert.equal(server.documents.length, 9);
+});
+
+/** Results of one window, by airport. */
+const airports = (window: number, codes: readonly string[], number = window) =>
+  codes.map((airport_code, i) => resultOf(window, { airport_code, number: number + i }));
+
+function remove(server: ModelServer, numbers: readonly number[]): void {
+  for (const index of server.indices.values())
+    for (const [id, { source }] of index.documents)
+      if (numbers.includes((JSON.parse(source) as { number: number }).number)) index.documents.delete(id);
+}
+
+/** What the cursor knows of, as after a restore from an older copy of the state. */
+function moveBack(state: ModelState, delivered: number): void {
+  state.cursor = { delivered, position: JSON.stringify({ told: delivered }) };
+}
+
+it("O7 results behind the cursor don't stand for missing ones, in other windows or in the same", async () => {
+  for (const lost of [1, 4, 6]) {
+    const [state, server] = [new ModelState(), honest()];
+    state.commit([...airports(1, ['EWR', 'JFK', 'LGA']), ...airports(2, ['EWR', 'JFK', 'LGA'], 4)]);
+    // New documents of windows that are there, and one that is taken back.
+    state.commit([...airports(1, ['TEB'], 7), resultOf(1, { airport_code: 'JFK', retracted: true })], true);
+    state.commit([...airports(3, ['EWR', 'JFK'], 9), ...airports(2, ['TEB'], 11)], true);
+    await deliver(state, server);
+    moveBack(state, 7);
+    remove(server, [lost]);
+    // A run that is killed before it sends anything.
+    const sink = await openSink(state, server, { alive: () => true });
+    const { pending } = sink.status();
+    assert.equal(pending, state.nextResult - (lost < 4 ? 1 : 4), `from the window of ${lost} on`);
+    await sink.close(false);
+    assert.deepEqual(lying(server), { [FIRST]: [1, 3, 4, 5, 6, 7, 9, 10, 11] });
+    assert.deepEqual((await deliver(state, server)).notes, []);
+  }
+});
+
+it('O7 a document is missed whether or not a retracted one came back, or one is in a second index too', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(airports(1, ['EWR', 'JFK', 'LGA']));
+  state.commit([resultOf(1, { airport_code: 'JFK', retracted: true })], true);
+  state.commit(airports(2, ['EWR', 'JFK', 'LGA'], 5));
+  const index = () => server.indices.get(FIRST)!;
+  await deliver(state, server);
+  const [[id, held] = []] = [...index().documents];
+  index().documents.set(id!.replace('EWR', 'JFK'), { ...held!, source: held!.source.replace('EWR', 'JFK') });
+  remove(server, [3]);
+  assert.match((await deliver(state, server)).notes.join(), /lacks documents/);
+  // A copy in an older index that is still behind the alias.
+  server.rollover(NAME);
+  server.indices.get(SECOND)!.documents = new Map(
+    [...index().documents].filter(([id]) => id.includes('EWR')),
+  );
+  for (const name of [...index().documents.keys()]) if (name.includes('LGA')) index().documents.delete(name);
+  assert.match((await deliver(state, server)).notes.join(), /lacks documents/);
+  assert.equal(server.documents.filter(({ id }) => id.includes('LGA')).length, 2);
+});
+
+it("O7 refused documents are not missed, and don't stand for those that are", async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit([...airports(1, ['EWR', 'JFK']), resultOf(1, { airport_code: 'LGA', fate: 'refused' })]);
+  state.commit([resultOf(2), resultOf(2, { airport_code: 'LGA', fate: 'refused', number: 5 })]);
+  state.commit([resultOf(2, { fate: 'refused', number: 6 })], true);
+  await deliver(state, server);
+  assert.equal(state.letters.length, 3);
+  const before = server.requests;
+  await deliver(state, server);
+  assert.equal(server.requests, before, 'nothing is missing, so nothing is sent');
+  for (const number of [2, 1]) {
+    remove(server, [number]);
+    await deliver(state, server);
+    assert.deepEqual(lying(server), { [FIRST]: [1, 2, 2] });
+  }
+  assert.equal(state.letters.length, 3);
+});
+
+it("O7 thousands of windows take some requests, and so do their documents where numbers don't tell", async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 5_000));
+  await deliver(state, server);
+  const paths: string[] = [];
+  const watch = async () => {
+    paths.length = 0;
+    server.front = (path) => void paths.push(path);
+    await deliver(state, server);
+    return paths.filter((path) => path.endsWith('/_search')).length;
+  };
+  assert.equal(await watch(), 10);
+  // A second document in each window, which the state knows nothing of.
+  const { documents } = server.indices.get(FIRST)!;
+  for (const [id, held] of [...documents]) documents.set(`${id}-other`, held);
+  assert.equal(await watch(), 13);
+  remove(server, [2_500]);
+  await watch();
+  assert.equal(lying(server)[FIRST]!.filter((number) => number === 2_500).length, 1);
 });
 
 it('a removed older index is not refilled, unless --resend is given', async () => {

@@ -10,6 +10,7 @@ import { checkViews } from '../../src/views/check.ts';
 import { taxiViews } from '../../src/views/taxi.ts';
 import { TestClock } from '../clock.ts';
 import type { Random } from '../random.ts';
+import { count, type Found, Refused, type Search, search } from './opensearch-queries.ts';
 
 export const LARGEST_REQUEST = 30_000;
 const TAXI_VIEWS = checkViews(taxiViews());
@@ -70,6 +71,7 @@ export class ModelState {
       created: this.created,
       cursor: () => state.cursor,
       refused: () => state.letters.length,
+      refusedDocuments: () => state.letters.map(({ raw }) => raw),
       moveCursor: (_name, cursor, refused) => {
         if (!alive()) return;
         state.cursor = cursor;
@@ -101,11 +103,12 @@ export class ModelState {
     for (const firing of this.firings) {
       if (firing.view !== view) continue;
       const { first, windowStart, correction } = firing;
-      const old = windows.get(windowStart) ?? { windowStart, first, count: 0, corrected: false };
+      const old = windows.get(windowStart) ?? { windowStart, first, count: 0, end: 0, corrected: false };
       const count = Math.max(0, Math.min(firing.count, before - first));
       windows.set(windowStart, {
         ...old,
         count: old.count + count,
+        end: Math.max(old.end, first + firing.count),
         corrected: old.corrected || correction,
       });
     }
@@ -160,6 +163,8 @@ export class ModelIndex {
   isBlocked = false;
   isClosed = false;
   documents = new Map<string, Held>();
+  /** What searches find: the documents as the last refresh left them. */
+  shown: Found[] = [];
   deleted = new Map<string, { readonly version: bigint }>();
 
   constructor(name: string, mappings: Record<string, unknown>, identity: string) {
@@ -167,6 +172,14 @@ export class ModelIndex {
     this.mappings = mappings;
     this.uuid = identity;
     this.history = identity;
+  }
+
+  refresh(): void {
+    this.shown = [...this.documents].map(([id, { source }]) => ({
+      index: this.name,
+      id,
+      fields: JSON.parse(source) as Record<string, unknown>,
+    }));
   }
 }
 
@@ -251,9 +264,11 @@ export class ModelServer {
     }
   }
 
-  /** Somebody deletes all documents of a view. */
-  empty(view: string): void {
-    for (const index of this.indices.values()) if (index.name.startsWith(view)) index.documents.clear();
+  /** Somebody deletes documents of a view, all of them or some. */
+  empty(view: string, isMeant: () => boolean = () => true): void {
+    for (const index of this.indices.values())
+      if (index.name.startsWith(view))
+        for (const id of index.documents.keys()) if (isMeant()) index.documents.delete(id);
   }
 
   make(name: string, mappings: Record<string, unknown> = {}): ModelIndex {
@@ -303,6 +318,7 @@ export class ModelServer {
       if (index?.uuid !== uuid) continue;
       index.documents = new Map(documents);
       index.deleted = new Map();
+      index.refresh();
       index.history = `identity ${++this.#identities}`;
     }
   }
@@ -358,14 +374,11 @@ export class ModelServer {
     }
     if (what === '_stats') return { indices: Object.fromEntries(indices.map(statsOf)) };
     if (indices.some(({ isClosed }) => isClosed)) throw answered(400, {}, 'index_closed_exception');
-    if (what === '_refresh') return { _shards: { failed: 0 } };
-    if (what === '_count') return { count: indices.reduce((sum, { documents }) => sum + documents.size, 0) };
-    if (what === '_search')
-      return {
-        aggregations: {
-          windows: { buckets: rangesIn(indices, body) ?? windowsIn(indices, windowsAsked(body)) },
-        },
-      };
+    if (what === '_refresh') {
+      for (const index of indices) index.refresh();
+      return { _shards: { failed: 0 } };
+    }
+    if (what === '_count' || what === '_search') return searched(indices, what, body as Search);
     throw new Error(`the model does not know ${method} ${path}`);
   }
 
@@ -554,6 +567,16 @@ function writeOf(of: ReadonlyMap<string, boolean | undefined>): string | undefin
   );
 }
 
+/** A search sees what the last refresh has seen. */
+function searched(indices: readonly ModelIndex[], what: '_count' | '_search', asked: Search): object {
+  const documents = indices.flatMap((index) => index.shown);
+  try {
+    return what === '_count' ? { count: count(documents, asked) } : search(documents, asked);
+  } catch (error) {
+    throw error instanceof Refused ? answered(error.status, {}, error.message) : error;
+  }
+}
+
 function isGuard(alias: string): boolean {
   return alias.endsWith('-writer');
 }
@@ -563,62 +586,6 @@ function statsOf({ name, history }: ModelIndex): [string, object] {
     name,
     { shards: { 0: [{ routing: { primary: true }, commit: { user_data: { history_uuid: history } } }] } },
   ];
-}
-
-/** Windows, and the indices that their documents lie in, the one with most of them first. */
-/** `indices.query.bool.max_clause_count` of a server as it comes; each of the terms is a clause. */
-const MOST_CLAUSES = 1_024;
-
-/** The windows that a search is about, as epoch ms. */
-function windowsAsked(body: unknown): ReadonlySet<number> {
-  const { query } = body as { query: { bool: { filter: { terms?: { window_start: string[] } }[] } } };
-  const starts = query.bool.filter.flatMap(({ terms }) => terms?.window_start ?? []);
-  if (starts.length > MOST_CLAUSES) throw answered(500, {}, 'too_many_nested_clauses');
-  return new Set(starts.map((start) => Date.parse(start)));
-}
-
-function windowsIn(indices: readonly ModelIndex[], asked: ReadonlySet<number>): object[] {
-  const windows = new Map<number, Map<string, number>>();
-  for (const { name, documents } of indices) {
-    for (const { source } of documents.values()) {
-      const start = startOf(JSON.parse(source) as object);
-      if (!asked.has(start)) continue;
-      const counts = windows.get(start) ?? new Map<string, number>();
-      windows.set(start, counts.set(name, (counts.get(name) ?? 0) + 1));
-    }
-  }
-  return [...windows].map(([key, counts]) => ({
-    key,
-    indices: {
-      buckets: [...counts]
-        .sort(([, a], [, b]) => b - a)
-        .map(([index]) => ({ key: index }))
-        .slice(0, 1),
-    },
-  }));
-}
-
-type Ranges = Readonly<
-  Record<string, { readonly range: { readonly window_end: { gte: string; lt: string } } }>
->;
-
-/** As `windowsIn`, for ranges of ends that have names; undefined where a search has none. */
-function rangesIn(indices: readonly ModelIndex[], body: unknown): object | undefined {
-  const { filters } = (body as { aggs: { windows: { filters?: { filters: Ranges } } } }).aggs.windows;
-  if (!filters) return undefined;
-  const named = Object.entries(filters.filters).map(([name, { range }]) => {
-    const isIn = (source: string) => {
-      const { window_end: end } = JSON.parse(source) as { window_end: string };
-      return range.window_end.gte <= end && end < range.window_end.lt;
-    };
-    const counts = indices.map(
-      ({ name: index, documents }) =>
-        [index, [...documents.values()].filter(({ source }) => isIn(source)).length] as const,
-    );
-    const most = counts.filter(([, n]) => n > 0).sort(([, a], [, b]) => b - a);
-    return [name, { indices: { buckets: most.slice(0, 1).map(([key]) => ({ key })) } }];
-  });
-  return Object.fromEntries(named);
 }
 
 export function answered(statusCode: number, headers = {}, type = 'some_exception'): Error {

@@ -298,6 +298,7 @@ function sinkView({ outbox }: SqliteState): ConstructorParameters<typeof OpenSea
     refused: (sink) => outbox.refused(sink),
     firingsFrom: (from) => outbox.firingsFrom(from),
     firstOf: (view, start) => outbox.firstOf(view, start),
+    refusedDocuments: (name) => outbox.refusedDocuments(name),
     windowsBefore: (view, before) => outbox.windowsBefore(view, before),
     firingsOf: (view, start) => outbox.firingsOf(view, start),
     destinations: (sink) => outbox.destinations(sink),

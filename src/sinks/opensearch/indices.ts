@@ -1,4 +1,4 @@
-/** Finds, checks and creates the indices behind the names of views: owner, mapping, template, count. */
+/** Finds, checks and creates the indices behind the names of views: owner, mapping, template; and what they hold. */
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
 import { TaxiflowError } from '../../errors.ts';
@@ -41,11 +41,14 @@ export interface IndicesOptions {
 /** Windows per query: each becomes a clause, and a server allows 1,024 by default. */
 const WINDOWS_ASKED = 500;
 const PROBE_MS = 8_000;
-/** How long a serverless collection may take until new documents are searchable. */
-const SHOWN_MS = 15_000;
-const SHOWN_AGAIN_MS = 3_000;
 /** Statuses of a block, a missing right, or a server that lacks the operation. */
 const DENIED = [400, 401, 403, 404, 405, 429];
+/** Statuses of a search that the server won't do. */
+const SILENT = [400, 403];
+/** The most hits that a search may have. */
+const HITS = 10_000;
+/** Rather no answer than one without some of the documents. */
+const ALL_SHARDS = { allow_partial_search_results: 'false' };
 
 interface Described {
   readonly aliases?: Readonly<
@@ -83,7 +86,7 @@ interface Asked {
 
 interface Bucket {
   readonly key?: number;
-  readonly indices: { readonly buckets: readonly { readonly key: string }[] };
+  readonly indices: { readonly buckets: readonly { readonly key: string; readonly doc_count: number }[] };
 }
 
 /** A search for windows that asks for each of them apart. */
@@ -163,24 +166,33 @@ export class OpenSearchIndices {
     );
   }
 
-  /** Number of documents of a view; undefined if the server won't say. On a serverless collection, `enough` ends the wait. */
-  async count({ view, indices }: Place, enough: number): Promise<number | undefined> {
-    const { clock, url } = this.#o;
-    const names = [...indices.keys()].join(',');
-    const ask = async () => {
-      const body = { query: { term: { view: view.name } } };
-      const answer = await this.#request('POST', `/${names}/_count`, { expected: [400, 403], body });
-      const count = answer?.['count'];
-      if (answer && typeof count !== 'number') throw badAnswer(`/${names}/_count`);
-      return count as number | undefined;
-    };
-    if (!isServerless(url)) {
-      await this.#request('POST', `/${names}/_refresh`, { expected: DENIED });
-      return ask();
-    }
-    for (const since = clock.now(); ; await clock.sleep(SHOWN_AGAIN_MS)) {
-      const count = await ask();
-      if (count === undefined || count >= enough || clock.now() - since > SHOWN_MS) return count;
+  /** Makes what was sent visible to searches. A serverless collection does so by itself, some time later. */
+  async refresh({ indices }: Place): Promise<void> {
+    if (isServerless(this.#o.url)) return;
+    await this.#request('POST', `/${[...indices.keys()].join(',')}/_refresh`, { expected: DENIED });
+  }
+
+  /** Number of documents of each window whose documents are all in one index; undefined if the server won't say. */
+  async countIn(place: Place, windows: readonly number[]): Promise<Map<number, number> | undefined> {
+    const found = await this.#documentsIn(place, windows, SILENT);
+    if (!found) return undefined;
+    const whole = [...found].filter(([, { length }]) => length === 1);
+    return new Map(whole.map(([start, [only]]) => [start, only!.documents]));
+  }
+
+  /** Which of these documents are there; undefined if the server won't say. */
+  async holds({ indices }: Place, ids: readonly string[]): Promise<Set<string> | undefined> {
+    const path = `/${[...indices.keys()].join(',')}/_search`;
+    const held = new Set<string>();
+    for (let left = ids; ; left = ids.filter((id) => !held.has(id))) {
+      const body = { size: HITS, _source: false, query: { ids: { values: left } } };
+      const answer = await this.#request('POST', path, { querystring: ALL_SHARDS, expected: SILENT, body });
+      if (!answer) return undefined;
+      const { hits } = (answer['hits'] ?? {}) as { hits?: readonly { readonly _id: string }[] };
+      if (!Array.isArray(hits)) throw badAnswer(path);
+      for (const { _id } of hits) held.add(_id);
+      // A document in several indices is found several times.
+      if (hits.length < HITS || held.size >= ids.length) return held;
     }
   }
 
@@ -190,47 +202,45 @@ export class OpenSearchIndices {
     if (!isServerless(this.#o.url)) await this.#request('POST', `/${names}/_refresh`, { expected: [403] });
     const found = new Map<number, LiveIndex>();
     for (let at = 0; at < windows.length; at += WINDOWS_ASKED) {
-      const some = windows.slice(at, at + WINDOWS_ASKED);
-      for (const [start, index] of await this.#find(place, names, some)) found.set(start, index);
+      const some = await this.#documentsIn(place, windows.slice(at, at + WINDOWS_ASKED), []);
+      for (const [start, [most]] of some!) if (most) found.set(start, most.index);
     }
     return found;
   }
 
-  async #find(
+  /** By window start: the indices that hold documents of a window, the one with most of them first. */
+  async #documentsIn(
     { view, indices }: Place,
-    names: string,
     windows: readonly number[],
-  ): Promise<(readonly [number, LiveIndex])[]> {
+    expected: readonly number[],
+  ): Promise<Map<number, { index: LiveIndex; documents: number }[]> | undefined> {
+    const path = `/${[...indices.keys()].join(',')}/_search`;
     const wanted = hasOwnStarts(view.window) ? byEnds(view, windows) : byStarts(windows);
-    const answer = await this.#request('POST', `/${names}/_search`, {
-      querystring: { allow_partial_search_results: 'false' },
+    const aggs = { indices: { terms: { field: '_index', size: indices.size } } };
+    const answer = await this.#request('POST', path, {
+      querystring: ALL_SHARDS,
+      expected,
       body: {
         size: 0,
         query: { bool: { filter: [{ term: { view: view.name } }, wanted.query] } },
-        aggs: {
-          windows: {
-            ...wanted.windows,
-            aggs: { indices: { terms: { field: '_index', size: 1 } } },
-          },
-        },
+        aggs: { windows: { ...wanted.windows, aggs } },
       },
     });
+    if (!answer) return undefined;
     const { aggregations } = answer as { aggregations?: { windows?: { buckets?: unknown } } };
     const buckets = aggregations?.windows?.buckets;
-    if (typeof buckets !== 'object' || buckets === null) throw badAnswer(`/${names}/_search`);
+    if (typeof buckets !== 'object' || buckets === null) throw badAnswer(path);
     const found: [key: unknown, bucket: Bucket][] = Array.isArray(buckets)
       ? (buckets as Bucket[]).map((bucket) => [bucket.key, bucket])
       : Object.entries(buckets as Record<string, Bucket>);
-    return found.flatMap(
-      ([
-        key,
-        {
-          indices: { buckets: most },
-        },
-      ]) => {
-        const index = indices.get(most[0]?.key ?? '');
-        return index ? [[Number(key), index] as const] : [];
-      },
+    return new Map(
+      found.map(([start, bucket]) => [
+        Number(start),
+        bucket.indices.buckets.flatMap(({ key, doc_count: documents }) => {
+          const index = indices.get(key);
+          return index ? [{ index, documents }] : [];
+        }),
+      ]),
     );
   }
 

@@ -11,14 +11,16 @@
  *  O4 a deleted index is created again with our mapping, not the server's guess, and refilled. The indices behind the
  *     names are checked before a run reports that everything is delivered.
  *  O5, O6 all results of a window go to one index, see `destinations.ts`.
- *  O7 at the start, each index is checked to hold as many documents as were settled; if one holds fewer, all results are
- *     sent again.
+ *  O7 at the start, every settled document is there, whatever other results of the state are: if a window holds another
+ *     number of documents than were settled, or its number can't tell, the server is asked for them by id. All results are
+ *     sent again from the first window on that lacks one. See `lost-documents.ts`.
  */
 import type { Client } from '@opensearch-project/opensearch';
 import type { Clock } from '../../clock.ts';
 import type { DeadLetterBuffer } from '../../dead-letters.ts';
 import type { Sink, SinkStatus } from '../../engine/sink.ts';
 import { TaxiflowError } from '../../errors.ts';
+import { isServerless } from '../../opensearch/amazon.ts';
 import { explained, isAway } from '../../opensearch/errors.ts';
 import type { Cursor, Outbox as StateOutbox } from '../../state/outbox.ts';
 import type { View } from '../../views/language.ts';
@@ -26,7 +28,7 @@ import { BulkSender, type Entry, IndexGone, type Refusal } from './bulk.ts';
 import { Destinations, type LiveIndex, type Place } from './destinations.ts';
 import { documentIds } from './document-id.ts';
 import { type Fingerprint, fingerprintOf, OpenSearchIndices, type Owner } from './indices.ts';
-import { documentsIn, isTakenBack, settledDocuments } from './settled-documents.ts';
+import { documentsIn, firstLost, isTakenBack } from './lost-documents.ts';
 import { Trouble } from './trouble.ts';
 
 /** The part of the state that the sink uses: the outbox, the sink's own notes, and the state's creation time. */
@@ -35,6 +37,7 @@ export type Outbox = Pick<
   | 'cursor'
   | 'moveCursor'
   | 'refused'
+  | 'refusedDocuments'
   | 'firingsFrom'
   | 'nextResult'
   | 'end'
@@ -73,6 +76,9 @@ const RESULT_BITS = 30n;
 const STATES_SINCE = Date.UTC(2020, 0, 1);
 const STATES_APART_MS = 250;
 const PROBE_AGAIN_MS = 1_000;
+/** How long a serverless collection may take until new documents are searchable. */
+const SHOWN_MS = 15_000;
+const SHOWN_AGAIN_MS = 3_000;
 /** Ms between checks of the indices behind the names while results are sent. */
 const LOOK_MS = 1_000;
 const POLL_MS = 20;
@@ -567,7 +573,7 @@ export class OpenSearchSink implements Sink {
     if (signal.aborted) return;
     for (const place of places) this.#renew(place);
     this.#destinations.save();
-    for (const place of places) await this.#refillIfShort(place);
+    for (const place of places) await this.#refill(place);
     if (signal.aborted) return;
     this.#counted = true;
     this.#located.clear();
@@ -587,21 +593,39 @@ export class OpenSearchSink implements Sink {
     this.#startOver(again);
   }
 
-  /** Refills an index with fewer documents than were settled, as after a restore from an older snapshot (O7). */
-  async #refillIfShort(place: Place): Promise<void> {
-    const { outbox, onNote = () => {} } = this.#o;
+  /** Sends results again from the first window on that lacks a settled document (O7). */
+  async #refill(place: Place): Promise<void> {
+    const { onNote = () => {} } = this.#o;
     if (this.#delivered === 1 || this.#counted) return;
-    const { name } = place.view;
-    const isRemoved = (first: number) => this.#destinations.isRemoved(name, first, first);
-    const refused = outbox.refused(this.name);
-    const settled = settledDocuments(outbox, name, this.#ids.get(name)!, this.#delivered, isRemoved);
+    const first = await this.#firstLost(place);
+    if (this.#going.signal.aborted || first === undefined || first >= this.#delivered) return;
+    const again = (this.#delivered - first).toLocaleString('en-US');
+    onNote(`${place.name} lacks documents that were delivered; ${again} results are sent again`);
+    this.#startOver(first);
+  }
+
+  async #firstLost(place: Place): Promise<number | undefined> {
+    const { outbox, clock, url } = this.#o;
+    const { name: view } = place.view;
     const { signal } = this.#going;
-    const count = await this.#indices.count(place, settled - refused);
-    if (signal.aborted || count === undefined || count >= settled - refused) return;
-    onNote(
-      `${place.name} holds ${count.toLocaleString('en-US')} documents, but ${settled.toLocaleString('en-US')} were delivered; all results are sent again`,
-    );
-    this.#startOver(1);
+    const settled = {
+      outbox,
+      sink: this.name,
+      view,
+      before: this.#delivered,
+      idOf: this.#ids.get(view)!,
+      isRemoved: (first: number) => this.#destinations.isRemoved(view, first, first),
+    };
+    const server = {
+      countIn: (windows: readonly number[]) => this.#indices.countIn(place, windows),
+      holds: (ids: readonly string[]) => this.#indices.holds(place, ids),
+    };
+    for (const since = clock.now(); ; await clock.sleep(SHOWN_AGAIN_MS, signal)) {
+      await this.#indices.refresh(place);
+      const first = await firstLost(settled, server);
+      const isShown = !isServerless(url) || clock.now() - since > SHOWN_MS;
+      if (signal.aborted || first === undefined || isShown) return first;
+    }
   }
 }
 
