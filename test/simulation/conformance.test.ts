@@ -22,7 +22,7 @@ import { type Condition, ObjectStore } from '../../src/s3/object-store.ts';
 import { getRecords, putRecords } from '../../src/streams/kinesis/wire.ts';
 import { createStream, startKinesis } from '../services/kinesis.ts';
 import { startMinistack, storeObject, withoutMinistack } from '../services/ministack.ts';
-import { startOpenSearch, withoutOpenSearch } from '../services/opensearch.ts';
+import { startOpenSearch, withoutVersion } from '../services/opensearch.ts';
 import { Faults } from './faults.ts';
 import { answerKinesis, KinesisModel } from './kinesis-model.ts';
 import { Network } from './network.ts';
@@ -198,12 +198,13 @@ describe('the models are what they stand for', () => {
     assert.deepEqual(model, found);
   });
 
-  it('OpenSearch: a real one', { skip: withoutOpenSearch }, async (t: TestContext) => {
-    const { endpoint } = await startOpenSearch(t);
-    const found = await askSearch(await connect({ url: endpoint }, {}));
-    const model = await inWorld(() => connect({ url: 'http://model:9200' }, {}), askSearch);
-    assert.deepEqual(model, found);
-  });
+  for (const version of ['2.19.1', '3.8.0'] as const)
+    it(`OpenSearch ${version}`, { skip: withoutVersion(version) }, async (t: TestContext) => {
+      const { endpoint } = await startOpenSearch(t, { version });
+      const found = await askSearch(await connect({ url: endpoint }, {}));
+      const model = await inWorld(() => connect({ url: 'http://model:9200' }, {}), askSearch);
+      assert.deepEqual(model, found);
+    });
 });
 
 async function askS3(store: ObjectStore): Promise<unknown[]> {
@@ -247,7 +248,19 @@ async function askS3(store: ObjectStore): Promise<unknown[]> {
   return seen;
 }
 
-type Items = { items: Record<string, { status: number; error?: { type: string }; _index: string }>[] };
+const BEGIN = Date.UTC(2016, 0, 1);
+const PROPERTIES = {
+  view: { type: 'keyword' },
+  window_start: { type: 'date' },
+  window_end: { type: 'date' },
+};
+
+type Items = {
+  items: Record<string, { status: number; error?: { type: string; reason?: string }; _index: string }>[];
+};
+
+/** The version that a conflict is with. */
+const currentIn = (reason = '') => /current version \[(\d+)\]/.exec(reason)?.[1] ?? '';
 
 async function askSearch(client: Client): Promise<unknown[]> {
   const seen: unknown[] = [];
@@ -258,14 +271,18 @@ async function askSearch(client: Client): Promise<unknown[]> {
         unknown
       >;
     } catch (error) {
-      seen.push((error as { meta?: { statusCode?: number } }).meta?.statusCode);
+      seen.push([method, path, (error as { meta?: { statusCode?: number } }).meta?.statusCode]);
       return {};
     }
   };
-  const bulk = async (action: 'index' | 'delete', target: object, version: number) => {
+  const bulk = async (action: 'index' | 'delete', target: object, version: number, start = BEGIN) => {
+    const times = {
+      window_start: new Date(start).toISOString(),
+      window_end: new Date(start + 60_000).toISOString(),
+    };
     const lines = [
       { [action]: { ...target, version, version_type: 'external_gte' } },
-      ...(action === 'index' ? [{ view: 'v', n: version }] : []),
+      ...(action === 'index' ? [{ view: 'v', ...times }] : []),
     ];
     const bulkBody = gzipSync(`${lines.map((line) => JSON.stringify(line)).join('\n')}\n`);
     const headers = { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' };
@@ -276,7 +293,7 @@ async function askSearch(client: Client): Promise<unknown[]> {
     // Whether a document is new or replaced makes no difference to the sink.
     for (const item of (body as unknown as Items).items)
       for (const [what, { status, error, _index }] of Object.entries(item))
-        seen.push([what, status === 201 ? 200 : status, error?.type ?? '', _index]);
+        seen.push([what, status === 201 ? 200 : status, error?.type ?? '', currentIn(error?.reason), _index]);
   };
   const counted = async () => {
     await request('POST', '/trips/_refresh');
@@ -284,8 +301,10 @@ async function askSearch(client: Client): Promise<unknown[]> {
   };
   await request('GET', '/trips');
   await request('PUT', '/trips-000001', {
-    mappings: { properties: { view: { type: 'keyword' } } },
+    mappings: { properties: PROPERTIES },
     aliases: { trips: { is_write_index: true }, guard: {} },
+    // Readers see what a refresh has shown.
+    settings: { refresh_interval: -1 },
   });
   await request('PUT', '/trips-000001', {});
   const one = { _index: 'guard', require_alias: true, _id: '1' };
@@ -314,6 +333,136 @@ async function askSearch(client: Client): Promise<unknown[]> {
     { shards: Record<string, { commit: { user_data: object } }[]> }
   >;
   seen.push('history_uuid' in stats['trips-000001']!.shards['0']![0]!.commit.user_data);
+  await askForMissing({ request, bulk, seen });
+  await askInTrouble({ request, bulk, seen });
   await client.close();
   return seen;
+}
+
+interface Script {
+  readonly request: (
+    method: 'GET' | 'PUT' | 'POST',
+    path: string,
+    body?: object,
+  ) => Promise<Record<string, unknown>>;
+  readonly bulk: (
+    action: 'index' | 'delete',
+    target: object,
+    version: number,
+    start?: number,
+  ) => Promise<void>;
+  readonly seen: unknown[];
+}
+
+/** What O7 asks for: numbers by window and index, and documents by their ids. */
+async function askForMissing({ request, bulk, seen }: Script): Promise<void> {
+  const times = [BEGIN, BEGIN + 60_000, BEGIN + 120_000];
+  const iso = (ms: number) => new Date(ms).toISOString();
+  await request('PUT', '/held-000001', { mappings: { properties: PROPERTIES }, aliases: { held: { is_write_index: true } }, settings: { refresh_interval: -1 } }); // biome-ignore format: an index
+  await request('PUT', '/held-000002', { mappings: { properties: PROPERTIES }, aliases: { held: {} }, settings: { refresh_interval: -1 } }); // biome-ignore format: an index
+  for (const [
+    _id,
+    _index,
+    start,
+  ] of [['a', 1, 0], ['b', 1, 0], ['c', 2, 0], ['d', 1, 1], ['a', 2, 1]] as const) // biome-ignore format: a document each
+    await bulk('index', { _index: `held-00000${_index}`, _id }, 5, times[start]);
+  const indices = { terms: { field: '_index', size: 2 } };
+  const starts = { filter: [{ term: { view: 'v' } }, { terms: { window_start: times.map(iso) } }] };
+  const ends = times.map(
+    (time) => [time, { range: { window_end: { gte: iso(time), lt: iso(time + 60_001) } } }] as const,
+  );
+  const should = { filter: [{ term: { view: 'v' } }, { bool: { should: ends.map(([, range]) => range), minimum_should_match: 1 } }] }; // biome-ignore format: one query
+  const windows = async () => {
+    for (const [bool, asked] of [
+      [starts, { terms: { field: 'window_start', size: 3 } }],
+      [should, { filters: { filters: Object.fromEntries(ends) } }],
+    ]) {
+      // biome-ignore format: two searches
+      const { aggregations } = await request('POST', '/held-000001,held-000002/_search?allow_partial_search_results=false', { size: 0, query: { bool }, aggs: { windows: { ...asked, aggs: { indices } } } }); // biome-ignore format: one search
+      const { buckets } = (aggregations as { windows: { buckets: object } }).windows;
+      for (const [key, bucket] of Object.entries(buckets)) {
+        const found = bucket as { key?: number; doc_count: number; indices: { buckets: { key: string; doc_count: number }[] } }; // biome-ignore format: a bucket
+        seen.push([
+          found.key ?? key,
+          found.doc_count,
+          found.indices.buckets.map(({ key, doc_count }) => [key, doc_count]),
+        ]);
+      }
+    }
+  };
+  const ids = async () => {
+    const body = { size: 10_000, _source: false, query: { ids: { values: ['a', 'b', 'x', 'd'] } } };
+    const { hits } = (await request('POST', '/held-000001,held-000002/_search', body))['hits'] as { hits: { _id: string; _index: string }[] }; // biome-ignore format: one search
+    seen.push(hits.map(({ _id, _index }) => `${_id} ${_index}`).sort());
+  };
+  await windows();
+  await ids();
+  await request('POST', '/held/_refresh');
+  await windows();
+  await ids();
+  await request('POST', '/held/_search', { size: 10_001 });
+  await request('POST', '/held/_search', { size: 0, query: { terms: { window_start: Array.from({ length: 1_025 }, (_, i) => iso(BEGIN + i)) } } }); // biome-ignore format: one search
+  await request('POST', '/nowhere/_search', { size: 0 });
+}
+
+/** Blocks, closed indices, rollovers, and what is remembered of deleted documents. */
+async function askInTrouble({ request, bulk, seen }: Script): Promise<void> {
+  await request('PUT', '/bad-000001', { mappings: { properties: PROPERTIES }, aliases: { bad: { is_write_index: true }, 'bad-guard': {} }, settings: { refresh_interval: -1 } }); // biome-ignore format: an index
+  const first = { _index: 'bad-guard', require_alias: true, _id: '1' };
+  const described = async () => {
+    for (const [name, index] of Object.entries(await request('GET', '/bad'))) {
+      const { aliases, settings } = index as { aliases: Record<string, object>; settings: { index: { blocks?: object; verified_before_close?: string } } }; // biome-ignore format: an index
+      seen.push([
+        name,
+        aliases['bad'],
+        settings.index.blocks ?? {},
+        settings.index.verified_before_close ?? '',
+      ]);
+    }
+  };
+  for (const block of ['write', 'read_only_allow_delete']) {
+    await request('PUT', '/bad-000001/_settings', { [`index.blocks.${block}`]: true });
+    await described();
+    await bulk('index', first, 5);
+    await bulk('delete', first, 5);
+    await request('PUT', '/bad-000001/_mapping', { _meta: { mine: block } });
+    await request('POST', '/bad/_count');
+    await request('PUT', '/bad-000001/_settings', { [`index.blocks.${block}`]: null });
+  }
+  await bulk('index', first, 5);
+  await request('POST', '/bad-000001/_close');
+  await described();
+  await bulk('index', first, 6);
+  await request('POST', '/bad/_refresh');
+  await request('POST', '/bad/_count');
+  await request('POST', '/bad/_search', { size: 0 });
+  await request('POST', '/bad-000001/_open?wait_for_active_shards=1');
+  await request('POST', '/bad/_refresh');
+  // What another hand deletes has a version too, the next one.
+  await request('POST', '/bad-000001/_delete_by_query', { query: { term: { view: 'v' } } });
+  await bulk('index', first, 5);
+  const gotten = async () => {
+    const docs = ['1', '2'].map((_id) => ({ _index: 'bad-000001', _id, _source: false }));
+    const answer = (await request('POST', '/_mget', { docs })) as { docs: { _id: string; found: boolean }[] };
+    seen.push(answer.docs.map(({ _id, found }) => [_id, found]));
+  };
+  await gotten();
+  await bulk('index', first, 6);
+  await gotten();
+  // A deletion is remembered for some time.
+  await request('PUT', '/bad-000001/_settings', { 'index.gc_deletes': '500ms' });
+  await bulk('delete', first, 8);
+  await bulk('index', first, 7);
+  await systemClock.sleep(1_500);
+  await request('POST', '/bad/_refresh');
+  await bulk('index', first, 7);
+  await request('POST', '/bad/_rollover');
+  await described();
+  await bulk('index', { _index: 'bad', require_alias: true, _id: '2' }, 5);
+  // Two indices, and none to write to.
+  await request('POST', '/_aliases', {
+    actions: [{ add: { index: 'bad-000002', alias: 'bad', is_write_index: false } }],
+  });
+  await bulk('index', { _index: 'bad', require_alias: true, _id: '3' }, 5);
+  await described();
 }

@@ -19,12 +19,12 @@ export const CONNECTION = [
 /** By server; each can happen to a request of it. */
 export const KINDS = {
   kinesis: [...CONNECTION, 'throttled', 'failed-though-done', 'iterator-expired', 'token-expired', 'rubbish', 'some-refused', 'some-stored-though-refused', 'late-to-be-seen', 'few-records', 'no-records', 'tip-lie'],
-  opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'broken-off'],
+  opensearch: [...CONNECTION, 'too-many-requests', 'some-turned-away', 'some-unavailable', 'blocked', 'rubbish', 'another-answer', 'broken-off', 'too-large'],
   s3: [...CONNECTION, 'throttled', 'torn', 'conflict'],
   /** At a call of SQLite or of a file. */
   disk: ['killed-before', 'killed-after', 'power-cut', 'full', 'io-error', 'too-many-files', 'statement-fails'],
   /** Planned, once each at a time of its own. */
-  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'second processor', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'es-setup'],
+  plan: ['kill replay', 'kill processor', 'kill standby', 'kill operator', 'power cut', 'savepoint', 'set back', 'second processor', 'stall', 'clock', 'reshard', 'list-lags', 'foreign trip', 'foreign record', 'away', 'gap', 'records expired', 'shard expired', 'rollover', 'index-deleted', 'alias-swapped', 'documents-deleted', 'snapshot', 'restored', 'blocked-index', 'closed-index', 'disk-full', 'no-write-index', 'mapping-changed', 'template-deleted', 'unauthorized', 'restarted', 'es-setup'],
 } as const; // biome-ignore format: a server a line
 
 export type Server = Exclude<keyof typeof KINDS, 'plan'>;
@@ -36,6 +36,7 @@ const OFTEN: Readonly<Record<string, number>> = {
   'opensearch some-unavailable': 20,
   'opensearch blocked': 10,
   'opensearch rubbish': 2,
+  'opensearch too-large': 10,
   s3: 2,
   disk: 1 / 14,
   'disk statement-fails': 1 / 1_000,

@@ -31,6 +31,7 @@ import { Operator } from './operator.ts';
 import { Reads } from './reads.ts';
 import { answerS3, S3Model } from './s3-model.ts';
 import { answerHttp, SearchModel } from './search-model.ts';
+import { planTroubles } from './search-troubles.ts';
 import { setUp } from './setups.ts';
 import { enter, running, workOfThreads } from './surroundings.ts';
 import {
@@ -58,7 +59,10 @@ const STOP_MS = 120_000;
 const SEEN_MS = 12_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
-const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'opensearch-blocked', 'opensearch-bad-answer', 'unsupported-server', 'opensearch-unreachable', 'opensearch-refused', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
+const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'unsupported-server', 'opensearch-unauthorized', 'opensearch-forbidden', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
+
+/** `es-setup` waits for nobody. */
+const SETUP_PASSES: ReadonlySet<string> = new Set(['opensearch-blocked', 'opensearch-bad-answer', 'opensearch-unreachable', 'opensearch-refused']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -438,6 +442,7 @@ class Line {
       const share = details() < 0.5 ? 1 : details();
       server.empty(viewIn(details), () => details() < share);
     });
+    planTroubles(plan, this.#world, this.#search);
     plan('snapshot', 1, () => {
       snapshot = server.snapshot();
     });
@@ -602,6 +607,7 @@ class Line {
     // Who has been taken over and does not know it yet finds the files of who did it.
     if (code === 'output-in-use' && this.#load.isRemote && !this.#s3.isOwnedBy(process)) return true;
     if (code === 'app-running' && this.#second.process?.alive) return true;
+    if (process.name.startsWith('es-setup') && SETUP_PASSES.has(code)) return true;
     if (code !== 'gap') return PASSES.has(code) || this.disks.excuses(process, code);
     if (this.#allowed.has(process)) return false;
     this.#reads.refused(process, this.began.get(process)?.stored, error);
@@ -644,9 +650,7 @@ class Line {
     await world.run(() => isSeen, PATIENCE_MS);
     if (this.#load.opensearch) await this.#checkSetUp();
     this.#start(this.#processor, machine, async () => {
-      const processor = await openProcessor(
-        this.#options(machine, { untilEnd: true, drain: true }),
-      );
+      const processor = await openProcessor(this.#options(machine, { untilEnd: true, drain: true }));
       this.#last = await processor.run();
     });
     await world.run(() => this.#last !== undefined, PATIENCE_MS);

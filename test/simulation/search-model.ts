@@ -33,7 +33,7 @@ const VERSION = /"version":(\d+),"version_type"/g;
 const RESULT = (1n << 30n) - 1n;
 /** Paths that read, whatever the method. */
 const READS = /\/(_search|_count|_refresh|_mget)$/;
-const RUBBISH = ['<html>', '{}', 'null', '{"errors":true,"items":[]}', '{"errors":false,"items":[]}', '{"took":1}', '']; // biome-ignore format: one list
+const RUBBISH = ['<html>', '{}', 'null', '{"errors":true,"items":[]}', '{"errors":false,"items":[]}', '{"took":1}', '', '{"errors":false,"ite', '[]', '""']; // biome-ignore format: one list
 
 export class SearchModel {
   readonly server: ModelServer;
@@ -41,11 +41,16 @@ export class SearchModel {
   readonly settled = new Set<number>();
   /** Processes that have changed something. */
   readonly writers = new WeakSet<Process>();
+  /** The status with which all requests are turned away. */
+  denies: 401 | 403 | undefined;
+  isDown = false;
   /** Told the number of each result that arrives. */
   onResults: (number: number) => void = () => {};
   readonly #world: World;
   readonly #faults: Faults;
   readonly #network: Network;
+  /** To whatever was asked last. */
+  #lastAnswer: string | undefined;
 
   constructor(world: World, faults: Faults, network: Network) {
     this.#world = world;
@@ -60,7 +65,10 @@ export class SearchModel {
       },
       sleep: () => Promise.reject(new Error('the network has the time')),
     });
-    this.server.limit = 10_000_000;
+    const random = world.chance('opensearch server');
+    this.server.limit = random() < 0.2 ? 1_000 + random() * 20_000 : 10_000_000;
+    // `index.gc_deletes`, always longer than a request may be under way.
+    this.server.tombstoneMs = random() < 0.5 ? 60_000 : 15_000;
   }
 
   #settle(numbers: readonly number[], { items }: BulkAnswer): void {
@@ -78,6 +86,9 @@ export class SearchModel {
 
   #serve(asked: Asked, name: string): Answer {
     const { server } = this;
+    if (this.isDown) return { status: 503, body: '<html>no server is behind this proxy</html>' };
+    if (this.denies)
+      return { status: this.denies, body: '{"error":{"type":"security_exception","reason":"no"}}' };
     const numbers = asked.bulkBody ? numbersIn(gunzipSync(asked.bulkBody).toString()) : [];
     for (const number of numbers) this.onResults(number);
     const random = this.#faults.details(name);
@@ -85,16 +96,22 @@ export class SearchModel {
       ? ([
           'too-many-requests',
           'rubbish',
+          'another-answer',
           'broken-off',
+          'too-large',
           'some-turned-away',
           'some-unavailable',
           'blocked',
         ] as const)
-      : (['too-many-requests', 'rubbish', 'broken-off'] as const);
+      : (['too-many-requests', 'rubbish', 'another-answer', 'broken-off'] as const);
     const fault = this.#faults.of('opensearch', `${name} served`, possible);
     if (fault === 'too-many-requests') return { status: 429, body: '{"error":{"type":"es_rejected"}}', headers: random() < 0.3 ? { 'retry-after': '2' } : {} }; // biome-ignore format: one answer
     // A proxy answers in its place.
     if (fault === 'rubbish') return { status: 200, body: RUBBISH[Math.floor(random() * RUBBISH.length)]! };
+    if (fault === 'another-answer' && this.#lastAnswer !== undefined)
+      return { status: 200, body: this.#lastAnswer };
+    // A proxy has a limit of its own; a single document is below it.
+    if (fault === 'too-large' && numbers.length > 1) return { status: 413, body: '<html>too large</html>' };
     const away: Partial<Record<string, TurnedAway>> = {
       'some-turned-away': { of: () => random() < 0.5, ...FULL },
       'some-unavailable': { of: () => random() < 0.5, status: 503, type: 'unavailable_shards_exception' },
@@ -106,6 +123,7 @@ export class SearchModel {
       const answer = server.carryOut(asked);
       if (asked.bulkBody) this.#settle(numbers, answer as BulkAnswer);
       const body = JSON.stringify(answer);
+      this.#lastAnswer = body;
       return { status: 200, body, breaksOff: fault === 'broken-off' };
     } catch (error) {
       const { meta } = error as ReturnType<typeof answered> & {

@@ -276,6 +276,64 @@ it('O7 a document is missed whether or not a retracted one came back, or one is 
   assert.equal(server.documents.filter(({ id }) => id.includes('LGA')).length, 2);
 });
 
+it('O7 documents that another hand deleted are sent until the server has forgotten that', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  server.tombstoneMs = 30_000;
+  state.commit(range(1, 4));
+  // Its version is the next one, of the same document.
+  state.commit([resultOf(4, { number: 5 })], true);
+  await deliver(state, server);
+  server.empty(NAME);
+  const troubles: (string | undefined)[] = [];
+  await deliver(state, server, () => {}, { onTrouble: (trouble) => troubles.push(trouble) });
+  assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3, 5] });
+  assert.match(troubles.join(), /deleted by another hand.*gc_deletes/);
+  // Nobody waits where it is a later result that is in the way.
+  moveBack(state, 4);
+  troubles.length = 0;
+  await deliver(state, server, () => {}, { onTrouble: (trouble) => troubles.push(trouble) });
+  assert.deepEqual([lying(server), troubles], [{ [FIRST]: [1, 2, 3, 5] }, []]);
+});
+
+for (const [moment, path] of [
+  ['before its windows are counted', '/trip_duration-000001/_search'],
+  ['before it is shown what was sent', '/trip_duration-000001/_refresh'],
+  ['before its history is asked for', '/trip_duration-000001/_stats/docs'],
+] as const) {
+  it(`O4 an index that is deleted while a run begins, ${moment}, is made again`, async () => {
+    const [state, server] = [new ModelState(), honest()];
+    state.commit(range(1, 3));
+    await deliver(state, server);
+    let deleted = 0;
+    server.front = (asked) => {
+      if (asked === path && deleted++ === 0) server.takeAway();
+    };
+    await deliver(state, server);
+    assert.ok(deleted > 0);
+    assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
+  });
+}
+
+it('the description of another index is not believed', async () => {
+  const [state, server] = [new ModelState(), honest()];
+  state.commit(range(1, 3));
+  server.make('pickup_count-000001', { properties: { view: { type: 'text' } } });
+  server.aliases.set('pickup_count', new Map([['pickup_count-000001', true]]));
+  const client = server.clientOf(() => true);
+  const { request } = client.transport as unknown as { request: (asked: object) => Promise<object> };
+  let mixedUp = 0;
+  Object.assign(client.transport, {
+    request: (asked: { path: string }, options: object) =>
+      (request as (...given: object[]) => Promise<object>)(
+        asked.path === `/${NAME}` && mixedUp++ === 0 ? { ...asked, path: '/pickup_count' } : asked,
+        options,
+      ),
+  });
+  await deliver(state, server, () => {}, { client });
+  assert.ok(mixedUp > 1);
+  assert.deepEqual(lying(server), { [FIRST]: [1, 2, 3] });
+});
+
 it("O7 refused documents are not missed, and don't stand for those that are", async () => {
   const [state, server] = [new ModelState(), honest()];
   state.commit([...airports(1, ['EWR', 'JFK']), resultOf(1, { airport_code: 'LGA', fate: 'refused' })]);

@@ -161,7 +161,13 @@ export class ModelIndex {
   mappings: Record<string, unknown>;
   history: string;
   isBlocked = false;
+  /** The disk is over its flood stage: `read_only_allow_delete`. */
+  isFull = false;
   isClosed = false;
+  /** After a restart, no copy of its shards is there for a while. */
+  isRecovering = false;
+  /** `index.gc_deletes`, ms; the server's by default. */
+  tombstoneMs: number | undefined;
   documents = new Map<string, Held>();
   /** What searches find: the documents as the last refresh left them. */
   shown: Found[] = [];
@@ -172,6 +178,16 @@ export class ModelIndex {
     this.mappings = mappings;
     this.uuid = identity;
     this.history = identity;
+  }
+
+  /** Settings as their requests name them. */
+  set(settings: Settings): void {
+    for (const [name, value] of Object.entries(settings)) {
+      if (name === 'index.blocks.write') this.isBlocked = value === true;
+      else if (name === 'index.blocks.read_only_allow_delete') this.isFull = value === true;
+      else if (name === 'index.gc_deletes') this.tombstoneMs = Number.parseInt(String(value), 10);
+      else throw new Error(`the model does not know the setting ${name}`);
+    }
   }
 
   refresh(): void {
@@ -268,7 +284,31 @@ export class ModelServer {
   empty(view: string, isMeant: () => boolean = () => true): void {
     for (const index of this.indices.values())
       if (index.name.startsWith(view))
-        for (const id of index.documents.keys()) if (isMeant()) index.documents.delete(id);
+        for (const id of index.documents.keys()) if (isMeant()) this.#remove(index, id);
+  }
+
+  /** At once, without a refresh. */
+  #gotten({ docs }: Gets): object {
+    const found = docs.map(({ _index, _id }) => {
+      const index = this.indices.get(_index);
+      if (!index || index.isClosed || index.isRecovering)
+        return { _index, _id, error: { type: 'of the model' } };
+      return { _index, _id, found: index.documents.has(_id) };
+    });
+    return { docs: found };
+  }
+
+  #deleteFound(index: ModelIndex, { query = {} }: Search): void {
+    const { hits } = searched([index], '_search', { query, size: 10_000 }) as ReturnType<typeof search>;
+    for (const { _id } of hits.hits) this.#remove(index, _id);
+  }
+
+  /** By the server's own version, the next one, which it remembers too. */
+  #remove(index: ModelIndex, id: string): void {
+    const held = index.documents.get(id);
+    if (!held) return;
+    index.documents.delete(id);
+    this.#bury(index, id, held.version + 1n);
   }
 
   make(name: string, mappings: Record<string, unknown> = {}): ModelIndex {
@@ -361,14 +401,27 @@ export class ModelServer {
     const [, first = '', what] = path.split('/');
     if (path === '/_cluster/health') return { status: 'green' };
     if (first === '_index_template') return this.#template(method, what!, body);
+    if (first === '_mget') return this.#gotten(body as Gets);
     if (first === '_aliases') return this.#alias(body as AliasActions);
     if (method === 'PUT' && what === undefined) return this.#create(first, body as Creation);
     const lenient = querystring?.['ignore_unavailable'] === 'true';
     const indices = first.split(',').flatMap((name) => this.#resolve(name, lenient));
     if (what === undefined)
       return Object.fromEntries(indices.map((index) => [index.name, this.#described(index)]));
+    if (what === '_settings') {
+      for (const index of indices) index.set(body as Settings);
+      return { acknowledged: true };
+    }
+    if (what === '_close' || what === '_open') {
+      for (const index of indices) index.isClosed = what === '_close';
+      return { acknowledged: true };
+    }
+    if (what === '_rollover') {
+      this.rollover(first);
+      return { acknowledged: true };
+    }
     if (what === '_mapping') {
-      if (indices.some(({ isBlocked }) => isBlocked)) throw answered(403, {}, 'cluster_block_exception');
+      if (indices.some(({ isFull }) => isFull)) throw answered(429, {}, 'cluster_block_exception');
       for (const index of indices) index.mappings = { ...index.mappings, ...(body as object) };
       return { acknowledged: true };
     }
@@ -378,7 +431,13 @@ export class ModelServer {
       for (const index of indices) index.refresh();
       return { _shards: { failed: 0 } };
     }
-    if (what === '_count' || what === '_search') return searched(indices, what, body as Search);
+    if (what === '_delete_by_query') {
+      for (const index of indices) this.#deleteFound(index, body as Search);
+      return { failures: [] };
+    }
+    if (indices.some(({ isRecovering }) => isRecovering))
+      throw answered(503, {}, 'search_phase_execution_exception');
+    if (what === '_count' || what === '_search') return searched(indices, what, (body ?? {}) as Search);
     throw new Error(`the model does not know ${method} ${path}`);
   }
 
@@ -417,13 +476,14 @@ export class ModelServer {
     return index ? [index] : [...of!.keys()].map((behind) => this.indices.get(behind)!);
   }
 
-  #described({ name, uuid, mappings, isBlocked, isClosed }: ModelIndex): unknown {
+  #described({ name, uuid, mappings, isBlocked, isFull, isClosed }: ModelIndex): unknown {
     const aliases = [...this.aliases].flatMap(([alias, of]) => {
       if (!of.has(name)) return [];
       const isWriteIndex = of.get(name);
       return [[alias, isWriteIndex === undefined ? {} : { is_write_index: isWriteIndex }] as const];
     });
-    const blocks = isBlocked ? { blocks: { write: 'true' } } : {};
+    const block = isFull ? 'read_only_allow_delete' : isBlocked ? 'write' : undefined;
+    const blocks = block ? { blocks: { [block]: 'true' } } : {};
     const closed = isClosed ? { verified_before_close: 'true' } : {};
     return {
       aliases: Object.fromEntries(aliases),
@@ -501,21 +561,32 @@ export class ModelServer {
       const source = what === 'delete' ? '' : lines[i++]!;
       const index = this.#written(target);
       const item = (status: number, type?: string, reason = 'of the model') => {
-        const _index = index?.name ?? target._index;
+        const _index = index && !index.isClosed ? index.name : target._index;
         items.push({
           [what]: { _index, _id: target._id, status, ...(type ? { error: { type, reason } } : {}) },
         });
       };
-      if (!index) item(404, 'index_not_found_exception');
+      if (!index && this.aliases.has(target._index))
+        item(400, 'illegal_argument_exception', `no write index is defined for alias [${target._index}]`);
+      else if (!index) item(404, 'index_not_found_exception');
       else if (index.isClosed) item(400, 'index_closed_exception');
       else if (index.isBlocked) item(403, 'cluster_block_exception');
+      else if (index.isFull) item(429, 'cluster_block_exception');
+      else if (index.isRecovering) item(503, 'unavailable_shards_exception');
       else if (turnedAway.of(what)) item(turnedAway.status, turnedAway.type, turnedAway.reason);
       else if (source !== '' && fateOf(source) === 'refused') item(400, 'mapper_parsing_exception');
-      else if (versionIn(index, target._id) > version) item(409, 'version_conflict_engine_exception');
+      else if (versionIn(index, target._id) > version)
+        item(
+          409,
+          'version_conflict_engine_exception',
+          `[${target._id}]: version conflict, current version [${versionIn(index, target._id)}] is higher than the one provided [${version}]`,
+        );
       else if (what === 'delete') {
         item(index.documents.delete(target._id) ? 200 : 404);
         this.#bury(index, target._id, version);
       } else {
+        // Of an index without a mapping, the server guesses one.
+        index.mappings['properties'] ??= { view: { type: 'text' } };
         index.documents.set(target._id, { version, source });
         item(201);
       }
@@ -533,14 +604,20 @@ export class ModelServer {
   }
 
   /** A repeated deletion is remembered for the full time again. */
-  #bury({ deleted }: ModelIndex, id: string, version: bigint): void {
+  #bury({ deleted, tombstoneMs = this.tombstoneMs }: ModelIndex, id: string, version: bigint): void {
     const tombstone = { version };
     deleted.set(id, tombstone);
-    this.#clock.after(this.tombstoneMs, () => {
+    this.#clock.after(tombstoneMs, () => {
       if (deleted.get(id) === tombstone) deleted.delete(id);
     });
   }
 }
+
+interface Gets {
+  readonly docs: readonly { readonly _index: string; readonly _id: string }[];
+}
+
+type Settings = Readonly<Record<string, unknown>>;
 
 interface Creation {
   readonly mappings?: Record<string, unknown>;
@@ -581,7 +658,8 @@ function isGuard(alias: string): boolean {
   return alias.endsWith('-writer');
 }
 
-function statsOf({ name, history }: ModelIndex): [string, object] {
+function statsOf({ name, history, isRecovering }: ModelIndex): [string, object] {
+  if (isRecovering) return [name, { shards: {} }];
   return [
     name,
     { shards: { 0: [{ routing: { primary: true }, commit: { user_data: { history_uuid: history } } }] } },

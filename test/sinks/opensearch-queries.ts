@@ -55,7 +55,7 @@ function matching(query: Query = { match_all: {} }): (document: Found) => boolea
     case 'terms': {
       const [[field, wanted] = []] = Object.entries(of as Record<string, unknown>);
       const values = new Set([wanted].flat().map(comparable));
-      if (values.size > MOST_CLAUSES) throw new Refused(500, 'too_many_nested_clauses');
+      if (values.size > MOST_CLAUSES) throw new Refused(400, 'search_phase_execution_exception');
       return (document) => values.has(comparable(fieldOf(document, field!)));
     }
     case 'ids': {
@@ -74,7 +74,7 @@ function matching(query: Query = { match_all: {} }): (document: Found) => boolea
     }
     case 'bool': {
       const { filter = [], should = [] } = of as { filter?: Query[]; should?: Query[] };
-      if (should.length > MOST_CLAUSES) throw new Refused(500, 'too_many_clauses');
+      if (should.length > MOST_CLAUSES) throw new Refused(400, 'search_phase_execution_exception');
       const [all, some] = [filter.map(matching), should.map(matching)];
       return (document) =>
         all.every((matches) => matches(document)) &&

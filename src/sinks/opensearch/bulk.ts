@@ -10,6 +10,7 @@ import {
   classify,
   classifyResponse,
   itemsIn,
+  mayBeDeleted,
   type ReplyItem,
   reasonOf,
   retryAfter,
@@ -70,6 +71,13 @@ const BLOCKED_MS = 1_000;
 /** The fastest level does most of the work, since documents are text. */
 const GZIP = { level: 1, chunkSize: 65_536 };
 
+/** The wait between tries while the server remembers the deletion of a document. */
+const FORGETS_MS = 5_000;
+const DELETED =
+  'documents were deleted by another hand, which the server remembers for a while (index.gc_deletes, a minute by default)';
+/** Statuses of a request that the server won't take. */
+const SILENT = [400, 403, 404, 405];
+
 const PACKED = { 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' };
 /** With this timeout the server says what it waits for before our own timeout ends the request. */
 const QUERY = {
@@ -126,7 +134,10 @@ export class BulkSender {
         trouble.over(bulk);
         return [...refused, ...(await this.#inHalves(left, first, signal, answer))];
       }
-      const outcome = answer.kind === 'items' ? sortedOut(left, answer.items) : { ...answer, again: left };
+      const outcome =
+        answer.kind === 'items'
+          ? sortedOut(left, answer.items, await this.#deleted(left, answer.items))
+          : { ...answer, again: left };
       for (const refusal of outcome.refused) refused.push(refusal);
       const settled = left.entries.length - outcome.again.entries.length;
       this.settled += settled;
@@ -141,10 +152,34 @@ export class BulkSender {
       this.retries += left.entries.length;
       this.#slow = true;
       if (!signal.aborted) trouble.waits(bulk, outcome.why);
-      const wait = answer.kind === 'again' ? answer.wait : 0;
+      const { wait } = outcome;
       if (wait > 0) this.askedToWait = clock.now() + wait;
       const pause = Math.max(wait, waitAfter(failures, BACKOFF), outcome.blocked ? BLOCKED_MS : 0);
       await clock.sleep(pause, signal);
+    }
+  }
+
+  /** Those in conflict with nothing but the deletion of their document by another hand. */
+  async #deleted({ entries }: Bulk, items: readonly ReplyItem[]): Promise<ReadonlySet<Entry>> {
+    const doubtful = entries.filter(
+      ({ action, version }, i) => action === 'index' && mayBeDeleted(items[i]!, version),
+    );
+    if (doubtful.length === 0) return new Set();
+    const docs = doubtful.map(({ index, id, target }) => {
+      const { routing } = JSON.parse(`{${target}"_id":""}`) as { routing?: string };
+      return { _index: index, _id: id, _source: false, ...(routing === undefined ? {} : { routing }) };
+    });
+    try {
+      const { body } = await this.#o.client.transport.request({
+        method: 'POST',
+        path: '/_mget',
+        body: { docs },
+      });
+      const found = (body as { docs?: readonly { _id?: unknown; found?: unknown }[] } | null)?.docs;
+      return new Set(doubtful.filter(({ id }, i) => found?.[i]?._id !== id || found[i]?.found !== true));
+    } catch (error) {
+      // What may not be asked is believed to be there.
+      return new Set(SILENT.includes(statusOf(error) ?? 0) ? [] : doubtful);
     }
   }
 
@@ -209,23 +244,23 @@ export class BulkSender {
 }
 
 /** The documents that are refused for good, those to send again, and why. Throws `IndexGone`. */
-function sortedOut(bulk: Bulk, items: readonly ReplyItem[]) {
+function sortedOut(bulk: Bulk, items: readonly ReplyItem[], deleted: ReadonlySet<Entry>) {
   const refused: Refusal[] = [];
   const again = new Set<Entry>();
   let why = '';
   let blocked = false;
   for (const [i, reply] of items.entries()) {
     const verdict = classify(reply);
-    if (verdict === 'done') continue;
     const entry = bulk.entries[i]!;
-    why = reasonOf(reply);
+    if (verdict === 'done' && !deleted.has(entry)) continue;
+    why = deleted.has(entry) ? DELETED : reasonOf(reply);
     if (verdict === 'gone') throw new IndexGone(entry.index);
     if (verdict === 'dead') refused.push(refusal(entry, 'opensearch-rejected', why));
     else again.add(entry);
     blocked ||= verdict === 'blocked';
   }
   const entries = again.size === 0 ? [] : bulk.inOrder ? withDeletions(again, bulk.entries) : [...again];
-  return { refused, again: { ...bulk, entries }, why, blocked };
+  return { refused, again: { ...bulk, entries }, why, blocked, wait: deleted.size > 0 ? FORGETS_MS : 0 };
 }
 
 /** The lines of a request: for each entry an action, and the document unless it is a deletion. */

@@ -155,7 +155,7 @@ export class OpenSearchIndices {
   async fingerprints(): Promise<Map<string, Fingerprint>> {
     const { prefix, views } = this.#o;
     const names = views.map((view) => indexName(prefix, view.name));
-    const all = (await this.#describe(names.join(','), { ignore_unavailable: 'true' })) ?? {};
+    const all = (await this.#described(names.join(','), { ignore_unavailable: 'true' })) ?? {};
     return new Map(
       names.map((name) => {
         const indices = Object.fromEntries(
@@ -244,11 +244,21 @@ export class OpenSearchIndices {
     );
   }
 
-  async #describe(name: string, querystring = {}): Promise<Indices | undefined> {
-    const answer = await this.#request('GET', `/${name}`, { expected: [404], querystring });
+  async #describe(name: string): Promise<Indices | undefined> {
+    const indices = await this.#described(name);
+    const others = Object.entries(indices ?? {}).some(
+      ([index, { aliases = {} }]) => index !== name && !(name in aliases) && !isDataStream(name, [index]),
+    );
+    // A proxy may mix answers up.
+    if (others) throw badAnswer(`/${name}`);
+    return indices;
+  }
+
+  async #described(names: string, querystring = {}): Promise<Indices | undefined> {
+    const answer = await this.#request('GET', `/${names}`, { expected: [404], querystring });
     if (answer === undefined) return undefined;
     const indices = Object.values(answer) as Described[];
-    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw badAnswer(`/${name}`);
+    if (indices.some((index) => typeof index?.settings?.index !== 'object')) throw badAnswer(`/${names}`);
     return answer as Indices;
   }
 
@@ -422,6 +432,8 @@ export class OpenSearchIndices {
       ));
     } catch (error) {
       if (expected.includes(statusOf(error) ?? 0)) return undefined;
+      // Somebody deletes it while it is looked at.
+      if (isIndexGone(error)) throw missing(path.split('/')[1]!, error);
       throw explained(error, url);
     }
     if (typeof answer !== 'object' || answer === null) throw badAnswer(path);
@@ -480,8 +492,15 @@ export function fingerprintOf(indices: readonly LiveIndex[], write: string | und
   };
 }
 
-function missing(name: string): TaxiflowError {
-  return new TaxiflowError('opensearch-blocked', `${name} disappeared while it was being created`);
+function missing(name: string, cause?: unknown): TaxiflowError {
+  return new TaxiflowError('opensearch-blocked', `${name} disappeared while it was being looked at`, {
+    cause,
+  });
+}
+
+function isIndexGone(error: unknown): boolean {
+  const { body } = (error as { meta?: { body?: { error?: { type?: unknown } } } }).meta ?? {};
+  return statusOf(error) === 404 && body?.error?.type === 'index_not_found_exception';
 }
 
 function blocked(message: string): TaxiflowError {

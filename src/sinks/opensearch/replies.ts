@@ -70,11 +70,22 @@ function unusable(what: string): Error {
   return new Error(`the answer is ${what}`);
 }
 
+/**
+ * Whether a document may have been deleted by another hand: the server gives such a deletion the version behind that of the document, and
+ * remembers it for a while, `index.gc_deletes`. A later result of the document may have that version too.
+ */
+export function mayBeDeleted({ error }: ReplyItem, version: bigint): boolean {
+  const [, current] = /current version \[(\d+)\]/.exec(error?.reason ?? '') ?? [];
+  return error?.type === CONFLICT && current !== undefined && BigInt(current) === version + 1n;
+}
+
+const CONFLICT = 'version_conflict_engine_exception';
+
 export function classify({ status, error }: ReplyItem): Verdict {
   // 404 without an error: the document to delete does not exist.
   if (status < 300 || (status === 404 && error === undefined)) return 'done';
-  // Only taxiflow writes these documents, so a conflict means that a later version of this result is stored.
-  if (error?.type === 'version_conflict_engine_exception') return 'done';
+  // Only taxiflow writes these documents, so a conflict means that a later version of this result is stored (or see above).
+  if (error?.type === CONFLICT) return 'done';
   // A full disk (flood stage) also answers 429, but does not pass by itself.
   if (error?.type === 'cluster_block_exception' || error?.type === 'index_closed_exception') return 'blocked';
   if (error?.type === 'index_not_found_exception') return 'gone';

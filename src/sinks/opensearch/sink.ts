@@ -89,7 +89,7 @@ const PUT_OFF_MS = 10_000;
 /** After an interruption: how long to wait for requests in flight. */
 const LAST_MS = 3_000;
 
-const FINAL = new Set(['mapping-conflict', 'unsupported-server', 'other-owner']);
+const FINAL = new Set(['mapping-conflict', 'other-owner']);
 /** Errors at the start that do not end the run but are waited for. */
 const PASSING = new Set(['opensearch-blocked', 'opensearch-bad-answer']);
 
@@ -267,7 +267,8 @@ export class OpenSearchSink implements Sink {
       // A batch may be settled slowly, in pieces; each piece counts as progress.
       if (this.#bulk.settled > last) [since, last] = [clock.now(), this.#bulk.settled];
       if (this.status().pending === 0) {
-        if (last === 0) return;
+        // Until its start has succeeded, nobody knows whether all is still there.
+        if (last === 0 && this.#places) return;
         if (this.#places && !(await unless(stop, this.#lookAtTheEnd()))) return;
       }
       await clock.sleep(POLL_MS, stop);
@@ -549,7 +550,7 @@ export class OpenSearchSink implements Sink {
           await this.#prepare();
           break;
         } catch (error) {
-          // Rights, blocks and limits can change during a run; owner, mapping and server kind cannot.
+          // Rights, blocks, limits, and what answers in the server's place can change during a run; owner and mapping cannot.
           if (!(error instanceof TaxiflowError) || FINAL.has(error.code)) throw error;
           this.#trouble.waits(this, error.message);
         }
