@@ -122,7 +122,7 @@ export class Outbox extends DestinationTables {
 
   /** The sinks that results are kept for. */
   get sinks(): string[] {
-    return this.#s.sinks.all() as string[];
+    return this.#rows.attempt(() => this.#s.sinks.all()) as string[];
   }
 
   /** Where a sink stands; undefined when it is new. */
