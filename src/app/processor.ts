@@ -300,7 +300,6 @@ export class Processor {
       const sinks = await this.#openSinks(clock, signal);
       this.#refusedBefore = refusedBy(sinks);
       this.#sinks = sinks;
-      if (this.#o.retain !== undefined) this.#retainResults(this.#o.retain, sinks);
       const started = clock.now();
       const outcome = await this.#process(sinks, clock, signal);
       await this.#remote?.finish();
@@ -501,6 +500,7 @@ export class Processor {
         interrupted: () => signal.aborted,
       });
       for (const sink of sinks) await sink.open?.(signal);
+      if (this.#o.retain !== undefined) this.#retainResults(this.#o.retain, sinks);
     } catch (error) {
       // The first failure is the cause.
       for (const sink of sinks) await closed(sink).catch(() => {});
