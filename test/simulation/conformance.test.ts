@@ -429,6 +429,10 @@ async function askInTrouble({ request, bulk, seen }: Script): Promise<void> {
     await request('POST', '/bad/_count');
     await request('PUT', '/bad-000001/_settings', { [`index.blocks.${block}`]: null });
   }
+  await request('PUT', '/bad-000001/_mapping', { properties: { mine: { type: 'keyword' } } });
+  await request('PUT', '/bad-000001/_mapping', { properties: { view: { type: 'date' } } });
+  for (const index of Object.values(await request('GET', '/bad')))
+    seen.push((index as { mappings: object }).mappings);
   await bulk('index', first, 5);
   await request('POST', '/bad-000001/_close');
   await described();

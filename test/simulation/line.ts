@@ -47,7 +47,6 @@ import {
 } from './workload.ts';
 import { Broken, hash, Machine, type Process, type Scheduled, World } from './world.ts';
 
-const SEARCH = 'http://search:9200';
 const BEGIN = Date.UTC(2026, 0, 1);
 /** Virtual ms: how long things go wrong at most, and how long it may take to make everything good after that. */
 const TROUBLE_MS = 90_000;
@@ -61,6 +60,9 @@ const SEEN_MS = 12_000;
 
 /** A run that fails for one of these reasons is run again, as a person or a supervisor would. */
 const PASSES: ReadonlySet<string> = new Set(['kinesis-unreachable', 'kinesis-bad-answer', 'not-kinesis', 'kinesis-error', 'interrupted', 'opensearch-behind', 'unsupported-server', 'opensearch-unauthorized', 'opensearch-forbidden', 'taken-over', 'no-stream', 's3-unreachable', 's3-throttled', 's3-changed', 'archive-behind', 'disk-full']); // biome-ignore format: one list
+
+/** `es-setup` waits for nobody. */
+const SETUP_PASSES: ReadonlySet<string> = new Set(['opensearch-blocked', 'opensearch-bad-answer', 'opensearch-unreachable', 'opensearch-refused']); // biome-ignore format: one list
 
 export interface Verdict {
   readonly seed: number;
@@ -571,7 +573,7 @@ class Line {
       from: this.#from,
       consumer: this.#load.consumer,
       ...(this.#load.output ? { output: this.#output } : {}),
-      ...(this.#load.opensearch ? { opensearch: { url: SEARCH } } : {}),
+      ...(this.#load.opensearch ? { opensearch: { url: 'http://search:9200' } } : {}),
       onNote: (note) => this.#world.say(this.#world.current, `NOTE ${note}`),
       ...(this.#load.archive
         ? { archive: this.#archives[0], archiveInterval: this.#load.archiveInterval }
@@ -617,9 +619,8 @@ class Line {
     const { code } = error;
     // Who has been taken over and does not know it yet finds the files of who did it.
     if (code === 'output-in-use' && this.#load.isRemote && !this.#s3.isOwnedBy(process)) return true;
-    // A person tries again.
-    if (process.name.startsWith('es-setup') && code.startsWith('opensearch-')) return true;
     if (code === 'app-running' && this.#second.process?.alive) return true;
+    if (process.name.startsWith('es-setup') && SETUP_PASSES.has(code)) return true;
     if (code !== 'gap') return PASSES.has(code) || this.disks.excuses(process, code);
     if (this.#allowed.has(process)) return false;
     this.#reads.refused(process, this.began.get(process)?.stored, error);

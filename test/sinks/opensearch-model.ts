@@ -180,6 +180,15 @@ export class ModelIndex {
     this.history = identity;
   }
 
+  /** Fields are added to those that are there; all else takes the place of what was. */
+  map({ properties, ...rest }: Mappings): void {
+    const there = { ...(this.mappings['properties'] as Fields) };
+    for (const [name, { type }] of Object.entries(properties ?? {}))
+      if (there[name] && there[name].type !== type) throw answered(400, {}, 'illegal_argument_exception');
+    const all = properties && { properties: { ...there, ...properties } };
+    this.mappings = { ...this.mappings, ...rest, ...all };
+  }
+
   /** Settings as their requests name them. */
   set(settings: Settings): void {
     for (const [name, value] of Object.entries(settings)) {
@@ -422,7 +431,7 @@ export class ModelServer {
     }
     if (what === '_mapping') {
       if (indices.some(({ isFull }) => isFull)) throw answered(429, {}, 'cluster_block_exception');
-      for (const index of indices) index.mappings = { ...index.mappings, ...(body as object) };
+      for (const index of indices) index.map(body as Mappings);
       return { acknowledged: true };
     }
     if (what === '_stats') return { indices: Object.fromEntries(indices.map(statsOf)) };
@@ -617,6 +626,8 @@ interface Gets {
   readonly docs: readonly { readonly _index: string; readonly _id: string }[];
 }
 
+type Fields = Readonly<Record<string, { readonly type: string }>>;
+type Mappings = Readonly<Record<string, unknown>> & { readonly properties?: Fields };
 type Settings = Readonly<Record<string, unknown>>;
 
 interface Creation {

@@ -185,14 +185,15 @@ export class OpenSearchIndices {
     const path = `/${[...indices.keys()].join(',')}/_search`;
     const held = new Set<string>();
     for (let left = ids; ; left = ids.filter((id) => !held.has(id))) {
-      const body = { size: HITS, _source: false, query: { ids: { values: left } } };
+      const size = Math.min(HITS, left.length * indices.size);
+      const body = { size, _source: false, query: { ids: { values: left } } };
       const answer = await this.#request('POST', path, { querystring: ALL_SHARDS, expected: SILENT, body });
       if (!answer) return undefined;
       const { hits } = (answer['hits'] ?? {}) as { hits?: readonly { readonly _id: string }[] };
       if (!Array.isArray(hits)) throw badAnswer(path);
       for (const { _id } of hits) held.add(_id);
       // A document in several indices is found several times.
-      if (hits.length < HITS || held.size >= ids.length) return held;
+      if (hits.length < size || held.size >= ids.length) return held;
     }
   }
 
