@@ -77,8 +77,10 @@ export class FanOut {
 
   /** `again` is the position to resume from, since a moment later `latest` is another one. */
   async read(shardId: string, position: Position, again: Position): Promise<RecordBatch> {
-    const waited = new AbortController();
     const consumer = this.#subscriptions.get(shardId)?.consumer ?? (await this.#registered());
+    const waited = new AbortController();
+    const stop = () => waited.abort();
+    this.#over.signal.addEventListener('abort', stop);
     try {
       const subscription = await this.#subscriptionAt(shardId, position);
       const result = await Promise.race([subscription.next, this.#clock.sleep(READ_WAIT, waited.signal)]);
@@ -97,6 +99,7 @@ export class FanOut {
       else if ((await this.#registeredNow()) === consumer) throw error;
       return toBatch([], again);
     } finally {
+      this.#over.signal.removeEventListener('abort', stop);
       waited.abort();
     }
   }
