@@ -193,10 +193,11 @@ export class FanOut {
     return this.#consumer;
   }
 
-  /** The consumer's ARN, a new one if somebody has deregistered the last. */
+  /** The consumer's ARN, a new one if somebody has deregistered the last, which may still be on its way out. */
   async #registeredNow(): Promise<string> {
     const known = await this.#registered();
-    if ((await this.#described())?.ConsumerARN === known) return known;
+    const found = await this.#described();
+    if (found?.ConsumerARN === known && found.ConsumerStatus === 'ACTIVE') return known;
     this.#consumer = undefined;
     return this.#registered();
   }
