@@ -414,6 +414,8 @@ class Line {
     this.#output = `${this.#output}.${this.#lives}`;
     this.#archives.unshift(`${this.#archives[0]}-${this.#lives}`);
     this.#faults.state = 'set back';
+    // A request of the process before may still arrive, and its place is in the later state alone.
+    this.#awayUntil = Math.max(this.#awayUntil, this.#world.now + SEEN_MS);
     let tries = 0;
     this.#operate(async () => {
       await this.#savepoints.restore(savepoint, tries++ === 0);
