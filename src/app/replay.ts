@@ -192,15 +192,15 @@ export class Replay {
     const { dataDir = DEFAULT_DATA_DIR, clock = systemClock, watermarks = true } = this.#o;
     const started = clock.now();
     let stream: StreamWriter | undefined;
-    const open = async (create: boolean) => {
-      stream = await this.#openStream(create);
+    const open = async () => {
+      stream = await this.#openStream();
       await onOpen?.(stream);
       return stream;
     };
     let ledger: ReplayLedger | undefined;
     try {
       const missing = missingStream(parseTarget(this.#o.stream), dataDir);
-      const writer = missing === undefined ? await open(false) : { name: missing, open: () => open(true) };
+      const writer = missing === undefined ? await open() : { name: missing, open };
       const { seek, until, limit, onProgress, onStart, onStrays, onGap, onBehind, onJump } = this.#o;
       const outcome = await runReplay({
         dataset: this.#dataset,
@@ -234,7 +234,7 @@ export class Replay {
     }
   }
 
-  #openStream(create: boolean): Promise<StreamWriter> {
+  #openStream(): Promise<StreamWriter> {
     const { dataDir = DEFAULT_DATA_DIR, region, endpointUrl, aggregate = false, watermarks = true } = this.#o;
     return openWriter(parseTarget(this.#o.stream), {
       dataDir,
@@ -243,7 +243,8 @@ export class Replay {
       aggregate,
       watermarks,
       retention: this.#o.retention,
-      ...(create ? { createShards: this.#o.shards ?? DEFAULT_SHARDS } : {}),
+      // Its file may be there without its tables, where a process was killed that made it.
+      createShards: this.#o.shards ?? DEFAULT_SHARDS,
     });
   }
 

@@ -19,12 +19,22 @@ export class LocalAdmin implements StreamAdmin {
 
   async create(shards: number): Promise<void> {
     checkCount(shards);
-    if (localStreamExists(this.#target.dataDir, this.#target.name)) {
+    if (await this.#exists()) {
       throw new TaxiflowError('stream-exists', `there is a stream ${this.name} already`, {
         hint: `look at it with "taxiflow stream describe ${this.name}", or remove it with "taxiflow stream delete ${this.name}"`,
       });
     }
     await LocalStream.open({ ...this.#target, clock: systemClock, createShards: shards }).close();
+  }
+
+  async #exists(): Promise<boolean> {
+    try {
+      await this.#with(() => undefined);
+      return true;
+    } catch (error) {
+      if (error instanceof TaxiflowError && error.code === 'no-stream') return false;
+      throw error;
+    }
   }
 
   describe(): Promise<ShardDescription[]> {
@@ -72,8 +82,8 @@ export class LocalAdmin implements StreamAdmin {
   }
 
   async delete(): Promise<void> {
-    // Opening it first tells of a stream that isn't there.
-    await this.#with(() => undefined);
+    // Opening it tells of a stream that isn't there. What is left of one that was never made goes all the same.
+    if (!localStreamExists(this.#target.dataDir, this.#target.name)) await this.#with(() => undefined);
     deleteLocalStream(this.#target.dataDir, this.#target.name);
   }
 
