@@ -81,7 +81,7 @@ async function world(t: TestContext, options: Partial<DashboardTimesOptions> = {
 function answer({ results, noted }: World, path: string): Answer {
   if (path.startsWith('/_index_template/')) {
     const _meta = { description: 'x', ...(noted === undefined ? {} : { dashboards: noted }) };
-    return { body: { index_templates: [{ index_template: { _meta } }] } };
+    return { body: { index_templates: [{ name: path.split('/')[2], index_template: { _meta } }] } };
   }
   if (!path.includes('_search')) return { body: {} };
   const [min, max] = (results ?? []).map((time) => ({ value: Date.parse(time) }));
