@@ -82,9 +82,10 @@ export class LocalAdmin implements StreamAdmin {
   }
 
   async delete(): Promise<void> {
-    // Opening it tells of a stream that isn't there. What is left of one that was never made goes all the same.
-    if (!localStreamExists(this.#target.dataDir, this.#target.name)) await this.#with(() => undefined);
-    deleteLocalStream(this.#target.dataDir, this.#target.name);
+    const { dataDir, name } = this.#target;
+    // What is left of a stream that was never made goes too; for anything else that can't be opened, this throws.
+    if (!(await this.#exists()) && !localStreamExists(dataDir, name)) await this.#with(() => undefined);
+    deleteLocalStream(dataDir, name);
   }
 
   close(): void {}

@@ -130,16 +130,17 @@ export interface LocalStreamOptions {
   readonly retention?: number | undefined;
 }
 
-function makeTables(db: Sqlite, { createShards = 1, clock }: LocalStreamOptions): void {
+function makeTables(db: Sqlite, shards: number, now: number): void {
   // Another process was faster.
   if (formatOf(db) !== 0) return;
   db.exec(SCHEMA);
   db.prepare('INSERT INTO stream (identity) VALUES (?)').run(randomUUID());
-  insertShards(db, 0, evenRanges(createShards), [], clock.now());
+  insertShards(db, 0, evenRanges(shards), [], now);
 }
 
 function noStream({ dataDir, name }: LocalStreamOptions): TaxiflowError {
-  const others = listLocalStreams(dataDir).map((other) => `local:${other}`);
+  // Its own name is among them where its file has no tables.
+  const others = listLocalStreams(dataDir).flatMap((other) => (other === name ? [] : `local:${other}`));
   const choose = others.length > 0 ? `choose one of ${others.join(', ')}; or ` : '';
   return new TaxiflowError('no-stream', `there is no stream local:${name} in ${dataDir}`, {
     hint: `${choose}create it with "taxiflow stream create local:${name}", or fill it with "taxiflow replay FILES --stream local:${name}"`,
@@ -198,9 +199,12 @@ export class LocalStream implements StreamReader, StreamWriter {
     const db = openSqlite(path, { what, pageSize: 32_768 });
     try {
       return translating(what, path, () => {
-        // A file without tables is one whose maker was killed, or is about to make them.
-        if (formatOf(db) === 0 && options.createShards === undefined) throw noStream(options);
-        if (formatOf(db) === 0) transaction(db, () => makeTables(db, options));
+        if (formatOf(db) === 0) {
+          const { createShards, clock } = options;
+          // The maker of a file without tables was killed, or is about to make them.
+          if (createShards === undefined) throw noStream(options);
+          transaction(db, () => makeTables(db, createShards, clock.now()));
+        }
         refuseNewerFormat(db, what, FORMAT, 'name another stream');
         if (formatOf(db) < FORMAT) db.pragma(`user_version = ${FORMAT}`);
         return new LocalStream(db, path, options);
